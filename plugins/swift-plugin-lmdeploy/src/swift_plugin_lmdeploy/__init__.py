@@ -1,0 +1,1 @@
+"""LMDeploy as a serving backend."""

@@ -1,0 +1,1 @@
+"""Adapters: LoRA, QLoRA, DoRA and all that PEFT offers."""

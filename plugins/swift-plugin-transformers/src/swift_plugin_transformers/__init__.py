@@ -1,0 +1,1 @@
+"""Loaders, pretrain and sft, full and freeze tuners, ddp, the embedded server."""

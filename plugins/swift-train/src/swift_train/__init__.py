@@ -1,0 +1,1 @@
+"""Shared by the training plugins: options, tokenising, masks, batches, the one loop."""

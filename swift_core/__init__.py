@@ -1,0 +1,35 @@
+"""swift-core: from a language model to a solved problem, with every implementation an installable plugin.
+
+The package imports nothing heavy: names are looked up when they are used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from swift_core.api import ask, chat, fetch, get_model, merge, pretrain, recipe, serve, sft, train
+    from swift_core.errors import SwiftError, UsageError
+    from swift_core.hookspecs import API_VERSION, hookimpl
+    from swift_core.specs import Ref
+
+_HOMES = {
+    **dict.fromkeys(("ask", "chat", "fetch", "get_model", "merge", "pretrain", "recipe", "serve", "sft", "train"), "swift_core.api"),
+    **dict.fromkeys(("SwiftError", "UsageError"), "swift_core.errors"),
+    **dict.fromkeys(("API_VERSION", "hookimpl"), "swift_core.hookspecs"),
+    "Ref": "swift_core.specs",
+}
+
+__all__ = [
+    "API_VERSION", "Ref", "SwiftError", "UsageError", "__version__", "ask", "chat", "fetch", "get_model", "hookimpl", "merge",
+    "pretrain", "recipe", "serve", "sft", "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'swift_core' has no attribute '{name}'")

@@ -1,0 +1,124 @@
+"""A checkpoint: a folder in the ecosystem's own layout, and beside its files one `swift.json`, the manifest.
+
+The manifest says where the checkpoint came from and how to use it; everything else can read the folder without it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from swift_core import paths
+from swift_core.errors import UsageError
+
+MANIFEST = "swift.json"
+SCHEMA = 1
+_HASHED = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What `swift.json` holds. `base` is {reference, revision, hash, path} of what this was made from; `files` are SHA-256 by name."""
+
+    kind: Literal["model", "adapter", "dataset"] = "model"
+    origin: str = ""  # the reference it was fetched from, or the verb that made it
+    revision: str = ""
+    licence: str = ""
+    base: Mapping[str, str] = field(default_factory=dict)
+    family: str = ""
+    dtype: str = ""
+    tuner: Mapping[str, Any] = field(default_factory=dict)
+    quantizer: Mapping[str, Any] = field(default_factory=dict)
+    template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system
+    golden: tuple[Mapping[str, Any], ...] = ()  # conversations with the token ids they must render to
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def hash(self) -> str:
+        """One hash over the contents: of the names and hashes of the files."""
+        return paths.digest(dict(self.files))
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The folder's manifest, or None where it has none (a plain Hugging Face folder).
+
+    Raises:
+        UsageError: it can't be read, or a newer version wrote it.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}", where=str(path), hint="Restore the file, or delete it to use the folder as it is.") from error
+    if not isinstance(data, dict) or int(data.get("schema", 0)) > SCHEMA:
+        raise UsageError("written by a newer swift-core", where=str(path), hint="pip install --upgrade swift-core")
+    known = {item.name for item in fields(Manifest)}
+    values = {key: value for key, value in data.items() if key in known}
+    values["golden"] = tuple(values.get("golden", ()))
+    return Manifest(**values)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash the folder's files and write `swift.json`; call it last, inside `paths.atomic_folder`."""
+    values = asdict(manifest) | {"files": hash_files(folder)}
+    paths.write_json(folder / MANIFEST, values)
+    return Manifest(**values)
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of what makes up the checkpoint, by relative name."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in _HASHED and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): paths.sha256(path) for path in found}
+
+
+def content_hash(folder: Path) -> str:
+    """The manifest's hash, or one made now for a folder that has none."""
+    manifest = read_manifest(folder)
+    return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder))
+
+
+def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf"]:
+    """What kind of weights a folder holds.
+
+    Raises:
+        UsageError: not a checkpoint, no weights, or pickled ones, which can run code when they are read.
+    """
+    if not folder.is_dir():
+        raise UsageError("not a folder", where=str(folder), hint="Name a checkpoint folder or a hub reference such as hf:org/name.")
+    if (folder / "adapter_config.json").is_file():
+        return "adapter"
+    names = sorted(path.name for path in folder.iterdir())
+    if any(name.endswith(".safetensors") for name in names):
+        if "config.json" not in names:
+            raise UsageError("has weights but no config.json", where=str(folder), hint="Copy config.json from the model's page into the folder.")
+        return "safetensors"
+    if any(name.endswith(".gguf") for name in names):
+        return "gguf"
+    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
+    if pickled:
+        raise UsageError(
+            f"only pickled weights here ({', '.join(pickled[:3])}): they can run code when they are read, so they are refused",
+            where=str(folder),
+            hint="Get the safetensors files of the model, or convert them where you trust their source.",
+        )
+    raise UsageError("no weights here (*.safetensors)", where=str(folder), hint="Is this the right folder? A checkpoint has config.json and *.safetensors.")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The folder's `config.json`, or {} where it has none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}", where=str(path), hint="Fetch the file again.") from error
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,59 @@
+"""What a user is told when something can't be done: what happened, where, and what to do next.
+
+A `SwiftError` is printed without a traceback. Anything else that reaches the command line is a fault of ours or of a plugin
+and keeps its traceback. Exit codes: 2 for a user's mistake, 1 for a run that failed, 130 for a run that was stopped.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SwiftError(Exception):
+    """A run that failed for a known reason.
+
+    Args:
+        message: what happened, one sentence.
+        hint: what to do next.
+        where: file, row, or dotted option path the message is about.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint, self.where))
+
+
+class UsageError(SwiftError):
+    """What was asked for is wrong: an option, a name, a file of the user's."""
+
+    exit_code = 2
+
+
+class Stopped(SwiftError):
+    """The run was stopped on request; what it had is saved."""
+
+    exit_code = 130
+
+
+def _rebuild(kind: type[SwiftError], message: str, hint: str, where: str) -> SwiftError:
+    return kind(message, hint=hint, where=where)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """'Did you mean 'x'?' for a name that is close to a known one, else an empty string."""
+    names = sorted(set(known))
+    folded = {candidate.lower().replace("-", "_"): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return f"Did you mean '{folded[close[0]]}'?" if close else ""

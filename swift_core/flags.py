@@ -1,0 +1,184 @@
+"""Options as command-line flags: flat for the verb and its main part, dotted for every other part that is chosen.
+
+`_` and `-` are the same; other tools' spellings are accepted and answered with a note; `--packing true`, `--target_modules a b`
+and `--name=value` are rewritten into what click understands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from swift_core import schemas
+from swift_core.config import Settings, read_yaml
+from swift_core.errors import UsageError
+from swift_core.registry import Registry
+from swift_core.verbs import PART_SPELLINGS, Verb
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FLAG = re.compile(r"--?[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: its name without dashes in front, the settings path it sets, the option behind it, and the help section."""
+
+    name: str
+    path: str
+    field: schemas.Field
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of one command line. `aliases` maps other spellings to names; `notes` are what to tell about those used."""
+
+    flags: dict[str, Flag]
+    aliases: dict[str, str]
+    notes: list[str]
+
+
+def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
+    """The flags that this command line may use, given the parts that it and the YAML choose."""
+    flags: dict[str, Flag] = {}
+    aliases = {_dash(old): _dash(new) for old, new in PART_SPELLINGS.items() if new in verb.parts}
+
+    def add(name: str, path: str, field: schemas.Field, section: str) -> None:
+        flags.setdefault(_dash(name), Flag(_dash(name), path, field, section))
+        for other in field.also:
+            aliases.setdefault(_dash(other), _dash(name))
+
+    for item in schemas.fields(verb.options):
+        add(item.path, item.path, item, "Options")
+    for part, default in verb.parts.items():
+        if part not in verb.fixed:
+            summary = f"Which {part} to use: {', '.join(spec.name for spec in registry.all(part)) or 'none installed'}."
+            field = schemas.Field(part, "string", summary, default or None, False, (), ())
+            add(part, part, field, "Parts")
+    for part, name in chosen(verb, argv, config, aliases).items():
+        entry = _entry(registry, part, name)
+        if entry is None:
+            continue
+        flat = part == verb.main
+        for item in schemas.fields(entry.options):
+            add(item.path if flat else f"{part}.{item.path}", item.path if flat else f"{part}.{item.path}", item, f"{part.capitalize()}: {name}")
+    for name in datasets(argv, config, aliases) if "dataset" in flags else ():
+        entry = _entry(registry, "dataset", name)
+        for item in schemas.fields(entry.options) if entry else ():
+            add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset: {name}")
+    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
+
+
+def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
+    """The name chosen for each part: by flag, else by YAML, else by default. Parts without one are left out."""
+    names = {}
+    for part, default in verb.parts.items():
+        asked = config.values.get(part)
+        name = asked.get("name", default) if isinstance(asked, dict) else asked or default
+        if part not in verb.fixed:
+            name = next(iter(_values(argv, part, aliases)), name)
+        if name:
+            names[part] = str(name)
+    return names
+
+
+def datasets(argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> list[str]:
+    """The names of the data sets that are asked for, without files and hub references."""
+    asked: list[object] = list(config.values.get("dataset") or []) if isinstance(config.values.get("dataset"), list) else [config.values.get("dataset")]
+    asked += list(_values(argv, "dataset", aliases))
+    names = [str(item.get("name", "")) if isinstance(item, dict) else str(item or "") for item in asked]
+    return sorted({name.partition("#")[0].replace("_", "-") for name in names if name})
+
+
+def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
+    """The arguments as click reads them: known spellings, repeated list values, on/off flags without a value."""
+    out: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*out, word, *words]
+        if not word.startswith("--"):
+            out.append(word)
+            continue
+        given, equals, value = word[2:].partition("=")
+        name = _dash(given)
+        if name in known.aliases:
+            known.notes.append(f"--{given} is --{known.aliases[name]} here")
+            name = known.aliases[name]
+        flag = known.flags.get(name)
+        if name == "use-hf" and "hub" in known.flags:
+            taken = value if equals else words.pop(0) if words and words[0].lower() in TRUE + FALSE else "true"
+            known.notes.append(f"--{given} {taken} is --hub {'hf' if taken.lower() in TRUE else 'ms'} here")
+            out += ["--hub", "hf" if taken.lower() in TRUE else "ms"]
+        elif flag is None:
+            out.append(f"--{name}{equals}{value}")
+        elif flag.field.type == "boolean":
+            if not equals and words and words[0].lower() in TRUE + FALSE:
+                value, equals = words.pop(0), "="
+            if equals and value.lower() not in TRUE + FALSE:
+                raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint=f"Write --{name} or {_off(name)}.")
+            out.append(_off(name) if equals and value.lower() in FALSE else f"--{name}")
+        elif flag.field.type == "array":
+            values = [value] if equals else []
+            while not equals and words and not _FLAG.match(words[0]):
+                values.append(words.pop(0))
+            if not values:
+                raise UsageError("needs at least one value", where=f"--{name}", hint=f"Write --{name} VALUE [VALUE …].")
+            out += [piece for item in values for piece in (f"--{name}", item)]
+        else:
+            out += [f"--{name}"] + ([value] if equals else [])
+    return out
+
+
+def off_name(name: str) -> str:
+    """`--no-x` for `x`, `--tuner.no-x` for `tuner.x`."""
+    return _off(name)
+
+
+def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
+    """The YAML file given first or by --config (empty settings where none is), and the arguments without it."""
+    words = list(argv)
+    if words and words[0].endswith((".yaml", ".yml")):
+        return read_yaml(Path(words[0])), words[1:]
+    if "--config" in words:
+        at = words.index("--config")
+        if at + 1 == len(words):
+            raise UsageError("needs a file", where="--config", hint="Write --config FILE.yaml.")
+        return read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
+    return Settings(), words
+
+
+def _entry(registry: Registry, part: str, name: str):  # type: ignore[no-untyped-def]
+    matches = [spec for spec in registry.all(part) if spec.name == name or name in spec.also]
+    return matches[0] if matches else None
+
+
+def _values(argv: Sequence[str], wanted: str, aliases: dict[str, str]) -> Iterator[str]:
+    words = iter(range(len(argv)))
+    for at in words:
+        given, equals, value = argv[at].removeprefix("--").partition("=")
+        if not argv[at].startswith("--") or aliases.get(_dash(given), _dash(given)) != _dash(wanted):
+            continue
+        if equals:
+            yield value
+        else:
+            yield from _until_flag(argv[at + 1 :])
+
+
+def _until_flag(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        if _FLAG.match(word):
+            return
+        yield word
+
+
+def _dash(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _off(name: str) -> str:
+    head, dot, last = name.rpartition(".")
+    return f"--{head}{dot}no-{last}"

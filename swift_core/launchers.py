@@ -1,0 +1,153 @@
+"""Starting the workers of a run on this machine, watching them, and stopping them: the parent's side of `swift_core.worker`.
+
+Each worker's stdout is the event channel (rank 0 speaks), its stderr goes to `log.txt`, and its stdin is the control pipe: when
+that closes, the worker saves and ends. A file `stop` in the run folder asks the same of workers that other launchers started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from swift_core import tether
+from swift_core.errors import UsageError
+from swift_core.roles import Watch
+
+if TYPE_CHECKING:
+    from swift_core.launchers_options import TorchrunOptions
+
+STOP_FILE = "stop"
+_LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
+
+
+class LocalLauncher:
+    """`processes` workers, started here."""
+
+    def __init__(self, options: None = None) -> None:
+        pass
+
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
+        """Start the workers and wait for them; see `roles.Launcher`."""
+        if nodes > 1:
+            raise UsageError("the launcher 'local' starts one machine's workers", where="launcher", hint="Use --launcher torchrun on each machine.")
+        ranks: list[dict[str, str]] = [{}]
+        if processes > 1:
+            shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+            ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+        command = [sys.executable, "-m", "swift_core.worker", str(run)]
+        return watch_processes([(command, {**environment, **rank}) for rank in ranks], run, watch)
+
+
+class TorchrunLauncher:
+    """`python -m torch.distributed.run`: rendezvous over machines, restarts."""
+
+    def __init__(self, options: TorchrunOptions) -> None:
+        self.options = options
+
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
+        """Start torch's launcher and wait for it; see `roles.Launcher`."""
+        options = self.options
+        where = [f"--master-addr={options.master_addr}", f"--master-port={options.master_port}"] if nodes > 1 else ["--standalone"]
+        command = [
+            sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--nnodes={nodes}", f"--node-rank={options.node_rank}",
+            f"--max-restarts={options.max_restarts}", *where, "-m", "swift_core.worker", str(run),
+        ]  # fmt: skip
+        return watch_processes([(tether.argv(command, grace=60), {**environment, "SWIFT_UNTETHERED": "1"})], run, watch)
+
+
+def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], run: Path, watch: Watch) -> int:
+    """Start the commands, pass on their events, and return the first bad exit code (0: all ended well).
+
+    Ctrl-C once asks them to stop and save, twice ends them at once.
+    """
+    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    (run / STOP_FILE).unlink(missing_ok=True)
+    processes: list[subprocess.Popen[bytes]] = []
+    interrupts = 0
+    lost: float | None = None
+    with (run / "log.txt").open("ab") as log:
+        try:
+            for argv, env in commands:
+                process = subprocess.Popen(
+                    argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **env}, start_new_session=True
+                )
+                processes.append(process)
+                threading.Thread(target=_read, args=(process.stdout, events), daemon=True).start()
+            while True:
+                try:
+                    _drain(events, watch)
+                    codes = [process.poll() for process in processes]
+                    if all(code is not None for code in codes):
+                        _drain(events, watch, patience=0.5)
+                        return next((code if code > 0 else 128 - code for code in codes if code), 0)
+                    if any(codes):
+                        lost = lost or time.monotonic()
+                        if time.monotonic() - lost > _LOST_RANK_GRACE:
+                            _kill(processes)
+                except KeyboardInterrupt:
+                    interrupts += 1
+                    if interrupts == 1:
+                        watch({"event": "note", "text": "Stopping: the work so far is being saved. Ctrl-C again ends at once."})
+                        _ask_to_stop(processes, run)
+                    else:
+                        _kill(processes)
+        finally:
+            _kill(processes)
+            (run / STOP_FILE).unlink(missing_ok=True)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]], run: Path) -> None:
+    (run / STOP_FILE).touch()
+    for process in processes:
+        if process.stdin and process.args[2] == "swift_core.worker":  # type: ignore[index]
+            with suppress(OSError):
+                process.stdin.close()
+
+
+def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End what still runs, whole process groups; a tether gets the time to end its own."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        tethered = process.args[2] == "swift_core.tether"  # type: ignore[index]
+        tether.signal_group(process, signal.SIGTERM if tethered else signal.SIGKILL)
+    for process in running:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            tether.signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def _read(stream: IO[bytes] | None, events: queue.Queue[dict[str, Any]]) -> None:
+    for line in stream or ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # not ours: a library's own child wrote to the stdout it inherited
+        if isinstance(event, dict) and "event" in event:
+            events.put(event)
+
+
+def _drain(events: queue.Queue[dict[str, Any]], watch: Watch, patience: float = 0.2) -> None:
+    with suppress(queue.Empty):
+        while True:
+            watch(events.get(timeout=patience))
+            patience = 0.01

@@ -1,0 +1,75 @@
+"""Options: one pydantic class, three faces (YAML, flags, JSON Schema).
+
+This module imports pydantic, so nothing imports it at start-up: option classes live in modules of their own behind a Ref.
+
+    class LoraOptions(Options):
+        rank: int = option(8, "Rank of the update.", gt=0, also=("lora_rank",))
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from swift_core.errors import UsageError, suggestion
+
+
+class Options(BaseModel):
+    """Base of every option class: frozen, nothing unknown accepted, `_` and `-` alike on the command line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def option(default: Any, description: str, *, also: tuple[str, ...] = (), **constraints: Any) -> Any:
+    """A described field. `also` are other tools' spellings of it; `constraints` are pydantic's (gt, ge, le, pattern, …)."""
+    extra = {"also": list(also)} if also else None
+    if callable(default):
+        return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
+    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
+
+
+class Invalid(UsageError):
+    """One or more options that don't hold; `problems` are (path, message) pairs with dotted paths relative to the class."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{path}: {message}" if path else message for path, message in problems))
+        self.problems = problems
+
+
+def validate(model: type[Options], values: dict[str, Any]) -> Options:
+    """Build the options.
+
+    Raises:
+        Invalid: with every problem, unknown names answered with the nearest known one.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise Invalid([_render(item, model) for item in error.errors(include_url=False)]) from None
+
+
+def _render(error: ErrorDetails, model: type[Options]) -> tuple[str, str]:
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        owner = _owner(model, error["loc"][:-1])
+        near = suggestion(str(error["loc"][-1]), owner.model_fields) if owner else ""
+        known = ", ".join(owner.model_fields) if owner else ""
+        return path, f"there is no such option. {near or f'Known: {known}.'}"
+    if error["type"] == "missing":
+        return path, "is required"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    given = error.get("input")
+    shown = f", not {given!r}" if isinstance(given, str | int | float | bool) and error["type"] != "value_error" else ""
+    return path, f"must be {message}{shown}" if error["msg"].startswith("Input should be") else f"{message}{shown}"
+
+
+def _owner(model: type[Options], path: tuple[int | str, ...]) -> type[Options] | None:
+    for name in path:
+        field = model.model_fields.get(str(name))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, Options)):
+            return None
+        model = inner
+    return model

@@ -1,0 +1,130 @@
+"""Where things are kept: the cache, and folders that are written aside and renamed, so that no half-written one is ever seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from swift_core.errors import SwiftError, UsageError
+
+
+def cache_dir(*parts: str) -> Path:
+    """`$SWIFT_HOME` or `~/.cache/swift-core`, with `parts` below it. Not created."""
+    home = os.environ.get("SWIFT_HOME")
+    base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "swift-core"
+    return base.joinpath(*parts)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, readable, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False) + "\n")
+
+
+@contextmanager
+def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill; it becomes `target` when the block ends well, and vanishes when it does not.
+
+    Raises:
+        UsageError: `target` exists, is not an empty folder, and `overwrite` was not given.
+        SwiftError: the disk is full or not writable.
+    """
+    check_free(target, overwrite=overwrite)
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        aside.chmod(0o777 & ~_umask())
+    try:
+        with _disk_errors(target):
+            yield aside
+            old = target.with_name(f".{target.name}.old-{os.getpid()}")
+            if target.exists():
+                target.rename(old)
+            aside.rename(target)
+            _remove(old)
+    except BaseException:
+        _remove(aside)
+        raise
+
+
+def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
+    """Refuse a target that exists, before any work is done for it."""
+    if overwrite or not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    raise UsageError(f"'{target}' exists", where=where, hint="Choose another folder, or add --overwrite to replace it.")
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """A hard link where the disk allows it, else a copy: big files are not stored twice."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a JSON value, independent of the order of its keys."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _disk_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, target) from error
+
+
+def disk_error(error: OSError, target: Path) -> SwiftError | OSError:
+    """A full or read-only disk in words; any other error as it was."""
+    import errno
+
+    if error.errno == errno.ENOSPC:
+        return SwiftError("the disk is full", where=str(target), hint="Free some space and run the command again; nothing half-written was left.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UsageError("no permission to write here", where=str(target), hint="Choose another folder with --output.")
+    if error.errno == errno.EDQUOT:
+        return SwiftError("your disk quota is used up", where=str(target), hint="Free some space and run the command again.")
+    return error

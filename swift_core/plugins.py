@@ -1,0 +1,157 @@
+"""Finding and loading plugins: each in its own `try`, so that one that fails is recorded and the command goes on without it.
+
+`SWIFT_LOAD_PLUGINS=a,b` loads only these (and the core's own), `SWIFT_BLOCK_PLUGINS=c` leaves some out, and
+`SWIFT_STRICT_PLUGINS=1` makes a failure fatal.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from swift_core import hookspecs
+from swift_core.errors import SwiftError, UsageError, suggestion
+
+GROUP = "swift.plugins"
+OWN = "core"
+
+
+class BrokenPlugin(UsageError):
+    """A plugin failed while SWIFT_STRICT_PLUGINS=1 asked for that to be fatal."""
+
+
+@dataclass(slots=True)
+class Plugin:
+    """One entry point: what it is called, where it comes from, and what became of it."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    failure: str = ""  # one sentence; empty for a plugin that works
+    trace: str = ""
+    hooks: tuple[str, ...] = field(default_factory=tuple)
+
+
+class Plugins:
+    """The loaded plugins, and the means to ask them."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager("swift")
+        self.manager.add_hookspecs(hookspecs)
+        self.found: dict[str, Plugin] = {}
+
+    def load_installed(self) -> None:
+        """Load what the installed distributions offer, in the order of their names."""
+        only = _names("SWIFT_LOAD_PLUGINS")
+        blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
+        points = importlib.metadata.entry_points(group=GROUP)
+        for point in sorted(points, key=lambda item: (item.name != OWN, item.name)):
+            if point.name in blocked or (only is not None and point.name not in only | {OWN}):
+                continue
+            self._load(point)
+
+    def register(self, module: Any, name: str, *, distribution: str = "", version: str = "") -> None:
+        """Add a module or object as a plugin; what is wrong with it is recorded, not raised."""
+        plugin = Plugin(name, distribution or name, version, getattr(module, "__name__", name))
+        self._add(plugin, lambda: module)
+
+    def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
+        """Each plugin's answer to a hook with its owner, by plugin name; one that raises is recorded and left out."""
+        for implementation in sorted(getattr(self.manager.hook, hook).get_hookimpls(), key=lambda item: (item.plugin_name != OWN, item.plugin_name)):
+            plugin = self.found[implementation.plugin_name]
+            try:
+                wanted = {name: arguments[name] for name in implementation.argnames}
+                yield plugin, implementation.function(**wanted)
+            except SwiftError:
+                raise
+            except Exception as error:
+                self.fail(plugin, f"{hook}() raised {type(error).__name__}: {error}")
+
+    def fail(self, plugin: Plugin, reason: str) -> None:
+        """Record that a plugin does not work."""
+        plugin.failure = plugin.failure or reason
+        plugin.trace = plugin.trace or traceback.format_exc()
+        if os.environ.get("SWIFT_STRICT_PLUGINS") == "1":
+            raise BrokenPlugin(
+                f"plugin '{plugin.name}' ({plugin.distribution} {plugin.version}): {reason}",
+                hint="SWIFT_STRICT_PLUGINS=1 makes this fatal; unset it to go on without the plugin.",
+            )
+
+    def _load(self, point: importlib.metadata.EntryPoint) -> None:
+        distribution = point.dist
+        plugin = Plugin(point.name, distribution.name if distribution else "?", distribution.version if distribution else "", point.value)
+        if other := self.found.get(point.name):
+            self.fail(plugin, f"the plugin name '{point.name}' is taken by {other.distribution}")
+            self.found[f"{point.name} ({plugin.distribution})"] = plugin
+            return
+        self._add(plugin, point.load)
+
+    def _add(self, plugin: Plugin, load: Any) -> None:
+        self.found[plugin.name] = plugin
+        try:
+            module = load()
+            _check_version(module)
+            self.manager.register(module, plugin.name)
+            self.manager.check_pending()
+            plugin.hooks = tuple(sorted(caller.name for caller in self.manager.get_hookcallers(module) or ()))
+            if not plugin.hooks:
+                self.fail(plugin, "it answers no hook; mark its functions with @hookimpl")
+        except KeyboardInterrupt:
+            sys.stderr.write(f"swift: interrupted while plugin '{plugin.name}' was being imported\n")
+            raise
+        except BrokenPlugin:
+            raise
+        except BaseException as error:  # a plugin may call sys.exit while it is imported
+            if self.manager.has_plugin(plugin.name):
+                self.manager.unregister(name=plugin.name)
+            self.fail(plugin, _reason(error))
+
+
+@cache
+def plugins() -> Plugins:
+    """The plugins of this process, loaded on first use."""
+    loaded = Plugins()
+    loaded.load_installed()
+    return loaded
+
+
+def _names(variable: str) -> set[str] | None:
+    value = os.environ.get(variable)
+    return None if value is None else {name.strip() for name in value.split(",") if name.strip()}
+
+
+def _check_version(module: ModuleType) -> None:
+    wanted = getattr(module, "SWIFT_API", None)
+    if wanted is None:
+        return
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(wanted).contains(hookspecs.API_VERSION)
+    except InvalidSpecifier:
+        raise UsageError(f"its SWIFT_API is no version specifier: {wanted!r}") from None
+    if not fits:
+        raise UsageError(f"it wants plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, pluggy.PluginValidationError):
+        text = str(error)
+        for word in text.replace("'", " ").split():
+            known = [name for name in dir(hookspecs) if name.startswith("swift_")]
+            if word.startswith("swift_") and word not in known and not word.startswith("swift_plugin"):
+                return f"there is no hook '{word}'. {suggestion(word, known)}".strip()
+        return " ".join(text.split())
+    if isinstance(error, SwiftError):
+        return error.message
+    return f"{type(error).__name__}: {error}"

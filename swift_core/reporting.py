@@ -1,0 +1,95 @@
+"""What a running job says: events, one JSON object a line, to the run folder and to whoever started it.
+
+    {"event": "progress", "what": "train", "done": 12, "total": 60, "unit": "steps", …}
+    {"event": "metric", "step": 12, "loss": 1.43, …}          also a line of metrics.jsonl
+    {"event": "note", "text": "…"}
+    {"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
+    {"event": "result", "output": "…", "figures": {…}}
+    {"event": "error", "type": "UsageError", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from swift_core.errors import SwiftError
+
+
+class Report:
+    """A job's channel to the outside. Only the writer rank (`speaks`) says anything; all ranks learn of a stop.
+
+    Args:
+        folder: the run folder.
+        channel: where the events go beside `events.jsonl`, line by line.
+        speaks: False on ranks other than 0.
+    """
+
+    def __init__(self, folder: Path, channel: IO[str] | None = None, *, speaks: bool = True) -> None:
+        self.folder = folder
+        self.speaks = speaks
+        self._channel = channel
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user has asked the job to save and end."""
+        return self._stop.is_set()
+
+    def wait_for_stop(self, timeout: float | None = None) -> bool:
+        """Block until a stop is requested, `timeout` seconds at most; says whether it was."""
+        return self._stop.wait(timeout)
+
+    def request_stop(self) -> None:
+        """Ask the job to save and end at the next moment that is safe."""
+        self._stop.set()
+
+    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
+        """How far a stage is. `figures` are shown beside the bar."""
+        self.send({"event": "progress", "what": what, "done": done, "total": total, "unit": unit, **figures})
+
+    def metric(self, step: int, **values: Any) -> None:
+        """Numbers of a step, kept in metrics.jsonl."""
+        if self.speaks:
+            self._append("metrics.jsonl", {"step": step, **values})
+        self.send({"event": "metric", "step": step, **values})
+
+    def note(self, text: str) -> None:
+        """Something the user should read."""
+        self.send({"event": "note", "text": text})
+
+    def ready(self, **values: Any) -> None:
+        """A server answers."""
+        self.send({"event": "ready", **values})
+
+    def result(self, output: str, figures: Mapping[str, Any]) -> None:
+        """The job is done."""
+        self.send({"event": "result", "output": output, "figures": dict(figures)})
+
+    def error(self, error: SwiftError) -> None:
+        """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
+        event = {"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint, "where": error.where, "exit_code": error.exit_code}
+        self.send(event, always=True)
+
+    def send(self, event: Mapping[str, Any], *, always: bool = False) -> None:
+        """Pass an event on."""
+        if not self.speaks and not always:
+            return
+        if event["event"] != "progress":
+            self._append("events.jsonl", {"time": round(time.time(), 3), **event})
+        if self._channel:
+            with self._lock:
+                try:
+                    self._channel.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+                    self._channel.flush()
+                except (BrokenPipeError, ValueError):  # whoever started us is gone
+                    self._channel = None
+
+    def _append(self, name: str, value: Mapping[str, Any]) -> None:
+        with self._lock, (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

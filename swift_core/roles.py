@@ -1,0 +1,217 @@
+"""What the factories of the specs build, as Protocols.
+
+The first group speaks in paths, strings and JSON, so its members may run in an environment of their own (`isolated`). The
+second touches an `nn.Module` and shares the training process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer as TorchOptimizer
+
+    from swift_core.references import Reference
+    from swift_core.specs import Command, ModelFamily
+
+ISOLATABLE = frozenset({"hub", "quantizer", "exporter", "backend", "evaluator", "launcher"})
+
+Event = Mapping[str, Any]
+Watch = Callable[[Event], None]  # called with each event of a run, in order
+Progress = Callable[[str, int, int | None], None]  # (what, bytes done, bytes in all or None)
+
+
+class Hub(Protocol):
+    """Turns a reference into a folder, once: verified, pinned and cached."""
+
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+        """Download what `only` (glob patterns; empty: a model's files) names and return the folder.
+
+        Raises:
+            UsageError: no such reference, or it can't be trusted.
+            SwiftError: the network failed; what was read is kept, and the next call goes on from there.
+        """
+        ...
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+        """Upload a checkpoint folder and return where it is now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """A row as its source has it, and where that was: `file` for people, `number` counted from 1."""
+
+    data: Any
+    file: str
+    number: int
+
+
+class Dataset(Protocol):
+    """Rows in the order of their source. Built as `factory(options)`; `fetch` brings what it needs onto this machine."""
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        """Make the source local, and return its file; instant the second time."""
+        ...
+
+    def rows(self) -> Iterator[RawRow]:
+        """Each row.
+
+        Raises:
+            UsageError: missing, empty or unreadable, with file and row number.
+        """
+        ...
+
+
+class OfflineQuantizer(Protocol):
+    """Checkpoint folder → quantized checkpoint folder."""
+
+    def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
+        """Write the quantized checkpoint to `out` and return its figures."""
+        ...
+
+
+class Exporter(Protocol):
+    """Checkpoint folder → another format."""
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write to `out` and return the file or folder that a reader opens."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names it answers to."""
+
+    url: str
+    models: tuple[str, ...]
+    api_key: str | None = None
+
+
+class Backend(Protocol):
+    """An engine is a command line: the core starts it, watches it, and stops it."""
+
+    def command(
+        self,
+        checkpoint: Path,
+        *,
+        adapters: Mapping[str, Path],
+        host: str,
+        port: int,
+        name: str,
+        api_key: str | None,
+        python: str,
+    ) -> Command:
+        """The process that serves `checkpoint` as model `name`; `python` is the interpreter that has the engine.
+
+        The key goes into the environment, never into the arguments, which every user of the machine can read.
+        """
+        ...
+
+    def add_adapter(self, server: Server, name: str, path: Path) -> None:
+        """Serve one more adapter, and prove that it acts."""
+        ...
+
+    def drop_adapter(self, server: Server, name: str) -> None:
+        """Stop serving an adapter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them."""
+
+    values: Mapping[str, Mapping[str, float]]
+    folder: Path
+
+
+class Evaluator(Protocol):
+    """Questions to a server → scores."""
+
+    def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
+        """Run the tasks and keep every prediction below `out`."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts the worker processes of a run folder and returns when all have ended."""
+
+    def launch(
+        self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch
+    ) -> int:
+        """Start `processes` workers a node, pass each event of rank 0 to `watch`, and return the exit code.
+
+        Ctrl-C once asks the workers to stop and save; twice ends them at once.
+        """
+        ...
+
+
+# -- from here on, nn.Modules: these share the training process ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with what turns text (and images) into its inputs: a tokenizer, or a processor that holds one."""
+
+    model: Module
+    processor: Any
+
+
+class Loader(Protocol):
+    """Checkpoint folder → model and processor."""
+
+    def load(
+        self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]
+    ) -> Loaded:
+        """Load onto `device` ("cpu", "cuda", "meta", …) in `dtype` ("float32", "bfloat16", "float16").
+
+        `arguments` come from a load-time quantizer. Raises UsageError for missing, truncated or pickled weights.
+        """
+        ...
+
+
+class LoadQuantizer(Protocol):
+    """Quantizes while a model is loaded."""
+
+    def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
+        """Keyword arguments for the loader."""
+        ...
+
+
+class Tuner(Protocol):
+    """Which weights learn, and how what they learned is kept."""
+
+    def attach(self, model: Module, family: ModelFamily) -> Module:
+        """Make the model trainable: adapters added, all else frozen (or all of it trainable)."""
+        ...
+
+    def restore(self, model: Module, folder: Path, *, trainable: bool = False) -> Module:
+        """Put what `save` wrote onto a freshly loaded base."""
+        ...
+
+    def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
+        """Groups of trainable parameters for the optimizer: `params`, and `mult` where a group's rate differs (LoRA+)."""
+        ...
+
+    def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+        """Write what was learned as the ecosystem does (PEFT adapter files, or safetensors).
+
+        `weights` are the full, gathered tensors by name where a parallel strategy has sharded the module's own.
+        """
+        ...
+
+    def merge(self, model: Module) -> Module:
+        """Fold the adapter into the base: full precision in, full precision out."""
+        ...
+
+
+class OptimizerFactory(Protocol):
+    """Parameter groups → optimizer."""
+
+    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
+        """An optimizer over the groups."""
+        ...

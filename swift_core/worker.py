@@ -1,0 +1,89 @@
+"""A worker: `python -m swift_core.worker RUN_FOLDER` reads `run.json` and does the job.
+
+Events go as JSON lines to a duplicate of stdout; fd 1 itself is pointed at stderr first, so that an engine's prints can't corrupt
+the channel. A stop is asked for by closing stdin, by SIGTERM, or by a file `stop` in the run folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from swift_core.errors import SwiftError
+from swift_core.launchers import STOP_FILE
+from swift_core.reporting import Report
+from swift_core.run import Run, read_run
+from swift_core.specs import Ref
+
+
+def main() -> int:
+    """Do the job; the exit code is 0, 1 (failed), 2 (the user's mistake) or 130 (stopped)."""
+    folder = Path(sys.argv[1])
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    report = Report(folder, channel, speaks=os.environ.get("RANK", "0") == "0")
+    _listen_for_stop(report)
+    try:
+        run = read_run(folder)
+        output, figures = do(run, report)
+    except SwiftError as error:
+        report.error(error)
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        report.error(translated(error))
+        return 1
+    report.result(str(output or ""), figures)
+    return 0
+
+
+def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
+    """Call the run's job: (run, report) -> (output path or None, figures)."""
+    output, figures = Ref(run.job).load()(run, report)
+    return output, dict(figures)
+
+
+def translated(error: Exception) -> SwiftError:
+    """A fault in words: what users can mend is named, the rest points at the log."""
+    import errno
+
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return SwiftError("the disk is full", hint="Free some space and go on with --resume; nothing half-written was left.")
+    if isinstance(error, ModuleNotFoundError):
+        return SwiftError(f"the module '{error.name}' is missing", hint=f"pip install {(error.name or '').partition('.')[0]}")
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return SwiftError("out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora.")
+    return SwiftError(f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback.")
+
+
+def _listen_for_stop(report: Report) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        report.request_stop()
+
+    def on_close() -> None:
+        with suppress(OSError):
+            while os.read(0, 1024):
+                pass
+        report.request_stop()
+
+    def on_file() -> None:
+        while not report.wait_for_stop(0.5):
+            if (report.folder / STOP_FILE).exists():
+                report.request_stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent, which asks for the stop
+    if os.environ.get("SWIFT_UNTETHERED") != "1":
+        threading.Thread(target=on_close, daemon=True).start()
+    threading.Thread(target=on_file, daemon=True).start()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
