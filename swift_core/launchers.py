@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from swift_core.launchers_options import TorchrunOptions
 
 STOP_FILE = "stop"
+CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
 
 
@@ -46,7 +47,7 @@ class LocalLauncher:
             shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
             ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
         command = [sys.executable, "-m", "swift_core.worker", str(run)]
-        return watch_processes([(command, {**environment, **rank}) for rank in ranks], run, watch)
+        return watch_processes([(command, {**environment, **rank, CONTROL_PIPE: "1"}) for rank in ranks], run, watch)
 
 
 class TorchrunLauncher:
@@ -63,7 +64,7 @@ class TorchrunLauncher:
             sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--nnodes={nodes}", f"--node-rank={options.node_rank}",
             f"--max-restarts={options.max_restarts}", *where, "-m", "swift_core.worker", str(run),
         ]  # fmt: skip
-        return watch_processes([(tether.argv(command, grace=60), {**environment, "SWIFT_UNTETHERED": "1"})], run, watch)
+        return watch_processes([(tether.argv(command, grace=60), environment)], run, watch)
 
 
 def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], run: Path, watch: Watch) -> int:

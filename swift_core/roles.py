@@ -189,8 +189,8 @@ class Tuner(Protocol):
         """Make the model trainable: adapters added, all else frozen (or all of it trainable)."""
         ...
 
-    def restore(self, model: Module, folder: Path, *, trainable: bool = False) -> Module:
-        """Put what `save` wrote onto a freshly loaded base."""
+    def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
+        """Put what `save` wrote onto a freshly loaded base; an adapter under `name`, beside others that are on it already."""
         ...
 
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:

@@ -45,10 +45,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChoice(Choice):
-    """A data set: what was asked (`alpaca-en-demo#200`), and how many rows of it (None: all)."""
+    """A data set: what was asked (`alpaca-en-demo#200`), how many rows of it (None: all), and the SHA-256 of its source."""
 
     asked: str
     limit: int | None = None
+    hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

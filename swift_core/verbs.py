@@ -28,6 +28,8 @@ class Verb:
 
 
 _TRAINING = {"tuner": "lora", "quantizer": "", "parallel": "ddp", "optimizer": "adamw", "loader": "transformers", "launcher": "local"}
+PREFERRED: Mapping[str, str] = _TRAINING
+"""Which implementation of a part is meant where several know an option and the user named none."""
 
 
 def _training(name: str, summary: str, *also: str) -> Verb:

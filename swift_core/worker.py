@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from swift_core.errors import SwiftError
-from swift_core.launchers import STOP_FILE
+from swift_core.launchers import CONTROL_PIPE, STOP_FILE
 from swift_core.reporting import Report
 from swift_core.run import Run, read_run
 from swift_core.specs import Ref
@@ -80,7 +80,7 @@ def _listen_for_stop(report: Report) -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent, which asks for the stop
-    if os.environ.get("SWIFT_UNTETHERED") != "1":
+    if os.environ.get(CONTROL_PIPE) == "1":
         threading.Thread(target=on_close, daemon=True).start()
     threading.Thread(target=on_file, daemon=True).start()
 

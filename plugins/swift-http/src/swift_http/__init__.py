@@ -1,1 +1,14 @@
-"""Shared by the servers: the OpenAI-compatible HTTP layer."""
+"""Shared by the servers: the OpenAI-compatible HTTP layer over anything that gives tokens.
+
+app = create_app(engine, api_key="…")
+run(app, bind("127.0.0.1", 8000), ready=print)
+"""
+
+from __future__ import annotations
+
+from swift_http.app import create_app
+from swift_http.engine import ChatEngine, Piece, Sampling, Token
+from swift_http.limits import Limits
+from swift_http.server import bind, run
+
+__all__ = ["ChatEngine", "Limits", "Piece", "Sampling", "Token", "bind", "create_app", "run"]

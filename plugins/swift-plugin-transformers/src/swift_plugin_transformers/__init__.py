@@ -1,1 +1,93 @@
-"""Loaders, pretrain and sft, full and freeze tuners, ddp, the embedded server."""
+"""What transformers gives: loaders, pretrain and sft, the full and freeze tuners, ddp, AdamW and the embedded server."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Ref, TaskSpec, TunerSpec
+
+
+@hookimpl
+def swift_model_loaders() -> list[LoaderSpec]:
+    """Safetensors checkpoints, and GGUF files, which are dequantized and can be converted."""
+    return [
+        LoaderSpec(
+            name="transformers",
+            summary="Safetensors and GGUF checkpoints through transformers' own classes",
+            also=("hf",),
+            factory=Ref("swift_plugin_transformers.loader:TransformersLoader"),
+            options=Ref("swift_plugin_transformers.options:LoaderOptions"),
+            reads=("safetensors", "gguf"),
+            builder=Ref("swift_train.build:get_model"),
+            converts=("gguf",),
+            converter=Ref("swift_plugin_transformers.convert:convert"),
+        )
+    ]
+
+
+@hookimpl
+def swift_tasks() -> list[TaskSpec]:
+    """Next-token prediction on plain text, and on the assistant's turns of conversations."""
+    trainer = Ref("swift_train.job:train")
+    return [
+        TaskSpec(
+            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer,
+            factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
+        ),
+        TaskSpec(
+            name="sft", summary="Conversations, the assistant's turns predicted", rows=("chat",), trainer=trainer,
+            factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
+        ),
+    ]  # fmt: skip
+
+
+@hookimpl
+def swift_tuners() -> list[TunerSpec]:
+    """Training of the model's own weights, all or some."""
+    merger = Ref("swift_train.merge:merge")
+    return [
+        TunerSpec(name="full", summary="Every weight learns", factory=Ref("swift_plugin_transformers.tuners:FullTuner"), trains="weights", merger=merger),
+        TunerSpec(
+            name="freeze",
+            summary="Some of the weights learn: the last blocks, or those named",
+            factory=Ref("swift_plugin_transformers.tuners:FreezeTuner"),
+            options=Ref("swift_plugin_transformers.options:FreezeOptions"),
+            trains="weights",
+            merger=merger,
+        ),
+    ]
+
+
+@hookimpl
+def swift_parallel_strategies() -> list[ParallelSpec]:
+    """One process, or copies of the model that average their gradients."""
+    return [ParallelSpec(name="ddp", summary="A copy of the model a process, gradients averaged", factory=Ref("swift_plugin_transformers.ddp:DdpStrategy"))]
+
+
+@hookimpl
+def swift_optimizers() -> list[OptimizerSpec]:
+    """torch's AdamW."""
+    return [
+        OptimizerSpec(
+            name="adamw",
+            summary="Adam with decoupled weight decay, none on norms and biases",
+            also=("adamw_torch",),
+            factory=Ref("swift_plugin_transformers.optimizer:AdamW"),
+            options=Ref("swift_plugin_transformers.options:AdamWOptions"),
+        )
+    ]
+
+
+@hookimpl
+def swift_backends() -> list[BackendSpec]:
+    """The embedded server."""
+    return [
+        BackendSpec(
+            name="transformers",
+            summary="The embedded server: transformers behind the OpenAI API, on any device",
+            also=("pt", "hf", "huggingface"),
+            factory=Ref("swift_plugin_transformers.backend:TransformersBackend"),
+            options=Ref("swift_plugin_transformers.serve_options:ServeOptions"),
+            reads=("safetensors", "gguf"),
+            adapters=True,
+        )
+    ]

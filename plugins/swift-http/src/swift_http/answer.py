@@ -1,0 +1,97 @@
+"""One request on its way through the engine: admitted, counted, cut at its stop strings, and ended when the client goes away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import TypeVar, cast
+
+from starlette.requests import Request
+
+from swift_http.engine import ChatEngine, Piece, Sampling
+from swift_http.errors import ApiError
+from swift_http.limits import Gate
+from swift_http.metrics import Metrics
+from swift_http.stops import StopFilter
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Answer:
+    """A request inside the server. `close` must be called once, however the request ends.
+
+    Raises:
+        ApiError: 429 where the server is full.
+    """
+
+    def __init__(self, request: Request, engine: ChatEngine, gate: Gate, metrics: Metrics, *, endpoint: str, model: str) -> None:
+        gate.enter()
+        self.model = model
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self._engine = engine
+        self._gate = gate
+        self._watch = metrics.begin(endpoint, model)
+        self._gone = asyncio.ensure_future(_disconnected(request))
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Leave the queue and count what was done; `error` is why it ended early."""
+        self._gone.cancel()
+        self._gate.leave()
+        self._watch.end(_status(error), prompt=self.prompt_tokens, completion=self.completion_tokens)
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """The result of `work`.
+
+        Raises:
+            ClientGone: the client closed the connection; the work was cancelled.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})  # an iterator can't be closed while it still runs
+
+    async def pieces(self, prompt: Sequence[int], sampling: Sampling, stops: Sequence[str]) -> AsyncGenerator[Piece]:
+        """The engine's pieces up to the first stop string; the last one has `finish`."""
+        visible = StopFilter(stops)
+        self.prompt_tokens += len(prompt)
+        source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
+        async with aclosing(source):
+            async for piece in self._until_gone(source):
+                self._watch.token()
+                self.completion_tokens += len(piece.tokens)
+                text = visible.push(piece.text)
+                if visible.hit:
+                    yield Piece(text, piece.tokens, "stop")
+                    return
+                if piece.finish:
+                    text += visible.flush()
+                yield Piece(text, piece.tokens, piece.finish)
+
+    async def _until_gone(self, source: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+        while (piece := await self.wait(anext(source, None))) is not None:
+            yield piece
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _status(error: BaseException | None) -> str:
+    if error is None:
+        return "200"
+    if not isinstance(error, Exception) or isinstance(error, ClientGone):
+        return "cancelled"
+    return str(error.status_code) if isinstance(error, ApiError) else "500"

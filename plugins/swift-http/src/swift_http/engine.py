@@ -1,0 +1,81 @@
+"""What the HTTP layer needs of an engine. It speaks of tokens and text, never of HTTP, so that any engine can stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How to choose tokens. None: as the model's own generation config says. `logprobs`: how many alternatives a token, None: no log-probabilities."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    seed: int | None = None
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token: its id and text alone, its natural-log probability before temperature, and the likeliest alternatives (text, log-probability)."""
+
+    id: int
+    text: str
+    logprob: float | None = None
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some more of an answer. `text` may lag behind `tokens` while a character is incomplete; the last piece has `finish`."""
+
+    text: str
+    tokens: tuple[Token, ...] = ()
+    finish: Literal["stop", "length"] | None = None
+
+
+class ChatEngine(Protocol):
+    """A model that answers. Only `generate` and `score` are awaited; the others may be called from any thread."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The names it answers to: the base first, then its adapters."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Most tokens of prompt and answer together."""
+        ...
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
+        """Token ids of a conversation of {role, content} turns.
+
+        Raises:
+            UsageError: the model has no chat template, or its template refuses these messages.
+        """
+        ...
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a text, with the special tokens the tokenizer adds (or without)."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, special tokens left in."""
+        ...
+
+    def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+        """The answer to a prompt, piece by piece. Waits its turn; closing the iterator cancels the work.
+
+        Every generated token is in a piece, the one that ends the answer too, but that one has no part in `text`.
+        """
+        ...
+
+    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
+        """The prompt's own tokens with their log-probabilities (the first has none) and `top` alternatives each."""
+        ...

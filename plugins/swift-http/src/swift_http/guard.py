@@ -1,0 +1,57 @@
+"""What stands before every handler: the API key and the size of the body. Plain ASGI, so that streams pass untouched."""
+
+from __future__ import annotations
+
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from swift_http.errors import ApiError
+
+OPEN_PATHS = frozenset({"/health"})
+
+
+class Guard:
+    """Refuses requests without the key (401) and bodies over `max_body` bytes (413), declared or not."""
+
+    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int) -> None:
+        self._app = app
+        self._expected = f"Bearer {api_key}".encode() if api_key else None
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["path"], headers)
+        if refusal:
+            await refusal.response()(scope, receive, send)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _refusal(self, path: str, headers: Headers) -> ApiError | None:
+        if self._expected and path not in OPEN_PATHS:
+            given = headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, self._expected):
+                return ApiError(401, "missing or wrong API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        length = headers.get("content-length", "")
+        return self._too_large() if length.isdigit() and int(length) > self._max_body else None
+
+    def _counted(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> ApiError:
+        return ApiError(413, f"the request is larger than {self._max_body} bytes", code="request_too_large", headers={"Connection": "close"})

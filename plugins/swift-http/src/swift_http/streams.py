@@ -1,0 +1,66 @@
+"""Server-sent events: a response that closes its request however the stream ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from swift_http.answer import Answer, ClientGone
+from swift_http.errors import from_exception
+
+DONE = b"data: [DONE]\n\n"
+
+
+def event(value: dict[str, Any]) -> bytes:
+    """A JSON value as one event."""
+    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends the chunks and `[DONE]`. An error on the way is sent as an event, and then there is no `[DONE]`: a cut is always seen.
+
+    Args:
+        answer: the request, closed at the end.
+        first: the first chunk, which the caller has waited for so that a failure before it could still have an HTTP status.
+        rest: the others.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(self, answer: Answer, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any]]) -> None:
+        super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._answer = answer
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send everything."""
+        failure: BaseException | None = None
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await _send(send, event(self._first))
+            try:
+                async for chunk in self._rest:
+                    await _send(send, event(chunk))
+                await _send(send, DONE)
+            except ClientGone as gone:
+                failure = gone
+            except Exception as error:
+                failure = refusal = from_exception(error)
+                await _send(send, event(refusal.body))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            await self._rest.aclose()
+            self._answer.close(failure)
+
+
+async def _send(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})

@@ -1,0 +1,426 @@
+"""The OpenAI-compatible layer over an engine that answers at once: every point of the protocol, through a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+import uvicorn
+from swift_http import Limits, Piece, Sampling, Token, bind, create_app
+from swift_http.server import url_of
+
+from swift_core.errors import SwiftError, UsageError
+
+KEY = "sk-very-secret"
+WORDS = ("The ", "capital ", "is ", "Paris", ".")
+
+
+class FakeEngine:
+    """Says WORDS, one a token; what it does otherwise is asked for in the prompt."""
+
+    models = ("base", "poet")
+    context = 100
+
+    def __init__(self) -> None:
+        self.seen: list[Sampling] = []
+        self.adapters: list[str] = []
+        self.cancelled = threading.Event()
+        self.go_on = threading.Event()
+        self.running = 0
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
+        if any(turn["role"] == "tool" for turn in messages):
+            raise UsageError("this template has no tools")
+        return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        return [ord(letter) for letter in text]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return "".join(chr(token) for token in tokens)
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+        self.seen.append(sampling)
+        self.adapters.append(model)
+        text = self.decode(prompt)
+        if "fail early" in text:
+            raise SwiftError("out of memory", hint="Use a smaller model.")
+        if "crash" in text:
+            raise RuntimeError("a private detail")
+        self.running += 1
+        try:
+            if "wait" in text:
+                while not self.go_on.is_set():
+                    await asyncio.sleep(0.005)
+            limit = sampling.max_tokens or len(WORDS)
+            for number, word in enumerate(WORDS[:limit]):
+                top = ((word, -0.5), ("other", -1.5))[: sampling.logprobs or 0]
+                token = Token(number, word, None if sampling.logprobs is None else -0.5, top)
+                last = number + 1 == min(limit, len(WORDS))
+                yield Piece(word, (token,), ("length" if limit < len(WORDS) else "stop") if last else None)
+                if "fail late" in text:
+                    raise SwiftError("out of memory")
+                while "forever" in text:
+                    yield Piece("x", (Token(9, "x"),))
+                    await asyncio.sleep(0.005)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+        finally:
+            self.running -= 1
+
+    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
+        return [
+            Token(token, chr(token), None if number == 0 else -float(number), ((chr(token), -0.1),) if number else ()) for number, token in enumerate(prompt)
+        ]
+
+
+class Served:
+    """The app on a port of its own."""
+
+    def __init__(self, api_key: str | None = KEY, limits: Limits | None = None) -> None:
+        self.engine = FakeEngine()
+        self.socket = bind("127.0.0.1", 0)
+        self.url = url_of(self.socket)
+        app = create_app(self.engine, api_key=api_key, limits=limits)
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+
+    def __enter__(self) -> Served:
+        self.thread.start()
+        while not self.server.started:
+            assert self.thread.is_alive()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.socket.close()
+
+    @property
+    def openai(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url, api_key=KEY, max_retries=0)
+
+    def post(self, path: str, body: Any = None, *, key: str = KEY, **more: Any) -> httpx2.Response:
+        url = self.url.removesuffix("/v1") + path
+        content = {"json": body} if body is not None else {}
+        return httpx2.post(url, headers={"Authorization": f"Bearer {key}", **more.pop("headers", {})}, **content, **more)
+
+    def get(self, path: str, key: str = KEY) -> httpx2.Response:
+        return httpx2.get(self.url.removesuffix("/v1") + path, headers={"Authorization": f"Bearer {key}"})
+
+    def ask(self, text: str = "hello", **more: Any) -> httpx2.Response:
+        return self.post("/v1/chat/completions", chat(text, **more))
+
+
+def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
+    return {"model": "base", "messages": [{"role": "user", "content": text}], **more}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Served]:
+    with Served() as served:
+        yield served
+
+
+@pytest.fixture
+def own() -> Iterator[Served]:
+    with Served(limits=Limits(requests=2, body=2000, retry_after=7)) as served:
+        yield served
+
+
+def error_of(response: httpx2.Response) -> dict[str, Any]:
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+# -- answers -------------------------------------------------------------------------------------------------------------
+
+
+def test_chat_as_the_openai_client_reads_it(shared: Served):
+    answer = shared.openai.chat.completions.create(**chat())
+    assert answer.object == "chat.completion"
+    assert answer.choices[0].message.content == "The capital is Paris."
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (11, 5, 16)
+
+
+def test_stream_is_the_answer_in_pieces(shared: Served):
+    chunks = list(shared.openai.chat.completions.create(**chat(), stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "The capital is Paris."
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.total_tokens == 16
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_stream_format(shared: Served):
+    response = shared.ask(stream=True)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    lines = [line for line in response.text.split("\n\n") if line]
+    assert all(line.startswith("data: ") for line in lines)
+    assert lines[-1] == "data: [DONE]"
+    assert all("usage" not in json.loads(line[6:]) for line in lines[:-1])
+
+
+def test_text_parts_and_developer_role_reach_the_template(shared: Served):
+    parts = [{"type": "text", "text": "hel"}, {"type": "text", "text": "lo"}]
+    body = chat(messages=[{"role": "developer", "content": "be brief"}, {"role": "user", "content": parts}])
+    assert shared.post("/v1/chat/completions", body).json()["usage"]["prompt_tokens"] == len("system:be brief" + "user:hello") + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("stop", "text"), [("ital", "The cap"), (["is Par", "zzz"], "The capital "), (["never"], "The capital is Paris."), ("Paris.", "The capital is ")]
+)
+def test_stop_strings_across_tokens(shared: Served, stop: Any, text: str, stream: bool):
+    if stream:
+        chunks = list(shared.openai.chat.completions.create(**chat(), stop=stop, stream=True))
+        got, finish = "".join(chunk.choices[0].delta.content or "" for chunk in chunks), chunks[-1].choices[0].finish_reason
+    else:
+        choice = shared.openai.chat.completions.create(**chat(), stop=stop).choices[0]
+        got, finish = choice.message.content or "", choice.finish_reason
+    assert (got, finish) == (text, "stop")
+
+
+def test_sampling_arrives(shared: Served):
+    shared.ask(temperature=0.5, top_p=0.9, seed=7, max_completion_tokens=2, top_k=-1, n=1, user="me", frequency_penalty=0)
+    assert shared.engine.seen[-1] == Sampling(max_tokens=2, temperature=0.5, top_p=0.9, seed=7, top_k=0)
+
+
+def test_length_is_said(shared: Served):
+    choice = shared.ask(max_tokens=2).json()["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("The capital ", "length")
+
+
+def test_adapter_by_name(shared: Served):
+    answer = shared.openai.chat.completions.create(**chat() | {"model": "poet"})
+    assert answer.model == "poet"
+    assert shared.engine.adapters[-1] == "poet"
+
+
+def test_chat_logprobs(shared: Served):
+    choice = shared.openai.chat.completions.create(**chat(), logprobs=True, top_logprobs=2).choices[0]
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    assert [entry.token for entry in choice.logprobs.content] == list(WORDS)
+    assert choice.logprobs.content[0].logprob == -0.5
+    assert choice.logprobs.content[0].bytes == list(b"The ")
+    assert [entry.token for entry in choice.logprobs.content[0].top_logprobs] == ["The ", "other"]
+
+
+def test_completions(shared: Served):
+    answer = shared.openai.completions.create(model="base", prompt=["ab", "cde"], max_tokens=9)
+    assert [choice.text for choice in answer.choices] == ["The capital is Paris."] * 2
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 5
+    chunks = list(shared.openai.completions.create(model="base", prompt=[97, 98], stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "The capital is Paris."
+
+
+def test_echo_scores_the_prompt_and_keeps_the_generated_token(shared: Served):
+    choice = shared.openai.completions.create(model="base", prompt=[[97, 98, 99]], echo=True, max_tokens=1, logprobs=1, temperature=0).choices[0]
+    assert choice.text == "abcThe "
+    assert choice.logprobs is not None
+    assert choice.logprobs.tokens == ["a", "b", "c", "The "]
+    assert choice.logprobs.token_logprobs == [None, -1.0, -2.0, -0.5]
+    assert choice.logprobs.text_offset == [0, 1, 2, 3]
+    assert choice.logprobs.top_logprobs == [None, {"b": -0.1}, {"c": -0.1}, {"The ": -0.5}]
+    only = shared.openai.completions.create(model="base", prompt="abc", echo=True, max_tokens=0, logprobs=1)
+    assert only.choices[0].text == "abc"
+    assert only.usage is not None
+    assert only.usage.completion_tokens == 0
+
+
+def test_models_health_tokenize(shared: Served):
+    listed = shared.openai.models.list().data
+    assert [model.id for model in listed] == ["base", "poet"]
+    assert shared.get("/v1/models/poet").json()["parent"] == "base"
+    assert shared.get("/v1/models/none").status_code == 404
+    assert shared.get("/health", key="none").json() == {"status": "ok"}
+    assert shared.post("/tokenize", {"prompt": "ab"}).json() == {"tokens": [97, 98], "count": 2, "max_model_len": 100}
+    assert shared.post("/tokenize", {"messages": chat()["messages"]}).json()["count"] == 11
+    assert shared.post("/tokenize", {}).status_code == 400
+
+
+def test_metrics_count(own: Served):
+    own.ask()
+    own.ask(stream=True)
+    own.ask(model="a" * 30)
+    text = own.get("/metrics").text
+    assert 'swift_requests_total{endpoint="chat",model="base",status="200"} 2.0' in text
+    assert 'swift_requests_total{endpoint="chat",model="",status="404"} 1.0' in text
+    assert 'swift_tokens_total{kind="completion",model="base"} 10.0' in text
+    assert 'swift_first_token_seconds_count{endpoint="chat"} 2.0' in text
+    assert "swift_requests_in_flight 0.0" in text
+    assert "a" * 30 not in text
+
+
+# -- refusals ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/tokenize"])
+@pytest.mark.parametrize("key", ["wrong", KEY[:-1], KEY + "x", "ключ"])
+def test_wrong_key(shared: Served, path: str, key: str):
+    response = shared.post(path, chat(), headers={"Authorization": f"Bearer {key}".encode()})
+    assert response.status_code == 401
+    assert error_of(response)["code"] == "invalid_api_key"
+    assert shared.get("/metrics", key="wrong").status_code == 401
+
+
+def test_without_a_key_all_is_open():
+    with Served(api_key=None) as served:
+        assert served.get("/v1/models", key="none").status_code == 200
+
+
+def test_unknown_model_names_those_there_are(shared: Served):
+    response = shared.ask(model="bse")
+    assert response.status_code == 404
+    assert error_of(response) == {
+        "message": "the model 'bse' is not served here. Did you mean 'base'? Served: base, poet.",
+        "type": "invalid_request_error",
+        "param": "model",
+        "code": "model_not_found",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "words"),
+    [
+        ({"temperature": "hot-secret"}, "temperature", "valid number"),
+        ({"temperature": 3}, "temperature", "less than or equal to 2"),
+        ({"max_tokens": 0}, "max_tokens", "greater than"),
+        ({"max_tokens": "5"}, "max_tokens", "valid integer"),
+        ({"messages": []}, "messages", "at least 1"),
+        ({"messages": [{"role": "pirate", "content": "x"}]}, "messages.0.role", "'user'"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "image_url"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, None, "no tools"),
+        ({"stop": ""}, "stop.constrained-str", "at least 1"),
+        ({"n": 2}, None, "'n' is not supported"),
+        ({"tools": [{"type": "function"}]}, None, "'tools' is not supported"),
+        ({"response_format": {"type": "json_object"}}, None, "'response_format'"),
+        ({"temprature": 1}, "temprature", "unrecognized request argument"),
+        ({"messages": [{"role": "user", "content": "x" * 200}]}, "messages", "100 tokens at most"),
+        ({"max_tokens": 95}, "messages", "100 tokens at most"),
+    ],
+)
+def test_bad_requests(shared: Served, change: dict[str, Any], param: str | None, words: str):
+    response = shared.ask(**change)
+    assert response.status_code == 400
+    error = error_of(response)
+    assert error["param"] == param
+    assert words in error["message"]
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[1]", b'"text"', b"\xff\xfe"])
+def test_bad_json(shared: Served, content: bytes):
+    response = shared.post("/v1/chat/completions", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    error_of(response)
+
+
+def test_a_page_in_a_browser_cannot_post(shared: Served):
+    response = shared.post("/v1/chat/completions", content=json.dumps(chat()).encode(), headers={"Content-Type": "text/plain", "Origin": "http://evil"})
+    assert response.status_code == 400
+    assert not any(name.startswith("access-control") for name in response.headers)
+
+
+def test_unknown_path_and_method(shared: Served):
+    assert error_of(shared.get("/v2"))["message"] == "Not Found"
+    assert shared.get("/v1/chat/completions").status_code == 405
+
+
+def test_body_limit(own: Served):
+    assert own.ask("x" * 3000).status_code == 413
+
+    def undeclared() -> Iterator[bytes]:
+        yield json.dumps(chat("x" * 3000)).encode()
+
+    response = own.post("/v1/chat/completions", content=undeclared(), headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "request_too_large"
+
+
+def test_full_queue(own: Served):
+    threads = [threading.Thread(target=own.ask, args=("wait",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: own.engine.running == 2)
+    response = own.ask()
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "7"
+    assert error_of(response)["code"] == "server_busy"
+    own.engine.go_on.set()
+    for thread in threads:
+        thread.join()
+    assert own.ask().status_code == 200
+
+
+# -- when it goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_engine_failure_has_a_status_even_for_a_stream(own: Served, stream: bool):
+    response = own.ask("fail early", stream=stream)
+    assert response.status_code == 500
+    assert error_of(response)["message"] == "out of memory\n  Use a smaller model."
+    assert own.ask().status_code == 200
+
+
+def test_a_fault_is_not_told(own: Served):
+    response = own.ask("crash")
+    assert response.status_code == 500
+    assert "private" not in response.text
+    assert own.ask().status_code == 200
+
+
+def test_failure_in_mid_stream_is_an_event_and_no_done(own: Served):
+    text = own.ask("fail late", stream=True).text
+    assert "The " in text
+    assert '"type":"server_error"' in text
+    assert "[DONE]" not in text
+    assert "swift_requests_in_flight 0.0" in own.get("/metrics").text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("text", ["forever", "wait"])
+def test_a_client_that_leaves_cancels_its_request(own: Served, text: str, stream: bool):
+    body, headers = chat(text, stream=stream), {"Authorization": f"Bearer {KEY}"}
+    with suppress(httpx2.ReadTimeout), httpx2.stream("POST", own.url + "/chat/completions", json=body, headers=headers, timeout=0.3) as response:
+        next(response.iter_lines())
+    assert own.engine.cancelled.wait(5)
+    until(lambda: own.engine.running == 0)
+    until(lambda: "swift_requests_in_flight 0.0" in own.get("/metrics").text)
+    assert 'status="cancelled"} 1.0' in own.get("/metrics").text
+    assert [own.ask().status_code for _ in range(3)] == [200] * 3
+
+
+def test_port_in_use():
+    taken = bind("127.0.0.1", 0)
+    taken.listen()
+    with pytest.raises(UsageError, match=r"can't use 127.0.0.1:.*in use"):
+        bind("127.0.0.1", taken.getsockname()[1])
+    taken.close()
+
+
+def until(condition: Any, seconds: float = 5) -> None:
+    event = threading.Event()
+    for _ in range(int(seconds / 0.01)):
+        if condition():
+            return
+        event.wait(0.01)
+    pytest.fail("waited in vain")

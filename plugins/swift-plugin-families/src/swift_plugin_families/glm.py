@@ -1,0 +1,120 @@
+"""Zhipu's ChatGLM and GLM."""
+
+from __future__ import annotations
+
+from swift_core.specs import ModelFamily
+from swift_plugin_families.layouts import ATTENTION, LATENT, LLAMA, QWEN_VL, multimodal
+
+STOP = ("<|user|>", "<|observation|>")  # the model ends its turn by naming who speaks next
+FUSED = (*ATTENTION, "gate_up_proj", "down_proj")
+INDEXER = ("wq_b", "wk", "weights_proj")  # chooses the tokens of sparse attention; it is trained by a loss of its own
+SEES = ("text", "image", "video")
+
+FAMILIES = (
+    ModelFamily(
+        name="chatglm",
+        summary="ChatGLM2, ChatGLM3 and GLM-4-9B, whose code is in their repositories",
+        also=("chatglm2", "chatglm3"),
+        architectures=("ChatGLMModel", "ChatGLMForConditionalGeneration"),
+        model_types=("chatglm",),
+        targets=("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+        skip_quantization=("output_layer",),
+        blocks="transformer.encoder.layers",
+        embeddings="transformer.embedding.word_embeddings",
+        head="transformer.output_layer",
+        stop_tokens=STOP,
+        remote_code=True,
+        hub_ids=("THUDM/chatglm3-6b", "THUDM/glm-4-9b-chat"),
+    ),
+    ModelFamily(
+        name="glm",
+        summary="GLM-4-9B converted to transformers, GLM-Edge",
+        architectures=("GlmForCausalLM",),
+        model_types=("glm",),
+        targets=FUSED,
+        stop_tokens=STOP,
+        hub_ids=("THUDM/glm-4-9b-chat-hf", "zai-org/glm-edge-1.5b-chat"),
+    ),
+    ModelFamily(
+        name="glm4",
+        summary="GLM-4-0414 and GLM-Z1",
+        architectures=("Glm4ForCausalLM",),
+        model_types=("glm4",),
+        targets=FUSED,
+        stop_tokens=STOP,
+        hub_ids=("zai-org/GLM-4-9B-0414", "zai-org/GLM-Z1-9B-0414"),
+    ),
+    ModelFamily(
+        name="glm4_moe",
+        summary="GLM-4.5, 4.6 and 4.7: mixture of experts with shared experts",
+        architectures=("Glm4MoeForCausalLM",),
+        model_types=("glm4_moe",),
+        targets=LLAMA,
+        skip_quantization=("lm_head", "mlp.gate"),
+        stop_tokens=STOP,
+        tool_parser="glm45",
+        reasoning_parser="glm45",
+        hub_ids=("zai-org/GLM-4.5-Air", "zai-org/GLM-4.6"),
+    ),
+    ModelFamily(
+        name="glm4_moe_lite",
+        summary="GLM-4.7-Flash: latent attention and mixture of experts",
+        architectures=("Glm4MoeLiteForCausalLM",),
+        model_types=("glm4_moe_lite",),
+        targets=LATENT,
+        skip_quantization=("lm_head", "mlp.gate"),
+        stop_tokens=STOP,
+        tool_parser="glm47",
+        reasoning_parser="glm47",
+        hub_ids=("zai-org/GLM-4.7-Flash",),
+    ),
+    ModelFamily(
+        name="glm_moe_dsa",
+        summary="GLM-5: latent attention made sparse by an indexer, mixture of experts",
+        architectures=("GlmMoeDsaForCausalLM",),
+        model_types=("glm_moe_dsa",),
+        targets=LATENT,
+        skip_quantization=("lm_head", "mlp.gate", *INDEXER),
+        stop_tokens=STOP,
+        tool_parser="glm47",
+        reasoning_parser="glm45",
+        hub_ids=("zai-org/GLM-5",),
+    ),
+    ModelFamily(
+        name="glm4v",
+        summary="GLM-4.1V",
+        architectures=("Glm4vForConditionalGeneration",),
+        model_types=("glm4v",),
+        targets=FUSED,
+        **QWEN_VL,
+        modalities=SEES,
+        stop_tokens=STOP,
+        hub_ids=("zai-org/GLM-4.1V-9B-Thinking",),
+    ),
+    ModelFamily(
+        name="glm46v",
+        summary="GLM-4.6V, dense",
+        architectures=("Glm46VForConditionalGeneration",),
+        model_types=("glm46v",),
+        targets=FUSED,
+        **QWEN_VL,
+        modalities=SEES,
+        stop_tokens=STOP,
+        tool_parser="glm45",
+        reasoning_parser="glm45",
+        hub_ids=("zai-org/GLM-4.6V-Flash",),
+    ),
+    ModelFamily(
+        name="glm4v_moe",
+        summary="GLM-4.5V: mixture of experts with a vision tower",
+        architectures=("Glm4vMoeForConditionalGeneration",),
+        model_types=("glm4v_moe",),
+        targets=LLAMA,
+        **multimodal(tower="model.visual", aligner="model.visual.merger", skip=("mlp.gate",)),
+        modalities=SEES,
+        stop_tokens=STOP,
+        tool_parser="glm45",
+        reasoning_parser="glm45",
+        hub_ids=("zai-org/GLM-4.5V",),
+    ),
+)

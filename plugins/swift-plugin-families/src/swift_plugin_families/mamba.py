@@ -1,0 +1,76 @@
+"""State-space models, and hybrids of them with attention.
+
+Their fused kernels read the weight of some layers directly, past any adapter on them and past any quantized packing: those layers
+are no targets, and are named in `skip_quantization`.
+"""
+
+from __future__ import annotations
+
+from swift_core.specs import ModelFamily
+from swift_plugin_families.layouts import LLAMA, Layout
+
+BACKBONE: Layout = {"blocks": "backbone.layers", "embeddings": "backbone.embeddings"}
+FUSED = ("lm_head", "x_proj", "dt_proj", "out_proj")
+
+FAMILIES = (
+    ModelFamily(
+        name="mamba",
+        summary="Mamba",
+        architectures=("MambaForCausalLM",),
+        model_types=("mamba",),
+        targets=("in_proj",),
+        skip_quantization=FUSED,
+        **BACKBONE,
+        hub_ids=("state-spaces/mamba-130m-hf", "state-spaces/mamba-2.8b-hf"),
+    ),
+    ModelFamily(
+        name="mamba2",
+        summary="Mamba 2 and Codestral Mamba",
+        architectures=("Mamba2ForCausalLM",),
+        model_types=("mamba2",),
+        targets=("in_proj",),
+        skip_quantization=("lm_head", "out_proj"),
+        **BACKBONE,
+    ),
+    ModelFamily(
+        name="falcon_mamba",
+        summary="Falcon Mamba",
+        architectures=("FalconMambaForCausalLM",),
+        model_types=("falcon_mamba",),
+        targets=("in_proj",),
+        skip_quantization=FUSED,
+        **BACKBONE,
+        hub_ids=("tiiuae/falcon-mamba-7b-instruct",),
+    ),
+    ModelFamily(
+        name="bamba",
+        summary="Bamba: Mamba 2 with attention on a few layers",
+        architectures=("BambaForCausalLM",),
+        model_types=("bamba",),
+        targets=(*LLAMA, "in_proj"),
+        skip_quantization=("lm_head", "mamba.out_proj"),
+        hub_ids=("ibm-ai-platform/Bamba-9B-v2",),
+    ),
+    ModelFamily(
+        name="jamba",
+        summary="Jamba: Mamba, attention every eighth layer, mixture of experts",
+        architectures=("JambaForCausalLM",),
+        model_types=("jamba",),
+        targets=(*LLAMA, "in_proj", "x_proj", "out_proj"),
+        skip_quantization=("lm_head", "feed_forward.router", "dt_proj"),
+        tool_parser="jamba",
+        hub_ids=("ai21labs/AI21-Jamba-Mini-1.5",),
+    ),
+    ModelFamily(
+        name="nemotron_h",
+        summary="Nemotron-H and Nemotron Nano 2 and 3: Mamba 2, attention and feed-forward layers by turns",
+        architectures=("NemotronHForCausalLM",),
+        model_types=("nemotron_h",),
+        targets=("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "in_proj"),
+        skip_quantization=("lm_head", "mixer.gate", "mixer.out_proj"),
+        embeddings="model.embeddings",
+        tool_parser="qwen3_coder",
+        reasoning_parser="nemotron_v3",
+        hub_ids=("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",),
+    ),
+)

@@ -1,0 +1,18 @@
+"""01.AI's Yi as first published. Its repositories have since become plain Llamas, which the `llama` family covers."""
+
+from __future__ import annotations
+
+from swift_core.specs import ModelFamily
+from swift_plugin_families.layouts import LLAMA
+
+FAMILIES = (
+    ModelFamily(
+        name="yi",
+        summary="The first Yi checkpoints, with the code in their repositories",
+        architectures=("YiForCausalLM",),
+        model_types=("Yi",),
+        targets=LLAMA,
+        stop_tokens=("<|im_end|>",),
+        remote_code=True,
+    ),
+)

@@ -1,0 +1,47 @@
+"""`file:`: a checkpoint folder on this machine, checked and used where it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from swift_core import paths
+from swift_core.checkpoint import checkpoint_format
+from swift_core.errors import UsageError, suggestion
+from swift_core.references import Reference
+from swift_core.roles import Progress
+
+
+class FileHub:
+    """Folders, and `.gguf` files by the folder they are in."""
+
+    def __init__(self, options: None = None) -> None:
+        del options
+
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+        """The folder as it is: nothing is copied, whatever `only` says.
+
+        Raises:
+            UsageError: it does not exist, holds no weights, or none but pickled ones.
+        """
+        path = Path(reference.name).expanduser()
+        if not path.exists():
+            siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise UsageError("there is no such file or folder", where=str(path), hint=suggestion(path.name, siblings) or "Check the path.")
+        if path.suffix == ".gguf":
+            beside = [item.name for item in path.parent.glob("*.gguf") if item != path]
+            if beside:
+                raise UsageError(f"its folder has other GGUF files too ({beside[0]})", where=str(path), hint="Put the file into a folder of its own.")
+            path = path.parent
+        elif path.is_file():
+            raise UsageError("a file, not a checkpoint folder", where=str(path), hint=f"Name the folder: {path.parent}")
+        checkpoint_format(path)
+        return path
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+        """Copy the folder to a path that is free yet."""
+        target = Path(reference.name).expanduser()
+        with paths.atomic_folder(target) as aside:
+            shutil.copytree(folder, aside, dirs_exist_ok=True)
+        return str(target)

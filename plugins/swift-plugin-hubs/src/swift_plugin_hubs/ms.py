@@ -1,0 +1,117 @@
+"""`ms:org/name@revision`: ModelScope, through the modelscope package and its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from swift_core import downloads
+from swift_core.checkpoint import checkpoint_format
+from swift_core.errors import SwiftError, UsageError
+from swift_core.references import Reference
+from swift_core.roles import Progress
+from swift_plugin_hubs import patterns
+
+
+class ModelScopeHub:
+    """Reads MODELSCOPE_API_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_CACHE as modelscope does."""
+
+    def __init__(self, options: None = None) -> None:
+        del options
+
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+        """The repository's folder in ModelScope's cache, which checks the files' hashes.
+
+        Args:
+            only: glob patterns of paths in the repository; without it the safetensors, configuration and tokenizer files
+                at its top. Pickled files are never fetched.
+
+        Raises:
+            UsageError: modelscope is missing, no such repository, refused, no weights, or offline and not cached.
+            SwiftError: the network failed, or the disk is full.
+        """
+        with _explained(reference):
+            from modelscope.hub.snapshot_download import snapshot_download
+
+            folder = Path(
+                snapshot_download(
+                    reference.name,
+                    revision=reference.revision or None,
+                    allow_patterns=list(only or patterns.MODEL),
+                    ignore_patterns=[*(() if only else patterns.OTHERS), *patterns.PICKLES],
+                    local_files_only=downloads.offline(),
+                    progress_callbacks=[_callback(progress)] if progress else [],
+                )
+            )
+        if not only:
+            checkpoint_format(folder)
+        return folder
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+        """Upload a checkpoint folder as one commit, making the repository where there is none; returns its address.
+
+        Raises:
+            UsageError: modelscope is missing, or no right to write there.
+            SwiftError: the network failed.
+        """
+        downloads.refuse_offline(f"'{reference}'")
+        with _explained(reference):
+            from modelscope.hub.api import HubApi
+
+            api = HubApi()
+            api.create_repo(reference.name, repo_type="model", visibility="private" if private else "public", exist_ok=True)
+            api.upload_folder(
+                repo_id=reference.name,
+                folder_path=str(folder),
+                commit_message=message,
+                repo_type="model",
+                revision=reference.revision or "master",
+                ignore_patterns=list(patterns.PICKLES),
+            )
+        return f"https://www.modelscope.cn/models/{reference.name}"
+
+
+def _callback(progress: Progress) -> type[Any]:
+    """A callback class for modelscope, which makes one object a file."""
+    from modelscope.hub.callback import ProgressCallback
+
+    class Callback(ProgressCallback):  # type: ignore[misc]
+        done = 0
+
+        def update(self, size: int) -> None:
+            self.done += size
+            progress(self.filename, self.done, self.file_size or None)
+
+    return Callback
+
+
+@contextmanager
+def _explained(reference: Reference) -> Iterator[None]:
+    """modelscope's errors, in words."""
+    where = str(reference)
+    try:
+        from modelscope_hub import errors
+        from requests.exceptions import HTTPError, RequestException
+    except ImportError as error:
+        raise UsageError("ModelScope needs its package", where=where, hint="pip install 'swift-plugin-hubs[ms]'") from error
+    try:
+        yield
+    except (HTTPError, errors.APIError) as error:
+        cause = error.__cause__ if isinstance(error.__cause__, errors.HubError) else error
+        if isinstance(cause, errors.NotExistError):
+            raise UsageError("no such repository or revision, or it is private", where=where, hint="Check the spelling.") from error
+        if isinstance(cause, errors.AuthenticationError | errors.PermissionDeniedError):
+            raise UsageError("refused", where=where, hint="Log in with a token that may do this: modelscope login") from error
+        raise SwiftError(f"the hub failed: {cause}", where=where, hint="Try again in a while.") from error
+    except errors.CacheError:
+        downloads.refuse_offline(f"'{reference}'")
+        raise
+    except (errors.NetworkError, RequestException) as error:
+        raise downloads.no_network(error, where) from error
+    except errors.HubError as error:
+        raise SwiftError(str(error), where=where, hint=error.suggestion) from error
+    except OSError as error:
+        with downloads.cache_errors(Path(where)):
+            raise error

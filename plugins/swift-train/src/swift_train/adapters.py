@@ -1,0 +1,66 @@
+"""Adapter checkpoints: which tuner made one, and what it says about its base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core.checkpoint import read_manifest
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_core.run import Choice
+
+if TYPE_CHECKING:
+    from swift_core.roles import Tuner
+    from swift_core.run import Source
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def check_adapter(folder: Path) -> None:
+    """Check that a folder holds a whole adapter.
+
+    Raises:
+        UsageError: it has no adapter_config.json, only pickled weights, or truncated ones.
+    """
+    from swift_train.weights import read_header
+
+    if not (folder / "adapter_config.json").is_file():
+        raise UsageError("not an adapter: it has no adapter_config.json", where=str(folder), hint="Name the folder that training wrote.")
+    if not (folder / WEIGHTS).is_file():
+        pickled = (folder / "adapter_model.bin").is_file()
+        problem = "its weights are pickled (adapter_model.bin): they can run code when they are read" if pickled else f"it has no {WEIGHTS}"
+        raise UsageError(problem, where=str(folder), hint="Get the adapter as safetensors.")
+    read_header(folder / WEIGHTS)
+
+
+def tuner_of(folder: Path) -> Tuner:
+    """The tuner that made an adapter, by its manifest; a folder that only PEFT wrote counts as `lora`, which reads every kind."""
+    manifest = read_manifest(folder)
+    tuner: Tuner = registry().choose("tuner", str(manifest.tuner.get("name", "lora")) if manifest else "lora").build()
+    return tuner
+
+
+def quantizer_of(folder: Path) -> Choice | None:
+    """The load-time quantizer that an adapter's base had while it was trained."""
+    manifest = read_manifest(folder)
+    if not manifest or not manifest.quantizer:
+        return None
+    return registry().choose("quantizer", str(manifest.quantizer["name"]), dict(manifest.quantizer.get("options", {})))
+
+
+def check_base(folder: Path, base: Source) -> None:
+    """Check that `base` is what the adapter was trained on; an adapter without a manifest can't tell.
+
+    Raises:
+        UsageError: it was trained on other weights.
+    """
+    manifest = read_manifest(folder)
+    wanted = manifest.base.get("hash", "") if manifest else ""
+    if manifest and wanted and base.hash and wanted != base.hash:
+        named = manifest.base.get("reference") or manifest.base.get("path") or "another checkpoint"
+        raise UsageError(
+            f"the adapter was trained on {named} ({wanted[:12]}…), and this base is {base.reference or base.path} ({base.hash[:12]}…)",
+            where=str(folder),
+            hint="Name the base that it was trained on, or add --allow-other-base if you know that they fit.",
+        )

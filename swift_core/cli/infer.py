@@ -1,0 +1,94 @@
+"""`swift infer`, also `swift chat`: a conversation in the terminal, or a file of questions answered (`--dataset`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core.cli.ask import ask
+from swift_core.cli.screen import Screen
+from swift_core.cli.verb import VerbCommand
+from swift_core.errors import SwiftError, UsageError
+from swift_core.run import Run, RunResult
+
+HELP = """Talk to a checkpoint or to a running server (--url); with --dataset or --questions, answer those and keep the answers.
+
+In the conversation, /clear starts anew, /system TEXT sets the system prompt, /exit (or Ctrl-D) ends it; Ctrl-C cuts an answer short."""
+
+
+def infer(run: Run, screen: Screen) -> RunResult | None:
+    """Batch where questions were given, else a conversation."""
+    if run.options["questions"] or run.datasets:
+        return ask(run, screen)
+    if not run.options["url"] and run.model is None:
+        raise UsageError("nobody to talk to", where="model", hint="Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.")
+    with ExitStack() as stack:
+        url, name = str(run.options["url"]), str(run.options["name"])
+        if not url:
+            from swift_core.api import server_for
+            from swift_core.execute import running_server
+
+            screen.note("loading the model")
+            server = stack.enter_context(running_server(server_for(run), Path(run.options["runs"]), watch=screen.watch))
+            url, name = server.url, name or server.models[-1]
+        screen.close()
+        _converse(url, name, run.options)
+    return None
+
+
+def _converse(url: str, name: str, options: Any) -> None:
+    from swift_core import client
+
+    key = os.environ.get(str(options["api_key_env"]))
+    name = name or client.models(url, key)[0]
+    sampling = {field: options[field] for field in ("max_tokens", "temperature", "top_p", "seed") if options[field] is not None}
+    system = str(options["system"])
+    history: list[dict[str, Any]] = []
+    terminal = sys.stdin.isatty()
+    if terminal:
+        import readline  # noqa: F401  (line editing and history for input())
+
+        click.secho(f"{name}  ·  /exit ends, /clear starts anew, Ctrl-C cuts an answer short", dim=True)
+    while True:
+        try:
+            text = input("> " if terminal else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            click.echo()
+            return
+        if text in ("/exit", "/quit"):
+            return
+        if text == "/clear":
+            history.clear()
+        elif text.startswith("/system"):
+            system = text.removeprefix("/system").strip()
+            history.clear()
+        elif text:
+            history.append({"role": "user", "content": text})
+            prompt = [*([{"role": "system", "content": system}] if system else []), *history]
+            history.append({"role": "assistant", "content": _answer(client.chat(url, prompt, model=name, api_key=key, **sampling))})
+            if not history[-1]["content"]:
+                del history[-2:]
+
+
+def _answer(pieces: Any) -> str:
+    said = []
+    try:
+        for piece in pieces:
+            said.append(piece)
+            click.echo(piece, nl=False)
+    except KeyboardInterrupt:
+        click.secho(" [cut]", dim=True, nl=False)
+    except SwiftError as error:
+        from swift_core.cli.messages import print_error
+
+        print_error(error)
+    click.echo("\n")
+    return "".join(said)
+
+
+command = VerbCommand("ask", infer, takes_model=True, note_text=HELP)

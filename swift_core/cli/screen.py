@@ -1,0 +1,77 @@
+"""Progress on a terminal: bars for downloads and training, notes between them. Elsewhere only the notes are printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from swift_core.cli.messages import note
+
+_SHOWN = ("loss", "tokens_per_second")
+
+
+class Screen:
+    """Shows the events of a run. `quiet` shows nothing but errors."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty() and not quiet
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars away; the next one starts anew."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+            self._tasks.clear()
+
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        if self.quiet:
+            return
+        if self._bars is not None:
+            self._bars.console.print(f"note: {text}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        else:
+            note(text)
+
+    def download(self, what: str, done: int, total: int | None) -> None:
+        """A download's progress, in bytes."""
+        self._update(what, done, total, "bytes", "")
+
+    def watch(self, event: Mapping[str, Any]) -> None:
+        """An event of a run."""
+        if event["event"] == "note":
+            self.note(event["text"])
+        elif event["event"] == "progress":
+            shown = "  ".join(f"{name.replace('_', ' ')} {event[name]:.4g}" for name in _SHOWN if event.get(name) is not None)
+            self._update(event["what"], event["done"], event["total"], event.get("unit", ""), shown)
+
+    def _update(self, what: str, done: int, total: int | None, unit: str, shown: str) -> None:
+        if not self.terminal:
+            return
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total, unit=unit, shown="")
+        count = f"{done / 1e6:.1f}{f'/{total / 1e6:.1f}' if total else ''} MB" if unit == "bytes" else f"{done}{f'/{total}' if total else ''} {unit}"
+        self._bars.update(self._tasks[what], completed=done, total=total, unit=count, shown=shown)
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[unit]}"), TextColumn("{task.fields[shown]}", style="cyan"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=4,
+    )  # fmt: skip

@@ -1,0 +1,121 @@
+"""A click command for a verb: its flags are those of the verb and of the parts that this very command line chooses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core import flags
+from swift_core.cli.messages import note
+from swift_core.cli.screen import Screen
+from swift_core.config import Settings
+from swift_core.flags import Flag
+from swift_core.registry import registry
+from swift_core.resolve import resolve
+from swift_core.run import Run, RunResult
+from swift_core.verbs import VERBS, Verb
+
+Carry = Callable[[Run, Screen], RunResult | None]
+_METAVARS = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "array": "VALUE…", "object": "JSON"}
+
+
+class VerbCommand(click.Command):
+    """`carry` does the run; `takes_model` lets the first bare word be the model."""
+
+    def __init__(self, verb: str, carry: Carry, *, takes_model: bool = False, note_text: str = "") -> None:
+        self.verb: Verb = VERBS[verb]
+        self.carry = carry
+        self.takes_model = takes_model
+        self._flags: dict[str, Flag] = {}
+        self._settings = Settings()
+        first = "[MODEL | FILE.yaml]" if takes_model else "[FILE.yaml]"
+        super().__init__(verb, callback=self._call, help=note_text or f"{self.verb.summary}.", short_help=self.verb.summary, options_metavar=f"{first} [OPTIONS]")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find out which flags there are, bring the words into click's form, and let click parse them."""
+        self._settings, words = flags.read_config(args)
+        if self.takes_model and words and not words[0].startswith("-"):
+            words = ["--model", *words]
+        known = flags.flags_for(self.verb, words, self._settings, registry())
+        self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}
+        self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *_common()]
+        rest = super().parse_args(ctx, flags.rewrite(words, known))
+        if not ctx.params.get("json"):
+            for text in dict.fromkeys(known.notes):
+                note(text)
+        return rest
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options under a heading for each part."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            flag = self._flags.get(param.name or "")
+            if record := param.get_help_record(ctx):
+                sections.setdefault(flag.section if flag else "Command", []).append(record)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def _call(self, **values: Any) -> int:
+        for name, flag in self._flags.items():
+            value = values[name]
+            if value is None or value == ():
+                continue
+            self._settings.set(flag.path, list(value) if isinstance(value, tuple) else value)
+        with Screen(quiet=values["json"]) as screen:
+            resolved = resolve(self.verb, self._settings, progress=screen.download)
+            for text in resolved.notes:
+                screen.note(text)
+            if values["dry_run"]:
+                screen.close()
+                click.echo(json.dumps(resolved.run.to_json(), indent=2, ensure_ascii=False))
+                return 0
+            result = self.carry(resolved.run, screen)
+        if values["json"] and result is not None:
+            click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        elif result is not None:
+            for line in summary(result):
+                click.echo(line)
+        return 0
+
+
+def carry_out(run: Run, screen: Screen) -> RunResult:
+    """The ordinary way to do a run: in workers, with a progress bar."""
+    from swift_core import api
+
+    return api.carry_out(run, Path(run.options["runs"]), watch=screen.watch, started=lambda folder: screen.note(f"run folder {folder}"))
+
+
+def summary(result: RunResult) -> Sequence[str]:
+    """A finished run in a few lines."""
+    from swift_core.report import show
+
+    lines = [f"{name.replace('_', ' ')}: {show(value)}" for name, value in result.figures.items() if not isinstance(value, dict | list)]
+    if result.output:
+        lines.append(f"output: {result.output}")
+    if (result.folder / "report.html").is_file():
+        lines.append(f"report: {result.folder / 'report.html'}")
+    return lines
+
+
+def _option(name: str, flag: Flag) -> click.Option:
+    field = flag.field
+    shown = "" if field.default in (None, "", []) else f"  [default: {str(field.default).lower() if isinstance(field.default, bool) else field.default}]"
+    required = "  [required]" if field.required else ""
+    text = f"{field.description}{shown}{required}"
+    if field.type == "boolean":
+        return click.Option([f"--{flag.name}/{flags.off_name(flag.name)}", name], default=None, help=text)
+    metavar = f"[{'|'.join(field.choices)}]" if field.choices else _METAVARS.get(field.type, "TEXT")
+    return click.Option([f"--{flag.name}", name], metavar=metavar, multiple=field.type == "array", default=None, help=text)
+
+
+def _common() -> list[click.Option]:
+    return [
+        click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags win over it.", expose_value=False),
+        click.Option(["--json"], is_flag=True, help="Print the result as JSON, and nothing else."),
+        click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
+    ]

@@ -1,0 +1,155 @@
+"""A client of OpenAI-compatible servers: what chat, questions and the recipe's steps speak to, whichever engine answers.
+
+httpx2 is imported when something is asked, so that the command line starts without it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from swift_core.errors import SwiftError, UsageError
+
+if TYPE_CHECKING:
+    import httpx2
+
+TRIES = 6  # of a request that a busy server refuses
+LONGEST_PAUSE = 30.0
+CONNECT_SECONDS = 10.0
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+def chat(url: str, messages: Messages, *, model: str, api_key: str | None = None, stream: bool = True, **sampling: Any) -> Iterator[str]:
+    """The answer to a conversation, in pieces as they come (`stream=False`: in one piece).
+
+    Args:
+        url: base of the API, ending in /v1.
+        messages: {role, content} turns.
+        model: a name that the server answers to.
+        api_key: what the server asks for, if it does.
+        stream: whether to show text before the answer is complete.
+        sampling: further fields of the request (max_tokens, temperature, seed, …).
+
+    Raises:
+        UsageError: no such model, a wrong key, or a request the server refuses.
+        SwiftError: nobody answers at the URL, or the answer was cut off.
+    """
+    body = {"model": model, "messages": list(messages), "stream": stream, **sampling}
+    with _request("POST", url, "/chat/completions", api_key, body) as response:
+        if stream:
+            yield from _deltas(response, url)
+        else:
+            response.read()
+            yield str(_json(response, url)["choices"][0]["message"]["content"] or "")
+
+
+def complete(url: str, messages: Messages, *, model: str, api_key: str | None = None, **sampling: Any) -> str:
+    """The whole answer to a conversation; arguments and errors are those of `chat`."""
+    return "".join(chat(url, messages, model=model, api_key=api_key, stream=False, **sampling))
+
+
+def models(url: str, api_key: str | None = None) -> list[str]:
+    """The names that a server answers to, the base model first. Errors are those of `chat`."""
+    with _request("GET", url, "/models", api_key) as response:
+        response.read()
+        return [str(entry["id"]) for entry in _json(response, url)["data"]]
+
+
+def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
+    """Ask `url` until it answers 200: whether it did, before `alive` said no and before `timeout` seconds had passed."""
+    import httpx2
+
+    end = time.monotonic() + timeout
+    with httpx2.Client(timeout=2, trust_env=not _is_local(url)) as http:
+        while alive() and time.monotonic() < end:
+            try:
+                if http.get(url).status_code == 200:
+                    return True
+            except httpx2.TransportError:
+                pass  # not yet
+            time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def _request(method: str, url: str, path: str, api_key: str | None, body: Any = None) -> Iterator[httpx2.Response]:
+    """An answer with status 200 whose body is still to be read; a busy server (429, 503) is asked again after a pause."""
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        # An answer may take any time; a proxy has no business between a program and its own machine.
+        with httpx2.Client(timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS), trust_env=not _is_local(url)) as http:
+            for attempt in range(TRIES):
+                with http.stream(method, url.rstrip("/") + path, headers=headers, json=body) as response:
+                    if response.status_code == 200:
+                        yield response
+                        return
+                    response.read()
+                    if response.status_code not in (429, 503) or attempt + 1 == TRIES:
+                        raise _refusal(response, url)
+                    pause = _pause(response, attempt)
+                time.sleep(pause)
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        raise SwiftError("nobody answers there", where=url, hint="Is the server running? Start one with: swift serve CHECKPOINT") from error
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise UsageError("not the URL of a server", where=url, hint="Write something like http://127.0.0.1:8000/v1.") from error
+    except httpx2.TransportError as error:
+        raise _cut(url) from error
+
+
+def _deltas(response: httpx2.Response, url: str) -> Iterator[str]:
+    for line in response.iter_lines():
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            return
+        chunk = json.loads(data)
+        if "error" in chunk:
+            raise SwiftError(f"the server failed: {chunk['error'].get('message', chunk['error'])}", where=url, hint="Its log says more.")
+        for choice in chunk["choices"]:
+            if text := choice["delta"].get("content"):
+                yield text
+    raise _cut(url)
+
+
+def _cut(url: str) -> SwiftError:
+    return SwiftError("the connection was cut in the middle of the answer", where=url, hint="Look into the server's log, then ask again.")
+
+
+def _refusal(response: httpx2.Response, url: str) -> SwiftError:
+    """The server's refusal in words; OpenAI's servers say which models there are in the 404's message, ours do too."""
+    try:
+        message = str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = response.text[:300] or response.reason_phrase
+    if response.status_code in (401, 403):
+        return UsageError(f"the server refuses the API key: {message}", where=url, hint="Put the server's key into the environment variable SWIFT_API_KEY.")
+    if response.status_code in (429, 503):
+        return SwiftError(f"the server is busy: {message}", where=url, hint="Ask again later, or ask less at once.")
+    if response.status_code < 500:
+        return UsageError(f"the server refuses the request: {message}", where=url)
+    return SwiftError(f"the server failed ({response.status_code}): {message}", where=url, hint="Its log says more.")
+
+
+def _json(response: httpx2.Response, url: str) -> Any:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise SwiftError("the answer is not JSON", where=url, hint="Is this the base URL of an OpenAI-compatible API, ending in /v1?") from error
+
+
+def _pause(response: httpx2.Response, attempt: int) -> float:
+    """Seconds to wait: what the server says, else twice as long each time."""
+    said = response.headers.get("retry-after", "")
+    return min(float(said) if said.isdigit() else 0.5 * 2**attempt, LONGEST_PAUSE)
+
+
+def _is_local(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

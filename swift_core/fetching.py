@@ -1,0 +1,135 @@
+"""Reference → checkpoint on this machine, in a form that every verb can start from: hub, format, family, base of an adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swift_core import checkpoint, paths
+from swift_core.errors import UsageError
+from swift_core.families import identify
+from swift_core.references import Reference, parse
+from swift_core.registry import Registry
+from swift_core.roles import Progress
+from swift_core.run import Choice, Run, Source
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Fetches checkpoints with the hubs of a registry.
+
+    `trusted` are `org/name@revision` whose own code may run; `loader` converts formats that nothing else reads (gguf);
+    `family` overrides what `config.json` says.
+    """
+
+    registry: Registry
+    loader: Choice | None = None
+    hub: str = "hf"
+    family: str = ""
+    trusted: tuple[str, ...] = ()
+    offline: bool = False
+    progress: Progress | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
+        """The base checkpoint that `text` names, and the adapters it named on it (one called 'adapter', or none)."""
+        source = self.source(text, where)
+        if source.format != "adapter":
+            return source, {}
+        base = self.source(_base_of(Path(source.path), where), where)
+        if base.format == "adapter":
+            raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
+        return base, {"adapter": source}
+
+    def source(self, text: str, where: str) -> Source:
+        """One checkpoint, fetched, checked and converted where needed."""
+        reference = parse(text, hub=self.hub, where=where)
+        folder = self.folder(reference, where)
+        kind = checkpoint.checkpoint_format(folder)
+        if kind == "gguf" and self.loader:
+            folder = self._converted(folder, reference)
+            kind = checkpoint.checkpoint_format(folder)
+        family, plugin = self._family(folder, kind)
+        self._check_remote_code(folder, reference, family, where)
+        return Source(reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin)
+
+    def folder(self, reference: Reference, where: str) -> Path:
+        """The folder as the hub has it."""
+        for entry in self.registry.entries("hub"):
+            if reference.scheme in entry.spec.schemes:
+                if self.offline:
+                    os.environ["SWIFT_OFFLINE"] = "1"
+                hub = self.registry.choose("hub", entry.spec.name, where=where).build()
+                return Path(hub.fetch(reference, progress=self.progress))
+        schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
+        hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
+        raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
+
+    def _converted(self, folder: Path, reference: Reference) -> Path:
+        """The folder as safetensors; made once, by a worker, and kept in the cache."""
+        spec = self.registry.get("loader", self.loader.name) if self.loader else None
+        if self.loader is None or spec is None or "gguf" not in spec.converts or spec.converter is None:
+            return folder
+        origin = checkpoint.content_hash(folder)
+        target = paths.cache_dir("checkpoints", paths.digest([origin, self.loader.version])[:32])
+        if (target / checkpoint.MANIFEST).is_file():
+            return target
+        from swift_core.execute import execute
+
+        source = Source(reference=str(reference), path=str(folder), hash=origin, format="gguf", family="")
+        run = Run(verb="convert", job=str(spec.converter), model=source, options={"output": str(target)}, parts={"loader": self.loader})
+        execute(run, paths.cache_dir("runs"), watch=self._watch)
+        return target
+
+    def _watch(self, event: Any) -> None:
+        if self.progress and event["event"] == "progress":
+            self.progress(event["what"], event["done"], event["total"])
+
+    def _family(self, folder: Path, kind: str) -> tuple[str, str]:
+        if self.family:
+            entry = self.registry.entry("family", self.family, where="family")
+            return entry.spec.name, entry.plugin.name
+        if kind != "safetensors":
+            return "", ""
+        config = checkpoint.read_config(folder)
+        entries = self.registry.entries("family")
+        found = identify(config, [entry.spec for entry in entries])
+        if found is None:
+            named = ", ".join(config.get("architectures") or [str(config.get("model_type", "?"))])
+            self.notes.append(f"no installed family knows the architecture {named}: adapters go on all linear layers; --family NAME overrides this")
+            return "", ""
+        owner = next(entry.plugin.name for entry in entries if entry.spec is found)
+        return found.name, owner
+
+    def trusts(self, reference: Reference) -> bool:
+        """Whether the user has named this very repository and revision as trusted."""
+        return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
+
+    def _check_remote_code(self, folder: Path, reference: Reference, family: str, where: str) -> None:
+        for name in self.trusted:
+            if "@" not in name and not Path(name).exists():
+                raise UsageError(f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision.")
+        if not family or not self.registry.get("family", family).remote_code or self.trusts(reference):
+            return
+        named = f"{reference.name}@{reference.revision or 'REVISION'}"
+        raise UsageError(
+            f"'{reference}' is of the family {family}, which runs code from its own repository, and that is refused",
+            where=where,
+            hint=f"Read the repository's code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
+        )
+
+
+def _base_of(folder: Path, where: str) -> str:
+    """What an adapter was trained on: the manifest's word, else PEFT's."""
+    manifest = checkpoint.read_manifest(folder)
+    if manifest and manifest.base:
+        local = manifest.base.get("path", "")
+        return local if local and Path(local).exists() else manifest.base["reference"]
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base = config.get("base_model_name_or_path")
+    if not base:
+        raise UsageError("the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER.")
+    return str(base)

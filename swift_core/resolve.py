@@ -1,0 +1,206 @@
+"""Settings → Run: everything asked for is found, validated and checked before anything heavy is imported.
+
+Cheap checks come first (options, names, data files), then what must be downloaded, then the plugins' own `swift_check`. All
+problems of a stage are shown together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core import __version__, paths, schemas
+from swift_core.config import Settings, normalise
+from swift_core.data_choices import choose_dataset, fetch_dataset
+from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.fetching import Fetcher
+from swift_core.options import Invalid, validate
+from swift_core.references import parse
+from swift_core.registry import Registry, registry
+from swift_core.roles import Progress
+from swift_core.run import Choice, DataChoice, Run, Source
+from swift_core.specs import Problem, Ref
+from swift_core.verbs import Verb
+
+
+class Problems(UsageError):
+    """Several things are wrong at once."""
+
+    def __init__(self, errors: list[SwiftError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A run, and what the user should read before it starts."""
+
+    run: Run
+    notes: tuple[str, ...]
+
+
+def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None, using: Registry | None = None) -> Resolved:
+    """Resolve what was asked for.
+
+    Raises:
+        UsageError: with every problem that one pass can find.
+        SwiftError: a download failed.
+    """
+    known = using or registry()
+    settings.values = normalise(settings.values)
+    options, parts = _options_and_parts(verb, settings, known)
+    if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
+        paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
+    datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress)
+    validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
+    fetcher = Fetcher(
+        known, loader=parts.get("loader"), hub=options["hub"], family=options.get("family", ""), trusted=tuple(options.get("trust_remote_code", ())),
+        offline=options["offline"], progress=progress,
+    )  # fmt: skip
+    model, adapters = _model(fetcher, options, settings)
+    if verb.name == "merge":
+        parts["tuner"] = _tuner_of(adapters, known)
+    _implied_quantizer(parts, known, settings)
+    run = Run(
+        verb=verb.name, job=_job(verb, parts, known), model=model, adapters=adapters, options=options, parts=parts, datasets=datasets,
+        validation=validation, versions={"swift-core": __version__},
+    )  # fmt: skip
+    return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
+
+
+def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:
+    values = dict(settings.values)
+    values.pop("run", None)
+    dataset_options = values.pop("dataset_options", {})
+    errors: list[SwiftError] = []
+    parts: dict[str, Choice] = {}
+    main_fields: set[str] = set()
+    asked: dict[str, Any] = {part: values.pop(part, None) for part in verb.parts if part not in verb.fixed}
+    for part, default in verb.parts.items():
+        given = asked.get(part)
+        chosen = dict(given) if isinstance(given, Mapping) else {"name": given} if given not in (None, "") else {}
+        name, origin = str(chosen.pop("name", "") or default), str(chosen.pop("from", ""))
+        if not name:
+            if chosen:
+                errors.append(UsageError(f"which {part}?", where=settings.where(f"{part}.{next(iter(chosen))}"), hint=f"Add --{part} NAME."))
+            continue
+        try:
+            if part == verb.main:
+                spec = known.entry(part, name, origin=origin, where=settings.where(part)).spec
+                main_fields = {field.path.partition(".")[0] for field in schemas.fields(spec.options)}
+                chosen |= {key: values.pop(key) for key in list(values) if key in main_fields}
+            parts[part] = known.choose(part, name, chosen, origin=origin, where=settings.where(part))
+        except Invalid as invalid:
+            prefix = "" if part == verb.main else f"{part}."
+            errors += [UsageError(message, where=settings.where(f"{prefix}{path}")) for path, message in invalid.problems]
+        except SwiftError as error:
+            errors.append(error)
+    options: dict[str, Any] = {}
+    own = {field.path.partition(".")[0] for field in schemas.fields(verb.options)}
+    for key in [key for key in values if key not in own]:
+        near = suggestion(key, [*own, *main_fields, *verb.parts])
+        errors.append(UsageError(f"there is no option '{key}' for {verb.name}", where=settings.where(key), hint=near or f"swift {verb.name} --help lists them."))
+        del values[key]
+    try:
+        options = validate(verb.options.load(), values).model_dump(mode="json")
+    except Invalid as invalid:
+        errors += [UsageError(message, where=settings.where(path)) for path, message in invalid.problems]
+    if errors:
+        raise errors[0] if len(errors) == 1 else Problems(errors)
+    return options | {"dataset_options": dataset_options} if dataset_options else options, parts
+
+
+def _datasets(settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None) -> tuple[DataChoice, ...]:
+    options = settings.values.get("dataset_options", {})
+    chosen, errors = [], []
+    for index, item in enumerate(asked or ()):
+        where = settings.where(f"{key}.{index}") if f"{key}.{index}" in settings.lines else settings.where(key)
+        try:
+            chosen.append(choose_dataset(known, item, {name.replace("_", "-"): value for name, value in options.items()}, where))
+        except Invalid as invalid:
+            errors += [UsageError(message, where=f"{where}.{path}") for path, message in invalid.problems]
+        except SwiftError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else Problems(list(errors))
+    return tuple(fetch_dataset(choice, progress) for choice in chosen)
+
+
+def _model(fetcher: Fetcher, options: dict[str, Any], settings: Settings) -> tuple[Source | None, dict[str, Source]]:
+    """The base and its adapters, and in `options` whether its own code is trusted."""
+    if not options.get("model"):
+        options["trust_remote_code"] = False
+        return None, {}
+    base, adapters = fetcher.model(options["model"], settings.where("model"))
+    for item in options.get("adapter", ()):
+        name, _, place = item.rpartition("=")
+        name = name or ("adapter" if not adapters else f"adapter-{len(adapters) + 1}")
+        where = settings.where("adapter")
+        source = fetcher.source(place, where)
+        if source.format != "adapter":
+            raise UsageError(f"'{place}' is no adapter: it has no adapter_config.json", where=where, hint="Serve or train it as --model.")
+        adapters[name] = source
+    options["trust_remote_code"] = fetcher.trusts(parse(options["model"], hub=fetcher.hub))
+    return base, adapters
+
+
+def _tuner_of(adapters: Mapping[str, Source], known: Registry) -> Choice:
+    """The tuner that made the adapter, by its manifest; a plain PEFT folder is taken as LoRA, which reads all PEFT kinds' files."""
+    from swift_core.checkpoint import read_manifest
+
+    if not adapters:
+        raise UsageError("there is no adapter to merge", where="model", hint="Name an adapter checkpoint, or --model BASE --adapter FOLDER.")
+    manifest = read_manifest(Path(next(iter(adapters.values())).path))
+    made_by = dict(manifest.tuner) if manifest else {}
+    return known.choose("tuner", made_by.get("name", "lora"), made_by.get("options", {}))
+
+
+def _implied_quantizer(parts: dict[str, Choice], known: Registry, settings: Settings) -> None:
+    tuner = parts.get("tuner")
+    implied = known.get("tuner", tuner.name).implies if tuner else ""
+    if tuner and implied and "quantizer" not in parts:
+        try:
+            parts["quantizer"] = known.choose("quantizer", implied, where=settings.where("tuner"))
+        except UsageError as error:
+            raise UsageError(f"the tuner '{tuner.name}' loads the base in few bits, and {error.message}", where=settings.where("tuner"), hint=error.hint) from None
+
+
+def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
+    if verb.job:
+        return str(verb.job)
+    job: Ref | None = None
+    if "task" in parts:
+        job = known.get("parallel", parts["parallel"].name).trains or known.get("task", parts["task"].name).trainer
+    elif verb.name == "merge":
+        tuner = known.get("tuner", parts["tuner"].name)
+        job = tuner.merger
+        if job is None:
+            raise UsageError(f"the tuner '{tuner.name}' leaves nothing to merge", where="tuner", hint="Its checkpoint is a whole model already.")
+    elif verb.name == "load":
+        job = known.get("loader", parts["loader"].name).builder
+    return str(job or "")
+
+
+def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
+    """The plugins' vetoes; returns the texts of the problems that are no reason to stop."""
+    problems = list(_kinds_of_rows(run, known))
+    for _, answer in known.plugins.ask("swift_check", run=run):
+        problems += list(answer or ())
+    fatal: list[SwiftError] = [UsageError(item.message, where=settings.where(item.where), hint=item.hint) for item in problems if item.fatal]
+    if fatal:
+        raise fatal[0] if len(fatal) == 1 else Problems(fatal)
+    return [f"{item.where}: {item.message}" for item in problems]
+
+
+def _kinds_of_rows(run: Run, known: Registry) -> Iterable[Problem]:
+    if "task" not in run.parts:
+        return
+    task = known.get("task", run.parts["task"].name)
+    for choice in (*run.datasets, *run.validation):
+        gives = known.get("dataset", choice.name).rows
+        if gives and not set(gives) & set(task.rows):
+            fits = [spec.name for spec in known.all("task") if set(gives) & set(spec.rows)]
+            hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task takes such rows."
+            yield Problem(where="dataset", message=f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} wants {' or '.join(task.rows)} rows", hint=hint)

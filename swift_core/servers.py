@@ -1,0 +1,107 @@
+"""The job of `swift serve`: start an engine, wait until it answers, watch it, stop it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from swift_core import tether
+from swift_core.client import models, wait_ready
+from swift_core.errors import SwiftError, UsageError
+from swift_core.launchers import free_port
+from swift_core.reporting import Report
+from swift_core.roles import Backend
+from swift_core.run import Run, Source
+
+
+def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
+    """Serve until a stop is asked for; figures: seconds until it was ready, and seconds served."""
+    options = run.options
+    if run.model is None:
+        raise UsageError("nothing to serve", where="model", hint="Name a checkpoint: swift serve CHECKPOINT.")
+    host, port = str(options["host"]), int(options["port"]) or free_port()
+    _check_port(host, port)
+    key, made = api_key(str(options["api_key_env"]), host)
+    name = str(options["name"]) or served_name(run.model)
+    backend: Backend = run.part("backend").build()
+    adapters = {alias: Path(source.path) for alias, source in run.adapters.items()}
+    command = backend.command(Path(run.model.path), adapters=adapters, host=host, port=port, name=name, api_key=key, python=sys.executable)
+    begin = time.monotonic()
+    process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**os.environ, **command.env})
+    reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
+    try:
+        ready = wait_ready(
+            url.removesuffix("/v1") + command.ready, alive=lambda: process.poll() is None and not report.stop_requested, timeout=float(options["startup_timeout"])
+        )
+        if report.stop_requested:
+            return None, {}
+        if not ready:
+            raise SwiftError("the engine did not start", where=str(report.folder / "log.txt"), hint=_why(report.folder))
+        started = time.monotonic() - begin
+        report.ready(url=url, models=models(url, key), host=host, port=port, api_key=key if made else None, seconds=round(started, 2))
+        while not report.wait_for_stop(0.2):
+            if process.poll() is not None:
+                raise SwiftError(f"the engine ended with code {process.returncode}", where=str(report.folder / "log.txt"), hint=_why(report.folder))
+        return None, {"ready_seconds": round(started, 2), "served_seconds": round(time.monotonic() - begin - started, 2)}
+    finally:
+        if process.stdin:
+            with suppress(OSError):
+                process.stdin.close()  # cuts the tether
+        process.wait()
+
+
+def served_name(source: Source) -> str:
+    """What clients call the model: the last part of its name, without a revision."""
+    reference = source.reference.partition(":")[2].partition("@")[0].partition("==")[0].rstrip("/")
+    path = Path(reference)
+    return path.parent.name if path.name in ("output", "model") and path.parent.name else path.name
+
+
+def api_key(variable: str, host: str) -> tuple[str | None, bool]:
+    """The key of the environment; one made now where the server is reachable from elsewhere and none was given."""
+    if key := os.environ.get(variable):
+        return key, False
+    if host == "localhost" or _is_loopback(host):
+        return None, False
+    return secrets.token_urlsafe(24), True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_port(host: str, port: int) -> None:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one.") from None
+
+
+def _why(folder: Path) -> str:
+    """The engine's own last words: a JSON line with `message` and `hint`, or the last line of the log."""
+    import json
+
+    lines = []
+    with suppress(OSError):
+        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    for line in reversed(lines[-20:]):
+        with suppress(ValueError, TypeError, KeyError):
+            said = json.loads(line)
+            return f"{said['message']} {said.get('hint', '')}".strip()
+    return f"Its last words: {lines[-1][:300]}" if lines else "The log is empty."
