@@ -1,4 +1,4 @@
-"""Fixtures for every test of the checkout: the rig for plugin authors, and the real 135M model."""
+"""Fixtures for every test of the checkout: the rig for plugin authors, the real 135M model, and the long lanes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ from pathlib import Path
 import pytest
 
 pytest_plugins = ["swift_core.testing.rig"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The long lanes are named, never run by chance."""
+    parser.addoption("--lane", default="", help="run only the tests of this long lane (mark: full(lane))")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a long lane run when their lane is named, and only then."""
+    lane = config.getoption("--lane")
+    chosen, left = [], []
+    for item in items:
+        mark = item.get_closest_marker("full")
+        (chosen if (mark.args[0] if mark else "") == lane else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = chosen
 
 
 @pytest.fixture(scope="session")

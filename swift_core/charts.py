@@ -32,7 +32,8 @@ def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(clean))} by {escape(x_label)}">']
     for tick in y_ticks:
         _, y = place(x_low, tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for tick in _ticks(x_low, x_high):
         if x_low <= tick <= x_high:
             x, _ = place(tick, y_low)
@@ -41,10 +42,17 @@ def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
     for colour, (name, points) in zip(COLOURS, clean.items(), strict=False):
         placed = [place(*point) for point in points]
         if len(placed) > 1:
-            parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in placed)}"/>')
+            parts.append(
+                f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in placed)}"/>'
+            )
         if len(placed) <= 60:
-            parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{escape(name)} {value:.4g}</title></circle>' for (x, y), (_, value) in zip(placed, points, strict=True)]
-    legend = "".join(f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for colour, name in zip(COLOURS, clean, strict=False))
+            parts += [
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"><title>{escape(name)} {value:.4g}</title></circle>'
+                for (x, y), (_, value) in zip(placed, points, strict=True)
+            ]
+    legend = "".join(
+        f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for colour, name in zip(COLOURS, clean, strict=False)
+    )
     return f'{"".join(parts)}</svg><p class="legend">{legend}</p>'
 
 

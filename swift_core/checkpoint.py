@@ -57,7 +57,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"not JSON: {error}", where=str(path), hint="Restore the file, or delete it to use the folder as it is.") from error
+        raise UsageError(
+            f"not JSON: {error}", where=str(path), hint="Restore the file, or delete it to use the folder as it is."
+        ) from error
     if not isinstance(data, dict) or int(data.get("schema", 0)) > SCHEMA:
         raise UsageError("written by a newer swift-core", where=str(path), hint="pip install --upgrade swift-core")
     known = {item.name for item in fields(Manifest)}
@@ -98,7 +100,9 @@ def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf"]
     names = sorted(path.name for path in folder.iterdir())
     if any(name.endswith(".safetensors") for name in names):
         if "config.json" not in names:
-            raise UsageError("has weights but no config.json", where=str(folder), hint="Copy config.json from the model's page into the folder.")
+            raise UsageError(
+                "has weights but no config.json", where=str(folder), hint="Copy config.json from the model's page into the folder."
+            )
         return "safetensors"
     if any(name.endswith(".gguf") for name in names):
         return "gguf"
@@ -109,7 +113,11 @@ def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf"]
             where=str(folder),
             hint="Get the safetensors files of the model, or convert them where you trust their source.",
         )
-    raise UsageError("no weights here (*.safetensors)", where=str(folder), hint="Is this the right folder? A checkpoint has config.json and *.safetensors.")
+    raise UsageError(
+        "no weights here (*.safetensors)",
+        where=str(folder),
+        hint="Is this the right folder? A checkpoint has config.json and *.safetensors.",
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import SwiftError, UsageError, suggestion
 
 if TYPE_CHECKING:
     import httpx2
 
 TRIES = 6  # of a request that a busy server refuses
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 30.0  # seconds between two of them
 CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 900.0  # an answer that comes in one piece may take long
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -32,7 +32,7 @@ def chat(url: str, messages: Messages, *, model: str, api_key: str | None = None
         messages: {role, content} turns.
         model: a name that the server answers to.
         api_key: what the server asks for, if it does.
-        stream: whether to show text before the answer is complete.
+        stream: whether to give text before the answer is complete.
         sampling: further fields of the request (max_tokens, temperature, seed, …).
 
     Raises:
@@ -61,11 +61,11 @@ def models(url: str, api_key: str | None = None) -> list[str]:
 
 
 def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
-    """Ask `url` until it answers 200: whether it did, before `alive` said no and before `timeout` seconds had passed."""
+    """Ask `url` until it answers 200; whether it did, before `alive` said no or `timeout` seconds had passed."""
     import httpx2
 
     end = time.monotonic() + timeout
-    with httpx2.Client(timeout=2, trust_env=not _is_local(url)) as http:
+    with _client(url, httpx2.Timeout(2)) as http:
         while alive() and time.monotonic() < end:
             try:
                 if http.get(url).status_code == 200:
@@ -76,6 +76,13 @@ def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
     return False
 
 
+def _client(url: str, timeout: httpx2.Timeout) -> httpx2.Client:
+    """A client that takes no proxy for a server on this very machine."""
+    import httpx2
+
+    return httpx2.Client(timeout=timeout, trust_env=httpx2.URL(url).host not in ("127.0.0.1", "localhost", "::1"))
+
+
 @contextmanager
 def _request(method: str, url: str, path: str, api_key: str | None, body: Any = None) -> Iterator[httpx2.Response]:
     """An answer with status 200 whose body is still to be read; a busy server (429, 503) is asked again after a pause."""
@@ -83,8 +90,7 @@ def _request(method: str, url: str, path: str, api_key: str | None, body: Any = 
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        # An answer may take any time; a proxy has no business between a program and its own machine.
-        with httpx2.Client(timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS), trust_env=not _is_local(url)) as http:
+        with _client(url, httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)) as http:
             for attempt in range(TRIES):
                 with http.stream(method, url.rstrip("/") + path, headers=headers, json=body) as response:
                     if response.status_code == 200:
@@ -92,13 +98,18 @@ def _request(method: str, url: str, path: str, api_key: str | None, body: Any = 
                         return
                     response.read()
                     if response.status_code not in (429, 503) or attempt + 1 == TRIES:
-                        raise _refusal(response, url)
-                    pause = _pause(response, attempt)
-                time.sleep(pause)
+                        break
+                time.sleep(_pause(response, attempt))
+            if response.status_code == 404 and body and body["model"] not in (served := models(url, api_key)):
+                hint = f"{suggestion(body['model'], served)} Served: {', '.join(served)}."
+                raise UsageError(f"there is no model '{body['model']}' on this server", where=url, hint=hint.strip())
+            raise _refusal(response, url)
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         raise SwiftError("nobody answers there", where=url, hint="Is the server running? Start one with: swift serve CHECKPOINT") from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise UsageError("not the URL of a server", where=url, hint="Write something like http://127.0.0.1:8000/v1.") from error
+    except httpx2.TimeoutException as error:
+        raise SwiftError(f"no answer for {SILENCE_SECONDS:.0f} seconds", where=url, hint="Look into the server's log.") from error
     except httpx2.TransportError as error:
         raise _cut(url) from error
 
@@ -124,13 +135,17 @@ def _cut(url: str) -> SwiftError:
 
 
 def _refusal(response: httpx2.Response, url: str) -> SwiftError:
-    """The server's refusal in words; OpenAI's servers say which models there are in the 404's message, ours do too."""
+    """The server's refusal in words."""
     try:
         message = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = response.text[:300] or response.reason_phrase
     if response.status_code in (401, 403):
-        return UsageError(f"the server refuses the API key: {message}", where=url, hint="Put the server's key into the environment variable SWIFT_API_KEY.")
+        return UsageError(
+            f"the server refuses the API key: {message}",
+            where=url,
+            hint="Put the server's key into the environment variable SWIFT_API_KEY.",
+        )
     if response.status_code in (429, 503):
         return SwiftError(f"the server is busy: {message}", where=url, hint="Ask again later, or ask less at once.")
     if response.status_code < 500:
@@ -142,14 +157,12 @@ def _json(response: httpx2.Response, url: str) -> Any:
     try:
         return response.json()
     except ValueError as error:
-        raise SwiftError("the answer is not JSON", where=url, hint="Is this the base URL of an OpenAI-compatible API, ending in /v1?") from error
+        raise SwiftError(
+            "the answer is not JSON", where=url, hint="Is this the base URL of an OpenAI-compatible API, ending in /v1?"
+        ) from error
 
 
 def _pause(response: httpx2.Response, attempt: int) -> float:
     """Seconds to wait: what the server says, else twice as long each time."""
     said = response.headers.get("retry-after", "")
     return min(float(said) if said.isdigit() else 0.5 * 2**attempt, LONGEST_PAUSE)
-
-
-def _is_local(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -69,6 +69,7 @@ def parse_yaml(text: str, name: str) -> Settings:
 
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark else name
@@ -79,7 +80,7 @@ def parse_yaml(text: str, name: str) -> Settings:
     if not isinstance(node, yaml.MappingNode):
         raise UsageError("must be a mapping of options", where=f"{name}:1", hint="Write lines such as `model: hf:org/name`.")
     lines = dict(_lines(node, "", name))
-    return Settings(yaml.safe_load(text), lines)
+    return Settings(values, lines)
 
 
 def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:

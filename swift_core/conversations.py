@@ -65,6 +65,7 @@ def _pair(data: Mapping[str, Any], question: str, answer: Any, path: str) -> Ite
     yield {"role": "assistant", "content": text_of(answer, path)}
 
 
+# A row's messages, by the name of its form.
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Message]]] = {
     "messages": _listed,
     "conversations": _listed,
@@ -94,7 +95,9 @@ def _message(item: Any, path: str) -> Message:
     if role is None:
         near = suggestion(str(item[said]), _ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
         raise Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", near)
-    rest = {key: value for key, value in item.items() if key not in (said, content, "tool_calls") and value is not None}
+    rest = {
+        key: value for key, value in item.items() if key not in ("role", "content", "from", "value", "tool_calls") and value is not None
+    }
     if role == "call":
         return {"role": "assistant", "content": "", **rest, "tool_calls": _calls(item.get(content), f"{path}.{content}")}
     if item.get("tool_calls"):
@@ -123,6 +126,7 @@ def _calls(value: Any, path: str) -> list[dict[str, Any]]:
 
 
 def tools_of(value: Any) -> tuple[Mapping[str, Any], ...] | None:
+    """A row's `tools` in OpenAI's shape, from a list or its JSON text; None where there are none."""
     tools = _decoded(value or [], "$.tools")
     if not isinstance(tools, list | tuple):
         raise Wrong("$.tools", f"must be a list of tools, not {kind_of(tools)}")
@@ -143,13 +147,25 @@ def _decoded(value: Any, path: str) -> Any:
 
 
 def text_of(value: Any, path: str) -> str:
+    """The value at `path`, which must be text."""
     if not isinstance(value, str):
-        hint = "Parts other than text (images, audio) can't be trained on yet." if isinstance(value, list | tuple) else 'Write it in quotes: "…".'
+        hint = (
+            "Parts other than text (images, audio) can't be trained on yet."
+            if isinstance(value, list | tuple)
+            else 'Write it in quotes: "…".'
+        )
         raise Wrong(path, f"must be text, not {kind_of(value)}", hint)
     return value
 
 
 def kind_of(value: Any) -> str:
     """A JSON type's name with its article, for messages."""
-    names = ((bool, "true or false"), (str, "text"), (int | float, "a number"), (Mapping, "an object"), (list | tuple, "a list"), (type(None), "null"))
+    names = (
+        (bool, "true or false"),
+        (str, "text"),
+        (int | float, "a number"),
+        (Mapping, "an object"),
+        (list | tuple, "a list"),
+        (type(None), "null"),
+    )
     return next((name for kind, name in names if isinstance(value, kind)), type(value).__name__)

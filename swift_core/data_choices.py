@@ -34,7 +34,9 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
         choice = registry.choose("dataset", "hub", {"path": name, **given}, where=where)
     else:
         known = [spec.name for spec in registry.all("dataset") if spec.name not in ("file", "hub")]
-        hint = suggestion(name, [*known, *_neighbours()]) or f"Known: {', '.join(known)}. A file needs its path, a hub data set its org/name."
+        hint = (
+            suggestion(name, [*known, *_neighbours()]) or f"Known: {', '.join(known)}. A file needs its path, a hub data set its org/name."
+        )
         raise UsageError(f"there is no data set or file '{name}'", where=where, hint=hint)
     return DataChoice(**asdict(choice), asked=text, limit=limit)
 
@@ -55,9 +57,20 @@ def _limit(text: str, where: str) -> tuple[str, int | None]:
 
 
 def _is_file(name: str) -> bool:
-    return Path(name).expanduser().exists() or name.startswith((".", "/", "~", "file:")) or Path(name).suffix.lower() in (
-        ".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".gz",
-    )  # fmt: skip
+    return (
+        Path(name).expanduser().exists()
+        or name.startswith((".", "/", "~", "file:"))
+        or Path(name).suffix.lower()
+        in (
+            ".json",
+            ".jsonl",
+            ".csv",
+            ".tsv",
+            ".txt",
+            ".parquet",
+            ".gz",
+        )
+    )
 
 
 def _known(registry: Registry, name: str) -> bool:

@@ -66,7 +66,7 @@ def get(http: httpx2.Client, url: str, *, accept: str, missing: str) -> httpx2.R
 
     try:
         answer = http.get(url, headers={"Accept": accept})
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise no_network(error, url) from error
     check_answer(answer, missing=missing)
     return answer
@@ -146,9 +146,11 @@ def cache_errors(target: Path, part: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         failure = paths.disk_error(error, target)
+        if not isinstance(failure, SwiftError):
+            raise
         if isinstance(failure, UsageError):
             failure.hint = "Set SWIFT_HOME to a folder that you may write to."
-        elif isinstance(failure, SwiftError) and part:
+        elif part:
             part.unlink(missing_ok=True)
         raise failure from error
 

@@ -46,7 +46,8 @@ def state(spec: Spec, distribution: str) -> EngineState:
         return EngineState(False, hint=f"It runs on {devices}; this machine has {device_kind()}.")
     from packaging.requirements import Requirement
 
-    found, missing = [], []
+    found: list[str] = []
+    missing: list[str] = []
     for text in (*engine.requirements, *engine.no_deps):
         requirement = Requirement(text)
         if requirement.marker and not requirement.marker.evaluate():
@@ -60,5 +61,9 @@ def state(spec: Spec, distribution: str) -> EngineState:
         (found if fits else missing).append(f"{requirement.name} {version}" if fits else f"{text} (here: {version})")
     if not missing:
         return EngineState(True, tuple(found))
-    hint = f"pip install '{distribution}[engine]', best in an environment of its own" if spec.isolated else f"pip install {' '.join(repr(item) for item in missing)}"
+    hint = (
+        f"pip install '{distribution}[engine]', best in an environment of its own"
+        if spec.isolated
+        else f"pip install {' '.join(repr(item) for item in missing)}"
+    )
     return EngineState(False, tuple(found), tuple(missing), hint)

@@ -19,7 +19,9 @@ SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
 
 
-def execute(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None) -> RunResult:
+def execute(
+    run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None
+) -> RunResult:
     """Do the run in worker processes and wait for it.
 
     Args:
@@ -46,7 +48,12 @@ def execute(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | 
         code = _launch(run, folder, known, outcome)
         result = outcome.result(code)
     except SwiftError as error:
-        _finish(known, run, folder, {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error), "seconds": time.time() - begin})
+        _finish(
+            known,
+            run,
+            folder,
+            {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error), "seconds": time.time() - begin},
+        )
         raise
     _finish(known, run, folder, result.to_json() | {"seconds": time.time() - begin})
     return result
@@ -67,7 +74,13 @@ class _Outcome:
         elif kind == "error":
             self.error = self.error or _error_of(event)
         elif kind == "metric":
-            _tell(self.known, "swift_metrics", run=self.run, folder=self.folder, metrics={key: value for key, value in event.items() if key != "event"})
+            _tell(
+                self.known,
+                "swift_metrics",
+                run=self.run,
+                folder=self.folder,
+                metrics={key: value for key, value in event.items() if key != "event"},
+            )
         if self.watch:
             self.watch(event)
 
@@ -127,7 +140,11 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
     environment = {SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))), "PYTHONUNBUFFERED": "1"}
     if options.get("offline"):
         environment |= {"SWIFT_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
-    return int(launcher.build().launch(folder, processes=options.get("processes", 1), nodes=options.get("nodes", 1), environment=environment, watch=outcome))
+    return int(
+        launcher.build().launch(
+            folder, processes=options.get("processes", 1), nodes=options.get("nodes", 1), environment=environment, watch=outcome
+        )
+    )
 
 
 def _needed(run: Run, known: Registry) -> set[str]:
@@ -162,4 +179,8 @@ def _died(code: int, folder: Path) -> SwiftError:
     with suppress(OSError):
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         tail = f" Its last words: {lines[-1][:200]}" if lines else ""
-    return SwiftError(f"the worker ended with code {code}{killed}.{tail}", where=str(folder / "log.txt"), hint="The log has the rest; a training run goes on with --resume.")
+    return SwiftError(
+        f"the worker ended with code {code}{killed}.{tail}",
+        where=str(folder / "log.txt"),
+        hint="The log has the rest; a training run goes on with --resume.",
+    )

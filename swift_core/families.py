@@ -14,7 +14,9 @@ from swift_core.specs import ModelFamily
 if TYPE_CHECKING:
     from swift_core.run import Source
 
-UNKNOWN = ModelFamily(name="unknown", summary="An architecture that no installed plugin knows", architectures=(), blocks="", embeddings="", head="")
+UNKNOWN = ModelFamily(
+    name="unknown", summary="An architecture that no installed plugin knows", architectures=(), blocks="", embeddings="", head=""
+)
 """The family of last resort. It names no modules, so whoever needs some asks the model itself: a tuner adapts every linear layer
 except the output head (`get_output_embeddings()`), and says so in a note, since routers and vision towers are then adapted too."""
 

@@ -54,7 +54,9 @@ class Fetcher:
             kind = checkpoint.checkpoint_format(folder)
         family, plugin = self._family(folder, kind)
         self._check_remote_code(folder, reference, family, where)
-        return Source(reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin)
+        return Source(
+            reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin
+        )
 
     def folder(self, reference: Reference, where: str) -> Path:
         """The folder as the hub has it."""
@@ -99,7 +101,9 @@ class Fetcher:
         found = identify(config, [entry.spec for entry in entries])
         if found is None:
             named = ", ".join(config.get("architectures") or [str(config.get("model_type", "?"))])
-            self.notes.append(f"no installed family knows the architecture {named}: adapters go on all linear layers; --family NAME overrides this")
+            self.notes.append(
+                f"no installed family knows the architecture {named}: adapters go on all linear layers; --family NAME overrides this"
+            )
             return "", ""
         owner = next(entry.plugin.name for entry in entries if entry.spec is found)
         return found.name, owner
@@ -111,14 +115,16 @@ class Fetcher:
     def _check_remote_code(self, folder: Path, reference: Reference, family: str, where: str) -> None:
         for name in self.trusted:
             if "@" not in name and not Path(name).exists():
-                raise UsageError(f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision.")
+                raise UsageError(
+                    f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision."
+                )
         if not family or not self.registry.get("family", family).remote_code or self.trusts(reference):
             return
         named = f"{reference.name}@{reference.revision or 'REVISION'}"
         raise UsageError(
             f"'{reference}' is of the family {family}, which runs code from its own repository, and that is refused",
             where=where,
-            hint=f"Read the repository's code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
+            hint=f"Read its code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
         )
 
 
@@ -131,5 +137,7 @@ def _base_of(folder: Path, where: str) -> str:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = config.get("base_model_name_or_path")
     if not base:
-        raise UsageError("the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER.")
+        raise UsageError(
+            "the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER."
+        )
     return str(base)

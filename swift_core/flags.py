@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from swift_core import schemas
 from swift_core.config import Settings, read_yaml
@@ -50,7 +51,7 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
         for other in field.also:
             aliases.setdefault(_dash(other), _dash(name))
 
-    for item in schemas.fields(verb.options):
+    for item in sorted(schemas.fields(verb.options), key=lambda item: not item.required):
         add(item.path, item.path, item, "Options")
     for part, default in verb.parts.items():
         if part not in verb.fixed:
@@ -63,7 +64,12 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
             continue
         flat = part == verb.main
         for item in schemas.fields(entry.options):
-            add(item.path if flat else f"{part}.{item.path}", item.path if flat else f"{part}.{item.path}", item, f"{part.capitalize()}: {name}")
+            add(
+                item.path if flat else f"{part}.{item.path}",
+                item.path if flat else f"{part}.{item.path}",
+                item,
+                f"{part.capitalize()}: {name}",
+            )
     for name in datasets(argv, config, aliases) if "dataset" in flags else ():
         entry = _entry(registry, "dataset", name)
         for item in schemas.fields(entry.options) if entry else ():
@@ -86,7 +92,9 @@ def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str,
 
 def datasets(argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> list[str]:
     """The names of the data sets that are asked for, without files and hub references."""
-    asked: list[object] = list(config.values.get("dataset") or []) if isinstance(config.values.get("dataset"), list) else [config.values.get("dataset")]
+    asked: list[object] = (
+        list(config.values.get("dataset") or []) if isinstance(config.values.get("dataset"), list) else [config.values.get("dataset")]
+    )
     asked += list(_values(argv, "dataset", aliases))
     names = [str(item.get("name", "")) if isinstance(item, dict) else str(item or "") for item in asked]
     return sorted({name.partition("#")[0].replace("_", "-") for name in names if name})
@@ -151,7 +159,7 @@ def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     return Settings(), words
 
 
-def _entry(registry: Registry, part: str, name: str):  # type: ignore[no-untyped-def]
+def _entry(registry: Registry, part: str, name: str) -> Any:
     matches = [spec for spec in registry.all(part) if spec.name == name or name in spec.also]
     return matches[0] if matches else None
 

@@ -41,10 +41,17 @@ class LocalLauncher:
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Start the workers and wait for them; see `roles.Launcher`."""
         if nodes > 1:
-            raise UsageError("the launcher 'local' starts one machine's workers", where="launcher", hint="Use --launcher torchrun on each machine.")
+            raise UsageError(
+                "the launcher 'local' starts one machine's workers", where="launcher", hint="Use --launcher torchrun on each machine."
+            )
         ranks: list[dict[str, str]] = [{}]
         if processes > 1:
-            shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+            shared = {
+                "WORLD_SIZE": str(processes),
+                "LOCAL_WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(free_port()),
+            }
             ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
         command = [sys.executable, "-m", "swift_core.worker", str(run)]
         return watch_processes([(command, {**environment, **rank, CONTROL_PIPE: "1"}) for rank in ranks], run, watch)
@@ -61,9 +68,18 @@ class TorchrunLauncher:
         options = self.options
         where = [f"--master-addr={options.master_addr}", f"--master-port={options.master_port}"] if nodes > 1 else ["--standalone"]
         command = [
-            sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--nnodes={nodes}", f"--node-rank={options.node_rank}",
-            f"--max-restarts={options.max_restarts}", *where, "-m", "swift_core.worker", str(run),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            f"--nproc-per-node={processes}",
+            f"--nnodes={nodes}",
+            f"--node-rank={options.node_rank}",
+            f"--max-restarts={options.max_restarts}",
+            *where,
+            "-m",
+            "swift_core.worker",
+            str(run),
+        ]
         return watch_processes([(tether.argv(command, grace=60), environment)], run, watch)
 
 

@@ -24,7 +24,7 @@ class Options(BaseModel):
 
 def option(default: Any, description: str, *, also: tuple[str, ...] = (), **constraints: Any) -> Any:
     """A described field. `also` are other tools' spellings of it; `constraints` are pydantic's (gt, ge, le, pattern, …)."""
-    extra = {"also": list(also)} if also else None
+    extra: Any = {"also": list(also)} if also else None
     if callable(default):
         return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)

@@ -74,7 +74,9 @@ def fetch_file(file: IndexFile, folder: Path, http: httpx2.Client, progress: Pro
         UsageError, SwiftError: as `downloads.download`; also where the index gives no SHA-256 to verify it by.
     """
     if not file.sha256:
-        raise UsageError(f"the index gives no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL).")
+        raise UsageError(
+            f"the index gives no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL)."
+        )
     return downloads.download(http, file.url, folder / file.name, sha256=file.sha256, progress=progress)
 
 

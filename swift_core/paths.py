@@ -122,7 +122,9 @@ def disk_error(error: OSError, target: Path) -> SwiftError | OSError:
     import errno
 
     if error.errno == errno.ENOSPC:
-        return SwiftError("the disk is full", where=str(target), hint="Free some space and run the command again; nothing half-written was left.")
+        return SwiftError(
+            "the disk is full", where=str(target), hint="Free some space and run the command again; nothing half-written was left."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UsageError("no permission to write here", where=str(target), hint="Choose another folder with --output.")
     if error.errno == errno.EDQUOT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -67,7 +68,9 @@ class Plugins:
 
     def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """Each plugin's answer to a hook with its owner, by plugin name; one that raises is recorded and left out."""
-        for implementation in sorted(getattr(self.manager.hook, hook).get_hookimpls(), key=lambda item: (item.plugin_name != OWN, item.plugin_name)):
+        for implementation in sorted(
+            getattr(self.manager.hook, hook).get_hookimpls(), key=lambda item: (item.plugin_name != OWN, item.plugin_name)
+        ):
             plugin = self.found[implementation.plugin_name]
             try:
                 wanted = {name: arguments[name] for name in implementation.argnames}
@@ -147,10 +150,9 @@ def _check_version(module: ModuleType) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, pluggy.PluginValidationError):
         text = str(error)
-        for word in text.replace("'", " ").split():
+        if unknown := re.search(r"unknown hook '(\w+)'", text):
             known = [name for name in dir(hookspecs) if name.startswith("swift_")]
-            if word.startswith("swift_") and word not in known and not word.startswith("swift_plugin"):
-                return f"there is no hook '{word}'. {suggestion(word, known)}".strip()
+            return f"there is no hook '{unknown[1]}'. {suggestion(unknown[1], known)}".strip()
         return " ".join(text.split())
     if isinstance(error, SwiftError):
         return error.message

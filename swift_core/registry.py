@@ -88,7 +88,7 @@ class Registry:
             raise UsageError(
                 f"two plugins offer the {kind} '{name}': {owners}",
                 where=where or kind,
-                hint=f"Say which one: {kind}: {{name: {name}, from: {matches[0].plugin.distribution}}}, or --{kind}.from {matches[0].plugin.distribution}.",
+                hint=f"Say which one: {kind}: {{name: {name}, from: {matches[0].plugin.distribution}}}.",
             )
         raise self._unknown(kind, name, origin, where or kind)
 
@@ -111,7 +111,9 @@ class Registry:
             return UsageError(f"the {kind} '{name}' is not installed", where=where, hint=f"pip install {home}")
         names = [entry.spec.name for entry in self.entries(kind)]
         also = [alias for entry in self.entries(kind) for alias in entry.spec.also]
-        hint = suggestion(name, [*names, *also, *catalogue().get(kind, {})]) or (f"Known: {', '.join(names)}." if names else f"No installed plugin offers a {kind}.")
+        hint = suggestion(name, [*names, *also, *catalogue().get(kind, {})]) or (
+            f"Known: {', '.join(names)}." if names else f"No installed plugin offers a {kind}."
+        )
         broken_ones = [plugin.name for plugin in self.plugins.found.values() if plugin.failure]
         if broken_ones:
             hint += f" Not loaded, because broken: {', '.join(broken_ones)} (see `swift plugins`)."
@@ -124,16 +126,24 @@ def choice_fields(entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
     spec, plugin = entry.spec, entry.plugin
     if spec.options is None:
         if options:
-            raise UsageError(f"the {spec.kind} '{spec.name}' has no options", where=f"{spec.kind}.{next(iter(options))}", hint="Leave it out.")
+            raise UsageError(
+                f"the {spec.kind} '{spec.name}' has no options", where=f"{spec.kind}.{next(iter(options))}", hint="Leave it out."
+            )
         values: dict[str, Any] = {}
     else:
         from swift_core.options import validate
 
         values = validate(spec.options.load(), options).model_dump(mode="json")
     return {
-        "kind": spec.kind, "name": spec.name, "plugin": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
-        "factory": str(spec.factory), "options_class": str(spec.options or ""), "options": values,
-    }  # fmt: skip
+        "kind": spec.kind,
+        "name": spec.name,
+        "plugin": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "factory": str(spec.factory),
+        "options_class": str(spec.options or ""),
+        "options": values,
+    }
 
 
 @cache

@@ -21,8 +21,10 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}.sub{color:
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
 th{font-weight:600;color:var(--soft);white-space:nowrap}td{overflow-wrap:anywhere}code,.mono{font:13px/1.5 ui-monospace,monospace}
 svg{width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}.grid{stroke:var(--line)}
-.legend span{margin-right:1.2rem;color:var(--soft)}.legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin-right:.4rem;vertical-align:-1px}
-.tiles{display:flex;flex-wrap:wrap;gap:.8rem}.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}
+.legend span{margin-right:1.2rem;color:var(--soft)}
+.legend i{display:inline-block;width:.8rem;height:.8rem;border-radius:2px;margin-right:.4rem;vertical-align:-1px}
+.tiles{display:flex;flex-wrap:wrap;gap:.8rem}
+.tile{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}
 .tile b{display:block;font-size:1.15rem}.tile span{color:var(--soft);font-size:.85rem}.answer{white-space:pre-wrap}
 """
 
@@ -39,7 +41,8 @@ def write_report(folder: Path) -> Path:
 
 def write_page(path: Path, title: str, subtitle: str, body: Sequence[str]) -> Path:
     """Write a page from finished pieces of HTML."""
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     foot = f'<p class="sub">swift-core {__version__}</p></html>'
     write_text(path, f'{head}<h1>{escape(title)}</h1><p class="sub">{escape(subtitle)}</p>{"".join(body)}{foot}\n')
     return path
@@ -71,11 +74,12 @@ def answers_table(rows: Mapping[str, Mapping[str, str]]) -> str:
     if not rows:
         return ""
     columns = list(dict.fromkeys(name for given in rows.values() for name in given))
-    cells = [
-        f"<tr><td>{escape(question)}</td>{''.join(f'<td class=answer>{escape(given.get(name, "–"))}</td>' for name in columns)}</tr>"
-        for question, given in rows.items()
-    ]
-    return f"<h2>Answers</h2><table><tr><th>question</th>{''.join(f'<th>{escape(name)}</th>' for name in columns)}</tr>{''.join(cells)}</table>"
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = ""
+    for question, given in rows.items():
+        cells = "".join(f"<td class=answer>{escape(show(given.get(name)))}</td>" for name in columns)
+        body += f"<tr><td>{escape(question)}</td>{cells}</tr>"
+    return f"<h2>Answers</h2><table><tr><th>question</th>{head}</tr>{body}</table>"
 
 
 def table(rows: Iterable[tuple[str, Any]]) -> str:
@@ -97,7 +101,11 @@ def show(value: Any) -> str:
 
 
 def _tiles(figures: Mapping[str, Any]) -> str:
-    tiles = [f"<div class=tile><b>{escape(show(value))}</b><span>{escape(name.replace('_', ' '))}</span></div>" for name, value in figures.items() if not isinstance(value, Mapping | list)]
+    tiles = [
+        f"<div class=tile><b>{escape(show(value))}</b><span>{escape(name.replace('_', ' '))}</span></div>"
+        for name, value in figures.items()
+        if not isinstance(value, Mapping | list)
+    ]
     return f"<h2>Figures</h2><div class=tiles>{''.join(tiles)}</div>" if tiles else ""
 
 

@@ -1,11 +1,11 @@
 """What a running job says: events, one JSON object a line, to the run folder and to whoever started it.
 
-    {"event": "progress", "what": "train", "done": 12, "total": 60, "unit": "steps", …}
-    {"event": "metric", "step": 12, "loss": 1.43, …}          also a line of metrics.jsonl
-    {"event": "note", "text": "…"}
-    {"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
-    {"event": "result", "output": "…", "figures": {…}}
-    {"event": "error", "type": "UsageError", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
+{"event": "progress", "what": "train", "done": 12, "total": 60, "unit": "steps", …}
+{"event": "metric", "step": 12, "loss": 1.43, …}          also a line of metrics.jsonl
+{"event": "note", "text": "…"}
+{"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
+{"event": "result", "output": "…", "figures": {…}}
+{"event": "error", "type": "UsageError", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
 """
 
 from __future__ import annotations
@@ -73,7 +73,14 @@ class Report:
 
     def error(self, error: SwiftError) -> None:
         """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
-        event = {"event": "error", "type": type(error).__name__, "message": error.message, "hint": error.hint, "where": error.where, "exit_code": error.exit_code}
+        event = {
+            "event": "error",
+            "type": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "where": error.where,
+            "exit_code": error.exit_code,
+        }
         self.send(event, always=True)
 
     def send(self, event: Mapping[str, Any], *, always: bool = False) -> None:

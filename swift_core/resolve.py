@@ -56,17 +56,29 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress)
     validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
     fetcher = Fetcher(
-        known, loader=parts.get("loader"), hub=options["hub"], family=options.get("family", ""), trusted=tuple(options.get("trust_remote_code", ())),
-        offline=options["offline"], progress=progress,
-    )  # fmt: skip
+        known,
+        loader=parts.get("loader"),
+        hub=options["hub"],
+        family=options.get("family", ""),
+        trusted=tuple(options.get("trust_remote_code", ())),
+        offline=options["offline"],
+        progress=progress,
+    )
     model, adapters = _model(fetcher, options, settings)
     if verb.name == "merge":
         parts["tuner"] = _tuner_of(adapters, known)
     _implied_quantizer(parts, known, settings)
     run = Run(
-        verb=verb.name, job=_job(verb, parts, known), model=model, adapters=adapters, options=options, parts=parts, datasets=datasets,
-        validation=validation, versions={"swift-core": __version__},
-    )  # fmt: skip
+        verb=verb.name,
+        job=_job(verb, parts, known),
+        model=model,
+        adapters=adapters,
+        options=options,
+        parts=parts,
+        datasets=datasets,
+        validation=validation,
+        versions={"swift-core": __version__},
+    )
     return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
 
 
@@ -84,7 +96,9 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
         name, origin = str(chosen.pop("name", "") or default), str(chosen.pop("from", ""))
         if not name:
             if chosen:
-                errors.append(UsageError(f"which {part}?", where=settings.where(f"{part}.{next(iter(chosen))}"), hint=f"Add --{part} NAME."))
+                errors.append(
+                    UsageError(f"which {part}?", where=settings.where(f"{part}.{next(iter(chosen))}"), hint=f"Add --{part} NAME.")
+                )
             continue
         try:
             if part == verb.main:
@@ -101,7 +115,13 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
     own = {field.path.partition(".")[0] for field in schemas.fields(verb.options)}
     for key in [key for key in values if key not in own]:
         near = suggestion(key, [*own, *main_fields, *verb.parts])
-        errors.append(UsageError(f"there is no option '{key}' for {verb.name}", where=settings.where(key), hint=near or f"swift {verb.name} --help lists them."))
+        errors.append(
+            UsageError(
+                f"there is no option '{key}' for {verb.name}",
+                where=settings.where(key),
+                hint=near or f"swift {verb.name} --help lists them.",
+            )
+        )
         del values[key]
     try:
         options = validate(verb.options.load(), values).model_dump(mode="json")
@@ -114,7 +134,8 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
 
 def _datasets(settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None) -> tuple[DataChoice, ...]:
     options = settings.values.get("dataset_options", {})
-    chosen, errors = [], []
+    chosen: list[DataChoice] = []
+    errors: list[SwiftError] = []
     for index, item in enumerate(asked or ()):
         where = settings.where(f"{key}.{index}") if f"{key}.{index}" in settings.lines else settings.where(key)
         try:
@@ -124,7 +145,7 @@ def _datasets(settings: Settings, asked: Any, known: Registry, key: str, progres
         except SwiftError as error:
             errors.append(error)
     if errors:
-        raise errors[0] if len(errors) == 1 else Problems(list(errors))
+        raise errors[0] if len(errors) == 1 else Problems(errors)
     return tuple(fetch_dataset(choice, progress) for choice in chosen)
 
 
@@ -151,7 +172,9 @@ def _tuner_of(adapters: Mapping[str, Source], known: Registry) -> Choice:
     from swift_core.checkpoint import read_manifest
 
     if not adapters:
-        raise UsageError("there is no adapter to merge", where="model", hint="Name an adapter checkpoint, or --model BASE --adapter FOLDER.")
+        raise UsageError(
+            "there is no adapter to merge", where="model", hint="Name an adapter checkpoint, or --model BASE --adapter FOLDER."
+        )
     manifest = read_manifest(Path(next(iter(adapters.values())).path))
     made_by = dict(manifest.tuner) if manifest else {}
     return known.choose("tuner", made_by.get("name", "lora"), made_by.get("options", {}))
@@ -164,7 +187,9 @@ def _implied_quantizer(parts: dict[str, Choice], known: Registry, settings: Sett
         try:
             parts["quantizer"] = known.choose("quantizer", implied, where=settings.where("tuner"))
         except UsageError as error:
-            raise UsageError(f"the tuner '{tuner.name}' loads the base in few bits, and {error.message}", where=settings.where("tuner"), hint=error.hint) from None
+            raise UsageError(
+                f"the tuner '{tuner.name}' loads the base in few bits, and {error.message}", where=settings.where("tuner"), hint=error.hint
+            ) from None
 
 
 def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
@@ -177,7 +202,9 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
         tuner = known.get("tuner", parts["tuner"].name)
         job = tuner.merger
         if job is None:
-            raise UsageError(f"the tuner '{tuner.name}' leaves nothing to merge", where="tuner", hint="Its checkpoint is a whole model already.")
+            raise UsageError(
+                f"the tuner '{tuner.name}' leaves nothing to merge", where="tuner", hint="Its checkpoint is a whole model already."
+            )
     elif verb.name == "load":
         job = known.get("loader", parts["loader"].name).builder
     return str(job or "")
@@ -188,7 +215,9 @@ def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
     problems = list(_kinds_of_rows(run, known))
     for _, answer in known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
-    fatal: list[SwiftError] = [UsageError(item.message, where=settings.where(item.where), hint=item.hint) for item in problems if item.fatal]
+    fatal: list[SwiftError] = [
+        UsageError(item.message, where=settings.where(item.where), hint=item.hint) for item in problems if item.fatal
+    ]
     if fatal:
         raise fatal[0] if len(fatal) == 1 else Problems(fatal)
     return [f"{item.where}: {item.message}" for item in problems]
@@ -203,4 +232,5 @@ def _kinds_of_rows(run: Run, known: Registry) -> Iterable[Problem]:
         if gives and not set(gives) & set(task.rows):
             fits = [spec.name for spec in known.all("task") if set(gives) & set(spec.rows)]
             hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task takes such rows."
-            yield Problem(where="dataset", message=f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} wants {' or '.join(task.rows)} rows", hint=hint)
+            message = f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} wants {' or '.join(task.rows)} rows"
+            yield Problem(where="dataset", message=message, hint=hint)

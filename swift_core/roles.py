@@ -140,9 +140,7 @@ class Evaluator(Protocol):
 class Launcher(Protocol):
     """Starts the worker processes of a run folder and returns when all have ended."""
 
-    def launch(
-        self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch
-    ) -> int:
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Start `processes` workers a node, pass each event of rank 0 to `watch`, and return the exit code.
 
         Ctrl-C once asks the workers to stop and save; twice ends them at once.
@@ -164,9 +162,7 @@ class Loaded:
 class Loader(Protocol):
     """Checkpoint folder → model and processor."""
 
-    def load(
-        self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]
-    ) -> Loaded:
+    def load(self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]) -> Loaded:
         """Load onto `device` ("cpu", "cuda", "meta", …) in `dtype` ("float32", "bfloat16", "float16").
 
         `arguments` come from a load-time quantizer. Raises UsageError for missing, truncated or pickled weights.

@@ -63,7 +63,9 @@ def form_of(data: Any) -> Form:
     keys = {key for key, value in data.items() if value is not None and value != ""} | ({"text"} & set(data))
     if found := sorted(keys & {"chosen", "rejected", "rejected_response", "rejected_messages"}):
         return Form("preference", "preference", f"it has '{found[0]}'")
-    if found := sorted(key for key in keys & {"label", "kto_tag"} if not isinstance(data[key], str) or data[key].lower() in ("true", "false")):
+    if found := sorted(
+        key for key in keys & {"label", "kto_tag"} if not isinstance(data[key], str) or data[key].lower() in ("true", "false")
+    ):
         return Form("label", "label", f"it has '{found[0]}'")
     for name in ("messages", "conversations"):
         if name in keys:
@@ -75,7 +77,9 @@ def form_of(data: Any) -> Form:
         return Form("text", "text", "it has 'text'")
     if found := sorted(keys & set(_ANSWERS)):
         return Form("prompt", "prompt", f"it has '{found[0]}' without '{_ANSWERS[found[0]]}'")
-    near = next(filter(None, (suggestion(str(key), ["messages", "conversations", "text", *_ANSWERS, *_ANSWERS.values()]) for key in data)), "")
+    near = next(
+        filter(None, (suggestion(str(key), ["messages", "conversations", "text", *_ANSWERS, *_ANSWERS.values()]) for key in data)), ""
+    )
     return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) are no known form, or empty. {near}".strip())
 
 
@@ -94,7 +98,9 @@ def normalise(raw: RawRow, wanted: tuple[str, ...]) -> ChatRow | TextRow:
         if not form.kind:
             raise Wrong("$", form.reason, f"Known forms: {_KNOWN}.")
         if form.kind not in wanted:
-            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", _LEARNED_BY[form.kind])
+            raise Wrong(
+                "$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", _LEARNED_BY[form.kind]
+            )
         if form.kind == "text":
             return TextRow(text_of(raw.data["text"], "$.text"))
         if form.kind == "chat":

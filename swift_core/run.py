@@ -106,7 +106,9 @@ class Run:
         for source in [data["model"], *data["adapters"].values()]:
             if source:
                 del source["path"], source["reference"]
-        data["options"] = {key: value for key, value in data["options"].items() if key not in ("output", "runs", "overwrite", "model", "adapter")}
+        data["options"] = {
+            key: value for key, value in data["options"].items() if key not in ("output", "runs", "overwrite", "model", "adapter")
+        }
         return paths.digest(data)
 
 

@@ -113,5 +113,3 @@ def _resolve(whole: Schema, node: Schema) -> Schema:
         else:
             return node
         node = {**target, **{key: value for key, value in node.items() if key not in ("$ref", "allOf")}}
-
-

@@ -39,7 +39,9 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
     try:
         ready = wait_ready(
-            url.removesuffix("/v1") + command.ready, alive=lambda: process.poll() is None and not report.stop_requested, timeout=float(options["startup_timeout"])
+            url.removesuffix("/v1") + command.ready,
+            alive=lambda: process.poll() is None and not report.stop_requested,
+            timeout=float(options["startup_timeout"]),
         )
         if report.stop_requested:
             return None, {}
@@ -49,7 +51,9 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         report.ready(url=url, models=models(url, key), host=host, port=port, api_key=key if made else None, seconds=round(started, 2))
         while not report.wait_for_stop(0.2):
             if process.poll() is not None:
-                raise SwiftError(f"the engine ended with code {process.returncode}", where=str(report.folder / "log.txt"), hint=_why(report.folder))
+                raise SwiftError(
+                    f"the engine ended with code {process.returncode}", where=str(report.folder / "log.txt"), hint=_why(report.folder)
+                )
         return None, {"ready_seconds": round(started, 2), "served_seconds": round(time.monotonic() - begin - started, 2)}
     finally:
         if process.stdin:
@@ -90,7 +94,9 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise UsageError(f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one.") from None
+            raise UsageError(
+                f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one."
+            ) from None
 
 
 def _why(folder: Path) -> str:

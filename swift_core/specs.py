@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-FULL_PRECISION = "full"
+from swift_core.errors import SwiftError
+
+_BROKEN = "The plugin that names it is broken; SWIFT_DEBUG=1 shows the traceback."
 
 
 class Ref(str):
@@ -20,6 +22,7 @@ class Ref(str):
     __slots__ = ()
 
     def __new__(cls, target: str) -> Ref:
+        """Check the form, not whether it exists."""
         module, _, attribute = target.partition(":")
         if not module or not attribute:
             raise ValueError(f"a Ref is written 'package.module:attribute', not {target!r}")
@@ -34,11 +37,16 @@ class Ref(str):
         """Import the module and return the attribute.
 
         Raises:
-            ImportError, AttributeError: as Python raises them; the caller knows what the object was wanted for.
+            SwiftError: it can't be imported, with Python's own reason (and as its cause).
         """
-        value: Any = importlib.import_module(self.module)
-        for name in self.partition(":")[2].split("."):
-            value = getattr(value, name)
+        try:
+            value: Any = importlib.import_module(self.module)
+            for name in self.partition(":")[2].split("."):
+                value = getattr(value, name)
+        except Exception as error:
+            absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != self.partition(".")[0]
+            hint = f"pip install {(error.name or '').partition('.')[0]}" if isinstance(error, ModuleNotFoundError) and absent else _BROKEN
+            raise SwiftError(f"'{self}' can't be imported: {type(error).__name__}: {error}", hint=hint) from error
         return value
 
 

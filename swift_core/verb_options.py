@@ -18,7 +18,11 @@ class RunOptions(Options):
 class ModelOptions(RunOptions):
     """Of every verb that starts from a checkpoint."""
 
-    model: str = option(..., "Checkpoint folder or reference: hf:org/name@revision, ms:…, pypi:package==1.0.", also=("model_id_or_path", "model_name_or_path"))
+    model: str = option(
+        ...,
+        "Checkpoint folder or reference: hf:org/name@revision, ms:…, pypi:package==1.0.",
+        also=("model_id_or_path", "model_name_or_path"),
+    )
     family: str = option("", "Model family, where config.json does not tell.", also=("model_type",))
     trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
 
@@ -28,8 +32,12 @@ class DeviceOptions(ModelOptions):
 
     adapter: list[str] = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps, npu, xpu.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option("auto", "Type of the weights; auto: the fastest that the device computes natively.", also=("torch_dtype",))
-    attention: str = option("auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl", "attn_implementation"))
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "Type of the weights; auto: the fastest that the device computes natively.", also=("torch_dtype",)
+    )
+    attention: str = option(
+        "auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl", "attn_implementation")
+    )
 
 
 class OutputOptions(Options):

@@ -34,9 +34,14 @@ PREFERRED: Mapping[str, str] = _TRAINING
 
 def _training(name: str, summary: str, *also: str) -> Verb:
     return Verb(
-        name=name, summary=summary, options=Ref("swift_core.verb_options:TrainingOptions"), main="task",
-        parts={"task": name, **_TRAINING}, fixed=frozenset({"task"}), also=also,
-    )  # fmt: skip
+        name=name,
+        summary=summary,
+        options=Ref("swift_core.verb_options:TrainingOptions"),
+        main="task",
+        parts={"task": name, **_TRAINING},
+        fixed=frozenset({"task"}),
+        also=also,
+    )
 
 
 VERBS: Mapping[str, Verb] = {
@@ -45,29 +50,55 @@ VERBS: Mapping[str, Verb] = {
         _training("sft", "Fine-tune a model on conversations"),
         _training("pretrain", "Train a model on plain text", "pt"),
         Verb(
-            name="merge", summary="Fold an adapter into its base, and prove it", options=Ref("swift_core.verb_options:MergeOptions"),
-            parts={"tuner": "", "loader": "transformers"}, fixed=frozenset({"tuner"}), also=("merge-lora",),
+            name="merge",
+            summary="Fold an adapter into its base, and prove it",
+            options=Ref("swift_core.verb_options:MergeOptions"),
+            parts={"tuner": "", "loader": "transformers"},
+            fixed=frozenset({"tuner"}),
+            also=("merge-lora",),
         ),
         Verb(
-            name="serve", summary="Serve a checkpoint behind an OpenAI-compatible API", options=Ref("swift_core.verb_options:ServeOptions"),
-            main="backend", parts={"backend": "transformers"}, job=Ref("swift_core.servers:serve"), also=("deploy",),
+            name="serve",
+            summary="Serve a checkpoint behind an OpenAI-compatible API",
+            options=Ref("swift_core.verb_options:ServeOptions"),
+            main="backend",
+            parts={"backend": "transformers"},
+            job=Ref("swift_core.servers:serve"),
+            also=("deploy",),
         ),
         Verb(
-            name="ask", summary="Put questions to a checkpoint or a server, and keep the answers", options=Ref("swift_core.verb_options:AskOptions"),
-            parts={"backend": "transformers"}, job=Ref("swift_core.asking:ask"),
+            name="ask",
+            summary="Put questions to a checkpoint or a server, and keep the answers",
+            options=Ref("swift_core.verb_options:AskOptions"),
+            parts={"backend": "transformers"},
+            job=Ref("swift_core.asking:ask"),
         ),
-        Verb(name="fetch", summary="Bring a model onto this machine", options=Ref("swift_core.verb_options:FetchOptions"), parts={"loader": "transformers"}),
         Verb(
-            name="load", summary="Load a model in this process", options=Ref("swift_core.verb_options:LoadOptions"),
+            name="fetch",
+            summary="Bring a model onto this machine",
+            options=Ref("swift_core.verb_options:FetchOptions"),
+            parts={"loader": "transformers"},
+        ),
+        Verb(
+            name="load",
+            summary="Load a model in this process",
+            options=Ref("swift_core.verb_options:LoadOptions"),
             parts={"tuner": "", "quantizer": "", "loader": "transformers"},
         ),
     )
-}  # fmt: skip
+}
 
 PART_SPELLINGS = {
-    "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
-    "infer_backend": "backend", "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer",
-}  # fmt: skip
+    "tuner_type": "tuner",
+    "train_type": "tuner",
+    "sft_type": "tuner",
+    "deepspeed": "parallel",
+    "fsdp": "parallel",
+    "infer_backend": "backend",
+    "quant_method": "quantizer",
+    "quantization_method": "quantizer",
+    "optim": "optimizer",
+}
 """Other tools' names for the choice of a part (ms-swift of three generations, LLaMA-Factory)."""
 
 

@@ -34,6 +34,8 @@ def main() -> int:
         run = read_run(folder)
         output, figures = do(run, report)
     except SwiftError as error:
+        if error.__cause__:
+            traceback.print_exc()
         report.error(error)
         return error.exit_code
     except Exception as error:
@@ -56,11 +58,13 @@ def translated(error: Exception) -> SwiftError:
 
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return SwiftError("the disk is full", hint="Free some space and go on with --resume; nothing half-written was left.")
-    if isinstance(error, ModuleNotFoundError):
-        return SwiftError(f"the module '{error.name}' is missing", hint=f"pip install {(error.name or '').partition('.')[0]}")
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return SwiftError("out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora.")
-    return SwiftError(f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback.")
+        return SwiftError(
+            "out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora."
+        )
+    return SwiftError(
+        f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback."
+    )
 
 
 def _listen_for_stop(report: Report) -> None:

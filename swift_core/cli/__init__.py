@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -61,7 +63,11 @@ class Swift(click.Group):
         """The list of commands, without importing one."""
         also = {name: [alias for alias, target in ALIASES.items() if target == name] for name in COMMANDS}
         rows = [(", ".join([name, *also[name]]), summary) for name, (_, summary) in COMMANDS.items()]
-        rows += [(name, f"From {point.dist.name if point.dist else 'a plugin'}") for name, point in sorted(_others().items()) if name not in COMMANDS]
+        rows += [
+            (name, f"From {point.dist.name if point.dist else 'a plugin'}")
+            for name, point in sorted(_others().items())
+            if name not in COMMANDS
+        ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -86,6 +92,8 @@ def run(argv: Sequence[str]) -> int:
         code = cli.main(args=list(argv), prog_name="swift", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except SwiftError as error:
+        if os.environ.get("SWIFT_DEBUG") == "1":
+            traceback.print_exc()
         print_error(error)
         return error.exit_code
     except click.ClickException as error:

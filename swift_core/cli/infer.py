@@ -26,7 +26,11 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
     if run.options["questions"] or run.datasets:
         return ask(run, screen)
     if not run.options["url"] and run.model is None:
-        raise UsageError("nobody to talk to", where="model", hint="Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.")
+        raise UsageError(
+            "nobody to talk to",
+            where="model",
+            hint="Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.",
+        )
     with ExitStack() as stack:
         url, name = str(run.options["url"]), str(run.options["name"])
         if not url:

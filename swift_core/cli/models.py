@@ -35,10 +35,17 @@ def list_families(as_json: bool = False) -> None:
 def search(text: str, as_json: bool) -> None:
     """Families whose name, architecture or hub ids contain TEXT."""
     folded = text.lower()
-    found = [item for item in registry().all("family") if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids)).lower()]
+    found = [
+        item
+        for item in registry().all("family")
+        if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids)).lower()
+    ]
     if not found:
         names = [item.name for item in registry().all("family")]
-        raise UsageError(f"no family matches '{text}'", hint=suggestion(text, names) or "swift models lists them; other architectures work as the family 'unknown'.")
+        raise UsageError(
+            f"no family matches '{text}'",
+            hint=suggestion(text, names) or "swift models lists them; other architectures work as the family 'unknown'.",
+        )
     _show(found, as_json)
 
 
@@ -64,7 +71,11 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     from swift_core.families import identify
 
     manifest, family = read_manifest(path), identify(read_config(path), registry().all("family"))
-    return {"format": checkpoint_format(path), "family": family.name if family else "unknown", "manifest": asdict(manifest) if manifest else None}
+    return {
+        "format": checkpoint_format(path),
+        "family": family.name if family else "unknown",
+        "manifest": asdict(manifest) if manifest else None,
+    }
 
 
 def _show(families: list[ModelFamily], as_json: bool) -> None:

@@ -41,9 +41,14 @@ def command(name: str | None, as_json: bool) -> None:
 
 def _record(known: Registry, plugin: Plugin) -> dict[str, Any]:
     return {
-        "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version, "hooks": plugin.hooks, "failure": plugin.failure,
-        "trace": plugin.trace if plugin.failure else "", "offers": list(_offers(known, plugin)),
-    }  # fmt: skip
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "hooks": plugin.hooks,
+        "failure": plugin.failure,
+        "trace": plugin.trace if plugin.failure else "",
+        "offers": list(_offers(known, plugin)),
+    }
 
 
 def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
@@ -52,7 +57,13 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
             if entry.plugin is plugin:
                 engine = state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
                 missing = "" if engine is None or engine.present else ", ".join(engine.missing) or "no engine for this machine"
-                yield {"kind": kind, "name": entry.spec.name, "summary": entry.spec.summary, "missing": missing, "hint": engine.hint if engine else ""}
+                yield {
+                    "kind": kind,
+                    "name": entry.spec.name,
+                    "summary": entry.spec.summary,
+                    "missing": missing,
+                    "hint": engine.hint if engine else "",
+                }
 
 
 def _all(records: list[dict[str, Any]], installed: set[str]) -> None:
@@ -86,7 +97,10 @@ def _one(record: dict[str, Any]) -> None:
     if record["offers"]:
         print_table(
             ("kind", "name", "what it is"),
-            [(offer["kind"], offer["name"], offer["summary"] + (f"  [engine absent: {offer['missing']}]" if offer["missing"] else "")) for offer in record["offers"]],
+            [
+                (offer["kind"], offer["name"], offer["summary"] + (f"  [engine absent: {offer['missing']}]" if offer["missing"] else ""))
+                for offer in record["offers"]
+            ],
         )
     for hint in dict.fromkeys(offer["hint"] for offer in record["offers"] if offer["missing"]):
         click.echo(f"to get the engine: {hint}")

@@ -9,7 +9,8 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.config import read_yaml
-from swift_core.recipe import ANSWERS, Step, run_recipe
+from swift_core.recipe import Step
+from swift_core.recipe_run import ANSWERS, RecipeRun
 from swift_core.verbs import verb_named
 
 
@@ -24,15 +25,19 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     settings = read_yaml(file)
     if "steps" not in settings.values and "run" in settings.values:
         verb = verb_named(str(settings.values["run"]), where=settings.where("run"))
-        other = ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
+        other = (
+            ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
+        )
         if other:
-            with other.make_context(verb.name, [str(file), "--runs", runs, *(["--json"] if as_json else []), *rest], parent=ctx.parent) as inner:
+            with other.make_context(
+                verb.name, [str(file), "--runs", runs, *(["--json"] if as_json else []), *rest], parent=ctx.parent
+            ) as inner:
                 other.invoke(inner)
         return
     if rest:
         raise click.UsageError(f"a recipe takes no options of its own: {' '.join(rest)}", ctx)
     with Screen(quiet=as_json) as screen:
-        result = run_recipe(file, runs=Path(runs), progress=screen.download, watch=screen.watch, on_step=lambda step, state: _step(screen, step, state))
+        result = RecipeRun(file, Path(runs), screen.download, screen.watch, on_step=lambda step, state: _step(screen, step, state)).run()
     if as_json:
         click.echo(json.dumps(result.to_json(), ensure_ascii=False))
         return

@@ -40,15 +40,24 @@ def schema_of(verb: Verb, known: Registry) -> dict[str, Any]:
             names = [name for spec in specs for name in (spec.name, *spec.also)]
             properties[part] = {"anyOf": [{"enum": names}, *mappings], "description": f"Which {part} to use.", "default": default}
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"swift {verb.name}", "type": "object",
-        "properties": properties, "required": own.get("required", []), "additionalProperties": False,
-    }  # fmt: skip
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"swift {verb.name}",
+        "type": "object",
+        "properties": properties,
+        "required": own.get("required", []),
+        "additionalProperties": False,
+    }
 
 
 def _mapping(spec: Any) -> dict[str, Any]:
     inner = _inlined(schemas.schema(spec.options)) if spec.options else {"properties": {}}
     name = {"enum": [spec.name, *spec.also], "description": spec.summary}
-    return {"type": "object", "properties": {"name": name, "from": {"type": "string"}, **inner["properties"]}, "required": ["name"], "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {"name": name, "from": {"type": "string"}, **inner["properties"]},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
 
 
 def _inlined(schema: Any) -> Any:

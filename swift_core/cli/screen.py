@@ -63,7 +63,11 @@ class Screen:
             self._bars.start()
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total, unit=unit, shown="")
-        count = f"{done / 1e6:.1f}{f'/{total / 1e6:.1f}' if total else ''} MB" if unit == "bytes" else f"{done}{f'/{total}' if total else ''} {unit}"
+        count = (
+            f"{done / 1e6:.1f}{f'/{total / 1e6:.1f}' if total else ''} MB"
+            if unit == "bytes"
+            else f"{done}{f'/{total}' if total else ''} {unit}"
+        )
         self._bars.update(self._tasks[what], completed=done, total=total, unit=count, shown=shown)
 
 
@@ -72,6 +76,13 @@ def _bars() -> Any:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[unit]}"), TextColumn("{task.fields[shown]}", style="cyan"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), refresh_per_second=4,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[shown]}", style="cyan"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+    )

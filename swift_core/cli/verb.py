@@ -33,21 +33,32 @@ class VerbCommand(click.Command):
         self._flags: dict[str, Flag] = {}
         self._settings = Settings()
         first = "[MODEL | FILE.yaml]" if takes_model else "[FILE.yaml]"
-        super().__init__(verb, callback=self._call, help=note_text or f"{self.verb.summary}.", short_help=self.verb.summary, options_metavar=f"{first} [OPTIONS]")
+        super().__init__(
+            verb,
+            callback=self._call,
+            help=note_text or f"{self.verb.summary}.",
+            short_help=self.verb.summary,
+            options_metavar=f"{first} [OPTIONS]",
+        )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find out which flags there are, bring the words into click's form, and let click parse them."""
+        words, known = self.prepare(args)
+        rest = super().parse_args(ctx, flags.rewrite(words, known))
+        if not ctx.params.get("json"):
+            for text in dict.fromkeys(known.notes):
+                note(text)
+        return rest
+
+    def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
+        """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
         if self.takes_model and words and not words[0].startswith("-"):
             words = ["--model", *words]
         known = flags.flags_for(self.verb, words, self._settings, registry())
         self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}
         self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *_common()]
-        rest = super().parse_args(ctx, flags.rewrite(words, known))
-        if not ctx.params.get("json"):
-            for text in dict.fromkeys(known.notes):
-                note(text)
-        return rest
+        return words, known
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under a heading for each part."""
@@ -104,7 +115,11 @@ def summary(result: RunResult) -> Sequence[str]:
 
 def _option(name: str, flag: Flag) -> click.Option:
     field = flag.field
-    shown = "" if field.default in (None, "", []) else f"  [default: {str(field.default).lower() if isinstance(field.default, bool) else field.default}]"
+    shown = (
+        ""
+        if field.default in (None, "", [])
+        else f"  [default: {str(field.default).lower() if isinstance(field.default, bool) else field.default}]"
+    )
     required = "  [required]" if field.required else ""
     text = f"{field.description}{shown}{required}"
     if field.type == "boolean":

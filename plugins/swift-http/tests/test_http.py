@@ -6,15 +6,15 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-import uvicorn
 from swift_http import Limits, Piece, Sampling, Token, bind, create_app
-from swift_http.server import url_of
+from swift_http.server import Server, url_of
 
 from swift_core.errors import SwiftError, UsageError
 
@@ -78,7 +78,8 @@ class FakeEngine:
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
         return [
-            Token(token, chr(token), None if number == 0 else -float(number), ((chr(token), -0.1),) if number else ()) for number, token in enumerate(prompt)
+            Token(token, chr(token), None if number == 0 else -float(number), ((chr(token), -0.1),) if number else ())
+            for number, token in enumerate(prompt)
         ]
 
 
@@ -89,8 +90,7 @@ class Served:
         self.engine = FakeEngine()
         self.socket = bind("127.0.0.1", 0)
         self.url = url_of(self.socket)
-        app = create_app(self.engine, api_key=api_key, limits=limits)
-        self.server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
+        self.server = Server(create_app(self.engine, api_key=api_key, limits=limits), lambda: None, grace=0.2)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
 
     def __enter__(self) -> Served:
@@ -100,6 +100,9 @@ class Served:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         self.server.should_exit = True
         self.thread.join()
         self.socket.close()
@@ -184,7 +187,8 @@ def test_text_parts_and_developer_role_reach_the_template(shared: Served):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("stop", "text"), [("ital", "The cap"), (["is Par", "zzz"], "The capital "), (["never"], "The capital is Paris."), ("Paris.", "The capital is ")]
+    ("stop", "text"),
+    [("ital", "The cap"), (["is Par", "zzz"], "The capital "), (["never"], "The capital is Paris."), ("Paris.", "The capital is ")],
 )
 def test_stop_strings_across_tokens(shared: Served, stop: Any, text: str, stream: bool):
     if stream:
@@ -232,7 +236,9 @@ def test_completions(shared: Served):
 
 
 def test_echo_scores_the_prompt_and_keeps_the_generated_token(shared: Served):
-    choice = shared.openai.completions.create(model="base", prompt=[[97, 98, 99]], echo=True, max_tokens=1, logprobs=1, temperature=0).choices[0]
+    choice = shared.openai.completions.create(
+        model="base", prompt=[[97, 98, 99]], echo=True, max_tokens=1, logprobs=1, temperature=0
+    ).choices[0]
     assert choice.text == "abcThe "
     assert choice.logprobs is not None
     assert choice.logprobs.tokens == ["a", "b", "c", "The "]
@@ -334,7 +340,9 @@ def test_bad_json(shared: Served, content: bytes):
 
 
 def test_a_page_in_a_browser_cannot_post(shared: Served):
-    response = shared.post("/v1/chat/completions", content=json.dumps(chat()).encode(), headers={"Content-Type": "text/plain", "Origin": "http://evil"})
+    response = shared.post(
+        "/v1/chat/completions", content=json.dumps(chat()).encode(), headers={"Content-Type": "text/plain", "Origin": "http://evil"}
+    )
     assert response.status_code == 400
     assert not any(name.startswith("access-control") for name in response.headers)
 
@@ -400,13 +408,32 @@ def test_failure_in_mid_stream_is_an_event_and_no_done(own: Served):
 @pytest.mark.parametrize("text", ["forever", "wait"])
 def test_a_client_that_leaves_cancels_its_request(own: Served, text: str, stream: bool):
     body, headers = chat(text, stream=stream), {"Authorization": f"Bearer {KEY}"}
-    with suppress(httpx2.ReadTimeout), httpx2.stream("POST", own.url + "/chat/completions", json=body, headers=headers, timeout=0.3) as response:
+    with (
+        suppress(httpx2.ReadTimeout),
+        httpx2.stream("POST", own.url + "/chat/completions", json=body, headers=headers, timeout=0.3) as response,
+    ):
         next(response.iter_lines())
     assert own.engine.cancelled.wait(5)
     until(lambda: own.engine.running == 0)
     until(lambda: "swift_requests_in_flight 0.0" in own.get("/metrics").text)
     assert 'status="cancelled"} 1.0' in own.get("/metrics").text
     assert [own.ask().status_code for _ in range(3)] == [200] * 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stop_ends_what_runs(stream: bool, caplog: pytest.LogCaptureFixture):
+    with Served() as served, ThreadPoolExecutor() as threads:
+        asked = threads.submit(served.ask, "forever", stream=stream)
+        until(lambda: served.engine.running == 1)
+        served.stop()
+        response = asked.result(5)
+        assert served.engine.cancelled.is_set()
+        assert "the server is stopping" in response.text
+        assert "[DONE]" not in response.text
+        assert response.status_code == (200 if stream else 503)
+    assert not caplog.records
+    with pytest.raises(httpx2.ConnectError):
+        served.ask()
 
 
 def test_port_in_use():

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import swift_plugin_families
+
 from swift_core.specs import ModelFamily
 
 FAMILIES = swift_plugin_families.swift_model_families()
@@ -162,7 +163,11 @@ def test_prefixes_partition_the_parameters(family: ModelFamily) -> None:
 
 
 def test_text_models_name_no_parts() -> None:
-    assert not [family.name for family in FAMILIES if family.modalities == ("text",) and (family.language_model or family.vision_tower or family.aligner)]
+    assert not [
+        family.name
+        for family in FAMILIES
+        if family.modalities == ("text",) and (family.language_model or family.vision_tower or family.aligner)
+    ]
 
 
 def test_remote_code_is_said_where_transformers_has_no_class() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import swift_plugin_families
+
 from swift_core.errors import UsageError
 from swift_core.families import UNKNOWN, family_of, identify
 from swift_core.run import Source
@@ -20,7 +21,9 @@ FAMILIES = swift_plugin_families.swift_model_families()
     [
         pytest.param({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}, "llama", id="both"),
         pytest.param({"architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3"}, "gemma3_text", id="the architecture decides"),
-        pytest.param({"architectures": ["LlamaForSequenceClassification"], "model_type": "llama"}, "llama", id="another head on a known body"),
+        pytest.param(
+            {"architectures": ["LlamaForSequenceClassification"], "model_type": "llama"}, "llama", id="another head on a known body"
+        ),
         pytest.param({"model_type": "qwen3"}, "qwen3", id="no architectures"),
         pytest.param({"architectures": None, "model_type": "qwen3"}, "qwen3", id="architectures null"),
         pytest.param({"architectures": ["MyOwn", "Qwen2ForCausalLM"]}, "qwen2", id="the first known one"),

@@ -30,19 +30,25 @@ class Answer:
     """
 
     def __init__(self, request: Request, engine: ChatEngine, gate: Gate, metrics: Metrics, *, endpoint: str, model: str) -> None:
-        gate.enter()
+        gate.enter(self.end)
         self.model = model
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self._engine = engine
         self._gate = gate
         self._watch = metrics.begin(endpoint, model)
-        self._gone = asyncio.ensure_future(_disconnected(request))
+        self._ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._listener = asyncio.ensure_future(self._listen(request))
+
+    def end(self, reason: Exception) -> None:
+        """Make the request stop where it is; whoever waits in it gets `reason`."""
+        if not self._ended.done():
+            self._ended.set_result(reason)
 
     def close(self, error: BaseException | None = None) -> None:
         """Leave the queue and count what was done; `error` is why it ended early."""
-        self._gone.cancel()
-        self._gate.leave()
+        self._listener.cancel()
+        self._gate.leave(self.end)
         self._watch.end(_status(error), prompt=self.prompt_tokens, completion=self.completion_tokens)
 
     async def wait(self, work: Awaitable[T]) -> T:
@@ -50,12 +56,13 @@ class Answer:
 
         Raises:
             ClientGone: the client closed the connection; the work was cancelled.
+            ApiError: 503, the server is stopping; the work was cancelled.
         """
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait({task, self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise ClientGone
+                raise self._ended.result()
             return task.result()
         finally:
             if not task.done():
@@ -68,7 +75,7 @@ class Answer:
         self.prompt_tokens += len(prompt)
         source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
         async with aclosing(source):
-            async for piece in self._until_gone(source):
+            async for piece in self._until_ended(source):
                 self._watch.token()
                 self.completion_tokens += len(piece.tokens)
                 text = visible.push(piece.text)
@@ -79,14 +86,14 @@ class Answer:
                     text += visible.flush()
                 yield Piece(text, piece.tokens, piece.finish)
 
-    async def _until_gone(self, source: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    async def _listen(self, request: Request) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.end(ClientGone())
+
+    async def _until_ended(self, source: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
         while (piece := await self.wait(anext(source, None))) is not None:
             yield piece
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _status(error: BaseException | None) -> str:

@@ -51,6 +51,7 @@ def create_app(engine: ChatEngine, *, api_key: str | None = None, limits: Limits
     errors.install(app)
     app.add_middleware(Guard, api_key=api_key, max_body=limits.body)
     gate, metrics, created = Gate(limits), Metrics(), int(time.time())
+    app.state.gate = gate
 
     def admit(request: Request, endpoint: str, model: str) -> Answer:
         try:

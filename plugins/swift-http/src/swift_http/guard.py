@@ -54,4 +54,6 @@ class Guard:
         return counted
 
     def _too_large(self) -> ApiError:
-        return ApiError(413, f"the request is larger than {self._max_body} bytes", code="request_too_large", headers={"Connection": "close"})
+        return ApiError(
+            413, f"the request is larger than {self._max_body} bytes", code="request_too_large", headers={"Connection": "close"}
+        )

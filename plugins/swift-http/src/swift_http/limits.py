@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from swift_http.errors import ApiError
+
+End = Callable[[Exception], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,28 +20,33 @@ class Limits:
 
 
 class Gate:
-    """Counts the requests that are inside and refuses more than the limit: a bounded queue, the order of which is the engine's."""
+    """Holds the requests that are inside and refuses more than the limit: a bounded queue, the order of which is the engine's."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.inside = 0
+        self._inside: set[End] = set()
 
-    def enter(self) -> None:
-        """Count one more.
+    def enter(self, end: End) -> None:
+        """Let one more in; `end` is called with the reason if it has to leave early.
 
         Raises:
             ApiError: 429, the server is full.
         """
-        if self.inside >= self._limits.requests:
+        if len(self._inside) >= self._limits.requests:
             raise ApiError(
                 429,
-                f"the server is busy: {self.inside} requests are running or waiting; try again later",
+                f"the server is busy: {len(self._inside)} requests are running or waiting; try again later",
                 kind="rate_limit_error",
                 code="server_busy",
                 headers={"Retry-After": str(self._limits.retry_after)},
             )
-        self.inside += 1
+        self._inside.add(end)
 
-    def leave(self) -> None:
-        """One fewer."""
-        self.inside -= 1
+    def leave(self, end: End) -> None:
+        """One is done."""
+        self._inside.discard(end)
+
+    def clear(self) -> None:
+        """Send all away: the server is stopping."""
+        for end in tuple(self._inside):
+            end(ApiError(503, "the server is stopping", kind="server_error", code="server_stopping"))

@@ -16,8 +16,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._requests = Counter("swift_requests", "Answered requests", ["endpoint", "model", "status"], registry=self.registry)
         self._tokens = Counter("swift_tokens", "Tokens read and written", ["model", "kind"], registry=self.registry)
-        self._seconds = Histogram("swift_request_seconds", "From arrival to the last token", ["endpoint"], buckets=_SECONDS, registry=self.registry)
-        self._first = Histogram("swift_first_token_seconds", "From arrival to the first token", ["endpoint"], buckets=_SECONDS, registry=self.registry)
+        self._seconds = Histogram(
+            "swift_request_seconds", "From arrival to the last token", ["endpoint"], buckets=_SECONDS, registry=self.registry
+        )
+        self._first = Histogram(
+            "swift_first_token_seconds", "From arrival to the first token", ["endpoint"], buckets=_SECONDS, registry=self.registry
+        )
         self._inside = Gauge("swift_requests_in_flight", "Requests that run or wait", registry=self.registry)
 
     def render(self) -> bytes:

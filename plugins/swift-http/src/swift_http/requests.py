@@ -29,7 +29,17 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (None,),
 }
 _IGNORED = frozenset(
-    {"user", "metadata", "store", "service_tier", "parallel_tool_calls", "safety_identifier", "prompt_cache_key", "reasoning_effort", "verbosity"}
+    {
+        "user",
+        "metadata",
+        "store",
+        "service_tier",
+        "parallel_tool_calls",
+        "safety_identifier",
+        "prompt_cache_key",
+        "reasoning_effort",
+        "verbosity",
+    }
 )
 
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]

@@ -95,7 +95,9 @@ class ChatForm(_Base):
     def _content(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
             return None
-        entries = [{**_entry(token.text, token.logprob), "top_logprobs": [_entry(text, value) for text, value in token.top]} for token in tokens]
+        entries = [
+            {**_entry(token.text, token.logprob), "top_logprobs": [_entry(text, value) for text, value in token.top]} for token in tokens
+        ]
         return {"content": entries, "refusal": None}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from swift_core.errors import UsageError
+from swift_http.limits import Gate
 
-GRACE = 5  # seconds that answers under way are given when the server is stopped
+GRACE = 5.0  # seconds that answers under way are given when the server is stopped
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -35,26 +37,39 @@ def url_of(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, that says when it listens."""
+class Server(uvicorn.Server):
+    """uvicorn's server for an app of `create_app`. It says when it listens, and ends answers that take too long when it is stopped.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
+    Args:
+        app: the app.
+        ready: called once requests are taken.
+        grace: seconds that answers under way have.
+    """
+
+    def __init__(self, app: FastAPI, ready: Callable[[], None], *, grace: float = GRACE) -> None:
+        # Paths and headers are not logged: they may hold private things.
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=int(grace) + 2)
+        )
+        self._gate: Gate = app.state.gate
         self._ready = ready
+        self._grace = grace
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
         await super().startup(sockets)
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, wait for those under way, and end what is left of them."""
+        asyncio.get_running_loop().call_later(self._grace, self._gate.clear)
+        await super().shutdown(sockets)
+
 
 def run(app: FastAPI, bound: socket.socket, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or Ctrl-C; `ready` is called with the URL once requests are taken.
-
-    Requests under way have `GRACE` seconds to end. Paths and headers are not logged: they may hold private things.
-    """
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE, server_header=False)
-    server = _Server(config, lambda: ready(url_of(bound)))
+    """Serve until SIGTERM or Ctrl-C; `ready` is called with the URL once requests are taken."""
+    server = Server(app, lambda: ready(url_of(bound)))
     try:
         server.run(sockets=[bound])
     finally:

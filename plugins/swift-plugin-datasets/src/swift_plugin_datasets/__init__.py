@@ -1,1 +1,63 @@
-"""File formats and named data sets."""
+"""File formats and named data sets.
+
+`file` reads json, jsonl, csv, tsv, txt and parquet; `hub` a data set of Hugging Face; the named sets are small real ones that
+the source archive of LLaMA-Factory carries on the package index.
+"""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import DatasetSpec, Engine, Ref
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz")
+
+LICENCE = "Apache-2.0 as a whole; the sources of single files are unverified"
+
+# name: (kind of rows, what it is)
+_DEMOS = {
+    "identity": ("chat", "91 questions about who the model is, answered with the name and author you give"),
+    "alpaca-en-demo": ("chat", "999 instructions in English"),
+    "alpaca-zh-demo": ("chat", "1000 instructions in Chinese"),
+    "glaive-toolcall-en-demo": ("chat", "300 conversations with tool calls in English"),
+    "glaive-toolcall-zh-demo": ("chat", "300 conversations with tool calls in Chinese"),
+    "dpo-en-demo": ("preference", "300 pairs of a chosen and a rejected answer in English"),
+    "dpo-zh-demo": ("preference", "300 pairs of a chosen and a rejected answer in Chinese"),
+    "kto-en-demo": ("label", "300 answers marked as wanted or not in English"),
+    "wiki-demo": ("text", "30 encyclopedia articles in English"),
+    "c4-demo": ("text", "300 web pages in English"),
+}
+
+
+@hookimpl
+def swift_datasets() -> list[DatasetSpec]:
+    """`file`, `hub`, and the named sets."""
+    demos = [
+        DatasetSpec(
+            name=name,
+            also=(name.replace("-", "_"),) if "-" in name else (),  # LLaMA-Factory's spelling
+            summary=summary,
+            factory=Ref(f"swift_plugin_datasets.demos:{name.replace('-', '_')}"),
+            options=Ref("swift_plugin_datasets.options:IdentityOptions") if name == "identity" else None,
+            rows=(kind,),
+            origin="llamafactory 0.9.5 on the package index, data/",
+            licence=LICENCE,
+        )
+        for name, (kind, summary) in _DEMOS.items()
+    ]
+    return [
+        DatasetSpec(
+            name="file",
+            summary="Rows of a file on this machine",
+            factory=Ref("swift_plugin_datasets.file:FileDataset"),
+            options=Ref("swift_plugin_datasets.options:FileOptions"),
+            suffixes=_SUFFIXES,
+        ),
+        DatasetSpec(
+            name="hub",
+            summary="A data set of Hugging Face",
+            factory=Ref("swift_plugin_datasets.hub:HubDataset"),
+            options=Ref("swift_plugin_datasets.options:HubOptions"),
+            engines=(Engine(requirements=("datasets>=4",)),),
+        ),
+        *demos,
+    ]

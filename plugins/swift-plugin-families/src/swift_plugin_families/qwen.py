@@ -34,7 +34,12 @@ FAMILIES = (
         targets=LLAMA,
         stop_tokens=STOP,
         tool_parser="hermes",
-        hub_ids=("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-Coder-7B-Instruct", "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B"),
+        hub_ids=(
+            "Qwen/Qwen2.5-0.5B-Instruct",
+            "Qwen/Qwen2.5-7B-Instruct",
+            "Qwen/Qwen2.5-Coder-7B-Instruct",
+            "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+        ),
     ),
     ModelFamily(
         name="qwen2_moe",

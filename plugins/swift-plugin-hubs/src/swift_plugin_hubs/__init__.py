@@ -13,7 +13,9 @@ from swift_core.specs import Engine, HubSpec, Ref
 def swift_hubs() -> list[HubSpec]:
     """One hub a scheme."""
     return [
-        HubSpec(name="file", summary="A checkpoint folder on this machine", schemes=("file",), factory=Ref("swift_plugin_hubs.file:FileHub")),
+        HubSpec(
+            name="file", summary="A checkpoint folder on this machine", schemes=("file",), factory=Ref("swift_plugin_hubs.file:FileHub")
+        ),
         HubSpec(name="hf", summary="Hugging Face", schemes=("hf",), factory=Ref("swift_plugin_hubs.hf:HuggingFaceHub")),
         HubSpec(
             name="ms",

@@ -31,7 +31,12 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Everything in the cache, the longest unused first."""
-    found = [_entry(path.parent) for area in _OURS for path in paths.cache_dir(area).rglob(checkpoint.MANIFEST) if not path.parent.name.startswith(".")]
+    found = [
+        _entry(path.parent)
+        for area in _OURS
+        for path in paths.cache_dir(area).rglob(checkpoint.MANIFEST)
+        if not path.parent.name.startswith(".")
+    ]
     return sorted([*found, *_hugging_face()], key=lambda entry: entry.last_used)
 
 
@@ -52,7 +57,11 @@ def remove(reference: str) -> list[Entry]:
 
 def prune(*, keep: Collection[str] = (), unused_since: datetime | None = None) -> list[Entry]:
     """Remove our own entries except those in `keep` and those used after `unused_since`, and return what was removed."""
-    chosen = [entry for entry in entries() if not entry.shared and entry.reference not in keep and (unused_since is None or entry.last_used < unused_since)]
+    chosen = [
+        entry
+        for entry in entries()
+        if not entry.shared and entry.reference not in keep and (unused_since is None or entry.last_used < unused_since)
+    ]
     for entry in chosen:
         _delete(entry)
     return chosen
@@ -74,7 +83,13 @@ def _hugging_face() -> list[Entry]:
     except CacheNotFound:
         return []
     return [
-        Entry(f"hf:{item.repo_id}@{revision.commit_hash}", revision.snapshot_path, revision.size_on_disk, datetime.fromtimestamp(item.last_accessed), True)
+        Entry(
+            f"hf:{item.repo_id}@{revision.commit_hash}",
+            revision.snapshot_path,
+            revision.size_on_disk,
+            datetime.fromtimestamp(item.last_accessed),
+            True,
+        )
         for item in repositories
         for revision in item.revisions
     ]

@@ -32,7 +32,9 @@ class FileHub:
         if path.suffix == ".gguf":
             beside = [item.name for item in path.parent.glob("*.gguf") if item != path]
             if beside:
-                raise UsageError(f"its folder has other GGUF files too ({beside[0]})", where=str(path), hint="Put the file into a folder of its own.")
+                raise UsageError(
+                    f"its folder has other GGUF files too ({beside[0]})", where=str(path), hint="Put the file into a folder of its own."
+                )
             path = path.parent
         elif path.is_file():
             raise UsageError("a file, not a checkpoint folder", where=str(path), hint=f"Name the folder: {path.parent}")

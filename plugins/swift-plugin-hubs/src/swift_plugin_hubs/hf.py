@@ -5,6 +5,7 @@ The folder that comes out is the snapshot of one commit: its name is the commit'
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,7 +46,11 @@ class HuggingFaceHub:
         if len(gguf) == 1:
             return _snapshot(reference, folder.name, (*patterns.MODEL, gguf[0]), (), progress)
         if gguf:
-            raise UsageError(f"the repository has {len(gguf)} GGUF files: {', '.join(gguf[:6])}", where=str(reference), hint="Choose one of them by name.")
+            raise UsageError(
+                f"the repository has {len(gguf)} GGUF files: {', '.join(gguf[:6])}",
+                where=str(reference),
+                hint="Choose one of them by name.",
+            )
         pickled = patterns.matching(names, patterns.PICKLES)
         if pickled:
             raise UsageError(
@@ -90,7 +95,7 @@ def _snapshot(reference: Reference, revision: str, only: Sequence[str], ignore: 
                 return Path(snapshot_download(reference.name, revision=revision or None, local_files_only=True, **allowed))
             except LocalEntryNotFoundError:
                 downloads.refuse_offline(f"'{reference}'")
-        bar = _bar(reference.name, progress) if progress else _bar(reference.name, lambda *_: None)
+        bar = _bar(reference.name, progress or (lambda *_: None))
         return Path(snapshot_download(reference.name, revision=revision or None, tqdm_class=bar, **allowed))
 
 
@@ -104,7 +109,10 @@ def _bar(name: str, progress: Progress) -> type[Any]:
 
     most = 0
 
-    class Bar(tqdm):  # type: ignore[type-arg]
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs | {"file": io.StringIO()})
+
         def display(self, *args: Any, **kwargs: Any) -> None:
             nonlocal most
             if self.unit == "B" and self.n > most:
@@ -125,12 +133,16 @@ def _explained(reference: Reference) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:
         page = f"https://huggingface.co/{reference.name}"
-        raise UsageError("gated: its owner wants you to ask for access", where=where, hint=f"Ask at {page}, then log in: hf auth login") from error
+        raise UsageError(
+            "gated: its owner wants you to ask for access", where=where, hint=f"Ask at {page}, then log in: hf auth login"
+        ) from error
     except errors.RepositoryNotFoundError as error:
         hint = "Check the spelling; where it is private, log in: hf auth login. ModelScope's models are ms:org/name."
         raise UsageError("no such repository, or it is private", where=where, hint=hint) from error
     except errors.RevisionNotFoundError as error:
-        raise UsageError(f"the repository has no revision '{reference.revision}'", where=where, hint="Name a branch, tag or commit.") from error
+        raise UsageError(
+            f"the repository has no revision '{reference.revision}'", where=where, hint="Name a branch, tag or commit."
+        ) from error
     except errors.HFValidationError as error:
         raise UsageError(f"not a repository's name: {error}", where=where, hint="Write hf:org/name.") from error
     except errors.LocalEntryNotFoundError as error:
@@ -139,7 +151,9 @@ def _explained(reference: Reference) -> Iterator[None]:
         raise UsageError("not logged in", where=where, hint="hf auth login") from error
     except errors.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
-            raise UsageError(f"refused: {error.server_message or error}", where=where, hint="Log in with a token that may do this: hf auth login") from error
+            raise UsageError(
+                f"refused: {error.server_message or error}", where=where, hint="Log in with a token that may do this: hf auth login"
+            ) from error
         raise SwiftError(f"the hub failed: {error}", where=where, hint="Try again in a while.") from error
     except httpx2.HTTPError as error:
         raise downloads.no_network(error, where) from error

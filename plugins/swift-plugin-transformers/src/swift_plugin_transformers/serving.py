@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,9 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_http import Limits, Piece, Sampling, Token, bind, create_app, run
+
 from swift_core.errors import SwiftError, UsageError
 from swift_core.options import validate
-from swift_http import Limits, Piece, Sampling, Token, bind, create_app, run
 from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
 
@@ -102,7 +104,7 @@ def load(checkpoint: Path, adapters: Mapping[str, Path], name: str, options: Ser
     from swift_core.families import family_of
     from swift_plugin_transformers.generation import Generator, end_tokens
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
     folders = {inner[alias]: path for alias, path in adapters.items()}
     loaded = load_checkpoint(checkpoint, device=options.device, dtype=options.dtype, adapters=folders)
@@ -161,5 +163,12 @@ def _say(stream: Any, **event: Any) -> None:
     stream.flush()
 
 
+def _end(_number: int, _frame: Any) -> None:
+    sys.exit(0)
+
+
 if __name__ == "__main__":
+    # Being stopped is no failure: not while loading, and not when uvicorn has closed everything and raises the signal again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     sys.exit(main())

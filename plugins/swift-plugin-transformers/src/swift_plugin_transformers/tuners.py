@@ -29,7 +29,9 @@ class FullTuner:
             UsageError: the model is quantized, whose weights can't be trained; or nothing would learn.
         """
         if getattr(model, "is_quantized", False):
-            raise UsageError("the weights of a quantized model can't be trained", where="tuner", hint="Train an adapter (--tuner qlora), or load it unquantized.")
+            raise UsageError(
+                "the weights of a quantized model can't be trained", where="tuner", hint="Train an adapter (--tuner qlora), or load it unquantized."
+            )
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self.learns(name, family, model))
         if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -73,7 +75,11 @@ class FreezeTuner(FullTuner):
         for field in ("train", "freeze"):
             for prefix in getattr(self.options, field):
                 if not any(starts_with(name, prefix) for name in names):
-                    raise UsageError(f"no weight starts with '{prefix}'", where=f"tuner.{field}", hint=suggestion(prefix, prefixes(names)) or f"Weights: {', '.join(names[:3])}, …")
+                    raise UsageError(
+                        f"no weight starts with '{prefix}'",
+                        where=f"tuner.{field}",
+                        hint=suggestion(prefix, prefixes(names)) or f"Weights: {', '.join(names[:3])}, …",
+                    )
         for field in ("train_regex", "freeze_regex"):
             pattern = getattr(self.options, field)
             if pattern and not any(_search(pattern, name, field) for name in names):

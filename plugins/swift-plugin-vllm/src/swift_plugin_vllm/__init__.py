@@ -1,1 +1,25 @@
-"""vLLM as a serving backend."""
+"""vLLM as a serving backend: the swift side of it, which needs nothing but swift-core."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import BackendSpec, Ref
+from swift_plugin_vllm.engines import ENGINES
+
+
+@hookimpl
+def swift_backends() -> list[BackendSpec]:
+    """vLLM reads safetensors; since 0.33 GGUF and bitsandbytes are plugins of its own."""
+    return [
+        BackendSpec(
+            name="vllm",
+            summary="vLLM: paged attention, continuous batching, adapters beside the base",
+            factory=Ref("swift_plugin_vllm.backend:VllmBackend"),
+            options=Ref("swift_plugin_vllm.options:VllmOptions"),
+            engines=ENGINES,
+            isolated=True,
+            reads=("safetensors",),
+            modalities=("text", "image", "video", "audio"),
+            adapters=True,
+        )
+    ]

@@ -40,10 +40,15 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
     place = pick_device(run.options.get("device", "auto") if device == "auto" else device)
     stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
     dtype = pick_dtype(run.options.get("dtype", "auto"), place, stored, learns=_weights_learn(run))
+    return load_with(run, device=place, dtype=dtype, quantizer=quantizer_choice(run))
+
+
+def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) -> Loaded:
+    """`load_base` with device, type and quantizer decided; raises the same."""
+    source = base_of(run)
     family = family_of(source)
-    quantizer = quantizer_choice(run)
     arguments: Mapping[str, Any] = quantizer.build().load_arguments(family, dtype) if quantizer else {}
-    loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, device=place, dtype=dtype, arguments=arguments)
+    loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, device=device, dtype=dtype, arguments=arguments)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     return loaded
 
@@ -81,11 +86,15 @@ def load_checkpoint(
     dtype: str = "auto",
     attention: str = "auto",
     trust_remote_code: bool = False,
+    family: str = "",
     adapters: Mapping[str, Path] | None = None,
 ) -> Loaded:
-    """Load a checkpoint folder for inference, with `adapters` on it by name, none of them active before `set_adapter(name)` but the first."""
+    """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until `set_adapter(name)`.
+
+    `family` is needed only where neither the manifest nor config.json tells it. Raises as `load_base` does.
+    """
     options = {"device": device, "dtype": dtype, "attention": attention, "trust_remote_code": trust_remote_code}
-    loaded = load_base(Run(verb="load", job="", model=source_of(path), options=options))
+    loaded = load_base(Run(verb="load", job="", model=source_of(path, family), options=options))
     return Loaded(restore_adapters(loaded.model, adapters or {}), loaded.processor)
 
 
@@ -97,10 +106,10 @@ def restore_adapters(model: Module, adapters: Mapping[str, Path]) -> Module:
     return model.eval()
 
 
-def source_of(path: Path) -> Source:
-    """A checkpoint folder as a Source, its family told by its manifest or its config.json."""
+def source_of(path: Path, family: str = "") -> Source:
+    """A checkpoint folder as a Source, its family told by its manifest or its config.json where it is not given."""
     manifest = read_manifest(path)
-    family = manifest.family if manifest else ""
+    family = family or (manifest.family if manifest else "")
     config = path / "config.json"
     if not family and config.is_file():
         family = (identify(json.loads(config.read_text(encoding="utf-8")), registry().all("family")) or UNKNOWN).name

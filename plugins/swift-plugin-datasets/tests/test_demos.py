@@ -1,0 +1,127 @@
+"""The named sets: an archive of the same layout on this machine, and the specs that offer them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+
+import pytest
+import swift_plugin_datasets
+from pydantic import ValidationError
+from swift_plugin_datasets import demos
+from swift_plugin_datasets.hub import HubDataset
+from swift_plugin_datasets.options import HubOptions, IdentityOptions
+
+from swift_core.checkpoint import read_manifest
+from swift_core.errors import SwiftError, UsageError
+from swift_core.rows import form_of, normalise
+from swift_core.testing.servers import FileServer
+
+FILES = {
+    "data/identity.json": '[{"instruction": "Who?", "input": "", "output": "{{name}} by {{author}}."}]',
+    "data/alpaca_en_demo.json": '[{"instruction": "a", "input": "", "output": "{{name}}"}]',
+    "data/wiki_demo.txt": "One.\nTwo.\n",
+    "data/deeper/x.json": "[]",
+    "setup.py": "raise SystemExit",
+    "LICENSE": "Apache",
+}
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as file:
+        for name, contents in FILES.items():
+            item = tarfile.TarInfo(f"llamafactory-0.9.5/{name}")
+            item.size = len(contents)
+            file.addfile(item, io.BytesIO(contents.encode()))
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
+    with FileServer() as server:
+        server.add("llamafactory", "llamafactory-0.9.5.tar.gz", buffer.getvalue())
+        monkeypatch.setenv("PIP_INDEX_URL", server.index)
+        monkeypatch.setattr(demos, "_SHA256", hashlib.sha256(buffer.getvalue()).hexdigest())
+        yield server
+
+
+def test_only_data_is_kept_and_fetched_once(index):
+    path = demos.wiki_demo(None).fetch()
+    assert sorted(item.name for item in path.parent.iterdir()) == [
+        "LICENSE",
+        "alpaca_en_demo.json",
+        "identity.json",
+        "swift.json",
+        "wiki_demo.txt",
+    ]
+    manifest = read_manifest(path.parent)
+    assert (manifest.kind, manifest.origin) == ("dataset", "pypi:llamafactory==0.9.5")
+    assert "unverified" in manifest.licence
+    asked = len(index.requests)
+    assert [row.data["text"] for row in demos.wiki_demo(None).rows()] == ["One.", "Two."]
+    assert len(index.requests) == asked
+
+
+def test_identity_fills_name_and_author_and_the_others_nothing(index):
+    (row,) = demos.identity(IdentityOptions(model_name="Kit", model_author="Ada")).rows()
+    assert row.data["output"] == "Kit by Ada."
+    assert next(demos.alpaca_en_demo(None).rows()).data["output"] == "{{name}}"
+    with pytest.raises(ValidationError):
+        IdentityOptions(model_name="Kit")
+
+
+def test_another_archive_is_refused(index, monkeypatch):
+    monkeypatch.setattr(demos, "_SHA256", "0" * 64)
+    with pytest.raises(SwiftError, match="not the file that was promised"):
+        demos.wiki_demo(None).fetch()
+
+
+def test_offline(index, monkeypatch):
+    monkeypatch.setenv("SWIFT_OFFLINE", "1")
+    with pytest.raises(UsageError, match="offline, and"):
+        demos.wiki_demo(None).fetch()
+
+
+@pytest.mark.full("data")
+def test_the_real_archive_has_what_the_specs_say():
+    for spec in swift_plugin_datasets.swift_datasets():
+        if spec.name in ("file", "hub"):
+            continue
+        options = IdentityOptions(model_name="Kit", model_author="Ada") if spec.name == "identity" else None
+        rows = list(spec.factory.load()(options).rows())
+        assert str(len(rows)) in spec.summary
+        assert {form_of(row.data).kind for row in rows} == set(spec.rows)
+        if spec.rows[0] in ("chat", "text"):
+            assert len([normalise(row, spec.rows) for row in rows]) == len(rows)
+
+
+def test_every_named_set_has_its_factory():
+    for spec in swift_plugin_datasets.swift_datasets():
+        assert callable(spec.factory.load())
+        assert spec.options is None or spec.options.load().model_fields
+
+
+def test_a_data_set_of_a_hub_folder(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    (tmp_path / "org" / "set").mkdir(parents=True)
+    (tmp_path / "org" / "set" / "train.jsonl").write_text('{"text": "One."}\n{"text": "Two."}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    found = HubDataset(HubOptions(path="hf:org/set"))
+    assert found.fetch().is_file()
+    assert [(row.data, row.file, row.number) for row in found.rows()][1] == ({"text": "Two."}, "hf:org/set train", 2)
+    with pytest.raises(UsageError, match="test"):
+        HubDataset(HubOptions(path="org/set", split="test")).fetch()
+
+
+def test_a_data_set_of_another_hub():
+    with pytest.raises(UsageError, match="data sets come from hf:"):
+        HubDataset(HubOptions(path="ms:org/set"))
+
+
+def test_a_hub_data_set_offline(monkeypatch, tmp_path):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("SWIFT_OFFLINE", "1")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match="offline, and 'hf:org/absent' is not in the cache"):
+        HubDataset(HubOptions(path="org/absent")).fetch()

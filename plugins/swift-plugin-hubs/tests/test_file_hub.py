@@ -1,0 +1,51 @@
+"""Folders as checkpoints."""
+
+from __future__ import annotations
+
+import pytest
+from swift_plugin_hubs.file import FileHub
+
+from swift_core.errors import UsageError
+from swift_core.references import parse
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text("weights")
+    return folder
+
+
+def fetch(path):
+    return FileHub().fetch(parse(f"file:{path}"))
+
+
+def test_a_folder_is_used_where_it_is(folder):
+    assert fetch(folder) == folder
+
+
+def test_a_gguf_file_stands_for_its_folder(tmp_path):
+    (tmp_path / "a.gguf").write_text("weights")
+    assert fetch(tmp_path / "a.gguf") == tmp_path
+    (tmp_path / "b.gguf").write_text("weights")
+    with pytest.raises(UsageError, match=r"other GGUF files too \(b\.gguf\)"):
+        fetch(tmp_path / "a.gguf")
+
+
+def test_what_is_no_checkpoint(folder, tmp_path):
+    with pytest.raises(UsageError, match="Did you mean 'model'"):
+        fetch(tmp_path / "modle")
+    with pytest.raises(UsageError, match="a file, not a checkpoint folder"):
+        fetch(folder / "config.json")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match="only pickled weights"):
+        fetch(folder)
+
+
+def test_push_copies_to_a_free_path(folder, tmp_path):
+    target = FileHub().push(folder, parse(f"file:{tmp_path / 'copy'}"), message="m")
+    assert fetch(target) == tmp_path / "copy"
+    with pytest.raises(UsageError, match="exists"):
+        FileHub().push(folder, parse(f"file:{target}"), message="m")

@@ -1,0 +1,229 @@
+"""Options of the adapters, one class a method. `config_class` is PEFT's, `keys` say which of its fields ours are.
+
+Defaults follow ms-swift where it has the method (rank 8, alpha 32, dropout 0.05, every linear layer), else PEFT. Each method's
+paper stands in its docstring.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import field_validator, model_validator
+
+from swift_core.options import Options, option
+
+_NAMES = re.compile(r"[\w.]+(\s*,\s*[\w.]+)*")
+
+
+class AdapterOptions(Options):
+    """What every method has."""
+
+    config_class: ClassVar[str]
+    keys: ClassVar[Mapping[str, str]] = {}
+
+    targets: list[str] | str = option(
+        "auto",
+        "Layers to adapt: auto (what the family names), all-linear, names such as q_proj, or one regular expression on the whole name.",
+        also=("target_modules", "lora_target"),
+    )
+    modules_to_save: list[str] = option(list, "Modules that are trained whole and saved with the adapter.", also=("additional_target",))
+    config: dict[str, Any] = option(dict, "Further fields of PEFT's configuration class, by its own names.")
+
+    @field_validator("targets")
+    @classmethod
+    def _names(cls, value: list[str] | str) -> list[str] | str:
+        if isinstance(value, str) and value not in ("auto", "all", "all-linear") and _NAMES.fullmatch(value):
+            return [name.strip() for name in value.split(",")]
+        return value
+
+
+class LoraOptions(AdapterOptions):
+    """LoRA, https://arxiv.org/abs/2106.09685."""
+
+    config_class: ClassVar[str] = "LoraConfig"
+    keys: ClassVar[Mapping[str, str]] = {
+        "rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "init": "init_lora_weights", "bias": "bias",
+        "rslora": "use_rslora", "dora": "use_dora",
+    }  # fmt: skip
+
+    rank: int = option(8, "Rank of the update.", gt=0, also=("lora_rank",))
+    alpha: float = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
+    dropout: float = option(0.05, "Dropout before the update.", ge=0, lt=1, also=("lora_dropout",))
+    init: str = option(
+        "default",
+        "Initial values: default (the update is zero), gaussian, orthogonal, olora, pissa, or pissa_niter_16 for a fast SVD.",
+        pattern=r"^(default|true|gaussian|orthogonal|olora|pissa|pissa_niter_\d+)$",
+        also=("init_weights", "init_lora_weights"),
+    )
+    bias: Literal["none", "all", "lora_only"] = option("none", "Biases that learn too.", also=("lora_bias",))
+    rslora: bool = option(False, "Divide the scale by the root of the rank.", also=("use_rslora",))
+    dora: bool = option(False, "Learn the magnitude apart from the direction.", also=("use_dora",))
+    lr_ratio: float = option(1.0, "Learning rate of B over that of A (LoRA+).", gt=0, also=("lorap_lr_ratio", "loraplus_lr_ratio"))
+
+    @model_validator(mode="after")
+    def _fits(self) -> LoraOptions:
+        if self.dora and self.init.startswith(("pissa", "olora")):
+            raise ValueError(f"init '{self.init}' changes the base, which dora's magnitudes are taken from: use one of them")
+        return self
+
+
+class DoraOptions(LoraOptions):
+    """DoRA, https://arxiv.org/abs/2402.09353."""
+
+    dora: bool = option(True, "Learn the magnitude apart from the direction.", also=("use_dora",))
+
+
+class RsLoraOptions(LoraOptions):
+    """Rank-stabilised LoRA, https://arxiv.org/abs/2312.03732."""
+
+    rslora: bool = option(True, "Divide the scale by the root of the rank.", also=("use_rslora",))
+
+
+class PissaOptions(LoraOptions):
+    """PiSSA, https://arxiv.org/abs/2404.02948; saved as a LoRA of twice the rank, so that the base stays the base."""
+
+    init: str = option(
+        "pissa", "Initial values: pissa, or pissa_niter_16 for a fast SVD.", pattern=r"^pissa(_niter_\d+)?$", also=("init_weights", "init_lora_weights")
+    )
+
+
+class LoraPlusOptions(LoraOptions):
+    """LoRA+, https://arxiv.org/abs/2402.12354."""
+
+    lr_ratio: float = option(16.0, "Learning rate of B over that of A.", gt=0, also=("lorap_lr_ratio", "loraplus_lr_ratio"))
+
+
+class Ia3Options(AdapterOptions):
+    """IA³, https://arxiv.org/abs/2205.05638; `auto` are the layers that PEFT names for the architecture."""
+
+    config_class: ClassVar[str] = "IA3Config"
+    keys: ClassVar[Mapping[str, str]] = {"feedforward": "feedforward_modules"}
+
+    feedforward: list[str] | None = option(None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",))
+
+
+class VeraOptions(AdapterOptions):
+    """VeRA, https://arxiv.org/abs/2310.11454."""
+
+    config_class: ClassVar[str] = "VeraConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "dropout": "vera_dropout", "d_initial": "d_initial", "seed": "projection_prng_key"}
+
+    rank: int = option(256, "Rank of the shared projections.", gt=0, also=("vera_rank",))
+    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1, also=("vera_dropout",))
+    d_initial: float = option(0.1, "First value of the scales.", also=("vera_d_initial",))
+    seed: int = option(0, "Seed of the projections.", also=("vera_projection_prng_key",))
+
+
+class RandLoraOptions(AdapterOptions):
+    """RandLoRA, https://arxiv.org/abs/2502.00987."""
+
+    config_class: ClassVar[str] = "RandLoraConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "alpha": "randlora_alpha", "dropout": "randlora_dropout", "seed": "projection_prng_key"}
+
+    rank: int = option(32, "Rank of each random basis: the smaller, the more of them are learned.", gt=0)
+    alpha: int = option(640, "Scale of the update.", gt=0)
+    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
+    seed: int = option(0, "Seed of the bases.")
+
+
+class VbLoraOptions(AdapterOptions):
+    """VB-LoRA, https://arxiv.org/abs/2405.15179."""
+
+    config_class: ClassVar[str] = "VBLoRAConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "vectors": "num_vectors", "vector_length": "vector_length", "topk": "topk", "dropout": "vblora_dropout"}
+
+    rank: int = option(4, "Rank of the update.", gt=0)
+    vectors: int = option(256, "Vectors in the bank.", gt=0)
+    vector_length: int = option(256, "Length of a vector; it must divide the sizes of the adapted layers.", gt=0)
+    topk: int = option(2, "Vectors that are mixed into each part.", gt=0)
+    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
+
+
+class LoHaOptions(AdapterOptions):
+    """LoHa, https://arxiv.org/abs/2108.06098."""
+
+    config_class: ClassVar[str] = "LoHaConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "alpha": "alpha", "dropout": "rank_dropout"}
+
+    rank: int = option(8, "Rank of each of the two factors.", gt=0)
+    alpha: float = option(32, "Scale of the update, divided by the rank.", gt=0)
+    dropout: float = option(0.0, "Dropout of ranks.", ge=0, lt=1)
+
+
+class LoKrOptions(LoHaOptions):
+    """LoKr, https://arxiv.org/abs/2309.14859."""
+
+    config_class: ClassVar[str] = "LoKrConfig"
+    keys: ClassVar[Mapping[str, str]] = {**LoHaOptions.keys, "factor": "decompose_factor"}
+
+    factor: int = option(-1, "Size of the first factor; -1: near the root of the layer's size.")
+
+
+class MissOptions(AdapterOptions):
+    """MiSS, formerly Bone, https://arxiv.org/abs/2409.15371."""
+
+    config_class: ClassVar[str] = "MissConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "dropout": "miss_dropout"}
+
+    rank: int = option(64, "Rows of the shared matrix.", gt=0)
+    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
+
+
+class HraOptions(AdapterOptions):
+    """Householder reflection adaptation, https://arxiv.org/abs/2405.17484."""
+
+    config_class: ClassVar[str] = "HRAConfig"
+    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "orthogonal": "apply_GS"}
+
+    rank: int = option(8, "Reflections a layer; an even number starts as the identity.", gt=0)
+    orthogonal: bool = option(False, "Make the reflections orthogonal (Gram-Schmidt).")
+
+
+class BoftOptions(AdapterOptions):
+    """BOFT, https://arxiv.org/abs/2311.06243."""
+
+    config_class: ClassVar[str] = "BOFTConfig"
+    keys: ClassVar[Mapping[str, str]] = {
+        "block_size": "boft_block_size",
+        "blocks": "boft_block_num",
+        "factors": "boft_n_butterfly_factor",
+        "dropout": "boft_dropout",
+    }
+
+    block_size: int = option(4, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0, also=("boft_block_size",))
+    blocks: int = option(0, "Blocks a layer, instead of their size.", ge=0, also=("boft_block_num",))
+    factors: int = option(1, "Butterfly factors.", ge=1, also=("boft_n_butterfly_factor",))
+    dropout: float = option(0.0, "Dropout of blocks.", ge=0, lt=1, also=("boft_dropout",))
+
+
+class OftOptions(AdapterOptions):
+    """OFT, https://arxiv.org/abs/2306.07280."""
+
+    config_class: ClassVar[str] = "OFTConfig"
+    keys: ClassVar[Mapping[str, str]] = {"block_size": "oft_block_size", "blocks": "r", "dropout": "module_dropout"}
+
+    block_size: int = option(32, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0)
+    blocks: int = option(0, "Blocks a layer, instead of their size.", ge=0)
+    dropout: float = option(0.0, "Dropout of blocks.", ge=0, lt=1)
+
+
+class FourierFtOptions(AdapterOptions):
+    """FourierFT, https://arxiv.org/abs/2405.03003."""
+
+    config_class: ClassVar[str] = "FourierFTConfig"
+    keys: ClassVar[Mapping[str, str]] = {"frequencies": "n_frequency", "scaling": "scaling", "seed": "random_loc_seed", "zero_init": "init_weights"}
+
+    frequencies: int = option(2000, "Coefficients a layer.", gt=0, also=("fourier_n_frequency",))
+    scaling: float = option(300.0, "Scale of the update.", also=("fourier_scaling",))
+    seed: int = option(777, "Seed of the places of the coefficients.")
+    zero_init: bool = option(True, "Begin with no update, not with a random one.")
+
+
+class AnyPeftOptions(AdapterOptions):
+    """Any method of PEFT that adapts layers, named as there; its options go into `config`."""
+
+    config_class: ClassVar[str] = ""
+
+    method: str = option(..., "PEFT's name of the method, such as c3a, delora, gralora, hira, road or waveft.")

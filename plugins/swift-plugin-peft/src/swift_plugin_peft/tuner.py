@@ -1,0 +1,169 @@
+"""The tuner behind every adapter: PEFT's configuration class from our options, its model, and its files."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import peft
+from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from safetensors.torch import save_file
+
+from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_plugin_peft import subtracted
+from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
+from swift_plugin_peft.targets import check_modules, resolve
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from swift_core.specs import ModelFamily
+
+_OURS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})
+
+
+class PeftTuner:
+    """Adds an adapter to a frozen base, and keeps what it learned as PEFT does."""
+
+    def __init__(self, options: AdapterOptions) -> None:
+        self.options = options
+
+    def attach(self, model: Module, family: ModelFamily) -> Module:
+        """A PeftModel with a new adapter; nothing else learns.
+
+        Raises:
+            UsageError: targets or values that do not fit this model.
+        """
+        check_modules(self.options.modules_to_save, model)
+        base = dict(model.named_parameters())
+        if self._moves_base() and getattr(model, "is_quantized", False):
+            raise UsageError(
+                "this start changes the base's weights, which are quantized", where="tuner.init", hint="Use --tuner.init default, or load the base unquantized."
+            )
+        try:
+            adapted = get_peft_model(model, self._config(model, family))
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise UsageError(f"PEFT refuses: {error}", where="tuner", hint="Check the tuner's options against the layers' sizes.") from error
+        if getattr(self.options, "bias", "none") == "none" and (learning := [name for name, weight in base.items() if weight.requires_grad]):
+            raise SwiftError(f"the base is not frozen: {', '.join(learning[:3])} would learn", where="tuner", hint="Use another tuner, and report this.")
+        if self._moves_base():
+            subtracted.remember(adapted)
+        return adapted.train()
+
+    def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
+        """Put a saved adapter of any method onto a base, or beside the adapters that it has. The first one is active.
+
+        Raises:
+            UsageError: the adapter does not fit the base.
+        """
+        first = not isinstance(model, PeftModel)
+        try:
+            if first:
+                config = PeftConfig.from_pretrained(folder)
+                config.inference_mode = not trainable
+                model = get_peft_model(model, config, adapter_name=name)
+            result = model.load_adapter(folder, name, is_trainable=trainable, torch_device=str(model.device))
+        except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            reason = str(error).strip().splitlines()
+            raise UsageError(
+                f"the adapter does not fit the base: {reason[-1].strip() if reason else type(error).__name__}", where=str(folder), hint=_BASE
+            ) from error
+        if wrong := [*_unset(model, result.missing_keys), *result.unexpected_keys]:
+            raise UsageError(f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE)
+        return model.train(trainable)
+
+    def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
+        """One group; two with LoRA+, whose B has the higher rate. Magnitudes and biases go with B, as in PEFT."""
+        learning = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        ratio = getattr(self.options, "lr_ratio", 1.0)
+        if ratio == 1.0:
+            return [{"params": [parameter for _, parameter in learning]}]
+        fast = [parameter for name, parameter in learning if "lora_B" in name or parameter.ndim == 1]
+        slow = [parameter for name, parameter in learning if "lora_B" not in name and parameter.ndim != 1]
+        return [{"params": slow}, {"params": fast, "mult": ratio}]
+
+    def save(self, model: Module, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
+        """Write adapter_model.safetensors and adapter_config.json; `weights` are gathered tensors by parameter name."""
+        state = get_peft_model_state_dict(model, state_dict={**model.state_dict(), **(weights or {})}, save_embedding_layers=False)
+        config = model.peft_config["default"]
+        if initial := subtracted.initial_of(model):
+            state, config = subtracted.as_plain_lora(state, config, initial)
+        folder.mkdir(parents=True, exist_ok=True)
+        # clones, since methods that share tensors between layers can't be written as they are
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, folder / "adapter_model.safetensors", {"format": "pt"})
+        config = copy.copy(config)
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+
+    def merge(self, model: Module) -> Module:
+        """The base with the active adapter folded in.
+
+        Raises:
+            SwiftError: the base is quantized (PEFT would silently drop the adapter), or the method can't be merged.
+        """
+        if getattr(model, "is_quantized", False) or getattr(model.get_base_model(), "is_quantized", False):
+            raise SwiftError("an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first.")
+        try:
+            return model.merge_and_unload(safe_merge=True)
+        except (ValueError, AttributeError, NotImplementedError) as error:
+            raise SwiftError(f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve it beside its base instead.") from error
+
+    def _moves_base(self) -> bool:
+        return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))
+
+    def _config(self, model: Module, family: ModelFamily) -> PeftConfig:
+        options = self.options
+        config_class = _method(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
+        values = {theirs: getattr(options, ours) for ours, theirs in options.keys.items()}
+        if isinstance(options, LoraOptions) and options.init in ("default", "true"):
+            values["init_lora_weights"] = True
+        if isinstance(options, Ia3Options):
+            return self._ia3(config_class, values, model, family)
+        return config_class(**values, **self._shared(config_class), target_modules=resolve(options.targets, model, family))
+
+    def _ia3(self, config_class: type[PeftConfig], values: dict[str, Any], model: Module, family: ModelFamily) -> PeftConfig:
+        if self.options.targets == "auto":  # PEFT knows keys, values and feed-forward of the architecture
+            del values["feedforward_modules"]
+            return config_class(**values, **self._shared(config_class), target_modules=None)
+        values["feedforward_modules"] = values["feedforward_modules"] or []
+        return config_class(**values, **self._shared(config_class), target_modules=resolve(self.options.targets, model, family))
+
+    def _shared(self, config_class: type[PeftConfig]) -> dict[str, Any]:
+        known = {field.name for field in dataclasses.fields(config_class)} - _OURS
+        for name in self.options.config:
+            if name not in known:
+                raise UsageError(
+                    f"{config_class.__name__} has no field '{name}' to set",
+                    where=f"tuner.config.{name}",
+                    hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
+                )
+        return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+
+
+def _unset(model: Module, missing: list[str]) -> list[str]:
+    """Those of the missing weights that are not merely other names of weights which were found (VB-LoRA's one bank in every layer)."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    found = {id(parameter) for name, parameter in parameters.items() if name not in missing}
+    return [name for name in missing if name not in parameters or id(parameters[name]) not in found]
+
+
+_BASE = "Is this the base that it was trained on?"
+
+
+def _method(name: str) -> type[PeftConfig]:
+    """PEFT's configuration class of a method that adapts layers."""
+    methods = {
+        str(kind.value).lower(): config
+        for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+        if {"target_modules", "modules_to_save"} <= {field.name for field in dataclasses.fields(config)}
+    }
+    if name.lower() not in methods:
+        raise UsageError(
+            f"PEFT has no method '{name}' that adapts layers", where="tuner.method", hint=suggestion(name, methods) or f"Known: {', '.join(sorted(methods))}."
+        )
+    return methods[name.lower()]

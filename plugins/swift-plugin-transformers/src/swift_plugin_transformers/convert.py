@@ -1,0 +1,84 @@
+"""GGUF → safetensors checkpoint, so that everything else (training, other engines) can read the model.
+
+The type is the smallest that keeps what the file holds: float32 or float16 where its matrices are, else bfloat16. The weights of
+2 to 8 bits that remain were rounded, when the file was made, by a hundred times more than bfloat16 rounds them now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.errors import UsageError
+from swift_core.families import family_of
+from swift_core.paths import atomic_folder, check_free
+from swift_core.run import output_path
+
+if TYPE_CHECKING:
+    from swift_core.reporting import Report
+    from swift_core.run import Run
+
+
+def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """The job: write the run's GGUF model as a safetensors checkpoint.
+
+    Returns:
+        The folder, and figures: `dtype`, `parameters`.
+
+    Raises:
+        UsageError: the run's model is no GGUF file, or the output exists.
+    """
+    from swift_train.saving import golden, template_facts, versions, write_model
+    from transformers import GenerationConfig
+
+    from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
+    from swift_plugin_transformers.options import LoaderOptions
+
+    out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
+    check_free(out, overwrite=overwrite)
+    file = gguf_file(Path(run.model.path)) if run.model else None
+    if run.model is None or file is None:
+        raise UsageError("not a GGUF file", where=run.model.path if run.model else "model", hint="It is a checkpoint that can be used as it is.")
+    report.progress("convert", 0, 3, unit="stages")
+    dtype = lossless_dtype((tensor.tensor_type.name, len(tensor.shape)) for tensor in read_gguf(file).tensors)
+    report.progress("convert", 1, 3, unit="stages")
+    loaded = TransformersLoader(LoaderOptions()).load(file, family_of(run.model), device="cpu", dtype=dtype, arguments={})
+    report.progress("convert", 2, 3, unit="stages")
+    loaded.model.generation_config = GenerationConfig()  # the file has none
+    loaded.model.config.__dict__.pop("_model_name_or_path", None)  # the file's own name for the model, which names no place
+    source = read_manifest(file.parent)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        write_model(folder, loaded.model, loaded.processor)
+        for licence in sorted(file.parent.glob("LICENSE*")):
+            (folder / licence.name).write_bytes(licence.read_bytes())
+        write_manifest(
+            folder,
+            Manifest(
+                origin=run.model.reference,
+                revision=source.revision if source else "",
+                licence=source.licence if source else "",
+                base={"reference": run.model.reference, "hash": run.model.hash, "file": file.name},
+                family=run.model.family or _family(loaded.model.config.to_dict()),
+                dtype=dtype,
+                template=template_facts(loaded.processor),
+                golden=golden(loaded.processor),
+                versions=versions("gguf"),
+            ),
+        )
+    report.progress("convert", 3, 3, unit="stages")
+    return out, {"dtype": dtype, "parameters": sum(parameter.numel() for parameter in loaded.model.parameters())}
+
+
+def lossless_dtype(tensors: Iterable[tuple[str, int]]) -> str:
+    """The type that keeps what a file's matrices hold, from (GGUF type, dimensions) of its tensors; norms are float32 in every file."""
+    kinds = {kind for kind, dimensions in tensors if dimensions > 1}
+    return "float32" if "F32" in kinds else "float16" if "F16" in kinds else "bfloat16"
+
+
+def _family(config: dict[str, Any]) -> str:
+    from swift_core.families import UNKNOWN, identify
+    from swift_core.registry import registry
+
+    return (identify(config, registry().all("family")) or UNKNOWN).name

@@ -1,0 +1,170 @@
+"""Data parallelism: a copy of the model in each process, gradients averaged by torch's DistributedDataParallel (gloo, nccl, …).
+
+One process is not wrapped. The processes are found as torchrun's variables say (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, …).
+Weights that learn are float32; where the loaded ones are bfloat16 or float16, the passes run under autocast, with a loss scale for
+float16. Method: Li et al. 2020, https://arxiv.org/abs/2006.15704
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from swift_core.errors import SwiftError
+from swift_train.devices import pick_device
+from swift_train.strategy import Update
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from swift_plugin_transformers.ddp_options import DdpOptions
+    from swift_train.batches import Micro
+    from swift_train.tasks import LossTask
+
+
+class DdpStrategy:
+    """`swift_train.strategy.Strategy` over whole copies of the model."""
+
+    fixed_shapes = False
+
+    def __init__(self, options: DdpOptions) -> None:
+        self.data_rank, self.data_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.writer = self.data_rank == 0
+        self.device = _device(options.device)
+        if self.data_size > 1 and not dist.is_initialized():
+            _share_cores(self.device)
+            dist.init_process_group(dist.get_default_backend_for_device(self.device))
+            atexit.register(_leave)
+
+    def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
+        """Load, wrap, and make the optimizer."""
+        self.module = load(self.device)
+        self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.dtype = _narrowest(self.module)
+        for parameter in self.learned:
+            parameter.data = parameter.data.float()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.engine: Module = self.module
+        if self.data_size > 1:
+            # find_unused_parameters keeps the gradient buckets as they are: rebuilt after the first step, as they are without it, a
+            # resumed run would add in another order than the one that was not interrupted
+            self.engine = DistributedDataParallel(self.module, broadcast_buffers=False, find_unused_parameters=True)
+        assert isinstance(self.engine, DistributedDataParallel) == (self.data_size > 1)
+        self.optimizer = optimizer(self.module)
+
+    def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
+        """Sum or largest over the ranks."""
+        if self.data_size == 1:
+            return x
+        total = torch.tensor(x, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
+        return total.item()
+
+    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+        """Passes of a step; gradients are exchanged in the last backward pass only."""
+        self.engine.train(train)
+        losses = []
+        for index, micro in enumerate(micros):
+            moved = micro.to(self.device)
+            with self._exchange(train and index == len(micros) - 1), torch.set_grad_enabled(train), self._autocast():
+                loss = task.loss(task.forward(self.engine, moved), moved)
+            if train:
+                self.scaler.scale(loss * (weight * self.data_size)).backward()  # DDP divides by the number of ranks
+            losses.append(loss.detach())
+        return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
+
+    def update(self, lr: float, clip: float | None) -> Update:
+        """Clip and step; a gradient that is not finite is forgotten."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("mult", 1.0)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.learned if parameter.grad is not None])
+        finite = bool(norm.isfinite())
+        if finite and clip:
+            torch.nn.utils.clip_grads_with_norm_(self.learned, clip, norm)
+        if finite or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return Update(norm.item(), skipped=not finite)
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """The module's own parameters: every rank has them whole."""
+        yield from self.module.named_parameters()
+
+    def save(self, folder: Path) -> None:
+        """Learned weights, optimizer and scaler once; random states a rank."""
+        if self.writer:
+            weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
+            torch.save({"weights": weights, "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}, folder / "training.pt")
+        torch.save(_random_states(self.device), folder / f"random-{self.data_rank}.pt")
+
+    def load(self, folder: Path) -> None:
+        """The inverse of `save`, on as many ranks as wrote it."""
+        random = folder / f"random-{self.data_rank}.pt"
+        if not random.is_file() or (folder / f"random-{self.data_size}.pt").exists():
+            raise SwiftError("this checkpoint was written by another number of processes", where=str(folder), hint="Resume with as many as before.")
+        state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
+        own = dict(self.module.named_parameters())
+        with torch.no_grad():
+            for name, value in state["weights"].items():
+                own[name].copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        _set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+
+    def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
+        return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
+
+
+def _device(name: str) -> torch.device:
+    """This process's device: of several of a kind, the one that its local rank counts to."""
+    device = torch.device(pick_device(name))
+    if device.type in ("cpu", "mps") or device.index is not None:
+        return device
+    local = torch.device(device.type, int(os.environ.get("LOCAL_RANK", 0)))
+    torch.accelerator.set_device_index(local)
+    return local
+
+
+def _share_cores(device: torch.device) -> None:
+    """Ranks on one machine's CPU share its cores, unless the user has said how."""
+    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _narrowest(module: Module) -> torch.dtype:
+    """The type that the passes are computed in: bfloat16 or float16 where weights are, else float32."""
+    kinds = {parameter.dtype for parameter in module.parameters()}
+    return next((kind for kind in (torch.float16, torch.bfloat16) if kind in kinds), torch.float32)
+
+
+def _random_states(device: torch.device) -> dict[str, Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states[device.type] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type in states and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[device.type])

@@ -1,0 +1,143 @@
+"""The command line that starts vLLM, and adapters while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.roles import Server
+from swift_core.specs import Command
+from swift_plugin_vllm.options import VllmOptions
+from swift_plugin_vllm.runtime import log_probabilities, post
+
+FLAGS = {
+    "tensor_parallel_size": "--tensor-parallel-size",
+    "pipeline_parallel_size": "--pipeline-parallel-size",
+    "data_parallel_size": "--data-parallel-size",
+    "dtype": "--dtype",
+    "quantization": "--quantization",
+    "max_model_len": "--max-model-len",
+    "max_num_seqs": "--max-num-seqs",
+    "gpu_memory_utilization": "--gpu-memory-utilization",
+    "kv_cache_dtype": "--kv-cache-dtype",
+    "chat_template": "--chat-template",
+    "tool_call_parser": "--tool-call-parser",
+    "reasoning_parser": "--reasoning-parser",
+}
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
+
+
+class VllmBackend:
+    """vLLM's OpenAI-compatible server."""
+
+    def __init__(self, options: VllmOptions) -> None:
+        self._options = options
+
+    def command(
+        self,
+        checkpoint: Path,
+        *,
+        adapters: Mapping[str, Path],
+        host: str,
+        port: int,
+        name: str,
+        api_key: str | None,
+        python: str,
+    ) -> Command:
+        """The module behind `vllm serve`, which the CPU build has too. Both it and the adapters are local, so it stays offline.
+
+        Raises:
+            UsageError: an adapter has no readable configuration, or a rank higher than vLLM's highest.
+        """
+        options = self._options
+        argv = [
+            python,
+            "-m",
+            "vllm.entrypoints.openai.api_server",
+            "--model",
+            str(checkpoint),
+            "--served-model-name",
+            name,
+            "--host",
+            host,
+            "--port",
+            str(port),
+        ]
+        for field, flag in FLAGS.items():
+            value = getattr(options, field)
+            if value not in (None, ""):
+                argv += [flag, str(value)]
+        if options.tool_call_parser:
+            argv.append("--enable-auto-tool-choice")
+        if options.enforce_eager:
+            argv.append("--enforce-eager")
+        if options.prefix_caching is not None:
+            argv.append("--enable-prefix-caching" if options.prefix_caching else "--no-enable-prefix-caching")
+        if options.trust_remote_code:
+            argv.append("--trust-remote-code")
+        if adapters or options.runtime_adapters:
+            argv += self._lora(adapters)
+        return Command(argv=(*argv, *options.extra), env=self._environment(api_key))
+
+    def _lora(self, adapters: Mapping[str, Path]) -> list[str]:
+        argv = ["--enable-lora"]
+        rank = self._options.max_lora_rank or max((adapter_rank(path) for path in adapters.values()), default=0)
+        if rank > RANKS[-1]:
+            raise UsageError(
+                f"vLLM serves adapters up to rank {RANKS[-1]}, not {rank}",
+                where="adapter",
+                hint="Merge the adapter and serve the merged model.",
+            )
+        if rank:
+            argv += ["--max-lora-rank", str(next(allowed for allowed in RANKS if allowed >= rank))]
+        if count := self._options.max_loras or len(adapters):
+            argv += ["--max-loras", str(count)]
+        if adapters:  # as JSON, so that a path may have any character
+            argv += ["--lora-modules", *(json.dumps({"name": alias, "path": str(path)}) for alias, path in adapters.items())]
+        return argv
+
+    def _environment(self, api_key: str | None) -> dict[str, str]:
+        environment = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+        if api_key:
+            environment["VLLM_API_KEY"] = api_key
+        if self._options.runtime_adapters:
+            environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
+        if self._options.cpu_kv_cache_gib:
+            environment["VLLM_CPU_KVCACHE_SPACE"] = str(self._options.cpu_kv_cache_gib)
+        return environment
+
+    def add_adapter(self, server: Server, name: str, path: Path) -> None:
+        """Load an adapter from a folder that the server can read, and see that its answers differ from the base's.
+
+        Raises:
+            UsageError: the server does not let adapters be loaded, or refuses this one.
+            SwiftError: nobody answers, or the adapter changes nothing (then it is dropped again).
+        """
+        post(server, "/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
+        if log_probabilities(server, name) == log_probabilities(server, server.models[0]):
+            self.drop_adapter(server, name)
+            raise SwiftError(f"'{name}' changes no answer, so it was dropped", where=str(path), hint="Was it trained, and on this base?")
+
+    def drop_adapter(self, server: Server, name: str) -> None:
+        """Unload an adapter. Errors are those of `add_adapter`."""
+        post(server, "/unload_lora_adapter", {"lora_name": name})
+
+
+def adapter_rank(folder: Path) -> int:
+    """The highest rank that a PEFT adapter has in any layer.
+
+    Raises:
+        UsageError: the folder has no readable adapter_config.json with a rank.
+    """
+    path = folder / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return max(int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values()), 0)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            "not a LoRA adapter that PEFT wrote: no rank to be read",
+            where=str(path),
+            hint="vLLM serves LoRA alone; merge other adapters first.",
+        ) from error

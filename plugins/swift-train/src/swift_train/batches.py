@@ -1,0 +1,137 @@
+"""Which rows are learned in a step, which rank computes which, and how rows become tensors without padding.
+
+The rows of a step are the same for any number of ranks: with the same rows a step (batch_size × accumulation × ranks), one
+process and four learn the same. Order is a function of (seed, epoch), so that a resumed run needs nothing but its step number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from swift_train.data import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Micro:
+    """What goes through the model at once: whole rows one after the other, no padding.
+
+    `positions` are where the outputs are scored, each the place before a learned token; `labels` those tokens. Rows that only fill
+    up a rank's share weigh nothing.
+    """
+
+    input_ids: Tensor  # (1, tokens) int64
+    position_ids: Tensor  # (1, tokens) int64, from 0 in each row
+    positions: Tensor  # (learned,) int64
+    labels: Tensor  # (learned,) int64
+    weights: Tensor  # (learned,) float32
+    rows: tuple[int, ...]  # indices of the samples
+
+    def to(self, device: torch.device) -> Micro:
+        """The same with its tensors on a device."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rows"}
+        moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A rank's part of some rows, in micro-batches: as many as every other rank has, the last ones perhaps without weight."""
+
+    micros: tuple[tuple[int, ...], ...]
+    fillers: int  # how many at the end weigh nothing
+
+
+class Sampler:
+    """The rows of each step. An epoch's last step may have fewer rows.
+
+    Args:
+        rows: how many there are.
+        per_step: rows a step, over all ranks.
+    """
+
+    def __init__(self, rows: int, per_step: int, *, seed: int, shuffle: bool) -> None:
+        self.rows, self.per_step, self.seed, self.shuffle = rows, per_step, seed, shuffle
+        self.steps_per_epoch = ceil(rows / per_step)
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
+
+    def step(self, index: int) -> list[int]:
+        """The rows of step `index`, counted from 0 over all epochs."""
+        epoch, place = divmod(index, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.rows) if self.shuffle else np.arange(self.rows)
+            self._order = (epoch, order)
+        chosen: list[int] = self._order[1][place * self.per_step : (place + 1) * self.per_step].tolist()
+        return chosen
+
+
+def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, most_rows: int, most_tokens: float) -> Share:
+    """The part of the rows that a rank computes, cut into micro-batches of at most so many rows and tokens (a longer row goes alone).
+
+    Every rank works out all parts, and so knows how many micro-batches the longest has; the others fill up with their shortest
+    row, without weight. Rows go to the rank that has the fewest tokens so far (longest first), as long as it has not its number.
+    """
+    cuts = [_cut(part, lengths, most_rows, most_tokens) for part in _deal(rows, lengths, ranks)]
+    count = max(len(cut) for cut in cuts)
+    fillers = count - len(cuts[rank])
+    shortest = min(rows, key=lambda row: (lengths[row], row))
+    return Share((*cuts[rank], *((shortest,),) * fillers), fillers)
+
+
+def collate(samples: Samples, part: Share) -> list[Micro]:
+    """The tensors of a rank's part, on the CPU."""
+    weighed = len(part.micros) - part.fillers
+    return [_micro(samples, rows, 1.0 if index < weighed else 0.0) for index, rows in enumerate(part.micros)]
+
+
+def most_tokens(limit: int | None, device: torch.device) -> float:
+    """Tokens computed at once: what the user says; else each row alone on a CPU, where a longer matrix is no faster, and no bound elsewhere."""
+    return limit or (0 if device.type == "cpu" else inf)
+
+
+def _deal(rows: Sequence[int], lengths: NDArray[np.int64], ranks: int) -> list[list[int]]:
+    if ranks == 1:
+        return [list(rows)]
+    most = ceil(len(rows) / ranks)
+    parts: list[list[int]] = [[] for _ in range(ranks)]
+    loads = [0] * ranks
+    for place in sorted(range(len(rows)), key=lambda place: (-lengths[rows[place]], place)):
+        rank = min((rank for rank in range(ranks) if len(parts[rank]) < most), key=lambda rank: (loads[rank], rank))
+        parts[rank].append(place)
+        loads[rank] += int(lengths[rows[place]])
+    return [[rows[place] for place in sorted(part)] for part in parts]
+
+
+def _cut(rows: Sequence[int], lengths: NDArray[np.int64], most_rows: int, limit: float) -> list[tuple[int, ...]]:
+    micros: list[list[int]] = []
+    tokens = 0
+    for row in rows:
+        tokens += int(lengths[row])
+        if not micros or len(micros[-1]) == most_rows or tokens > limit:
+            micros.append([])
+            tokens = int(lengths[row])
+        micros[-1].append(row)
+    return [tuple(micro) for micro in micros]
+
+
+def _micro(samples: Samples, rows: tuple[int, ...], weight: float) -> Micro:
+    parts = [samples[row] for row in rows]
+    ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
+    learned = torch.from_numpy(np.concatenate([part.learned for part in parts])).nonzero().squeeze(1)
+    return Micro(
+        input_ids=ids[None],
+        position_ids=torch.cat([torch.arange(len(part.ids)) for part in parts])[None],
+        positions=learned - 1,
+        labels=ids[learned],
+        weights=torch.full((len(learned),), weight),
+        rows=rows,
+    )

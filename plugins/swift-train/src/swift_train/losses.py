@@ -1,0 +1,58 @@
+"""Cross entropy without a float32 copy of all logits.
+
+Logits (learned, vocabulary) are the largest tensor of a step. The gradient of −log softmax is softmax − onehot, which needs the
+logits and one number a row, the log of their sum; so only these are kept, and whatever is float32 is made block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_BLOCK = 1 << 25  # numbers of a float32 block: 128 MiB
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        total = logits.new_zeros((), dtype=torch.float32)
+        log_sums = logits.new_empty((len(labels), 1), dtype=torch.float32)
+        for part in _blocks(logits):
+            target = labels[part, None]
+            log_p = torch.log_softmax(logits[part], -1, dtype=torch.float32).gather(1, target)
+            log_sums[part] = logits[part].gather(1, target).float() - log_p
+            total -= (log_p.squeeze(1) * weights[part]).sum()
+        ctx.save_for_backward(logits, log_sums, labels, weights)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
+        logits, log_sums, labels, weights = ctx.saved_tensors
+        scale = (weights * outputs[0])[:, None]
+        gradient = torch.empty_like(logits)
+        for part in _blocks(logits):
+            block = gradient[part] if gradient.dtype == torch.float32 else logits[part].float()
+            torch.sub(logits[part], log_sums[part], out=block)
+            block.exp_().mul_(scale[part]).scatter_add_(1, labels[part, None], -scale[part])
+            if gradient.dtype != torch.float32:
+                gradient[part] = block
+        return gradient, None, None
+
+
+def _blocks(logits: Tensor) -> list[slice]:
+    rows = max(1, _BLOCK // logits.shape[-1])
+    return [slice(start, start + rows) for start in range(0, len(logits), rows)]
+
+
+def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Σ weight · −log softmax(logits)[label], in float32.
+
+    Args:
+        logits: (rows, vocabulary), any floating type.
+        labels: (rows,) int64.
+        weights: (rows,) float32.
+    """
+    result: Tensor = _SummedCrossEntropy.apply(logits, labels, weights)
+    return result

@@ -1,0 +1,73 @@
+"""Options of the training tasks; other tools' spellings of them are in `also`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swift_core.options import Options, option
+
+Truncation = Literal["error", "left", "right", "drop"]
+
+
+class StrategyOptions(Options):
+    """Of every parallel strategy: the verbs' own --device sets `device`."""
+
+    device: str = option("auto", "Device of each process: auto, cpu, cuda, npu, mps, xpu.")
+
+
+class TrainOptions(Options):
+    """What every task that is a forward and a loss has."""
+
+    learning_rate: float | None = option(None, "Highest learning rate; by default 1e-4 for adapters and 1e-5 for the model's own weights.", gt=0)
+    max_steps: int | None = option(None, "Steps in all; it wins over epochs.", ge=1)
+    epochs: float = option(1.0, "Times that every row is seen.", gt=0, also=("num_train_epochs",))
+    batch_size: int = option(4, "Rows a process and micro-step.", ge=1, also=("per_device_train_batch_size",))
+    gradient_accumulation_steps: int = option(1, "Micro-steps a step.", ge=1)
+    micro_tokens: int | None = option(
+        None, "Most tokens computed at once, the bound on memory; by default each row alone on a CPU, and batch_size rows at once elsewhere.", ge=1
+    )
+    max_length: int | None = option(None, "Most tokens a row; by default what the model can take.", ge=2, also=("cutoff_len", "max_seq_length"))
+    warmup_ratio: float = option(0.0, "Part of the steps in which the learning rate rises.", ge=0, le=1)
+    warmup_steps: int = option(0, "Steps in which the learning rate rises; it wins over warmup_ratio.", ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = option("cosine", "How the learning rate falls after the rise.", also=("lr_scheduler_type",))
+    max_grad_norm: float = option(1.0, "Longest gradient; longer ones are scaled to it. 0 leaves them as they are.", ge=0)
+    seed: int = option(42, "Seed of new weights, order, dropout and the held-out part.", ge=0, also=("data_seed",))
+    shuffle: bool = option(True, "Take the rows in a new order each epoch.", also=("train_dataloader_shuffle",))
+    validation_ratio: float = option(
+        0.0, "Part of the rows that is held out and scored, where no validation set is given.", ge=0, lt=1, also=("split_dataset_ratio", "val_size")
+    )
+    eval_steps: int | None = option(None, "Score the held-out rows every so many steps, beside before and after.", ge=1)
+    eval_batch_size: int | None = option(None, "Rows scored at once; by default batch_size.", ge=1, also=("per_device_eval_batch_size",))
+    save_steps: int = option(500, "Keep a checkpoint every so many steps.", ge=1)
+    save_total_limit: int | None = option(2, "Newest checkpoints that are kept; null keeps all.", ge=1)
+    logging_steps: int = option(1, "Report every so many steps.", ge=1)
+    gradient_checkpointing: bool = option(False, "Compute the forward pass twice to keep less of it: slower, in less memory.")
+    compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
+
+
+class MaskOptions(Options):
+    """Which tokens of a conversation are learned."""
+
+    end: Literal["turn", "separator"] = option(
+        "turn", "Where a turn ends: with its end-of-turn token, which is all that the model must say, or with the whitespace that the template writes after it."
+    )
+    turns: Literal["all", "last", "each"] = option(
+        "all", "Which of the assistant's turns: all, the last, or each as a row of its own, for templates that rewrite earlier turns."
+    )
+
+
+class SftOptions(TrainOptions):
+    """swift sft."""
+
+    truncation: Truncation = option(
+        "error", "What is done with rows longer than max_length: stop, cut on a side, or leave the row out.", also=("truncation_strategy",)
+    )
+    mask: MaskOptions = option(MaskOptions, "Which tokens are learned.")
+
+
+class PretrainOptions(TrainOptions):
+    """swift pretrain."""
+
+    truncation: Truncation | Literal["split"] = option(
+        "split", "What is done with texts longer than max_length: split, stop, cut on a side, or leave the text out.", also=("truncation_strategy",)
+    )

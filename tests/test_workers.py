@@ -1,0 +1,259 @@
+"""The parent and its workers: events, errors, stops, and every way that either of them dies. Real processes throughout."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from swift_core import SwiftError, UsageError, tether
+from swift_core.errors import Stopped
+from swift_core.execute import execute
+from swift_core.run import Run
+
+JOBS = """
+import json, os, sys, time
+from pathlib import Path
+from swift_core import SwiftError, UsageError
+from swift_core.errors import Stopped
+
+def good(run, report):
+    print("a library prints to stdout")
+    report.progress("work", 1, 2)
+    report.metric(1, loss=0.5)
+    report.note("hello")
+    (report.folder / "output").mkdir()
+    return report.folder / "output", {"answer": 42}
+
+def user_mistake(run, report):
+    raise UsageError("the file is bad", where="rows.jsonl, row 7", hint="Mend it.")
+
+def fault(run, report):
+    raise ZeroDivisionError("a fault")
+
+def killed(run, report):
+    os.kill(os.getpid(), 9)
+
+def long(run, report):
+    (report.folder / f"started-{os.environ.get('RANK', '0')}").write_text(str(os.getpid()))
+    report.progress("work", 0, None)
+    while not report.stop_requested:
+        time.sleep(0.05)
+    (report.folder / "saved").touch()
+    raise Stopped("stopped", hint="Go on with --resume.")
+
+def deaf(run, report):
+    (report.folder / "started-0").write_text(str(os.getpid()))
+    report.progress("work", 0, None)
+    time.sleep(600)
+
+def one_rank_dies(run, report):
+    if os.environ["RANK"] == "1":
+        raise SwiftError("rank 1 has had enough")
+    time.sleep(600)
+
+def ranks(run, report):
+    (report.folder / f"rank-{os.environ['RANK']}-of-{os.environ['WORLD_SIZE']}").touch()
+    return None, {}
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    (tmp_path / "toy_jobs.py").write_text(JOBS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return lambda name, **options: Run(verb="toy", job=f"toy_jobs:{name}", options=options)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def test_events_metrics_and_result(jobs, tmp_path):
+    events = []
+    result = execute(jobs("good"), tmp_path / "runs", watch=events.append)
+    assert result.figures == {"answer": 42}
+    assert result.output == result.folder / "output"
+    assert [event["event"] for event in events] == ["progress", "metric", "note", "result"]
+    assert json.loads((result.folder / "metrics.jsonl").read_text()) == {"step": 1, "loss": 0.5}
+    assert "a library prints to stdout" in (result.folder / "log.txt").read_text()
+    assert json.loads((result.folder / "result.json").read_text())["status"] == "done"
+    assert json.loads((result.folder / "run.json").read_text())["job"] == "toy_jobs:good"
+
+
+def test_a_users_mistake_comes_back_as_one(jobs, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        execute(jobs("user_mistake"), tmp_path / "runs")
+    assert str(caught.value) == "rows.jsonl, row 7: the file is bad\n  Mend it."
+    assert caught.value.exit_code == 2
+
+
+def test_a_fault_names_the_log(jobs, tmp_path):
+    with pytest.raises(SwiftError, match="ZeroDivisionError: a fault") as caught:
+        execute(jobs("fault"), tmp_path / "runs")
+    assert caught.value.exit_code == 1
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "Traceback" in (folder / "log.txt").read_text()
+    assert json.loads((folder / "result.json").read_text())["status"] == "failed"
+
+
+def test_a_killed_worker_is_reported(jobs, tmp_path):
+    with pytest.raises(SwiftError, match="code 137"):
+        execute(jobs("killed"), tmp_path / "runs")
+
+
+def test_the_ranks_of_a_local_run(jobs, tmp_path):
+    result = execute(jobs("ranks", processes=3), tmp_path / "runs")
+    assert sorted(path.name for path in result.folder.glob("rank-*")) == [f"rank-{rank}-of-3" for rank in range(3)]
+
+
+def test_when_one_rank_dies_the_others_do_not_stay(jobs, tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(SwiftError, match="rank 1 has had enough"):
+        execute(jobs("one_rank_dies", processes=2), tmp_path / "runs")
+    assert time.monotonic() - begin < 60
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from swift_core.execute import execute
+from swift_core.run import Run
+execute(Run(verb="toy", job=sys.argv[1]), Path("runs"))
+"""
+
+
+@pytest.fixture
+def parent(jobs, tmp_path):
+    started = []
+
+    def start(job: str) -> tuple[subprocess.Popen, Path, int]:
+        process = subprocess.Popen([sys.executable, "-c", PARENT, f"toy_jobs:{job}"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        pid = wait_for(lambda: next((path for path in tmp_path.glob("runs/*/started-0") if path.read_text()), None))
+        return process, pid.parent, int(pid.read_text())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_ctrl_c_once_saves_and_ends(parent):
+    process, folder, worker = parent("long")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "Stopped: stopped" in errors
+    assert (folder / "saved").exists()
+    assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
+    assert not alive(worker)
+
+
+def test_ctrl_c_twice_ends_at_once(parent):
+    process, _, worker = parent("deaf")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert alive(worker)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert not alive(worker)
+
+
+def test_a_worker_outlives_no_killed_parent(parent):
+    process, folder, worker = parent("long")
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not alive(worker))
+    assert (folder / "saved").exists()
+
+
+def test_a_stop_file_is_heard(jobs, tmp_path):
+    thread_error = []
+
+    def work():
+        try:
+            execute(jobs("long"), tmp_path / "runs")
+        except Stopped as error:
+            thread_error.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started = wait_for(lambda: next(iter((tmp_path / "runs").glob("*/started-0")), None))
+    (started.parent / "stop").touch()
+    thread.join(20)
+    assert str(thread_error[0]).endswith("Go on with --resume.")
+
+
+def test_the_tether_ends_the_whole_group_when_it_is_cut(tmp_path):
+    script = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
+time.sleep(600)
+"""
+    process = subprocess.Popen(tether.argv([sys.executable, "-c", script], grace=2), stdin=subprocess.PIPE)
+    grandchild = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    assert alive(grandchild)
+    process.stdin.close()
+    assert process.wait(20) != 0
+    assert not alive(grandchild)
+
+
+def test_the_tether_passes_the_exit_code_on():
+    for code in (0, 3):
+        process = subprocess.Popen(tether.argv([sys.executable, "-c", f"raise SystemExit({code})"]), stdin=subprocess.PIPE)
+        assert process.wait(20) == code
+        process.stdin.close()
+
+
+def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
+    from swift_core import hookimpl
+    from swift_core import plugins as loading
+    from swift_core import registry as registries
+
+    heard = []
+
+    class Observer:
+        @hookimpl
+        def swift_run_started(self, run, folder):
+            heard.append(("started", run.verb))
+
+        @hookimpl
+        def swift_metrics(self, metrics):
+            heard.append(("metrics", metrics))
+
+        @hookimpl
+        def swift_run_finished(self, result):
+            heard.append(("finished", result["status"]))
+
+    loaded = loading.Plugins()
+    loaded.load_installed()
+    loaded.register(Observer(), "observer")
+    monkeypatch.setattr("swift_core.execute.registry", lambda: registries.Registry(loaded))
+    execute(jobs("good"), tmp_path / "runs")
+    assert heard == [("started", "toy"), ("metrics", {"step": 1, "loss": 0.5}), ("finished", "done")]
+
+
+def test_environment_is_left_as_it_was(jobs, tmp_path):
+    before = dict(os.environ)
+    execute(jobs("good"), tmp_path / "runs")
+    assert dict(os.environ) == before
