@@ -72,14 +72,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def _refuse_climbing(archive: str, member: _Member) -> None:
-    for target in filter(None, (member.name, member.link)):
+    # A name with '..' in it is refused wherever it leads; a link may go up and down again inside of the archive.
+    for target in (member.name, posixpath.normpath(member.link)):
         windows = PureWindowsPath(target)  # knows both kinds of slash, and drives
-        if (
-            windows.drive
-            or windows.root
-            or ".." in PureWindowsPath(posixpath.normpath(target)).parts
-            or (target == member.name and ".." in windows.parts)
-        ):
+        if windows.drive or windows.root or ".." in windows.parts:
             raise UsageError(
                 f"holds '{member.name}', which leads to '{target}', outside of its folder, so the archive is refused",
                 where=archive,

@@ -62,18 +62,14 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
         entry = _entry(registry, part, name)
         if entry is None:
             continue
-        flat = part == verb.main
+        prefix = "" if part == verb.main else f"{part}."
         for item in schemas.fields(entry.options):
-            add(
-                item.path if flat else f"{part}.{item.path}",
-                item.path if flat else f"{part}.{item.path}",
-                item,
-                f"{part.capitalize()}: {name}",
-            )
+            add(f"{prefix}{item.path}", f"{prefix}{item.path}", item, f"{part.capitalize()} {name}")
     for name in datasets(argv, config, aliases) if "dataset" in flags else ():
         entry = _entry(registry, "dataset", name)
         for item in schemas.fields(entry.options) if entry else ():
-            add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset: {name}")
+            add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset {name}")
+            aliases.setdefault(_dash(item.path), _dash(f"dataset.{name}.{item.path}"))
     return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
 
 

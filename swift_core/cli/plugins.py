@@ -56,7 +56,7 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
                 engine = state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
-                missing = "" if engine is None or engine.present else ", ".join(engine.missing) or "no engine for this machine"
+                missing = "" if engine is None or engine.present else _few(engine.missing) or "no engine for this machine"
                 yield {
                     "kind": kind,
                     "name": entry.spec.name,
@@ -64,6 +64,11 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
                     "missing": missing,
                     "hint": engine.hint if engine else "",
                 }
+
+
+def _few(missing: tuple[str, ...], most: int = 3) -> str:
+    more = f" and {len(missing) - most} more" if len(missing) > most else ""
+    return ", ".join(missing[:most]) + more
 
 
 def _all(records: list[dict[str, Any]], installed: set[str]) -> None:

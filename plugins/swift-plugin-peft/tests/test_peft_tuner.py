@@ -17,7 +17,9 @@ from swift_core.errors import SwiftError, UsageError
 from swift_core.options import Invalid, validate
 from swift_core.specs import ModelFamily
 
-FAMILY = ModelFamily(name="llama", summary="Llama", architectures=("LlamaForCausalLM",), targets=("q_proj", "v_proj", "down_proj", "qkv_proj"))
+FAMILY = ModelFamily(
+    name="llama", summary="Llama", architectures=("LlamaForCausalLM",), targets=("q_proj", "v_proj", "down_proj", "qkv_proj")
+)
 SPECS = {spec.name: spec for spec in swift_tuners() if spec.name != "peft"}
 SMALL = {  # what a hidden size of 64 needs
     "vblora": {"vector_length": 16},
@@ -234,7 +236,16 @@ def test_merging_into_a_quantized_base_is_refused(tiny_model):
 
 def test_other_tools_spellings_are_known():
     fields = {name for field in LoraOptions.model_fields.values() for name in (field.json_schema_extra or {}).get("also", ())}
-    assert {"lora_rank", "lora_alpha", "lora_dropout", "target_modules", "init_weights", "use_dora", "use_rslora", "lorap_lr_ratio"} <= fields
+    assert {
+        "lora_rank",
+        "lora_alpha",
+        "lora_dropout",
+        "target_modules",
+        "init_weights",
+        "use_dora",
+        "use_rslora",
+        "lorap_lr_ratio",
+    } <= fields
 
 
 def test_every_option_is_described():

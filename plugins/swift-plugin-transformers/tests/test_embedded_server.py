@@ -30,9 +30,13 @@ KEY = "sk-test"
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 
 
-def start(checkpoint: Path, port: int, *, adapters: Mapping[str, Path] | None = None, key: str | None = KEY, **options: Any) -> subprocess.Popen[str]:
+def start(
+    checkpoint: Path, port: int, *, adapters: Mapping[str, Path] | None = None, key: str | None = KEY, **options: Any
+) -> subprocess.Popen[str]:
     backend = TransformersBackend(ServeOptions(device="cpu", **options))
-    command = backend.command(checkpoint, adapters=adapters or {}, host="127.0.0.1", port=port, name="tiny", api_key=key, python=sys.executable)
+    command = backend.command(
+        checkpoint, adapters=adapters or {}, host="127.0.0.1", port=port, name="tiny", api_key=key, python=sys.executable
+    )
     assert key is None or not any(key in argument for argument in command.argv)
     return subprocess.Popen(command.argv, env={**os.environ, **command.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -60,7 +64,9 @@ def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("adapter")
     torch.manual_seed(1)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False))
+    model = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    )
     model.save_pretrained(folder)
     return folder
 

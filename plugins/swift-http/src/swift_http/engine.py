@@ -9,7 +9,10 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How to choose tokens. None: as the model's own generation config says. `logprobs`: how many alternatives a token, None: no log-probabilities."""
+    """How to choose tokens. None: as the model's own generation config says.
+
+    `logprobs` is how many alternatives a token comes with; None: no log-probabilities at all.
+    """
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -23,7 +26,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token: its id and text alone, its natural-log probability before temperature, and the likeliest alternatives (text, log-probability)."""
+    """A token: its id, its text alone, and its natural-log probability before temperature.
+
+    `top` are the likeliest tokens in its place, as (text, log-probability). `text` may be empty where no log-probabilities were asked for.
+    """
 
     id: int
     text: str

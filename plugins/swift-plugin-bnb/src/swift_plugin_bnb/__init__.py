@@ -50,7 +50,11 @@ def swift_check(run: Run) -> Iterator[Problem]:
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""
     if parallel in _SPLITS_LAYERS:
         yield Problem(
-            where="parallel", message=f"'{parallel}' can't split weights that bnb has quantized", hint="Use --parallel ddp, or leave the quantizer out."
+            where="parallel",
+            message=f"'{parallel}' can't split weights that bnb has quantized",
+            hint="Use --parallel ddp, or leave the quantizer out.",
         )
     elif parallel == "zero3":
-        yield Problem(where="parallel", message="bnb under ZeRO-3 is untested", hint="--parallel zero2 or ddp is the safe choice.", fatal=False)
+        yield Problem(
+            where="parallel", message="bnb under ZeRO-3 is untested", hint="--parallel zero2 or ddp is the safe choice.", fatal=False
+        )

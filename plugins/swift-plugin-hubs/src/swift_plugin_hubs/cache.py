@@ -1,7 +1,7 @@
 """What was fetched and is kept on this machine: listing and removing it.
 
-Models from the package index and data sets lie below `swift_core.paths.cache_dir()`, each with its manifest. Hugging Face's
-cache is listed too, but it belongs to other programs as well: only an explicit `remove` touches it.
+Models from the package index, what was converted from them, and data sets lie below `swift_core.paths.cache_dir()`, each with
+its manifest. Hugging Face's cache is listed too, but it belongs to other programs as well: only an explicit `remove` touches it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from swift_core import checkpoint, paths
 from swift_core.errors import UsageError, suggestion
 
-_OURS = ("hubs", "datasets")
+_OURS = ("hubs", "datasets", "checkpoints")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ The folder that comes out is the snapshot of one commit: its name is the commit'
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,21 +85,16 @@ class HuggingFaceHub:
 def _snapshot(reference: Reference, revision: str, only: Sequence[str], ignore: Sequence[str], progress: Progress | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    allowed: dict[str, Any] = {"allow_patterns": list(only), "ignore_patterns": [*ignore, *patterns.PICKLES]}
     with _explained(reference):
-        if downloads.offline() or _is_commit(revision):
-            from huggingface_hub.errors import LocalEntryNotFoundError
-
-            try:
-                return Path(snapshot_download(reference.name, revision=revision or None, local_files_only=True, **allowed))
-            except LocalEntryNotFoundError:
-                downloads.refuse_offline(f"'{reference}'")
-        bar = _bar(reference.name, progress or (lambda *_: None))
-        return Path(snapshot_download(reference.name, revision=revision or None, tqdm_class=bar, **allowed))
-
-
-def _is_commit(revision: str) -> bool:
-    return bool(re.fullmatch(r"[0-9a-f]{40}", revision))
+        folder = snapshot_download(
+            reference.name,
+            revision=revision or None,
+            allow_patterns=list(only),
+            ignore_patterns=[*ignore, *patterns.PICKLES],
+            local_files_only=downloads.offline(),
+            tqdm_class=_bar(reference.name, progress or (lambda *_: None)),
+        )
+    return Path(folder)
 
 
 def _bar(name: str, progress: Progress) -> type[Any]:
@@ -146,6 +140,7 @@ def _explained(reference: Reference) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise UsageError(f"not a repository's name: {error}", where=where, hint="Write hf:org/name.") from error
     except errors.LocalEntryNotFoundError as error:
+        downloads.refuse_offline(f"'{reference}'")
         raise downloads.no_network(error.__cause__ if isinstance(error.__cause__, Exception) else error, where) from error
     except errors.LocalTokenNotFoundError as error:
         raise UsageError("not logged in", where=where, hint="hf auth login") from error

@@ -85,7 +85,10 @@ class PissaOptions(LoraOptions):
     """PiSSA, https://arxiv.org/abs/2404.02948; saved as a LoRA of twice the rank, so that the base stays the base."""
 
     init: str = option(
-        "pissa", "Initial values: pissa, or pissa_niter_16 for a fast SVD.", pattern=r"^pissa(_niter_\d+)?$", also=("init_weights", "init_lora_weights")
+        "pissa",
+        "Initial values: pissa, or pissa_niter_16 for a fast SVD.",
+        pattern=r"^pissa(_niter_\d+)?$",
+        also=("init_weights", "init_lora_weights"),
     )
 
 
@@ -101,7 +104,9 @@ class Ia3Options(AdapterOptions):
     config_class: ClassVar[str] = "IA3Config"
     keys: ClassVar[Mapping[str, str]] = {"feedforward": "feedforward_modules"}
 
-    feedforward: list[str] | None = option(None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",))
+    feedforward: list[str] | None = option(
+        None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",)
+    )
 
 
 class VeraOptions(AdapterOptions):
@@ -120,7 +125,12 @@ class RandLoraOptions(AdapterOptions):
     """RandLoRA, https://arxiv.org/abs/2502.00987."""
 
     config_class: ClassVar[str] = "RandLoraConfig"
-    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "alpha": "randlora_alpha", "dropout": "randlora_dropout", "seed": "projection_prng_key"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "rank": "r",
+        "alpha": "randlora_alpha",
+        "dropout": "randlora_dropout",
+        "seed": "projection_prng_key",
+    }
 
     rank: int = option(32, "Rank of each random basis: the smaller, the more of them are learned.", gt=0)
     alpha: int = option(640, "Scale of the update.", gt=0)
@@ -132,7 +142,13 @@ class VbLoraOptions(AdapterOptions):
     """VB-LoRA, https://arxiv.org/abs/2405.15179."""
 
     config_class: ClassVar[str] = "VBLoRAConfig"
-    keys: ClassVar[Mapping[str, str]] = {"rank": "r", "vectors": "num_vectors", "vector_length": "vector_length", "topk": "topk", "dropout": "vblora_dropout"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "rank": "r",
+        "vectors": "num_vectors",
+        "vector_length": "vector_length",
+        "topk": "topk",
+        "dropout": "vblora_dropout",
+    }
 
     rank: int = option(4, "Rank of the update.", gt=0)
     vectors: int = option(256, "Vectors in the bank.", gt=0)
@@ -192,7 +208,9 @@ class BoftOptions(AdapterOptions):
         "dropout": "boft_dropout",
     }
 
-    block_size: int = option(4, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0, also=("boft_block_size",))
+    block_size: int = option(
+        4, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0, also=("boft_block_size",)
+    )
     blocks: int = option(0, "Blocks a layer, instead of their size.", ge=0, also=("boft_block_num",))
     factors: int = option(1, "Butterfly factors.", ge=1, also=("boft_n_butterfly_factor",))
     dropout: float = option(0.0, "Dropout of blocks.", ge=0, lt=1, also=("boft_dropout",))
@@ -213,7 +231,12 @@ class FourierFtOptions(AdapterOptions):
     """FourierFT, https://arxiv.org/abs/2405.03003."""
 
     config_class: ClassVar[str] = "FourierFTConfig"
-    keys: ClassVar[Mapping[str, str]] = {"frequencies": "n_frequency", "scaling": "scaling", "seed": "random_loc_seed", "zero_init": "init_weights"}
+    keys: ClassVar[Mapping[str, str]] = {
+        "frequencies": "n_frequency",
+        "scaling": "scaling",
+        "seed": "random_loc_seed",
+        "zero_init": "init_weights",
+    }
 
     frequencies: int = option(2000, "Coefficients a layer.", gt=0, also=("fourier_n_frequency",))
     scaling: float = option(300.0, "Scale of the update.", also=("fourier_scaling",))

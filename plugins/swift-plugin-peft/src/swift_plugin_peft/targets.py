@@ -43,7 +43,11 @@ def check_modules(names: list[str], model: Module) -> None:
     for wanted in names:
         if not any(_ends(name, wanted) for name, _ in model.named_modules()):
             known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-            raise UsageError(f"'{wanted}' names no module", where="tuner.modules_to_save", hint=suggestion(wanted, known) or "Try embed_tokens, lm_head, norm.")
+            raise UsageError(
+                f"'{wanted}' names no module",
+                where="tuner.modules_to_save",
+                hint=suggestion(wanted, known) or "Try embed_tokens, lm_head, norm.",
+            )
 
 
 def linear_layers(model: Module) -> list[str]:
@@ -56,7 +60,9 @@ def linear_layers(model: Module) -> list[str]:
 def unmatched(target: str, linear: list[str], problem: str) -> UsageError:
     """A target that is not there, with what is."""
     kinds = sorted({layer.rpartition(".")[2] for layer in linear})
-    return UsageError(f"'{target}' {problem}. {suggestion(target, kinds)}".strip(), where="tuner.targets", hint=f"Linear layers here: {', '.join(kinds)}.")
+    return UsageError(
+        f"'{target}' {problem}. {suggestion(target, kinds)}".strip(), where="tuner.targets", hint=f"Linear layers here: {', '.join(kinds)}."
+    )
 
 
 def _within(family: ModelFamily, names: list[str]) -> list[str] | str:

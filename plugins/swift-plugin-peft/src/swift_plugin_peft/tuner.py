@@ -43,14 +43,22 @@ class PeftTuner:
         base = dict(model.named_parameters())
         if self._moves_base() and getattr(model, "is_quantized", False):
             raise UsageError(
-                "this start changes the base's weights, which are quantized", where="tuner.init", hint="Use --tuner.init default, or load the base unquantized."
+                "this start changes the base's weights, which are quantized",
+                where="tuner.init",
+                hint="Use --tuner.init default, or load the base unquantized.",
             )
         try:
             adapted = get_peft_model(model, self._config(model, family))
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise UsageError(f"PEFT refuses: {error}", where="tuner", hint="Check the tuner's options against the layers' sizes.") from error
-        if getattr(self.options, "bias", "none") == "none" and (learning := [name for name, weight in base.items() if weight.requires_grad]):
-            raise SwiftError(f"the base is not frozen: {', '.join(learning[:3])} would learn", where="tuner", hint="Use another tuner, and report this.")
+            raise UsageError(
+                f"PEFT refuses: {error}", where="tuner", hint="Check the tuner's options against the layers' sizes."
+            ) from error
+        if getattr(self.options, "bias", "none") == "none" and (
+            learning := [name for name, weight in base.items() if weight.requires_grad]
+        ):
+            raise SwiftError(
+                f"the base is not frozen: {', '.join(learning[:3])} would learn", where="tuner", hint="Use another tuner, and report this."
+            )
         if self._moves_base():
             subtracted.remember(adapted)
         return adapted.train()
@@ -61,6 +69,8 @@ class PeftTuner:
         Raises:
             UsageError: the adapter does not fit the base.
         """
+        if "." in name:
+            raise UsageError(f"an adapter's name can't have a dot: '{name}'", where="adapter", hint="Name it otherwise: name=folder.")
         first = not isinstance(model, PeftModel)
         try:
             if first:
@@ -71,10 +81,14 @@ class PeftTuner:
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             reason = str(error).strip().splitlines()
             raise UsageError(
-                f"the adapter does not fit the base: {reason[-1].strip() if reason else type(error).__name__}", where=str(folder), hint=_BASE
+                f"the adapter does not fit the base: {reason[-1].strip() if reason else type(error).__name__}",
+                where=str(folder),
+                hint=_BASE,
             ) from error
         if wrong := [*_unset(model, result.missing_keys), *result.unexpected_keys]:
-            raise UsageError(f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE)
+            raise UsageError(
+                f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE
+            )
         return model.train(trainable)
 
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
@@ -95,7 +109,11 @@ class PeftTuner:
             state, config = subtracted.as_plain_lora(state, config, initial)
         folder.mkdir(parents=True, exist_ok=True)
         # clones, since methods that share tensors between layers can't be written as they are
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, folder / "adapter_model.safetensors", {"format": "pt"})
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()},
+            folder / "adapter_model.safetensors",
+            {"format": "pt"},
+        )
         config = copy.copy(config)
         config.inference_mode = True
         config.save_pretrained(str(folder))
@@ -107,7 +125,9 @@ class PeftTuner:
             SwiftError: the base is quantized (PEFT would silently drop the adapter), or the method can't be merged.
         """
         if getattr(model, "is_quantized", False) or getattr(model.get_base_model(), "is_quantized", False):
-            raise SwiftError("an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first.")
+            raise SwiftError(
+                "an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first."
+            )
         try:
             return model.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
@@ -164,6 +184,8 @@ def _method(name: str) -> type[PeftConfig]:
     }
     if name.lower() not in methods:
         raise UsageError(
-            f"PEFT has no method '{name}' that adapts layers", where="tuner.method", hint=suggestion(name, methods) or f"Known: {', '.join(sorted(methods))}."
+            f"PEFT has no method '{name}' that adapts layers",
+            where="tuner.method",
+            hint=suggestion(name, methods) or f"Known: {', '.join(sorted(methods))}.",
         )
     return methods[name.lower()]

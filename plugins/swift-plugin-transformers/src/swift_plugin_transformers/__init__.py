@@ -45,7 +45,13 @@ def swift_tuners() -> list[TunerSpec]:
     """Training of the model's own weights, all or some."""
     merger = Ref("swift_train.merge:merge")
     return [
-        TunerSpec(name="full", summary="Every weight learns", factory=Ref("swift_plugin_transformers.tuners:FullTuner"), trains="weights", merger=merger),
+        TunerSpec(
+            name="full",
+            summary="Every weight learns",
+            factory=Ref("swift_plugin_transformers.tuners:FullTuner"),
+            trains="weights",
+            merger=merger,
+        ),
         TunerSpec(
             name="freeze",
             summary="Some of the weights learn: the last blocks, or those named",
@@ -60,7 +66,13 @@ def swift_tuners() -> list[TunerSpec]:
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
     """One process, or copies of the model that average their gradients."""
-    return [ParallelSpec(name="ddp", summary="A copy of the model a process, gradients averaged", factory=Ref("swift_plugin_transformers.ddp:DdpStrategy"))]
+    return [
+        ParallelSpec(
+            name="ddp",
+            summary="A copy of the model a process, gradients averaged",
+            factory=Ref("swift_plugin_transformers.ddp:DdpStrategy"),
+        )
+    ]
 
 
 @hookimpl

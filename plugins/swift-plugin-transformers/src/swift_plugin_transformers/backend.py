@@ -34,7 +34,16 @@ class TransformersBackend:
         named = [argument for alias, path in adapters.items() for argument in ("--adapter", f"{alias}={path}")]
         place = ("--host", host, "--port", str(port), "--name", name)
         return Command(
-            argv=(python, "-m", "swift_plugin_transformers.serving", str(checkpoint), *place, *named, "--options", self._options.model_dump_json()),
+            argv=(
+                python,
+                "-m",
+                "swift_plugin_transformers.serving",
+                str(checkpoint),
+                *place,
+                *named,
+                "--options",
+                self._options.model_dump_json(),
+            ),
             env={KEY_VARIABLE: api_key or "", "HF_HUB_OFFLINE": "1"},
         )
 
@@ -44,7 +53,9 @@ class TransformersBackend:
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"the embedded server takes its adapters when it starts, so it can't add '{name}'", hint="Start it again with that adapter too.")
+        raise UsageError(
+            f"the embedded server takes its adapters when it starts, so it can't add '{name}'", hint="Start it again with that adapter too."
+        )
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Refused, as `add_adapter` is.

@@ -40,7 +40,9 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     check_free(out, overwrite=overwrite)
     file = gguf_file(Path(run.model.path)) if run.model else None
     if run.model is None or file is None:
-        raise UsageError("not a GGUF file", where=run.model.path if run.model else "model", hint="It is a checkpoint that can be used as it is.")
+        raise UsageError(
+            "not a GGUF file", where=run.model.path if run.model else "model", hint="It is a checkpoint that can be used as it is."
+        )
     report.progress("convert", 0, 3, unit="stages")
     dtype = lossless_dtype((tensor.tensor_type.name, len(tensor.shape)) for tensor in read_gguf(file).tensors)
     report.progress("convert", 1, 3, unit="stages")

@@ -70,7 +70,9 @@ class Generator:
         """The prompt's tokens, each with its log-probability after those before it and the `top` likeliest in its place."""
         ids = self._tensor(prompt)
         with _memory_in_words(), self._as(model), torch.inference_mode():
-            logprobs = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1].float().log_softmax(-1)
+            logprobs = (
+                self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1].float().log_softmax(-1)
+            )
         first = Token(prompt[0], self.tokenizer.decode([prompt[0]]))
         return [first, *(token_of(self.tokenizer, token, row, top) for token, row in zip(prompt[1:], logprobs, strict=True))]
 
@@ -204,7 +206,9 @@ class _Cancel(StoppingCriteria):
 def token_of(tokenizer: Any, token: int, logprobs: Tensor, top: int) -> Token:
     """A token with its log-probability and the `top` likeliest, from the log-probabilities of its position, shape (vocabulary,)."""
     best = logprobs.topk(top) if top else None
-    likeliest = tuple((tokenizer.decode([other]), value) for value, other in zip(best[0].tolist(), best[1].tolist(), strict=True)) if best else ()
+    likeliest = (
+        tuple((tokenizer.decode([other]), value) for value, other in zip(best[0].tolist(), best[1].tolist(), strict=True)) if best else ()
+    )
     return Token(token, tokenizer.decode([token]), float(logprobs[token]), likeliest)
 
 
@@ -218,7 +222,12 @@ def end_tokens(model: Any, tokenizer: Any, names: Sequence[str] = ()) -> tuple[i
     """Ids that end an answer: those of the generation config, the tokenizer's, `names`, and what the chat template puts after an answer."""
     own = model.generation_config.eos_token_id
     known = tokenizer.get_vocab()
-    found = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id, end_of_turn(tokenizer), *(known.get(name) for name in names)}
+    found = {
+        *(own if isinstance(own, list) else [own]),
+        tokenizer.eos_token_id,
+        end_of_turn(tokenizer),
+        *(known.get(name) for name in names),
+    }
     return tuple(sorted(token for token in found if token is not None))
 
 
@@ -244,4 +253,6 @@ def _memory_in_words() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise SwiftError("the device has not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype.") from error
+        raise SwiftError(
+            "the device has not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype."
+        ) from error

@@ -64,7 +64,14 @@ class TransformersLoader:
                 return Loaded(model, with_pad_token(processor))
             # a device map, not `.to()`: weights go straight to the device, and quantized models can't be moved
             model, info = model_class.from_pretrained(
-                folder, dtype=kind, device_map={"": device}, use_safetensors=True, output_loading_info=True, **common, **attention, **arguments
+                folder,
+                dtype=kind,
+                device_map={"": device},
+                use_safetensors=True,
+                output_loading_info=True,
+                **common,
+                **attention,
+                **arguments,
             )
         except (ImportError, ValueError) as error:
             raise refused(error, folder) from error
@@ -121,7 +128,9 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
             where=str(folder),
             hint="Read the *.py files there; if you trust them: --trust-remote-code org/name@revision, with the full commit as revision.",
         )
-    raise UsageError(f"transformers knows no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers")
+    raise UsageError(
+        f"transformers knows no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers"
+    )
 
 
 def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
@@ -130,11 +139,16 @@ def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
     if wrong:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise SwiftError(
-            f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}", where=str(folder), hint="Is it whole, and is config.json its own?"
+            f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}",
+            where=str(folder),
+            hint="Is it whole, and is config.json its own?",
         )
     if info["unexpected_keys"]:
         log.warning(
-            "%s: %d weights that the architecture does not have were left out: %s", folder, len(info["unexpected_keys"]), sorted(info["unexpected_keys"])[:5]
+            "%s: %d weights that the architecture does not have were left out: %s",
+            folder,
+            len(info["unexpected_keys"]),
+            sorted(info["unexpected_keys"])[:5],
         )
 
 

@@ -15,18 +15,22 @@ class LoaderOptions(Options):
 
 
 class FreezeOptions(Options):
-    """Which weights learn: the union of `last_blocks`, `train` and `train_regex` (all, if none is given), less `freeze` and `freeze_regex`."""
+    """Which weights learn: those of `last_blocks`, `train` and `train_regex` together (all, if none is given), less the frozen ones."""
 
     last_blocks: int = option(0, "Train the last so many decoder blocks.", ge=0, also=("freeze_trainable_layers",))
     train: list[str] = option(list, "Train the weights whose names start so: model.layers.29, model.norm.", also=("trainable_parameters",))
-    train_regex: str = option("", "Train the weights in whose names this regular expression is found.", also=("trainable_parameters_regex",))
+    train_regex: str = option(
+        "", "Train the weights in whose names this regular expression is found.", also=("trainable_parameters_regex",)
+    )
     freeze: list[str] = option(list, "Freeze the weights whose names start so.", also=("freeze_parameters",))
     freeze_regex: str = option("", "Freeze the weights in whose names this regular expression is found.", also=("freeze_parameters_regex",))
 
     @model_validator(mode="after")
     def _something(self) -> FreezeOptions:
         if not any((self.last_blocks, self.train, self.train_regex, self.freeze, self.freeze_regex)):
-            raise ValueError("say what learns (last_blocks, train, train_regex) or what does not (freeze, freeze_regex); for all weights use the tuner 'full'")
+            raise ValueError(
+                "say what learns (last_blocks, train, train_regex) or does not (freeze, freeze_regex); for all: the tuner 'full'"
+            )
         return self
 
 

@@ -127,7 +127,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = create_app(engine, api_key=key, limits=Limits(requests=options.queue))
         run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
     except SwiftError as error:
-        _say(sys.stderr, event="error", type=type(error).__name__, message=error.message, hint=error.hint, where=error.where, exit_code=error.exit_code)
+        _say(
+            sys.stderr,
+            event="error",
+            type=type(error).__name__,
+            message=error.message,
+            hint=error.hint,
+            where=error.where,
+            exit_code=error.exit_code,
+        )
         return error.exit_code
     except Exception as error:
         logging.exception("the server failed")

@@ -30,7 +30,9 @@ class FullTuner:
         """
         if getattr(model, "is_quantized", False):
             raise UsageError(
-                "the weights of a quantized model can't be trained", where="tuner", hint="Train an adapter (--tuner qlora), or load it unquantized."
+                "the weights of a quantized model can't be trained",
+                where="tuner",
+                hint="Train an adapter (--tuner qlora), or load it unquantized.",
             )
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self.learns(name, family, model))
@@ -44,9 +46,13 @@ class FullTuner:
 
     def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
         """Put the weights that `save` wrote into the model. `name` means nothing here: there is only one set of weights."""
-        saved, info = type(model).from_pretrained(folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
+        saved, info = type(model).from_pretrained(
+            folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
         if info["missing_keys"]:
-            raise SwiftError(f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}", where=str(folder), hint="Was it saved whole?")
+            raise SwiftError(
+                f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}", where=str(folder), hint="Was it saved whole?"
+            )
         model.load_state_dict(saved.state_dict())
         return model.train(trainable)
 
@@ -83,7 +89,9 @@ class FreezeTuner(FullTuner):
         for field in ("train_regex", "freeze_regex"):
             pattern = getattr(self.options, field)
             if pattern and not any(_search(pattern, name, field) for name in names):
-                raise UsageError(f"'{pattern}' is found in no weight's name", where=f"tuner.{field}", hint=f"Weights: {', '.join(names[:3])}, …")
+                raise UsageError(
+                    f"'{pattern}' is found in no weight's name", where=f"tuner.{field}", hint=f"Weights: {', '.join(names[:3])}, …"
+                )
         return super().attach(model, family)
 
     def learns(self, name: str, family: ModelFamily, model: Module) -> bool:
@@ -122,5 +130,9 @@ def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
         blocks = 0
     if count > blocks:
         problem = f"the model has {blocks} blocks" if blocks else f"where the blocks of the family '{family.name}' are is unknown"
-        raise UsageError(problem, where="tuner.last_blocks", hint="Name the weights with tuner.train instead." if not blocks else f"Give at most {blocks}.")
+        raise UsageError(
+            problem,
+            where="tuner.last_blocks",
+            hint="Name the weights with tuner.train instead." if not blocks else f"Give at most {blocks}.",
+        )
     return [f"{family.blocks}.{index}" for index in range(blocks - count, blocks)]

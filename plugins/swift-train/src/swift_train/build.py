@@ -39,8 +39,8 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
     source = base_of(run)
     place = pick_device(run.options.get("device", "auto") if device == "auto" else device)
     stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
-    dtype = pick_dtype(run.options.get("dtype", "auto"), place, stored, learns=_weights_learn(run))
-    return load_with(run, device=place, dtype=dtype, quantizer=quantizer_choice(run))
+    dtype = pick_dtype(run.options.get("dtype", "auto"), place, stored)
+    return load_with(run, device=place, dtype=dtype, quantizer=run.parts.get("quantizer"))
 
 
 def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) -> Loaded:
@@ -129,22 +129,10 @@ def base_of(run: Run) -> Source:
     return run.model
 
 
-def quantizer_choice(run: Run) -> Choice | None:
-    """The load-time quantizer: the run's own, else the one that its tuner implies (qlora: bnb)."""
-    if "quantizer" in run.parts or "tuner" not in run.parts:
-        return run.parts.get("quantizer")
-    implied = registry().get("tuner", run.part("tuner").name).implies
-    return registry().choose("quantizer", implied) if implied else None
-
-
 def public_name(source: Source) -> str:
     """How other tools can find the base: a Hugging Face id where it is one, else the reference as the user gave it."""
     name = source.reference or source.path
     return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name.removeprefix("file:")
-
-
-def _weights_learn(run: Run) -> bool:
-    return "tuner" in run.parts and registry().get("tuner", run.part("tuner").name).trains == "weights"
 
 
 def _loader(run: Run, form: str) -> Choice:

@@ -40,19 +40,17 @@ def computes_bfloat16(device: str) -> bool:
     return kind in ("npu", "xpu", "mps")
 
 
-def pick_dtype(name: str, device: str, stored: str, *, learns: bool = False) -> str:
+def pick_dtype(name: str, device: str, stored: str) -> str:
     """The type of the weights: `auto` is the checkpoint's own where the device computes in it, else the nearest that it does.
 
     Args:
         name: what the user asked for; anything but `auto` is taken as it is.
         device: where the model will be.
-        stored: the type that the checkpoint is stored in.
-        learns: whether these very weights are trained. Then `auto` is float32: a step of 1e-5 is lost in bfloat16, which has
-            three decimal digits.
+        stored: the type that the checkpoint is stored in. Float32 stays float32 on every device: nothing is rounded unasked.
     """
     if name != "auto":
         return name
-    if learns or stored == "float32":
+    if stored == "float32":
         return "float32"
     if computes_bfloat16(device):
         return "bfloat16"

@@ -112,7 +112,9 @@ def judge(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtyp
             f"the merged model does not answer as base + adapter: a logit differs by {found_difference:.3g}, allowed is {tolerance:.3g} "
             f"(the adapter's effect is {effect:.3g})",
             where=str(adapter),
-            hint=f"The update is too small for {dtype}: merge with --dtype float32." if dtype != "float32" else "Serve the adapter beside its base instead.",
+            hint=f"The update is too small for {dtype}: merge with --dtype float32."
+            if dtype != "float32"
+            else "Serve the adapter beside its base instead.",
         )
     return {"max_logit_difference": found_difference, "tolerance": tolerance, "adapter_effect": effect}
 
@@ -144,7 +146,9 @@ def _whole_base(run: Run, adapter: Path, device: str) -> Loaded:
     try:
         whole = loaded.model.dequantize(dtype=torch.float32)
     except NotImplementedError as error:
-        raise SwiftError(f"the base can't be dequantized: {error}", where=base_of(run).path, hint="Name the unquantized model as the base.") from error
+        raise SwiftError(
+            f"the base can't be dequantized: {error}", where=base_of(run).path, hint="Name the unquantized model as the base."
+        ) from error
     return Loaded(plain_copy(whole), loaded.processor)
 
 

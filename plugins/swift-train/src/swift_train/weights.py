@@ -29,7 +29,11 @@ def read_header(file: Path) -> dict[str, Any]:
         start = stream.read(8)
         length = int.from_bytes(start, "little")
         if start == b"version ":
-            raise UsageError("a Git LFS pointer, not the weights", where=str(file), hint="Run `git lfs pull` in the repository, or fetch the model again.")
+            raise UsageError(
+                "a Git LFS pointer, not the weights",
+                where=str(file),
+                hint="Run `git lfs pull` in the repository, or fetch the model again.",
+            )
         if len(start) < 8 or length > max(size, 100_000_000):
             raise UsageError(f"not a safetensors file ({size:,} bytes)", where=str(file), hint=_AGAIN)
         if 8 + length > size:

@@ -1,0 +1,117 @@
+"""bitsandbytes while loading, on the CPU too; what it can't be combined with; and qlora."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import bitsandbytes
+import pytest
+import torch
+from swift_plugin_bnb import swift_check
+from swift_train import build
+
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+INPUTS = torch.arange(3, 43).reshape(2, 20)
+
+
+def run_with(folder, tuner="", quantizer=None, parallel=""):
+    parts = {}
+    if tuner:
+        parts["tuner"] = registry().choose("tuner", tuner, {"last_blocks": 1} if tuner == "freeze" else {})
+    if quantizer is not None:
+        parts["quantizer"] = registry().choose("quantizer", "bnb", quantizer)
+    if parallel:  # strategies that are not installed here are still vetoed by name
+        parts["parallel"] = replace(registry().choose("parallel", "ddp"), name=parallel)
+    source = Source(reference="file:tiny", path=str(folder), hash="", format="safetensors", family="")
+    return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "dtype": "float32"})
+
+
+@torch.no_grad()
+def logits(model):
+    return model.eval()(input_ids=INPUTS).logits
+
+
+@pytest.mark.parametrize(
+    ("options", "layer", "most"),
+    [
+        ({}, "Linear4bit", 1.0),
+        ({"kind": "fp4", "double_quantization": False}, "Linear4bit", 1.5),
+        ({"bits": 8}, "Linear8bitLt", 0.2),
+    ],
+)
+def test_layers_are_quantized_while_loading(options, layer, most, tiny_model):
+    model = build.load_base(run_with(tiny_model, quantizer=options)).model
+    attention = model.model.layers[0].self_attn
+    assert type(attention.q_proj) is getattr(bitsandbytes.nn, layer)
+    assert type(model.lm_head) is torch.nn.Linear
+    difference = (logits(model) - logits(build.load_base(run_with(tiny_model)).model)).abs()
+    assert 0 < difference.mean() < most / 4
+    if layer == "Linear4bit":
+        state = attention.q_proj.weight.quant_state
+        assert (state.quant_type, state.nested) == (options.get("kind", "nf4"), options.get("double_quantization", True))
+        assert attention.q_proj.compute_dtype == torch.float32
+
+
+def test_more_modules_can_be_left_out(tiny_model):
+    model = build.load_base(run_with(tiny_model, quantizer={"skip": ["down_proj"]})).model
+    assert type(model.model.layers[0].mlp.down_proj) is torch.nn.Linear
+    assert type(model.model.layers[0].mlp.up_proj) is bitsandbytes.nn.Linear4bit
+
+
+def test_qlora_trains_the_adapter_alone(tiny_model):
+    run = run_with(tiny_model, tuner="qlora", quantizer={})
+    assert registry().get("tuner", "qlora").implies == "bnb"
+    tuner = run.parts["tuner"].build()
+    model = build.attach(run, build.load_base(run).model, tuner)
+    packed = model.get_base_model().model.layers[0].self_attn.q_proj.base_layer.weight
+    before = packed.clone()
+    optimizer = torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-2)
+    losses = []
+    for _ in range(4):
+        loss = model(input_ids=INPUTS, labels=INPUTS).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.1
+    assert torch.equal(packed, before)
+
+
+@pytest.mark.parametrize(
+    ("parts", "where", "fatal"),
+    [
+        ({"tuner": "full", "quantizer": {}}, "quantizer", True),
+        ({"tuner": "freeze", "quantizer": {}}, "quantizer", True),
+        ({"tuner": "lora", "quantizer": {}, "parallel": "fsdp"}, "parallel", True),
+        ({"tuner": "qlora", "parallel": "tp"}, "parallel", True),
+        ({"tuner": "qlora", "parallel": "zero3"}, "parallel", False),
+    ],
+)
+def test_what_it_does_not_go_with(parts, where, fatal, tiny_model):
+    (problem,) = swift_check(run_with(tiny_model, **parts))
+    assert (problem.where, problem.fatal) == (where, fatal)
+    assert problem.hint
+
+
+@pytest.mark.parametrize(
+    "parts", [{"tuner": "lora", "parallel": "fsdp"}, {"tuner": "full"}, {"tuner": "qlora", "parallel": "ddp"}, {"quantizer": {}}]
+)
+def test_what_it_goes_with(parts, tiny_model):
+    assert list(swift_check(run_with(tiny_model, **parts))) == []
+
+
+def test_the_check_imports_nothing_heavy():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys\nfor name in ('torch', 'transformers', 'bitsandbytes', 'peft'): sys.modules[name] = None\n"
+        "from swift_core.registry import registry\nfrom swift_core.run import Run\nfrom swift_plugin_bnb import swift_check\n"
+        "parts = {kind: registry().choose(kind, name) for kind, name in (('tuner', 'full'), ('quantizer', 'bitsandbytes'))}\n"
+        "run = Run(verb='sft', job='', parts=parts)\n"
+        "print(*(problem.where for problem in swift_check(run)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "quantizer", done.stderr

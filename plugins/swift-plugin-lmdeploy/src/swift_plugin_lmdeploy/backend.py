@@ -1,0 +1,96 @@
+"""The command line that starts LMDeploy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from swift_core.errors import UsageError
+from swift_core.roles import Server
+from swift_core.specs import Command
+from swift_plugin_lmdeploy import launch
+from swift_plugin_lmdeploy.options import LmdeployOptions
+
+FLAGS = {
+    "tensor_parallel_size": "--tp",
+    "data_parallel_size": "--dp",
+    "dtype": "--dtype",
+    "quantization": "--model-format",
+    "max_model_len": "--session-len",
+    "max_num_seqs": "--max-batch-size",
+    "cache_fraction": "--cache-max-entry-count",
+    "kv_cache_dtype": "--quant-policy",
+    "chat_template": "--chat-template",
+    "tool_call_parser": "--tool-call-parser",
+    "reasoning_parser": "--reasoning-parser",
+}
+SWITCHES = {
+    "enforce_eager": "--eager-mode",
+    "prefix_caching": "--enable-prefix-caching",
+    "trust_remote_code": "--trust-remote-code",
+}
+
+
+class LmdeployBackend:
+    """LMDeploy's OpenAI-compatible server. Adapters are loaded when it starts, and stay."""
+
+    def __init__(self, options: LmdeployOptions) -> None:
+        self._options = options
+
+    def command(
+        self,
+        checkpoint: Path,
+        *,
+        adapters: Mapping[str, Path],
+        host: str,
+        port: int,
+        name: str,
+        api_key: str | None,
+        python: str,
+    ) -> Command:
+        """`lmdeploy serve api_server`, through `launch.py`, which takes the key from the environment.
+
+        Raises:
+            UsageError: adapters with the TurboMind engine, which would ignore them without a word.
+        """
+        options = self._options
+        if adapters and options.engine == "turbomind":
+            raise UsageError(
+                "TurboMind serves no adapters",
+                where="backend.engine",
+                hint="Leave the engine out, or merge the adapter and serve the merged model.",
+            )
+        engine = "pytorch" if adapters else options.engine
+        argv = [python, str(Path(launch.__file__)), "serve", "api_server", str(checkpoint), "--model-name", name]
+        argv += ["--server-name", host, "--server-port", str(port)]
+        if engine:
+            argv += ["--backend", engine]
+        for field, flag in FLAGS.items():
+            value = getattr(options, field)
+            if value not in (None, ""):
+                argv += [flag, str(value)]
+        argv += [flag for field, flag in SWITCHES.items() if getattr(options, field)]
+        if adapters:
+            argv += ["--adapters", *(f"{alias}={path}" for alias, path in adapters.items())]
+        environment = {"HF_HUB_OFFLINE": "1"}
+        if api_key:
+            environment[launch.KEY_VARIABLE] = api_key
+        return Command(argv=(*argv, *options.extra), env=environment)
+
+    def add_adapter(self, server: Server, name: str, path: Path) -> None:
+        """Refused: LMDeploy has no way to load one while it runs.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            f"LMDeploy takes its adapters when it starts, so it can't add '{name}'", hint="Start it again with that adapter too."
+        )
+
+    def drop_adapter(self, server: Server, name: str) -> None:
+        """Refused, as `add_adapter` is.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"LMDeploy keeps its adapters, so it can't drop '{name}'", hint="Start it again without that adapter.")

@@ -1,0 +1,38 @@
+"""Options of the LMDeploy backend. None and empty leave the choice to LMDeploy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swift_core.options import Options, option
+
+
+class LmdeployOptions(Options):
+    """What `swift serve --backend lmdeploy` can be told."""
+
+    engine: Literal["", "turbomind", "pytorch"] = option("", "Engine: turbomind, pytorch; empty: turbomind where it knows the model.")
+    tensor_parallel_size: int = option(1, "GPUs that share every layer: 1, 2, 4, 8, …", ge=1, also=("tp", "lmdeploy_tp"))
+    data_parallel_size: int = option(1, "Copies of the model that share the requests (TurboMind).", ge=1, also=("dp", "lmdeploy_dp"))
+    dtype: Literal["auto", "float16", "bfloat16"] = option("auto", "Number format of the weights.", also=("torch_dtype",))
+    quantization: Literal["", "hf", "awq", "gptq", "compressed-tensors", "fp8", "mxfp4"] = option(
+        "", "How the weights are stored, where config.json does not say.", also=("model_format",)
+    )
+    max_model_len: int | None = option(None, "Longest prompt and answer.", ge=1, also=("session_len", "lmdeploy_session_len"))
+    max_num_seqs: int | None = option(None, "Most requests computed together.", ge=1, also=("max_batch_size",))
+    cache_fraction: float | None = option(
+        None,
+        "Share of the GPU memory that the weights leave free, for the cache.",
+        gt=0,
+        lt=1,
+        also=("cache_max_entry_count", "lmdeploy_cache_max_entry_count"),
+    )
+    kv_cache_dtype: Literal["", "none", "4", "8", "int4", "int8", "fp8", "fp8_e5m2", "turbo_quant"] = option(
+        "", "Quantization of the KV cache.", also=("quant_policy", "lmdeploy_quant_policy")
+    )
+    enforce_eager: bool = option(False, "No CUDA graphs in the PyTorch engine: starts sooner, slower.", also=("eager_mode",))
+    prefix_caching: bool = option(False, "Keep the cache of prompts for others that begin the same.", also=("enable_prefix_caching",))
+    chat_template: str = option("", "JSON file in LMDeploy's own form, or the name of a template it has. It takes no Jinja.")
+    tool_call_parser: str = option("", "How tool calls are read from answers; empty: they stay text.")
+    reasoning_parser: str = option("", "How thinking is told from the answer.")
+    trust_remote_code: bool = option(False, "Run the code in the model's repository.")
+    extra: list[str] = option(list, "More arguments for LMDeploy, as its command line has them. They win over all others.")

@@ -1,0 +1,106 @@
+"""Flags: which there are, other tools' spellings, and what is rewritten for click."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swift_core import UsageError, flags
+from swift_core.config import Settings, parse_yaml
+from swift_core.registry import registry
+from swift_core.verbs import VERBS
+
+
+def known(*words: str, verb: str = "sft", text: str = "") -> flags.Flags:
+    return flags.flags_for(VERBS[verb], words, parse_yaml(text, "f.yaml"), registry())
+
+
+def rewritten(*words: str, verb: str = "sft") -> list[str]:
+    return flags.rewrite(words, known(*words, verb=verb))
+
+
+def test_the_main_part_is_flat_and_the_others_are_dotted():
+    names = known().flags
+    assert names["learning-rate"].path == "learning_rate"
+    assert names["tuner.rank"].path == "tuner.rank"
+    assert "rank" not in names
+    assert names["optimizer.weight-decay"].section == "Optimizer adamw"
+
+
+def test_flags_follow_the_parts_that_are_chosen():
+    assert "tuner.rank" in known().flags
+    assert "tuner.rank" not in known("--tuner", "full").flags
+    assert "tuner.rank" not in known("--train_type=full").flags
+    assert "tuner.rank" not in known(text="tuner: full\n").flags
+    assert "tuner.rank" in known("--tuner", "dora", text="tuner: full\n").flags
+    assert "quantizer.bits" not in known().flags
+    assert "quantizer.bits" in known("--quant_method", "bnb").flags
+
+
+def test_options_of_the_data_sets_that_are_asked_for():
+    assert "dataset.identity.model-name" in known("--dataset", "alpaca-en-demo#10", "identity").flags
+    assert "dataset.identity.model-name" not in known("--dataset", "alpaca-en-demo").flags
+    assert rewritten("--dataset", "identity", "--model_name", "Swifty") == ["--dataset", "identity", "--dataset.identity.model-name", "Swifty"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--learning_rate", "1e-4"], ["--learning-rate", "1e-4"]),
+        (["--learning_rate=1e-4"], ["--learning-rate", "1e-4"]),
+        (["--lora_rank", "16", "--lora_alpha", "32"], ["--tuner.rank", "16", "--tuner.alpha", "32"]),
+        (["--target_modules", "q_proj", "v_proj", "--seed", "1"], ["--tuner.targets", "q_proj", "--tuner.targets", "v_proj", "--seed", "1"]),
+        (["--train_type", "full"], ["--tuner", "full"]),
+        (["--sft_type", "lora"], ["--tuner", "lora"]),
+        (["--tuner_type", "lora"], ["--tuner", "lora"]),
+        (["--deepspeed", "zero2"], ["--parallel", "zero2"]),
+        (["--per_device_train_batch_size", "2"], ["--batch-size", "2"]),
+        (["--num_train_epochs", "3"], ["--epochs", "3"]),
+        (["--output_dir", "out"], ["--output", "out"]),
+        (["--torch_dtype", "bfloat16"], ["--dtype", "bfloat16"]),
+        (["--shuffle", "false"], ["--no-shuffle"]),
+        (["--shuffle=true"], ["--shuffle"]),
+        (["--overwrite"], ["--overwrite"]),
+        (["--use_hf", "false"], ["--hub", "ms"]),
+        (["--use_hf", "true"], ["--hub", "hf"]),
+        (["--dataset", "a.jsonl#10", "b"], ["--dataset", "a.jsonl#10", "--dataset", "b"]),
+        (["--max-grad-norm", "-1"], ["--max-grad-norm", "-1"]),
+        (["--nonsense", "1"], ["--nonsense", "1"]),
+        (["--gradient_checkpointing", "false"], ["--no-gradient-checkpointing"]),
+    ],
+)
+def test_other_spellings(words, expected):
+    assert rewritten(*words) == expected
+
+
+def test_other_spellings_are_told_once():
+    found = known("--lora_rank", "8")
+    flags.rewrite(["--lora_rank", "8"], found)
+    assert found.notes == ["--lora_rank is --tuner.rank here"]
+
+
+@pytest.mark.parametrize(("words", "message"), [(["--shuffle=maybe"], "must be true or false, not 'maybe'"), (["--dataset"], "needs at least one value")])
+def test_wrong_values(words, message):
+    with pytest.raises(UsageError, match=message):
+        rewritten(*words)
+
+
+def test_every_flag_of_every_verb_is_described_and_unambiguous():
+    for verb in VERBS.values():
+        found = flags.flags_for(verb, [], Settings(), registry())
+        for flag in found.flags.values():
+            assert flag.field.description.endswith((".", "…")), f"{verb.name}: --{flag.name}"
+        paths = [flag.path for flag in found.flags.values()]
+        assert len(paths) == len(set(paths))
+
+
+def test_flags_win_over_yaml(swift, tmp_path, tiny_model):
+    (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
+    (tmp_path / "f.yaml").write_text(f"model: {tiny_model}\ndataset: [rows.jsonl]\nlearning_rate: 1e-4\ntuner: {{name: lora, rank: 4}}\n")
+    outcome = swift("sft", "f.yaml", "--learning-rate", "0.5", "--lora_alpha", "7", "--dry-run")
+    run = json.loads(outcome.out)
+    assert run["parts"]["task"]["options"]["learning_rate"] == 0.5
+    assert run["parts"]["tuner"]["options"]["rank"] == 4
+    assert run["parts"]["tuner"]["options"]["alpha"] == 7
+    assert "note: --lora_alpha is --tuner.alpha here" in outcome.err
