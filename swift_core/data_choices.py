@@ -64,6 +64,7 @@ def _is_file(name: str) -> bool:
         in (
             ".json",
             ".jsonl",
+            ".ndjson",
             ".csv",
             ".tsv",
             ".txt",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,24 +48,27 @@ class Fetcher:
         """One checkpoint, fetched, checked and converted where needed."""
         reference = parse(text, hub=self.hub, where=where)
         folder = self.folder(reference, where)
+        reference = _pinned(reference, folder)
         kind = checkpoint.checkpoint_format(folder)
         if kind == "gguf" and self.loader:
             folder = self._converted(folder, reference)
             kind = checkpoint.checkpoint_format(folder)
         family, plugin = self._family(folder, kind)
-        self._check_remote_code(folder, reference, family, where)
+        self._check_remote_code(reference, family, where)
         return Source(
             reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin
         )
 
     def folder(self, reference: Reference, where: str) -> Path:
         """The folder as the hub has it."""
+        if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
+            reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
         for entry in self.registry.entries("hub"):
             if reference.scheme in entry.spec.schemes:
                 if self.offline:
                     os.environ["SWIFT_OFFLINE"] = "1"
                 hub = self.registry.choose("hub", entry.spec.name, where=where).build()
-                return Path(hub.fetch(reference, progress=self.progress))
+                return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
         schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
         raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
@@ -112,7 +115,7 @@ class Fetcher:
         """Whether the user has named this very repository and revision as trusted."""
         return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
 
-    def _check_remote_code(self, folder: Path, reference: Reference, family: str, where: str) -> None:
+    def _check_remote_code(self, reference: Reference, family: str, where: str) -> None:
         for name in self.trusted:
             if "@" not in name and not Path(name).exists():
                 raise UsageError(
@@ -126,6 +129,24 @@ class Fetcher:
             where=where,
             hint=f"Read its code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
         )
+
+
+def _made_by_run(folder: Path, where: str) -> Path:
+    """A run folder stands for the checkpoint that its run made."""
+    result = folder / "result.json"
+    made = json.loads(result.read_text(encoding="utf-8")).get("output") if result.is_file() else None
+    if not made:
+        raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint="Did it end? Its checkpoints/ folder may hold some.")
+    return Path(made)
+
+
+def _pinned(reference: Reference, folder: Path) -> Reference:
+    """The reference with the revision that was fetched: the manifest's word, or the commit that the snapshot folder is named after."""
+    if reference.scheme == "file":
+        return reference
+    manifest = checkpoint.read_manifest(folder)
+    commit = folder.name if len(folder.name) == 40 and all(letter in "0123456789abcdef" for letter in folder.name) else ""
+    return replace(reference, revision=(manifest.revision if manifest else "") or commit or reference.revision)
 
 
 def _base_of(folder: Path, where: str) -> str:

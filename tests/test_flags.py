@@ -41,7 +41,12 @@ def test_flags_follow_the_parts_that_are_chosen():
 def test_options_of_the_data_sets_that_are_asked_for():
     assert "dataset.identity.model-name" in known("--dataset", "alpaca-en-demo#10", "identity").flags
     assert "dataset.identity.model-name" not in known("--dataset", "alpaca-en-demo").flags
-    assert rewritten("--dataset", "identity", "--model_name", "Swifty") == ["--dataset", "identity", "--dataset.identity.model-name", "Swifty"]
+    assert rewritten("--dataset", "identity", "--model_name", "Swifty") == [
+        "--dataset",
+        "identity",
+        "--dataset.identity.model-name",
+        "Swifty",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,10 @@ def test_options_of_the_data_sets_that_are_asked_for():
         (["--learning_rate", "1e-4"], ["--learning-rate", "1e-4"]),
         (["--learning_rate=1e-4"], ["--learning-rate", "1e-4"]),
         (["--lora_rank", "16", "--lora_alpha", "32"], ["--tuner.rank", "16", "--tuner.alpha", "32"]),
-        (["--target_modules", "q_proj", "v_proj", "--seed", "1"], ["--tuner.targets", "q_proj", "--tuner.targets", "v_proj", "--seed", "1"]),
+        (
+            ["--target_modules", "q_proj", "v_proj", "--seed", "1"],
+            ["--tuner.targets", "q_proj", "--tuner.targets", "v_proj", "--seed", "1"],
+        ),
         (["--train_type", "full"], ["--tuner", "full"]),
         (["--sft_type", "lora"], ["--tuner", "lora"]),
         (["--tuner_type", "lora"], ["--tuner", "lora"]),
@@ -80,7 +88,9 @@ def test_other_spellings_are_told_once():
     assert found.notes == ["--lora_rank is --tuner.rank here"]
 
 
-@pytest.mark.parametrize(("words", "message"), [(["--shuffle=maybe"], "must be true or false, not 'maybe'"), (["--dataset"], "needs at least one value")])
+@pytest.mark.parametrize(
+    ("words", "message"), [(["--shuffle=maybe"], "must be true or false, not 'maybe'"), (["--dataset"], "needs at least one value")]
+)
 def test_wrong_values(words, message):
     with pytest.raises(UsageError, match=message):
         rewritten(*words)

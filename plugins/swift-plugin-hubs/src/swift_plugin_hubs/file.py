@@ -19,7 +19,7 @@ class FileHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
         """The folder as it is: nothing is copied, whatever `only` says.
 
         Raises:

@@ -24,7 +24,7 @@ class HuggingFaceHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
         """The snapshot folder; instant and without network once a commit is cached.
 
         Args:
@@ -37,7 +37,8 @@ class HuggingFaceHub:
         """
         from huggingface_hub import get_cached_repo_tree
 
-        folder = _snapshot(reference, reference.revision, only or patterns.MODEL, () if only else patterns.OTHERS, progress)
+        wanted = only or (*patterns.MODEL, *(patterns.CODE if code else ()))
+        folder = _snapshot(reference, reference.revision, wanted, () if only else patterns.OTHERS, progress)
         if only or any(folder.glob("*.safetensors")):
             return folder
         names = [item.path for item in get_cached_repo_tree(reference.name, revision=folder.name)]

@@ -21,7 +21,7 @@ class ModelScopeHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
         """The repository's folder in ModelScope's cache, which checks the files' hashes.
 
         Args:
@@ -39,7 +39,7 @@ class ModelScopeHub:
                 snapshot_download(
                     reference.name,
                     revision=reference.revision or None,
-                    allow_patterns=list(only or patterns.MODEL),
+                    allow_patterns=list(only or (*patterns.MODEL, *(patterns.CODE if code else ()))),
                     ignore_patterns=[*(() if only else patterns.OTHERS), *patterns.PICKLES],
                     local_files_only=downloads.offline(),
                     progress_callbacks=[_callback(progress)] if progress else [],

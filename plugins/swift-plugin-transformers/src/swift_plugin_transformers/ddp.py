@@ -106,14 +106,18 @@ class DdpStrategy:
         """Learned weights, optimizer and scaler once; random states a rank."""
         if self.writer:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
-            torch.save({"weights": weights, "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}, folder / "training.pt")
+            torch.save(
+                {"weights": weights, "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}, folder / "training.pt"
+            )
         torch.save(_random_states(self.device), folder / f"random-{self.data_rank}.pt")
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on as many ranks as wrote it."""
         random = folder / f"random-{self.data_rank}.pt"
         if not random.is_file() or (folder / f"random-{self.data_size}.pt").exists():
-            raise SwiftError("this checkpoint was written by another number of processes", where=str(folder), hint="Resume with as many as before.")
+            raise SwiftError(
+                "this checkpoint was written by another number of processes", where=str(folder), hint="Resume with as many as before."
+            )
         state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
         own = dict(self.module.named_parameters())
         with torch.no_grad():

@@ -91,7 +91,7 @@ class VllmBackend:
                 hint="Merge the adapter and serve the merged model.",
             )
         if rank:
-            argv += ["--max-lora-rank", str(next(allowed for allowed in RANKS if allowed > 8))]
+            argv += ["--max-lora-rank", str(next(allowed for allowed in RANKS if allowed >= rank))]
         if count := self._options.max_loras or len(adapters):
             argv += ["--max-loras", str(count)]
         if adapters:  # as JSON, so that a path may have any character

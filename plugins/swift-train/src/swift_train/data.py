@@ -66,14 +66,20 @@ class Samples:
     @property
     def learned(self) -> NDArray[np.int64]:
         """Learned tokens of each sample."""
-        sums = np.concatenate(([0], np.cumsum(np.frombuffer(self._learned, np.uint8), dtype=np.int64))) if self._learned else np.zeros(1, np.int64)
+        sums = (
+            np.concatenate(([0], np.cumsum(np.frombuffer(self._learned, np.uint8), dtype=np.int64)))
+            if self._learned
+            else np.zeros(1, np.int64)
+        )
         return np.diff(sums[np.frombuffer(self._ends, np.int64)])
 
     def part(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
         """Split by rows, at random but always the same: (the rest, about `ratio` of the rows and at least one)."""
         rows = sorted(set(zip(self._file_of, self._rows, strict=True)))
         if len(rows) < 2:
-            raise UsageError("one row can't be split into a part to learn and one to hold out", where="validation_ratio", hint="Give more rows, or 0.")
+            raise UsageError(
+                "one row can't be split into a part to learn and one to hold out", where="validation_ratio", hint="Give more rows, or 0."
+            )
         count = min(max(1, round(len(rows) * ratio)), len(rows) - 1)
         held = {rows[index] for index in np.random.default_rng(seed).permutation(len(rows))[:count]}
         parts = Samples(), Samples()
@@ -84,7 +90,9 @@ class Samples:
         return parts
 
 
-def read(choices: Iterable[DataChoice], encode: Encoder, truncation: str, max_length: int, report: Report, *, what: str = "tokenise") -> Samples:
+def read(
+    choices: Iterable[DataChoice], encode: Encoder, truncation: str, max_length: int, report: Report, *, what: str = "tokenise"
+) -> Samples:
     """Read, check and tokenise data sets; the first bad row ends it.
 
     Args:

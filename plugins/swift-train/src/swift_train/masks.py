@@ -44,12 +44,16 @@ class ChatEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions) -> None:
         if not tokenizer.chat_template:
-            raise UsageError("the model has no chat template", where="model", hint="Start from its chat (instruct) version, or use swift pretrain.")
+            raise UsageError(
+                "the model has no chat template", where="model", hint="Start from its chat (instruct) version, or use swift pretrain."
+            )
         self.tokenizer, self.mask = tokenizer, mask
         tail = self.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": _PROBE}], None).rpartition(_PROBE)[2]
         self.end = tail.strip()
         if not self.end:
-            raise UsageError("the chat template writes nothing after the assistant's turn, so the model would never learn to stop", where="model")
+            raise UsageError(
+                "the chat template writes nothing after the assistant's turn, so the model would never learn to stop", where="model"
+            )
 
     def __call__(self, row: ChatRow) -> list[Encoded]:
         """Encode a conversation: one sequence, or with `turns: each` one a turn.
@@ -69,14 +73,19 @@ class ChatEncoder:
 
         tidy = [{key: value for key, value in message.items() if key != "loss"} for message in messages]
         try:
-            return str(self.tokenizer.apply_chat_template(tidy, tools=list(tools) if tools else None, add_generation_prompt=prompt, tokenize=False))
+            return str(
+                self.tokenizer.apply_chat_template(tidy, tools=list(tools) if tools else None, add_generation_prompt=prompt, tokenize=False)
+            )
         except (TemplateError, TypeError, IndexError, KeyError) as error:
             raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
 
     def _encode(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, turns: Sequence[int]) -> Encoded:
         full = self.render(messages, tools)
         if tools and full == self.render(messages, None):
-            raise UsageError("the chat template has no place for tools: they would be left out", hint="Use a model whose template has one, or drop 'tools'.")
+            raise UsageError(
+                "the chat template has no place for tools: they would be left out",
+                hint="Use a model whose template has one, or drop 'tools'.",
+            )
         borders = [border for turn in turns for border in self._borders(messages, tools, turn, full)]
         ids, *prefixes = self.tokenizer([full, *(full[:border] for border in borders)], add_special_tokens=False)["input_ids"]
         mask = [False] * len(ids)
@@ -101,9 +110,14 @@ class ChatEncoder:
         said = through[len(before) :]
         for call in messages[turn].get("tool_calls") or ():
             if call["function"]["name"] not in said:
-                raise UsageError(f"the chat template leaves out the tool call in message {turn + 1}", hint="Use a model whose template writes tool calls.")
+                raise UsageError(
+                    f"the chat template leaves out the tool call in message {turn + 1}",
+                    hint="Use a model whose template writes tool calls.",
+                )
         if not said.rstrip().endswith(self.end):
-            raise UsageError(f"message {turn + 1} does not end with {self.end!r}, the template's end of a turn", hint="Check the chat template.")
+            raise UsageError(
+                f"message {turn + 1} does not end with {self.end!r}, the template's end of a turn", hint="Check the chat template."
+            )
         return len(before), len(before) + len(said if self.mask.end == "separator" else said.rstrip())
 
 

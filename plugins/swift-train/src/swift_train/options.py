@@ -18,23 +18,35 @@ class StrategyOptions(Options):
 class TrainOptions(Options):
     """What every task that is a forward and a loss has."""
 
-    learning_rate: float | None = option(None, "Highest learning rate; by default 1e-4 for adapters and 1e-5 for the model's own weights.", gt=0)
+    learning_rate: float | None = option(
+        None, "Highest learning rate; by default 1e-4 for adapters and 1e-5 for the model's own weights.", gt=0
+    )
     max_steps: int | None = option(None, "Steps in all; it wins over epochs.", ge=1)
     epochs: float = option(1.0, "Times that every row is seen.", gt=0, also=("num_train_epochs",))
     batch_size: int = option(4, "Rows a process and micro-step.", ge=1, also=("per_device_train_batch_size",))
     gradient_accumulation_steps: int = option(1, "Micro-steps a step.", ge=1)
     micro_tokens: int | None = option(
-        None, "Most tokens computed at once, the bound on memory; by default each row alone on a CPU, and batch_size rows at once elsewhere.", ge=1
+        None,
+        "Most tokens computed at once, the bound on memory; by default each row alone on a CPU, and batch_size rows at once elsewhere.",
+        ge=1,
     )
-    max_length: int | None = option(None, "Most tokens a row; by default what the model can take.", ge=2, also=("cutoff_len", "max_seq_length"))
+    max_length: int | None = option(
+        None, "Most tokens a row; by default what the model can take.", ge=2, also=("cutoff_len", "max_seq_length")
+    )
     warmup_ratio: float = option(0.0, "Part of the steps in which the learning rate rises.", ge=0, le=1)
     warmup_steps: int = option(0, "Steps in which the learning rate rises; it wins over warmup_ratio.", ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = option("cosine", "How the learning rate falls after the rise.", also=("lr_scheduler_type",))
+    schedule: Literal["linear", "cosine", "constant"] = option(
+        "cosine", "How the learning rate falls after the rise.", also=("lr_scheduler_type",)
+    )
     max_grad_norm: float = option(1.0, "Longest gradient; longer ones are scaled to it. 0 leaves them as they are.", ge=0)
     seed: int = option(42, "Seed of new weights, order, dropout and the held-out part.", ge=0, also=("data_seed",))
     shuffle: bool = option(True, "Take the rows in a new order each epoch.", also=("train_dataloader_shuffle",))
     validation_ratio: float = option(
-        0.0, "Part of the rows that is held out and scored, where no validation set is given.", ge=0, lt=1, also=("split_dataset_ratio", "val_size")
+        0.0,
+        "Part of the rows that is held out and scored, where no validation set is given.",
+        ge=0,
+        lt=1,
+        also=("split_dataset_ratio", "val_size"),
     )
     eval_steps: int | None = option(None, "Score the held-out rows every so many steps, beside before and after.", ge=1)
     eval_batch_size: int | None = option(None, "Rows scored at once; by default batch_size.", ge=1, also=("per_device_eval_batch_size",))
@@ -49,7 +61,8 @@ class MaskOptions(Options):
     """Which tokens of a conversation are learned."""
 
     end: Literal["turn", "separator"] = option(
-        "turn", "Where a turn ends: with its end-of-turn token, which is all that the model must say, or with the whitespace that the template writes after it."
+        "turn",
+        "Where a turn ends: with its end-of-turn token, which is all that the model must say, or with the whitespace that the template writes after it.",
     )
     turns: Literal["all", "last", "each"] = option(
         "all", "Which of the assistant's turns: all, the last, or each as a row of its own, for templates that rewrite earlier turns."
@@ -69,5 +82,7 @@ class PretrainOptions(TrainOptions):
     """swift pretrain."""
 
     truncation: Truncation | Literal["split"] = option(
-        "split", "What is done with texts longer than max_length: split, stop, cut on a side, or leave the text out.", also=("truncation_strategy",)
+        "split",
+        "What is done with texts longer than max_length: split, stop, cut on a side, or leave the text out.",
+        also=("truncation_strategy",),
     )
