@@ -85,7 +85,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
 def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:
     values = dict(settings.values)
     values.pop("run", None)
-    dataset_options = values.pop("dataset_options", {})
+    values.pop("dataset_options", None)  # by `_datasets`
     errors: list[SwiftError] = []
     parts: dict[str, Choice] = {}
     main_fields: set[str] = set()
@@ -129,7 +129,7 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
         errors += [UsageError(message, where=settings.where(path)) for path, message in invalid.problems]
     if errors:
         raise errors[0] if len(errors) == 1 else Problems(errors)
-    return options | {"dataset_options": dataset_options} if dataset_options else options, parts
+    return options, parts
 
 
 def _datasets(settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None) -> tuple[DataChoice, ...]:

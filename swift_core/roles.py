@@ -179,6 +179,10 @@ class LoadQuantizer(Protocol):
         """Keyword arguments for the loader."""
         ...
 
+    def ready_to_train(self, model: Module) -> None:
+        """Do what a loaded model needs before an adapter on it is trained; most need nothing."""
+        ...
+
 
 class Tuner(Protocol):
     """Which weights learn, and how what they learned is kept."""

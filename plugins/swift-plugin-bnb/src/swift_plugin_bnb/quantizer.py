@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from swift_core.specs import ModelFamily
     from swift_plugin_bnb.options import BnbOptions
+
+
+_PACKS = "support_avx512bf16_for_cpu"  # Linear4bit's own switch
 
 
 class BnbQuantizer:
@@ -21,12 +26,13 @@ class BnbQuantizer:
         import torch
         from transformers import BitsAndBytesConfig
 
+        config: Any = BitsAndBytesConfig  # which has no type hints
         options = self.options
         skipped = [*family.skip_quantization, *options.skip]
         if options.bits == 8:
-            return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)}
+            return {"quantization_config": config(load_in_8bit=True, llm_int8_skip_modules=skipped)}
         return {
-            "quantization_config": BitsAndBytesConfig(
+            "quantization_config": config(
                 load_in_4bit=True,
                 bnb_4bit_quant_type=options.kind,
                 bnb_4bit_use_double_quant=options.double_quantization,
@@ -34,3 +40,13 @@ class BnbQuantizer:
                 llm_int8_skip_modules=skipped,
             )
         }
+
+    def ready_to_train(self, model: Module) -> None:
+        """Keep 4-bit layers off bitsandbytes' kernel for inference on CPUs with AVX512-BF16.
+
+        The first forward pass in evaluation mode repacks the weights for that kernel, which has no backward pass: training after it
+        goes on with wrong gradients, and only a warning says so (0.50).
+        """
+        for module in model.modules():
+            if hasattr(module, _PACKS):
+                setattr(module, _PACKS, False)

@@ -49,7 +49,7 @@ class LoraOptions(AdapterOptions):
     }  # fmt: skip
 
     rank: int = option(8, "Rank of the update.", gt=0, also=("lora_rank",))
-    alpha: float = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
+    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
     dropout: float = option(0.05, "Dropout before the update.", ge=0, lt=1, also=("lora_dropout",))
     init: str = option(
         "default",
@@ -164,7 +164,7 @@ class LoHaOptions(AdapterOptions):
     keys: ClassVar[Mapping[str, str]] = {"rank": "r", "alpha": "alpha", "dropout": "rank_dropout"}
 
     rank: int = option(8, "Rank of each of the two factors.", gt=0)
-    alpha: float = option(32, "Scale of the update, divided by the rank.", gt=0)
+    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0)
     dropout: float = option(0.0, "Dropout of ranks.", ge=0, lt=1)
 
 

@@ -39,7 +39,10 @@ def as_plain_lora(state: Mapping[str, Tensor], config: Any, initial: Mapping[str
         trained = state[name].detach().cpu()
         plain[name] = torch.cat([trained, first], dim=0) if ".lora_A" in name else torch.cat([trained, -first], dim=1)
     config = copy.deepcopy(config)
+    factor = 2**0.5 if config.use_rslora else 2  # the scale stays alpha/r, or alpha/√r
     config.r *= 2
-    config.lora_alpha *= 2**0.5 if config.use_rslora else 2  # the scale stays alpha/r, or alpha/√r
+    config.rank_pattern = {name: 2 * rank for name, rank in config.rank_pattern.items()}
+    config.lora_alpha *= factor
+    config.alpha_pattern = {name: factor * alpha for name, alpha in config.alpha_pattern.items()}
     config.init_lora_weights = True
     return plain, config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError, suggestion
 
@@ -50,7 +50,7 @@ def check_modules(names: list[str], model: Module) -> None:
             )
 
 
-def linear_layers(model: Module) -> list[str]:
+def linear_layers(model: Any) -> list[str]:
     """Names of the linear layers, quantized ones too, without the output head."""
     head = model.get_output_embeddings()
     layers = ((name, module) for name, module in model.named_modules() if name and module is not head)

@@ -61,7 +61,8 @@ class PeftTuner:
             )
         if self._moves_base():
             subtracted.remember(adapted)
-        return adapted.train()
+        learner: Module = adapted.train()
+        return learner
 
     def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
         """Put a saved adapter of any method onto a base, or beside the adapters that it has. The first one is active.
@@ -71,13 +72,13 @@ class PeftTuner:
         """
         if "." in name:
             raise UsageError(f"an adapter's name can't have a dot: '{name}'", where="adapter", hint="Name it otherwise: name=folder.")
-        first = not isinstance(model, PeftModel)
+        adapted: Any = model
         try:
-            if first:
-                config = PeftConfig.from_pretrained(folder)
+            if not isinstance(model, PeftModel):
+                config = PeftConfig.from_pretrained(str(folder))
                 config.inference_mode = not trainable
-                model = get_peft_model(model, config, adapter_name=name)
-            result = model.load_adapter(folder, name, is_trainable=trainable, torch_device=str(model.device))
+                adapted = get_peft_model(adapted, config, adapter_name=name)
+            result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device=str(adapted.device))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             reason = str(error).strip().splitlines()
             raise UsageError(
@@ -85,11 +86,12 @@ class PeftTuner:
                 where=str(folder),
                 hint=_BASE,
             ) from error
-        if wrong := [*_unset(model, result.missing_keys), *result.unexpected_keys]:
+        if wrong := [*_unset(adapted, result.missing_keys), *result.unexpected_keys]:
             raise UsageError(
                 f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE
             )
-        return model.train(trainable)
+        restored: Module = adapted.train(trainable)
+        return restored
 
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
         """One group; two with LoRA+, whose B has the higher rate. Magnitudes and biases go with B, as in PEFT."""
@@ -104,7 +106,7 @@ class PeftTuner:
     def save(self, model: Module, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write adapter_model.safetensors and adapter_config.json; `weights` are gathered tensors by parameter name."""
         state = get_peft_model_state_dict(model, state_dict={**model.state_dict(), **(weights or {})}, save_embedding_layers=False)
-        config = model.peft_config["default"]
+        config: Any = model.peft_config["default"]  # type: ignore[index]
         if initial := subtracted.initial_of(model):
             state, config = subtracted.as_plain_lora(state, config, initial)
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,21 +126,23 @@ class PeftTuner:
         Raises:
             SwiftError: the base is quantized (PEFT would silently drop the adapter), or the method can't be merged.
         """
-        if getattr(model, "is_quantized", False) or getattr(model.get_base_model(), "is_quantized", False):
+        adapted: Any = model
+        if getattr(adapted.get_base_model(), "is_quantized", False):
             raise SwiftError(
                 "an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first."
             )
         try:
-            return model.merge_and_unload(safe_merge=True)
+            merged: Module = adapted.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
             raise SwiftError(f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve it beside its base instead.") from error
+        return merged
 
     def _moves_base(self) -> bool:
         return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))
 
-    def _config(self, model: Module, family: ModelFamily) -> PeftConfig:
+    def _config(self, model: Module, family: ModelFamily) -> Any:
         options = self.options
-        config_class = _method(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
+        config_class: Any = _method(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
         values = {theirs: getattr(options, ours) for ours, theirs in options.keys.items()}
         if isinstance(options, LoraOptions) and options.init in ("default", "true"):
             values["init_lora_weights"] = True
@@ -146,14 +150,14 @@ class PeftTuner:
             return self._ia3(config_class, values, model, family)
         return config_class(**values, **self._shared(config_class), target_modules=resolve(options.targets, model, family))
 
-    def _ia3(self, config_class: type[PeftConfig], values: dict[str, Any], model: Module, family: ModelFamily) -> PeftConfig:
+    def _ia3(self, config_class: Any, values: dict[str, Any], model: Module, family: ModelFamily) -> Any:
         if self.options.targets == "auto":  # PEFT knows keys, values and feed-forward of the architecture
             del values["feedforward_modules"]
             return config_class(**values, **self._shared(config_class), target_modules=None)
         values["feedforward_modules"] = values["feedforward_modules"] or []
         return config_class(**values, **self._shared(config_class), target_modules=resolve(self.options.targets, model, family))
 
-    def _shared(self, config_class: type[PeftConfig]) -> dict[str, Any]:
+    def _shared(self, config_class: Any) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(config_class)} - _OURS
         for name in self.options.config:
             if name not in known:

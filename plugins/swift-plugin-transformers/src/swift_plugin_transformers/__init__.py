@@ -71,6 +71,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
             name="ddp",
             summary="A copy of the model a process, gradients averaged",
             factory=Ref("swift_plugin_transformers.ddp:DdpStrategy"),
+            options=Ref("swift_plugin_transformers.ddp_options:DdpOptions"),
         )
     ]
 

@@ -48,11 +48,12 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("convert", 1, 3, unit="stages")
     loaded = TransformersLoader(LoaderOptions()).load(file, family_of(run.model), device="cpu", dtype=dtype, arguments={})
     report.progress("convert", 2, 3, unit="stages")
-    loaded.model.generation_config = GenerationConfig()  # the file has none
-    loaded.model.config.__dict__.pop("_model_name_or_path", None)  # the file's own name for the model, which names no place
+    model: Any = loaded.model
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # the file has none
+    model.config.__dict__.pop("_model_name_or_path", None)  # the file's own name for the model, which names no place
     source = read_manifest(file.parent)
     with atomic_folder(out, overwrite=overwrite) as folder:
-        write_model(folder, loaded.model, loaded.processor)
+        write_model(folder, model, loaded.processor)
         for licence in sorted(file.parent.glob("LICENSE*")):
             (folder / licence.name).write_bytes(licence.read_bytes())
         write_manifest(
@@ -62,7 +63,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
                 revision=source.revision if source else "",
                 licence=source.licence if source else "",
                 base={"reference": run.model.reference, "hash": run.model.hash, "file": file.name},
-                family=run.model.family or _family(loaded.model.config.to_dict()),
+                family=run.model.family or _family(model.config.to_dict()),
                 dtype=dtype,
                 template=template_facts(loaded.processor),
                 golden=golden(loaded.processor),
@@ -70,7 +71,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             ),
         )
     report.progress("convert", 3, 3, unit="stages")
-    return out, {"dtype": dtype, "parameters": sum(parameter.numel() for parameter in loaded.model.parameters())}
+    return out, {"dtype": dtype, "parameters": sum(parameter.numel() for parameter in model.parameters())}
 
 
 def lossless_dtype(tensors: Iterable[tuple[str, int]]) -> str:

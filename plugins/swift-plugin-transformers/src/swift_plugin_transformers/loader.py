@@ -39,8 +39,8 @@ class TransformersLoader:
         import transformers
 
         multimodal = family.modalities != ("text",)
-        model_class = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
-        processor_class = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer
+        model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
+        processor_class: Any = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": self.options.trust_remote_code}
         file = gguf_file(checkpoint)
         if file:
@@ -73,7 +73,7 @@ class TransformersLoader:
                 **attention,
                 **arguments,
             )
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, RuntimeError) as error:
             raise refused(error, folder) from error
         check_loaded(info, folder)
         if file and "quantization_config" in model.config.to_dict():  # dequantized or not, transformers counts it as quantized
@@ -161,6 +161,9 @@ def refused(error: Exception, folder: Path) -> SwiftError:
             where=str(folder),
             hint="If you trust it: --trust-remote-code org/name@revision.",
         )
+    if "ignore_mismatched_sizes" in str(error):
+        hint = "Is config.json the checkpoint's own? The log names the weights."
+        return UsageError("the weights have other shapes than config.json says", where=str(folder), hint=hint)
     if "flash_attn" in str(error) or "attention" in text.lower():
         return UsageError(text, where="attention", hint="--attention auto takes what this machine has.")
     return SwiftError(f"transformers can't load it: {text}", where=str(folder), hint="Is the checkpoint whole?")

@@ -46,9 +46,8 @@ class FullTuner:
 
     def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
         """Put the weights that `save` wrote into the model. `name` means nothing here: there is only one set of weights."""
-        saved, info = type(model).from_pretrained(
-            folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
+        own: Any = type(model)
+        saved, info = own.from_pretrained(folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"]:
             raise SwiftError(
                 f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}", where=str(folder), hint="Was it saved whole?"
@@ -62,7 +61,8 @@ class FullTuner:
 
     def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
         """Write the whole model as safetensors, frozen weights too, in the type it was trained in."""
-        model.save_pretrained(folder, state_dict=dict(weights) if weights else None)
+        whole: Any = model
+        whole.save_pretrained(folder, state_dict=dict(weights) if weights else None)
 
     def merge(self, model: Module) -> Module:
         """There is no adapter to fold in: the model as it is."""
@@ -125,7 +125,7 @@ def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
     if not count:
         return []
     try:
-        blocks = len(model.get_submodule(family.blocks)) if family.blocks else 0
+        blocks = len(list(model.get_submodule(family.blocks).children())) if family.blocks else 0
     except AttributeError:
         blocks = 0
     if count > blocks:

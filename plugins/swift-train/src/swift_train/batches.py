@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class Micro:
     """What goes through the model at once: whole rows one after the other, no padding.
 
-    `positions` are where the outputs are scored, each the place before a learned token; `labels` those tokens. Rows that only fill
+    `positions` are where the outputs are scored, each the place before a supervised token; `labels` those tokens. Rows that only fill
     up a rank's share weigh nothing.
     """
 
     input_ids: Tensor  # (1, tokens) int64
     position_ids: Tensor  # (1, tokens) int64, from 0 in each row
-    positions: Tensor  # (learned,) int64
-    labels: Tensor  # (learned,) int64
-    weights: Tensor  # (learned,) float32
+    positions: Tensor  # (supervised,) int64
+    labels: Tensor  # (supervised,) int64
+    weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
 
     def to(self, device: torch.device) -> Micro:
@@ -43,12 +43,11 @@ class Micro:
         return replace(self, **moved)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A rank's part of some rows, in micro-batches: as many as every other rank has, the last ones perhaps without weight."""
+class Piece(NamedTuple):
+    """Rows that go through the model at once, and what they weigh: nothing, where they only fill up a rank's share."""
 
-    micros: tuple[tuple[int, ...], ...]
-    fillers: int  # how many at the end weigh nothing
+    rows: tuple[int, ...]
+    weight: float
 
 
 class Sampler:
@@ -74,23 +73,31 @@ class Sampler:
         return chosen
 
 
-def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, most_rows: int, most_tokens: float) -> Share:
-    """The part of the rows that a rank computes, cut into micro-batches of at most so many rows and tokens (a longer row goes alone).
+def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, most_rows: int, most_tokens: float) -> list[Piece]:
+    """The part of the rows that a rank computes, in pieces of at most so many rows and tokens (a longer row goes alone).
 
-    Every rank works out all parts, and so knows how many micro-batches the longest has; the others fill up with their shortest
-    row, without weight. Rows go to the rank that has the fewest tokens so far (longest first), as long as it has not its number.
+    Rows go to the rank that has the fewest tokens so far, longest first, as long as it has not its number. Every rank works out
+    all parts, so that it knows how many pieces the largest has, and fills up to that with the shortest row, without weight.
     """
     cuts = [_cut(part, lengths, most_rows, most_tokens) for part in _deal(rows, lengths, ranks)]
-    count = max(len(cut) for cut in cuts)
-    fillers = count - len(cuts[rank])
+    own = [Piece(cut, 1.0) for cut in cuts[rank]]
     shortest = min(rows, key=lambda row: (lengths[row], row))
-    return Share((*cuts[rank], *((shortest,),) * fillers), fillers)
+    return own + [Piece((shortest,), 0.0)] * (max(map(len, cuts)) - len(own))
 
 
-def collate(samples: Samples, part: Share) -> list[Micro]:
-    """The tensors of a rank's part, on the CPU."""
-    weighed = len(part.micros) - part.fillers
-    return [_micro(samples, rows, 1.0 if index < weighed else 0.0) for index, rows in enumerate(part.micros)]
+def collate(samples: Samples, piece: Piece) -> Micro:
+    """A piece's tensors, on the CPU."""
+    parts = [samples[row] for row in piece.rows]
+    ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
+    supervised = torch.from_numpy(np.concatenate([part.supervised for part in parts])).nonzero().squeeze(1)
+    return Micro(
+        input_ids=ids[None],
+        position_ids=torch.cat([torch.arange(len(part.ids)) for part in parts])[None],
+        positions=supervised - 1,
+        labels=ids[supervised],
+        weights=torch.full((len(supervised),), piece.weight),
+        rows=piece.rows,
+    )
 
 
 def most_tokens(limit: int | None, device: torch.device) -> float:
@@ -121,17 +128,3 @@ def _cut(rows: Sequence[int], lengths: NDArray[np.int64], most_rows: int, limit:
             tokens = int(lengths[row])
         micros[-1].append(row)
     return [tuple(micro) for micro in micros]
-
-
-def _micro(samples: Samples, rows: tuple[int, ...], weight: float) -> Micro:
-    parts = [samples[row] for row in rows]
-    ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
-    learned = torch.from_numpy(np.concatenate([part.learned for part in parts])).nonzero().squeeze(1)
-    return Micro(
-        input_ids=ids[None],
-        position_ids=torch.cat([torch.arange(len(part.ids)) for part in parts])[None],
-        positions=learned - 1,
-        labels=ids[learned],
-        weights=torch.full((len(learned),), weight),
-        rows=rows,
-    )

@@ -50,6 +50,8 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) ->
     arguments: Mapping[str, Any] = quantizer.build().load_arguments(family, dtype) if quantizer else {}
     loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, device=device, dtype=dtype, arguments=arguments)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
+    if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):
+        _ready_to_train(loaded.model, quantizer)
     return loaded
 
 
@@ -133,6 +135,17 @@ def public_name(source: Source) -> str:
     """How other tools can find the base: a Hugging Face id where it is one, else the reference as the user gave it."""
     name = source.reference or source.path
     return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name.removeprefix("file:")
+
+
+def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
+    """Let the quantizer prepare the model; one that was stored quantized has the quantizer of its format."""
+    if quantizer is None:
+        form = str(getattr(model.config.quantization_config.quant_method, "value", model.config.quantization_config.quant_method))
+        names = [spec.name for spec in registry().all("quantizer") if spec.when == "load" and spec.format == form]
+        if not names:
+            return
+        quantizer = registry().choose("quantizer", names[0])
+    quantizer.build().ready_to_train(model)
 
 
 def _loader(run: Run, form: str) -> Choice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -23,18 +24,18 @@ Encoder = Callable[["RawRow"], Sequence[Encoded]]
 
 
 class Sample(NamedTuple):
-    """Token ids (tokens,) int32, whether each is learned (tokens,) bool, and the row it came from, for people."""
+    """Token ids (tokens,) int32, whether each is supervised (tokens,) bool, and the row it came from, for people."""
 
     ids: NDArray[np.int32]
-    learned: NDArray[np.bool_]
+    supervised: NDArray[np.bool_]
     origin: str
 
 
 class Samples:
-    """Tokenised samples by index. Filled with `add`; a sample's first token is never learned, since nothing comes before it."""
+    """Tokenised samples by index. Filled with `add`; a sample's first token is never supervised, since nothing comes before it."""
 
     def __init__(self) -> None:
-        self._ids, self._learned = array("i"), bytearray()
+        self._ids, self._supervised = array("i"), bytearray()
         self._ends, self._rows, self._file_of = array("q", [0]), array("q"), array("i")
         self._files: dict[str, int] = {}
 
@@ -44,12 +45,12 @@ class Samples:
     def __getitem__(self, index: int) -> Sample:
         part = slice(self._ends[index], self._ends[index + 1])
         ids = np.frombuffer(self._ids, np.int32)[part] if part.stop > part.start else np.zeros(0, np.int32)
-        return Sample(ids, np.frombuffer(self._learned, np.bool_)[part], self.origin(index))
+        return Sample(ids, np.frombuffer(self._supervised, np.bool_)[part], self.origin(index))
 
     def add(self, encoded: Encoded, file: str, row: int) -> None:
         """Append a sample that came from a row of a file."""
         self._ids.extend(encoded.ids)
-        self._learned += bytes((0, *encoded.learned[1:]))
+        self._supervised += bytes((0, *encoded.supervised[1:]))
         self._ends.append(len(self._ids))
         self._rows.append(row)
         self._file_of.append(self._files.setdefault(file, len(self._files)))
@@ -64,14 +65,18 @@ class Samples:
         return np.diff(np.frombuffer(self._ends, np.int64))
 
     @property
-    def learned(self) -> NDArray[np.int64]:
+    def supervised(self) -> NDArray[np.int64]:
         """Learned tokens of each sample."""
         sums = (
-            np.concatenate(([0], np.cumsum(np.frombuffer(self._learned, np.uint8), dtype=np.int64)))
-            if self._learned
+            np.concatenate(([0], np.cumsum(np.frombuffer(self._supervised, np.uint8), dtype=np.int64)))
+            if self._supervised
             else np.zeros(1, np.int64)
         )
         return np.diff(sums[np.frombuffer(self._ends, np.int64)])
+
+    def digest(self) -> str:
+        """One hash over all tokens, masks and borders."""
+        return hashlib.sha256(b"".join((self._ids.tobytes(), bytes(self._supervised), self._ends.tobytes()))).hexdigest()
 
     def part(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
         """Split by rows, at random but always the same: (the rest, about `ratio` of the rows and at least one)."""
@@ -86,7 +91,7 @@ class Samples:
         for index in range(len(self)):
             file, row = self._file_of[index], self._rows[index]
             sample = self[index]
-            parts[(file, row) in held].add(Encoded(sample.ids.tolist(), sample.learned.tolist()), list(self._files)[file], row)
+            parts[(file, row) in held].add(Encoded(sample.ids.tolist(), sample.supervised.tolist()), list(self._files)[file], row)
         return parts
 
 
@@ -109,8 +114,8 @@ def read(
         try:
             for encoded in encode(raw):
                 for piece in _fit(encoded, truncation, max_length):
-                    if not any(piece.learned[1:]):
-                        raise UsageError("nothing in this row is learned", hint="Has it an answer, and is it within max_length?")
+                    if not any(piece.supervised[1:]):
+                        raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
                     samples.add(piece, raw.file, raw.number)
         except _Dropped:
             dropped += 1
@@ -136,16 +141,16 @@ def _rows(choices: Iterable[DataChoice]) -> Iterator[RawRow]:
 
 
 def _fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
-    ids, learned = encoded
+    ids, supervised = encoded
     if len(ids) <= most:
         yield encoded
     elif truncation == "left":
-        yield Encoded(ids[-most:], learned[-most:])
+        yield Encoded(ids[-most:], supervised[-most:])
     elif truncation == "right":
-        yield Encoded(ids[:most], learned[:most])
+        yield Encoded(ids[:most], supervised[:most])
     elif truncation == "split":
-        for start in range(0, len(ids) - 1, most - 1):  # pieces share a token, so that every token but the first is learned once
-            yield Encoded(ids[start : start + most], learned[start : start + most])
+        for start in range(0, len(ids) - 1, most - 1):  # pieces share a token, so that every token but the first is supervised once
+            yield Encoded(ids[start : start + most], supervised[start : start + most])
     elif truncation == "drop":
         raise _Dropped
     else:

@@ -5,6 +5,9 @@ Devices go through `torch.accelerator`, so CUDA, ROCm, Ascend, Apple and Intel G
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from swift_core.errors import UsageError
@@ -33,10 +36,10 @@ def computes_bfloat16(device: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware. A CPU without AVX512-BF16, AMX or ARM's BF16 emulates it, slower than float32."""
     kind = torch.device(device).type
     if kind == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 can't tell
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 can't tell
         return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return kind in ("npu", "xpu", "mps")
 
 

@@ -1,4 +1,4 @@
-"""Which tokens of a conversation are learned, derived from the chat template's own renderings.
+"""Which tokens of a conversation are supervised, derived from the chat template's own renderings.
 
 Learned is what the model must say at inference: every token after the generation prompt up to the end-of-turn token, and no other.
 For the assistant's turn i of a conversation the template is asked three times:
@@ -29,10 +29,10 @@ _PROBE = "∎"
 
 
 class Encoded(NamedTuple):
-    """Token ids, and for each whether it is learned."""
+    """Token ids, and for each whether it is supervised."""
 
     ids: list[int]
-    learned: list[bool]
+    supervised: list[bool]
 
 
 class ChatEncoder:
@@ -59,13 +59,13 @@ class ChatEncoder:
         """Encode a conversation: one sequence, or with `turns: each` one a turn.
 
         Raises:
-            UsageError: the template refuses the conversation, leaves a part of it out, or the learned tokens can't be told.
+            UsageError: the template refuses the conversation, leaves a part of it out, or the supervised tokens can't be told.
         """
         spoken = [index for index, message in enumerate(row.messages) if message["role"] == "assistant"]
-        learned = [index for index in spoken if row.messages[index].get("loss", True)]
+        supervised = [index for index in spoken if row.messages[index].get("loss", True)]
         if self.mask.turns == "each":
-            return [self._encode(row.messages[: index + 1], row.tools, [index]) for index in learned]
-        return [self._encode(row.messages, row.tools, learned if self.mask.turns == "all" else [i for i in learned if i == spoken[-1]])]
+            return [self._encode(row.messages[: index + 1], row.tools, [index]) for index in supervised]
+        return [self._encode(row.messages, row.tools, supervised if self.mask.turns == "all" else [i for i in supervised if i == spoken[-1]])]
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, *, prompt: bool = False) -> str:
         """The conversation as text; with `prompt`, up to where the assistant begins to speak."""
@@ -121,12 +121,12 @@ class ChatEncoder:
         return len(before), len(before) + len(said if self.mask.end == "separator" else said.rstrip())
 
 
-def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], learned: Sequence[bool]) -> list[dict[str, Any]]:
-    """The row for people: stretches of text that are all learned or all not, `{"text": …, "learned": …}`."""
+def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], supervised: Sequence[bool]) -> list[dict[str, Any]]:
+    """The row for people: stretches of text that are all supervised or all not, `{"text": …, "supervised": …}`."""
     parts: list[dict[str, Any]] = []
     start = 0
     for stop in range(1, len(ids) + 1):
-        if stop == len(ids) or learned[stop] != learned[start]:
-            parts.append({"text": tokenizer.decode(ids[start:stop]), "learned": bool(learned[start])})
+        if stop == len(ids) or supervised[stop] != supervised[start]:
+            parts.append({"text": tokenizer.decode(ids[start:stop]), "supervised": bool(supervised[start])})
             start = stop
     return parts

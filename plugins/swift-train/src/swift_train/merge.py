@@ -141,10 +141,11 @@ def difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
 def _whole_base(run: Run, adapter: Path, device: str) -> Loaded:
     """The base in float32, as the adapter knew it: through its quantizer, where it was trained with one."""
     loaded = load_with(run, device=device, dtype="float32", quantizer=quantizer_of(adapter))
-    if not getattr(loaded.model, "is_quantized", False):
+    model: Any = loaded.model
+    if not getattr(model, "is_quantized", False):
         return loaded
     try:
-        whole = loaded.model.dequantize(dtype=torch.float32)
+        whole = model.dequantize(dtype=torch.float32)
     except NotImplementedError as error:
         raise SwiftError(
             f"the base can't be dequantized: {error}", where=base_of(run).path, hint="Name the unquantized model as the base."

@@ -6,12 +6,9 @@ import copy
 import hashlib
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 _CONVERSATIONS: tuple[list[dict[str, str]], ...] = (
     [{"role": "user", "content": "What is the capital of France?"}],
@@ -24,8 +21,8 @@ _CONVERSATIONS: tuple[list[dict[str, str]], ...] = (
 )
 
 
-def write_model(folder: Path, model: PreTrainedModel, processor: Any) -> None:
-    """Write a model as others read it, with a generation config that stops where the chat template ends a turn."""
+def write_model(folder: Path, model: Any, processor: Any) -> None:
+    """Write a transformers model as others read it, with a generation config that stops where the chat template ends a turn."""
     _untie_if_apart(model)
     if stops := stop_ids(processor):
         tokenizer = getattr(processor, "tokenizer", processor)
@@ -37,7 +34,7 @@ def write_model(folder: Path, model: PreTrainedModel, processor: Any) -> None:
     processor.save_pretrained(folder)
 
 
-def plain_copy(model: PreTrainedModel) -> PreTrainedModel:
+def plain_copy(model: Any) -> Any:
     """A fresh model with the same weights: one that was loaded quantized can't be saved even after it is dequantized."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
@@ -87,7 +84,7 @@ def versions(*distributions: str) -> dict[str, str]:
     return {name: version(name) for name in ("swift-core", "torch", "transformers", *distributions)}
 
 
-def _untie_if_apart(model: PreTrainedModel) -> None:
+def _untie_if_apart(model: Any) -> None:
     """Say in the config that head and embeddings are no longer one, where an adapter has changed only one of them."""
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and embeddings is not None and model.config.tie_word_embeddings and not torch.equal(head.weight, embeddings.weight):

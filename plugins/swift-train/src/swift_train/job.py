@@ -1,0 +1,164 @@
+"""The job behind `swift sft` and `swift pretrain`: data first, since most mistakes are there; then the model; then the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from swift_core.checkpoint import Manifest, write_manifest
+from swift_core.paths import atomic_folder, write_json
+from swift_core.registry import registry
+from swift_core.run import Run, output_path
+from swift_train.build import attach, base_of, load_base
+from swift_train.checkpoints import newest, together
+from swift_train.data import Samples, read
+from swift_train.loop import Loop
+from swift_train.masks import pieces
+from swift_train.saving import golden, template_facts, versions
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from swift_core.reporting import Report
+    from swift_core.roles import Loaded
+    from swift_train.options import TrainOptions
+    from swift_train.strategy import Strategy
+    from swift_train.tasks import LossTask
+
+_EXACT_ANYWAY = {
+    "max_steps", "epochs", "save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "batch_size", "gradient_accumulation_steps",
+}  # fmt: skip
+
+
+def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Train and write the checkpoint.
+
+    Returns:
+        The checkpoint's folder, and figures: steps, tokens, supervised, seconds, loss_first, loss_last, heldout_before, heldout_after.
+
+    Raises:
+        UsageError: data, model or options are wrong.
+        Stopped: a stop was asked for; what was learned is in a checkpoint.
+    """
+    task: LossTask = run.part("task").build()
+    options = task.options
+    resume = newest(Path(run.options["resume"])) if run.options.get("resume") else None
+    shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
+    samples, heldout = tokenised(run, task, shapes, report)
+    strategy: Strategy = _strategy(run)
+    trainer = _Trainer(run, options, shapes.processor, strategy)
+    report.progress("load", 0, 1)
+    trainer.build()
+    report.progress("load", 1, 1)
+    loop = Loop(
+        task=task, strategy=strategy, samples=samples, heldout=heldout, options=options, rate=trainer.rate, setup=trainer.setup(samples),
+        write_model=trainer.write, report=report,
+    )  # fmt: skip
+    figures = loop.run(resume)
+    out = output_path(run, report.folder)
+    trainer.write(out, figures)
+    return out, figures
+
+
+def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples, Samples | None]:
+    """The rows to learn, and those held out where there are such; the first bad row ends it. Shows one row in `mask_sample.json`."""
+    tokenizer = getattr(shapes.processor, "tokenizer", shapes.processor)
+    options, encode = task.options, task.encoder(tokenizer)
+    can: int | None = getattr(shapes.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[operator, union-attr]
+    most = options.max_length or can or 1 << 30
+    samples = read(run.datasets, encode, task.truncation, most, report)
+    heldout = read(run.validation, encode, task.truncation, most, report, what="tokenise held out") if run.validation else None
+    if heldout is None and options.validation_ratio:
+        samples, heldout = samples.part(options.validation_ratio, options.seed)
+    if report.speaks:
+        sample = samples[0]
+        shown = pieces(tokenizer, sample.ids.tolist(), sample.supervised.tolist())
+        counts = {"tokens": len(sample.ids), "supervised": int(sample.supervised.sum())}
+        write_json(report.folder / "mask_sample.json", {"row": sample.origin, **counts, "pieces": shown})
+    return samples, heldout
+
+
+class _Trainer:
+    """The model with its tuner and optimizer, as the strategy asks for them, and how they are kept."""
+
+    def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy) -> None:
+        self.run, self.options, self.processor, self.strategy = run, options, processor, strategy
+        self.tuner = run.part("tuner").build()
+        self.adapter = registry().get("tuner", run.part("tuner").name).trains == "adapter"
+        self.rate = options.learning_rate or (1e-4 if self.adapter else 1e-5)
+        self.module: Module | None = None
+
+    def build(self) -> None:
+        """Hand the strategy the functions that make the model and its optimizer."""
+        self.strategy.build(self._load, self._optimizer)
+        torch.manual_seed(self.options.seed + 1 + self.strategy.data_rank)  # dropout differs from rank to rank, new weights did not
+
+    def setup(self, samples: Samples) -> dict[str, Any]:
+        """What must not change from a run to its resumption, by name."""
+        run = self.run
+        chosen = {kind: run.parts[kind] for kind in ("task", "tuner", "quantizer", "optimizer", "parallel") if kind in run.parts}
+        parts = {kind: choice.name for kind, choice in chosen.items()}
+        options = {f"{kind}.{name}": value for kind, choice in chosen.items() for name, value in choice.options.items()}
+        for name in _EXACT_ANYWAY:
+            options.pop(f"task.{name}", None)
+        model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
+        loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
+        return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": samples.digest()}
+
+    def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
+        """Write the checkpoint; on every rank, since weights may be spread."""
+        weights = {name: tensor for name, tensor in self.strategy.weights() if self.strategy.writer and name in self._kept}
+
+        def write() -> None:
+            if not self.strategy.writer:
+                return
+            with atomic_folder(folder, overwrite=bool(self.run.options.get("overwrite"))) as aside:
+                self.tuner.save(self.module, aside, weights)
+                self.processor.save_pretrained(aside)
+                write_manifest(aside, self._manifest(figures))
+
+        together(self.strategy, write)
+
+    def _load(self, device: torch.device) -> Module:
+        torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank
+        module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
+        if self.options.gradient_checkpointing:
+            module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+        if self.options.compile:
+            module.compile(dynamic=True)
+        self.module = module
+        self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
+        return module
+
+    def _optimizer(self, module: Module) -> Optimizer:
+        optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
+        return optimizer
+
+    def _manifest(self, figures: Mapping[str, Any]) -> Manifest:
+        run, base = self.run, base_of(self.run)
+        tuner, quantizer = run.part("tuner"), run.parts.get("quantizer")
+        return Manifest(
+            kind="adapter" if self.adapter else "model",
+            origin=run.verb,
+            base={"reference": base.reference, "hash": base.hash, "path": base.path},
+            family=base.family,
+            dtype=str(run.options.get("dtype", "auto")),
+            tuner={"name": tuner.name, "options": dict(tuner.options)},
+            quantizer={"name": quantizer.name, "options": dict(quantizer.options)} if quantizer else {},
+            template=template_facts(self.processor),
+            golden=golden(self.processor),
+            figures=dict(figures),
+            versions=versions("swift-train", *sorted({choice.distribution for choice in run.parts.values()} - {"swift-core"})),
+        )
+
+
+def _strategy(run: Run) -> Any:
+    """The run's strategy, on the device that the verb names."""
+    choice = run.part("parallel")
+    device = {"device": run.options.get("device", "auto")} if choice.options.get("device", "auto") == "auto" else {}
+    return dataclasses.replace(choice, options={**choice.options, **device}).build()

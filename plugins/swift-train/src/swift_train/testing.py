@@ -1,0 +1,149 @@
+"""For the tests of tasks, tuners and strategies: a small training run, and ranks that are forked from the test's own process."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from swift_core.checkpoint import checkpoint_format, content_hash
+from swift_core.launchers import free_port
+from swift_core.registry import registry
+from swift_core.reporting import Report
+from swift_core.run import DataChoice, Run, Source
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def ragged_chats(count: int) -> list[dict[str, Any]]:
+    """Conversations of very different lengths, every third of two turns."""
+    rows = []
+    for number in range(count):
+        turns = 2 if number % 3 == 0 else 1
+        messages = []
+        for turn in range(turns):
+            messages.append({"role": "user", "content": f"Question {number}.{turn}? " + "why " * (number % 5)})
+            messages.append({"role": "assistant", "content": "Because. " * (1 + (number * 7 + turn) % 11)})
+        rows.append({"messages": messages})
+    return rows
+
+
+def write_rows(path: Path, rows: Rows) -> Path:
+    """Write rows as JSONL."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def training_run(
+    model: Path,
+    rows: Path,
+    *,
+    task: str = "sft",
+    tuner: str = "lora",
+    tuner_options: Mapping[str, Any] | None = None,
+    parallel: str = "ddp",
+    validation: Path | None = None,
+    verb_options: Mapping[str, Any] | None = None,
+    **task_options: Any,
+) -> Run:
+    """A run on the CPU in float32 without weight decay; `task_options` are the task's."""
+    known = registry()
+
+    def data(path: Path) -> DataChoice:
+        return DataChoice(**asdict(known.choose("dataset", "file", {"path": str(path)})), asked=str(path))
+
+    source = Source(reference=f"file:{model}", path=str(model), hash=content_hash(model), format=checkpoint_format(model), family="llama")
+    return Run(
+        verb=task,
+        job="swift_train.job:train",
+        model=source,
+        options={"device": "cpu", "dtype": "float32", "attention": "auto", "trust_remote_code": False, **(verb_options or {})},
+        parts={
+            "task": known.choose("task", task, task_options),
+            "tuner": known.choose("tuner", tuner, tuner_options or {}),
+            "optimizer": known.choose("optimizer", "adamw", {"weight_decay": 0.0, "beta2": 0.999}),
+            "parallel": known.choose("parallel", parallel),
+            "loader": known.choose("loader", "transformers"),
+        },
+        datasets=(data(rows),),
+        validation=(data(validation),) if validation else (),
+    )
+
+
+def do(run: Run, folder: Path, *, stop_after: int | None = None) -> list[dict[str, Any]]:
+    """Do a training run in this process and return its metrics; `stop_after` asks for a stop once so many steps are reported."""
+    from swift_core.errors import Stopped
+    from swift_train.job import train
+
+    folder.mkdir(parents=True, exist_ok=True)
+    report = Recorder(folder, stop_after)
+    try:
+        train(run, report)
+    except Stopped:
+        assert stop_after
+    return report.metrics
+
+
+class Recorder(Report):
+    """A report that keeps the metrics, on every rank."""
+
+    def __init__(self, folder: Path, stop_after: int | None = None) -> None:
+        super().__init__(folder, speaks=os.environ.get("RANK", "0") == "0")
+        self.metrics: list[dict[str, Any]] = []
+        self.stop_after = stop_after
+
+    def metric(self, step: int, **values: Any) -> None:
+        """Keep it, and perhaps ask for a stop."""
+        super().metric(step, **values)
+        self.metrics.append({"step": step, **values})
+        if self.stop_after and step >= self.stop_after:
+            self.request_stop()
+
+
+def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 120) -> list[Any]:
+    """Call `work` in `count` forked processes that find each other as torchrun's would; returns what each returned, by rank.
+
+    Forked, so that imports are paid once; with one thread each, since OpenMP's pool does not survive a fork.
+
+    Raises:
+        AssertionError: a rank failed, with its traceback, or did not end in time.
+    """
+    context = multiprocessing.get_context("fork")
+    results: Any = context.SimpleQueue()
+    shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+
+    def start(rank: int) -> None:
+        os.environ.update(shared, RANK=str(rank), LOCAL_RANK=str(rank))
+        torch.set_num_threads(1)
+        try:
+            results.put((rank, work(), ""))
+        except BaseException:
+            results.put((rank, None, traceback.format_exc()))
+        finally:
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+    ranks = [context.Process(target=start, args=(rank,), daemon=True) for rank in range(count)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(timeout)
+    late = [process for process in ranks if process.is_alive()]
+    for process in late:
+        process.kill()
+    found: dict[int, tuple[Any, str]] = {}
+    while not results.empty():
+        rank, value, failure = results.get()
+        found[rank] = (value, failure)
+    failures = [f"rank {rank}:\n{failure}" for rank, (_, failure) in sorted(found.items()) if failure]
+    assert not failures, "\n".join(failures)
+    assert not late and len(found) == count, f"{len(late)} of {count} ranks did not end"
+    return [found[rank][0] for rank in range(count)]
