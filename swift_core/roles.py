@@ -7,7 +7,7 @@ second touches an `nn.Module` and shares the training process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,21 +94,29 @@ class Server:
     api_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What an engine is to serve, and where. A dataclass, so that it can grow without breaking the backends there are.
+
+    `name` is what clients call the model, `adapters` are more names beside it; `python` is the interpreter that has the engine;
+    `trust_remote_code` is true where the user has named this very repository and revision as trusted.
+    """
+
+    checkpoint: Path
+    name: str
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int
+    api_key: str | None = None
+    python: str
+    trust_remote_code: bool = False
+
+
 class Backend(Protocol):
     """An engine is a command line: the core starts it, watches it, and stops it."""
 
-    def command(
-        self,
-        checkpoint: Path,
-        *,
-        adapters: Mapping[str, Path],
-        host: str,
-        port: int,
-        name: str,
-        api_key: str | None,
-        python: str,
-    ) -> Command:
-        """The process that serves `checkpoint` as model `name`; `python` is the interpreter that has the engine.
+    def command(self, serving: Serving) -> Command:
+        """The process that serves.
 
         The key goes into the environment, never into the arguments, which every user of the machine can read.
         """

@@ -17,7 +17,7 @@ from swift_core.client import models, wait_ready
 from swift_core.errors import SwiftError, UsageError
 from swift_core.launchers import free_port
 from swift_core.reporting import Report
-from swift_core.roles import Backend
+from swift_core.roles import Backend, Serving
 from swift_core.run import Run, Source
 
 
@@ -32,7 +32,17 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     name = str(options["name"]) or served_name(run.model)
     backend: Backend = run.part("backend").build()
     adapters = {alias: Path(source.path) for alias, source in run.adapters.items()}
-    command = backend.command(Path(run.model.path), adapters=adapters, host=host, port=port, name=name, api_key=key, python=sys.executable)
+    serving = Serving(
+        checkpoint=Path(run.model.path),
+        name=name,
+        adapters=adapters,
+        host=host,
+        port=port,
+        api_key=key,
+        python=sys.executable,
+        trust_remote_code=bool(options["trust_remote_code"]),
+    )
+    command = backend.command(serving)
     begin = time.monotonic()
     process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**os.environ, **command.env})
     reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host

@@ -27,10 +27,15 @@ class ModelOptions(RunOptions):
     trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
 
 
-class DeviceOptions(ModelOptions):
-    """Of every verb that loads the model in a process of ours."""
+class AdapterOptions(ModelOptions):
+    """Of every verb that takes adapters on the model."""
 
     adapter: list[str] = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
+
+
+class DeviceOptions(AdapterOptions):
+    """Of every verb that loads the model itself; an engine has its own."""
+
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps, npu, xpu.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "Type of the weights; auto: the fastest that the device computes natively.", also=("torch_dtype",)
@@ -63,7 +68,7 @@ class MergeOptions(DeviceOptions, OutputOptions):
     allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
 
 
-class ServeOptions(DeviceOptions):
+class ServeOptions(AdapterOptions):
     """swift serve."""
 
     host: str = option("127.0.0.1", "Address to listen on. Elsewhere than on this machine, an API key is required or made.")
@@ -73,7 +78,7 @@ class ServeOptions(DeviceOptions):
     startup_timeout: float = option(600.0, "Seconds that the engine may take to answer.", gt=0)
 
 
-class AskOptions(DeviceOptions):
+class AskOptions(AdapterOptions):
     """swift ask: questions to a server or a checkpoint."""
 
     model: str = option("", "Checkpoint to ask: it is served for the while.", also=("model_id_or_path",))

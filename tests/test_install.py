@@ -18,7 +18,10 @@ def wheels(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("wheels")
     for project in (ROOT, *(ROOT / "plugins" / name for name in ("swift-plugin-vllm", "swift-plugin-sglang", "swift-plugin-lmdeploy"))):
         subprocess.run(
-            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, project], check=True, capture_output=True, text=True
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, project],
+            check=True,
+            capture_output=True,
+            text=True,
         )
     return out
 
@@ -28,7 +31,9 @@ def test_core_and_vllm_install_into_an_empty_environment(wheels, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
     python = tmp_path / "env" / "bin" / "python"
     names = ["swift-core", "swift-plugin-vllm", "swift-plugin-sglang", "swift-plugin-lmdeploy"]
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--find-links", wheels, *names], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--find-links", wheels, *names], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     listed = json.loads(subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True).stdout)
     installed = {item["name"].lower() for item in listed}
@@ -36,12 +41,16 @@ def test_core_and_vllm_install_into_an_empty_environment(wheels, tmp_path):
     assert not installed & set(HEAVY)
     assert len(installed) < 40
     swift = tmp_path / "env" / "bin" / "swift"
-    shown = subprocess.run([swift, "plugins"], capture_output=True, text=True, check=True, env={"COLUMNS": "400", "HOME": str(tmp_path)}).stdout
+    shown = subprocess.run(
+        [swift, "plugins"], capture_output=True, text=True, check=True, env={"COLUMNS": "400", "HOME": str(tmp_path)}
+    ).stdout
     assert "vllm (engine absent)" in shown
     assert "pip install 'swift-plugin-vllm[engine]'" in shown
     assert "BROKEN" not in shown
     # What first-party distributions have, and this environment has not, is answered with the pip line.
-    lacking = subprocess.run([swift, "sft", "--model", "x", "--dataset", "y"], capture_output=True, text=True, check=False, env={"HOME": str(tmp_path)})
+    lacking = subprocess.run(
+        [swift, "sft", "--model", "x", "--dataset", "y"], capture_output=True, text=True, check=False, env={"HOME": str(tmp_path)}
+    )
     assert lacking.returncode == 2
     assert "pip install swift-plugin-transformers" in lacking.stderr
     assert "pip install swift-plugin-peft" in lacking.stderr

@@ -10,6 +10,7 @@ import torch
 from swift_plugin_bnb import swift_check
 from swift_train import build
 
+from swift_core.errors import UsageError
 from swift_core.registry import registry
 from swift_core.run import Run, Source
 
@@ -79,6 +80,38 @@ def test_qlora_trains_the_adapter_alone(tiny_model):
     assert torch.equal(packed, before)
 
 
+SIZES = {
+    "vblora": {"vector_length": 16},
+    "oft": {"block_size": 16},
+    "fourierft": {"frequencies": 50},
+    "miss": {"rank": 16},
+    "vera": {"rank": 16},
+}
+ADAPTERS = {spec.name: spec for spec in registry().all("tuner") if spec.trains == "adapter" and spec.name != "peft"}
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_what_the_tuners_claim_of_quantized_bases_is_true(name, tiny_model):
+    def losses():
+        run = run_with(tiny_model, tuner=name, quantizer={}, **SIZES.get(name, {}))
+        tuner = run.parts["tuner"].build()
+        model = build.attach(run, build.load_base(run).model, tuner)
+        optimizer = torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-3)
+        for _ in range(3):
+            loss = model.eval()(input_ids=INPUTS, labels=INPUTS).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            yield loss.item()
+
+    if ADAPTERS[name].quantized_base:
+        first, *_, last = losses()
+        assert last < first
+    else:
+        with pytest.raises((RuntimeError, UsageError)):
+            list(losses())
+
+
 def test_gradients_are_the_same_after_an_evaluation(tiny_model):
     run = run_with(tiny_model, tuner="qlora", quantizer={}, dropout=0.0)
     model = build.attach(run, build.load_base(run).model, run.parts["tuner"].build())
@@ -98,6 +131,7 @@ def test_gradients_are_the_same_after_an_evaluation(tiny_model):
     [
         ({"tuner": "full", "quantizer": {}}, "quantizer", True),
         ({"tuner": "freeze", "quantizer": {}}, "quantizer", True),
+        ({"tuner": "hra", "quantizer": {}}, "tuner", True),
         ({"tuner": "lora", "quantizer": {}, "parallel": "fsdp"}, "parallel", True),
         ({"tuner": "qlora", "parallel": "tp"}, "parallel", True),
         ({"tuner": "qlora", "parallel": "zero3"}, "parallel", False),

@@ -17,17 +17,26 @@ from swift_plugin_lmdeploy.options import LmdeployOptions
 
 from swift_core.errors import UsageError
 from swift_core.options import Invalid, validate
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 
 PLACE = ("serve", "api_server", "/models/base", "--model-name", "base", "--server-name", "127.0.0.1", "--server-port", "23333")
 ONE_GPU = ("--tp", "1", "--dp", "1", "--dtype", "auto")
 
 
-def command(adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", **options: Any) -> Command:
-    backend = LmdeployBackend(LmdeployOptions(**options))
-    place: dict[str, Any] = {"host": "127.0.0.1", "port": 23333, "name": "base"}
-    return backend.command(Path("/models/base"), adapters=adapters or {}, api_key=api_key, python=python, **place)
+def command(
+    adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", trust: bool = False, **options: Any
+) -> Command:
+    serving = Serving(
+        checkpoint=Path("/models/base"),
+        name="base",
+        adapters=adapters or {},
+        port=23333,
+        api_key=api_key,
+        python=python,
+        trust_remote_code=trust,
+    )
+    return LmdeployBackend(LmdeployOptions(**options)).command(serving)
 
 
 def test_defaults() -> None:
@@ -53,7 +62,7 @@ def test_every_option() -> None:
         chat_template="qwen",
         tool_call_parser="qwen",
         reasoning_parser="qwen-qwq",
-        trust_remote_code=True,
+        trust=True,
         extra=["--log-level", "INFO"],
     )
     assert made.argv[2:] == (

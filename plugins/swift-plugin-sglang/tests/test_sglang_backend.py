@@ -19,17 +19,26 @@ from swift_plugin_sglang.backend import SglangBackend
 from swift_plugin_sglang.options import SglangOptions
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 
 PLACE = ("--model-path", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "30000")
 ONE_GPU = ("--tp-size", "1", "--pp-size", "1", "--dp-size", "1", "--dtype", "auto")
 
 
-def command(adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", **options: Any) -> Command:
-    backend = SglangBackend(SglangOptions(**options))
-    place: dict[str, Any] = {"host": "127.0.0.1", "port": 30000, "name": "base"}
-    return backend.command(Path("/models/base"), adapters=adapters or {}, api_key=api_key, python=python, **place)
+def command(
+    adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", trust: bool = False, **options: Any
+) -> Command:
+    serving = Serving(
+        checkpoint=Path("/models/base"),
+        name="base",
+        adapters=adapters or {},
+        port=30000,
+        api_key=api_key,
+        python=python,
+        trust_remote_code=trust,
+    )
+    return SglangBackend(SglangOptions(**options)).command(serving)
 
 
 def test_defaults() -> None:
@@ -55,7 +64,7 @@ def test_every_option() -> None:
         chat_template="chatml",
         tool_call_parser="qwen",
         reasoning_parser="qwen3",
-        trust_remote_code=True,
+        trust=True,
         extra=["--random-seed", "7"],
     )
     assert made.argv[2:] == (

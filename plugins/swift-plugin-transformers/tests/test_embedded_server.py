@@ -25,6 +25,7 @@ from swift_plugin_transformers.serving import main
 from swift_core import client
 from swift_core.errors import UsageError
 from swift_core.launchers import free_port
+from swift_core.roles import Serving
 
 KEY = "sk-test"
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
@@ -35,7 +36,7 @@ def start(
 ) -> subprocess.Popen[str]:
     backend = TransformersBackend(ServeOptions(device="cpu", **options))
     command = backend.command(
-        checkpoint, adapters=adapters or {}, host="127.0.0.1", port=port, name="tiny", api_key=key, python=sys.executable
+        Serving(checkpoint=checkpoint, adapters=adapters or {}, port=port, name="tiny", api_key=key, python=sys.executable)
     )
     assert key is None or not any(key in argument for argument in command.argv)
     return subprocess.Popen(command.argv, env={**os.environ, **command.env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -16,7 +16,7 @@ from swift_plugin_vllm.options import VllmOptions
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.options import Invalid, validate
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 
 START = (
@@ -35,11 +35,19 @@ START = (
 ONE_GPU = ("--tensor-parallel-size", "1", "--pipeline-parallel-size", "1", "--data-parallel-size", "1", "--dtype", "auto")
 
 
-def command(adapters: dict[str, Path] | None = None, api_key: str | None = None, **options: Any) -> Command:
-    backend = VllmBackend(VllmOptions(**options))
-    return backend.command(
-        Path("/models/base"), adapters=adapters or {}, host="127.0.0.1", port=8000, name="base", api_key=api_key, python="py"
+def command(
+    adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", trust: bool = False, **options: Any
+) -> Command:
+    serving = Serving(
+        checkpoint=Path("/models/base"),
+        name="base",
+        adapters=adapters or {},
+        port=8000,
+        api_key=api_key,
+        python=python,
+        trust_remote_code=trust,
     )
+    return VllmBackend(VllmOptions(**options)).command(serving)
 
 
 def adapter(folder: Path, **config: Any) -> Path:
@@ -72,7 +80,7 @@ def test_every_option() -> None:
         chat_template="t.jinja",
         tool_call_parser="hermes",
         reasoning_parser="qwen3",
-        trust_remote_code=True,
+        trust=True,
         extra=["--seed", "7"],
     )
     assert made.argv == (

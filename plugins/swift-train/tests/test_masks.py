@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from swift_train.masks import ChatEncoder, pieces
+from swift_train.options import MaskOptions
 from transformers import AutoTokenizer
 
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow
-from swift_train.masks import ChatEncoder, pieces
-from swift_train.options import MaskOptions
 
 PLAIN = (
     {"role": "system", "content": "You are a helpful assistant."},
@@ -60,7 +60,9 @@ def test_counts_on_a_real_tokenizer(smollm2, end, count):
 
 
 @pytest.mark.parametrize(
-    ("template", "end"), [(None, "<|im_end|>"), (LLAMA3, "<|eot|>"), (GEMMA, "<eot>"), (MISTRAL, "</s>")], ids=["chatml", "llama3", "gemma", "mistral"]
+    ("template", "end"),
+    [(None, "<|im_end|>"), (LLAMA3, "<|eot|>"), (GEMMA, "<eot>"), (MISTRAL, "</s>")],
+    ids=["chatml", "llama3", "gemma", "mistral"],
 )
 def test_what_is_said_up_to_the_end_token(tokenizer, template, end):
     """The control tokens of the last three are not special here, nor even single tokens: they are supervised all the same."""
@@ -117,14 +119,18 @@ def test_a_template_without_an_end_of_turn(tokenizer):
 
 
 def test_a_turn_that_ends_otherwise(tokenizer):
-    tokenizer.chat_template = tokenizer.chat_template.replace("+ '<|im_end|>'", "+ ('<|other|>' if loop.length > 2 and loop.last else '<|im_end|>')")
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "+ '<|im_end|>'", "+ ('<|other|>' if loop.index0 == 6 else '<|im_end|>')"
+    )
     with pytest.raises(UsageError, match="message 7 does not end with"):
         ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
 
 
 def test_a_token_across_the_border(tokenizer):
     """A generation prompt that ends in 'th' melts with 'e …' into a token that inference never sees."""
-    tokenizer.chat_template = tokenizer.chat_template.replace("message['role'] + '\n'", "message['role'] + '\nth'").replace("assistant\n'", "assistant\nth'")
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['role'] + '\n'", "message['role'] + '\nth'").replace(
+        "assistant\n'", "assistant\nth'"
+    )
     messages = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "e answer"})
     with pytest.raises(UsageError, match="joins text across the border"):
         ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
@@ -151,7 +157,9 @@ def test_a_tool_call_is_learned(tokenizer):
 
 
 def test_a_refusal_of_the_template_says_so(tokenizer):
-    tokenizer.chat_template = "{% if messages | length > 3 %}{{ raise_exception('roles must alternate') }}{% endif %}" + tokenizer.chat_template
+    tokenizer.chat_template = (
+        "{% if messages | length > 3 %}{{ raise_exception('roles must alternate') }}{% endif %}" + tokenizer.chat_template
+    )
     with pytest.raises(UsageError, match="refuses the conversation: roles must alternate"):
         ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import get_scheduler
-
 from swift_train.options import SftOptions
 from swift_train.schedule import learning_rate
+from transformers import get_scheduler
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("linear", "linear"), ("cosine", "cosine"), ("constant", "constant_with_warmup")])

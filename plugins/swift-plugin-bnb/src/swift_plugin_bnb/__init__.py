@@ -34,7 +34,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse bnb where the weights themselves learn, and under strategies that split layers."""
+    """Refuse bnb where the weights themselves are trained or computed with, and under strategies that split layers."""
     from swift_core.registry import registry
 
     tuner = registry().get("tuner", run.parts["tuner"].name) if "tuner" in run.parts else None
@@ -45,6 +45,12 @@ def swift_check(run: Run) -> Iterator[Problem]:
         yield Problem(
             where="quantizer",
             message=f"weights quantized by bnb can't be trained by the tuner '{tuner.name}'",
+            hint="Use --tuner qlora, or leave the quantizer out.",
+        )
+    elif tuner and not tuner.quantized_base:
+        yield Problem(
+            where="tuner",
+            message=f"'{tuner.name}' can't adapt weights that bnb has quantized",
             hint="Use --tuner qlora, or leave the quantizer out.",
         )
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""

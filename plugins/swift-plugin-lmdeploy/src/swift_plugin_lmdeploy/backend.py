@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.errors import UsageError
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 from swift_plugin_lmdeploy import launch
 from swift_plugin_lmdeploy.options import LmdeployOptions
@@ -27,7 +26,6 @@ FLAGS = {
 SWITCHES = {
     "enforce_eager": "--eager-mode",
     "prefix_caching": "--enable-prefix-caching",
-    "trust_remote_code": "--trust-remote-code",
 }
 
 
@@ -37,32 +35,22 @@ class LmdeployBackend:
     def __init__(self, options: LmdeployOptions) -> None:
         self._options = options
 
-    def command(
-        self,
-        checkpoint: Path,
-        *,
-        adapters: Mapping[str, Path],
-        host: str,
-        port: int,
-        name: str,
-        api_key: str | None,
-        python: str,
-    ) -> Command:
+    def command(self, serving: Serving) -> Command:
         """`lmdeploy serve api_server`, through `launch.py`, which takes the key from the environment.
 
         Raises:
             UsageError: adapters with the TurboMind engine, which would ignore them without a word.
         """
         options = self._options
-        if adapters and options.engine == "turbomind":
+        if serving.adapters and options.engine == "turbomind":
             raise UsageError(
                 "TurboMind serves no adapters",
                 where="backend.engine",
                 hint="Leave the engine out, or merge the adapter and serve the merged model.",
             )
-        engine = "pytorch" if adapters else options.engine
-        argv = [python, str(Path(launch.__file__)), "serve", "api_server", str(checkpoint), "--model-name", name]
-        argv += ["--server-name", host, "--server-port", str(port)]
+        engine = "pytorch" if serving.adapters else options.engine
+        argv = [serving.python, str(Path(launch.__file__)), "serve", "api_server", str(serving.checkpoint), "--model-name", serving.name]
+        argv += ["--server-name", serving.host, "--server-port", str(serving.port)]
         if engine:
             argv += ["--backend", engine]
         for field, flag in FLAGS.items():
@@ -70,11 +58,13 @@ class LmdeployBackend:
             if value not in (None, ""):
                 argv += [flag, str(value)]
         argv += [flag for field, flag in SWITCHES.items() if getattr(options, field)]
-        if adapters:
-            argv += ["--adapters", *(f"{alias}={path}" for alias, path in adapters.items())]
+        if serving.trust_remote_code:
+            argv.append("--trust-remote-code")
+        if serving.adapters:
+            argv += ["--adapters", *(f"{alias}={path}" for alias, path in serving.adapters.items())]
         environment = {"HF_HUB_OFFLINE": "1"}
-        if api_key:
-            environment[launch.KEY_VARIABLE] = api_key
+        if serving.api_key:
+            environment[launch.KEY_VARIABLE] = serving.api_key
         return Command(argv=(*argv, *options.extra), env=environment)
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:

@@ -34,5 +34,4 @@ class LmdeployOptions(Options):
     chat_template: str = option("", "JSON file in LMDeploy's own form, or the name of a template it has. It takes no Jinja.")
     tool_call_parser: str = option("", "How tool calls are read from answers; empty: they stay text.")
     reasoning_parser: str = option("", "How thinking is told from the answer.")
-    trust_remote_code: bool = option(False, "Run the code in the model's repository.")
     extra: list[str] = option(list, "More arguments for LMDeploy, as its command line has them. They win over all others.")

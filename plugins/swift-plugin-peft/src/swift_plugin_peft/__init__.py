@@ -5,6 +5,8 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import Ref, TunerSpec
 
+_WHOLE_BASE = ("pissa", "loha", "lokr", "hra")  # these compute with the base's weights themselves, which four bits do not give
+
 
 @hookimpl
 def swift_tuners() -> list[TunerSpec]:
@@ -39,7 +41,7 @@ def _tuner(name: str, options: str, summary: str, *also: str, implies: str = "")
         factory=Ref("swift_plugin_peft.tuner:PeftTuner"),
         options=Ref(f"swift_plugin_peft.options:{options}Options"),
         trains="adapter",
-        quantized_base=name in ("lora", "qlora", "rslora", "loraplus"),
+        quantized_base=name not in _WHOLE_BASE,
         merger=Ref("swift_train.merge:merge"),
         implies=implies,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 from swift_plugin_sglang import launch
 from swift_plugin_sglang.options import SglangOptions
@@ -35,25 +35,15 @@ class SglangBackend:
     def __init__(self, options: SglangOptions) -> None:
         self._options = options
 
-    def command(
-        self,
-        checkpoint: Path,
-        *,
-        adapters: Mapping[str, Path],
-        host: str,
-        port: int,
-        name: str,
-        api_key: str | None,
-        python: str,
-    ) -> Command:
+    def command(self, serving: Serving) -> Command:
         """`sglang.launch_server`, through `launch.py`, which takes the key from the environment.
 
         Raises:
             UsageError: adapters are to be loaded later, and nothing says of what rank.
         """
         options = self._options
-        argv = [python, str(Path(launch.__file__)), "--model-path", str(checkpoint), "--served-model-name", name]
-        argv += ["--host", host, "--port", str(port)]
+        argv = [serving.python, str(Path(launch.__file__)), "--model-path", str(serving.checkpoint), "--served-model-name", serving.name]
+        argv += ["--host", serving.host, "--port", str(serving.port)]
         for field, flag in FLAGS.items():
             value = getattr(options, field)
             if value not in (None, ""):
@@ -62,13 +52,13 @@ class SglangBackend:
             argv += ["--cuda-graph-backend-decode", "disabled", "--cuda-graph-backend-prefill", "disabled"]
         if not options.prefix_caching:
             argv.append("--disable-radix-cache")
-        if options.trust_remote_code:
+        if serving.trust_remote_code:
             argv.append("--trust-remote-code")
-        if adapters or options.runtime_adapters:
-            argv += self._lora(adapters)
+        if serving.adapters or options.runtime_adapters:
+            argv += self._lora(serving.adapters)
         environment = {"HF_HUB_OFFLINE": "1"}
-        if api_key:
-            environment[launch.KEY_VARIABLE] = api_key
+        if serving.api_key:
+            environment[launch.KEY_VARIABLE] = serving.api_key
             argv += ["--log-level", "warning"]  # at 'info' SGLang writes all its arguments, the key among them, into its log
         return Command(argv=(*argv, *options.extra), env=environment)
 

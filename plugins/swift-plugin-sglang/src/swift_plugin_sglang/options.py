@@ -33,5 +33,4 @@ class SglangOptions(Options):
     chat_template: str = option("", "File of a chat template, or the name of one that SGLang has.")
     tool_call_parser: str = option("", "How tool calls are read from answers: qwen, llama3, mistral, …; empty: they stay text.")
     reasoning_parser: str = option("", "How thinking is told from the answer: qwen3, deepseek-r1, …")
-    trust_remote_code: bool = option(False, "Run the code in the model's repository.")
     extra: list[str] = option(list, "More arguments for SGLang, as its command line has them. They win over all others.")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.errors import UsageError
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 from swift_plugin_transformers.serve_options import ServeOptions
 
@@ -19,32 +18,23 @@ class TransformersBackend:
     def __init__(self, options: ServeOptions | None = None) -> None:
         self._options = options or ServeOptions()
 
-    def command(
-        self,
-        checkpoint: Path,
-        *,
-        adapters: Mapping[str, Path],
-        host: str,
-        port: int,
-        name: str,
-        api_key: str | None,
-        python: str,
-    ) -> Command:
+    def command(self, serving: Serving) -> Command:
         """`python -m swift_plugin_transformers.serving …`. It never goes to the network for a model, and runs no code of one."""
-        named = [argument for alias, path in adapters.items() for argument in ("--adapter", f"{alias}={path}")]
-        place = ("--host", host, "--port", str(port), "--name", name)
+        named = [argument for alias, path in serving.adapters.items() for argument in ("--adapter", f"{alias}={path}")]
+        place = ("--host", serving.host, "--port", str(serving.port), "--name", serving.name)
         return Command(
             argv=(
-                python,
+                serving.python,
                 "-m",
                 "swift_plugin_transformers.serving",
-                str(checkpoint),
+                str(serving.checkpoint),
                 *place,
                 *named,
+                *(("--trust-remote-code",) if serving.trust_remote_code else ()),
                 "--options",
                 self._options.model_dump_json(),
             ),
-            env={KEY_VARIABLE: api_key or "", "HF_HUB_OFFLINE": "1"},
+            env={KEY_VARIABLE: serving.api_key or "", "HF_HUB_OFFLINE": "1"},
         )
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:

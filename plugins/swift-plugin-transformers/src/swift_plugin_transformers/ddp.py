@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
+from swift_train.devices import pick_device
+from swift_train.strategy import Update
 from torch.nn.parallel import DistributedDataParallel
 
 from swift_core.errors import SwiftError
-from swift_train.devices import pick_device
-from swift_train.strategy import Update
 
 if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from swift_train.tasks import LossTask
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
 
     from swift_plugin_transformers.ddp_options import DdpOptions
-    from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
 
 
 class DdpStrategy:

@@ -92,7 +92,9 @@ class EmbeddedEngine:
         return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: self._generator.score(prompt, model=model, top=top))
 
 
-def load(checkpoint: Path, adapters: Mapping[str, Path], name: str, options: ServeOptions) -> EmbeddedEngine:
+def load(
+    checkpoint: Path, adapters: Mapping[str, Path], name: str, options: ServeOptions, *, trust_remote_code: bool = False
+) -> EmbeddedEngine:
     """Load a checkpoint and its adapters and make them an engine.
 
     Raises:
@@ -107,7 +109,14 @@ def load(checkpoint: Path, adapters: Mapping[str, Path], name: str, options: Ser
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
     folders = {inner[alias]: path for alias, path in adapters.items()}
-    loaded = load_checkpoint(checkpoint, device=options.device, dtype=options.dtype, adapters=folders)
+    loaded = load_checkpoint(
+        checkpoint,
+        device=options.device,
+        dtype=options.dtype,
+        attention=options.attention,
+        trust_remote_code=trust_remote_code,
+        adapters=folders,
+    )
     tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
     ends = end_tokens(loaded.model, tokenizer, family_of(source_of(checkpoint)).stop_tokens)
     generator = Generator(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
@@ -123,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert isinstance(options, ServeOptions)
         adapters = _adapters(given.adapter, given.name)
         bound = bind(given.host, given.port)
-        engine = load(Path(given.checkpoint), adapters, given.name, options)
+        engine = load(Path(given.checkpoint), adapters, given.name, options, trust_remote_code=given.trust_remote_code)
         app = create_app(engine, api_key=key, limits=Limits(requests=options.queue))
         run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
     except SwiftError as error:
@@ -151,6 +160,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--name", required=True, help="what clients call the model")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run the code in the checkpoint's folder")
     parser.add_argument("--options", default="{}", help="ServeOptions as JSON")
     return parser.parse_args(arguments)
 

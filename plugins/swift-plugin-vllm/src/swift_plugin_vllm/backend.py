@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import Command
 from swift_plugin_vllm.options import VllmOptions
 from swift_plugin_vllm.runtime import log_probabilities, post
@@ -35,17 +35,7 @@ class VllmBackend:
     def __init__(self, options: VllmOptions) -> None:
         self._options = options
 
-    def command(
-        self,
-        checkpoint: Path,
-        *,
-        adapters: Mapping[str, Path],
-        host: str,
-        port: int,
-        name: str,
-        api_key: str | None,
-        python: str,
-    ) -> Command:
+    def command(self, serving: Serving) -> Command:
         """The module behind `vllm serve`, which the CPU build has too. Both it and the adapters are local, so it stays offline.
 
         Raises:
@@ -53,17 +43,17 @@ class VllmBackend:
         """
         options = self._options
         argv = [
-            python,
+            serving.python,
             "-m",
             "vllm.entrypoints.openai.api_server",
             "--model",
-            str(checkpoint),
+            str(serving.checkpoint),
             "--served-model-name",
-            name,
+            serving.name,
             "--host",
-            host,
+            serving.host,
             "--port",
-            str(port),
+            str(serving.port),
         ]
         for field, flag in FLAGS.items():
             value = getattr(options, field)
@@ -75,11 +65,11 @@ class VllmBackend:
             argv.append("--enforce-eager")
         if options.prefix_caching is not None:
             argv.append("--enable-prefix-caching" if options.prefix_caching else "--no-enable-prefix-caching")
-        if options.trust_remote_code:
+        if serving.trust_remote_code:
             argv.append("--trust-remote-code")
-        if adapters or options.runtime_adapters:
-            argv += self._lora(adapters)
-        return Command(argv=(*argv, *options.extra), env=self._environment(api_key))
+        if serving.adapters or options.runtime_adapters:
+            argv += self._lora(serving.adapters)
+        return Command(argv=(*argv, *options.extra), env=self._environment(serving.api_key))
 
     def _lora(self, adapters: Mapping[str, Path]) -> list[str]:
         argv = ["--enable-lora"]

@@ -44,5 +44,4 @@ class VllmOptions(Options):
     chat_template: str = option("", "File of a Jinja chat template to use in place of the tokenizer's.")
     tool_call_parser: str = option("", "How tool calls are read from answers: hermes, llama3_json, mistral, …; empty: they stay text.")
     reasoning_parser: str = option("", "How thinking is told from the answer: qwen3, deepseek_r1, …", also=("vllm_reasoning_parser",))
-    trust_remote_code: bool = option(False, "Run the code in the model's repository.")
     extra: list[str] = option(list, "More arguments for vLLM, as its command line has them. They win over all others.")

@@ -87,7 +87,9 @@ def newest(path: Path) -> Path:
         return path
     found = whole(path / "checkpoints")
     if not found:
-        raise UsageError("no checkpoint to go on from", where=str(path), hint="Give a run folder that has checkpoints/step-…, or one of those.")
+        raise UsageError(
+            "no checkpoint to go on from", where=str(path), hint="Give a run folder that has checkpoints/step-…, or one of those."
+        )
     return found[-1]
 
 

@@ -66,7 +66,9 @@ class Loop:
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit)
-        self.setup = {**setup, "rows a step": per_step, "ranks": strategy.data_size} | ({"steps": self.total} if options.schedule != "constant" else {})
+        self.setup = {**setup, "rows a step": per_step, "ranks": strategy.data_size} | (
+            {"steps": self.total} if options.schedule != "constant" else {}
+        )
         self.write_model = write_model
         self.state = State()
 
@@ -95,9 +97,18 @@ class Loop:
             step, options = self.state.step, self.options
             last = step == self.total
             if step % options.logging_steps == 0 or last or self.state.step == 1:
-                self.report.metric(step, **window.values(), epoch=round(step / self.sampler.steps_per_epoch, 4), seconds=round(self.state.seconds, 3))
+                self.report.metric(
+                    step, **window.values(), epoch=round(step / self.sampler.steps_per_epoch, 4), seconds=round(self.state.seconds, 3)
+                )
                 window = _Window()
-            self.report.progress("train", step, self.total, unit="steps", loss=round(values["loss"], 4), tokens_per_second=round(values["tokens_per_second"], 1))
+            self.report.progress(
+                "train",
+                step,
+                self.total,
+                unit="steps",
+                loss=round(values["loss"], 4),
+                tokens_per_second=round(values["tokens_per_second"], 1),
+            )
             if last or (options.eval_steps and step % options.eval_steps == 0):
                 self._evaluate()
             if step % options.save_steps == 0:
@@ -107,7 +118,12 @@ class Loop:
     def figures(self) -> dict[str, Any]:
         """The run's numbers so far."""
         state = self.state
-        figures: dict[str, Any] = {"steps": state.step, "tokens": state.tokens, "supervised": state.supervised, "seconds": round(state.seconds, 3)}
+        figures: dict[str, Any] = {
+            "steps": state.step,
+            "tokens": state.tokens,
+            "supervised": state.supervised,
+            "seconds": round(state.seconds, 3),
+        }
         figures |= dict(zip(("loss_first", "loss_last"), state.losses, strict=False))
         return figures | dict(zip(("heldout_before", "heldout_after"), state.heldout, strict=False))
 
@@ -182,7 +198,9 @@ class Loop:
         ]
         named = "; ".join(sorted({self.samples.origin(row) for row in (bad or rows)})[:8])
         if len({*bad}) == len(rows):
-            hint = "It is so for every row, so the weights have diverged: try a lower --learning-rate, or resume from an earlier checkpoint."
+            hint = (
+                "It is so for every row, so the weights have diverged: try a lower --learning-rate, or resume from an earlier checkpoint."
+            )
         else:
             hint = "Look at these rows; try a lower --learning-rate, or --dtype float32."
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}; nothing was learned from it", where=named, hint=hint)
@@ -204,7 +222,13 @@ class _Window:
         if skipped := sum(step["skipped"] for step in self.steps):
             sums["skipped"] = skipped
         loss = sum(step["loss"] for step in self.steps) / len(self.steps)
-        return {"loss": loss, "grad_norm": last["grad_norm"], "learning_rate": last["learning_rate"], **sums, "tokens_per_second": round(tokens / seconds, 2)}
+        return {
+            "loss": loss,
+            "grad_norm": last["grad_norm"],
+            "learning_rate": last["learning_rate"],
+            **sums,
+            "tokens_per_second": round(tokens / seconds, 2),
+        }
 
 
 def total_steps(options: TrainOptions, steps_per_epoch: int) -> int:

@@ -65,7 +65,9 @@ class ChatEncoder:
         supervised = [index for index in spoken if row.messages[index].get("loss", True)]
         if self.mask.turns == "each":
             return [self._encode(row.messages[: index + 1], row.tools, [index]) for index in supervised]
-        return [self._encode(row.messages, row.tools, supervised if self.mask.turns == "all" else [i for i in supervised if i == spoken[-1]])]
+        return [
+            self._encode(row.messages, row.tools, supervised if self.mask.turns == "all" else [i for i in supervised if i == spoken[-1]])
+        ]
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] | None, *, prompt: bool = False) -> str:
         """The conversation as text; with `prompt`, up to where the assistant begins to speak."""

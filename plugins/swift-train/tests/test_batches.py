@@ -1,0 +1,86 @@
+"""Rows of a step, shares of ranks, and tensors without padding."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from swift_train.batches import Piece, Sampler, collate, most_tokens, share
+from swift_train.data import Samples
+from swift_train.masks import Encoded
+from swift_train.options import SftOptions
+from swift_train.tasks import SftTask
+
+LENGTHS = np.array([9, 120, 40, 7, 300, 33, 33, 8, 64, 5, 80])
+
+
+def test_an_epoch_has_every_row_once_and_the_next_another_order():
+    sampler = Sampler(11, 4, seed=7, shuffle=True)
+    assert sampler.steps_per_epoch == 3
+    epochs = [[sampler.step(3 * epoch + step) for step in range(3)] for epoch in range(2)]
+    for epoch in epochs:
+        assert sorted(sum(epoch, [])) == list(range(11))
+        assert [len(rows) for rows in epoch] == [4, 4, 3]
+    assert epochs[0] != epochs[1]
+    assert Sampler(11, 4, seed=7, shuffle=True).step(4) == epochs[1][1]  # from nothing but seed and step
+    assert Sampler(11, 4, seed=7, shuffle=False).step(2) == [8, 9, 10]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 16])
+@pytest.mark.parametrize(("most_rows", "limit"), [(4, 0), (2, inf), (4, 100)])
+def test_shares(ranks, most_rows, limit):
+    rows = list(range(11))
+    parts = [share(rows, LENGTHS, rank=rank, ranks=ranks, most_rows=most_rows, most_tokens=limit) for rank in range(ranks)]
+    assert len({len(part) for part in parts}) == 1, "every rank computes as many pieces"
+    weighed = [piece for part in parts for piece in part if piece.weight]
+    assert sorted(row for piece in weighed for row in piece.rows) == rows
+    for piece in weighed:
+        assert len(piece.rows) <= most_rows
+        assert len(piece.rows) == 1 or LENGTHS[list(piece.rows)].sum() <= limit
+    assert {piece for part in parts for piece in part if not piece.weight} <= {Piece((9,), 0.0)}
+
+
+def test_ranks_get_about_as_many_tokens():
+    loads = [sum(LENGTHS[row] for piece in share(range(10), LENGTHS, rank=rank, ranks=2, most_rows=8, most_tokens=0) for row in piece.rows) for rank in (0, 1)]
+    assert abs(loads[0] - loads[1]) < 100
+
+
+def test_what_is_computed_at_once():
+    assert most_tokens(None, torch.device("cpu")) == 0
+    assert most_tokens(None, torch.device("cuda")) == inf
+    assert most_tokens(64, torch.device("cpu")) == 64
+
+
+def samples(*rows):
+    filled = Samples()
+    for number, (ids, mask) in enumerate(rows):
+        filled.add(Encoded(ids, mask), "rows", number + 1)
+    return filled
+
+
+def test_positions_stand_before_their_labels():
+    micro = collate(samples(([5, 6, 7], [False, True, True]), ([8, 9], [True, True])), Piece((0, 1), 1.0))
+    assert micro.input_ids.tolist() == [[5, 6, 7, 8, 9]]
+    assert micro.position_ids.tolist() == [[0, 1, 2, 0, 1]]
+    assert micro.positions.tolist() == [0, 1, 3]
+    assert micro.labels.tolist() == [6, 7, 9]
+    assert micro.weights.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_rows_computed_together_are_as_alone(tiny_model, attention):
+    """One variable-length batch gives each row the logits it has on its own, and a full forward pass's at the same places."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=attention).eval()
+    torch.manual_seed(0)
+    rows = samples(*((torch.randint(5, 300, (n,)).tolist(), [i > n // 3 for i in range(n)]) for n in (9, 30, 4)))
+    task = SftTask(SftOptions())
+    with torch.no_grad():
+        together = task.forward(model, collate(rows, Piece((0, 1, 2), 1.0)))
+        alone = torch.cat([task.forward(model, collate(rows, Piece((index,), 1.0))) for index in range(3)])
+        full = model(input_ids=torch.from_numpy(rows[1].ids.astype(np.int64))[None]).logits[0, :-1][torch.from_numpy(rows[1].supervised[1:].copy())]
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert torch.equal(alone[len(collate(rows, Piece((0,), 1.0)).labels) :][: len(full)], full)

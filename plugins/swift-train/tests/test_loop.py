@@ -1,0 +1,146 @@
+"""The loop in one process: it learns, stops, goes on exactly, and says what went wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from swift_core.checkpoint import read_manifest
+from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_train.checkpoints import newest, whole
+from swift_train.job import train
+from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
+
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(10))
+
+
+def exact(metrics):
+    """What must be the same to the last bit."""
+    return [{key: step[key] for key in ("step", "loss", "grad_norm", "learning_rate", "tokens") if key in step} for step in metrics if "loss" in step]
+
+
+def test_sft_learns_and_leaves_a_checkpoint(tiny_model, rows, tmp_path):
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(4))
+    run = training_run(tiny_model, rows, tuner_options=LORA, validation=held, learning_rate=1e-2, max_steps=12, batch_size=4, eval_steps=6)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    report = Recorder(folder)
+    out, figures = train(run, report)
+    assert figures["steps"] == 12
+    assert figures["loss_last"] < figures["loss_first"] - 1
+    assert figures["heldout_after"] < figures["heldout_before"] - 1
+    assert [line["step"] for line in report.metrics if "heldout_loss" in line] == [0, 6, 12]
+    assert {"loss", "grad_norm", "learning_rate", "tokens", "supervised", "tokens_per_second", "seconds", "epoch"} <= set(report.metrics[1])
+    assert report.metrics[-2]["epoch"] == 4.0
+    manifest = read_manifest(out)
+    assert (manifest.kind, manifest.tuner["name"], manifest.base["hash"]) == ("adapter", "lora", run.model.hash)
+    assert manifest.figures == figures
+    assert manifest.golden[0]["ids"]
+    assert manifest.template["stop"] == ["<|im_end|>"]
+    assert (out / "adapter_model.safetensors").is_file()
+    assert (out / "tokenizer.json").is_file()
+    shown = json.loads((folder / "mask_sample.json").read_text())
+    assert shown["pieces"][1] == {"text": "Because. <|im_end|>", "supervised": True}
+
+
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+def test_pretrain(tiny_model, tmp_path, tuner):
+    rows = write_rows(tmp_path / "text.jsonl", [{"text": "The capital of France is Paris. " * 30}])
+    run = training_run(tiny_model, rows, task="pretrain", tuner=tuner, max_steps=3, max_length=64, gradient_checkpointing=True)
+    out, figures = train(run, Recorder(tmp_path))
+    assert figures["loss_last"] < figures["loss_first"]
+    if tuner == "full":
+        trained, base = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (out, tiny_model))
+        assert all(not torch.equal(trained[name], base[name]) for name in base)
+        assert read_manifest(out).kind == "model"
+
+
+@pytest.mark.parametrize("tuner", ["lora", "full"])
+def test_resume_is_exact(tiny_model, rows, tmp_path, tuner):
+    """Stopped in the middle of the second epoch, with dropout: the same numbers to the last bit, and the same file."""
+    settings = {"tuner": tuner, "tuner_options": LORA if tuner == "lora" else {}, "learning_rate": 5e-3, "epochs": 3, "batch_size": 2, "gradient_accumulation_steps": 2}
+    whole_run = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+    assert len(whole_run) == 9
+    first = do(training_run(tiny_model, rows, **settings), tmp_path / "parts", stop_after=4)
+    assert len(first) == 4
+    again = {"resume": str(tmp_path / "parts")}
+    second = do(training_run(tiny_model, rows, verb_options=again, **settings), tmp_path / "parts")
+    assert exact(first + second) == exact(whole_run)
+    name = "adapter_model.safetensors" if tuner == "lora" else "model.safetensors"
+    assert (tmp_path / "parts/output" / name).read_bytes() == (tmp_path / "whole/output" / name).read_bytes()
+
+
+def test_stopping_writes_a_checkpoint_and_says_how_to_go_on(tiny_model, rows, tmp_path):
+    report = Recorder(tmp_path, stop_after=2)
+    with pytest.raises(Stopped, match="after step 2 of 5") as caught:
+        train(training_run(tiny_model, rows, max_steps=5), report)
+    assert f"--resume {tmp_path}" in caught.value.hint
+    checkpoint = newest(tmp_path)
+    assert checkpoint.name == "step-000002"
+    assert read_manifest(checkpoint / "model").kind == "adapter"
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"], "nothing half-written beside it"
+
+
+def test_a_resume_with_other_settings_is_refused_with_a_diff(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=5, tuner_options=LORA), tmp_path / "run", stop_after=2)
+    write_rows(rows, ragged_chats(11))
+    other = training_run(
+        tiny_model, rows, max_steps=5, learning_rate=1e-3, tuner_options={**LORA, "rank": 8}, verb_options={"resume": str(tmp_path / "run")}
+    )
+    with pytest.raises(UsageError) as caught:
+        train(other, Recorder(tmp_path))
+    for line in ("learning_rate: 0.0001 → 0.001", "tuner.rank: 4 → 8", "rows: "):
+        assert f"  {line}" in caught.value.message
+    assert "save_steps" not in caught.value.message
+
+
+def test_the_newest_checkpoints_are_kept(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=12, save_steps=1, save_total_limit=2), tmp_path)
+    assert [path.name for path in whole(tmp_path / "checkpoints")] == ["step-000011", "step-000012"]
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_taken(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=2, save_steps=1), tmp_path)
+    (tmp_path / "checkpoints/step-000002").rename(tmp_path / "checkpoints/.step-000003.partial")
+    assert newest(tmp_path).name == "step-000001"
+
+
+def test_a_loss_that_is_no_number_names_its_row(tiny_model, tmp_path):
+    """The embedding of 'z' is broken, and only row 2 has one."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    broken = tmp_path / "broken"
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer("z")["input_ids"][0]] = float("nan")
+    model.save_pretrained(broken)
+    tokenizer.save_pretrained(broken)
+    chats = ragged_chats(4)
+    chats[1]["messages"][0]["content"] = "zzz"
+    rows = write_rows(tmp_path / "rows.jsonl", chats)
+    with pytest.raises(SwiftError, match="the loss is nan at step 1") as caught:
+        train(training_run(broken, rows, max_steps=2, batch_size=4), Recorder(tmp_path))
+    assert caught.value.where.endswith("rows.jsonl, row 2")
+
+
+def test_a_disk_error_is_not_a_traceback(tiny_model, rows, tmp_path, monkeypatch):
+    import errno
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(SwiftError, match="the disk is full"):
+        train(training_run(tiny_model, rows, max_steps=1, save_steps=1), Recorder(tmp_path))
+    assert not whole(tmp_path / "checkpoints")
