@@ -58,6 +58,8 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     try:
         with _disk_errors(target):
             yield aside
+            for path in aside.rglob("*"):  # some libraries write through temporary files that only their owner may read
+                path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
             old = target.with_name(f".{target.name}.old-{os.getpid()}")
             if target.exists():
                 target.rename(old)

@@ -169,14 +169,26 @@ class Loaded:
     processor: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """How a model is loaded. A dataclass, so that it can grow without breaking the loaders there are.
+
+    `device` is "cpu", "cuda", "meta" (shapes only), …; `dtype` "float32", "bfloat16", "float16"; `arguments` come from a load-time
+    quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted.
+    """
+
+    device: str
+    dtype: str
+    attention: str = "auto"
+    trust_remote_code: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Loader(Protocol):
     """Checkpoint folder → model and processor."""
 
-    def load(self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]) -> Loaded:
-        """Load onto `device` ("cpu", "cuda", "meta", …) in `dtype` ("float32", "bfloat16", "float16").
-
-        `arguments` come from a load-time quantizer. Raises UsageError for missing, truncated or pickled weights.
-        """
+    def load(self, checkpoint: Path, family: ModelFamily, loading: Loading) -> Loaded:
+        """Load it. Raises UsageError for missing, truncated or pickled weights, or code that is not trusted."""
         ...
 
 

@@ -38,7 +38,7 @@ class DeviceOptions(AdapterOptions):
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps, npu, xpu.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
-        "auto", "Type of the weights; auto: the fastest that the device computes natively.", also=("torch_dtype",)
+        "auto", "Type of the weights; auto: the checkpoint's own, or the nearest that the device computes natively.", also=("torch_dtype",)
     )
     attention: str = option(
         "auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl", "attn_implementation")

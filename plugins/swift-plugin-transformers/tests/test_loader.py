@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
-from swift_plugin_transformers.options import LoaderOptions
 from swift_train import build, devices
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
@@ -20,6 +19,7 @@ from swift_core.checkpoint import checkpoint_format, read_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import UNKNOWN
 from swift_core.reporting import Report
+from swift_core.roles import Loading
 from swift_core.run import Run, Source
 from swift_core.testing.rig import write_tiny_model
 
@@ -27,7 +27,7 @@ MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
 
 
 def load(folder, device="cpu", dtype="float32", **options):
-    return TransformersLoader(LoaderOptions(**options)).load(folder, UNKNOWN, device=device, dtype=dtype, arguments={})
+    return TransformersLoader().load(folder, UNKNOWN, Loading(device=device, dtype=dtype, **options))
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ def swift_model_loaders() -> list[LoaderSpec]:
             summary="Safetensors and GGUF checkpoints through transformers' own classes",
             also=("hf",),
             factory=Ref("swift_plugin_transformers.loader:TransformersLoader"),
-            options=Ref("swift_plugin_transformers.options:LoaderOptions"),
             reads=("safetensors", "gguf"),
             builder=Ref("swift_train.build:get_model"),
             converts=("gguf",),

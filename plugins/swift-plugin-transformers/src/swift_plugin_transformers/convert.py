@@ -14,6 +14,7 @@ from swift_core.checkpoint import Manifest, read_manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
+from swift_core.roles import Loading
 from swift_core.run import output_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     from transformers import GenerationConfig
 
     from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
-    from swift_plugin_transformers.options import LoaderOptions
 
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)
@@ -46,7 +46,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("convert", 0, 3, unit="stages")
     dtype = lossless_dtype((tensor.tensor_type.name, len(tensor.shape)) for tensor in read_gguf(file).tensors)
     report.progress("convert", 1, 3, unit="stages")
-    loaded = TransformersLoader(LoaderOptions()).load(file, family_of(run.model), device="cpu", dtype=dtype, arguments={})
+    loaded = TransformersLoader().load(file, family_of(run.model), Loading(device="cpu", dtype=dtype))
     report.progress("convert", 2, 3, unit="stages")
     model: Any = loaded.model
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # the file has none

@@ -12,13 +12,12 @@ import torch
 from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Loaded
+from swift_core.roles import Loaded, Loading
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
     from swift_core.specs import ModelFamily
-    from swift_plugin_transformers.options import LoaderOptions
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,11 @@ log = logging.getLogger(__name__)
 class TransformersLoader:
     """Checkpoint folder (or a GGUF file) → model and tokenizer, or processor where the family is multimodal."""
 
-    def __init__(self, options: LoaderOptions) -> None:
-        self.options = options
+    def __init__(self, options: None = None) -> None:
+        pass
 
-    def load(self, checkpoint: Path, family: ModelFamily, *, device: str, dtype: str, arguments: Mapping[str, Any]) -> Loaded:
-        """Load onto `device` in `dtype`; on `meta` only the shapes are made.
+    def load(self, checkpoint: Path, family: ModelFamily, loading: Loading) -> Loaded:
+        """Load the model; on `meta` only its shapes are made.
 
         Raises:
             UsageError: weights missing, truncated or pickled, an architecture that is unknown or needs code that was not trusted.
@@ -41,7 +40,8 @@ class TransformersLoader:
         multimodal = family.modalities != ("text",)
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
         processor_class: Any = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer
-        common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": self.options.trust_remote_code}
+        common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
+        arguments = loading.arguments
         file = gguf_file(checkpoint)
         if file:
             folder = file.parent
@@ -51,22 +51,22 @@ class TransformersLoader:
             read_gguf(file)
         else:
             folder = checkpoint
-            check_architecture(folder, trusted=self.options.trust_remote_code)
+            check_architecture(folder, trusted=loading.trust_remote_code)
             check_weights(folder)
-        attention = {} if self.options.attention == "auto" else {"attn_implementation": self.options.attention}
-        kind = getattr(torch, dtype)
+        attention = {} if loading.attention == "auto" else {"attn_implementation": loading.attention}
+        kind = getattr(torch, loading.dtype)
         try:
             processor = processor_class.from_pretrained(folder, **common)
-            if device == "meta":
+            if loading.device == "meta":
                 config = transformers.AutoConfig.from_pretrained(folder, **common)
                 with torch.device("meta"):
-                    model = model_class.from_config(config, dtype=kind, trust_remote_code=self.options.trust_remote_code, **attention)
+                    model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
                 return Loaded(model, with_pad_token(processor))
             # a device map, not `.to()`: weights go straight to the device, and quantized models can't be moved
             model, info = model_class.from_pretrained(
                 folder,
                 dtype=kind,
-                device_map={"": device},
+                device_map={"": loading.device},
                 use_safetensors=True,
                 output_loading_info=True,
                 **common,

@@ -1,17 +1,10 @@
-"""Options of the loader, the freeze tuner and AdamW."""
+"""Options of the freeze tuner and AdamW."""
 
 from __future__ import annotations
 
 from pydantic import model_validator
 
 from swift_core.options import Options, option
-
-
-class LoaderOptions(Options):
-    """How a model is loaded. The verbs' own --attention and --trust-remote-code set these."""
-
-    attention: str = option("auto", "Attention implementation: auto, sdpa, eager, flash_attention_2, or another that transformers knows.")
-    trust_remote_code: bool = option(False, "Run the Python code that the checkpoint brings.")
 
 
 class FreezeOptions(Options):

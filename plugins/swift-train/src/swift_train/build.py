@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from swift_core.checkpoint import checkpoint_format, read_manifest
 from swift_core.errors import UsageError
 from swift_core.families import UNKNOWN, family_of, identify
 from swift_core.registry import registry
-from swift_core.roles import Loaded
+from swift_core.roles import Loaded, Loading
 from swift_core.run import Choice, Run, Source
 from swift_train.adapters import check_adapter, tuner_of
 from swift_train.devices import pick_device, pick_dtype
@@ -47,8 +46,14 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) ->
     """`load_base` with device, type and quantizer decided; raises the same."""
     source = base_of(run)
     family = family_of(source)
-    arguments: Mapping[str, Any] = quantizer.build().load_arguments(family, dtype) if quantizer else {}
-    loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, device=device, dtype=dtype, arguments=arguments)
+    loading = Loading(
+        device=device,
+        dtype=dtype,
+        attention=run.options.get("attention", "auto"),
+        trust_remote_code=bool(run.options.get("trust_remote_code")),
+        arguments=quantizer.build().load_arguments(family, dtype) if quantizer else {},
+    )
+    loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, loading)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):
         _ready_to_train(loaded.model, quantizer)
@@ -149,13 +154,11 @@ def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
 
 
 def _loader(run: Run, form: str) -> Choice:
-    """The run's loader, else the first that reads the format; it gets the verb's options on how to load."""
+    """The run's loader, else the first that reads the format."""
     choice = run.parts.get("loader")
     if choice is None:
         names = [spec.name for spec in registry().all("loader") if form in spec.reads]
         if not names:
             raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")
         choice = registry().choose("loader", names[0])
-    given = {"attention": run.options.get("attention", "auto"), "trust_remote_code": bool(run.options.get("trust_remote_code"))}
-    asked = {name: value for name, value in given.items() if value not in ("auto", False)}
-    return dataclasses.replace(choice, options={**choice.options, **asked})
+    return choice

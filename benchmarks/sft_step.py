@@ -1,0 +1,203 @@
+"""A step of LoRA fine-tuning: ours against TRL's SFTTrainer, on the same rows, at the same loss, as ratios in one run.
+
+    python benchmarks/sft_step.py MODEL ROWS.jsonl [--steps 8] [--rounds 3] [--threads 1 2]
+
+MODEL is a checkpoint folder with a ChatML template, ROWS.jsonl chat rows ({"messages": …}). Each side is a process of its own, so
+that its peak memory is its own, and sides alternate. Both: float32, LoRA of rank 8 on all linear layers, 4 rows a step in their
+order, the assistant's turns supervised with the newline after them. TRL runs with its best settings for a CPU: no gradient
+checkpointing, and either rows padded to the longest of the step (`trl-padded`) or one row at a time with four accumulated
+(`trl-rows`), which computes no padding. The first step is warm-up and not counted. Needs trl and datasets.
+
+Figures: real tokens (padding is none) per CPU-second, from the process's CPU time around the steps; peak resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROWS_A_STEP = 4
+LORA = {"rank": 8, "alpha": 32, "dropout": 0.0}
+MOST_TOKENS = 512
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>\n' }}{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+class Clock:
+    """CPU seconds and losses of the steps."""
+
+    def __init__(self) -> None:
+        self.cpu: list[float] = []
+        self.wall: list[float] = []
+        self.losses: list[float] = []
+        self._last = (time.process_time(), time.perf_counter())
+
+    def tick(self) -> None:
+        now = (time.process_time(), time.perf_counter())
+        self.cpu.append(now[0] - self._last[0])
+        self.wall.append(now[1] - self._last[1])
+        self.start()
+
+    def start(self) -> None:
+        self._last = (time.process_time(), time.perf_counter())
+
+
+def ours(model: Path, rows: Path, steps: int) -> Clock:
+    from swift_train.testing import Recorder, training_run
+
+    from swift_train.job import train
+
+    clock = Clock()
+
+    class Timed(Recorder):
+        def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
+            if what == "load" and done == 1:
+                clock.start()
+
+        def metric(self, step: int, **values: Any) -> None:
+            clock.tick()
+            clock.losses.append(values["loss"])
+
+    run = training_run(
+        model, rows, tuner_options=LORA, learning_rate=1e-4, schedule="constant", batch_size=ROWS_A_STEP, shuffle=False, max_length=MOST_TOKENS,
+        truncation="right", mask={"end": "separator"}, max_steps=steps,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        train(run, Timed(Path(folder)))
+    return clock
+
+
+def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
+    import torch
+    from datasets import load_dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    clock = Clock()
+
+    class Timed(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.start()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.tick()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "loss" in logs:
+                clock.losses.append(float(logs["loss"]))
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = TEMPLATE
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SFTConfig(
+            output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=ROWS_A_STEP // at_once, max_steps=steps, learning_rate=1e-4, lr_scheduler_type="constant", weight_decay=0.0,
+            max_grad_norm=1.0, max_length=MOST_TOKENS, assistant_only_loss=True, logging_steps=1, save_strategy="no", report_to="none", seed=42,
+            train_sampling_strategy="sequential", dataloader_pin_memory=False, disable_tqdm=True,
+        )  # fmt: skip
+        trainer = SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+            args=arguments,
+            train_dataset=load_dataset("json", data_files=str(rows), split="train", cache_dir=folder),
+            processing_class=tokenizer,
+            peft_config=LoraConfig(
+                r=LORA["rank"], lora_alpha=LORA["alpha"], lora_dropout=LORA["dropout"], target_modules="all-linear", task_type="CAUSAL_LM"
+            ),
+            callbacks=[Timed()],
+        )
+        trainer.train()
+    return clock
+
+
+SIDES = {
+    "ours": ours,
+    "trl-padded": lambda *args: trl(*args, at_once=ROWS_A_STEP),
+    "trl-rows": lambda *args: trl(*args, at_once=1),
+}
+
+
+def one_side(args: argparse.Namespace) -> None:
+    """In the process of one side: run it and print its figures as JSON."""
+    import torch
+
+    torch.set_num_threads(args.threads[0])
+    clock = SIDES[args.side](args.model, args.rows, args.steps)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"cpu": clock.cpu, "wall": clock.wall, "losses": clock.losses, "peak_gb": peak}))
+
+
+def tokens_of(model: Path, rows: Path, steps: int) -> int:
+    """Real tokens of the counted steps."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    lines = rows.read_text(encoding="utf-8").splitlines()[ROWS_A_STEP : ROWS_A_STEP * steps]
+    texts = [tokenizer.apply_chat_template(json.loads(line)["messages"], tokenize=False, chat_template=TEMPLATE) for line in lines]
+    return sum(min(MOST_TOKENS, len(ids)) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("rows", type=Path, help="each row with a system message, so that no template adds one")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--side", choices=SIDES)
+    args = parser.parse_args()
+    if args.side:
+        one_side(args)
+        return
+    tokens = tokens_of(args.model, args.rows, args.steps)
+    for threads in args.threads:
+        results: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+        for _ in range(args.rounds):
+            for side, found in results.items():
+                command = [
+                    sys.executable,
+                    __file__,
+                    str(args.model),
+                    str(args.rows),
+                    "--steps",
+                    str(args.steps),
+                    "--threads",
+                    str(threads),
+                    "--side",
+                    side,
+                ]
+                environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+                output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment).stdout
+                found.append(json.loads(output.splitlines()[-1]))
+        show(threads, tokens, results)
+
+
+def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]]) -> None:
+    """A table for one number of threads: medians over the rounds, and ratios to ours."""
+    speed = {side: statistics.median(tokens / sum(one["cpu"][1:]) for one in found) for side, found in results.items()}
+    wall = {side: statistics.median(tokens / sum(one["wall"][1:]) for one in found) for side, found in results.items()}
+    peak = {side: statistics.median(one["peak_gb"] for one in found) for side, found in results.items()}
+    losses = {side: found[0]["losses"] for side, found in results.items()}
+    apart = max(abs(a - b) for side in losses for a, b in zip(losses[side], losses["ours"], strict=True))
+    print(f"\n{threads} thread(s), {tokens} tokens, {len(results['ours'])} rounds; losses of all sides within {apart:.4f}")
+    print(f"{'side':12} {'tokens/CPU s':>13} {'ours is':>9} {'tokens/s':>9} {'ours is':>9} {'peak GB':>8} {'ours is':>9}")
+    for side in results:
+        cpu_ratio, wall_ratio, memory = speed["ours"] / speed[side], wall["ours"] / wall[side], peak["ours"] / peak[side]
+        print(f"{side:12} {speed[side]:13.1f} {cpu_ratio:8.2f}× {wall[side]:9.1f} {wall_ratio:8.2f}× {peak[side]:8.2f} {memory:8.2f}×")
+    assert apart < 0.005, f"the sides do not learn the same: {losses}"
+
+
+if __name__ == "__main__":
+    main()

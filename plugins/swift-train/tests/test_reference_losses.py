@@ -1,0 +1,46 @@
+"""The losses that ms-swift 4.6.0, LLaMA-Factory 0.9.5 and TRL 1.16 give on the same job, on a real model.
+
+200 rows of LLaMA-Factory's alpaca_en_demo.json after the system prompt 'You are a helpful assistant.', SmolLM2-135M-Instruct in
+float32, LoRA of rank 8, alpha 32, no dropout, on all linear layers (2,442,240 weights), 512 tokens, 4 rows a step in their order,
+rate 1e-4 throughout, no weight decay, norm 1, seed 42; supervised are the assistant's tokens, <|im_end|> and the newline after it.
+The three agree on these figures within 0.001.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from swift_core.data_choices import choose_dataset, fetch_dataset
+from swift_core.registry import registry
+from swift_train.testing import do, training_run, write_rows
+
+PEERS = (
+    1.732, 1.423, 1.789, 1.447, 1.681, 1.978, 1.167, 1.844, 1.38, 1.46, 1.823, 1.81, 1.895, 1.672, 1.407, 1.643, 1.439, 1.656, 1.5, 1.006,
+)  # fmt: skip
+
+
+def losses(smollm2, folder, steps):
+    data = fetch_dataset(choose_dataset(registry(), f"alpaca-en-demo#{4 * steps}", {}, "dataset"))
+    chats = []
+    for raw in data.build().rows():
+        question = "\n".join(filter(None, (raw.data["instruction"], raw.data.get("input"))))
+        roles = ("You are a helpful assistant.", question, raw.data["output"])
+        chats.append({"messages": [{"role": role, "content": text} for role, text in zip(("system", "user", "assistant"), roles, strict=True)]})
+    rows = write_rows(folder / "rows.jsonl", chats[: 4 * steps])
+    run = training_run(
+        smollm2, rows, tuner_options={"rank": 8, "alpha": 32, "dropout": 0.0}, learning_rate=1e-4, schedule="constant", batch_size=4, shuffle=False,
+        max_length=512, truncation="right", mask={"end": "separator"}, max_grad_norm=1.0, seed=42,
+    )  # fmt: skip
+    return [line["loss"] for line in do(run, folder)]
+
+
+@pytest.mark.model
+def test_the_first_losses(smollm2, tmp_path):
+    assert losses(smollm2, tmp_path, 4) == pytest.approx(PEERS[:4], abs=1e-3)
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.full("train")
+def test_all_losses(smollm2, tmp_path):
+    assert losses(smollm2, tmp_path, 20) == pytest.approx(PEERS, abs=1e-3)

@@ -1,0 +1,254 @@
+"""The main job through the command line, on a small random model: train, merge, serve, ask, infer, recipes, stop and resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from swift_core.checkpoint import read_manifest
+
+TURNS = [("Who are you?", "I am Swifty."), ("Hi", "Hello!"), ("What is one and one?", "Two."), ("Bye", "Goodbye, come again.")]
+TRAINING = ["--dataset", "rows.jsonl", "--learning-rate", "0.01", "--dtype", "float32", "--batch-size", "2"]
+
+
+@pytest.fixture
+def project(swift, tmp_path, tiny_model):
+    rows = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]} for ask, answer in TURNS * 4]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "model").symlink_to(tiny_model)
+    swift.env["OMP_NUM_THREADS"] = "1"
+    return swift
+
+
+def result(outcome) -> dict:
+    assert outcome.code == 0, outcome.err
+    return json.loads(outcome.out)
+
+
+def train(project, *words: str) -> dict:
+    return result(project("sft", "--model", "model", *TRAINING, *words, "--json"))
+
+
+def metrics(folder: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def test_train_merge_ask(project):
+    tuned = train(project, "--max-steps", "12", "--validation-ratio", "0.2", "--tuner.rank", "4")
+    assert tuned["figures"]["heldout_after"] < tuned["figures"]["heldout_before"]
+    assert tuned["figures"]["loss_last"] < tuned["figures"]["loss_first"]
+    folder = project.folder / tuned["folder"]
+    for name in ("run.json", "events.jsonl", "metrics.jsonl", "log.txt", "mask_sample.json", "result.json", "report.html"):
+        assert (folder / name).is_file(), name
+    adapter = project.folder / tuned["output"]
+    manifest = read_manifest(adapter)
+    assert manifest.kind == "adapter"
+    assert manifest.tuner["options"]["rank"] == 4
+    merged = result(project("merge", str(folder), "--json"))
+    assert merged["figures"]["max_logit_difference"] <= merged["figures"]["tolerance"]
+    manifest = read_manifest(project.folder / merged["output"])
+    assert manifest.kind == "model"
+    assert manifest.golden
+    for model in (tuned["folder"], merged["output"]):  # the adapter on its base, and the merged model
+        asked = result(project("ask", model, "--questions", "Hi", "Bye", "--max-tokens", "4", "--json"))
+        answers = [json.loads(line) for line in (project.folder / asked["output"]).read_text().splitlines()]
+        assert [answer["question"] for answer in answers] == ["Hi", "Bye"]
+    piped = project("infer", merged["output"], "--max-tokens", "3", stdin="Hi\n/clear\nBye\n")
+    assert piped.code == 0
+    assert "loading the model" in piped.err
+
+
+def test_the_output_is_where_it_was_asked_for_and_written_whole(project):
+    done = train(project, "--max-steps", "1", "--output", "out")
+    assert done["output"] == "out"
+    assert sorted(path.name for path in (project.folder / "out").iterdir())[:2] == ["adapter_config.json", "adapter_model.safetensors"]
+    assert project("merge", done["folder"], "--output", "out").code == 2
+    assert project("merge", done["folder"], "--output", "out2").code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["--tuner", "full"], ["--tuner", "freeze", "--tuner.last-blocks", "1"], ["--tuner", "qlora"], ["--use_dora", "true"]]
+)
+def test_other_tuners(project, words):
+    done = train(project, "--max-steps", "3", *words)
+    assert done["figures"]["steps"] == 3
+    if "qlora" in words:
+        run = json.loads((project.folder / done["folder"] / "run.json").read_text())
+        assert run["parts"]["quantizer"]["name"] == "bnb"
+        assert result(project("merge", done["folder"], "--json"))["figures"]["adapter_effect"] > 0
+
+
+def test_pretrain_on_text(project):
+    (project.folder / "text.jsonl").write_text("".join(json.dumps({"text": f"Number {n} is a number."}) + "\n" for n in range(8)))
+    done = result(project("pt", "--model", "model", "--dataset", "text.jsonl", "--max-steps", "3", "--tuner", "full", "--json"))
+    assert done["figures"]["steps"] == 3
+
+
+def test_two_processes_learn_what_one_does(project):
+    common = ["--max-steps", "4", "--no-shuffle", "--tuner.dropout", "0"]
+    one = train(project, *common, "--gradient-accumulation-steps", "2")
+    two = train(project, *common, "--processes", "2")
+    first, second = (metrics(project.folder / done["folder"]) for done in (one, two))
+    assert first.keys() == second.keys()
+    assert max(abs(first[step] - second[step]) for step in first) < 1e-5
+
+
+def test_torchrun_does_the_same_job(project):
+    done = train(project, "--max-steps", "2", "--processes", "2", "--launcher", "torchrun")
+    assert done["figures"]["steps"] == 2
+
+
+def started(process, folder: Path, step: int) -> Path:
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        for path in folder.glob("runs/*-sft-*/metrics.jsonl"):
+            if path.read_text().count('"loss"') >= step:
+                return path.parent
+        time.sleep(0.1)
+    raise AssertionError(process.communicate()[1])
+
+
+def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_been(project):
+    whole = train(project, "--max-steps", "60")
+    for path in (project.folder / "runs").iterdir():
+        path.rename(project.folder / f"whole-{path.name}")
+    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "60")
+    folder = started(process, project.folder, 3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert f"--resume runs/{folder.name}" in err
+    resumed = train(project, "--max-steps", "60", "--resume", f"runs/{folder.name}")
+    expected = metrics(project.folder / ("whole-" + Path(whole["folder"]).name))
+    got = metrics(folder) | metrics(project.folder / resumed["folder"])
+    assert got == expected
+
+
+def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(project):
+    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000")
+    folder = started(process, project.folder, 1)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode in (130, 1)
+    assert not workers_of(folder)
+    assert not [path for path in (folder / "checkpoints").glob("*") if not path.name.startswith("step-")]
+
+
+def test_a_killed_command_leaves_no_worker_and_can_be_resumed(project):
+    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--save-steps", "5")
+    folder = started(process, project.folder, 8)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 60
+    while workers_of(folder):
+        assert time.monotonic() < end, "the worker lives on"
+        time.sleep(0.2)
+    done = train(project, "--max-steps", "100000", "--epochs", "1", "--resume", f"runs/{folder.name}", "--schedule", "cosine", "--dry-run")
+    assert done["options"]["resume"] == f"runs/{folder.name}"
+    assert list((folder / "checkpoints").glob("step-*"))
+
+
+def workers_of(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"swift_core.worker" in words and any(word.endswith(folder.name.encode()) for word in words):
+            found.append(process.name)
+    return found
+
+
+def test_resume_of_another_run_is_refused_with_the_difference(project):
+    done = train(project, "--max-steps", "4", "--save-steps", "2")
+    outcome = project("sft", "--model", "model", *TRAINING, "--max-steps", "4", "--tuner.rank", "2", "--resume", done["folder"])
+    assert outcome.code == 2
+    assert "tuner.rank" in outcome.err
+
+
+RECIPE = """
+steps:
+  - {id: base, run: fetch, model: model}
+  - {id: before, run: ask, model: "${base.output}", questions: [Hi], max_tokens: 3}
+  - id: tuned
+    run: sft
+    model: ${base.output}
+    dataset: [rows.jsonl]
+    max_steps: 2
+    tuner: {name: lora, rank: 2}
+  - {id: merged, run: merge, model: "${tuned.output}"}
+  - {id: server, run: serve, model: "${merged.output}"}
+  - {id: after, run: ask, url: "${server.url}", questions: [Hi], max_tokens: 3}
+"""
+
+
+def test_a_recipe_and_its_unchanged_steps(project):
+    (project.folder / "recipe.yaml").write_text(RECIPE)
+    first = project("run", "recipe.yaml")
+    assert first.code == 0, first.err
+    assert "kept from an earlier run" not in first.err
+    assert "before" in first.out
+    assert "after" in first.out
+    report = Path(project.folder / first.out.split("report: ")[1].splitlines()[0])
+    page = report.read_text()
+    assert "<svg" in page
+    assert "Answers" in page
+    second = project("run", "recipe.yaml")
+    assert second.code == 0, second.err
+    assert [line for line in second.err.splitlines() if "kept" in line] == [
+        f"[{step}] unchanged: kept from an earlier run" for step in ("before", "tuned", "merged")
+    ]
+    (project.folder / "recipe.yaml").write_text(RECIPE.replace("rank: 2", "rank: 3"))
+    third = project("run", "recipe.yaml")
+    assert [line for line in third.err.splitlines() if "kept" in line] == ["[before] unchanged: kept from an earlier run"]
+
+
+def test_serve_until_ctrl_c(project):
+    process = project.popen("serve", "model", "--port", "0", "--name", "tiny", "--device", "cpu")
+    line = ""
+    while "ready: " not in line:
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+    url = line.split("ready: ")[1].split()[0]
+    from swift_core import client
+
+    assert list(client.models(url, None)) == ["tiny"]
+    assert isinstance(client.complete(url, [{"role": "user", "content": "Hi"}], model="tiny", max_tokens=3), str)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    with pytest.raises(Exception, match="connect|refused|reach|answer"):
+        client.models(url, None)
+
+
+def test_get_model_in_other_tools_words(tiny_model, monkeypatch):
+    import torch
+
+    from swift_core import get_model
+
+    model = get_model(tiny_model, quantization_method="bitsandbytes", quantization_bit=4, lora_rank=8)
+    assert type(model).__name__.startswith("Peft")
+    assert model.peft_config["default"].r == 8
+    assert model.get_base_model().is_loaded_in_4bit
+    assert any(type(module).__name__ == "Linear4bit" for module in model.modules())
+    ids = model.processor("Hello", return_tensors="pt")["input_ids"]
+    loss = model(input_ids=ids, labels=ids).loss
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(parameter.requires_grad == ("lora_" in name) for name, parameter in model.named_parameters())
+    with pytest.raises(Exception, match="there is no option 'lora_rnk' for load"):
+        get_model(tiny_model, lora_rnk=8)
+
+
+def test_the_environment_is_not_used_for_arguments(project):
+    before = dict(os.environ)
+    train(project, "--max-steps", "1")
+    assert dict(os.environ) == before
