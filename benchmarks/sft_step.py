@@ -30,8 +30,9 @@ LORA = {"rank": 8, "alpha": 32, "dropout": 0.0}
 MOST_TOKENS = 512
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{% if message['role'] == 'assistant' %}"
-    "{% generation %}{{ message['content'] + '<|im_end|>\n' }}{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% generation %}{{ message['content'] + '<|im_end|>\n' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
@@ -45,19 +46,20 @@ class Clock:
         self._last = (time.process_time(), time.perf_counter())
 
     def tick(self) -> None:
+        """A step has ended."""
         now = (time.process_time(), time.perf_counter())
         self.cpu.append(now[0] - self._last[0])
         self.wall.append(now[1] - self._last[1])
         self.start()
 
     def start(self) -> None:
+        """A step begins now."""
         self._last = (time.process_time(), time.perf_counter())
 
 
 def ours(model: Path, rows: Path, steps: int) -> Clock:
-    from swift_train.testing import Recorder, training_run
-
     from swift_train.job import train
+    from swift_train.testing import Recorder, training_run
 
     clock = Clock()
 
@@ -71,9 +73,18 @@ def ours(model: Path, rows: Path, steps: int) -> Clock:
             clock.losses.append(values["loss"])
 
     run = training_run(
-        model, rows, tuner_options=LORA, learning_rate=1e-4, schedule="constant", batch_size=ROWS_A_STEP, shuffle=False, max_length=MOST_TOKENS,
-        truncation="right", mask={"end": "separator"}, max_steps=steps,
-    )  # fmt: skip
+        model,
+        rows,
+        tuner_options=LORA,
+        learning_rate=1e-4,
+        schedule="constant",
+        batch_size=ROWS_A_STEP,
+        shuffle=False,
+        max_length=MOST_TOKENS,
+        truncation="right",
+        mask={"end": "separator"},
+        max_steps=steps,
+    )
     with tempfile.TemporaryDirectory() as folder:
         train(run, Timed(Path(folder)))
     return clock
@@ -103,11 +114,27 @@ def trl(model: Path, rows: Path, steps: int, *, at_once: int) -> Clock:
     tokenizer.chat_template = TEMPLATE
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
-            output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, per_device_train_batch_size=at_once,
-            gradient_accumulation_steps=ROWS_A_STEP // at_once, max_steps=steps, learning_rate=1e-4, lr_scheduler_type="constant", weight_decay=0.0,
-            max_grad_norm=1.0, max_length=MOST_TOKENS, assistant_only_loss=True, logging_steps=1, save_strategy="no", report_to="none", seed=42,
-            train_sampling_strategy="sequential", dataloader_pin_memory=False, disable_tqdm=True,
-        )  # fmt: skip
+            output_dir=folder,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=ROWS_A_STEP // at_once,
+            max_steps=steps,
+            learning_rate=1e-4,
+            lr_scheduler_type="constant",
+            weight_decay=0.0,
+            max_grad_norm=1.0,
+            max_length=MOST_TOKENS,
+            assistant_only_loss=True,
+            train_sampling_strategy="sequential",
+            dataloader_pin_memory=False,
+            logging_steps=1,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            seed=42,
+        )
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
             args=arguments,

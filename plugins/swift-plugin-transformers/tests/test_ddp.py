@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 import torch
-from torch.nn.parallel import DistributedDataParallel
-
-from swift_core.errors import SwiftError
 from swift_plugin_transformers.ddp import DdpStrategy
 from swift_plugin_transformers.ddp_options import DdpOptions
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from torch.nn.parallel import DistributedDataParallel
+
+from swift_core.errors import SwiftError
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
-
 from swift_train.testing import do, ragged_chats, training_run, write_rows
+from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 
 RATE, SEEN, STEPS, CLIP = 1e-3, 4, 6, 0.5
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from math import inf
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
-
 from swift_train.batches import Piece, Sampler, collate, most_tokens, share
 from swift_train.data import Samples
 from swift_train.masks import Encoded
 from swift_train.options import SftOptions
 from swift_train.tasks import SftTask
+from transformers import AutoModelForCausalLM
 
 LENGTHS = np.array([9, 120, 40, 7, 300, 33, 33, 8, 64, 5, 80])
 
@@ -23,7 +23,7 @@ def test_an_epoch_has_every_row_once_and_the_next_another_order():
     assert sampler.steps_per_epoch == 3
     epochs = [[sampler.step(3 * epoch + step) for step in range(3)] for epoch in range(2)]
     for epoch in epochs:
-        assert sorted(sum(epoch, [])) == list(range(11))
+        assert sorted(chain.from_iterable(epoch)) == list(range(11))
         assert [len(rows) for rows in epoch] == [4, 4, 3]
     assert epochs[0] != epochs[1]
     assert Sampler(11, 4, seed=7, shuffle=True).step(4) == epochs[1][1]  # from nothing but seed and step
@@ -45,7 +45,10 @@ def test_shares(ranks, most_rows, limit):
 
 
 def test_ranks_get_about_as_many_tokens():
-    loads = [sum(LENGTHS[row] for piece in share(range(10), LENGTHS, rank=rank, ranks=2, most_rows=8, most_tokens=0) for row in piece.rows) for rank in (0, 1)]
+    loads = [
+        sum(LENGTHS[row] for piece in share(range(10), LENGTHS, rank=rank, ranks=2, most_rows=8, most_tokens=0) for row in piece.rows)
+        for rank in (0, 1)
+    ]
     assert abs(loads[0] - loads[1]) < 100
 
 
@@ -81,6 +84,8 @@ def test_rows_computed_together_are_as_alone(tiny_model, attention):
     with torch.no_grad():
         together = task.forward(model, collate(rows, Piece((0, 1, 2), 1.0)))
         alone = torch.cat([task.forward(model, collate(rows, Piece((index,), 1.0))) for index in range(3)])
-        full = model(input_ids=torch.from_numpy(rows[1].ids.astype(np.int64))[None]).logits[0, :-1][torch.from_numpy(rows[1].supervised[1:].copy())]
+        full = model(input_ids=torch.from_numpy(rows[1].ids.astype(np.int64))[None]).logits[0, :-1][
+            torch.from_numpy(rows[1].supervised[1:].copy())
+        ]
     assert torch.allclose(together, alone, atol=1e-5)
     assert torch.equal(alone[len(collate(rows, Piece((0,), 1.0)).labels) :][: len(full)], full)

@@ -6,13 +6,13 @@ import json
 
 import pytest
 import torch
+from swift_train.checkpoints import newest, whole
+from swift_train.job import train
+from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
 from transformers import AutoModelForCausalLM
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import Stopped, SwiftError, UsageError
-from swift_train.checkpoints import newest, whole
-from swift_train.job import train
-from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 
@@ -24,7 +24,11 @@ def rows(tmp_path):
 
 def exact(metrics):
     """What must be the same to the last bit."""
-    return [{key: step[key] for key in ("step", "loss", "grad_norm", "learning_rate", "tokens") if key in step} for step in metrics if "loss" in step]
+    return [
+        {key: step[key] for key in ("step", "loss", "grad_norm", "learning_rate", "tokens") if key in step}
+        for step in metrics
+        if "loss" in step
+    ]
 
 
 def test_sft_learns_and_leaves_a_checkpoint(tiny_model, rows, tmp_path):
@@ -66,7 +70,14 @@ def test_pretrain(tiny_model, tmp_path, tuner):
 @pytest.mark.parametrize("tuner", ["lora", "full"])
 def test_resume_is_exact(tiny_model, rows, tmp_path, tuner):
     """Stopped in the middle of the second epoch, with dropout: the same numbers to the last bit, and the same file."""
-    settings = {"tuner": tuner, "tuner_options": LORA if tuner == "lora" else {}, "learning_rate": 5e-3, "epochs": 3, "batch_size": 2, "gradient_accumulation_steps": 2}
+    settings = {
+        "tuner": tuner,
+        "tuner_options": LORA if tuner == "lora" else {},
+        "learning_rate": 5e-3,
+        "epochs": 3,
+        "batch_size": 2,
+        "gradient_accumulation_steps": 2,
+    }
     whole_run = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
     assert len(whole_run) == 9
     first = do(training_run(tiny_model, rows, **settings), tmp_path / "parts", stop_after=4)

@@ -28,15 +28,16 @@ LLAMA3 = (
     "{% if add_generation_prompt %}{{ '<|start|>assistant<|end|>\n\n' }}{% endif %}"
 )
 GEMMA = (
-    "{{ '<bos>' }}{% for m in messages %}{{ '<turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + m.content | trim + '<eot>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<turn>model\n' }}{% endif %}"
+    "{{ '<bos>' }}{% for m in messages %}{{ '<turn>' + ('model' if m.role == 'assistant' else m.role) }}"
+    "{{ '\n' + m.content | trim + '<eot>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<turn>model\n' }}{% endif %}"
 )
 MISTRAL = (  # no generation prompt: the question's end is one
     "{{ '<s>' }}{% for m in messages %}{% if m.role == 'assistant' %}{{ ' ' + m.content + '</s>' }}"
     "{% else %}{{ '[INST] ' + m.content + ' [/INST]' }}{% endif %}{% endfor %}"
 )
 THINKING = (  # Qwen3's habit: only the last turn shows that there was no thought
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.role == 'assistant' and loop.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
     "{{ m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
@@ -119,9 +120,7 @@ def test_a_template_without_an_end_of_turn(tokenizer):
 
 
 def test_a_turn_that_ends_otherwise(tokenizer):
-    tokenizer.chat_template = tokenizer.chat_template.replace(
-        "+ '<|im_end|>'", "+ ('<|other|>' if loop.index0 == 6 else '<|im_end|>')"
-    )
+    tokenizer.chat_template = tokenizer.chat_template.replace("+ '<|im_end|>'", "+ ('<|other|>' if loop.index0 == 6 else '<|im_end|>')")
     with pytest.raises(UsageError, match="message 7 does not end with"):
         ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
 
@@ -132,7 +131,7 @@ def test_a_token_across_the_border(tokenizer):
         "assistant\n'", "assistant\nth'"
     )
     messages = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "e answer"})
-    with pytest.raises(UsageError, match="joins text across the border"):
+    with pytest.raises(UsageError, match="joins text across an assistant"):
         ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
 
 

@@ -6,15 +6,15 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from swift_train.data import read
+from swift_train.options import PretrainOptions, SftOptions
+from swift_train.tasks import PretrainTask, SftTask
+from swift_train.testing import Recorder, ragged_chats, write_rows
 from transformers import AutoTokenizer
 
 from swift_core.errors import UsageError
 from swift_core.registry import registry
 from swift_core.run import DataChoice
-from swift_train.data import read
-from swift_train.options import PretrainOptions, SftOptions
-from swift_train.tasks import PretrainTask, SftTask
-from swift_train.testing import Recorder, ragged_chats, write_rows
 
 
 @pytest.fixture

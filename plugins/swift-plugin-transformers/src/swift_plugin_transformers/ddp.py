@@ -38,7 +38,7 @@ class DdpStrategy:
     fixed_shapes = False
 
     def __init__(self, options: DdpOptions) -> None:
-        self.data_rank, self.data_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.data_rank, self.data_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self.writer = self.data_rank == 0
         self.device = _device(options.device)
         if self.data_size > 1 and not dist.is_initialized():
@@ -79,7 +79,8 @@ class DdpStrategy:
             with self._exchange(train and index == len(micros) - 1), torch.set_grad_enabled(train), self._autocast():
                 loss = task.loss(task.forward(self.engine, moved), moved)
             if train:
-                self.scaler.scale(loss * (weight * self.data_size)).backward()  # DDP divides by the number of ranks
+                scaled: Tensor = self.scaler.scale(loss * (weight * self.data_size))  # DDP divides by the number of ranks
+                torch.autograd.backward(scaled)
             losses.append(loss.detach())
         return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
 
@@ -136,10 +137,10 @@ class DdpStrategy:
 
 def _device(name: str) -> torch.device:
     """This process's device: of several of a kind, the one that its local rank counts to."""
-    device = torch.device(pick_device(name))
-    if device.type in ("cpu", "mps") or device.index is not None:
-        return device
-    local = torch.device(device.type, int(os.environ.get("LOCAL_RANK", 0)))
+    place = pick_device(name)
+    if ":" in place or place in ("cpu", "mps"):
+        return torch.device(place)
+    local = torch.device(place, int(os.environ.get("LOCAL_RANK", "0")))
     torch.accelerator.set_device_index(local)
     return local
 
@@ -147,7 +148,7 @@ def _device(name: str) -> torch.device:
 def _share_cores(device: torch.device) -> None:
     """Ranks on one machine's CPU share its cores, unless the user has said how."""
     if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def _leave() -> None:

@@ -101,7 +101,7 @@ def collate(samples: Samples, piece: Piece) -> Micro:
 
 
 def most_tokens(limit: int | None, device: torch.device) -> float:
-    """Tokens computed at once: what the user says; else each row alone on a CPU, where a longer matrix is no faster, and no bound elsewhere."""
+    """Tokens computed at once: `limit`, else each row alone on a CPU, where more at once is no faster, and no bound elsewhere."""
     return limit or (0 if device.type == "cpu" else inf)
 
 

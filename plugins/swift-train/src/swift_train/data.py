@@ -62,7 +62,8 @@ class Samples:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each sample."""
-        return np.diff(np.frombuffer(self._ends, np.int64))
+        ends = np.frombuffer(self._ends, np.int64)
+        return ends[1:] - ends[:-1]
 
     @property
     def supervised(self) -> NDArray[np.int64]:

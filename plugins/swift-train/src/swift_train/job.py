@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
-_EXACT_ANYWAY = {
-    "max_steps", "epochs", "save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "batch_size", "gradient_accumulation_steps",
-}  # fmt: skip
+# options that a resumed run may change, and those that the loop accounts for itself
+_NOT_COMPARED = ("save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size")
+_COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
 
 
 def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -104,7 +104,7 @@ class _Trainer:
         chosen = {kind: run.parts[kind] for kind in ("task", "tuner", "quantizer", "optimizer", "parallel") if kind in run.parts}
         parts = {kind: choice.name for kind, choice in chosen.items()}
         options = {f"{kind}.{name}": value for kind, choice in chosen.items() for name, value in choice.options.items()}
-        for name in _EXACT_ANYWAY:
+        for name in (*_NOT_COMPARED, *_COUNTED):
             options.pop(f"task.{name}", None)
         model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}

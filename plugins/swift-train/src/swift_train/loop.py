@@ -7,7 +7,7 @@ supervised tokens of the step, over all micro-batches and ranks, so that it does
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
@@ -151,19 +151,19 @@ class Loop:
         return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)}
 
     def _share(self, rows: list[int], rank: int | None = None) -> list[Piece]:
-        strategy, options = self.strategy, self.options
-        bounds = {"most_rows": options.batch_size, "most_tokens": most_tokens(options.micro_tokens, strategy.device)}
-        return share(rows, self.lengths, rank=strategy.data_rank if rank is None else rank, ranks=strategy.data_size, **bounds)
+        rank = self.strategy.data_rank if rank is None else rank
+        return self._cut(rows, self.samples, rank, self.options.batch_size)
+
+    def _cut(self, rows: Sequence[int], samples: Samples, rank: int, most_rows: int) -> list[Piece]:
+        limit = most_tokens(self.options.micro_tokens, self.strategy.device)
+        return share(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, most_rows=most_rows, most_tokens=limit)
 
     def _evaluate(self) -> None:
         """Mean loss over the supervised tokens of the rows held out."""
         if self.heldout is None:
             return
         strategy, options, held = self.strategy, self.options, self.heldout
-        pieces = share(
-            range(len(held)), held.lengths, rank=strategy.data_rank, ranks=strategy.data_size, most_rows=options.eval_batch_size or options.batch_size,
-            most_tokens=most_tokens(options.micro_tokens, strategy.device),
-        )  # fmt: skip
+        pieces = self._cut(range(len(held)), held, strategy.data_rank, options.eval_batch_size or options.batch_size)
         total, count = 0.0, int(held.supervised.sum())
         for start in range(0, len(pieces), _EVALUATED_AT_ONCE):
             self.report.progress("evaluate", start, len(pieces))

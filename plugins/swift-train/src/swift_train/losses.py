@@ -54,5 +54,5 @@ def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Ten
         labels: (rows,) int64.
         weights: (rows,) float32.
     """
-    result: Tensor = _SummedCrossEntropy.apply(logits, labels, weights)
+    result: Tensor = _SummedCrossEntropy.apply(logits, labels, weights)  # type: ignore[no-untyped-call]
     return result

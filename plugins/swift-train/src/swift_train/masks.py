@@ -74,10 +74,9 @@ class ChatEncoder:
         from jinja2 import TemplateError
 
         tidy = [{key: value for key, value in message.items() if key != "loss"} for message in messages]
+        given: Any = [dict(tool) for tool in tools] if tools else None
         try:
-            return str(
-                self.tokenizer.apply_chat_template(tidy, tools=list(tools) if tools else None, add_generation_prompt=prompt, tokenize=False)
-            )
+            return str(self.tokenizer.apply_chat_template(tidy, tools=given, add_generation_prompt=prompt, tokenize=False))
         except (TemplateError, TypeError, IndexError, KeyError) as error:
             raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
 
@@ -94,7 +93,7 @@ class ChatEncoder:
         for start, stop in zip(prefixes[::2], prefixes[1::2], strict=True):
             if ids[: len(start)] != start or ids[: len(stop)] != stop:
                 raise UsageError(
-                    f"the tokenizer joins text across the border of an assistant's turn, so that {self.end!r} or the generation prompt is not tokens of its own",
+                    "the tokenizer joins text across an assistant's turn's border: its end or the prompt ahead is not tokens of its own",
                     hint=f"Are the template's control tokens special tokens of the tokenizer? {self.end!r} should be one.",
                 )
             mask[len(start) : len(stop)] = [True] * (len(stop) - len(start))
@@ -129,6 +128,6 @@ def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], supervised: S
     start = 0
     for stop in range(1, len(ids) + 1):
         if stop == len(ids) or supervised[stop] != supervised[start]:
-            parts.append({"text": tokenizer.decode(ids[start:stop]), "supervised": bool(supervised[start])})
+            parts.append({"text": tokenizer.decode(list(ids[start:stop])), "supervised": bool(supervised[start])})
             start = stop
     return parts

@@ -62,7 +62,7 @@ class MaskOptions(Options):
 
     end: Literal["turn", "separator"] = option(
         "turn",
-        "Where a turn ends: with its end-of-turn token, which is all that the model must say, or with the whitespace that the template writes after it.",
+        "Where a turn ends: with its end-of-turn token, the last that the model must say, or with the whitespace after it (separator).",
     )
     turns: Literal["all", "last", "each"] = option(
         "all", "Which of the assistant's turns: all, the last, or each as a row of its own, for templates that rewrite earlier turns."

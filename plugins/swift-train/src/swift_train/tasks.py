@@ -100,17 +100,8 @@ class PretrainTask(NextToken):
 
 
 def _selects(model: Module) -> bool:
-    """Whether the model computes logits at chosen positions only: all of transformers' causal models do, a checkpoint's own code may not."""
-    known: bool | None = getattr(model, "_swift_selects_logits", None)
-    if known is None:
-        known = any("logits_to_keep" in inspect.signature(part.forward).parameters for part in _outer(model))
-        model._swift_selects_logits = known  # type: ignore[assignment]
-    return known
+    """Whether logits can be had at chosen positions only: transformers' causal models can, a checkpoint's own code may not."""
+    from transformers import PreTrainedModel
 
-
-def _outer(model: Module) -> list[Module]:
-    """The model and what it wraps (engines, adapters), from the outside to the model proper."""
-    found = [model]
-    while inner := next((part for part in found[-1].children() if len(list(found[-1].children())) == 1), None):
-        found.append(inner)
-    return found
+    proper = next(part for part in model.modules() if isinstance(part, PreTrainedModel))
+    return "logits_to_keep" in inspect.signature(proper.forward).parameters
