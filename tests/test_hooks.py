@@ -77,7 +77,7 @@ def test_swift_check(tmp_path, tiny_model):
     plugins = Plugins()
     plugins.load_installed()
     plugins.register(Veto(), "veto")
-    with pytest.raises(UsageError, match="model: not on a Tuesday\n  Try Wednesday."):
+    with pytest.raises(UsageError, match=r"model: not on a Tuesday\n  Try Wednesday\."):
         resolve(VERBS["fetch"], Settings({"model": str(tiny_model)}), using=Registry(plugins))
 
 

@@ -13,8 +13,21 @@ import pytest
 import swift_core
 
 HEAVY = (
-    "torch", "transformers", "datasets", "peft", "accelerate", "pydantic", "vllm", "numpy", "httpx2", "rich", "yaml", "fastapi", "huggingface_hub", "modelscope",
-)  # fmt: skip
+    "torch",
+    "transformers",
+    "datasets",
+    "peft",
+    "accelerate",
+    "pydantic",
+    "vllm",
+    "numpy",
+    "httpx2",
+    "rich",
+    "yaml",
+    "fastapi",
+    "huggingface_hub",
+    "modelscope",
+)
 POISON = "import sys; sys.modules.update(dict.fromkeys({names!r})); "
 
 

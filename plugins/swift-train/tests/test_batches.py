@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import Piece, Sampler, collate, most_tokens, share
+from swift_train.batches import CPU_TOKENS, Piece, Sampler, collate, most_tokens, share
 from swift_train.data import Samples
 from swift_train.masks import Encoded
 from swift_train.options import SftOptions
@@ -53,7 +53,7 @@ def test_ranks_get_about_as_many_tokens():
 
 
 def test_what_is_computed_at_once():
-    assert most_tokens(None, torch.device("cpu")) == 0
+    assert most_tokens(None, torch.device("cpu")) == CPU_TOKENS
     assert most_tokens(None, torch.device("cuda")) == inf
     assert most_tokens(64, torch.device("cpu")) == 64
 

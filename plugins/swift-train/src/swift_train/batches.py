@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from swift_train.data import Samples
 
 
+CPU_TOKENS = 512  # measured: short rows alone keep the cores waiting for one another, longer pieces only cost memory
+
+
 @dataclass(frozen=True, slots=True)
 class Micro:
     """What goes through the model at once: whole rows one after the other, no padding.
@@ -101,8 +104,8 @@ def collate(samples: Samples, piece: Piece) -> Micro:
 
 
 def most_tokens(limit: int | None, device: torch.device) -> float:
-    """Tokens computed at once: `limit`, else each row alone on a CPU, where more at once is no faster, and no bound elsewhere."""
-    return limit or (0 if device.type == "cpu" else inf)
+    """Tokens computed at once: what the user says; else about so many as a CPU is fastest with, and no bound elsewhere."""
+    return limit or (CPU_TOKENS if device.type == "cpu" else inf)
 
 
 def _deal(rows: Sequence[int], lengths: NDArray[np.int64], ranks: int) -> list[list[int]]:

@@ -27,7 +27,7 @@ class TrainOptions(Options):
     gradient_accumulation_steps: int = option(1, "Micro-steps a step.", ge=1)
     micro_tokens: int | None = option(
         None,
-        "Most tokens computed at once, the bound on memory; by default each row alone on a CPU, and batch_size rows at once elsewhere.",
+        "Most tokens computed at once, the bound on memory; by default 512 on a CPU, and batch_size rows at once elsewhere.",
         ge=1,
     )
     max_length: int | None = option(
