@@ -73,7 +73,14 @@ def test_the_output_is_where_it_was_asked_for_and_written_whole(project):
 
 
 @pytest.mark.parametrize(
-    "words", [["--tuner", "full"], ["--tuner", "freeze", "--tuner.last-blocks", "1"], ["--tuner", "qlora"], ["--use_dora", "true"]]
+    "words",
+    [
+        ["--tuner", "full"],
+        ["--tuner", "freeze", "--tuner.last-blocks", "1"],
+        ["--tuner", "qlora"],
+        ["--tuner", "adalora"],
+        ["--use_dora", "true"],
+    ],
 )
 def test_other_tuners(project, words):
     done = train(project, "--max-steps", "3", *words)

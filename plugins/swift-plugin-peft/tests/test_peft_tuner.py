@@ -253,3 +253,40 @@ def test_every_option_is_described():
     assert all(field.description.endswith(".") for options in classes for field in options.model_fields.values())
     assert {str(spec.options).partition(":")[2] for spec in swift_tuners()} <= {options.__name__ for options in classes}
     assert Path(all_options.__file__).read_text().count("import torch") == 0
+
+
+def test_adalora_prunes_to_its_budget_and_keeps_what_is_left(tiny_model, tmp_path):
+    from swift_plugin_peft.adalora import AdaLoraTuner
+
+    options = validate(SPECS["adalora"].options.load(), {"rank": 2, "first_rank": 6, "dropout": 0.0})
+    tuner = AdaLoraTuner(options)
+    torch.manual_seed(0)
+    model = tuner.attach(load(tiny_model), FAMILY)
+    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-2)
+    tuner.prepare(model, optimizer, 20)
+    losses = []
+    for _ in range(20):
+        loss = model(input_ids=INPUTS, labels=INPUTS).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    values = [parameter for name, parameter in model.named_parameters() if "lora_E" in name]
+    kept = sum(int((parameter != 0).sum()) for parameter in values)
+    assert 0 < kept <= 2 * len(values)
+    tuner.save(model, tmp_path)
+    learned = logits(model.eval())
+    restored = tuner.restore(load(tiny_model), tmp_path)
+    assert logits(restored) == pytest.approx(learned, abs=1e-4)
+    assert logits(tuner.merge(restored)) == pytest.approx(learned, abs=1e-3)
+
+
+def test_adalora_needs_steps_to_prune_in(tiny_model):
+    tuner = tuner_for("adalora")
+    model = tuner.attach(load(tiny_model), FAMILY)
+    tuner.options = tuner.options.model_copy(update={"warmup": 0.6, "settle": 0.6})
+    from swift_plugin_peft.adalora import AdaLoraTuner
+
+    with pytest.raises(UsageError, match="no step of 10 is left to prune in"):
+        AdaLoraTuner(tuner.options).prepare(model, torch.optim.SGD(model.parameters()), 10)

@@ -18,6 +18,7 @@ def swift_tuners() -> list[TunerSpec]:
         _tuner("rslora", "RsLora", "LoRA scaled by the root of its rank"),
         _tuner("pissa", "Pissa", "LoRA that starts from the principal singular vectors"),
         _tuner("loraplus", "LoraPlus", "LoRA with a higher rate for B than for A", "lora+"),
+        _tuner("adalora", "AdaLora", "LoRA whose ranks are pruned to a budget, layer by layer", factory="adalora:AdaLoraTuner"),
         _tuner("ia3", "Ia3", "Learned scales of keys, values and feed-forward inputs"),
         _tuner("vera", "Vera", "Learned scales between shared random projections"),
         _tuner("randlora", "RandLora", "Full-rank update as learned combinations of random bases"),
@@ -33,12 +34,12 @@ def swift_tuners() -> list[TunerSpec]:
     ]
 
 
-def _tuner(name: str, options: str, summary: str, *also: str, implies: str = "") -> TunerSpec:
+def _tuner(name: str, options: str, summary: str, *also: str, implies: str = "", factory: str = "tuner:PeftTuner") -> TunerSpec:
     return TunerSpec(
         name=name,
         summary=summary,
         also=also,
-        factory=Ref("swift_plugin_peft.tuner:PeftTuner"),
+        factory=Ref(f"swift_plugin_peft.{factory}"),
         options=Ref(f"swift_plugin_peft.options:{options}Options"),
         trains="adapter",
         quantized_base=name not in _WHOLE_BASE,

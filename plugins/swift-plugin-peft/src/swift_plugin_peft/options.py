@@ -109,6 +109,32 @@ class Ia3Options(AdapterOptions):
     )
 
 
+class AdaLoraOptions(AdapterOptions):
+    """AdaLoRA, https://arxiv.org/abs/2303.10512."""
+
+    config_class: ClassVar[str] = "AdaLoraConfig"
+    keys: ClassVar[Mapping[str, str]] = {
+        "rank": "target_r", "first_rank": "init_r", "alpha": "lora_alpha", "dropout": "lora_dropout", "every": "deltaT",
+        "orthogonal": "orth_reg_weight", "steps": "total_step",
+    }  # fmt: skip
+    steps: ClassVar[int] = 1 << 30  # PEFT demands a number when the adapter is made, before the rows are counted
+
+    rank: int = option(8, "Mean rank at the end.", gt=0, also=("adalora_target_r", "lora_rank"))
+    first_rank: int = option(12, "Rank of every layer at the beginning.", gt=0, also=("adalora_init_r",))
+    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
+    dropout: float = option(0.05, "Dropout before the update.", ge=0, lt=1, also=("lora_dropout",))
+    warmup: float = option(0.1, "Part of the steps, at the beginning, in which nothing is pruned.", ge=0, lt=1)
+    settle: float = option(0.3, "Part of the steps, at the end, in which nothing more is pruned.", ge=0, lt=1)
+    every: int = option(1, "Steps from one pruning to the next.", ge=1, also=("adalora_deltaT",))
+    orthogonal: float = option(0.5, "Weight of the penalty that keeps P and Q orthogonal.", ge=0, also=("adalora_orth_reg_weight",))
+
+    @model_validator(mode="after")
+    def _shrinks(self) -> AdaLoraOptions:
+        if self.first_rank < self.rank:
+            raise ValueError("first_rank must not be lower than rank")
+        return self
+
+
 class VeraOptions(AdapterOptions):
     """VeRA, https://arxiv.org/abs/2310.11454."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoint import Manifest, write_manifest
+from swift_core.errors import UsageError
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.run import Run, output_path
@@ -59,6 +60,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         task=task, strategy=strategy, samples=samples, heldout=heldout, options=options, rate=trainer.rate, setup=trainer.setup(samples),
         write_model=trainer.write, report=report,
     )  # fmt: skip
+    trainer.prepare(loop.total, resuming=resume is not None)
     figures = loop.run(resume)
     out = output_path(run, report.folder)
     trainer.write(out, figures)
@@ -98,6 +100,17 @@ class _Trainer:
         self.strategy.build(self._load, self._optimizer)
         torch.manual_seed(self.options.seed + 1 + self.strategy.data_rank)  # dropout differs from rank to rank, new weights did not
 
+    def prepare(self, steps: int, *, resuming: bool) -> None:
+        """Let a tuner that follows the updates (AdaLoRA) begin; what it has counted is in no checkpoint."""
+        prepare = getattr(self.tuner, "prepare", None)
+        if prepare and resuming:
+            name = self.run.part("tuner").name
+            raise UsageError(
+                f"a run with {name} can't be resumed", where="resume", hint="Go on from its checkpoint with --adapter, as a new run."
+            )
+        if prepare:
+            prepare(self.module, self.optimizer, steps)
+
     def setup(self, samples: Samples) -> dict[str, Any]:
         """What must not change from a run to its resumption, by name."""
         run = self.run
@@ -136,8 +149,8 @@ class _Trainer:
         return module
 
     def _optimizer(self, module: Module) -> Optimizer:
-        optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
-        return optimizer
+        self.optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
+        return self.optimizer
 
     def _manifest(self, figures: Mapping[str, Any]) -> Manifest:
         run, base = self.run, base_of(self.run)
