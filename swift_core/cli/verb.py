@@ -15,7 +15,6 @@ from swift_core.cli.screen import Screen
 from swift_core.config import Settings
 from swift_core.flags import Flag
 from swift_core.registry import registry
-from swift_core.resolve import resolve
 from swift_core.run import Run, RunResult
 from swift_core.verbs import VERBS, Verb
 
@@ -72,6 +71,8 @@ class VerbCommand(click.Command):
                 formatter.write_dl(rows)
 
     def _call(self, **values: Any) -> int:
+        from swift_core.resolve import resolve  # pydantic comes with it, and --help needs none
+
         for name, flag in self._flags.items():
             value = values[name]
             if value is None or value == ():

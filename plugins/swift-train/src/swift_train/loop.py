@@ -132,7 +132,11 @@ class Loop:
         state, rows = self.state, self.sampler.step(self.state.step)
         tokens, supervised = int(self.lengths[rows].sum()), int(self.supervised[rows].sum())
         rate = self.rate(state.updates)
-        loss = self.strategy.accumulate([collate(self.samples, piece) for piece in self._share(rows)], self.task, 1 / supervised)
+        loss = self.strategy.accumulate(
+            [collate(self.samples, piece) for piece in self._cut(rows, self.samples, self.strategy.data_rank, self.options.batch_size)],
+            self.task,
+            1 / supervised,
+        )
         if not isfinite(loss):
             raise self._not_finite(loss, rows)
         update = self.strategy.update(rate, self.options.max_grad_norm or None)
@@ -149,10 +153,6 @@ class Loop:
         seconds = time.perf_counter() - began
         values = {"loss": loss, "grad_norm": update.norm, "learning_rate": rate, "tokens": tokens, "supervised": supervised}
         return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)}
-
-    def _share(self, rows: list[int], rank: int | None = None) -> list[Piece]:
-        rank = self.strategy.data_rank if rank is None else rank
-        return self._cut(rows, self.samples, rank, self.options.batch_size)
 
     def _cut(self, rows: Sequence[int], samples: Samples, rank: int, most_rows: int) -> list[Piece]:
         limit = most_tokens(self.options.micro_tokens, self.strategy.device)
@@ -187,7 +187,7 @@ class Loop:
 
     def _not_finite(self, loss: float, rows: list[int]) -> SwiftError:
         """Find the rows whose loss is not a number. Every rank sees the same sums, so that all go through this together."""
-        shares = [self._share(rows, rank) for rank in range(self.strategy.data_size)]
+        shares = [self._cut(rows, self.samples, rank, most_rows=1) for rank in range(self.strategy.data_size)]  # each row alone
         own = shares[self.strategy.data_rank]
         bad = [
             row
