@@ -123,8 +123,8 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
             if not equals and words and words[0].lower() in TRUE + FALSE:
                 value, equals = words.pop(0), "="
             if equals and value.lower() not in TRUE + FALSE:
-                raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint=f"Write --{name} or {_off(name)}.")
-            out.append(_off(name) if equals and value.lower() in FALSE else f"--{name}")
+                raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint=f"Write --{name} or {off_name(name)}.")
+            out.append(off_name(name) if equals and value.lower() in FALSE else f"--{name}")
         elif flag.field.type == "array":
             values = [value] if equals else []
             while not equals and words and not _FLAG.match(words[0]):
@@ -135,11 +135,6 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
         else:
             out += [f"--{name}"] + ([value] if equals else [])
     return out
-
-
-def off_name(name: str) -> str:
-    """`--no-x` for `x`, `--tuner.no-x` for `tuner.x`."""
-    return _off(name)
 
 
 def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
@@ -183,6 +178,7 @@ def _dash(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _off(name: str) -> str:
+def off_name(name: str) -> str:
+    """`--no-x` for `x`, `--tuner.no-x` for `tuner.x`."""
     head, dot, last = name.rpartition(".")
     return f"--{head}{dot}no-{last}"

@@ -22,7 +22,8 @@ from swift_core.specs import Spec
 def command(name: str | None, as_json: bool) -> None:
     """What is installed, and what is wrong with it; with NAME, everything about one plugin."""
     known = registry()
-    offers = {kind: known.entries(kind) for kind in HOOKS}  # asking finds the plugins that fail only then
+    for kind in HOOKS:
+        known.entries(kind)  # asking finds the plugins that fail only then
     found = known.plugins.found
     if name and name not in found:
         by_distribution = [plugin.name for plugin in found.values() if plugin.distribution == name]
@@ -36,7 +37,6 @@ def command(name: str | None, as_json: bool) -> None:
         _one(records[0])
     else:
         _all(records, {plugin.distribution for plugin in found.values()})
-    del offers
 
 
 def _record(known: Registry, plugin: Plugin) -> dict[str, Any]:
