@@ -46,18 +46,22 @@ class Hub(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as its source has it, and where that was: `file` for people, `number` counted from 1."""
+    """A row as its source has it, and where that was: `file` for people, `number` counted from 1.
+
+    `folder` is where the row's relative media paths begin (None: it has no such place).
+    """
 
     data: Any
     file: str
     number: int
+    folder: Path | None = None
 
 
 class Dataset(Protocol):
     """Rows in the order of their source. Built as `factory(options)`; `fetch` brings what it needs onto this machine."""
 
-    def fetch(self, progress: Progress | None = None) -> Path:
-        """Make the source local, and return its file; instant the second time."""
+    def fetch(self, progress: Progress | None = None) -> Sequence[Path]:
+        """Make the source local, and return its files in the order of their rows; instant the second time."""
         ...
 
     def rows(self) -> Iterator[RawRow]:

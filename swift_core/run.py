@@ -45,11 +45,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChoice(Choice):
-    """A data set: what was asked (`alpaca-en-demo#200`), how many rows of it (None: all), and the SHA-256 of its source."""
+    """A data set: what was asked (`alpaca-en-demo#200`), how many rows of it (None: all), and one hash over its files.
+
+    `columns` renames its fields (theirs → ours). `weight` says how often each row is seen an epoch; a fraction is a seeded choice.
+    """
 
     asked: str
     limit: int | None = None
     hash: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,11 +52,30 @@ class OutputOptions(Options):
     overwrite: bool = option(False, "Replace the output folder if it exists.", also=("exist_ok",))
 
 
-class TrainingOptions(DeviceOptions, OutputOptions):
+class DataOptions(Options):
+    """How rows are read, by every verb that reads rows."""
+
+    on_error: Literal["stop", "skip"] = option("stop", "What a bad row does: stop the run, or be left out and listed.")
+    max_skipped: str = option(
+        "1%", "Most bad rows that may be left out, as a share (1%) or a number (20); more stop the run.", pattern=r"^\d+(\.\d+)?%$|^\d+$"
+    )
+    columns: dict[str, str] = option(dict, 'Fields under other names: {"question": "query"} reads question as query.', also=("columns",))
+    media_folder: str = option("", "Folder of images, audio and video, where it is not the data file's own.", also=("media_dir",))
+
+
+class RowsOptions(Options):
+    """Of every verb that takes data sets."""
+
+    dataset: list[Any] = option(
+        ..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1
+    )
+    val_dataset: list[Any] = option(list, "Data sets that are held out and scored.", also=("validation",))
+    data: DataOptions = option(DataOptions, "How rows are read.")
+
+
+class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     """swift sft, swift pretrain."""
 
-    dataset: list[Any] = option(..., "Data sets: a name, a file, a hub data set; name#500 takes 500 rows.", min_length=1)
-    val_dataset: list[Any] = option(list, "Data sets that are held out and scored.", also=("validation",))
     resume: str = option("", "Run folder, or checkpoint in it, to go on from.", also=("resume_from_checkpoint",))
     processes: int = option(1, "Processes a node.", ge=1, also=("nproc_per_node",))
     nodes: int = option(1, "Machines.", ge=1, also=("nnodes",))

@@ -1,0 +1,88 @@
+"""The rows of a run's data sets, as the user wants them: so many, under these names; and what happens to bad ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.roles import RawRow
+from swift_core.run import DataChoice
+
+SKIPPED_FILE = "skipped_rows.jsonl"
+_SHOWN = 5
+
+
+def raw_rows(choice: DataChoice, columns: Mapping[str, str] | None = None) -> Iterator[RawRow]:
+    """A data set's rows up to its limit, with its fields renamed (theirs → ours): by `columns`, and by the choice's own.
+
+    Raises:
+        UsageError: the source is unreadable, or a row has no field of a name that is to be replaced.
+    """
+    renamed = {**(columns or {}), **choice.columns}
+    for row in islice(choice.build().rows(), choice.limit):
+        yield _rename(row, renamed) if renamed else row
+
+
+def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
+    if not isinstance(row.data, Mapping):
+        return row
+    for theirs in columns:
+        if theirs not in row.data:
+            hint = suggestion(theirs, map(str, row.data)) or f"It has: {', '.join(map(str, row.data))}."
+            raise UsageError(f"there is no field '{theirs}' to rename", where=f"{row.file}, row {row.number}", hint=hint)
+    data = {columns.get(key, key): value for key, value in row.data.items()}
+    return RawRow(data, row.file, row.number, row.folder)
+
+
+class Skips:
+    """What `data.on_error` does: raises the first bad row's error, or lists bad rows in a file and goes on, up to `data.max_skipped`.
+
+    Args:
+        options: the run's `data` options.
+        file: where skipped rows are listed, one JSON object a line (None: they are only counted).
+    """
+
+    def __init__(self, options: Mapping[str, Any], file: Path | None = None) -> None:
+        self.skipping = options.get("on_error", "stop") == "skip"
+        self.most = str(options.get("max_skipped", "1%"))
+        self.file, self.count = file, 0
+        self._first: list[SwiftError] = []
+
+    def bad(self, error: SwiftError, row: RawRow) -> None:
+        """A row can't be used: raise `error` (with the row's place, if it has none), or list it.
+
+        Raises:
+            SwiftError: bad rows stop the run, or more were skipped than the number allowed.
+        """
+        placed = error if error.where else type(error)(error.message, hint=error.hint, where=f"{row.file}, row {row.number}")
+        if not self.skipping:
+            raise placed from error
+        self.count += 1
+        if len(self._first) < _SHOWN:
+            self._first.append(placed)
+        if self.file:
+            listed = {"file": row.file, "row": row.number, "where": placed.where, "message": placed.message}
+            with self.file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(listed, ensure_ascii=False) + "\n")
+        if not self.most.endswith("%") and self.count > int(self.most):
+            raise self._too_many(f"{self.count} rows can't be used, {self.most} may be left out")
+
+    def finish(self, total: int) -> None:
+        """All rows were read, good and bad: check the share of bad ones, and that good ones are left.
+
+        Raises:
+            UsageError: too many were skipped.
+        """
+        if self.count and self.count == total:
+            raise self._too_many(f"none of the {total} rows can be used")
+        if self.most.endswith("%") and self.count > float(self.most[:-1]) / 100 * total:
+            raise self._too_many(f"{self.count} of {total} rows can't be used, {self.most} may be left out")
+
+    def _too_many(self, message: str) -> UsageError:
+        listed = f" All are listed in {self.file}." if self.file else ""
+        first = "\n".join(f"  {error}" for error in self._first)
+        return UsageError(f"{message}. The first:\n{first}", where="data.max_skipped", hint=f"Mend the rows, or allow more.{listed}")
