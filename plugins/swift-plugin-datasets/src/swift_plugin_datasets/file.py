@@ -17,7 +17,7 @@ class FileDataset:
     def __init__(self, options: FileOptions) -> None:
         self._path = Path(options.path.removeprefix("file:")).expanduser()
 
-    def fetch(self, progress: Progress | None = None) -> Path:
+    def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
         """The file.
 
         Raises:
@@ -33,7 +33,7 @@ class FileDataset:
             raise UsageError(
                 "there is no such file", where=str(self._path), hint=suggestion(self._path.name, siblings) or "Check the path."
             )
-        return self._path
+        return (self._path,)
 
     def rows(self) -> Iterator[RawRow]:
         """Each row, in the file's order.
@@ -41,4 +41,5 @@ class FileDataset:
         Raises:
             UsageError: missing, empty, of an unknown format, or damaged; says file and row.
         """
-        return read(self.fetch())
+        for path in self.fetch():
+            yield from read(path)

@@ -23,14 +23,14 @@ class HubDataset:
                 f"data sets come from hf:, not {self._reference.scheme}:", where="dataset", hint="Download it and name its file."
             )
 
-    def fetch(self, progress: Progress | None = None) -> Path:
-        """The first file of the split in the library's cache.
+    def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
+        """The files of the split in the library's cache.
 
         Raises:
             UsageError: no such data set, subset or split, gated, or offline and not cached.
             SwiftError: the network failed.
         """
-        return Path(self._load().cache_files[0]["filename"])
+        return tuple(Path(file["filename"]) for file in self._load().cache_files)
 
     def rows(self) -> Iterator[RawRow]:
         """Each row of the split."""

@@ -11,6 +11,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def read(path: Path, name: str = "") -> Iterator[RawRow]:
             for row in _READERS[suffix](file, name):
                 _check_text(row.data, row)
                 count += 1
-                yield row
+                yield replace(row, folder=path.parent)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise _error(f"damaged: {error}", name, count + 1, "Fetch or compress the file again.") from error
     if not count:
