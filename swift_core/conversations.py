@@ -1,18 +1,27 @@
-"""Conversations in the spellings in use, brought into OpenAI's: `role` and `content`, tool calls as objects."""
+"""Conversations in the spellings in use, brought into OpenAI's: `role` and `content`, tool calls as objects.
+
+Each message goes with the JSON path where its row has it, so that whatever is found wrong with it later can say where that is.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from swift_core import loss_scales
+from swift_core.contents import blocks_of, content_of
 from swift_core.errors import suggestion
+from swift_core.tool_calls import calls_of
+from swift_core.turns import Placed, join_calls
+from swift_core.values import Wrong, decoded, kind_of, text_of
 
 Message = Mapping[str, Any]
+Messages = list[tuple[str, dict[str, Any]]]  # each with its JSON path
 
 # Every spelling of a role in use → OpenAI's. A "call" is an assistant message whose text is the JSON of a tool call.
 _ROLES = {
     "system": "system",
+    "developer": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",
@@ -23,149 +32,173 @@ _ROLES = {
     "function_call": "call",
     "tool_call": "call",
 }
+_READ = frozenset(("role", "content", "from", "value", "tool_calls", *loss_scales.NAMES))
+_PLAIN = {"role", "content"}, {"from", "value"}
 
 
-class Wrong(Exception):
-    """A fault at a JSON path (`$.messages[2].role`) of a row; whoever knows file and row makes an error of it."""
-
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.path, self.message, self.hint = path, message, hint
+def conversation(data: Mapping[str, Any], form: str) -> Messages:
+    """A row's messages as they are spelled, by its form; not yet checked as a whole."""
+    return with_system(data, _READERS[form](data))
 
 
-def _listed(data: Mapping[str, Any]) -> Iterator[Message]:
-    name = "messages" if data.get("messages") is not None else "conversations"
-    return _messages(data[name], f"$.{name}")
+def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
+    """The messages after the system prompt of the row's field `system`, if it has one."""
+    if system := data.get("system"):
+        if placed and placed[0][1]["role"] == "system":
+            raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.")
+        placed.insert(0, ("$.system", {"role": "system", "content": content_of(system, "$.system")}))
+    return placed
 
 
-def _alpaca(data: Mapping[str, Any]) -> Iterator[Message]:
-    question = "\n".join(text_of(data[key], f"$.{key}") for key in ("instruction", "input") if data.get(key))
-    return _pair(data, question, data["output"], "$.output")
+def check_end(placed: Placed, path: str) -> None:
+    """Refuse a conversation that does not end with an answer."""
+    if not any(message["role"] == "assistant" for _, message in placed):
+        raise Wrong(path, "no assistant message: there is nothing to learn", "Add the answer.")
+    where, last = placed[-1]
+    if last["role"] != "assistant":
+        who = "the user" if last["role"] == "user" else "a tool's result"
+        raise Wrong(where, f"the conversation ends with {who}; nothing answers it", "Remove the last turn, or add the answer.")
 
 
-def _query(data: Mapping[str, Any]) -> Iterator[Message]:
-    return _pair(data, text_of(data["query"], "$.query"), data["response"], "$.response")
-
-
-def _prompt(data: Mapping[str, Any]) -> Iterator[Message]:
-    for key, role in (("prompt", "user"), ("completion", "assistant")):
-        if isinstance(data[key], str):
-            yield {"role": role, "content": data[key]}
-        else:
-            yield from _messages(data[key], f"$.{key}")
-
-
-def _pair(data: Mapping[str, Any], question: str, answer: Any, path: str) -> Iterator[Message]:
-    for number, turn in enumerate(_decoded(data.get("history") or [], "$.history")):
-        if not isinstance(turn, list | tuple) or len(turn) != 2:
-            raise Wrong(f"$.history[{number}]", "must be a pair: [question, answer]")
-        yield {"role": "user", "content": text_of(turn[0], f"$.history[{number}][0]")}
-        yield {"role": "assistant", "content": text_of(turn[1], f"$.history[{number}][1]")}
-    yield {"role": "user", "content": question}
-    yield {"role": "assistant", "content": text_of(answer, path)}
-
-
-# A row's messages, by the name of its form.
-READERS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[Message]]] = {
-    "messages": _listed,
-    "conversations": _listed,
-    "alpaca": _alpaca,
-    "query-response": _query,
-    "prompt-completion": _prompt,
-}
-
-
-def _messages(value: Any, path: str) -> Iterator[Message]:
-    items = _decoded(value, path)
+def messages_of(value: Any, path: str) -> Messages:
+    """The messages of a list, or of its JSON text."""
+    items = decoded(value, path)
     if not isinstance(items, Sequence) or isinstance(items, str):
         raise Wrong(path, f"must be a list of messages, not {kind_of(items)}")
     if not items:
         raise Wrong(path, "an empty conversation", "Remove the row, or give it messages.")
+    placed: Messages = []
+    calls = False
     for number, item in enumerate(items):
-        yield _message(item, f"{path}[{number}]")
+        at = f"{path}[{number}]"
+        message = message_of(item, at, placed)
+        calls = calls or message["role"] == "call"
+    return join_calls(placed) if calls else placed
 
 
-def _message(item: Any, path: str) -> Message:
+def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
+    """Read one message onto `placed`, after the results of tools that it brings; what it says itself is returned."""
     if not isinstance(item, Mapping):
         raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.')
     said, content = ("from", "value") if "from" in item else ("role", "content")
-    if said not in item:
-        raise Wrong(path, "a message needs 'role' and 'content'", suggestion(next(iter(item), ""), ["role", "content", "from", "value"]))
-    role = _ROLES.get(item[said]) if isinstance(item[said], str) else None
+    name = item.get(said)
+    role = _ROLES.get(name) if isinstance(name, str) else None
     if role is None:
-        near = suggestion(str(item[said]), _ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
-        raise Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", near)
-    rest = {
-        key: value for key, value in item.items() if key not in ("role", "content", "from", "value", "tool_calls") and value is not None
-    }
+        raise _unknown_role(item, said, path)
+    value = item.get(content)
+    if isinstance(value, str) and role != "call" and item.keys() in _PLAIN:
+        message: dict[str, Any] = {"role": role, "content": value}
+        placed.append((path, message))
+        return message
+    return _full_message(item, role, content, path, placed)
+
+
+def _full_message(item: Mapping[str, Any], role: str, content: str, path: str, placed: Messages) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": role, "content": ""}
+    message |= {key: value for key, value in item.items() if key not in _READ and value is not None}
+    scale = loss_scales.loss_scale_of(item, role, path)
+    if scale != 1.0 and role in ("assistant", "call"):
+        message["loss_scale"] = scale
+    value, at = item.get(content), f"{path}.{content}"
+    calls = calls_of(item["tool_calls"], f"{path}.tool_calls") if item.get("tool_calls") else []
     if role == "call":
-        return {"role": "assistant", "content": "", **rest, "tool_calls": _calls(item.get(content), f"{path}.{content}")}
-    if item.get("tool_calls"):
-        rest["tool_calls"] = _calls(item["tool_calls"], f"{path}.tool_calls")
-        return {"role": role, "content": text_of(item.get(content) or "", f"{path}.{content}"), **rest}
-    if content not in item:
-        raise Wrong(path, f"a message needs '{content}'", suggestion(content, [str(key) for key in item if key != said]))
-    return {"role": role, "content": text_of(item[content], f"{path}.{content}"), **rest}
+        calls += calls_of(value, at)
+    elif isinstance(value, list | tuple):
+        _take_blocks(value, message, calls, (path, at), placed)
+    elif value is not None or not (calls or message.get("reasoning_content")):
+        if content not in item:
+            raise Wrong(path, f"a message needs '{content}'", suggestion(content, map(str, item)))
+        message["content"] = text_of(value, at)
+    if calls:
+        if role not in ("assistant", "call"):
+            raise Wrong(path, f"a {role} message with tool calls", "Only the assistant calls tools.")
+        message["tool_calls"] = calls
+    placed.append((path, message))
+    return message
 
 
-def _calls(value: Any, path: str) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI's shape; one call or several, bare or wrapped, arguments as an object or as its JSON text."""
-    decoded = _decoded(value, path)
-    calls = []
-    for number, call in enumerate(decoded if isinstance(decoded, list | tuple) else [decoded]):
-        at = f"{path}[{number}]" if isinstance(decoded, list | tuple) else path
-        function = call.get("function", call) if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise Wrong(at, "a tool call needs a name", 'Write {"name": "search", "arguments": {…}}.')
-        arguments = _decoded(function.get("arguments") or {}, f"{at}.arguments")
-        if not isinstance(arguments, Mapping):
-            raise Wrong(f"{at}.arguments", f"must be an object, not {kind_of(arguments)}")
-        given = {"id": call["id"]} if function is not call and call.get("id") else {}
-        calls.append({"type": "function", **given, "function": {"name": function["name"], "arguments": arguments}})
-    return calls
+def _take_blocks(
+    value: Sequence[Any], message: dict[str, Any], calls: list[dict[str, Any]], paths: tuple[str, str], placed: Messages
+) -> None:
+    role, (path, at) = message["role"], paths
+    blocks = blocks_of(value, at)
+    if blocks.thinking and role != "assistant":
+        raise Wrong(at, f"a {role} message with thinking", "Only the assistant thinks.")
+    if blocks.results and role != "user":
+        raise Wrong(at, f"a {role} message with tool results in it", "They come from the user, or from messages of the role tool.")
+    if blocks.thinking:
+        message["reasoning_content"] = "\n".join(blocks.thinking)
+    calls += blocks.calls
+    message["content"] = blocks.content
+    placed += [(path, result) for result in blocks.results]
+    if blocks.results and not blocks.parts:  # the user says nothing besides: the last result stands for the message
+        message.clear()
+        message |= placed.pop()[1]
 
 
-def tools_of(value: Any) -> tuple[Mapping[str, Any], ...] | None:
-    """A row's `tools` in OpenAI's shape, from a list or its JSON text; None where there are none."""
-    tools = _decoded(value or [], "$.tools")
-    if not isinstance(tools, list | tuple):
-        raise Wrong("$.tools", f"must be a list of tools, not {kind_of(tools)}")
-    for number, tool in enumerate(tools):
-        if not isinstance(tool, Mapping) or not isinstance(tool.get("function", tool), Mapping) or "name" not in tool.get("function", tool):
-            raise Wrong(f"$.tools[{number}]", "a tool needs a name", 'Write {"name": "search", "description": "…", "parameters": {…}}.')
-    return tuple(tool if "function" in tool else {"type": "function", "function": tool} for tool in tools) or None
+def _unknown_role(item: Mapping[Any, Any], said: str, path: str) -> Wrong:
+    if said not in item:
+        near = suggestion(str(next(iter(item), "")), ["role", "content", "from", "value"])
+        return Wrong(path, "a message needs 'role' and 'content'", near)
+    near = suggestion(str(item[said]), _ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
+    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", near)
 
 
-def _decoded(value: Any, path: str) -> Any:
-    """The value, or what it holds where a table's cell has it as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise Wrong(path, f"not JSON: {error}", f"It reads: {value[:60]!r}") from None
+def question_of(data: Mapping[str, Any], name: str) -> Messages:
+    """What the user asks, in the field `name` (prompt, query, instruction), after the earlier turns in `history`."""
+    if name == "prompt" and not isinstance(data["prompt"], str):
+        return messages_of(data["prompt"], "$.prompt")
+    fields = [key for key in ((name, "input") if name == "instruction" else (name,)) if data.get(key)] or [name]
+    asked = "\n".join(text_of(data[key], f"$.{key}") for key in fields)
+    placed: Messages = []
+    for number, turn in enumerate(decoded(data.get("history") or [], "$.history")):
+        at = f"$.history[{number}]"
+        if not isinstance(turn, list | tuple) or len(turn) != 2:
+            raise Wrong(at, "must be a pair: [question, answer]")
+        placed.append((f"{at}[0]", {"role": "user", "content": text_of(turn[0], f"{at}[0]")}))
+        placed.append((f"{at}[1]", {"role": "assistant", "content": text_of(turn[1], f"{at}[1]")}))
+    return [*placed, (f"$.{fields[0]}", {"role": "user", "content": asked})]
 
 
-def text_of(value: Any, path: str) -> str:
-    """The value at `path`, which must be text."""
-    if not isinstance(value, str):
-        hint = (
-            "Parts other than text (images, audio) can't be trained on yet."
-            if isinstance(value, list | tuple)
-            else 'Write it in quotes: "…".'
-        )
-        raise Wrong(path, f"must be text, not {kind_of(value)}", hint)
-    return value
+def answer_of(value: Any, path: str) -> Messages:
+    """An answer: text, one message of any spelling, or a list of them."""
+    if isinstance(value, str):
+        return [(path, {"role": "assistant", "content": value})]
+    if isinstance(value, list | tuple):
+        return messages_of(value, path)
+    if not isinstance(value, Mapping):
+        raise Wrong(path, f"must be text, not {kind_of(value)}", "An answer is a text, a message or a list of messages.")
+    placed: Messages = []
+    message_of(value, path, placed)
+    return join_calls(placed)
 
 
-def kind_of(value: Any) -> str:
-    """A JSON type's name with its article, for messages."""
-    names = (
-        (bool, "true or false"),
-        (str, "text"),
-        (int | float, "a number"),
-        (Mapping, "an object"),
-        (list | tuple, "a list"),
-        (type(None), "null"),
-    )
-    return next((name for kind, name in names if isinstance(value, kind)), type(value).__name__)
+def _listed(data: Mapping[str, Any]) -> Messages:
+    name = next((name for name in ("messages", "conversations") if data.get(name)), "messages" if "messages" in data else "conversations")
+    return messages_of(data[name], f"$.{name}")
+
+
+def _pair(question: str, answer: str) -> Callable[[Mapping[str, Any]], Messages]:
+    return lambda data: [*question_of(data, question), *answer_of(data[answer], f"$.{answer}")]
+
+
+def _asked(data: Mapping[str, Any]) -> Messages:
+    return question_of(data, next(name for name in ANSWERS if data.get(name)))
+
+
+def _text(data: Mapping[str, Any]) -> Messages:
+    return [("$.text", {"role": "user", "content": text_of(data["text"], "$.text")})]
+
+
+# The field of an answer, by the field of its question.
+ANSWERS: Mapping[str, str] = {"query": "response", "prompt": "completion", "instruction": "output"}
+# A row's messages, by the name of its form.
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Messages]] = {
+    "messages": _listed,
+    "conversations": _listed,
+    "alpaca": _pair("instruction", "output"),
+    "query-response": _pair("query", "response"),
+    "prompt-completion": _pair("prompt", "completion"),
+    "prompt": _asked,
+    "text": _text,
+}

@@ -1,21 +1,30 @@
-"""Rows of data: recognised by their keys, checked, and brought into the few shapes that tasks train on.
+"""Rows of data: recognised by their fields, checked, and brought into the few shapes that tasks train on.
 
-A task says which kinds it wants ("chat", "text", "preference", "prompt", "label"). Of the forms in use, OpenAI's messages,
-ShareGPT's conversations, Alpaca's instructions, query/response and prompt/completion pairs are chat rows, and all become one
-`ChatRow` in OpenAI's spelling. Nothing is dropped or repaired silently: what is not understood is refused with file, row and path.
+A task says which kinds it wants ("chat", "text", "preference", "label", "prompt"). However a row is spelled, its messages come out in
+OpenAI's spelling, and its media as absolute paths or addresses. Nothing is dropped or repaired silently: what is not understood is
+refused with file, row and path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from swift_core.conversations import READERS, Message, Wrong, kind_of, text_of, tools_of
-from swift_core.errors import UsageError, suggestion
+from swift_core.conversations import ANSWERS, Message, Messages, check_end, conversation
+from swift_core.errors import UsageError
+from swift_core.forms import KNOWN, LABELS, Form, base_form, form_of
+from swift_core.media_marks import FIELDS, place_media
+from swift_core.preferences import preference
 from swift_core.roles import RawRow
+from swift_core.tool_calls import tools_of
+from swift_core.turns import check_turns
+from swift_core.values import Wrong, kind_of, text_of
 
-_ANSWERS = {"query": "response", "prompt": "completion", "instruction": "output"}
+__all__ = ["ChatRow", "Form", "LabelRow", "PreferenceRow", "PromptRow", "Row", "RowError", "TextRow", "canonical", "form_of", "normalise"]
+
 _LEARNED_BY = {
     "text": 'swift pretrain learns from text. A chat row looks like {"messages": [{"role": "user", "content": "…"}, …]}.',
     "chat": 'swift sft learns from conversations. A text row looks like {"text": "…"}.',
@@ -23,17 +32,20 @@ _LEARNED_BY = {
     "label": "kto and classifiers learn from such rows.",
     "prompt": "Tasks with rollouts learn from such rows; for the others, add the answer.",
 }
-_KNOWN = "messages; conversations; instruction, output; query, response; prompt, completion; text"
+Tools = tuple[Mapping[str, Any], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRow:
-    """A conversation. Messages have `role` (system, user, assistant, tool) and `content`, and what else their source gave them:
-    `tool_calls` (arguments as objects), `name`, `loss`, … `tools` are OpenAI's {"type": "function", "function": …} or None.
+    """A conversation that ends with an answer.
+
+    Messages have `role` (system, user, assistant, tool) and `content` (text, or a list of parts where there are media), and what
+    else their source gave them: `tool_calls` (arguments as objects), `reasoning_content`, `loss_scale` where it is not 1, `name`, …
+    `tools` are OpenAI's {"type": "function", "function": …} or None.
     """
 
     messages: tuple[Message, ...]
-    tools: tuple[Mapping[str, Any], ...] | None = None
+    tools: Tools = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,78 +56,137 @@ class TextRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How a row is laid out: `name` ("alpaca"), what `kind` of row that is ("chat"), by what `reason`. Unknown ones have neither."""
+class PreferenceRow:
+    """Two answers to one prompt, of which one is better. Each answer is the assistant's turn, or more turns that end with one."""
 
-    name: str
-    kind: str
-    reason: str
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    tools: Tools = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A conversation (which may end with the user) and what is judged of it."""
+
+    messages: tuple[Message, ...]
+    label: bool | int | float | str | list[Any]
+    tools: Tools = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """A conversation that waits for an answer; `extra` are the row's other fields, which reward functions use."""
+
+    messages: tuple[Message, ...]
+    tools: Tools = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow
 
 
 class RowError(UsageError):
     """A row that can't be used; `where` is 'file, row N, $.path'."""
 
 
-def form_of(data: Any) -> Form:
-    """Recognise a row's form by its keys. Empty values count as absent, as a table gives them for unused columns."""
-    if not isinstance(data, Mapping):
-        return Form("", "", f"a row must be an object with named fields, not {kind_of(data)}")
-    keys = {key for key, value in data.items() if value is not None and value != ""} | ({"text"} & set(data))
-    if found := sorted(keys & {"chosen", "rejected", "rejected_response", "rejected_messages"}):
-        return Form("preference", "preference", f"it has '{found[0]}'")
-    if found := sorted(
-        key for key in keys & {"label", "kto_tag"} if not isinstance(data[key], str) or data[key].lower() in ("true", "false")
-    ):
-        return Form("label", "label", f"it has '{found[0]}'")
-    for name in ("messages", "conversations"):
-        if name in keys:
-            return Form(name, "chat", f"it has '{name}'")
-    for question, answer in _ANSWERS.items():
-        if {question, answer} <= set(data) and {question, answer} & keys:
-            return Form("alpaca" if question == "instruction" else f"{question}-{answer}", "chat", f"it has '{question}' and '{answer}'")
-    if "text" in keys:
-        return Form("text", "text", "it has 'text'")
-    if found := sorted(keys & set(_ANSWERS)):
-        return Form("prompt", "prompt", f"it has '{found[0]}' without '{_ANSWERS[found[0]]}'")
-    near = next(
-        filter(None, (suggestion(str(key), ["messages", "conversations", "text", *_ANSWERS, *_ANSWERS.values()]) for key in data)), ""
-    )
-    return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) are no known form, or empty. {near}".strip())
-
-
-def normalise(raw: RawRow, wanted: tuple[str, ...]) -> ChatRow | TextRow:
+def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None = None) -> Row:
     """Check a row and bring it into the shape of its kind.
 
     Args:
         raw: the row as its source has it.
         wanted: the kinds of row that the task takes.
+        media_folder: where relative paths of media files begin, instead of the row's own folder.
 
     Raises:
         RowError: unknown form, another kind than is wanted, or a fault in the row.
     """
-    form = form_of(raw.data)
+    form = form_of(raw.data, wanted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, f"Known forms: {_KNOWN}.")
+            raise Wrong("$", form.reason, f"Known forms: {KNOWN}.")
         if form.kind not in wanted:
-            raise Wrong(
-                "$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", _LEARNED_BY[form.kind]
-            )
-        if form.kind == "text":
-            return TextRow(text_of(raw.data["text"], "$.text"))
-        if form.kind == "chat":
-            return _chat(raw.data, form)
-        raise Wrong("$", f"{form.kind} rows can't be read as conversations", "The task's plugin has to read them itself.")
+            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", _hint(form, wanted))
+        return _row(raw.data, form, media_folder or raw.folder)
     except Wrong as wrong:
         raise RowError(wrong.message, hint=wrong.hint, where=f"{raw.file}, row {raw.number}, {wrong.path}") from None
 
 
-def _chat(data: Mapping[str, Any], form: Form) -> ChatRow:
-    messages = [dict(message) for message in READERS[form.name](data)]
-    if system := data.get("system"):
-        if messages and messages[0]["role"] == "system":
-            raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.")
-        messages.insert(0, {"role": "system", "content": text_of(system, "$.system")})
-    if not any(message["role"] == "assistant" for message in messages):
-        raise Wrong(f"$.{form.name}" if form.name in data else "$", "no assistant message: there is nothing to learn", "Add the answer.")
-    return ChatRow(tuple(messages), tools_of(data.get("tools")))
+def canonical(row: Row) -> dict[str, Any]:
+    """The row as a JSON object in the one spelling of its kind; `normalise` makes the same row of it again."""
+    if isinstance(row, TextRow):
+        return {"text": row.text}
+    tools = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
+    if isinstance(row, PreferenceRow):
+        return {"prompt": list(row.prompt), "chosen": list(row.chosen), "rejected": list(row.rejected), **tools}
+    messages = {"messages": list(row.messages), **tools}
+    if isinstance(row, LabelRow):
+        return {**messages, "label": row.label}
+    return {**messages, **row.extra} if isinstance(row, PromptRow) else messages
+
+
+def _row(data: Mapping[str, Any], form: Form, folder: Path | None) -> Row:
+    if form.kind == "text":
+        return TextRow(_text(data))
+    tools = tools_of(data.get("tools"))
+    if form.kind == "preference":
+        prompt, chosen, rejected = preference(data, form.name, folder)
+        return PreferenceRow(prompt, chosen, rejected, tools)
+    name = base_form(data).name if form.kind == "label" else form.name
+    placed = conversation(data, name)
+    if form.kind == "chat":
+        check_end(placed, f"$.{name}" if name in data else "$")
+    place_media(data, placed, folder)
+    check_turns(placed)
+    messages = tuple([message for _, message in placed])
+    if form.kind == "chat":
+        return ChatRow(messages, tools)
+    if form.kind == "label":
+        return LabelRow(messages, _label(data), tools)
+    _check_asks(placed)
+    return PromptRow(messages, tools, _extra(data, name))
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    text = text_of(data["text"], "$.text")
+    if not text.strip():
+        raise Wrong("$.text", "an empty text: there is nothing to learn", "Remove the row.")
+    return text
+
+
+def _label(data: Mapping[str, Any]) -> Any:
+    name = next(name for name in LABELS if data.get(name) is not None and data[name] != "")
+    label = data[name]
+    if isinstance(label, str) and label.lower() in ("true", "false"):  # a table's cell
+        return label.lower() == "true"
+    if name == "kto_tag" and not isinstance(label, bool):
+        raise Wrong("$.kto_tag", f"must be true or false, not {kind_of(label)}")
+    for item, path in (
+        [(item, f"$.{name}[{place}]") for place, item in enumerate(label)] if isinstance(label, list) else [(label, f"$.{name}")]
+    ):
+        if not isinstance(item, bool | int | float | str):
+            raise Wrong(path, f"must be true or false, a number or a text, not {kind_of(item)}")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise Wrong(path, f"must be a number, not {item}", "Remove the row, or correct it.")
+    return label
+
+
+def _check_asks(placed: Messages) -> None:
+    path, last = placed[-1]
+    if last["role"] not in ("user", "tool"):
+        raise Wrong(path, f"a prompt ends with the user, not with a message of the role {last['role']}", "Remove the last turn.")
+
+
+def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """The fields that no message was made of."""
+    listed = next((name for name in ("messages", "conversations") if data.get(name)), "")
+    asked = (listed,) if form != "prompt" else (next(name for name in ANSWERS if data.get(name)), "input", "history")
+    return {key: value for key, value in data.items() if key not in (*asked, "system", "tools", "messages") and key not in FIELDS}
+
+
+def _hint(form: Form, wanted: Sequence[str]) -> str:
+    if form.kind == "chat" and "prompt" in wanted:
+        return "A prompt row ends with the user. Give the answer's field another name, and reward functions get it."
+    if form.kind == "chat" and ("preference" in wanted or "label" in wanted):
+        return "Such rows need 'chosen' and 'rejected'." if "preference" in wanted else "Such rows need a 'label'."
+    return _LEARNED_BY[form.kind]

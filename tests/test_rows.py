@@ -50,12 +50,12 @@ def test_instruction_and_input_are_two_lines_of_one_question():
 
 
 def test_what_a_message_carries_besides_is_kept():
-    given = {**ANSWER, "loss": False, "name": None}
-    assert chat({"messages": [QUESTION, given]}).messages[1] == {**ANSWER, "loss": False}
+    given = {**ANSWER, "name": "Bo", "mood": None}
+    assert chat({"messages": [QUESTION, given]}).messages[1] == {**ANSWER, "name": "Bo"}
 
 
 def test_tool_calls_in_every_spelling():
-    expected = ({"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "found"}, ANSWER)
+    expected = (QUESTION, {"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "found"}, ANSWER)
     text = '{"name": "search", "arguments": {"q": "x"}}'
     sharegpt = [{"from": "function_call", "value": text}, {"from": "observation", "value": "found"}, {"from": "gpt", "value": "Hello"}]
     ms_swift = [{"role": "tool_call", "content": text}, {"role": "tool_response", "content": "found"}, ANSWER]
@@ -69,16 +69,15 @@ def test_tool_calls_in_every_spelling():
         ANSWER,
     ]
     for messages in (sharegpt, ms_swift, openai):
-        assert chat({"conversations": messages}).messages == expected
-    several = chat({"conversations": [{"from": "function_call", "value": f"[{text}, {text}]"}]})
-    assert several.messages[0]["tool_calls"] == [CALL, CALL]
+        assert chat({"conversations": [QUESTION, *messages]}).messages == expected
+    several = chat({"conversations": [QUESTION, {"from": "function_call", "value": f"[{text}, {text}]"}]})
+    assert several.messages[1]["tool_calls"] == [CALL, CALL]
 
 
 def test_the_id_of_a_tool_call_is_kept():
-    row = chat(
-        {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "id": "c1"}]}, {"role": "tool", "content": "x", "tool_call_id": "c1"}]}
-    )
-    assert row.messages[0]["tool_calls"][0]["id"] == row.messages[1]["tool_call_id"] == "c1"
+    call = {"role": "assistant", "tool_calls": [{**CALL, "id": "c1"}]}
+    row = chat({"messages": [QUESTION, call, {"role": "tool", "content": "x", "tool_call_id": "c1"}, ANSWER]})
+    assert row.messages[1]["tool_calls"][0]["id"] == row.messages[2]["tool_call_id"] == "c1"
 
 
 def test_tools_bare_wrapped_and_as_text():
@@ -146,7 +145,7 @@ def test_chat_for_a_task_of_text_and_text_for_a_task_of_chat():
         (
             {"messages": [{"role": "user", "content": [{"type": "image"}]}, ANSWER]},
             "$.messages[0].content",
-            "must be text, not a list",
+            "the image has no source",
             "images",
         ),
         ({"conversations": [{"from": "gpt", "value": 4}]}, "$.conversations[0].value", "must be text, not a number", ""),

@@ -1,0 +1,106 @@
+"""Contents that are lists: the blocks of Anthropic, the parts of OpenAI, Qwen and LLaMA-Factory, told apart by their `type`.
+
+Text parts alone become text. What a message says beside its text (thinking, calls, results of tools) is handed back apart, since
+OpenAI's spelling has other places for it. Pictures and sounds stay `Source`s here; `media_marks` looks after their files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from swift_core.errors import suggestion
+from swift_core.media import KINDS, source_of
+from swift_core.tool_calls import calls_of
+from swift_core.values import Wrong, kind_of, text_of
+
+_TEXT = ("text", "input_text", "output_text")
+_THINKING = ("thinking", "reasoning")
+_MEDIA = {name: kind for kind in KINDS for name in (kind, f"{kind}_url", f"input_{kind}")}
+_KNOWN = (*_TEXT, *_THINKING, *_MEDIA, "tool_use", "tool_call", "tool_result")
+
+
+@dataclass(slots=True)
+class Blocks:
+    """What a list of blocks says: `parts` of text and media, and what has another place in a message."""
+
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)  # messages of the role "tool"
+
+    @property
+    def content(self) -> str | list[dict[str, Any]]:
+        """Text, where all parts are text; else the parts."""
+        if all(part["type"] == "text" for part in self.parts):
+            return "".join(part["text"] for part in self.parts)
+        return self.parts
+
+
+def content_of(value: Any, path: str) -> str | list[dict[str, Any]]:
+    """A content that may hold text and media only."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple):
+        return text_of(value, path)
+    blocks = blocks_of(value, path)
+    if blocks.thinking or blocks.calls or blocks.results:
+        raise Wrong(path, "only text and media can stand here", "Calls and thinking are the assistant's, results of tools the user's.")
+    return blocks.content
+
+
+def blocks_of(value: Sequence[Any], path: str) -> Blocks:
+    """Read a list of blocks."""
+    blocks = Blocks()
+    for number, block in enumerate(value):
+        _read(block, f"{path}[{number}]", blocks)
+    return blocks
+
+
+def _read(block: Any, path: str, blocks: Blocks) -> None:
+    if isinstance(block, str):
+        blocks.parts.append({"type": "text", "text": block})
+        return
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind in _TEXT:
+        blocks.parts.append({"type": "text", "text": _said(block, "text", path)})
+    elif kind in _THINKING:
+        blocks.thinking.append(_said(block, str(kind), path))
+    elif kind == "tool_use":
+        blocks.calls += calls_of({key: block[key] for key in ("id", "name", "input") if key in block}, path)
+    elif kind == "tool_call":
+        blocks.calls += calls_of(block.get("value", block), f"{path}.value" if "value" in block else path)
+    elif kind == "tool_result":
+        given = block.get("content")
+        result: dict[str, Any] = {"role": "tool", "content": "" if given is None else content_of(given, f"{path}.content")}
+        identity = {"tool_call_id": block["tool_use_id"]} if block.get("tool_use_id") else {}
+        blocks.results.append({**result, **identity, **({"is_error": True} if block.get("is_error") else {})})
+    elif kind in _MEDIA:
+        blocks.parts.append(_media(block, str(kind), path))
+    elif not isinstance(block, Mapping):
+        raise Wrong(path, f"a part of a content must be an object, not {kind_of(block)}", 'Write {"type": "text", "text": "…"}.')
+    elif kind == "redacted_thinking":
+        raise Wrong(path, "encrypted thinking can't be learned", "Remove this block.")
+    else:
+        hint = suggestion(str(kind), _KNOWN) or "Known: text, image, video, audio, thinking, tool_use, tool_result."
+        raise Wrong(f"{path}.type", f"unknown type {kind!r} of a part", hint)
+
+
+def _said(block: Mapping[str, Any], name: str, path: str) -> str:
+    key = next((key for key in (name, "value", "text") if key in block), None)
+    if key is None:
+        raise Wrong(path, f"a part of the type '{block['type']}' needs '{name}'", suggestion(name, map(str, block)))
+    return text_of(block[key], f"{path}.{key}")
+
+
+def _media(block: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
+    """A media part; one without a source is a mark for the next of the row's files."""
+    kind = _MEDIA[name]
+    places = (name, kind, f"{kind}_url", "source", "url", "path", "bytes", "value")
+    key = next((key for key in places if block.get(key) is not None), None)
+    rest = {other: value for other, value in block.items() if other not in ("type", "cache_control", *places) and value is not None}
+    if key is None:
+        return {"type": kind, **rest}
+    value = {key: block[key]} if key == "bytes" else block[key]
+    return {"type": kind, kind: source_of(value, kind, f"{path}.{key}"), **rest}

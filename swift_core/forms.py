@@ -1,0 +1,127 @@
+"""How rows are laid out, told by their fields: the known forms, and which kinds of row each can be.
+
+A row can often be read in more than one way: a text beside a label is a text for pretraining and a sample for a classifier. Which
+one is meant depends on what the task wants; where it does not say, the likeliest is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core.conversations import ANSWERS
+from swift_core.errors import suggestion
+from swift_core.values import Wrong, decoded, kind_of
+
+PAIRS = ("chosen", "rejected")
+REJECTED = ("rejected_response", "rejected_messages")
+LABELS = ("label", "kto_tag")
+KNOWN = (
+    "messages; conversations; instruction, output; query, response; prompt, completion; text; prompt alone; "
+    "chosen, rejected (or messages, rejected_response) for preferences; any of them with label"
+)
+_FIELDS = ("messages", "conversations", "text", *ANSWERS, *ANSWERS.values(), *PAIRS, *REJECTED, *LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a row is laid out: `name` ("alpaca"), what `kind` of row that is ("chat"), by what `reason`. Unknown ones have neither."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
+    """Recognise a row's form by its fields. Empty values count as absent, as a table gives them for unused columns.
+
+    Args:
+        data: the row.
+        wanted: kinds of rows; where the row can be read in several ways, as one of these.
+    """
+    if not isinstance(data, Mapping):
+        return Form("", "", f"a row must be an object with named fields, not {kind_of(data)}")
+    first = None
+    for form in _forms(data):
+        if not wanted or form.kind in wanted:
+            return form
+        first = first or form
+    return first or _unknown(data)
+
+
+def base_form(data: Mapping[str, Any]) -> Form:
+    """The form of what a row has besides its label or its rejected answers: how its conversation is spelled."""
+    return next(_plain(data, _present(data)), _unknown(data))
+
+
+def _present(data: Mapping[str, Any]) -> set[str]:
+    return {key for key, value in data.items() if value is not None and value != ""} | ({"text"} & data.keys())
+
+
+def _forms(data: Mapping[str, Any]) -> Iterator[Form]:
+    keys = _present(data)
+    if form := _preference(data, keys):
+        yield form
+        return
+    label = next((key for key in LABELS if key in keys), "")
+    if not label:
+        yield from _plain(data, keys)
+        return
+    # A word may be any column's; true, false and numbers judge the answer, which must not be learned as if it were a good one.
+    form = Form("label", "label", f"it has '{label}'")
+    is_word = isinstance(data[label], str) and data[label].lower() not in ("true", "false")
+    if is_word:
+        yield from _plain(data, keys)
+    plain = next(_plain(data, keys), None)
+    if plain:
+        yield form
+    if not is_word:
+        yield from (other for other in _plain(data, keys) if other.kind != "chat")
+
+
+def _preference(data: Mapping[str, Any], keys: set[str]) -> Form | None:
+    if found := sorted(keys & {"chosen_messages", *REJECTED}):
+        name = "preference-messages" if "chosen_messages" in keys else "preference-rejected"
+        return Form(name, "preference", f"it has '{found[0]}'")
+    if found := sorted(keys & set(PAIRS)):
+        asked = not keys.isdisjoint(("messages", "conversations", *ANSWERS))
+        return Form("preference-pair" if asked else "preference-messages", "preference", f"it has '{found[0]}'")
+    if "instruction" in keys and isinstance(data.get("output"), list | tuple):
+        return Form("preference-outputs", "preference", "its 'output' is a list")
+    return None
+
+
+def _plain(data: Mapping[str, Any], keys: set[str]) -> Iterator[Form]:
+    """Forms of a row without a label and rejected answers, the likeliest first."""
+    for name in ("messages", "conversations"):
+        if name in keys:
+            if _is_asked(data[name], name):
+                yield Form(name, "prompt", f"it has '{name}' that no answer ends")
+            yield Form(name, "chat", f"it has '{name}'")
+            return
+    for question, answer in ANSWERS.items():
+        if question in data and answer in data and (question in keys or answer in keys):
+            yield Form("alpaca" if question == "instruction" else f"{question}-{answer}", "chat", f"it has '{question}' and '{answer}'")
+            if answer in keys:
+                return
+            break
+    else:
+        if "text" in keys:
+            yield Form("text", "text", "it has 'text'")
+    if asked := next((name for name in ANSWERS if name in keys), None):
+        yield Form("prompt", "prompt", f"it has '{asked}' without '{ANSWERS[asked]}'")
+
+
+def _is_asked(messages: Any, name: str) -> bool:
+    """Whether a conversation's last turn is not the assistant's, by a look at nothing else."""
+    try:
+        last = decoded(messages, name)[-1]
+        return last["from" if "from" in last else "role"] in ("user", "human", "tool", "observation", "tool_response")
+    except (Wrong, LookupError, TypeError):
+        return False  # what is wrong with it is told when it is read
+
+
+def _unknown(data: Mapping[str, Any]) -> Form:
+    near = next(filter(None, (suggestion(str(key), _FIELDS) for key in data)), "")
+    return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) are no known form, or empty. {near}".strip())

@@ -1,0 +1,119 @@
+"""Preferences in their usual shapes: a prompt with a chosen and a rejected answer, however they are written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_core.conversations import Message, Messages, answer_of, check_end, conversation, messages_of, with_system
+from swift_core.forms import PAIRS, REJECTED, base_form
+from swift_core.media_marks import place_media
+from swift_core.turns import check_turns
+from swift_core.values import Wrong, text_of
+
+_Parts = tuple[Messages, Messages, Messages]  # prompt, chosen, rejected
+
+
+def preference(data: Mapping[str, Any], form: str, folder: Path | None) -> tuple[tuple[Message, ...], ...]:
+    """The messages of the prompt, of the chosen and of the rejected answer.
+
+    Raises:
+        Wrong: a part is missing, the two are equal or answer different prompts, or a conversation is broken.
+    """
+    prompt, chosen, rejected = _SHAPES[form](data)
+    place_media(data, prompt, folder)
+    for answer in (chosen, rejected):
+        place_media({}, answer, folder)
+        check_turns([*prompt, *answer])
+        check_end(answer, answer[0][0])
+    parts = tuple(tuple(message for _, message in part) for part in (prompt, chosen, rejected))
+    if parts[1] == parts[2]:
+        raise _equal(rejected[0][0])
+    return parts
+
+
+def _pair(data: Mapping[str, Any]) -> _Parts:
+    """A question in a field of its own; the answers alone, or as whole conversations that repeat it."""
+    asked = conversation(data, "messages" if data.get("messages") or data.get("conversations") else "prompt")
+    chosen, rejected = (answer_of(_given(data, name), f"$.{name}") for name in PAIRS)
+    if _is_whole(chosen) != _is_whole(rejected):
+        raise Wrong("$.rejected", "of 'chosen' and 'rejected' one is an answer, the other a conversation", "Write both in the same way.")
+    if not _is_whole(chosen):
+        return asked, chosen, rejected
+    question, spoken = ([(m["role"], m["content"]) for _, m in placed if m["role"] != "system"] for placed in (asked, chosen))
+    if not (spoken[: len(question)] == question or (len(question) == 1 and question[0] in spoken)):
+        raise Wrong(asked[-1][0], "this is not what the conversation in 'chosen' asks", "Correct it, or leave the field out.")
+    return _split(data, chosen, rejected)
+
+
+def _whole(data: Mapping[str, Any]) -> _Parts:
+    """Two whole conversations with a common beginning."""
+    names = ("chosen_messages", "rejected_messages") if "chosen_messages" in data else PAIRS
+    chosen, rejected = (messages_of(_given(data, name), f"$.{name}") for name in names)
+    return _split(data, chosen, rejected)
+
+
+def _rejected(data: Mapping[str, Any]) -> _Parts:
+    """A conversation, and what its answer should not have been: text for its last turn, or messages."""
+    base = base_form(data)
+    if base.kind != "chat":
+        raise Wrong("$", "a rejected answer, but no chosen one", "The conversation ends with the chosen answer.")
+    chosen = conversation(data, base.name)
+    check_end(chosen, "$")
+    name = next(name for name in REJECTED if data.get(name) is not None)
+    rejected = answer_of(data[name], f"$.{name}")
+    if _is_whole(rejected):
+        return _split({}, chosen, rejected)
+    asked = max((place for place, (_, message) in enumerate(chosen) if message["role"] == "user"), default=-1) + 1
+    border = len(chosen) - 1 if len(rejected) == 1 else asked
+    return chosen[:border], chosen[border:], rejected
+
+
+def _outputs(data: Mapping[str, Any]) -> _Parts:
+    """LLaMA-Factory's old shape: `output` is [chosen, rejected]."""
+    given = data["output"]
+    if len(given) != 2:
+        raise Wrong("$.output", f"must be [chosen, rejected], not {len(given)} texts")
+    chosen, rejected = (answer_of(text_of(text, f"$.output[{place}]"), f"$.output[{place}]") for place, text in enumerate(given))
+    return conversation(data, "prompt"), chosen, rejected
+
+
+_SHAPES: Mapping[str, Callable[[Mapping[str, Any]], _Parts]] = {
+    "preference-pair": _pair,
+    "preference-messages": _whole,
+    "preference-rejected": _rejected,
+    "preference-outputs": _outputs,
+}
+
+
+def _given(data: Mapping[str, Any], name: str) -> Any:
+    value = data.get(name)
+    if value is None:
+        raise Wrong("$", f"'{name}' is missing: a preference needs a chosen and a rejected answer", "Add it, or remove the row.")
+    return value
+
+
+def _is_whole(answer: Messages) -> bool:
+    return answer[0][1]["role"] in ("system", "user")
+
+
+def _split(data: Mapping[str, Any], chosen: Messages, rejected: Messages) -> _Parts:
+    """Part two conversations where they begin to differ, which must be at an answer."""
+    same = 0
+    for (_, one), (_, other) in zip(chosen, rejected, strict=False):
+        if one != other:
+            break
+        same += 1
+    if same == len(chosen) == len(rejected):
+        raise _equal(rejected[0][0])
+    for answer in (chosen, rejected):
+        if same == len(answer):
+            raise Wrong(answer[-1][0], "one of the two conversations is only the beginning of the other", "Add its answer.")
+        if answer[same][1]["role"] != "assistant":
+            raise Wrong(answer[same][0], "the chosen and the rejected conversation differ before an answer", "Both answer the same prompt.")
+    return with_system(data, chosen[:same]), chosen[same:], rejected[same:]
+
+
+def _equal(path: str) -> Wrong:
+    return Wrong(path, "the rejected answer is the chosen one: there is nothing to prefer", "Remove the row.")
