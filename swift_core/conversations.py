@@ -19,7 +19,7 @@ Message = Mapping[str, Any]
 Messages = list[tuple[str, dict[str, Any]]]  # each with its JSON path
 
 # Every spelling of a role in use → OpenAI's. A "call" is an assistant message whose text is the JSON of a tool call.
-_ROLES = {
+ROLES = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -82,7 +82,7 @@ def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
         raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.')
     said, content = ("from", "value") if "from" in item else ("role", "content")
     name = item.get(said)
-    role = _ROLES.get(name) if isinstance(name, str) else None
+    role = ROLES.get(name) if isinstance(name, str) else None
     if role is None:
         raise _unknown_role(item, said, path)
     value = item.get(content)
@@ -140,7 +140,7 @@ def _unknown_role(item: Mapping[Any, Any], said: str, path: str) -> Wrong:
     if said not in item:
         near = suggestion(str(next(iter(item), "")), ["role", "content", "from", "value"])
         return Wrong(path, "a message needs 'role' and 'content'", near)
-    near = suggestion(str(item[said]), _ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
+    near = suggestion(str(item[said]), ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
     return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", near)
 
 

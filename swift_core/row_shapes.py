@@ -1,0 +1,189 @@
+"""The forms of rows, one by one: their fields and an example of each, as `row_schema` shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core.media_marks import FIELDS
+
+_Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A form of rows of one kind: the fields that it can't be without, with their schemas, and examples."""
+
+    name: str
+    kind: str
+    description: str
+    fields: _Schema
+    examples: Sequence[Mapping[str, Any]]
+    optional: Sequence[str] = ()
+
+
+def ref(name: str) -> dict[str, str]:
+    """A reference to one of the schema's definitions."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+_TEXT = {"type": "string"}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_AROUND = ("system", "tools", *FIELDS)
+_PAIR = ("history", *_AROUND)
+
+_USER = {"role": "user", "content": "What is 6 x 7?"}
+_GOOD = {"role": "assistant", "content": "42"}
+_BAD = {"role": "assistant", "content": "41"}
+_PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
+_CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Bern"}}}
+_WITH_TOOLS = {
+    "messages": [
+        {"role": "user", "content": "Is it raining in Bern?"},
+        {"role": "assistant", "content": "", "tool_calls": [_CALL]},
+        {"role": "tool", "content": "rain", "tool_call_id": "c1"},
+        {"role": "assistant", "content": "Yes."},
+    ],
+    "tools": [{"type": "function", "function": {"name": "weather", "parameters": _PARAMETERS}}],
+}
+SHAPES = (
+    Shape(
+        "messages",
+        "chat",
+        "A conversation as OpenAI or Anthropic write it.",
+        {"messages": ref("messages")},
+        [{"messages": [_USER, _GOOD]}, _WITH_TOOLS],
+        _AROUND,
+    ),
+    Shape(
+        "conversations",
+        "chat",
+        "A conversation as ShareGPT writes it.",
+        {"conversations": ref("messages")},
+        [{"conversations": [{"from": "human", "value": "What is 6 x 7?"}, {"from": "gpt", "value": "42"}]}],
+        _AROUND,
+    ),
+    Shape(
+        "alpaca",
+        "chat",
+        "An instruction, what it is about, and the answer.",
+        {"instruction": _MAYBE_TEXT, "output": _TEXT},
+        [{"instruction": "Calculate.", "input": "6 x 7", "output": "42"}],
+        ("input", *_PAIR),
+    ),
+    Shape(
+        "query-response",
+        "chat",
+        "A question and its answer.",
+        {"query": _TEXT, "response": ref("answer")},
+        [{"query": "What is 6 x 7?", "response": "42"}],
+        _PAIR,
+    ),
+    Shape(
+        "prompt-completion",
+        "chat",
+        "A prompt and its answer, each as text or as messages.",
+        {"prompt": ref("question"), "completion": ref("answer")},
+        [{"prompt": "What is 6 x 7?", "completion": "42"}, {"prompt": [_USER], "completion": [_GOOD]}],
+        _PAIR,
+    ),
+    Shape("text", "text", "Plain text, learned whole.", {"text": {**_TEXT, "pattern": r"\S"}}, [{"text": "Six times seven is 42."}]),
+    Shape(
+        "preference-pair",
+        "preference",
+        "A question (prompt, messages, conversations, instruction or query), the better and the worse answer.",
+        {"chosen": ref("answer"), "rejected": ref("answer")},
+        [{"prompt": "What is 6 x 7?", "chosen": "42", "rejected": "41"}, {"messages": [_USER], "chosen": _GOOD, "rejected": _BAD}],
+        ("input", *_PAIR),
+    ),
+    Shape(
+        "preference-messages",
+        "preference",
+        "Two whole conversations with a common beginning.",
+        {"chosen": ref("messages"), "rejected": ref("messages")},
+        [{"chosen": [_USER, _GOOD], "rejected": [_USER, _BAD]}],
+        _AROUND,
+    ),
+    Shape(
+        "preference-messages",
+        "preference",
+        "The same under LLaMA-Factory's names.",
+        {"chosen_messages": ref("messages"), "rejected_messages": ref("messages")},
+        [{"chosen_messages": [_USER, _GOOD], "rejected_messages": [_USER, _BAD]}],
+        _AROUND,
+    ),
+    Shape(
+        "preference-rejected",
+        "preference",
+        "A conversation, and what its last answer should not have been.",
+        {"messages": ref("messages"), "rejected_response": ref("answer")},
+        [{"messages": [_USER, _GOOD], "rejected_response": "41"}],
+        _AROUND,
+    ),
+    Shape(
+        "preference-rejected",
+        "preference",
+        "A conversation, and the messages that it should not have gone on with.",
+        {"messages": ref("messages"), "rejected_messages": ref("messages")},
+        [{"messages": [_USER, _GOOD], "rejected_messages": [_USER, _BAD]}],
+        _AROUND,
+    ),
+    Shape(
+        "preference-outputs",
+        "preference",
+        "An instruction with two outputs: the better, then the worse.",
+        {"instruction": _TEXT, "output": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 2}},
+        [{"instruction": "What is 6 x 7?", "output": ["42", "41"]}],
+        ("input", *_PAIR),
+    ),
+    Shape(
+        "label",
+        "label",
+        "A conversation, pair or text of any form, with what is judged of it.",
+        {"label": ref("label")},
+        [{"messages": [_USER, _GOOD], "label": True}, {"text": "Six times seven is 42.", "label": "arithmetic"}],
+        _PAIR,
+    ),
+    Shape(
+        "label",
+        "label",
+        "A conversation or pair of any form, with what is judged of its answer.",
+        {"kto_tag": {"type": ["boolean", "string"]}},
+        [{"instruction": "What is 6 x 7?", "output": "41", "kto_tag": False}],
+        ("input", *_PAIR),
+    ),
+    Shape(
+        "messages",
+        "prompt",
+        "A conversation that waits for an answer; reward functions get the other fields.",
+        {"messages": ref("messages")},
+        [{"messages": [_USER], "solution": "42"}],
+        _AROUND,
+    ),
+    Shape(
+        "prompt",
+        "prompt",
+        "A prompt as text or as messages; reward functions get the other fields.",
+        {"prompt": ref("question")},
+        [{"prompt": "What is 6 x 7?", "solution": "42"}, {"prompt": [_USER]}],
+        _PAIR,
+    ),
+    Shape(
+        "conversations",
+        "prompt",
+        "The same as ShareGPT writes it.",
+        {"conversations": ref("messages")},
+        [{"conversations": [{"from": "human", "value": "What is 6 x 7?"}], "solution": "42"}],
+        _AROUND,
+    ),
+    Shape("prompt", "prompt", "A question alone.", {"query": _TEXT}, [{"query": "What is 6 x 7?"}], _PAIR),
+    Shape(
+        "prompt",
+        "prompt",
+        "An instruction alone.",
+        {"instruction": _TEXT},
+        [{"instruction": "Calculate.", "input": "6 x 7", "solution": "42"}],
+        ("input", *_PAIR),
+    ),
+)
