@@ -106,11 +106,45 @@ def test_a_data_set_of_a_hub_folder(tmp_path, monkeypatch):
     (tmp_path / "org" / "set" / "train.jsonl").write_text('{"text": "One."}\n{"text": "Two."}\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    found = HubDataset(HubOptions(path="hf:org/set"))
-    assert all(file.is_file() for file in found.fetch())
-    assert [(row.data, row.file, row.number) for row in found.rows()][1] == ({"text": "Two."}, "hf:org/set train", 2)
-    with pytest.raises(UsageError, match="test"):
-        HubDataset(HubOptions(path="org/set", split="test")).fetch()
+    for streaming in (False, True):
+        found = HubDataset(HubOptions(path="hf:org/set", streaming=streaming))
+        files = found.fetch()
+        assert len(files) == (0 if streaming else 1)
+        assert all(file.is_file() for file in files)
+        assert [(row.data, row.file, row.number) for row in found.rows()][1] == ({"text": "Two."}, "hf:org/set train", 2)
+        with pytest.raises(UsageError, match="test"):
+            HubDataset(HubOptions(path="org/set", split="test", streaming=streaming)).fetch()
+        with pytest.raises(UsageError, match="'sub' not found"):
+            HubDataset(HubOptions(path="org/set", subset="sub", streaming=streaming)).fetch()
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_images_of_a_hub_data_set_come_as_they_were_stored(tmp_path, monkeypatch, streaming):
+    datasets = pytest.importorskip("datasets")
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    rows = [{"text": "a", "images": [{"bytes": b"no image", "path": None}], "system": None}]
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "images": datasets.List(datasets.Image()), "system": datasets.Value("string")}
+    )
+    (tmp_path / "org" / "set").mkdir(parents=True)
+    table = arrow.Table.from_pylist(rows, schema=features.arrow_schema)  # its metadata says that these are images
+    parquet.write_table(table, tmp_path / "org" / "set" / "train.parquet")
+    assert [row.data for row in HubDataset(HubOptions(path="org/set", streaming=streaming)).rows()] == rows
+
+
+def test_rows_of_a_hub_data_set_are_checked(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    (tmp_path / "org" / "set").mkdir(parents=True)
+    (tmp_path / "org" / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": "\\u0000"}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    with pytest.raises(UsageError, match="NUL") as caught:
+        list(HubDataset(HubOptions(path="org/set", streaming=True)).rows())
+    assert caught.value.where == "hf:org/set train, row 2, $.text"
 
 
 def test_a_data_set_of_another_hub():
@@ -125,3 +159,5 @@ def test_a_hub_data_set_offline(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match="offline, and 'hf:org/absent' is not in the cache"):
         HubDataset(HubOptions(path="org/absent")).fetch()
+    with pytest.raises(UsageError, match="offline, and 'hf:org/absent', which is to be streamed"):
+        HubDataset(HubOptions(path="org/absent", streaming=True)).fetch()

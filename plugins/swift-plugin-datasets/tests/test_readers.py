@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import itertools
 import json
+import lzma
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
 import pytest
+import zstandard
+from swift_plugin_datasets import json_rows
 from swift_plugin_datasets.file import FileDataset
 from swift_plugin_datasets.options import FileOptions
 
@@ -58,7 +63,12 @@ TABLE = 'text\n"one, two"\n"häßlich\n""quoted"""\n三\n'
         ("a.csv", b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode()),
         ("a.tsv", TABLE.replace('"one, two"', "one, two")),
         ("a.jsonl.gz", gzip.compress(LINES.encode())),
+        ("a.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS)),
         ("a.csv.gz", gzip.compress(TABLE.encode())),
+        ("a.jsonl.bz2", bz2.compress(LINES.encode())),
+        ("a.json.xz", lzma.compress(json.dumps(ROWS).encode())),
+        ("a.JSONL.ZST", zstandard.compress(LINES.encode())),
+        ("a.csv.zstd", zstandard.compress(TABLE[:20].encode()) + zstandard.compress(TABLE[20:].encode())),
     ],
 )
 def test_formats(read, name, contents):
@@ -89,19 +99,79 @@ def test_parquet_damaged_or_without_its_library(refused, monkeypatch):
     assert "swift-plugin-datasets[parquet]" in refused("a.parquet", "nothing").hint
 
 
+def test_parquet_has_absent_fields_as_absent_and_images_as_they_are(read, tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    call = {"function": {"name": "f", "arguments": {"x": 1}}}
+    rows = [
+        {
+            "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]}],
+            "images": [{"bytes": b"\x89PNG", "path": None}, {"bytes": None, "path": "b.png"}],
+            "system": None,
+        }
+    ]
+    parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "b.parquet")
+    assert [row.data for row in read("a.parquet", (tmp_path / "b.parquet").read_bytes())] == rows
+    parquet.write_table(arrow.Table.from_pylist([{"text": "x\0"}]), tmp_path / "b.parquet")
+    with pytest.raises(UsageError, match="NUL"):
+        read("a.parquet", (tmp_path / "b.parquet").read_bytes())
+
+
+def test_zstd_without_its_library(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert "swift-plugin-datasets[zst]" in refused("a.jsonl.zst", b"x").hint
+
+
+def test_rows_of_an_array_of_any_kind_across_the_ends_of_the_buffer(read, monkeypatch):
+    rows = [{"a": ["x\\", "😀", None, True]}, "text", -1.5e-7, 12345678, None, True, [], {}, {"三": {"b": [[]]}}]
+    contents = json.dumps(rows * 30, indent=1).replace("\n", "\r\n")
+    for size in (1, 7, 64):
+        monkeypatch.setattr(json_rows, "_CHUNK", size)
+        assert [row.data for row in read("a.json", contents)] == rows * 30
+        with pytest.raises(UsageError, match="delimiter") as caught:
+            read("a.json", contents[:-3] + ', {"a"\r\n 1}]')
+        lines = contents.count("\n")
+        assert f"row {len(rows) * 30 + 1}, line {lines + 1}" in caught.value.where
+
+
+def test_a_fault_early_in_a_large_array_does_not_read_all_of_it(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[{"a" 1},' + '{"text": "x"},' * 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="delimiter"):
+        list(FileDataset(FileOptions(path=str(path))).rows())
+    assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_row_of_50_megabytes(read, name):
+    big = json.dumps({"text": ["x" * 1000] * 50_000})
+    contents = f"[{big},\n{big}]" if name == "a.json" else f"{big}\n{big}"
+    began = time.monotonic()
+    assert len(read(name, contents)) == 2
+    assert time.monotonic() - began < 6
+
+
+def test_rows_know_the_folder_of_their_media(read):
+    assert [row.folder for row in read("a.txt", "one")] == [Path()]
+
+
 def test_rows_know_file_and_line(read):
     rows = read("a.jsonl", '{"a": 1}\n\n{"a": 2}\n')
     assert [row.number for row in rows] == [1, 3]
     assert rows[0].file.endswith("a.jsonl")
 
 
-def test_lines_are_a_stream(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text((json.dumps({"text": "x" * 1000}) + "\n") * 20_000 + "not JSON")
+@pytest.mark.parametrize(("begin", "between"), [("", "\n"), ("[", ",")])
+def test_lines_and_arrays_are_streams(tmp_path, begin, between):
+    path = tmp_path / "a.json"
+    path.write_text(begin + (json.dumps({"text": "x" * 1000}) + between) * 20_000 + "not JSON")
     tracemalloc.start()
-    rows = list(itertools.islice(FileDataset(FileOptions(path=str(path))).rows(), 5))
-    assert len(rows) == 5
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    rows = list(itertools.islice(FileDataset(FileOptions(path=str(path))).rows(), 5000))
+    assert len(rows) == 5000
+    assert tracemalloc.get_traced_memory()[1] < 12_000_000  # the rows themselves take half of it
     tracemalloc.stop()
 
 
@@ -110,10 +180,34 @@ def test_lines_are_a_stream(tmp_path):
     [
         ("a.jsonl", '{"a": 1}\n' * 6 + '{"a": oops' + "s" * 200, "a.jsonl, row 7", "not JSON", "…'"),
         ("a.json", '{\n  "a": 1\n}', "a.json, row 1", "not JSON", "one object a line"),
-        ("a.json", '[{"a": 1},\n{"a" 2}]', "a.json, line 2", "not a JSON array", "Near: "),
+        ("a.json", '[{"a": 1},\n{"a" 2}]', "a.json, row 2, line 2", "not a JSON array", "Near: "),
         ("a.jsonl", "[" * 100_000, "a.jsonl", "nested too deeply", ""),
         ("a.jsonl", "", "a.jsonl", "an empty file", "the right file"),
         ("a.json", "[]", "a.json", "an empty file", ""),
+        ("a.json", '[{"a": 1}\n{"a": 2}]', "a.json, row 1, line 2", "must follow the row", "Near: "),
+        ("a.json", '[{"a": 1},]', "a.json, row 2, line 1", "Expecting value", "Near: "),
+        ("a.json", '[{"a": 1},\n', "a.json, row 2, line 2", "Expecting value", "written to the end"),
+        ("a.json", '[{"a": 1}', "a.json, row 1, line 1", "the file ends before the array", "written to the end"),
+        ("a.json", '[{"a": 1},\n{"a": "cut', "a.json, row 2, line 2", "Unterminated string", "Near: "),
+        ("a.json", '[{"a": 1}]\n[{"a": 2}]', "a.json, line 2", "more follows the end of the array", "one array"),
+        ("a.json", b'[{"a": 1},\n\n{"a": "\xff"}]', "a.json, line 3", "not UTF-8", "UTF-8"),
+        ("a.json", "[" * 100_000, "a.json, row 1", "nested too deeply", ""),
+        ("a.json", '[{"a": 1}]'.encode("utf-16"), "a.json", "UTF-16", "UTF-8"),
+        ("a.csv", "a\n1".encode("utf-16"), "a.csv", "UTF-16", "UTF-8"),
+        ("a.json", '[{"a": 1},{"a": "\\u0000"}]', "a.json, row 2, $.a", "NUL character", "Remove"),
+        ("a.jsonl", '{"a": 1}\n{"b": {"a": 1, "a": 2}}', "a.jsonl, row 2", "the key 'a' stands twice", "Keep one"),
+        ("a.json", '[{"a": 1, "a": 1}]', "a.json, row 1", "the key 'a' stands twice", "Keep one"),
+        ("a.jsonl", '{"a": NaN}', "a.jsonl, row 1", "holds NaN", "null"),
+        ("a.json", '[{"a": -Infinity}]', "a.json, row 1", "holds -Infinity", "null"),
+        ("a.jsonl", '{"a": ' + "1" * 5000 + "}", "a.jsonl, row 1", "limit", ""),
+        ("a.csv", "a,b\n1,x\0y\n", "a.csv, row 1, $.b", "NUL character", ""),
+        ("a.jsonl", '{"\\u0000": 1}', "a.jsonl, row 1", "NUL character", ""),
+        ("a.jsonl.bz2", b"nothing zipped", "a.jsonl.bz2, row 1", "damaged", "again"),
+        ("a.jsonl.bz2", bz2.compress(b'{"a": 1}\n' * 5000)[:-20], "a.jsonl.bz2, row ", "damaged", "again"),
+        ("a.jsonl.xz", lzma.compress(b'{"a": 1}\n' * 5000)[:-20], "a.jsonl.xz, row ", "damaged", "again"),
+        ("a.jsonl.zst", b"nothing zipped", "a.jsonl.zst, row 1", "damaged", "again"),
+        ("a.jsonl.zst", zstandard.compress(b'{"a": 1}\n' * 5000)[:-8], "a.jsonl.zst, row ", "damaged: the file ends inside", "again"),
+        ("a.jsonl.zst", zstandard.compress(b'{"a": 1}\n') + b"rest", "a.jsonl.zst, row ", "damaged", "again"),
         ("a.csv", "a,b\n", "a.csv", "an empty file", ""),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, row 2", "has 3 cells where the header has 2", "Quote cells"),
         ("a.csv", "a,a\n1,2\n", "a.csv", "has 'a' twice", ""),
@@ -136,14 +230,3 @@ def test_what_is_wrong_and_where(refused, row):
     assert message in error.message
     assert hint in error.hint
     assert len(error.hint) < 200, "a long row is shortened"
-
-
-def test_missing_files_are_answered_with_their_neighbours(tmp_path):
-    (tmp_path / "train.jsonl").write_text("{}")
-    for name, message, hint in (
-        ("trian.jsonl", "there is no such file", "Did you mean 'train.jsonl'?"),
-        ("", "a folder, not a file", "train.jsonl"),
-    ):
-        with pytest.raises(UsageError, match=message) as caught:
-            FileDataset(FileOptions(path=str(tmp_path / name))).fetch()
-        assert hint in caught.value.hint

@@ -9,7 +9,7 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import DatasetSpec, Engine, Ref
 
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 LICENCE = "Apache-2.0 as a whole; the sources of single files are unverified"
 
@@ -47,7 +47,7 @@ def swift_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="file",
-            summary="Rows of a file on this machine",
+            summary="Rows of files on this machine",
             factory=Ref("swift_plugin_datasets.file:FileDataset"),
             options=Ref("swift_plugin_datasets.options:FileOptions"),
             suffixes=_SUFFIXES,

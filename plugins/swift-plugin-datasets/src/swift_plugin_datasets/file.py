@@ -1,42 +1,32 @@
-"""`file`: the rows of a file on this machine."""
+"""`file`: the rows of files on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_core.errors import UsageError, suggestion
 from swift_core.roles import Progress, RawRow
+from swift_plugin_datasets.finding import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import read
 
 
 class FileDataset:
-    """A file, by its suffix."""
+    """A file, all data files below a folder, or those that a pattern names; one after the other."""
 
     def __init__(self, options: FileOptions) -> None:
-        self._path = Path(options.path.removeprefix("file:")).expanduser()
+        self._path = options.path
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
-        """The file.
+        """The files.
 
         Raises:
             UsageError: there is none.
         """
-        if self._path.is_dir():
-            files = ", ".join(sorted(path.name for path in self._path.iterdir() if path.is_file())[:5])
-            raise UsageError(
-                "a folder, not a file of rows", where=str(self._path), hint=f"Name a file in it: {files}." if files else "It is empty."
-            )
-        if not self._path.exists():
-            siblings = [path.name for path in self._path.parent.iterdir()] if self._path.parent.is_dir() else []
-            raise UsageError(
-                "there is no such file", where=str(self._path), hint=suggestion(self._path.name, siblings) or "Check the path."
-            )
-        return (self._path,)
+        return find_files(self._path)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row, in the file's order.
+        """Each row, in the files' order.
 
         Raises:
             UsageError: missing, empty, of an unknown format, or damaged; says file and row.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from swift_core import downloads, references
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Progress, RawRow
+from swift_plugin_datasets.lines import check_text
 from swift_plugin_datasets.options import HubOptions
+from swift_plugin_datasets.tables import without_absent
 
 
 class HubDataset:
@@ -24,47 +27,70 @@ class HubDataset:
             )
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
-        """The files of the split in the library's cache.
+        """The files of the split in the library's cache; none where it is streamed.
 
         Raises:
             UsageError: no such data set, subset or split, gated, or offline and not cached.
             SwiftError: the network failed.
         """
-        return tuple(Path(file["filename"]) for file in self._load().cache_files)
+        loaded = self._load()
+        return () if self._options.streaming else tuple(Path(file["filename"]) for file in loaded.cache_files)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row of the split."""
-        for number, data in enumerate(self._load(), 1):
-            yield RawRow(data, f"{self._reference} {self._options.split}", number)
+        """Each row of the split, images and the like as they were stored: {bytes, path}.
+
+        Raises:
+            UsageError, SwiftError: as `fetch`.
+        """
+        loaded = self._load()
+        stream = loaded if self._options.streaming else loaded.to_iterable_dataset()
+        name = f"{self._reference} {self._options.split}"
+        with self._errors():
+            for number, data in enumerate(stream.decode(False) if stream.features else stream, 1):
+                row = {column: without_absent(value) for column, value in data.items()}
+                check_text(row, name, number)
+                yield RawRow(row, name, number)
 
     def _load(self) -> Any:
+        if self._options.streaming:
+            downloads.refuse_offline(f"'{self._reference}', which is to be streamed,")
+        with self._errors():
+            from datasets import DownloadConfig, load_dataset
+
+            try:
+                return load_dataset(
+                    self._reference.name,
+                    self._options.subset or None,
+                    split=self._options.split,
+                    revision=self._reference.revision or None,
+                    streaming=self._options.streaming,
+                    download_config=DownloadConfig(local_files_only=downloads.offline()),
+                )
+            except ValueError as error:  # an unknown subset or split, with the known ones named
+                message = str(error).partition("\n")[0]
+                raise UsageError(message, where=str(self._reference), hint="Choose with subset and split.") from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """The library's errors, in words."""
         where = str(self._reference)
         try:
-            from datasets import DownloadConfig, load_dataset
             from datasets.exceptions import DatasetNotFoundError, DatasetsError
         except ImportError as error:
             raise UsageError(
                 "hub data sets need the datasets library", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
             ) from error
         try:
-            return load_dataset(
-                self._reference.name,
-                self._options.subset or None,
-                split=self._options.split,
-                revision=self._reference.revision or None,
-                download_config=DownloadConfig(local_files_only=downloads.offline()),
-            )
+            yield
         except DatasetNotFoundError as error:
             downloads.refuse_offline(f"'{where}'")
             raise UsageError(
                 "no such data set, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
             ) from error
-        except ValueError as error:  # an unknown subset or split, with the known ones named
-            raise UsageError(str(error).partition("\n")[0], where=where, hint="Choose with subset and split.") from error
         except ConnectionError as error:
             downloads.refuse_offline(f"'{where}'")
             raise downloads.no_network(error, where) from error
-        except DatasetsError as error:
+        except (DatasetsError, OSError, ValueError) as error:
             raise SwiftError(
                 f"the data set can't be read: {error}", where=where, hint="Download its files and name one of them."
             ) from error

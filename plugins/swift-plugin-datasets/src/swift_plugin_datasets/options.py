@@ -6,9 +6,9 @@ from swift_core.options import Options, option
 
 
 class FileOptions(Options):
-    """A file of rows."""
+    """Files of rows."""
 
-    path: str = option(..., "The file: json, jsonl, csv, tsv, txt or parquet, also with .gz.", min_length=1)
+    path: str = option(..., "A file, a folder, or a pattern such as data/**/*.jsonl.", min_length=1)
 
 
 class HubOptions(Options):
@@ -17,6 +17,7 @@ class HubOptions(Options):
     path: str = option(..., "The repository: org/name, or hf:org/name@revision.", min_length=1)
     subset: str = option("", "The configuration in it; empty where it has only one.", also=("config_name",))
     split: str = option("train", "Which of its parts.", min_length=1)
+    streaming: bool = option(False, "Read the rows over the network as they are needed, and keep none.")
 
 
 class IdentityOptions(Options):
