@@ -170,7 +170,7 @@ def server_for(run: Run) -> Run:
     from swift_core.options import validate
     from swift_core.verb_options import ServeOptions
 
-    shared = {key: run.options[key] for key in ("runs", "hub", "offline", "model", "family", "adapter", "api_key_env")}
+    shared = {key: run.options[key] for key in ("runs", "hub", "offline", "model", "family", "adapter", "api_key_env", "parity")}
     options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json") | {
         "trust_remote_code": run.options["trust_remote_code"]
     }

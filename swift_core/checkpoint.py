@@ -32,8 +32,9 @@ class Manifest:
     dtype: str = ""
     tuner: Mapping[str, Any] = field(default_factory=dict)
     quantizer: Mapping[str, Any] = field(default_factory=dict)
-    template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system
-    golden: tuple[Mapping[str, Any], ...] = ()  # conversations with the token ids they must render to
+    template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system prompt
+    golden: tuple[Mapping[str, Any], ...] = ()  # conversations {name, messages, tools} with the token `ids` they must render to
+    generation: Mapping[str, Any] = field(default_factory=dict)  # generation config: eos ids, temperature, …
     figures: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,14 @@ SILENCE_SECONDS = 900.0  # an answer that comes in one piece may take long
 Messages = Sequence[Mapping[str, Any]]
 
 
+class Refused(UsageError):
+    """The server answered that it does not do this: another status of 400 to 499 than for a wrong key or model."""
+
+
+class Failed(SwiftError):
+    """The server answered that it failed: a status of 500 or more."""
+
+
 def chat(url: str, messages: Messages, *, model: str, api_key: str | None = None, stream: bool = True, **sampling: Any) -> Iterator[str]:
     """The answer to a conversation, in pieces as they come (`stream=False`: in one piece).
 
@@ -60,6 +68,24 @@ def models(url: str, api_key: str | None = None) -> list[str]:
         return [str(entry["id"]) for entry in _json(response, url)["data"]]
 
 
+def post(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = None) -> Any:
+    """The JSON answer to a request that has `model` in its body; errors are those of `chat`.
+
+    Args:
+        url: base of the API, ending in /v1.
+        path: the route below it; `../tokenize` is one beside it.
+        body: the request.
+        api_key: what the server asks for, if it does.
+
+    Raises:
+        Refused: the server does not know the route, or not this request.
+        Failed: the server failed.
+    """
+    with _request("POST", url, path, api_key, body) as response:
+        response.read()
+        return _json(response, url)
+
+
 def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
     """Ask `url` until it answers 200; whether it did, before `alive` said no or `timeout` seconds had passed."""
     import httpx2
@@ -90,9 +116,10 @@ def _request(method: str, url: str, path: str, api_key: str | None, body: Any = 
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
+        address = httpx2.URL(url.rstrip("/") + "/").join(path.removeprefix("/"))
         with _client(url, httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)) as http:
             for attempt in range(TRIES):
-                with http.stream(method, url.rstrip("/") + path, headers=headers, json=body) as response:
+                with http.stream(method, address, headers=headers, json=body) as response:
                     if response.status_code == 200:
                         yield response
                         return
@@ -149,8 +176,8 @@ def _refusal(response: httpx2.Response, url: str) -> SwiftError:
     if response.status_code in (429, 503):
         return SwiftError(f"the server is busy: {message}", where=url, hint="Ask again later, or ask less at once.")
     if response.status_code < 500:
-        return UsageError(f"the server refuses the request: {message}", where=url)
-    return SwiftError(f"the server failed ({response.status_code}): {message}", where=url, hint="Its log says more.")
+        return Refused(f"the server refuses the request: {message}", where=url)
+    return Failed(f"the server failed ({response.status_code}): {message}", where=url, hint="Its log says more.")
 
 
 def _json(response: httpx2.Response, url: str) -> Any:

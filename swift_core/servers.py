@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import tether
+from swift_core.checkpoint import read_manifest
 from swift_core.client import models, wait_ready
 from swift_core.errors import SwiftError, UsageError
 from swift_core.launchers import free_port
+from swift_core.parity import check_parity
 from swift_core.reporting import Report
 from swift_core.roles import Backend, Serving
 from swift_core.run import Run, Source
@@ -58,6 +60,8 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         if not ready:
             raise SwiftError("the engine did not start", where=str(report.folder / "log.txt"), hint=_why(report.folder))
         started = time.monotonic() - begin
+        for alias, folder in {name: serving.checkpoint, **adapters}.items():
+            _same_tokens(url, alias, folder, key, report, refuse=options["parity"] == "refuse")
         report.ready(url=url, models=models(url, key), host=host, port=port, api_key=key if made else None, seconds=round(started, 2))
         while not report.wait_for_stop(0.2):
             if process.poll() is not None:
@@ -70,6 +74,26 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             with suppress(OSError):
                 process.stdin.close()  # cuts the tether
         process.wait()
+
+
+def _same_tokens(url: str, name: str, checkpoint: Path, key: str | None, report: Report, *, refuse: bool) -> None:
+    """See that the engine renders the checkpoint's golden conversations to the tokens that its manifest keeps.
+
+    Raises:
+        SwiftError: it does not, and `refuse` is true.
+    """
+    manifest = read_manifest(checkpoint)
+    if manifest is None or not manifest.golden:
+        return
+    parity = check_parity(url, manifest.golden, model=name, api_key=key)
+    if unchecked := parity.words("unchecked"):
+        report.note(f"nothing tells whether the engine gives '{name}' the tokens that it was trained on: {unchecked}")
+    if not (different := parity.words("different")):
+        return
+    message = f"the engine gives '{name}' other tokens than it was trained on: {different}"
+    if refuse:
+        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} --parity warn serves it all the same.")
+    report.note(f"{message}. {parity.hint}")
 
 
 def served_name(source: Source) -> str:

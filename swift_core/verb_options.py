@@ -95,6 +95,9 @@ class ServeOptions(AdapterOptions):
     name: str = option("", "Model name that clients use; empty: the checkpoint's own.", also=("served_model_name",))
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the API key clients must send.")
     startup_timeout: float = option(600.0, "Seconds that the engine may take to answer.", gt=0)
+    parity: Literal["refuse", "warn"] = option(
+        "refuse", "Where a server renders the checkpoint's golden conversations to other tokens: refuse to start, or warn and go on."
+    )
 
 
 class AskOptions(AdapterOptions):
@@ -111,6 +114,9 @@ class AskOptions(AdapterOptions):
     top_p: float = option(1.0, "Sample from the likeliest tokens that make up this probability.", gt=0, le=1)
     seed: int | None = option(None, "Seed of the sampling.")
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the server's API key.")
+    parity: Literal["refuse", "warn"] = option(
+        "refuse", "Where a server renders the checkpoint's golden conversations to other tokens: refuse to start, or warn and go on."
+    )
     output: str = option("", "File for the answers (JSONL); empty: answers.jsonl in the run folder.", also=("result_path",))
     overwrite: bool = option(False, "Replace the output file if it exists.")
 

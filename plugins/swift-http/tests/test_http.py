@@ -30,14 +30,18 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.seen: list[Sampling] = []
+        self.rendered: list[tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]] = []
         self.adapters: list[str] = []
         self.cancelled = threading.Event()
         self.go_on = threading.Event()
         self.running = 0
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
-        if any(turn["role"] == "tool" for turn in messages):
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+    ) -> list[int]:
+        if any(turn["role"] == "tool" for turn in messages) and not tools:
             raise UsageError("this template has no tools")
+        self.rendered.append((messages, tools))
         return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
@@ -125,6 +129,15 @@ class Served:
 
 def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
     return {"model": "base", "messages": [{"role": "user", "content": text}], **more}
+
+
+WEATHER = {"type": "function", "function": {"parameters": {"type": "object"}, "name": "weather"}}
+
+
+def called(arguments: Any) -> dict[str, Any]:
+    """An assistant's turn as OpenAI's clients send it back."""
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +273,27 @@ def test_models_health_tokenize(shared: Served):
     assert shared.post("/tokenize", {"prompt": "ab"}).json() == {"tokens": [97, 98], "count": 2, "max_model_len": 100}
     assert shared.post("/tokenize", {"messages": chat()["messages"]}).json()["count"] == 11
     assert shared.post("/tokenize", {}).status_code == 400
+    assert shared.post("/tokenize", {"prompt": "ab", "tools": [WEATHER]}).status_code == 400
+    assert shared.post("/detokenize", {"tokens": [97, 98]}).json() == {"prompt": "ab"}
+    assert shared.post("/detokenize", {"tokens": [-1]}).status_code == 400
+    assert shared.post("/detokenize", {"model": "bse", "tokens": [97]}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/v1/chat/completions"])
+def test_tools_and_calls_reach_the_template(own: Served, path: str):
+    messages = [
+        {"role": "user", "content": "hot?"},
+        called('{"b": "é", "a": 1}'),
+        {"role": "tool", "content": "7", "tool_call_id": "c1", "name": "weather"},
+        {"role": "assistant", "content": "No.", "reasoning_content": "7 is cold"},
+    ]
+    more = {} if path == "/tokenize" else {"tool_choice": "auto"}
+    assert own.post(path, {"model": "base", "messages": messages, "tools": [WEATHER], **more}).status_code == 200
+    turns, tools = own.engine.rendered[-1]
+    assert json.dumps(tools) == json.dumps([WEATHER])  # the order of keys too
+    call = {"type": "function", "id": "c1", "function": {"name": "weather", "arguments": {"b": "é", "a": 1}}}
+    assert turns == [messages[0], {"role": "assistant", "content": "", "tool_calls": [call]}, *messages[2:]]
+    assert list(turns[1]["tool_calls"][0]["function"]["arguments"]) == ["b", "a"]
 
 
 def test_metrics_count(own: Served):
@@ -316,7 +350,11 @@ def test_unknown_model_names_those_there_are(shared: Served):
         ({"messages": [{"role": "tool", "content": "x"}]}, None, "no tools"),
         ({"stop": ""}, "stop.constrained-str", "at least 1"),
         ({"n": 2}, None, "'n' is not supported"),
-        ({"tools": [{"type": "function"}]}, None, "'tools' is not supported"),
+        ({"tools": [{"type": "function"}]}, "tools", "a tool is"),
+        ({"tools": [WEATHER], "tool_choice": "required"}, None, "'tool_choice' is not supported"),
+        ({"messages": [called("[1]")]}, "messages", "no JSON object"),
+        ({"messages": [called("{")]}, "messages", "no JSON object"),
+        ({"messages": [called(None)]}, "messages.0.tool_calls.0.function.arguments.str", "valid string"),
         ({"response_format": {"type": "json_object"}}, None, "'response_format'"),
         ({"temprature": 1}, "temprature", "unrecognized request argument"),
         ({"messages": [{"role": "user", "content": "x" * 200}]}, "messages", "100 tokens at most"),

@@ -20,7 +20,7 @@ from swift_http.errors import ApiError, from_exception, unknown_model
 from swift_http.guard import Guard
 from swift_http.limits import Gate, Limits
 from swift_http.metrics import Metrics
-from swift_http.requests import ChatRequest, CompletionRequest, TokenizeRequest
+from swift_http.requests import ChatRequest, CompletionRequest, DetokenizeRequest, TokenizeRequest
 from swift_http.responses import ChatForm, Choice, CompletionForm, Form
 from swift_http.streams import EventStream
 
@@ -62,11 +62,15 @@ def create_app(engine: ChatEngine, *, api_key: str | None = None, limits: Limits
             metrics.refused(endpoint, error.status_code)
             raise
 
+    def known(model: str | None) -> None:
+        if model is not None and model not in engine.models:
+            raise unknown_model(model, engine.models)
+
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> Response:
         async def ask() -> _Ask:
             turns = [message.turn() for message in body.messages]
-            prompt = await asyncio.to_thread(engine.render, turns)
+            prompt = await asyncio.to_thread(engine.render, turns, tools=body.tools or ())
             wishes = body.wishes()
             form = ChatForm(body.model, logprobs=wishes.logprobs is not None)
             return _Ask([prompt], wishes, body.stops, form, bool(body.stream), body.include_usage)
@@ -84,14 +88,18 @@ def create_app(engine: ChatEngine, *, api_key: str | None = None, limits: Limits
 
     @app.post("/tokenize")
     async def tokenize(body: TokenizeRequest) -> dict[str, Any]:
-        if body.model is not None and body.model not in engine.models:
-            raise unknown_model(body.model, engine.models)
+        known(body.model)
         if body.messages is None:
             tokens = await asyncio.to_thread(engine.encode, body.prompt or "", special=body.add_special_tokens)
         else:
             turns = [message.turn() for message in body.messages]
-            tokens = await asyncio.to_thread(engine.render, turns, generation_prompt=body.add_generation_prompt)
+            tokens = await asyncio.to_thread(engine.render, turns, tools=body.tools or (), generation_prompt=body.add_generation_prompt)
         return {"tokens": tokens, "count": len(tokens), "max_model_len": engine.context}
+
+    @app.post("/detokenize")
+    async def detokenize(body: DetokenizeRequest) -> dict[str, str]:
+        known(body.model)
+        return {"prompt": await asyncio.to_thread(engine.decode, body.tokens)}
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:

@@ -59,11 +59,19 @@ class ChatEngine(Protocol):
         """Most tokens of prompt and answer together."""
         ...
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
-        """Token ids of a conversation of {role, content} turns.
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of a conversation.
+
+        Args:
+            messages: turns of `role` and `content`, and where a turn has them `tool_calls` (arguments as objects), `tool_call_id`,
+                `name`, `reasoning_content`.
+            tools: what may be called, in OpenAI's form.
+            generation_prompt: whether the answer's opening is to follow.
 
         Raises:
-            UsageError: the model has no chat template, or its template refuses these messages.
+            UsageError: the model has no chat template, or its template refuses these messages or has no place for tools.
         """
         ...
 

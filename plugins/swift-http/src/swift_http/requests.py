@@ -5,9 +5,10 @@ What would change the answer and can't be done is refused; what can't change it 
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from swift_http.engine import Sampling
 from swift_http.errors import ApiError
@@ -20,7 +21,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "presence_penalty": (None, 0),
     "logit_bias": (None, {}),
     "suffix": (None, ""),
-    "tools": (None, []),
     "functions": (None, []),
     "tool_choice": (None, "none", "auto"),
     "function_call": (None, "none", "auto"),
@@ -107,17 +107,55 @@ class TextPart(BaseModel):
     text: str = ""
 
 
+class Function(BaseModel):
+    """The function that a tool call names; arguments are JSON text in OpenAI's form, and an object is understood too."""
+
+    name: str
+    arguments: str | dict[str, Any] = ""
+
+    def parsed(self) -> dict[str, Any]:
+        """Arguments as the object that chat templates take.
+
+        Raises:
+            ApiError: 400, they are none.
+        """
+        try:
+            arguments = json.loads(self.arguments or "{}") if isinstance(self.arguments, str) else self.arguments
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            raise ApiError(400, f"the arguments of the call of '{self.name[:50]}' are no JSON object", param="messages")
+        return arguments
+
+
+class ToolCall(BaseModel):
+    """A call that the assistant has made."""
+
+    id: str | None = None
+    type: Literal["function"] = "function"
+    function: Function
+
+    def call(self) -> dict[str, Any]:
+        """The call as chat templates take it. Raises as `Function.parsed` does."""
+        named = {"id": self.id} if self.id else {}
+        return {"type": self.type, **named, "function": {"name": self.function.name, "arguments": self.function.parsed()}}
+
+
 class Message(BaseModel):
     """A turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
 
-    def turn(self) -> dict[str, str]:
-        """{role, content} as chat templates take them.
+    def turn(self) -> dict[str, Any]:
+        """The turn as chat templates take it: `role`, `content` as one text, and what else was given.
 
         Raises:
-            ApiError: 400, a part that is no text.
+            ApiError: 400, a part that is no text, or arguments of a tool call that are no object.
         """
         content = self.content or ""
         if not isinstance(content, str):
@@ -125,13 +163,31 @@ class Message(BaseModel):
             if other:
                 raise ApiError(400, f"content of type '{other[:50]}' can't be read here: this model takes text", param="messages")
             content = "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": content}
+        given = {field: getattr(self, field) for field in ("name", "tool_call_id", "reasoning_content")}
+        turn: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
+        turn |= {field: value for field, value in given.items() if value is not None}
+        if self.tool_calls:
+            turn["tool_calls"] = [call.call() for call in self.tool_calls]
+        return turn
+
+
+def _functions(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tools stay as they were sent, since a template may write them out as JSON; here they are only looked at."""
+    for tool in tools:
+        function = tool.get("function")
+        if tool.get("type") != "function" or not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise ValueError('a tool is {"type": "function", "function": {"name": …}}')
+    return tools
+
+
+_Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
 
 
 class ChatRequest(_Request):
-    """POST /v1/chat/completions."""
+    """POST /v1/chat/completions. Tools are rendered into the prompt; a call comes back as the text that the model writes it in."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
+    tools: _Tools | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = False
@@ -171,11 +227,23 @@ class TokenizeRequest(BaseModel):
     model: str | None = None
     prompt: str | None = None
     messages: list[Message] | None = None
-    add_special_tokens: bool = True
+    tools: _Tools | None = None
+    add_special_tokens: bool = True  # to a prompt: a conversation has those that its template writes
     add_generation_prompt: bool = True
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TokenizeRequest:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either 'prompt' or 'messages'")
+        if self.tools and self.messages is None:
+            raise ValueError("'tools' go with 'messages'")
         return self
+
+
+class DetokenizeRequest(BaseModel):
+    """POST /detokenize, as vLLM has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str | None = None
+    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]

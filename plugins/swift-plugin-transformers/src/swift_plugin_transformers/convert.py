@@ -31,7 +31,8 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     Raises:
         UsageError: the run's model is no GGUF file, or the output exists.
     """
-    from swift_train.saving import golden, template_facts, versions, write_model
+    from swift_train.saving import versions, write_model
+    from swift_train.template_facts import generation_facts, golden, template_facts
     from transformers import GenerationConfig
 
     from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
@@ -67,6 +68,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
                 dtype=dtype,
                 template=template_facts(loaded.processor),
                 golden=golden(loaded.processor),
+                generation=generation_facts(model, loaded.processor),
                 versions=versions("gguf"),
             ),
         )

@@ -42,16 +42,29 @@ class EmbeddedEngine:
         self._lock = threading.Lock()  # the tokenizer is not made for two threads
         self._worker = ThreadPoolExecutor(1, "generate")
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, generation_prompt: bool = True) -> list[int]:
-        """Token ids by the checkpoint's chat template; errors are those of the protocol."""
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids by the checkpoint's chat template; arguments and errors are those of the protocol."""
         if not self._tokenizer.chat_template:
             raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
         with self._lock:
-            try:
-                text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=generation_prompt)
-            except Exception as error:  # templates refuse by raising whatever they like
-                raise UsageError(f"the model's chat template refuses these messages: {error}") from None
+            text = self._rendered(messages, tools, generation_prompt)
+            if tools and text == self._rendered(messages, (), generation_prompt):
+                raise UsageError(
+                    "the model's chat template has no place for tools", hint="Leave 'tools' out, or serve a model that takes them."
+                )
             return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _rendered(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], generation_prompt: bool) -> str:
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt
+                )
+            )
+        except Exception as error:  # templates refuse by raising whatever they like
+            raise UsageError(f"the model's chat template refuses these messages: {error}") from None
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids of a text."""

@@ -22,7 +22,8 @@ from swift_core.run import Run, output_path
 from swift_train.adapters import check_adapter, check_base, quantizer_of, tuner_of
 from swift_train.build import base_of, load_checkpoint, load_with
 from swift_train.devices import pick_device
-from swift_train.saving import golden, plain_copy, template_facts, versions, write_model
+from swift_train.saving import plain_copy, versions, write_model
+from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
@@ -88,10 +89,11 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("merge", 3, 4, unit="stages")
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_model(folder, merged, loaded.processor)
+        generation = generation_facts(merged, loaded.processor)
         del merged, adapted
         found = logits(load_checkpoint(folder, device=device, dtype="float32", family=source.family).model, inputs)
         figures = judge(wanted, found, effect, dtype, adapter)
-        write_manifest(folder, _manifest(run, adapter, loaded.processor, dtype, figures))
+        write_manifest(folder, _manifest(run, adapter, loaded.processor, dtype, figures, generation=generation))
     report.progress("merge", 4, 4, unit="stages")
     return out, {**figures, "dtype": dtype}
 
@@ -153,7 +155,7 @@ def _whole_base(run: Run, adapter: Path, device: str) -> Loaded:
     return Loaded(plain_copy(whole), loaded.processor)
 
 
-def _manifest(run: Run, adapter: Path, processor: Any, dtype: str, figures: dict[str, float]) -> Manifest:
+def _manifest(run: Run, adapter: Path, processor: Any, dtype: str, figures: dict[str, float], *, generation: dict[str, Any]) -> Manifest:
     source, trained = base_of(run), read_manifest(adapter)
     base = read_manifest(Path(source.path))
     return Manifest(
@@ -164,8 +166,9 @@ def _manifest(run: Run, adapter: Path, processor: Any, dtype: str, figures: dict
         dtype=dtype,
         tuner=dict(trained.tuner) if trained else {"name": "lora"},
         quantizer={},
-        template=template_facts(processor),
+        template=(trained.template if trained else {}) or template_facts(processor),
         golden=(trained.golden if trained else ()) or (base.golden if base else ()) or golden(processor),
+        generation=generation,
         figures=figures,
         versions=versions(),
     )

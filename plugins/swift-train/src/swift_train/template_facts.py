@@ -1,0 +1,146 @@
+"""What a chat template does, as facts that a manifest carries: where it stops, what it adds, and a few conversations in token ids.
+
+The token ids are the point: a server that renders these conversations to other ids gives the model other text than it was trained on.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather in a city, now.",
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string", "description": "Name of the city."}, "unit": {"type": "string"}},
+                "required": ["city"],
+            },
+        },
+    }
+]
+_ARGUMENTS = {"city": "Reykjavík", "unit": "celsius"}
+_CALL = {"type": "function", "id": "a1b2c3d4e", "function": {"name": "get_weather", "arguments": _ARGUMENTS}}
+_TOLD = ("The weather in a city, now.", "Reykjav", "7 degrees")  # of the tools, the call and its result, and nowhere else
+
+_GOLDEN: tuple[dict[str, Any], ...] = (
+    {"name": "plain", "messages": [{"role": "user", "content": "What is the capital of France?"}]},  # shows a default system prompt
+    {
+        "name": "turns",
+        "messages": [
+            {"role": "system", "content": "Answer in one word."},
+            {"role": "user", "content": "2 + 2?"},
+            {"role": "assistant", "content": "Four."},
+            {"role": "user", "content": "And 3 × 3?"},
+        ],
+    },
+    {
+        "name": "tools",
+        "tools": _TOOLS,
+        "messages": [
+            {"role": "user", "content": "How warm is it in the capital of Iceland?"},
+            {"role": "assistant", "content": "", "tool_calls": [_CALL]},
+            {"role": "tool", "content": "7 degrees", "tool_call_id": "a1b2c3d4e", "name": "get_weather"},
+        ],
+    },
+)
+
+
+def golden(processor: Any) -> tuple[dict[str, Any], ...]:
+    """Conversations with the token ids that they must render to, wherever the checkpoint is served.
+
+    Left out is what the template refuses, a tool call that it has no place for, and what has today's date in it.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    kept = []
+    for entry in _GOLDEN:
+        text = _render(tokenizer, entry["messages"], entry.get("tools"))
+        if text is None or _dated(tokenizer, entry, text) or ("tools" in entry and not all(told in text for told in _TOLD)):
+            continue
+        kept.append({**copy.deepcopy(entry), "ids": tokenizer(text, add_special_tokens=False)["input_ids"]})
+    return tuple(kept)
+
+
+def template_facts(processor: Any) -> dict[str, Any]:
+    """What the manifest says of the chat template; empty where there is none.
+
+    `hash` is its SHA-256, `stop` the tokens that end an answer, `default_system` the system prompt that it adds where a conversation
+    has none (absent: it adds none). `dated` says that the template writes today's date: what it adds is another text tomorrow.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    template = getattr(processor, "chat_template", None) or tokenizer.chat_template
+    if not template:
+        return {}
+    facts: dict[str, Any] = {
+        "hash": hashlib.sha256(str(template).encode()).hexdigest(),
+        "stop": tokenizer.convert_ids_to_tokens(stop_ids(processor)),
+    }
+    if any(_dated(tokenizer, entry, _render(tokenizer, entry["messages"], entry.get("tools"))) for entry in _GOLDEN):
+        facts["dated"] = True
+    elif (default := _default_system(tokenizer)) is not None:
+        facts["default_system"] = default
+    return facts
+
+
+def generation_config(model: Any, processor: Any) -> Any:
+    """The model's generation config, stopping where the chat template ends a turn."""
+    config = copy.deepcopy(model.generation_config)
+    if stops := stop_ids(processor):
+        tokenizer = getattr(processor, "tokenizer", processor)
+        config.eos_token_id = stops[0] if len(stops) == 1 else stops
+        config.bos_token_id = tokenizer.bos_token_id
+        config.pad_token_id = tokenizer.pad_token_id
+    return config
+
+
+def generation_facts(model: Any, processor: Any) -> dict[str, Any]:
+    """What the manifest says of generation: the config's values that are not transformers' own. An adapter's folder has no other place."""
+    values = generation_config(model, processor).to_diff_dict()
+    return {name: value for name, value in values.items() if name not in ("transformers_version", "_from_model_config")}
+
+
+def stop_ids(processor: Any) -> list[int]:
+    """Tokens that end the assistant's turn: the first special one that the chat template writes after it, and the tokenizer's own."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    ends = [tokenizer.eos_token_id]
+    answer = "∎"
+    text = _render(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}], prompt=False)
+    if text is not None:
+        special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+        tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
+        ends.insert(0, next((token for token in tail if token in special), None))
+    return list(dict.fromkeys(token for token in ends if token is not None))
+
+
+def _default_system(tokenizer: Any) -> str | None:
+    """What stands, in a conversation without a system message, where a system message would: None if nothing does."""
+    probe, question = "∎probe∎", {"role": "user", "content": "?"}
+    given, bare = _render(tokenizer, [{"role": "system", "content": probe}, question]), _render(tokenizer, [question])
+    if given is None or bare is None or probe not in given:
+        return None
+    before, _, after = given.partition(probe)
+    if not bare.startswith(before) or not bare.endswith(after) or len(bare) < len(before) + len(after):
+        return None
+    return bare[len(before) : len(bare) - len(after)]
+
+
+def _dated(tokenizer: Any, entry: Mapping[str, Any], text: str | None) -> bool:
+    """Whether the clock is in a rendering: whether it changes with another one."""
+    return _render(tokenizer, entry["messages"], entry.get("tools"), strftime_now=lambda _: "∎") != text
+
+
+def _render(
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None, *, prompt: bool = True, **variables: Any
+) -> str | None:
+    """The conversation as text; None where there is no template or it refuses."""
+    if not tokenizer.chat_template:
+        return None
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt, **variables))
+    except Exception:  # a template may refuse anything, in any way
+        return None
