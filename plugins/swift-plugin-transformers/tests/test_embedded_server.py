@@ -144,6 +144,14 @@ def test_refusals(served: str):
         openai_error(served, prompt=[99999])
 
 
+def test_tools_that_the_template_would_leave_out_are_refused(served: str):
+    tool = {"type": "function", "function": {"name": "weather"}}
+    with pytest.raises(UsageError, match="no place for tools"):
+        greedy(served, tools=[tool])
+    with pytest.raises(client.Refused, match="no place for tools"):
+        client.post(served, "../tokenize", {"model": "tiny", "messages": ASK, "tools": [tool]}, api_key=KEY)
+
+
 def openai_error(url: str, **request: Any) -> None:
     try:
         openai.OpenAI(base_url=url, api_key=KEY).completions.create(model="tiny", **request)

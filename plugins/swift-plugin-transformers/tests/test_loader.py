@@ -264,6 +264,7 @@ def test_gguf_is_loaded_and_converted(tiny_model, tmp_path):
     assert again.model.generation_config.eos_token_id == 2
     manifest = read_manifest(out)
     assert (manifest.origin, manifest.dtype, manifest.template["stop"]) == ("pypi:tiny==1", "float16", ["<|im_end|>"])
+    assert manifest.generation == {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     assert again.processor.decode(manifest.golden[0]["ids"]).endswith("<|im_start|>assistant\n")
     with pytest.raises(UsageError, match="exists"):
         convert(convert_run(file.parent, output=str(out)), Report(tmp_path / "run"))

@@ -49,6 +49,7 @@ def train(base, folder, tuner="lora", size=0.05, quantizer=None, **options):
         base={"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)},
         tuner={"name": tuner, "options": options},
         quantizer={"name": quantizer, "options": {}} if quantizer else {},
+        template={"hash": "of the adapter", "stop": ["<|im_end|>"]},
         golden=({"messages": [], "ids": [1, 2]},),
     )
     write_manifest(folder, manifest)
@@ -82,6 +83,9 @@ def test_the_merged_files_answer_as_base_and_adapter(tuner, tiny_model, tmp_path
     manifest = read_manifest(out)
     assert manifest.base["hash"] == content_hash(tiny_model)
     assert (manifest.tuner["name"], manifest.golden[0]["ids"], manifest.template["stop"]) == (tuner, [1, 2], ["<|im_end|>"])
+    assert manifest.template["hash"] == "of the adapter"
+    written = json.loads((out / "generation_config.json").read_text())
+    assert manifest.generation == {name: value for name, value in written.items() if name != "transformers_version"}
     assert {"config.json", "generation_config.json", "chat_template.jinja", "tokenizer.json", "model.safetensors"} <= set(manifest.files)
 
 
