@@ -94,22 +94,19 @@ def _preference(data: Mapping[str, Any], keys: set[str]) -> Form | None:
 
 def _plain(data: Mapping[str, Any], keys: set[str]) -> Iterator[Form]:
     """Forms of a row without a label and rejected answers, the likeliest first."""
-    for name in ("messages", "conversations"):
-        if name in keys:
-            if _is_asked(data[name], name):
-                yield Form(name, "prompt", f"it has '{name}' that no answer ends")
-            yield Form(name, "chat", f"it has '{name}'")
-            return
-    for question, answer in ANSWERS.items():
-        if question in data and answer in data and (question in keys or answer in keys):
-            yield Form("alpaca" if question == "instruction" else f"{question}-{answer}", "chat", f"it has '{question}' and '{answer}'")
-            if answer in keys:
-                return
-            break
-    else:
-        if "text" in keys:
-            yield Form("text", "text", "it has 'text'")
-    if asked := next((name for name in ANSWERS if name in keys), None):
+    listed = next((name for name in ("messages", "conversations") if name in keys), "")
+    pair = next((pair for pair in ANSWERS.items() if pair[0] in data and pair[1] in data and not keys.isdisjoint(pair)), None)
+    if listed:
+        if _is_asked(data[listed], listed):
+            yield Form(listed, "prompt", f"it has '{listed}' that no answer ends")
+        yield Form(listed, "chat", f"it has '{listed}'")
+    elif pair:
+        name = "alpaca" if pair[0] == "instruction" else "-".join(pair)
+        yield Form(name, "chat", f"it has '{pair[0]}' and '{pair[1]}'")
+    if "text" in keys:
+        yield Form("text", "text", "it has 'text'")
+    asked = next((name for name in ANSWERS if name in keys), "")
+    if asked and not listed and not (pair and pair[1] in keys):
         yield Form("prompt", "prompt", f"it has '{asked}' without '{ANSWERS[asked]}'")
 
 
@@ -123,5 +120,5 @@ def _is_asked(messages: Any, name: str) -> bool:
 
 
 def _unknown(data: Mapping[str, Any]) -> Form:
-    near = next(filter(None, (suggestion(str(key), _FIELDS) for key in data)), "")
+    near = next(filter(None, (suggestion(str(key), _FIELDS) for key in data if key not in _FIELDS)), "")
     return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) are no known form, or empty. {near}".strip())

@@ -12,9 +12,10 @@ import binascii
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from swift_core import downloads
@@ -40,11 +41,12 @@ _ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")  # QuickTime files of old
 _FOLDER = "--data.media-folder names the folder that media files lie in."
 
 
-class Source(NamedTuple):
-    """What a row names as a media file, and the JSON path of where it does."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a row names as a media file, and the JSON path of where it does: two places that name one file are equal."""
 
     text: str
-    path: str
+    path: str = field(compare=False)
 
 
 def source_of(value: Any, kind: str, path: str) -> Source:
@@ -70,7 +72,7 @@ def resolve(source: Source, kind: str, folder: Path | None) -> str:
     Raises:
         Wrong: missing, outside of `folder`, not of that kind, or not to be had offline.
     """
-    text, path = source
+    text, path = source.text, source.path
     scheme = text[:8].partition(":")[0].lower() if ":" in text[:8] else ""
     if scheme == "data":
         _check(_data_start(text, path), kind, text[:40] + "…", path)
@@ -150,6 +152,6 @@ def kinds_of(start: bytes) -> tuple[str, ...]:
         return ("audio",) if start[8:11] == b"M4A" else ("video", "audio")
     if start[4:8] in _ATOMS:
         return ("video",)
-    if len(start) > 1 and start[0] == 0xFF and start[1] & 0xE0 == 0xE0 and start[1] & 0x06:  # MPEG audio's frame
+    if len(start) > 1 and start[0] == 0xFF and start[1] & 0xE6 == 0xE2:  # a frame of MPEG audio, layer III
         return ("audio",)
     return ()

@@ -50,7 +50,10 @@ def _pair(data: Mapping[str, Any]) -> _Parts:
 def _whole(data: Mapping[str, Any]) -> _Parts:
     """Two whole conversations with a common beginning."""
     names = ("chosen_messages", "rejected_messages") if "chosen_messages" in data else PAIRS
-    chosen, rejected = (messages_of(_given(data, name), f"$.{name}") for name in names)
+    for name in names:
+        if isinstance(value := _given(data, name), str) and not value.lstrip().startswith("["):
+            raise Wrong(f"$.{name}", "an answer, but the row has no question", "Add 'prompt' or 'messages', or write whole conversations.")
+    chosen, rejected = (messages_of(data[name], f"$.{name}") for name in names)
     return _split(data, chosen, rejected)
 
 
@@ -64,7 +67,8 @@ def _rejected(data: Mapping[str, Any]) -> _Parts:
     name = next(name for name in REJECTED if data.get(name) is not None)
     rejected = answer_of(data[name], f"$.{name}")
     if _is_whole(rejected):
-        return _split({}, chosen, rejected)
+        has_own = rejected[0][1]["role"] == "system"
+        return _split({}, chosen, rejected if has_own else with_system(data, rejected))
     asked = max((place for place, (_, message) in enumerate(chosen) if message["role"] == "user"), default=-1) + 1
     border = len(chosen) - 1 if len(rejected) == 1 else asked
     return chosen[:border], chosen[border:], rejected

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from swift_core.roles import RawRow
-from swift_core.rows import ChatRow, RowError, TextRow, form_of, normalise
+from swift_core.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, RowError, TextRow, canonical, form_of, normalise
 
 QUESTION = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello"}
@@ -13,7 +15,10 @@ CALL = {"type": "function", "function": {"name": "search", "arguments": {"q": "x
 
 
 def chat(data, wanted=("chat",)) -> ChatRow:
-    return normalise(RawRow(data, "rows.jsonl", 7), wanted)
+    row = normalise(RawRow(data, "rows.jsonl", 7), wanted)
+    again = RawRow(json.loads(json.dumps(canonical(row))), "rows.jsonl", 7)
+    assert normalise(again, wanted) == row
+    return row
 
 
 def refused(data, wanted=("chat",)) -> RowError:
@@ -189,3 +194,317 @@ def test_misspelt_fields_are_answered():
 
 def test_a_text_that_is_none():
     assert refused({"text": None}, ("text",)).where.endswith("$.text")
+
+
+NO = {"role": "assistant", "content": "No"}
+CALLING = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+FOUND = {"role": "tool", "content": "found"}
+
+
+def with_id(identity: str) -> dict:
+    return {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": identity}]}
+
+
+def test_blocks_of_anthropic():
+    row = chat(
+        {
+            "system": [{"type": "text", "text": "Be brief."}],
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]},
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "Look it up.", "signature": "…"},
+                        {"type": "text", "text": "A moment."},
+                        {"type": "tool_use", "id": "t1", "name": "search", "input": {"q": "x"}},
+                        {"type": "tool_use", "id": "t2", "name": "search", "input": {"q": "x"}},
+                    ],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Well?"},
+                        {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "found"}]},
+                        {"type": "tool_result", "tool_use_id": "t2", "content": "lost", "is_error": True},
+                    ],
+                },
+                ANSWER,
+            ],
+            "tools": [{"name": "search", "description": "d", "input_schema": {"type": "object"}}],
+        }
+    )
+    calls = [{**CALL, "id": "t1"}, {**CALL, "id": "t2"}]
+    assert row.messages == (
+        {"role": "system", "content": "Be brief."},
+        QUESTION,
+        {"role": "assistant", "content": "A moment.", "reasoning_content": "Look it up.", "tool_calls": calls},
+        {**FOUND, "tool_call_id": "t1"},
+        {"role": "tool", "content": "lost", "tool_call_id": "t2", "is_error": True},
+        {"role": "user", "content": "Well?"},
+        ANSWER,
+    )
+    assert row.tools == ({"type": "function", "function": {"name": "search", "description": "d", "parameters": {"type": "object"}}},)
+
+
+def test_a_message_of_results_alone_is_only_tool_messages():
+    use = {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "search", "input": {"q": "x"}}]}
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "found"}]}
+    assert chat({"messages": [QUESTION, use, result, ANSWER]}).messages == (
+        QUESTION,
+        with_id("t1"),
+        {**FOUND, "tool_call_id": "t1"},
+        ANSWER,
+    )
+
+
+def test_parts_of_llama_factory():
+    parts = [
+        {"type": "reasoning", "value": "Hm."},
+        {"type": "text", "value": "Hello"},
+        {"type": "tool_call", "value": '{"name": "search", "arguments": {"q": "x"}}'},
+    ]
+    row = chat({"messages": [{"role": "user", "content": [{"type": "text", "value": "Hi"}]}, {"role": "assistant", "content": parts}]})
+    assert row.messages == (QUESTION, {**ANSWER, "reasoning_content": "Hm.", "tool_calls": [CALL]})
+
+
+def test_calls_in_a_row_and_a_text_before_them_are_one_turn():
+    call = {"from": "function_call", "value": '{"name": "search", "arguments": {"q": "x"}}'}
+    result = {"from": "observation", "value": "found"}
+    row = chat({"conversations": [QUESTION, ANSWER, call, call, result, result, ANSWER]})
+    assert row.messages == (QUESTION, {**ANSWER, "tool_calls": [CALL, CALL]}, FOUND, FOUND, ANSWER)
+    error = refused({"conversations": [QUESTION, {**ANSWER, "loss": False}, call]})
+    assert error.where.endswith("$.conversations[2]")
+    assert "different losses" in error.message
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [QUESTION, {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]}, FOUND, ANSWER],  # one result of both
+        [QUESTION, ANSWER, FOUND, ANSWER],  # the call is in the text
+        [QUESTION, CALLING],
+        [QUESTION, CALLING, FOUND, QUESTION, ANSWER],
+        [QUESTION, {"role": "assistant", "content": "", "reasoning_content": "Hm."}],
+        [{"role": "developer", "content": "Be brief."}, QUESTION, ANSWER],
+    ],
+)
+def test_orders_that_are_right(messages):
+    assert len(chat({"messages": messages}).messages) == len(messages)
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+TWO = {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": "a"}, {**CALL, "id": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("messages", "path", "message", "hint"),
+    [
+        ([SYSTEM, {"role": "developer", "content": "x"}, QUESTION, ANSWER], "[1]", "a second system message", "Join"),
+        ([QUESTION, SYSTEM, ANSWER], "[1]", "a system message after a user message", "first"),
+        ([ANSWER, QUESTION, ANSWER], "[0]", "the assistant speaks first", "question"),
+        ([SYSTEM, ANSWER], "[1]", "the assistant speaks first", "question"),
+        ([QUESTION, QUESTION, ANSWER], "[1]", "two user messages in a row", "Join"),
+        ([QUESTION, ANSWER, ANSWER], "[2]", "two assistant messages in a row", "Join"),
+        ([QUESTION, {"role": "assistant", "content": " "}], "[1]", "an empty assistant message", "Give it a text"),
+        ([{"role": "user", "content": ""}, ANSWER], "[0]", "an empty user message", "Give it a text"),
+        ([QUESTION, FOUND, ANSWER], "[1]", "a tool result without a call", "tool call before"),
+        ([FOUND, QUESTION, ANSWER], "[0]", "a tool result without a call", "tool call before"),
+        ([QUESTION, ANSWER, {**FOUND, "tool_call_id": "a"}, ANSWER], "[2]", "a tool result without a call", "tool call before"),
+        ([QUESTION, CALLING, FOUND, FOUND, ANSWER], "[3]", "more tool results than calls (1)", "Remove it"),
+        ([QUESTION, with_id("a"), {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no call has the id 'b'", "have: a."),
+        ([QUESTION, CALLING, {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no call has the id 'b'", "have no ids"),
+        ([QUESTION, TWO, *[{**FOUND, "tool_call_id": "a"}] * 2, ANSWER], "[3].tool_call_id", "a second result of the call 'a'", "Keep one"),
+        ([QUESTION, CALLING, QUESTION, ANSWER], "[2]", "the call of 'search' has no result yet", "tool message"),
+        ([QUESTION, TWO, {**FOUND, "tool_call_id": "a"}, ANSWER], "[3]", "the call of 'search' (id 'b') has no result yet", "tool message"),
+        ([QUESTION, ANSWER, QUESTION], "[2]", "ends with the user; nothing answers it", "Remove the last turn"),
+        ([QUESTION, CALLING, FOUND], "[2]", "ends with a tool's result", "add the answer"),
+        ([{**QUESTION, "tool_calls": [CALL]}, ANSWER], "[0]", "a user message with tool calls", "Only the assistant"),
+        ([{**QUESTION, "content": [{"type": "thinking", "thinking": "x"}]}, ANSWER], "[0].content", "with thinking", "Only the assistant"),
+        ([QUESTION, {**ANSWER, "content": [{"type": "tool_result"}]}], "[1].content", "with tool results in it", "the user"),
+        ([QUESTION, {**ANSWER, "content": [{"type": "redacted_thinking"}]}], "[1].content[0]", "encrypted", "Remove this block"),
+        (
+            [{**QUESTION, "content": [{"type": "txt", "text": "x"}]}, ANSWER],
+            "[0].content[0].type",
+            "unknown type 'txt'",
+            "Did you mean 'text'",
+        ),
+        ([{**QUESTION, "content": [{"type": "text", "txt": "x"}]}, ANSWER], "[0].content[0]", "needs 'text'", "Did you mean 'txt'"),
+        ([{**QUESTION, "content": [3]}, ANSWER], "[0].content[0]", "must be an object, not a number", "text"),
+        ([QUESTION, {"role": "tool_call", "content": "[]"}], "[1].content", "an empty list of tool calls", ""),
+    ],
+)
+def test_orders_that_are_wrong(messages, path, message, hint):
+    error = refused({"messages": messages})
+    assert error.where == f"rows.jsonl, row 7, $.messages{path}"
+    assert message in error.message
+    assert hint in error.hint
+
+
+@pytest.mark.parametrize(
+    ("given", "scale"),
+    [
+        ({"loss": False}, 0.0),
+        ({"loss": True}, None),
+        ({"loss_scale": 1}, None),
+        ({"loss_scale": 0.5}, 0.5),
+        ({"loss_weight": 2}, 2.0),
+        ({"weight": 0}, 0.0),
+        ({"loss": True, "weight": 0.5, "loss_scale": 0.5}, 0.5),
+        ({"loss": None}, None),
+    ],
+)
+def test_the_factor_on_a_messages_loss(given, scale):
+    answer = chat({"messages": [{**QUESTION, "weight": 0, "loss": False}, {**ANSWER, **given}]}).messages[1]
+    assert answer == (ANSWER if scale is None else {**ANSWER, "loss_scale": scale})
+
+
+@pytest.mark.parametrize(
+    ("place", "given", "path", "message"),
+    [
+        (1, {"loss": True, "weight": 0}, "[1].weight", "contradicts 'loss'"),
+        (1, {"loss": False, "loss_scale": 0.5}, "[1].loss_scale", "contradicts 'loss'"),
+        (1, {"loss_scale": 1, "loss_weight": 0.5}, "[1].loss_weight", "contradicts 'loss_scale'"),
+        (1, {"loss": 1}, "[1].loss", "must be true or false, not a number"),
+        (1, {"loss_scale": -1}, "[1].loss_scale", "a number from 0 up, not -1"),
+        (1, {"loss_scale": float("nan")}, "[1].loss_scale", "not nan"),
+        (1, {"weight": True}, "[1].weight", "not true or false"),
+        (0, {"loss": True}, "[0].loss", "a user message can't be learned: only what the assistant says"),
+        (0, {"loss_scale": 0.5}, "[0].loss_scale", "a user message can't be learned"),
+    ],
+)
+def test_factors_that_are_wrong(place, given, path, message):
+    messages = [QUESTION, ANSWER]
+    messages[place] = {**messages[place], **given}
+    error = refused({"messages": messages})
+    assert error.where.endswith(f"$.messages{path}")
+    assert message in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("preference-pair", {"prompt": "Hi", "chosen": "Hello", "rejected": "No"}),
+        ("preference-pair", {"prompt": [QUESTION], "chosen": [ANSWER], "rejected": [NO]}),
+        ("preference-pair", {"prompt": "Hi", "chosen": [QUESTION, ANSWER], "rejected": [QUESTION, NO], "messages": [QUESTION, ANSWER]}),
+        ("preference-pair", {"conversations": [QUESTION], "chosen": {"from": "gpt", "value": "Hello"}, "rejected": NO}),
+        ("preference-pair", {"instruction": "Hi", "input": "", "chosen": "Hello", "rejected": "No"}),
+        ("preference-pair", {"query": "Hi", "chosen": "Hello", "rejected": "No"}),
+        ("preference-messages", {"chosen": [QUESTION, ANSWER], "rejected": [QUESTION, NO]}),
+        ("preference-messages", {"chosen_messages": [QUESTION, ANSWER], "rejected_messages": [QUESTION, NO]}),
+        ("preference-rejected", {"messages": [QUESTION, ANSWER], "rejected_response": "No"}),
+        ("preference-rejected", {"messages": [QUESTION, ANSWER], "rejected_messages": [QUESTION, NO]}),
+        ("preference-rejected", {"messages": [QUESTION, ANSWER], "rejected_messages": [NO]}),
+        ("preference-rejected", {"query": "Hi", "response": "Hello", "rejected_response": "No"}),
+        ("preference-outputs", {"instruction": "Hi", "output": ["Hello", "No"]}),
+    ],
+)
+def test_every_form_of_one_preference(name, data):
+    assert form_of(data).name == name
+    assert chat(data, ("preference",)) == PreferenceRow((QUESTION,), (ANSWER,), (NO,))
+    with_system = {**data, "system": "Be brief."}
+    assert chat(with_system, ("preference",)).prompt == (SYSTEM, QUESTION)
+
+
+def test_answers_of_several_turns():
+    row = chat({"chosen": [QUESTION, CALLING, FOUND, ANSWER], "rejected": [QUESTION, NO], "tools": [CALL]}, ("preference",))
+    assert (row.prompt, row.chosen, row.rejected) == ((QUESTION,), (CALLING, FOUND, ANSWER), (NO,))
+    row = chat({"messages": [QUESTION, CALLING, FOUND, ANSWER], "rejected_response": "No"}, ("preference",))
+    assert (row.prompt, row.chosen, row.rejected) == ((QUESTION, CALLING, FOUND), (ANSWER,), (NO,))
+
+
+OTHER = {"role": "user", "content": "Why?"}
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "message"),
+    [
+        ({"prompt": "Hi", "chosen": "Hello"}, "$", "'rejected' is missing"),
+        ({"chosen": "Hello", "rejected": "No"}, "$.chosen", "the row has no question"),
+        ({"prompt": "Hi", "chosen": "No", "rejected": "No"}, "$.rejected", "the rejected answer is the chosen one"),
+        ({"chosen": [QUESTION, NO], "rejected": [QUESTION, NO]}, "$.rejected[0]", "the rejected answer is the chosen one"),
+        ({"chosen": [QUESTION, NO], "rejected": [OTHER, ANSWER]}, "$.chosen[0]", "differ before an answer"),
+        ({"chosen": [QUESTION, NO], "rejected": [QUESTION, NO, OTHER, NO]}, "$.chosen[1]", "only the beginning of the other"),
+        ({"prompt": "Hi", "chosen": [QUESTION, ANSWER], "rejected": "No"}, "$.rejected", "one is an answer, the other a conversation"),
+        ({"prompt": "Why?", "chosen": [QUESTION, ANSWER], "rejected": [QUESTION, NO]}, "$.prompt", "not what the conversation"),
+        ({"prompt": "Hi", "chosen": 1, "rejected": "No"}, "$.chosen", "must be text, not a number"),
+        ({"prompt": "Hi", "chosen": "Hello", "rejected": ""}, "$.rejected", "an empty assistant message"),
+        ({"messages": [QUESTION], "rejected_response": "No"}, "$", "no chosen one"),
+        ({"messages": [QUESTION, ANSWER], "chosen": "a", "rejected": "b"}, "$.chosen", "two assistant messages in a row"),
+        ({"chosen": [QUESTION, ANSWER, OTHER], "rejected": [QUESTION, NO]}, "$.chosen[2]", "ends with the user"),
+        ({"instruction": "Hi", "output": ["a", "b", "c"]}, "$.output", "must be [chosen, rejected], not 3 texts"),
+    ],
+)
+def test_preferences_that_are_none(data, path, message):
+    error = refused(data, ("preference",))
+    assert error.where == f"rows.jsonl, row 7, {path}"
+    assert message in error.message
+
+
+@pytest.mark.parametrize(
+    ("data", "messages", "label"),
+    [
+        ({"messages": [QUESTION, ANSWER], "label": True}, (QUESTION, ANSWER), True),
+        ({"prompt": "Hi", "completion": "Hello", "label": "False"}, (QUESTION, ANSWER), False),
+        ({"instruction": "Hi", "output": "Hello", "kto_tag": "true"}, (QUESTION, ANSWER), True),
+        ({"text": "Hi", "label": "sport"}, (QUESTION,), "sport"),
+        ({"query": "Hi", "label": 3}, (QUESTION,), 3),
+        ({"messages": [QUESTION], "label": 0.5}, (QUESTION,), 0.5),
+        ({"messages": [QUESTION, ANSWER], "label": ["a", "b"]}, (QUESTION, ANSWER), ["a", "b"]),
+    ],
+)
+def test_labels(data, messages, label):
+    row = chat(data, ("label",))
+    assert row == LabelRow(messages, label)
+    assert type(row.label) is type(label)
+
+
+@pytest.mark.parametrize(
+    ("data", "path", "message"),
+    [
+        ({"text": "Hi", "label": float("nan")}, "$.label", "not nan"),
+        ({"text": "Hi", "label": [1, {}]}, "$.label[1]", "not an object"),
+        ({"instruction": "Hi", "output": "Hello", "kto_tag": 1}, "$.kto_tag", "must be true or false, not a number"),
+        ({"label": 1}, "$", "no known form"),
+        ({"instruction": "Hi", "output": "Hello"}, "$", "label rows are wanted"),
+    ],
+)
+def test_labels_that_are_none(data, path, message):
+    error = refused(data, ("label",))
+    assert error.where == f"rows.jsonl, row 7, {path}"
+    assert message in error.message
+
+
+@pytest.mark.parametrize(
+    ("data", "extra"),
+    [
+        ({"prompt": "Hi", "solution": "42"}, {"solution": "42"}),
+        ({"prompt": [QUESTION], "label": 1}, {"label": 1}),
+        ({"query": "Hi", "id": 7}, {"id": 7}),
+        ({"instruction": "Hi", "input": None, "output": ""}, {"output": ""}),
+        ({"messages": [QUESTION], "input": "x"}, {"input": "x"}),
+        ({"conversations": [{"from": "human", "value": "Hi"}], "messages": None}, {}),
+    ],
+)
+def test_prompts_keep_the_other_fields_for_rewards(data, extra):
+    assert form_of(data, ("prompt",)).kind == "prompt"
+    assert chat(data, ("prompt",)) == PromptRow((QUESTION,), None, extra)
+
+
+def test_a_prompt_may_follow_earlier_turns_but_not_end_with_an_answer():
+    assert chat({"messages": [QUESTION, ANSWER, OTHER]}, ("prompt",)).messages == (QUESTION, ANSWER, OTHER)
+    error = refused({"messages": [QUESTION, ANSWER]}, ("prompt",))
+    assert "this is a chat row" in error.message
+    assert "ends with the user" in error.hint
+    assert "ends with the user, not" in refused({"prompt": [QUESTION, ANSWER]}, ("prompt",)).message
+
+
+def test_what_a_row_is_read_as_depends_on_what_is_wanted():
+    row = {"text": "Hi", "messages": [QUESTION, ANSWER], "label": "sport"}
+    assert chat(row, ("chat",)) == ChatRow((QUESTION, ANSWER))
+    assert chat(row, ("text",)) == TextRow("Hi")
+    assert chat(row, ("label",)) == LabelRow((QUESTION, ANSWER), "sport")
+    assert chat({"text": "Hi", "label": 1}, ("text",)) == TextRow("Hi")
+
+
+def test_an_empty_text():
+    assert "nothing to learn" in refused({"text": " "}, ("text",)).message
