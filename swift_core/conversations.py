@@ -12,7 +12,7 @@ from swift_core import loss_scales
 from swift_core.contents import blocks_of, content_of
 from swift_core.errors import suggestion
 from swift_core.tool_calls import calls_of
-from swift_core.turns import Placed, join_calls
+from swift_core.turns import join_calls
 from swift_core.values import Wrong, decoded, kind_of, text_of
 
 Message = Mapping[str, Any]
@@ -48,16 +48,6 @@ def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
             raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.")
         placed.insert(0, ("$.system", {"role": "system", "content": content_of(system, "$.system")}))
     return placed
-
-
-def check_end(placed: Placed, path: str) -> None:
-    """Refuse a conversation that does not end with an answer."""
-    if not any(message["role"] == "assistant" for _, message in placed):
-        raise Wrong(path, "no assistant message: there is nothing to learn", "Add the answer.")
-    where, last = placed[-1]
-    if last["role"] != "assistant":
-        who = "the user" if last["role"] == "user" else "a tool's result"
-        raise Wrong(where, f"the conversation ends with {who}; nothing answers it", "Remove the last turn, or add the answer.")
 
 
 def messages_of(value: Any, path: str) -> Messages:

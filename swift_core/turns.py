@@ -63,6 +63,16 @@ def check_turns(placed: Placed) -> None:
         before = role
 
 
+def check_end(placed: Placed, path: str) -> None:
+    """Refuse a conversation that does not end with an answer."""
+    if not any(message["role"] == "assistant" for _, message in placed):
+        raise Wrong(path, "no assistant message: there is nothing to learn", "Add the answer.")
+    where, last = placed[-1]
+    if last["role"] != "assistant":
+        who = "the user" if last["role"] == "user" else "a tool's result"
+        raise Wrong(where, f"the conversation ends with {who}; nothing answers it", "Remove the last turn, or add the answer.")
+
+
 def _empty(message: Mapping[str, Any]) -> bool:
     content = message["content"]
     if content.strip() if isinstance(content, str) else content:

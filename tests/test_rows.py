@@ -267,6 +267,11 @@ def test_parts_of_llama_factory():
     assert row.messages == (QUESTION, {**ANSWER, "reasoning_content": "Hm.", "tool_calls": [CALL]})
 
 
+def test_a_content_of_plain_texts_and_one_of_thinking_alone():
+    row = chat({"messages": [{"role": "user", "content": ["H", "i"]}, {"role": "assistant", "content": None, "reasoning_content": "Hm."}]})
+    assert row.messages == (QUESTION, {"role": "assistant", "content": "", "reasoning_content": "Hm."})
+
+
 def test_calls_in_a_row_and_a_text_before_them_are_one_turn():
     call = {"from": "function_call", "value": '{"name": "search", "arguments": {"q": "x"}}'}
     result = {"from": "observation", "value": "found"}
