@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,13 @@ class Skips:
 
     Args:
         options: the run's `data` options.
-        file: where skipped rows are listed, one JSON object a line (None: they are only counted).
+        files: where skipped rows are listed, one JSON object a line; messages name the first.
     """
 
-    def __init__(self, options: Mapping[str, Any], file: Path | None = None) -> None:
+    def __init__(self, options: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
         self.skipping = options.get("on_error", "stop") == "skip"
         self.most = str(options.get("max_skipped", "1%"))
-        self.file, self.count = file, 0
+        self.files, self.count = files, 0
         self._first: list[SwiftError] = []
 
     def bad(self, error: SwiftError, row: RawRow) -> None:
@@ -64,9 +64,9 @@ class Skips:
         self.count += 1
         if len(self._first) < _SHOWN:
             self._first.append(placed)
-        if self.file:
-            listed = {"file": row.file, "row": row.number, "where": placed.where, "message": placed.message}
-            with self.file.open("a", encoding="utf-8") as out:
+        listed = {"file": row.file, "row": row.number, "where": placed.where, "message": placed.message}
+        for file in self.files:
+            with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(listed, ensure_ascii=False) + "\n")
         if not self.most.endswith("%") and self.count > int(self.most):
             raise self._too_many(f"{self.count} rows can't be used, {self.most} may be left out")
@@ -83,6 +83,6 @@ class Skips:
             raise self._too_many(f"{self.count} of {total} rows can't be used, {self.most} may be left out")
 
     def _too_many(self, message: str) -> UsageError:
-        listed = f" All are listed in {self.file}." if self.file else ""
+        listed = f" All are listed in {self.files[0]}." if self.files else ""
         first = "\n".join(f"  {error}" for error in self._first)
         return UsageError(f"{message}. The first:\n{first}", where="data.max_skipped", hint=f"Mend the rows, or allow more.{listed}")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from swift_train.batches import CPU_TOKENS, Piece, Sampler, collate, most_tokens, share
-from swift_train.data import Samples
-from swift_train.masks import Encoded
 from swift_train.options import SftOptions
+from swift_train.packing import best_fit
 from swift_train.tasks import SftTask
+from swift_train.testing import samples_of
 from transformers import AutoModelForCausalLM
 
 LENGTHS = np.array([9, 120, 40, 7, 300, 33, 33, 8, 64, 5, 80])
@@ -58,15 +58,29 @@ def test_what_is_computed_at_once():
     assert most_tokens(64, torch.device("cpu")) == 64
 
 
-def samples(*rows):
-    filled = Samples()
-    for number, (ids, mask) in enumerate(rows):
-        filled.add(Encoded(ids, mask), "rows", number + 1)
-    return filled
+def test_an_epoch_of_packs_has_every_row_once():
+    packs = best_fit(LENGTHS, 320)
+    sampler = Sampler(len(packs), 2, seed=7, shuffle=True, packs=packs)
+    rows = [sampler.step(step) for step in range(sampler.steps_per_epoch)]
+    assert sorted(chain.from_iterable(rows)) == list(range(11))
+    assert all(LENGTHS[step].sum() <= 640 for step in rows)
 
 
-def test_positions_stand_before_their_labels():
-    micro = collate(samples(([5, 6, 7], [False, True, True]), ([8, 9], [True, True])), Piece((0, 1), 1.0))
+def test_rows_of_like_length_come_together_the_longest_first():
+    lengths = np.random.default_rng(0).integers(1, 1000, 400)
+    sampler = Sampler(400, 4, seed=7, shuffle=True, sizes=lengths)
+    rows = [sampler.step(step) for step in range(100)]
+    assert sorted(chain.from_iterable(rows)) == list(range(400))
+    assert lengths[rows[0]].max() == lengths.max()
+    spread = np.mean([np.ptp(lengths[step]) for step in rows])
+    unsorted = Sampler(400, 4, seed=7, shuffle=True)
+    assert spread < 0.1 * np.mean([np.ptp(lengths[unsorted.step(step)]) for step in range(100)])
+    assert [sampler.step(100 + step) for step in range(100)] != rows, "another order in the next epoch"
+
+
+def test_positions_stand_before_their_labels(tmp_path):
+    rows = samples_of(tmp_path, [([5, 6, 7], [(1, 3, 1.0)]), ([8, 9], [(0, 2, 1.0)])])
+    micro = collate(rows, Piece((0, 1), 1.0))
     assert micro.input_ids.tolist() == [[5, 6, 7, 8, 9]]
     assert micro.position_ids.tolist() == [[0, 1, 2, 0, 1]]
     assert micro.positions.tolist() == [0, 1, 3]
@@ -75,11 +89,11 @@ def test_positions_stand_before_their_labels():
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_rows_computed_together_are_as_alone(tiny_model, attention):
+def test_rows_computed_together_are_as_alone(tiny_model, tmp_path, attention):
     """One variable-length batch gives each row the logits it has on its own, and a full forward pass's at the same places."""
     model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=attention).eval()
     torch.manual_seed(0)
-    rows = samples(*((torch.randint(5, 300, (n,)).tolist(), [i > n // 3 for i in range(n)]) for n in (9, 30, 4)))
+    rows = samples_of(tmp_path, [(torch.randint(5, 300, (n,)).tolist(), [(n // 3 + 1, n, 1.0)]) for n in (9, 30, 4)])
     task = SftTask(SftOptions())
     with torch.no_grad():
         together = task.forward(model, collate(rows, Piece((0, 1, 2), 1.0)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from swift_train.masks import ChatEncoder, pieces
+from swift_train.gate import MaskError, check_turns
+from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
+from swift_train.tokenise import Encoded, Span, Tokeniser
 from transformers import AutoTokenizer
 
 from swift_core.errors import UsageError
@@ -47,16 +49,33 @@ def tokenizer(tiny_model):
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
+def encode(tokenizer, row, stops=(), **mask):
+    """The row's sequences, which the gate has let through."""
+    encoder = ChatEncoder(tokenizer, MaskOptions(**mask), stops)
+    sequences = []
+    for result in Tokeniser(tokenizer)(encoder(row)):
+        if isinstance(result, UsageError):
+            raise result
+        sequences += result
+    if mask.get("turns") != "everything":
+        check_turns(encoder, row, sequences)
+    return sequences
+
+
 def said(tokenizer, encoded):
-    return [part["text"] for part in pieces(tokenizer, encoded.ids, encoded.supervised) if part["supervised"]]
+    return [tokenizer.decode(encoded.ids[start:stop]) for start, stop, _ in encoded.spans]
+
+
+def supervised(encoded):
+    return sum(stop - start for start, stop, _ in encoded.spans)
 
 
 @pytest.mark.model
 @pytest.mark.parametrize(("end", "count"), [("turn", 23), ("separator", 26)])
 def test_counts_on_a_real_tokenizer(smollm2, end, count):
     tokenizer = AutoTokenizer.from_pretrained(smollm2)
-    (encoded,) = ChatEncoder(tokenizer, MaskOptions(end=end))(ChatRow(PLAIN))
-    assert (sum(encoded.supervised), len(encoded.ids)) == (count, 72)
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN), end=end)
+    assert (supervised(encoded), len(encoded.ids)) == (count, 72)
     assert said(tokenizer, encoded) == [text + "<|im_end|>" + ("\n" if end == "separator" else "") for text in SAID]
 
 
@@ -68,49 +87,72 @@ def test_counts_on_a_real_tokenizer(smollm2, end, count):
 def test_what_is_said_up_to_the_end_token(tokenizer, template, end):
     """The control tokens of the last three are not special here, nor even single tokens: they are supervised all the same."""
     tokenizer.chat_template = template or tokenizer.chat_template
-    encode = ChatEncoder(tokenizer, MaskOptions())
-    (encoded,) = encode(ChatRow(PLAIN))
-    assert encoded.ids == tokenizer.apply_chat_template(list(PLAIN))["input_ids"]
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN))
+    assert encoded.ids.tolist() == tokenizer.apply_chat_template(list(PLAIN))["input_ids"]
     assert [text.strip() for text in said(tokenizer, encoded)] == [text + end for text in SAID]
 
 
 def test_tokens_are_those_that_inference_sees(tokenizer):
     """Ahead of each turn stand the very tokens that an engine sends the model."""
-    (encoded,) = ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
-    starts = [i for i, flag in enumerate(encoded.supervised) if flag and not encoded.supervised[i - 1]]
-    for start, turn in zip(starts, (2, 4, 6), strict=True):
-        assert encoded.ids[:start] == tokenizer.apply_chat_template(list(PLAIN[:turn]), add_generation_prompt=True)["input_ids"]
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN))
+    for (start, _, _), turn in zip(encoded.spans, (2, 4, 6), strict=True):
+        assert encoded.ids[:start].tolist() == tokenizer.apply_chat_template(list(PLAIN[:turn]), add_generation_prompt=True)["input_ids"]
 
 
 def test_last_turn_only(tokenizer):
-    (encoded,) = ChatEncoder(tokenizer, MaskOptions(turns="last"))(ChatRow(PLAIN))
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN), turns="last")
     assert said(tokenizer, encoded) == ["You are welcome.<|im_end|>"]
 
 
-def test_a_message_marked_as_not_to_be_learned(tokenizer):
-    messages = (*PLAIN[:2], {**PLAIN[2], "loss": False}, *PLAIN[3:])
-    (encoded,) = ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
+def test_everything(tokenizer):
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN), turns="everything")
+    assert encoded.spans == (Span(0, len(encoded.ids), 1.0),)
+
+
+def test_what_a_message_weighs(tokenizer):
+    messages = (*PLAIN[:2], {**PLAIN[2], "loss_scale": 0.0}, *PLAIN[3:6], {**PLAIN[6], "loss_scale": 0.25})
+    (encoded,) = encode(tokenizer, ChatRow(messages))
     assert said(tokenizer, encoded) == [text + "<|im_end|>" for text in SAID[1:]]
+    assert [span.weight for span in encoded.spans] == [1.0, 0.25]
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer):
+def test_a_row_in_which_nothing_is_learned(tokenizer):
+    with pytest.raises(UsageError, match="loss of 0"):
+        encode(tokenizer, ChatRow((*PLAIN[:2], {**PLAIN[2], "loss_scale": 0.0})))
+
+
+def test_a_template_that_rewrites_earlier_turns_gives_a_sequence_a_turn(tokenizer):
     tokenizer.chat_template = THINKING
-    with pytest.raises(UsageError, match="message 3 differently when others follow it") as caught:
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
-    assert "--mask.turns each" in caught.value.hint
+    sequences = encode(tokenizer, ChatRow(PLAIN))
+    assert [said(tokenizer, encoded) for encoded in sequences] == [[f"<think>\n\n</think>\n\n{text}<|im_end|>"] for text in SAID]
+    for encoded, turn in zip(sequences, (2, 4, 6), strict=True):
+        prompt = tokenizer.apply_chat_template(list(PLAIN[:turn]), add_generation_prompt=True)["input_ids"]
+        assert encoded.ids[: encoded.spans[0].start].tolist() == prompt
 
 
-def test_each_turn_from_what_the_model_sees_there(tokenizer):
-    tokenizer.chat_template = THINKING
-    rows = ChatEncoder(tokenizer, MaskOptions(turns="each"))(ChatRow(PLAIN))
-    assert [said(tokenizer, row) for row in rows] == [[f"<think>\n\n</think>\n\n{text}<|im_end|>"] for text in SAID]
-    assert [len(row.ids) for row in rows] == sorted(len(row.ids) for row in rows)
+def test_turns_that_stand_as_they_were_share_a_sequence(tokenizer):
+    """Only the second of three turns is rewritten when another follows: it alone has a sequence of its own."""
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "message['content'] +", "message['content'] + (' …' if loop.index0 == 4 and not loop.last else '') +"
+    )
+    sequences = encode(tokenizer, ChatRow(PLAIN))
+    assert [said(tokenizer, encoded) for encoded in sequences] == [[SAID[1] + "<|im_end|>"], [text + "<|im_end|>" for text in SAID[::2]]]
+
+
+def test_an_earlier_turn_that_ends_otherwise(tokenizer):
+    """gpt-oss's habit: the last turn ends with another token than the earlier ones, and that is what the model has to say."""
+    tokenizer.add_tokens(["<|return|>"], special_tokens=True)
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "'<|im_end|>' +", "('<|return|>' if loop.last and message.role == 'assistant' else '<|im_end|>') +"
+    )
+    sequences = encode(tokenizer, ChatRow(PLAIN))
+    assert [said(tokenizer, encoded) for encoded in sequences] == [[text + "<|return|>"] for text in SAID]
 
 
 def test_a_generation_prompt_that_the_turn_does_not_begin_with(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n<think>'")
-    with pytest.raises(UsageError, match="as its generation prompt begins it"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
+    with pytest.raises(UsageError, match="as its generation prompt does, which goes on with '<think>'"):
+        encode(tokenizer, ChatRow(PLAIN))
 
 
 def test_a_template_without_an_end_of_turn(tokenizer):
@@ -119,40 +161,148 @@ def test_a_template_without_an_end_of_turn(tokenizer):
         ChatEncoder(tokenizer, MaskOptions())
 
 
-def test_a_turn_that_ends_otherwise(tokenizer):
+def test_a_turn_that_ends_by_naming_who_speaks_next(tokenizer):
+    """GLM's habit: no end token; the family knows that the next speaker's token stops the model."""
+    tokenizer.add_tokens(["<|user|>", "<|assistant|>", "<|tool|>", "<|system|>"], special_tokens=True)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+    )
+    with pytest.raises(UsageError, match="never learn to stop"):
+        encode(tokenizer, ChatRow(PLAIN))
+    stops = ("<|user|>", "<|tool|>")
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN), stops)
+    assert said(tokenizer, encoded) == [f"{text}<|user|>" for text in SAID]
+    messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]}, {"role": "tool", "content": "18"}, PLAIN[4])
+    (encoded,) = encode(tokenizer, ChatRow(messages), stops)
+    assert said(tokenizer, encoded)[1].endswith('"Paris"}}<|tool|>')
+
+
+def test_a_stop_token_in_the_words_of_a_turn_does_not_end_it(tokenizer):
+    messages = (PLAIN[1], {"role": "assistant", "content": "It says <|im_end|> at the end."})
+    (encoded,) = encode(tokenizer, ChatRow(messages))
+    assert said(tokenizer, encoded) == ["It says <|im_end|> at the end.<|im_end|>"]
+
+
+def test_what_follows_the_stop_token_is_not_learned(tokenizer):
+    """Phi-3's habit: the text's end token after the last turn's own."""
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{% if add_generation_prompt %}", "{% if not add_generation_prompt %}{{ '<|endoftext|>' }}{% endif %}{% if add_generation_prompt %}"
+    )
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN))
+    assert said(tokenizer, encoded) == [text + "<|im_end|>" for text in SAID]
+
+
+def test_a_turn_that_does_not_end(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("+ '<|im_end|>'", "+ ('<|other|>' if loop.index0 == 6 else '<|im_end|>')")
     with pytest.raises(UsageError, match="message 7 does not end with"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
+        encode(tokenizer, ChatRow(PLAIN))
 
 
 def test_a_token_across_the_border(tokenizer):
-    """A generation prompt that ends in 'th' melts with 'e …' into a token that inference never sees."""
+    """A generation prompt that ends in 'th' melts with 'e …' into a token that inference never sees: the prompt is tokenised alone."""
     tokenizer.chat_template = tokenizer.chat_template.replace("message['role'] + '\n'", "message['role'] + '\nth'").replace(
         "assistant\n'", "assistant\nth'"
     )
-    messages = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "e answer"})
-    with pytest.raises(UsageError, match="joins text across an assistant"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
+    messages = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "e answer"}) * 2
+    sequences = encode(tokenizer, ChatRow(messages))
+    assert [said(tokenizer, encoded) for encoded in sequences] == [["e answer<|im_end|>"]] * 2
+    prompt = tokenizer.apply_chat_template(list(messages[:3]), add_generation_prompt=True)["input_ids"]
+    assert sequences[1].ids[: len(prompt)].tolist() == prompt
 
 
 def test_a_tool_call_that_the_template_drops(tokenizer):
     messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]})
-    with pytest.raises(UsageError, match="leaves out the tool call in message 5"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
+    with pytest.raises(UsageError, match="leaves out the tool call in message 5: 'get_weather'"):
+        encode(tokenizer, ChatRow(messages))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": "Hello!", "reasoning_content": "They greet me."},
+        {"role": "assistant", "content": "<think>They greet me.</think>Hello!"},
+    ],
+)
+def test_thinking_that_the_template_drops(tokenizer, message):
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
+    with pytest.raises(UsageError, match="leaves out the thinking in message 2: 'They greet me"):
+        encode(tokenizer, ChatRow((PLAIN[1], message)))
+
+
+def test_a_system_message_that_the_template_drops(tokenizer):
+    tokenizer.chat_template = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + tokenizer.chat_template
+    with pytest.raises(UsageError, match=r"leaves out what message 1 \(system\) says"):
+        encode(tokenizer, ChatRow(({"role": "system", "content": "Be brief."}, *PLAIN[1:])))
+
+
+def test_whitespace_that_the_template_strips_is_no_loss(tokenizer):
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", "message['content'].split() | join(' ') +")
+    (encoded,) = encode(tokenizer, ChatRow((PLAIN[1], {"role": "assistant", "content": "  Hello,\n\n  you. "})))
+    assert said(tokenizer, encoded) == ["Hello, you.<|im_end|>"]
 
 
 def test_tools_that_the_template_has_no_place_for(tokenizer):
-    with pytest.raises(UsageError, match="no place for tools"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN, TOOLS))
+    with pytest.raises(UsageError, match="no place for tools: 'get_weather'"):
+        encode(tokenizer, ChatRow(PLAIN, TOOLS))
+
+
+CALLING = "message['content'] + (message.tool_calls | tojson if message.tool_calls else '') +"
 
 
 def test_a_tool_call_is_learned(tokenizer):
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", CALLING)
+    messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]})
+    (encoded,) = encode(tokenizer, ChatRow(messages))
+    assert said(tokenizer, encoded)[1].count("get_weather") == 2
+
+
+def test_arguments_as_json_text_where_the_template_takes_no_object(tokenizer):
+    """DeepSeek V3's habit: it joins the arguments to a text."""
     tokenizer.chat_template = tokenizer.chat_template.replace(
-        "message['content'] +", "message['content'] + (message.tool_calls | tojson if message.tool_calls else '') +"
-    )
+        "message['content'] +", "message['content'] + (message.tool_calls[0].function.name + message.tool_calls[0].function.arguments if "
+        "message.tool_calls else '') +",
+    )  # fmt: skip
     messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]})
-    (encoded,) = ChatEncoder(tokenizer, MaskOptions())(ChatRow(messages))
-    assert "get_weather" in said(tokenizer, encoded)[1]
+    (encoded,) = encode(tokenizer, ChatRow(messages))
+    assert said(tokenizer, encoded)[1] == 'get_weather{"city": "Paris"}<|im_end|>'
+
+
+def test_contents_as_parts_where_the_template_takes_no_text(tokenizer):
+    """The habit of vision models' templates."""
+    tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", "message['content'][0]['text'] +")
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN))
+    assert said(tokenizer, encoded) == [text + "<|im_end|>" for text in SAID]
+
+
+MARKED = (
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}{% if message.role == 'assistant' %}{% generation %}"
+    "{{ message.content }}{% if message.tool_calls %}{{ message.tool_calls | tojson + '<|call|>' }}{% else %}{{ '<|im_end|>' }}{% endif %}"
+    "{% endgeneration %}{{ '\n' }}{% else %}{{ message.content + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_generation_marks_tell_how_a_turn_may_end(tokenizer):
+    """Nothing but the template's own marks says that '<|call|>' ends a turn; without them the row is refused."""
+    tokenizer.add_tokens(["<|call|>"], special_tokens=True)
+    messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]})
+    tokenizer.chat_template = MARKED
+    (encoded,) = encode(tokenizer, ChatRow(messages))
+    assert said(tokenizer, encoded)[1].endswith("<|call|>")
+    tokenizer.chat_template = MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    with pytest.raises(UsageError, match="message 5 does not end with"):
+        encode(tokenizer, ChatRow(messages))
+
+
+def test_generation_marks_that_are_wrong_change_nothing(tokenizer):
+    """Marks around the prompt's header, and short of the end token, as some templates have them."""
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{{ '<|im_start|>' + message['role']", "{% generation %}{{ '<|im_start|>' + message['role'] }}{% endgeneration %}{{ ''"
+    )
+    (encoded,) = encode(tokenizer, ChatRow(PLAIN))
+    assert said(tokenizer, encoded) == [text + "<|im_end|>" for text in SAID]
 
 
 def test_a_refusal_of_the_template_says_so(tokenizer):
@@ -160,10 +310,53 @@ def test_a_refusal_of_the_template_says_so(tokenizer):
         "{% if messages | length > 3 %}{{ raise_exception('roles must alternate') }}{% endif %}" + tokenizer.chat_template
     )
     with pytest.raises(UsageError, match="refuses the conversation: roles must alternate"):
-        ChatEncoder(tokenizer, MaskOptions())(ChatRow(PLAIN))
+        encode(tokenizer, ChatRow(PLAIN))
+
+
+def test_images_are_not_for_a_task_of_text(tokenizer):
+    content = [{"type": "image", "image": "/cat.png"}, {"type": "text", "text": "What is it?"}]
+    with pytest.raises(UsageError, match="message 1 holds image"):
+        encode(tokenizer, ChatRow(({"role": "user", "content": content}, {"role": "assistant", "content": "A cat."})))
 
 
 def test_no_template(tokenizer):
     tokenizer.chat_template = None
     with pytest.raises(UsageError, match="no chat template"):
         ChatEncoder(tokenizer, MaskOptions())
+
+
+@pytest.mark.parametrize(
+    ("mutation", "says"),
+    [
+        (lambda span: span._replace(start=span.start + 1, stop=span.stop + 1), "does not begin where a prompt ends"),
+        (lambda span: span._replace(start=span.start + 1), "does not begin where a prompt ends"),
+        (lambda span: span._replace(start=span.start - 1), "does not begin where a prompt ends"),
+        (lambda span: span._replace(stop=span.stop - 1), "message 3 is not supervised through its stop token"),
+        (lambda span: span._replace(stop=span.stop + 3), "message 3 is not supervised through its stop token"),
+    ],
+    ids=["shifted by one", "first token lost", "a token of the prompt let in", "end token lost", "tokens of the next turn let in"],
+)
+def test_the_gate_catches_a_wrong_mask(tokenizer, mutation, says):
+    encoder, row = ChatEncoder(tokenizer, MaskOptions()), ChatRow(PLAIN)
+    (encoded,) = encode(tokenizer, row)
+    wrong = Encoded(encoded.ids, (mutation(encoded.spans[0]), *encoded.spans[1:]))
+    with pytest.raises(MaskError, match=says):
+        check_turns(encoder, row, [wrong])
+
+
+def test_the_gate_catches_turns_that_are_missing_or_too_many(tokenizer):
+    encoder, row = ChatEncoder(tokenizer, MaskOptions()), ChatRow(PLAIN)
+    (encoded,) = encode(tokenizer, row)
+    with pytest.raises(MaskError, match="messages 3, 5, 7 are to be learned, but 3, 5 are"):
+        check_turns(encoder, row, [Encoded(encoded.ids, encoded.spans[:2])])
+    with pytest.raises(MaskError, match="but 3, 3, 5, 5, 7, 7 are"):
+        check_turns(encoder, row, [encoded, encoded])
+
+
+def test_the_gate_catches_tokens_that_inference_does_not_see(tokenizer):
+    encoder, row = ChatEncoder(tokenizer, MaskOptions()), ChatRow(PLAIN)
+    (encoded,) = encode(tokenizer, row)
+    ids = encoded.ids.copy()
+    ids[2] += 1
+    with pytest.raises(MaskError, match="does not begin where a prompt ends"):
+        check_turns(encoder, row, [Encoded(ids, encoded.spans)])

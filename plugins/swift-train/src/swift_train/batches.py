@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from swift_train.data import Samples
+    from swift_train.samples import Samples
 
 
 CPU_TOKENS = 512  # measured: short rows alone keep the cores waiting for one another, longer pieces only cost memory
@@ -54,26 +54,50 @@ class Piece(NamedTuple):
 
 
 class Sampler:
-    """The rows of each step. An epoch's last step may have fewer rows.
+    """The rows of each step. An epoch's last step may have fewer.
 
     Args:
-        rows: how many there are.
-        per_step: rows a step, over all ranks.
+        units: how many rows there are, or how many packs of rows.
+        per_step: units a step, over all ranks.
+        packs: the rows of each pack, where they are packed.
+        sizes: tokens of each unit, where units of like size are to be taken together.
     """
 
-    def __init__(self, rows: int, per_step: int, *, seed: int, shuffle: bool) -> None:
-        self.rows, self.per_step, self.seed, self.shuffle = rows, per_step, seed, shuffle
-        self.steps_per_epoch = ceil(rows / per_step)
+    def __init__(
+        self, units: int, per_step: int, *, seed: int, shuffle: bool,
+        packs: Sequence[NDArray[np.int64]] | None = None, sizes: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        self.units, self.per_step, self.seed, self.shuffle, self.packs, self.sizes = units, per_step, seed, shuffle, packs, sizes
+        self.steps_per_epoch = ceil(units / per_step)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, np.int64))
 
     def step(self, index: int) -> list[int]:
         """The rows of step `index`, counted from 0 over all epochs."""
         epoch, place = divmod(index, self.steps_per_epoch)
         if self._order[0] != epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.rows) if self.shuffle else np.arange(self.rows)
-            self._order = (epoch, order)
-        chosen: list[int] = self._order[1][place * self.per_step : (place + 1) * self.per_step].tolist()
-        return chosen
+            self._order = (epoch, self._ordered(epoch))
+        chosen = self._order[1][place * self.per_step : (place + 1) * self.per_step]
+        rows: list[int] = (np.concatenate([self.packs[unit] for unit in chosen]) if self.packs is not None else chosen).tolist()
+        return rows
+
+    def _ordered(self, epoch: int) -> NDArray[np.int64]:
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(self.units) if self.shuffle else np.arange(self.units)
+        if self.sizes is None:
+            return order
+        # Sorted within stretches of 50 steps, as transformers' LengthGroupedSampler does, and the steps mixed again; the largest first,
+        # so that memory that does not suffice shows at once.
+        stretch = 50 * self.per_step
+        parts = [order[start : start + stretch] for start in range(0, self.units, stretch)]
+        order = np.concatenate([part[np.argsort(-self.sizes[part], kind="stable")] for part in parts])
+        whole = self.units // self.per_step * self.per_step
+        steps = order[:whole].reshape(-1, self.per_step)
+        if self.shuffle and len(steps):
+            first = int(np.argmax(self.sizes[steps].sum(1)))
+            mixed = random.permutation(len(steps))
+            mixed = np.concatenate([[first], mixed[mixed != first]])
+            order = np.concatenate([steps[mixed].reshape(-1), order[whole:]])
+        return order
 
 
 def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, most_rows: int, most_tokens: float) -> list[Piece]:
@@ -92,13 +116,14 @@ def collate(samples: Samples, piece: Piece) -> Micro:
     """A piece's tensors, on the CPU."""
     parts = [samples[row] for row in piece.rows]
     ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
-    supervised = torch.from_numpy(np.concatenate([part.supervised for part in parts])).nonzero().squeeze(1)
+    weights = torch.from_numpy(np.concatenate([part.weights for part in parts]))
+    supervised = weights.nonzero().squeeze(1)
     return Micro(
         input_ids=ids[None],
         position_ids=torch.cat([torch.arange(len(part.ids)) for part in parts])[None],
         positions=supervised - 1,
         labels=ids[supervised],
-        weights=torch.full((len(supervised),), piece.weight),
+        weights=weights[supervised] * piece.weight,
         rows=piece.rows,
     )
 

@@ -1,161 +1,254 @@
-"""Data sets → tokenised samples, kept as a few flat arrays: four bytes a token and one for its mask."""
+"""Data sets → tokenised samples, each set in a store of its own that is kept and used again as long as nothing of it changes.
+
+A store's name is a hash over all that decides what is in it: the rows' content, how they are read, the tokenizer with its chat template,
+the task's mask, the length and what happens beyond it. Rows pass through in batches, so that memory does not grow with their number.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from filelock import FileLock
 
+from swift_core import paths
 from swift_core.errors import SwiftError, UsageError
-from swift_train.masks import Encoded
+from swift_core.reading import SKIPPED_FILE, Skips, raw_rows
+from swift_train.samples import Samples
+from swift_train.store import META, Store, StoreWriter
+from swift_train.tokenise import Encoded, Script, Tokeniser
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from swift_core.reporting import Report
     from swift_core.roles import RawRow
     from swift_core.run import DataChoice
+    from swift_train.tasks import Encoder
 
-Encoder = Callable[["RawRow"], Sequence[Encoded]]
-
-
-class Sample(NamedTuple):
-    """Token ids (tokens,) int32, whether each is supervised (tokens,) bool, and the row it came from, for people."""
-
-    ids: NDArray[np.int32]
-    supervised: NDArray[np.bool_]
-    origin: str
+_FORMAT = 1  # of the stores, and of what encoders make of rows: raise it when either changes
+_BATCH = 256
+_FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
 
 
-class Samples:
-    """Tokenised samples by index. Filled with `add`; a sample's first token is never supervised, since nothing comes before it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How rows become samples: the task's encoder, the most tokens a sample, what happens to longer ones, and to bad rows."""
 
-    def __init__(self) -> None:
-        self._ids, self._supervised = array("i"), bytearray()
-        self._ends, self._rows, self._file_of = array("q", [0]), array("q"), array("i")
-        self._files: dict[str, int] = {}
+    encoder: Encoder
+    truncation: str
+    max_length: int
+    options: Mapping[str, Any]
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        part = slice(self._ends[index], self._ends[index + 1])
-        ids = np.frombuffer(self._ids, np.int32)[part] if part.stop > part.start else np.zeros(0, np.int32)
-        return Sample(ids, np.frombuffer(self._supervised, np.bool_)[part], self.origin(index))
-
-    def add(self, encoded: Encoded, file: str, row: int) -> None:
-        """Append a sample that came from a row of a file."""
-        self._ids.extend(encoded.ids)
-        self._supervised += bytes((0, *encoded.supervised[1:]))
-        self._ends.append(len(self._ids))
-        self._rows.append(row)
-        self._file_of.append(self._files.setdefault(file, len(self._files)))
-
-    def origin(self, index: int) -> str:
-        """The sample's file and row, for people."""
-        return f"{list(self._files)[self._file_of[index]]}, row {self._rows[index]}"
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sample."""
-        ends = np.frombuffer(self._ends, np.int64)
-        return ends[1:] - ends[:-1]
-
-    @property
-    def supervised(self) -> NDArray[np.int64]:
-        """Learned tokens of each sample."""
-        sums = (
-            np.concatenate(([0], np.cumsum(np.frombuffer(self._supervised, np.uint8), dtype=np.int64)))
-            if self._supervised
-            else np.zeros(1, np.int64)
-        )
-        return np.diff(sums[np.frombuffer(self._ends, np.int64)])
-
-    def digest(self) -> str:
-        """One hash over all tokens, masks and borders."""
-        return hashlib.sha256(b"".join((self._ids.tobytes(), bytes(self._supervised), self._ends.tobytes()))).hexdigest()
-
-    def part(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
-        """Split by rows, at random but always the same: (the rest, about `ratio` of the rows and at least one)."""
-        rows = sorted(set(zip(self._file_of, self._rows, strict=True)))
-        if len(rows) < 2:
-            raise UsageError(
-                "one row can't be split into a part to learn and one to hold out", where="validation_ratio", hint="Give more rows, or 0."
-            )
-        count = min(max(1, round(len(rows) * ratio)), len(rows) - 1)
-        held = {rows[index] for index in np.random.default_rng(seed).permutation(len(rows))[:count]}
-        parts = Samples(), Samples()
-        for index in range(len(self)):
-            file, row = self._file_of[index], self._rows[index]
-            sample = self[index]
-            parts[(file, row) in held].add(Encoded(sample.ids.tolist(), sample.supervised.tolist()), list(self._files)[file], row)
-        return parts
+    def key(self, choice: DataChoice) -> str:
+        """What a store of the data set is called; '' where its content is not known ahead."""
+        if not choice.hash:
+            return ""
+        asked = asdict(choice)
+        asked = {name: asked[name] for name in ("factory", "version", "options", "limit", "columns", "hash")}
+        how = {"truncation": self.truncation, "max_length": self.max_length, "data": dict(self.options)}
+        return paths.digest([_FORMAT, asked, how, dict(self.encoder.settings), _fingerprint(self.encoder.tokeniser)])[:32]
 
 
-def read(
-    choices: Iterable[DataChoice], encode: Encoder, truncation: str, max_length: int, report: Report, *, what: str = "tokenise"
-) -> Samples:
-    """Read, check and tokenise data sets; the first bad row ends it.
-
-    Args:
-        choices: the data sets, one after the other.
-        encode: a row → its sequences.
-        truncation: what happens to a sequence longer than `max_length` tokens (see the options).
+def read(choices: Sequence[DataChoice], reading: Reading, report: Report, *, seed: int = 0, what: str = "tokenise") -> Samples:
+    """Tokenise data sets, or take what was tokenised before, and check the masks of some rows.
 
     Raises:
-        UsageError: a row is not what the task takes, too long, or has nothing to learn; with file and row.
+        UsageError: a row is not what the task takes, too long, or has nothing to learn (unless such rows are skipped); no rows are left.
+        MaskError: a mask is wrong.
     """
-    samples = Samples()
-    dropped = 0
-    for raw in _rows(choices):
-        try:
-            for encoded in encode(raw):
-                for piece in _fit(encoded, truncation, max_length):
-                    if not any(piece.supervised[1:]):
-                        raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
-                    samples.add(piece, raw.file, raw.number)
-        except _Dropped:
-            dropped += 1
-        except SwiftError as error:
-            raise type(error)(error.message, hint=error.hint, where=error.where or f"{raw.file}, row {raw.number}") from error
-        if len(samples) % 500 == 0:
-            report.progress(what, len(samples), None, unit="rows")
-    if dropped:
-        report.note(f"{dropped} rows longer than {max_length} tokens were left out (truncation: drop).")
-    if not len(samples):
-        raise UsageError("no rows to learn from", where="dataset", hint="Is the data set empty, or is every row longer than max_length?")
+    stores = []
+    for choice in choices:
+        key = reading.key(choice)
+        store = _kept(choice, key, reading, report, what) if key else _made(choice, reading, report, what)
+        if store.meta["skipped"]:
+            report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; {report.folder / SKIPPED_FILE} lists them.")
+        if store.meta["dropped"]:
+            report.note(f"{store.meta['dropped']} rows longer than {reading.max_length} tokens were left out (truncation: drop).")
+        stores.append(store)
+    samples = Samples(stores).weighted([choice.weight for choice in choices], seed)
     report.progress(what, len(samples), len(samples), unit="rows")
     return samples
 
 
-class _Dropped(Exception):
-    """A row is left out."""
+def encoded_rows(
+    rows: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None = None
+) -> Iterator[tuple[RawRow, list[Encoded]]]:
+    """Each good row with its sequences, in order. Tokenising goes on beside the reading of the next rows.
+
+    Args:
+        longest: a text that has surely more tokens is not tokenised, but a bad row (None: no bound).
+    """
+    with ThreadPoolExecutor(1, "tokenise") as worker:
+        ahead: Future[list[Any]] | None = None
+        batch: list[tuple[RawRow, list[Script]]] = []
+        source = iter(rows)
+        while raws := list(islice(source, _BATCH)):
+            following = list(_scripts(raws, encoder, skips, longest))
+            results, previous, batch = ahead.result() if ahead else [], batch, following
+            ahead = worker.submit(encoder.tokeniser, [script for _, scripts in batch for script in scripts])
+            yield from _matched(previous, results, skips)
+        if ahead:
+            yield from _matched(batch, ahead.result(), skips)
 
 
-def _rows(choices: Iterable[DataChoice]) -> Iterator[RawRow]:
-    for choice in choices:
-        yield from islice(choice.build().rows(), choice.limit)
+def _scripts(raws: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None) -> Iterator[tuple[RawRow, list[Script]]]:
+    for raw in raws:
+        try:
+            scripts = encoder.scripts(raw)
+            for script in scripts:
+                if longest and (least := encoder.tokeniser.least(script.text)) > longest:
+                    raise _too_long(f"at least {least}", longest)
+        except SwiftError as error:
+            skips.bad(error, raw)
+        else:
+            yield raw, scripts
 
 
-def _fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
-    ids, supervised = encoded
-    if len(ids) <= most:
+def _matched(batch: Iterable[tuple[RawRow, list[Script]]], results: list[Any], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
+    rest = iter(results)
+    for raw, scripts in batch:
+        own = list(islice(rest, len(scripts)))
+        faults = [result for result in own if isinstance(result, SwiftError)]
+        if faults:
+            skips.bad(faults[0], raw)
+        else:
+            yield raw, [encoded for sequences in own for encoded in sequences]
+
+
+def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
+    """A sequence of at most `most` tokens, by the strategy; nothing, where it is dropped.
+
+    Raises:
+        UsageError: it is too long, and the strategy is `error`.
+    """
+    count = len(encoded.ids)
+    if count <= most:
         yield encoded
     elif truncation == "left":
-        yield Encoded(ids[-most:], supervised[-most:])
+        yield encoded.cut(count - most, count)
     elif truncation == "right":
-        yield Encoded(ids[:most], supervised[:most])
+        yield encoded.cut(0, most)
     elif truncation == "split":
-        for start in range(0, len(ids) - 1, most - 1):  # pieces share a token, so that every token but the first is supervised once
-            yield Encoded(ids[start : start + most], supervised[start : start + most])
-    elif truncation == "drop":
-        raise _Dropped
-    else:
-        raise UsageError(
-            f"{len(ids)} tokens, but max_length is {most}",
-            hint="Give a larger --max-length, or say what to do: --truncation right (or left) cuts such rows, drop leaves them out.",
-        )
+        for start in range(0, count - 1, most - 1):  # pieces share a token, so that every token but the first is supervised once
+            piece = encoded.cut(start, min(start + most, count))
+            if _learns(piece):
+                yield piece
+    elif truncation == "error":
+        raise _too_long(str(count), most)
+
+
+def _made(choice: DataChoice, reading: Reading, report: Report, what: str) -> Store:
+    """A store for this process alone, gone when it ends."""
+    folder = tempfile.TemporaryDirectory(prefix="swift-tokenised-")
+    _write(Path(folder.name), choice, reading, report, what)
+    return Store(Path(folder.name), keep=folder)
+
+
+def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: str) -> Store:
+    """The store of that name in the cache, made by whichever process comes first."""
+    home = paths.cache_dir("tokenised")
+    folder = home / key
+    if not (folder / META).is_file():
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f".{key}.lock"):
+            if not (folder / META).is_file():
+                with paths.atomic_folder(folder, overwrite=True) as aside:
+                    _write(aside, choice, reading, report, what)
+                return Store(folder)
+    store = Store(folder)
+    _verify(store, choice, reading)
+    if report.speaks and (skipped := folder / SKIPPED_FILE).is_file():
+        with (report.folder / SKIPPED_FILE).open("ab") as out:
+            out.write(skipped.read_bytes())
+    report.note(f"{choice.asked}: {len(store)} samples tokenised before are used again.")
+    return store
+
+
+def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, what: str) -> None:
+    files = [report.folder / SKIPPED_FILE] if report.speaks else []
+    skips = Skips(reading.options, [*files, folder / SKIPPED_FILE])
+    total = good = dropped = 0
+
+    def counted() -> Iterator[RawRow]:
+        nonlocal total
+        for row in raw_rows(choice, reading.options.get("columns")):
+            total += 1
+            yield row
+
+    longest = reading.max_length if reading.truncation == "error" else None
+    with StoreWriter(folder) as writer:
+        for raw, sequences in encoded_rows(counted(), reading.encoder, skips, longest):
+            try:
+                pieces = _pieces(sequences, reading)
+            except UsageError as error:
+                skips.bad(error, raw)
+                continue
+            if good < _FIRST or good % _EVERY == 0:
+                reading.encoder.check(raw, sequences)
+            good += 1
+            dropped += not pieces
+            for piece in pieces:
+                writer.add(piece, raw.file, raw.number)
+            if good % 500 == 0:
+                report.progress(what, good, None, unit="rows")
+        skips.finish(total)
+        if not writer.samples:
+            raise UsageError(
+                f"no rows to learn from in {choice.asked}",
+                where="dataset",
+                hint="Is the data set empty, or is every row longer than max_length?",
+            )
+        writer.finish(skipped=skips.count, dropped=dropped, rows=total)
+
+
+def _pieces(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:
+    """A row's samples; none where it is dropped."""
+    pieces = [piece for encoded in sequences for piece in fit(encoded, reading.truncation, reading.max_length)]
+    if not all(map(_learns, pieces)) or (not pieces and reading.truncation != "drop"):
+        raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
+    return pieces
+
+
+def _verify(store: Store, choice: DataChoice, reading: Reading) -> None:
+    """Check the first rows of a kept store, as if they were made now."""
+    skips = Skips({"on_error": "skip", "max_skipped": "100%"})
+    place = 0
+    first = islice(raw_rows(choice, reading.options.get("columns")), _FIRST)
+    for raw, sequences in encoded_rows(first, reading.encoder, skips):
+        try:
+            pieces = _pieces(sequences, reading)
+        except UsageError:  # one that was skipped
+            continue
+        reading.encoder.check(raw, sequences)
+        for piece in pieces:
+            if place == len(store) or store.ids[store.part(place)].tolist() != piece.ids.tolist():
+                shutil.rmtree(store.folder)
+                raise SwiftError(
+                    "the rows that were tokenised before are not those of the data set any more",
+                    where=str(store.folder),
+                    hint="They were removed; start the run again.",
+                )
+            place += 1
+
+
+def _learns(encoded: Encoded) -> bool:
+    return any(span.stop > max(span.start, 1) for span in encoded.spans)
+
+
+def _too_long(count: str, most: int) -> UsageError:
+    return UsageError(
+        f"{count} tokens, but max_length is {most}",
+        hint="Give a larger --max-length, or say what to do: --truncation right (or left) cuts such rows, split cuts them into pieces, "
+        "drop leaves them out.",
+    )
+
+
+def _fingerprint(tokeniser: Tokeniser) -> str:
+    """A hash over the tokenizer and its chat template."""
+    tokenizer: Any = tokeniser.tokenizer
+    return paths.digest([tokenizer.backend_tokenizer.to_str(), str(tokenizer.chat_template), tokenizer.special_tokens_map])

@@ -11,14 +11,16 @@ import torch
 
 from swift_core.checkpoint import Manifest, write_manifest
 from swift_core.errors import UsageError
+from swift_core.families import family_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.run import Run, output_path
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import newest, together
-from swift_train.data import Samples, read
+from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
+from swift_train.samples import Samples
 from swift_train.saving import golden, template_facts, versions
 
 if TYPE_CHECKING:
@@ -57,8 +59,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     trainer.build()
     report.progress("load", 1, 1)
     loop = Loop(
-        task=task, strategy=strategy, samples=samples, heldout=heldout, options=options, rate=trainer.rate, setup=trainer.setup(samples),
-        write_model=trainer.write, report=report,
+        task=task, strategy=strategy, samples=samples, heldout=heldout, options=options, rate=trainer.rate,
+        longest=longest_of(shapes, options), setup=trainer.setup(samples), write_model=trainer.write, report=report,
     )  # fmt: skip
     trainer.prepare(loop.total, resuming=resume is not None)
     figures = loop.run(resume)
@@ -68,21 +70,34 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples, Samples | None]:
-    """The rows to learn, and those held out where there are such; the first bad row ends it. Shows one row in `mask_sample.json`."""
-    tokenizer = getattr(shapes.processor, "tokenizer", shapes.processor)
-    options, encode = task.options, task.encoder(tokenizer)
-    can: int | None = getattr(shapes.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[operator, union-attr]
-    most = options.max_length or can or 1 << 30
-    samples = read(run.datasets, encode, task.truncation, most, report)
-    heldout = read(run.validation, encode, task.truncation, most, report, what="tokenise held out") if run.validation else None
+    """The rows to learn, and those held out where there are such. Shows the first in `mask_sample.json`."""
+    options = task.options
+    reading = reading_of(run, task, shapes)
+    samples = read(run.datasets, reading, report, seed=options.seed)
+    heldout = read(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
     if heldout is None and options.validation_ratio:
         samples, heldout = samples.part(options.validation_ratio, options.seed)
     if report.speaks:
         sample = samples[0]
-        shown = pieces(tokenizer, sample.ids.tolist(), sample.supervised.tolist())
+        shown = pieces(reading.encoder.tokeniser.tokenizer, sample.ids.tolist(), sample.supervised.tolist())
         counts = {"tokens": len(sample.ids), "supervised": int(sample.supervised.sum())}
         write_json(report.folder / "mask_sample.json", {"row": sample.origin, **counts, "pieces": shown})
     return samples, heldout
+
+
+def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
+    """How the run's rows become samples for its model."""
+    tokenizer = getattr(shapes.processor, "tokenizer", shapes.processor)
+    how = run.options.get("data", {})
+    media = Path(how["media_folder"]) if how.get("media_folder") else None
+    encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
+    return Reading(encoder=encoder, truncation=task.truncation, max_length=longest_of(shapes, task.options), options=how)
+
+
+def longest_of(shapes: Loaded, options: TrainOptions) -> int:
+    """Most tokens of a row: what the user says, else what the model can take."""
+    can: int | None = getattr(shapes.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[operator, union-attr]
+    return options.max_length or can or 1 << 30
 
 
 class _Trainer:

@@ -13,15 +13,18 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from swift_core.errors import Stopped, SwiftError
 from swift_train.batches import Piece, Sampler, collate, most_tokens, share
 from swift_train.checkpoints import Checkpoints, check_same, read_state
+from swift_train.packing import best_fit
 from swift_train.schedule import learning_rate
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
-    from swift_train.data import Samples
     from swift_train.options import TrainOptions
+    from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
@@ -51,18 +54,19 @@ class Loop:
         samples, heldout: rows to learn, and rows that are only scored (or None).
         options: the task's.
         rate: highest learning rate.
+        longest: tokens of a packed row.
         setup: whatever must be the same for a resumed run to be the same run, by name.
         write_model: writes the model as a checkpoint folder; called on every rank.
     """
 
     def __init__(
         self, *, task: LossTask, strategy: Strategy, samples: Samples, heldout: Samples | None, options: TrainOptions, rate: float,
-        setup: Mapping[str, Any], write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
+        longest: int, setup: Mapping[str, Any], write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
     ) -> None:  # fmt: skip
         self.task, self.strategy, self.samples, self.heldout, self.options, self.report = task, strategy, samples, heldout, options, report
         self.lengths, self.supervised = samples.lengths, samples.supervised
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.sampler = Sampler(len(samples), per_step, seed=options.seed, shuffle=options.shuffle)
+        self.sampler = _sampler(samples, per_step, options, longest)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit)
@@ -229,6 +233,15 @@ class _Window:
             **sums,
             "tokens_per_second": round(tokens / seconds, 2),
         }
+
+
+def _sampler(samples: Samples, per_step: int, options: TrainOptions, longest: int) -> Sampler:
+    packs = best_fit(samples.lengths, longest) if options.packing else None
+    units = len(samples) if packs is None else len(packs)
+    sizes = samples.lengths if packs is None else np.array([samples.lengths[pack].sum() for pack in packs])
+    return Sampler(
+        units, per_step, seed=options.seed, shuffle=options.shuffle, packs=packs, sizes=sizes if options.group_by_length else None
+    )
 
 
 def total_steps(options: TrainOptions, steps_per_epoch: int) -> int:

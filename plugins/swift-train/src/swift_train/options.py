@@ -6,7 +6,7 @@ from typing import Literal
 
 from swift_core.options import Options, option
 
-Truncation = Literal["error", "left", "right", "drop"]
+Truncation = Literal["error", "left", "right", "drop", "split"]
 
 
 class StrategyOptions(Options):
@@ -40,6 +40,8 @@ class TrainOptions(Options):
     )
     max_grad_norm: float = option(1.0, "Longest gradient; longer ones are scaled to it. 0 leaves them as they are.", ge=0)
     seed: int = option(42, "Seed of new weights, order, dropout and the held-out part.", ge=0, also=("data_seed",))
+    packing: bool = option(False, "Fill each row up to max_length with several whole ones, which don't see each other.")
+    group_by_length: bool = option(False, "Take rows of like length together, so that steps are of like size within themselves.")
     shuffle: bool = option(True, "Take the rows in a new order each epoch.", also=("train_dataloader_shuffle",))
     validation_ratio: float = option(
         0.0,
@@ -64,8 +66,8 @@ class MaskOptions(Options):
         "turn",
         "Where a turn ends: with its end-of-turn token, the last that the model must say, or with the whitespace after it (separator).",
     )
-    turns: Literal["all", "last", "each"] = option(
-        "all", "Which of the assistant's turns: all, the last, or each as a row of its own, for templates that rewrite earlier turns."
+    turns: Literal["all", "last", "everything"] = option(
+        "all", "Which turns: all of the assistant's, its last, or everything that anyone says, as in pre-training."
     )
 
 
@@ -73,7 +75,9 @@ class SftOptions(TrainOptions):
     """swift sft."""
 
     truncation: Truncation = option(
-        "error", "What is done with rows longer than max_length: stop, cut on a side, or leave the row out.", also=("truncation_strategy",)
+        "error",
+        "What is done with rows longer than max_length: stop, cut on a side, split into pieces, or leave the row out (drop).",
+        also=("truncation_strategy",),
     )
     mask: MaskOptions = option(MaskOptions, "Which tokens are learned.")
 
@@ -81,7 +85,7 @@ class SftOptions(TrainOptions):
 class PretrainOptions(TrainOptions):
     """swift pretrain."""
 
-    truncation: Truncation | Literal["split"] = option(
+    truncation: Truncation = option(
         "split",
         "What is done with texts longer than max_length: split, stop, cut on a side, or leave the text out.",
         also=("truncation_strategy",),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from swift_core.errors import UsageError
-from swift_core.rows import TextRow, normalise
+from swift_core.rows import ChatRow, TextRow, normalise
+from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
-from swift_train.masks import ChatEncoder, Encoded
+from swift_train.masks import ChatEncoder
+from swift_train.tokenise import Encoded, Script, Tokeniser
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +21,25 @@ if TYPE_CHECKING:
 
     from swift_core.roles import RawRow
     from swift_train.batches import Micro
-    from swift_train.options import PretrainOptions, SftOptions, TrainOptions
+    from swift_train.options import MaskOptions, PretrainOptions, SftOptions, TrainOptions
+
+
+class Encoder(Protocol):
+    """Raw rows → token sequences, in two steps, so that many texts can be tokenised at once.
+
+    `settings` are all that decides its outcome beside row and tokenizer, as JSON.
+    """
+
+    tokeniser: Tokeniser
+    settings: Mapping[str, Any]
+
+    def scripts(self, raw: RawRow) -> list[Script]:
+        """A row's texts, and what is supervised in them. Raises UsageError for a row that the task can't take."""
+        ...
+
+    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
+        """Work out a second way whether the sequences of a row are right. Raises MaskError where they are not."""
+        ...
 
 
 class LossTask(Protocol):
@@ -27,8 +48,8 @@ class LossTask(Protocol):
     options: TrainOptions
     truncation: str
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Callable[[RawRow], Sequence[Encoded]]:
-        """What turns a raw row into token sequences; it raises UsageError for a row that the task can't take."""
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
+        """What turns raw rows into token sequences. `stops` are end-of-turn tokens of the model's family, `media` the folder of media."""
         ...
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
@@ -64,16 +85,9 @@ class SftTask(NextToken):
         self.options = options
         self.truncation: str = options.truncation
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Callable[[RawRow], Sequence[Encoded]]:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Chat rows → tokens through the model's chat template."""
-        encode = ChatEncoder(tokenizer, self.options.mask)
-
-        def rows(raw: RawRow) -> Sequence[Encoded]:
-            row = normalise(raw, ("chat",))
-            assert not isinstance(row, TextRow)
-            return encode(row)
-
-        return rows
+        return _Chats(tokenizer, self.options.mask, stops, media)
 
 
 class PretrainTask(NextToken):
@@ -83,20 +97,47 @@ class PretrainTask(NextToken):
         self.options = options
         self.truncation: str = options.truncation
 
-    def encoder(self, tokenizer: PreTrainedTokenizerBase) -> Callable[[RawRow], Sequence[Encoded]]:
+    def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Text rows → tokens as the tokenizer begins a text, and its end token."""
-        end: Any = tokenizer.eos_token_id
-        if end is None:
+        if tokenizer.eos_token_id is None:
             raise UsageError("the tokenizer has no end-of-text token", where="model", hint="Set eos_token in its tokenizer_config.json.")
+        return _Texts(tokenizer)
 
-        def rows(raw: RawRow) -> Sequence[Encoded]:
-            row = normalise(raw, ("text",))
-            assert isinstance(row, TextRow)
-            ids = list(tokenizer(row.text)["input_ids"])
-            ids += [end] if ids[-1:] != [end] else []
-            return [Encoded(ids, [True] * len(ids))]
 
-        return rows
+class _Chats:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
+        self.tokeniser = Tokeniser(tokenizer)
+        self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops)}
+        self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
+
+    def scripts(self, raw: RawRow) -> list[Script]:
+        return self._encode(self._row(raw))
+
+    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
+        if self._encode.mask.turns != "everything":
+            check_turns(self._encode, self._row(raw), sequences)
+
+    def _row(self, raw: RawRow) -> ChatRow:
+        row = normalise(raw, ("chat",), media_folder=self._media)
+        assert isinstance(row, ChatRow)
+        return row
+
+
+class _Texts:
+    settings: Mapping[str, Any] = {"rows": "text"}
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokeniser = Tokeniser(tokenizer)
+
+    def scripts(self, raw: RawRow) -> list[Script]:
+        row = normalise(raw, ("text",))
+        assert isinstance(row, TextRow)
+        return [Script(row.text, (), whole=True)]
+
+    def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
+        end = self.tokeniser.tokenizer.eos_token_id
+        if any(encoded.ids[-1] != end for encoded in sequences):
+            raise MaskError("a text does not end with the end-of-text token")
 
 
 def _selects(model: Module) -> bool:

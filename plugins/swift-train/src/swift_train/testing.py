@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from swift_core.checkpoint import checkpoint_format, content_hash
@@ -18,6 +19,9 @@ from swift_core.launchers import free_port
 from swift_core.registry import registry
 from swift_core.reporting import Report
 from swift_core.run import DataChoice, Run, Source
+from swift_train.samples import Samples
+from swift_train.store import Store, StoreWriter
+from swift_train.tokenise import Encoded, Span
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -40,6 +44,16 @@ def write_rows(path: Path, rows: Rows) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def samples_of(folder: Path, rows: Sequence[tuple[Sequence[int], Sequence[tuple[int, int, float]]]]) -> Samples:
+    """Samples of given token ids and supervised spans (start, stop, weight), in a store in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with StoreWriter(folder) as writer:
+        for number, (ids, spans) in enumerate(rows, 1):
+            writer.add(Encoded(np.array(ids, np.int32), tuple(Span(*span) for span in spans)), "rows", number)
+        writer.finish()
+    return Samples([Store(folder)])
 
 
 def training_run(

@@ -1,0 +1,179 @@
+"""A tokenizer's chat template: what it renders, and with which tokens it lets the assistant's turn end.
+
+Templates are programs, so nothing is read out of their text: all that is known of them comes from renderings of probes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from swift_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from swift_core.conversations import Message
+
+Tools = Sequence[Mapping[str, Any]] | None
+_PROBE, _PROBE_TOOL = "∎", "probe_tool"
+_ASKED: Message = {"role": "user", "content": "?"}
+_ANSWERED: Message = {"role": "assistant", "content": _PROBE}
+_CALLED: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [{"id": "probe0000", "type": "function", "function": {"name": _PROBE_TOOL, "arguments": {"argument": "value"}}}],
+}
+_RESULT: Message = {"role": "tool", "name": _PROBE_TOOL, "tool_call_id": "probe0000", "content": "result"}
+_TOOLS: Tools = [
+    {"type": "function", "function": {"name": _PROBE_TOOL, "description": "probe", "parameters": {"type": "object", "properties": {}}}}
+]
+_MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_OURS = ("loss_scale",)  # of a message, for the loss and not for the template
+
+
+class ChatTemplate:
+    """Renders conversations as text.
+
+    Args:
+        stops: end-of-turn tokens of the model's family, for templates that write none, and for turns that end in another than usual.
+
+    Attributes:
+        stops: texts that end a turn of the assistant, wherever they stand after its last word.
+        silent: whether the template writes no end, so that a turn ends by naming who speaks next (GLM).
+        takes_tools: whether it shows tools to the model.
+
+    Raises:
+        UsageError: the tokenizer has no chat template, or one that writes no end of turn where the family knows none either.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str] = ()) -> None:
+        if not tokenizer.chat_template:
+            raise UsageError(
+                "the model has no chat template", where="model", hint="Start from its chat (instruct) version, or use swift pretrain."
+            )
+        self.tokenizer = tokenizer
+        self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+        self._parts = self._wants_parts()
+        self._json = self._wants_json()
+        tail = self.render([_ASKED, _ANSWERED], None).rpartition(_PROBE)[2]
+        end = _first_token(tail, self._added)
+        known = [stop for stop in (*stops, tokenizer.eos_token) if stop and stop in self._added]
+        self.stops: tuple[str, ...] = tuple(dict.fromkeys([end, *known, *self._marked_ends()] if end else known))
+        self._next_plain, self._next_call = ("", "") if end else (self._next(_ANSWERED, _ASKED), self._next(_CALLED, _RESULT))
+        self.silent = not end
+        if self.silent and not self._next_plain:
+            raise UsageError(
+                "the chat template writes nothing after the assistant's turn, so the model would never learn to stop",
+                where="model",
+                hint="Name the model's --family, if that one knows how its turns end, or mend the template.",
+            )
+        self.takes_tools = self._takes_tools()
+
+    def render(self, messages: Sequence[Message], tools: Tools, *, prompt: bool = False) -> str:
+        """The conversation as text; with `prompt`, up to where the assistant begins to speak.
+
+        Raises:
+            UsageError: the template refuses the conversation.
+        """
+        given: Any = [dict(tool) for tool in tools] if tools else None
+        try:
+            return str(self.tokenizer.apply_chat_template(self.tidy(messages), tools=given, add_generation_prompt=prompt, tokenize=False))
+        except _refusals() as error:
+            raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
+
+    def tidy(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        """The messages as this template takes them."""
+        return [self._spelled({key: value for key, value in message.items() if key not in _OURS}) for message in messages]
+
+    def _spelled(self, message: dict[str, Any]) -> dict[str, Any]:
+        if self._parts and isinstance(message.get("content"), str):
+            message["content"] = [{"type": "text", "text": message["content"]}]
+        if self._json and message.get("tool_calls"):
+            calls = [(call, call["function"]) for call in message["tool_calls"]]
+            message["tool_calls"] = [
+                {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
+                for call, function in calls
+            ]
+        return message
+
+    def _wants_parts(self) -> bool:
+        """Whether it shows only contents that are lists of parts, as those of vision models do."""
+        self._parts = self._json = False
+        if self._shows(_PROBE, [_ASKED, _ANSWERED]):
+            return False
+        self._parts = True
+        return self._shows(_PROBE, [_ASKED, _ANSWERED])
+
+    def _wants_json(self) -> bool:
+        """Whether it takes a call's arguments only as JSON text (DeepSeek V3)."""
+        if self._shows(_PROBE_TOOL, [_ASKED, _CALLED]):
+            return False
+        self._json = True
+        return self._shows(_PROBE_TOOL, [_ASKED, _CALLED])
+
+    def _shows(self, probe: str, messages: Sequence[Message]) -> bool:
+        try:
+            return probe in self.render(messages, None)
+        except UsageError:
+            return False
+
+    def next_speaker(self, message: Message) -> str:
+        """What ends a turn of a silent template: the token that names who speaks next, with the whitespace ahead of it; '' if unknown."""
+        return self._next_call if message.get("tool_calls") else self._next_plain
+
+    def _next(self, message: Message, following: Message) -> str:
+        try:
+            through = self.render([_ASKED, message], _TOOLS if message is _CALLED else None).rstrip()
+            whole = self.render([_ASKED, message, following], _TOOLS if message is _CALLED else None)
+        except UsageError:
+            return ""
+        rest = whole.removeprefix(through)
+        stop = next((stop for stop in self.stops if rest.lstrip().startswith(stop)), "")
+        return rest[: len(rest) - len(rest.lstrip())] + stop if stop and whole.startswith(through) else ""
+
+    def _marked_ends(self) -> list[str]:
+        """Control tokens that the template's own {% generation %} marks end with, where nothing but whitespace follows them."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        if not _MARKS.search(str(self.tokenizer.chat_template)):
+            return []
+        ends = []
+        for message, tools in ((_ANSWERED, None), (_CALLED, _TOOLS)):
+            try:
+                given: Any = [dict(tool) for tool in tools] if tools else None
+                special: Any = self.tokenizer.special_tokens_map
+                chosen = self.tokenizer.get_chat_template(None, given)
+                made: Any = render_jinja_template(
+                    [self.tidy([_ASKED, message])], tools=given, chat_template=chosen, return_assistant_tokens_mask=True, **special
+                )
+            except _refusals():
+                continue
+            text, spans = made[0][0], made[1][0]
+            if spans and not text[spans[-1][1] :].strip():
+                marked = text[slice(*spans[-1])].rstrip()
+                ends += [token for token in self._added if marked.endswith(token)]
+        return ends
+
+    def _takes_tools(self) -> bool:
+        try:
+            return _PROBE_TOOL in self.render([_ASKED], _TOOLS, prompt=True)
+        except UsageError:
+            return False
+
+
+def _first_token(tail: str, added: set[str]) -> str:
+    """What a template writes after the last word of a turn, through the first control token; all of it where it holds none."""
+    found = [(tail.index(token), -len(token), token) for token in added if token in tail]
+    if not found:
+        return tail.strip()
+    start, _, token = min(found)
+    return (tail[:start] + token).strip()
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from jinja2 import TemplateError
+
+    return TemplateError, TypeError, ValueError, IndexError, KeyError, AttributeError
