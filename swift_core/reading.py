@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
             hint = suggestion(theirs, map(str, row.data)) or f"It has: {', '.join(map(str, row.data))}."
             raise UsageError(f"there is no field '{theirs}' to rename", where=f"{row.file}, row {row.number}", hint=hint)
     data = {columns.get(key, key): value for key, value in row.data.items()}
-    return RawRow(data, row.file, row.number, row.folder)
+    return replace(row, data=data)
 
 
 class Skips:

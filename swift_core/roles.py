@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer as TorchOptimizer
 
+    from swift_core.errors import SwiftError
     from swift_core.references import Reference
     from swift_core.specs import Command, ModelFamily
 
@@ -48,13 +49,15 @@ class Hub(Protocol):
 class RawRow:
     """A row as its source has it, and where that was: `file` for people, `number` counted from 1.
 
-    `folder` is where the row's relative media paths begin (None: it has no such place).
+    `folder` is where the row's relative media paths begin (None: it has no such place). `fault` says why the row could not be read,
+    where the rows after it still can; whoever makes sense of rows raises it (`swift_core.rows.normalise` does).
     """
 
     data: Any
     file: str
     number: int
     folder: Path | None = None
+    fault: SwiftError | None = None
 
 
 class Dataset(Protocol):
@@ -65,10 +68,10 @@ class Dataset(Protocol):
         ...
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row.
+        """Each row; one that can't be read has a `fault`.
 
         Raises:
-            UsageError: missing, empty or unreadable, with file and row number.
+            UsageError: the source is missing, empty or unreadable from some row on, with file and row number.
         """
         ...
 

@@ -100,7 +100,10 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
 
     Raises:
         RowError: unknown form, another kind than is wanted, or a fault in the row.
+        SwiftError: the row could not be read.
     """
+    if raw.fault:
+        raise raw.fault
     form = form_of(raw.data, wanted)
     try:
         if not form.kind:

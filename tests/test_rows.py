@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from swift_core.errors import UsageError
 from swift_core.roles import RawRow
 from swift_core.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, RowError, TextRow, canonical, form_of, normalise
 
@@ -513,3 +514,9 @@ def test_what_a_row_is_read_as_depends_on_what_is_wanted():
 
 def test_an_empty_text():
     assert "nothing to learn" in refused({"text": " "}, ("text",)).message
+
+
+def test_a_row_that_could_not_be_read_is_refused_with_the_readers_words():
+    fault = UsageError("not JSON", where="rows.jsonl, row 3")
+    with pytest.raises(UsageError, match="not JSON"):
+        normalise(RawRow(None, "rows.jsonl", 3, fault=fault), ("chat",))

@@ -142,9 +142,10 @@ def test_rows_of_a_hub_data_set_are_checked(tmp_path, monkeypatch):
     (tmp_path / "org" / "set" / "train.jsonl").write_text('{"text": "a"}\n{"text": "\\u0000"}\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    with pytest.raises(UsageError, match="NUL") as caught:
-        list(HubDataset(HubOptions(path="org/set", streaming=True)).rows())
-    assert caught.value.where == "hf:org/set train, row 2, $.text"
+    good, bad = HubDataset(HubOptions(path="org/set", streaming=True)).rows()
+    assert good.fault is None
+    assert "NUL" in bad.fault.message
+    assert bad.fault.where == "hf:org/set train, row 2, $.text"
 
 
 def test_a_data_set_of_another_hub():

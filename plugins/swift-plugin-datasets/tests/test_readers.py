@@ -34,11 +34,18 @@ def read(tmp_path, monkeypatch):
     return read
 
 
+def first_fault(rows):
+    """Raise the first row's fault, as whoever makes sense of rows does."""
+    for row in rows:
+        if row.fault:
+            raise row.fault
+
+
 @pytest.fixture
 def refused(read):
     def refused(name, contents) -> UsageError:
         with pytest.raises(UsageError) as caught:
-            read(name, contents)
+            first_fault(read(name, contents))
         return caught.value
 
     return refused
@@ -115,7 +122,7 @@ def test_parquet_has_absent_fields_as_absent_and_images_as_they_are(read, tmp_pa
     assert [row.data for row in read("a.parquet", (tmp_path / "b.parquet").read_bytes())] == rows
     parquet.write_table(arrow.Table.from_pylist([{"text": "x\0"}]), tmp_path / "b.parquet")
     with pytest.raises(UsageError, match="NUL"):
-        read("a.parquet", (tmp_path / "b.parquet").read_bytes())
+        first_fault(read("a.parquet", (tmp_path / "b.parquet").read_bytes()))
 
 
 def test_zstd_without_its_library(refused, monkeypatch):
@@ -230,3 +237,10 @@ def test_what_is_wrong_and_where(refused, row):
     assert message in error.message
     assert hint in error.hint
     assert len(error.hint) < 200, "a long row is shortened"
+
+
+def test_the_rows_after_a_bad_one_can_still_be_read(read):
+    rows = read("rows.jsonl", '{"text": "a"}\n{"text": \n{"text": "a\\u0000"}\n\xff\n'.encode("latin-1") + b'{"text": "b"}\n')
+    assert [row.data["text"] if row.data else None for row in rows] == ["a", None, None, None, "b"]
+    assert [bool(row.fault) for row in rows] == [False, True, True, True, False]
+    assert [row.number for row in rows] == [1, 2, 3, 4, 5]

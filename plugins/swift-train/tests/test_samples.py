@@ -150,6 +150,16 @@ def test_bad_rows_are_skipped_and_listed_where_the_user_says_so(load, tmp_path):
     assert "assistant" in listed[0]["message"] or "user" in listed[0]["message"]
 
 
+def test_lines_that_are_no_json_are_skipped_too(load, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ragged_chats(3)) + "{oops\n")
+    choice = DataChoice(**asdict(registry().choose("dataset", "file", {"path": str(path)})), asked="rows")
+    encoder = SftTask(SftOptions()).encoder(load.tokenizer)
+    reading = Reading(encoder=encoder, truncation="error", max_length=512, options={"on_error": "skip", "max_skipped": "1"})
+    assert len(read([choice], reading, Recorder(tmp_path))) == 3
+    assert json.loads((tmp_path / "skipped_rows.jsonl").read_text())["message"].startswith("not JSON")
+
+
 @pytest.mark.parametrize(("most", "says"), [("9%", "2 of 20 rows can't be used, 9%"), ("1", "2 rows can't be used, 1 may be")])
 def test_more_bad_rows_than_allowed_stop_the_run(load, most, says):
     with pytest.raises(UsageError, match=says) as caught:

@@ -10,7 +10,7 @@ from typing import Any
 from swift_core import downloads, references
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Progress, RawRow
-from swift_plugin_datasets.lines import check_text
+from swift_plugin_datasets.lines import checked, raw_row
 from swift_plugin_datasets.options import HubOptions
 from swift_plugin_datasets.tables import without_absent
 
@@ -47,9 +47,7 @@ class HubDataset:
         name = f"{self._reference} {self._options.split}"
         with self._errors():
             for number, data in enumerate(stream.decode(False) if stream.features else stream, 1):
-                row = {column: without_absent(value) for column, value in data.items()}
-                check_text(row, name, number)
-                yield RawRow(row, name, number)
+                yield raw_row(checked({column: without_absent(value) for column, value in data.items()}, name, number), name, number)
 
     def _load(self) -> Any:
         if self._options.streaming:

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, NoReturn
 
 from swift_core.errors import UsageError
-from swift_plugin_datasets.lines import beginning, check_text, lines, row_error, short
+from swift_plugin_datasets.lines import beginning, checked, lines, row_error, short
 
 _CHUNK = 1 << 20
 _BLANKS = re.compile(r"[ \t\r\n]*")
@@ -53,18 +53,21 @@ def json_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
 
 def _json_lines(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     for number, line in lines(file, name):
-        try:
-            data = _DECODER.decode(line)
-        except _Refused as error:
-            raise row_error(error.message, name, number, error.hint) from None
-        except (ValueError, RecursionError) as error:
-            hint = f"It reads: {short(line)}"
-            if line.strip() in ("{", "["):
-                hint = "Write one object a line, or put the objects into one array: [{…}, {…}]."
-            column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise row_error(f"not JSON: {_reason(error)}{column}", name, number, hint) from None
-        _check(data, line, name, number)
-        yield number, data
+        yield number, line if isinstance(line, UsageError) else _decoded(line, name, number)
+
+
+def _decoded(line: str, name: str, number: int) -> Any:
+    try:
+        data = _DECODER.decode(line)
+    except _Refused as error:
+        return row_error(error.message, name, number, error.hint)
+    except (ValueError, RecursionError) as error:
+        hint = f"It reads: {short(line)}"
+        if line.strip() in ("{", "["):
+            hint = "Write one object a line, or put the objects into one array: [{…}, {…}]."
+        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        return row_error(f"not JSON: {_reason(error)}{column}", name, number, hint)
+    return _checked(data, line, name, number)
 
 
 def _array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
@@ -121,7 +124,7 @@ class _Buffer:
             except (ValueError, RecursionError) as error:
                 raise self.error(_reason(error), number, self.at) from None
             self._grow()
-        _check(data, self.text[self.at : end], self._name, number)
+        data = _checked(data, self.text[self.at : end], self._name, number)
         self.at = end
         return data
 
@@ -147,10 +150,9 @@ class _Buffer:
             raise UsageError("not UTF-8", where=f"{self._name}, line {line}", hint="Save the file as UTF-8.") from None
 
 
-def _check(data: Any, raw: str, name: str, number: int) -> None:
-    """Look for characters that no tokenizer can take, where the row has an escape that can make them."""
-    if "\\u0000" in raw or "\\ud" in raw or "\\uD" in raw:
-        check_text(data, name, number)
+def _checked(data: Any, raw: str, name: str, number: int) -> Any:
+    """The row, or its error: it is searched for characters that no tokenizer can take where it has an escape that can make them."""
+    return checked(data, name, number) if "\\u0000" in raw or "\\ud" in raw or "\\uD" in raw else data
 
 
 def _reason(error: Exception) -> str:

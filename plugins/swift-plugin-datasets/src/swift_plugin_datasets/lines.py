@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from swift_core.errors import UsageError
+from swift_core.roles import RawRow
 
 BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def lines(file: Iterable[bytes], name: str, *, blank: bool = False) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers, without BOM and line ends (LF or CRLF); blank ones are left out unless wanted."""
+def lines(file: Iterable[bytes], name: str, *, blank: bool = False) -> Iterator[tuple[int, str | UsageError]]:
+    """Lines with their numbers, without BOM and line ends (LF or CRLF); blank ones are left out unless wanted.
+
+    A line that is not UTF-8 is given as the error.
+    """
     for number, raw in enumerate(file, 1):
         line = raw.removeprefix(BOM) if number == 1 else raw
         try:
             text = line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            message = f"not UTF-8 (byte {error.start + 1} of the line)"
-            raise row_error(message, name, number, "Save the file as UTF-8.") from None
+            yield number, row_error(f"not UTF-8 (byte {error.start + 1} of the line)", name, number, "Save the file as UTF-8.")
+            continue
         if blank or text.strip():
             yield number, text
 
@@ -35,6 +40,20 @@ def beginning(file: io.BufferedReader, name: str) -> bytes:
     if start.startswith(_UTF16):
         raise UsageError("in UTF-16; only UTF-8 is read", where=name, hint="Save the file as UTF-8.")
     return start.removeprefix(BOM).lstrip()
+
+
+def raw_row(data: Any, name: str, number: int, folder: Path | None = None) -> RawRow:
+    """The row of a data set; where `data` is an error, a row with that fault."""
+    return RawRow(None, name, number, folder, data) if isinstance(data, UsageError) else RawRow(data, name, number, folder)
+
+
+def checked(data: Any, name: str, number: int) -> Any:
+    """The row, or the error of one that holds what no tokenizer can take."""
+    try:
+        check_text(data, name, number)
+    except UsageError as error:
+        return error
+    return data
 
 
 def check_text(value: Any, name: str, number: int, path: str = "$") -> None:

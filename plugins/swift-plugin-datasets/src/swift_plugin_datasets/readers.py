@@ -16,9 +16,10 @@ from swift_core.errors import UsageError, suggestion
 from swift_core.roles import RawRow
 from swift_plugin_datasets.compression import COMPRESSIONS, open_file
 from swift_plugin_datasets.json_rows import json_rows
-from swift_plugin_datasets.lines import beginning, check_text, lines, row_error
+from swift_plugin_datasets.lines import beginning, checked, lines, raw_row, row_error
 from swift_plugin_datasets.tables import comma_rows, parquet_rows, tab_rows
 
+# (file, its name) → each row's number and data; a row that can't be read is given as its UsageError
 Reader = Callable[[io.BufferedReader, str], Iterator[tuple[int, Any]]]
 
 
@@ -26,9 +27,7 @@ def text_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     """A document a line; blank lines only separate."""
     beginning(file, name)
     for number, line in lines(file, name):
-        data = {"text": line}
-        check_text(data, name, number)
-        yield number, data
+        yield number, line if isinstance(line, UsageError) else checked({"text": line}, name, number)
 
 
 READERS: Mapping[str, Reader] = {
@@ -50,10 +49,10 @@ def format_of(path: Path) -> tuple[str, str]:
 
 
 def read(path: Path, name: str = "") -> Iterator[RawRow]:
-    """The rows of a file, which messages call `name` (its path if empty).
+    """The rows of a file, which messages call `name` (its path if empty). One that can't be read has a `fault`.
 
     Raises:
-        UsageError: of an unknown format, empty, or damaged; says file and row.
+        UsageError: of an unknown format, empty, or damaged from some row on; says file and row.
     """
     name = name or str(path)
     suffix, compression = format_of(path)
@@ -65,7 +64,7 @@ def read(path: Path, name: str = "") -> Iterator[RawRow]:
         with open_file(path, compression) as file:
             for number, data in READERS[suffix](file, name):
                 count += 1
-                yield RawRow(data, name, number, path.parent)
+                yield raw_row(data, name, number, path.parent)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
             raise UsageError(f"can't be read: {error.strerror}", where=name, hint="Check the file and its permissions.") from error

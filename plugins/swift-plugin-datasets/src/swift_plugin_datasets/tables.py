@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from swift_core.errors import UsageError
-from swift_plugin_datasets.lines import beginning, check_text, lines, row_error, short
+from swift_plugin_datasets.lines import beginning, checked, lines, row_error, short
 
 
 def comma_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
@@ -24,7 +24,7 @@ def tab_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
 def _records(file: io.BufferedReader, name: str, separator: str) -> Iterator[tuple[int, Any]]:
     csv.field_size_limit(2**31 - 1)  # texts are long
     beginning(file, name)
-    records = csv.reader((f"{line}\n" for _, line in lines(file, name, blank=True)), delimiter=separator, strict=True)
+    records = csv.reader(_texts(file, name), delimiter=separator, strict=True)
     number = 0
     try:
         header = next(records, [])
@@ -37,12 +37,18 @@ def _records(file: io.BufferedReader, name: str, separator: str) -> Iterator[tup
             number += 1
             if len(record) != len(header):
                 hint = f"Quote cells that hold '{separator}' or line ends. The header: {short(separator.join(header))}"
-                raise row_error(f"has {len(record)} cells where the header has {len(header)}", name, number, hint)
-            data = dict(zip(header, record, strict=True))
-            check_text(data, name, number)
-            yield number, data
+                yield number, row_error(f"has {len(record)} cells where the header has {len(header)}", name, number, hint)
+            else:
+                yield number, checked(dict(zip(header, record, strict=True)), name, number)
     except csv.Error as error:
         raise row_error(f"not a table: {error}", name, number + 1, "Look for a quotation mark that is not closed.") from None
+
+
+def _texts(file: io.BufferedReader, name: str) -> Iterator[str]:
+    for _, line in lines(file, name, blank=True):
+        if isinstance(line, UsageError):  # a record may span lines, so what follows can't be told any more
+            raise line
+        yield f"{line}\n"
 
 
 def parquet_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
@@ -57,9 +63,7 @@ def parquet_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=256):
             for data in batch.to_pylist():
                 number += 1
-                row = {column: without_absent(value) for column, value in data.items()}
-                check_text(row, name, number)
-                yield number, row
+                yield number, checked({column: without_absent(value) for column, value in data.items()}, name, number)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         message = f"not a parquet file, or damaged: {short(str(error))}"
         raise row_error(message, name, number + 1, "Fetch the file again.") from None

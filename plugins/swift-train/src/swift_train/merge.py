@@ -85,11 +85,12 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         )
     report.progress("merge", 2, 4, unit="stages")
 
+    processor = _processor(adapter, loaded.processor)
     merged = tuner.merge(adapted).to(getattr(torch, dtype))
     report.progress("merge", 3, 4, unit="stages")
     with atomic_folder(out, overwrite=overwrite) as folder:
-        write_model(folder, merged, loaded.processor)
-        generation = generation_facts(merged, loaded.processor)
+        write_model(folder, merged, processor)
+        generation = generation_facts(merged, processor)
         del merged, adapted
         found = logits(load_checkpoint(folder, device=device, dtype="float32", family=source.family).model, inputs)
         figures = judge(wanted, found, effect, dtype, adapter)
@@ -153,6 +154,11 @@ def _whole_base(run: Run, adapter: Path, device: str) -> Loaded:
             f"the base can't be dequantized: {error}", where=base_of(run).path, hint="Name the unquantized model as the base."
         ) from error
     return Loaded(plain_copy(whole), loaded.processor)
+
+
+def _processor(adapter: Path, base: Any) -> Any:
+    """The tokenizer and chat template that the adapter was trained with; the base's, where the adapter came without."""
+    return type(base).from_pretrained(adapter) if (adapter / "tokenizer_config.json").is_file() else base
 
 
 def _manifest(run: Run, adapter: Path, processor: Any, dtype: str, figures: dict[str, float], *, generation: dict[str, Any]) -> Manifest:

@@ -79,6 +79,7 @@ class SftOptions(TrainOptions):
         "What is done with rows longer than max_length: stop, cut on a side, split into pieces, or leave the row out (drop).",
         also=("truncation_strategy",),
     )
+    chat_template: str = option("", "File with a chat template (Jinja) to use, and to save, instead of the checkpoint's own.")
     mask: MaskOptions = option(MaskOptions, "Which tokens are learned.")
 
 

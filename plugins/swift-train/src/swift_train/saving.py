@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 
-from swift_train.template_facts import generation_config, golden, template_facts
-
-__all__ = ["golden", "plain_copy", "template_facts", "versions", "write_model"]
+from swift_train.template_facts import generation_config
 
 
 def write_model(folder: Path, model: Any, processor: Any) -> None:
