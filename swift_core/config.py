@@ -102,5 +102,6 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys with `_` for `-`, at every level of mappings."""
-    return {str(key).replace("-", "_"): normalise(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    """Keys with `_` for `-`, at every level of mappings but in `columns`, whose keys are the user's own."""
+    named = {str(key).replace("-", "_"): value for key, value in values.items()}
+    return {key: normalise(value) if isinstance(value, Mapping) and key != "columns" else value for key, value in named.items()}

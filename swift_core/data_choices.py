@@ -26,8 +26,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9]+:")
 _HUB = re.compile(r"((?:[A-Za-z][A-Za-z0-9]+:)?[^:]+)(?::([^:]+))?")
 
 
-def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], where: str) -> DataChoice:
-    """One data set, not fetched yet. `options` are those of the named set, from flags, by its name.
+def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], where: str, *, streaming: bool = False) -> DataChoice:
+    """One data set, not fetched yet. `options` are those of the named set, from flags, by its name; sets that can `streaming` do, if asked.
 
     Raises:
         UsageError: no such set or file, a bad number of rows, wrong options.
@@ -44,7 +44,9 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")
     flags = options.get(spec.replace("_", "-"), {})
-    choice = registry.choose("dataset", spec, {**flags, **given, **implied}, where=where)
+    if streaming and any(field.path == "streaming" for field in schemas.fields(registry.get("dataset", spec).options)):
+        implied = {"streaming": True, **implied}
+    choice = registry.choose("dataset", spec, {**implied, **flags, **given}, where=where)
     return DataChoice(**asdict(choice), asked=text, limit=limit, columns=columns, weight=weight)
 
 

@@ -56,7 +56,8 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
     with _offline(options["offline"]):
-        datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress)
+        streaming = bool(options.get("data", {}).get("streaming"))
+        datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress, streaming=streaming)
         validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
         fetcher = Fetcher(
             known,
@@ -147,14 +148,17 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
     return options, parts
 
 
-def _datasets(settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None) -> tuple[DataChoice, ...]:
-    options = settings.values.get("dataset_options", {})
+def _datasets(
+    settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None, *, streaming: bool = False
+) -> tuple[DataChoice, ...]:
+    given = settings.values.get("dataset_options", {})
+    options = {name.replace("_", "-"): value for name, value in given.items()}
     chosen: list[DataChoice] = []
     errors: list[SwiftError] = []
     for index, item in enumerate(asked or ()):
         where = settings.where(f"{key}.{index}") if f"{key}.{index}" in settings.lines else settings.where(key)
         try:
-            chosen.append(choose_dataset(known, item, {name.replace("_", "-"): value for name, value in options.items()}, where))
+            chosen.append(choose_dataset(known, item, options, where, streaming=streaming))
         except Invalid as invalid:
             errors += [UsageError(message, where=f"{where}.{path}") for path, message in invalid.problems]
         except SwiftError as error:

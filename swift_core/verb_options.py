@@ -60,6 +60,12 @@ class DataOptions(Options):
         "1%", "Most bad rows that may be left out, as a share (1%) or a number (20); more stop the run.", pattern=r"^\d+(\.\d+)?%$|^\d+$"
     )
     columns: dict[str, str] = option(dict, 'Fields under other names: {"question": "query"} reads question as query.', also=("columns",))
+    streaming: bool = option(
+        False,
+        "Tokenise rows while others are learned, and keep none, for sets larger than the disk.",
+        also=("streaming",),
+    )
+    buffer: int = option(10_000, "Rows that are read, mixed and learned together when streaming.", ge=1, also=("shuffle_buffer_size",))
     media_folder: str = option("", "Folder of images, audio and video, where it is not the data file's own.", also=("media_dir",))
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 
+import numpy as np
 import pytest
 import torch
+from swift_train.build import load_base
 from swift_train.checkpoints import newest, whole
-from swift_train.job import train
+from swift_train.job import tokenised, train
 from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_core.testing.rig import CHATML
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 
@@ -155,3 +159,67 @@ def test_a_disk_error_is_not_a_traceback(tiny_model, rows, tmp_path, monkeypatch
     with pytest.raises(SwiftError, match="the disk is full"):
         train(training_run(tiny_model, rows, max_steps=1, save_steps=1), Recorder(tmp_path))
     assert not whole(tmp_path / "checkpoints")
+
+
+def streaming(count):
+    return {"data": {"streaming": True, "buffer": count}}
+
+
+def test_a_stream_learns_every_row_and_begins_again(tiny_model, rows, tmp_path):
+    """10 rows in parts of 4: each part mixed within itself, and after the last row the first again."""
+    run = training_run(tiny_model, rows, tuner_options=LORA, max_steps=10, batch_size=2, verb_options=streaming(4))
+    metrics = do(run, tmp_path / "run")
+    assert len(metrics) == 10
+    assert "epoch" not in metrics[0]
+    everything = do(training_run(tiny_model, rows, tuner_options=LORA, max_steps=5, batch_size=2, shuffle=False), tmp_path / "stored")
+    assert sum(step["tokens"] for step in metrics[:10]) == 2 * sum(step["tokens"] for step in everything)
+
+
+def test_a_resumed_stream_is_exact(tiny_model, rows, tmp_path):
+    settings = {"tuner_options": LORA, "learning_rate": 5e-3, "max_steps": 12, "batch_size": 2, "verb_options": streaming(6)}
+    whole = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+    do(training_run(tiny_model, rows, **settings), tmp_path / "stopped", stop_after=7)
+    settings["verb_options"] = {**streaming(6), "resume": str(tmp_path / "stopped")}
+    rest = do(training_run(tiny_model, rows, **settings), tmp_path / "rest")
+    assert exact(rest) == exact(whole)[7:]
+
+
+def test_sets_of_a_stream_are_mixed_by_weight(tiny_model, tmp_path):
+    from dataclasses import replace
+
+    one = write_rows(tmp_path / "one.jsonl", [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}])
+    long = "why " * 40
+    two = write_rows(tmp_path / "two.jsonl", [{"messages": [{"role": "user", "content": long}, {"role": "assistant", "content": "b"}]}])
+    run = training_run(tiny_model, one, max_steps=100, batch_size=2, verb_options=streaming(50))
+    other = training_run(tiny_model, two).datasets[0]
+    run = replace(run, datasets=(replace(run.datasets[0], weight=3.0), other))
+    stream, _ = tokenised(run, run.part("task").build(), load_base(run, "meta"), Recorder(tmp_path))
+    lengths = np.concatenate([part.lengths for part in islice(stream.parts(), 20)])
+    share = (lengths == lengths.min()).mean()
+    assert 0.7 < share < 0.8
+
+
+def test_packed_rows_have_the_gradient_of_rows_alone(tiny_model, rows, tmp_path):
+    """One step over all rows: packed in any way, the loss and the gradient are those of the rows."""
+    alone = do(training_run(tiny_model, rows, max_steps=1, batch_size=10), tmp_path / "alone")[0]
+    settings = {"packing": True, "max_length": 300, "micro_tokens": 10_000}
+    packed = do(training_run(tiny_model, rows, max_steps=1, batch_size=100, **settings), tmp_path / "packed")[0]
+    assert packed["tokens"] == alone["tokens"]
+    assert packed["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+    assert packed["grad_norm"] == pytest.approx(alone["grad_norm"], rel=1e-4)
+
+
+def test_a_chat_template_of_the_users_own_is_used_and_saved(tiny_model, rows, tmp_path):
+    own = tmp_path / "own.jinja"
+    own.write_text(CHATML.replace("You are a helpful assistant", "Be brief"))
+    report = Recorder(tmp_path)
+    out, _ = train(training_run(tiny_model, rows, max_steps=1, chat_template=str(own)), report)
+    assert "Be brief" in json.loads((tmp_path / "mask_sample.json").read_text())["pieces"][0]["text"]
+    assert AutoTokenizer.from_pretrained(out).chat_template == own.read_text()
+    assert read_manifest(out).template["default_system"] == "Be brief"
+
+
+def test_a_chat_template_that_is_not_there(tiny_model, rows, tmp_path):
+    with pytest.raises(UsageError, match="chat template can't be read") as caught:
+        train(training_run(tiny_model, rows, max_steps=1, chat_template=str(tmp_path / "no.jinja")), Recorder(tmp_path))
+    assert caught.value.where == "chat_template"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
-from swift_core.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Ref, TaskSpec, TunerSpec
+from swift_core.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TaskSpec, TunerSpec
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 
 @hookimpl
@@ -103,3 +109,17 @@ def swift_backends() -> list[BackendSpec]:
             adapters=True,
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """What a stream can't do, said before anything is read."""
+    if "task" not in run.parts or not run.options.get("data", {}).get("streaming"):
+        return
+    options = run.part("task").options
+    if not options.get("max_steps"):
+        hint = "Say how many steps to learn: --max-steps 1000."
+        yield Problem(where="max_steps", message="how long a stream is can't be known", hint=hint)
+    if options.get("validation_ratio"):
+        hint = "Name rows to hold out: --val-dataset FILE."
+        yield Problem(where="validation_ratio", message="nothing can be held out of a stream", hint=hint)

@@ -172,17 +172,31 @@ def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: 
 def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, what: str) -> None:
     files = [report.folder / SKIPPED_FILE] if report.speaks else []
     skips = Skips(reading.options, [*files, folder / SKIPPED_FILE])
-    total = good = dropped = 0
+    total = 0
 
     def counted() -> Iterator[RawRow]:
         nonlocal total
         for row in raw_rows(choice, reading.options.get("columns")):
             total += 1
+            if total % 500 == 0:
+                report.progress(what, total, choice.limit, unit="rows")
             yield row
 
+    fill(folder, counted(), reading, skips)
+    skips.finish(total)
+
+
+def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -> None:
+    """Write the rows' samples as a store into an empty folder.
+
+    Raises:
+        UsageError: a row is bad and not skipped, or no samples came of them.
+        MaskError: the mask of a row that was looked at is wrong.
+    """
+    good = dropped = 0
     longest = reading.max_length if reading.truncation == "error" else None
     with StoreWriter(folder) as writer:
-        for raw, sequences in encoded_rows(counted(), reading.encoder, skips, longest):
+        for raw, sequences in encoded_rows(rows, reading.encoder, skips, longest):
             try:
                 pieces = _pieces(sequences, reading)
             except UsageError as error:
@@ -194,16 +208,14 @@ def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, w
             dropped += not pieces
             for piece in pieces:
                 writer.add(piece, raw.file, raw.number)
-            if good % 500 == 0:
-                report.progress(what, good, None, unit="rows")
-        skips.finish(total)
         if not writer.samples:
+            skips.finish(skips.count)
             raise UsageError(
-                f"no rows to learn from in {choice.asked}",
+                "no rows to learn from",
                 where="dataset",
                 hint="Is the data set empty, or is every row longer than max_length?",
             )
-        writer.finish(skipped=skips.count, dropped=dropped, rows=total)
+        writer.finish(skipped=skips.count, dropped=dropped)
 
 
 def _pieces(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:

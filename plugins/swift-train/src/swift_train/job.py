@@ -22,6 +22,7 @@ from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.samples import Samples
 from swift_train.saving import versions
+from swift_train.stream import Stream
 from swift_train.template_facts import generation_facts, golden, template_facts
 
 if TYPE_CHECKING:
@@ -53,15 +54,15 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     options = task.options
     resume = newest(Path(run.options["resume"])) if run.options.get("resume") else None
     shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
-    samples, heldout = tokenised(run, task, shapes, report)
+    rows, heldout = tokenised(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
     trainer = _Trainer(run, options, shapes.processor, strategy)
     report.progress("load", 0, 1)
     trainer.build()
     report.progress("load", 1, 1)
     loop = Loop(
-        task=task, strategy=strategy, samples=samples, heldout=heldout, options=options, rate=trainer.rate,
-        longest=longest_of(shapes, options), setup=trainer.setup(samples), write_model=trainer.write, report=report,
+        task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
+        longest=longest_of(shapes, options), setup=trainer.setup(rows), write_model=trainer.write, report=report,
     )  # fmt: skip
     trainer.prepare(loop.total, resuming=resume is not None)
     figures = loop.run(resume)
@@ -70,20 +71,25 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     return out, figures
 
 
-def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples, Samples | None]:
+def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
     """The rows to learn, and those held out where there are such. Shows the first in `mask_sample.json`."""
     options = task.options
     reading = reading_of(run, task, shapes)
-    samples = read(run.datasets, reading, report, seed=options.seed)
     heldout = read(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
-    if heldout is None and options.validation_ratio:
-        samples, heldout = samples.part(options.validation_ratio, options.seed)
+    rows: Samples | Stream
+    if reading.options.get("streaming"):
+        rows = Stream(run.datasets, reading, report, seed=options.seed)
+        first = rows.head()[0]
+    else:
+        rows = read(run.datasets, reading, report, seed=options.seed)
+        if heldout is None and options.validation_ratio:
+            rows, heldout = rows.part(options.validation_ratio, options.seed)
+        first = rows[0]
     if report.speaks:
-        sample = samples[0]
-        shown = pieces(reading.encoder.tokeniser.tokenizer, sample.ids.tolist(), sample.supervised.tolist())
-        counts = {"tokens": len(sample.ids), "supervised": int(sample.supervised.sum())}
-        write_json(report.folder / "mask_sample.json", {"row": sample.origin, **counts, "pieces": shown})
-    return samples, heldout
+        shown = pieces(reading.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
+        counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
+        write_json(report.folder / "mask_sample.json", {"row": first.origin, **counts, "pieces": shown})
+    return rows, heldout
 
 
 def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
@@ -101,7 +107,9 @@ def _template(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint="Name a file with Jinja in UTF-8.") from None
+        raise UsageError(
+            f"the chat template can't be read: {error}", where="chat_template", hint="Name a file with Jinja in UTF-8."
+        ) from None
 
 
 def longest_of(shapes: Loaded, options: TrainOptions) -> int:
@@ -136,7 +144,7 @@ class _Trainer:
         if prepare:
             prepare(self.module, self.optimizer, steps)
 
-    def setup(self, samples: Samples) -> dict[str, Any]:
+    def setup(self, rows: Samples | Stream) -> dict[str, Any]:
         """What must not change from a run to its resumption, by name."""
         run = self.run
         chosen = {kind: run.parts[kind] for kind in ("task", "tuner", "quantizer", "optimizer", "parallel") if kind in run.parts}
@@ -146,7 +154,7 @@ class _Trainer:
             options.pop(f"task.{name}", None)
         model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
-        return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": samples.digest()}
+        return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the checkpoint; on every rank, since weights may be spread."""

@@ -13,12 +13,10 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from swift_core.errors import Stopped, SwiftError
-from swift_train.batches import Piece, Sampler, collate, most_tokens, share
+from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_train.batches import Piece, collate, most_tokens, share
 from swift_train.checkpoints import Checkpoints, check_same, read_state
-from swift_train.packing import best_fit
+from swift_train.feed import feed_of
 from swift_train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from swift_train.options import TrainOptions
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
+    from swift_train.stream import Stream
     from swift_train.tasks import LossTask
 
 _MOST_SKIPPED = 30  # float16's loss scale needs up to about 16 halvings to fit; a run that skips on is broken
@@ -51,7 +50,7 @@ class Loop:
 
     Args:
         task, strategy: what is learned, and how it is spread; the strategy is built.
-        samples, heldout: rows to learn, and rows that are only scored (or None).
+        rows, heldout: rows to learn, and rows that are only scored (or None).
         options: the task's.
         rate: highest learning rate.
         longest: tokens of a packed row.
@@ -60,14 +59,14 @@ class Loop:
     """
 
     def __init__(
-        self, *, task: LossTask, strategy: Strategy, samples: Samples, heldout: Samples | None, options: TrainOptions, rate: float,
-        longest: int, setup: Mapping[str, Any], write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
+        self, *, task: LossTask, strategy: Strategy, rows: Samples | Stream, heldout: Samples | None, options: TrainOptions,
+        rate: float, longest: int, setup: Mapping[str, Any], write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
     ) -> None:  # fmt: skip
-        self.task, self.strategy, self.samples, self.heldout, self.options, self.report = task, strategy, samples, heldout, options, report
-        self.lengths, self.supervised = samples.lengths, samples.supervised
+        self.task, self.strategy, self.heldout, self.options, self.report = task, strategy, heldout, options, report
+        self.longest = longest
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.sampler = _sampler(samples, per_step, options, longest)
-        self.total = total_steps(options, self.sampler.steps_per_epoch)
+        self.feed = feed_of(rows, per_step, options, longest)
+        self.total = total_steps(options, self.feed.epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit)
         self.setup = {**setup, "rows a step": per_step, "ranks": strategy.data_size} | (
@@ -101,9 +100,8 @@ class Loop:
             step, options = self.state.step, self.options
             last = step == self.total
             if step % options.logging_steps == 0 or last or self.state.step == 1:
-                self.report.metric(
-                    step, **window.values(), epoch=round(step / self.sampler.steps_per_epoch, 4), seconds=round(self.state.seconds, 3)
-                )
+                epoch = {"epoch": round(step / self.feed.epoch, 4)} if self.feed.epoch else {}
+                self.report.metric(step, **window.values(), **epoch, seconds=round(self.state.seconds, 3))
                 window = _Window()
             self.report.progress(
                 "train",
@@ -133,16 +131,14 @@ class Loop:
 
     def _step(self) -> dict[str, float]:
         began = time.perf_counter()
-        state, rows = self.state, self.sampler.step(self.state.step)
-        tokens, supervised = int(self.lengths[rows].sum()), int(self.supervised[rows].sum())
+        state, (samples, rows) = self.state, self.feed.step(self.state.step)
+        tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         rate = self.rate(state.updates)
-        loss = self.strategy.accumulate(
-            [collate(self.samples, piece) for piece in self._cut(rows, self.samples, self.strategy.data_rank, self.options.batch_size)],
-            self.task,
-            1 / supervised,
-        )
+        most_rows = len(rows) if self.options.packing else self.options.batch_size
+        pieces = self._cut(rows, samples, self.strategy.data_rank, most_rows)
+        loss = self.strategy.accumulate([collate(samples, piece) for piece in pieces], self.task, 1 / supervised)
         if not isfinite(loss):
-            raise self._not_finite(loss, rows)
+            raise self._not_finite(loss, samples, rows)
         update = self.strategy.update(rate, self.options.max_grad_norm or None)
         state.step += 1
         state.updates += not update.skipped
@@ -160,6 +156,8 @@ class Loop:
 
     def _cut(self, rows: Sequence[int], samples: Samples, rank: int, most_rows: int) -> list[Piece]:
         limit = most_tokens(self.options.micro_tokens, self.strategy.device)
+        if self.options.packing:
+            limit = min(limit, self.longest * self.options.batch_size)
         return share(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, most_rows=most_rows, most_tokens=limit)
 
     def _evaluate(self) -> None:
@@ -178,7 +176,7 @@ class Loop:
         self.report.metric(self.state.step, heldout_loss=total)
 
     def _save(self) -> None:
-        state = {"state": asdict(self.state), "setup": self.setup}
+        state = {"state": asdict(self.state), "setup": self.setup, "position": self.feed.position()}
         path = self.checkpoints.save(self.state.step, state, lambda folder: self.write_model(folder, self.figures()))
         self.report.note(f"Checkpoint: {path}")
 
@@ -187,20 +185,21 @@ class Loop:
         check_same(saved["setup"], self.setup, checkpoint)
         self.strategy.load(checkpoint / "state")
         self.state = State(**saved["state"])
+        self.feed.seek(saved["position"])
         self.report.note(f"Going on from {checkpoint}, after step {self.state.step} of {self.total}.")
 
-    def _not_finite(self, loss: float, rows: list[int]) -> SwiftError:
+    def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
         """Find the rows whose loss is not a number. Every rank sees the same sums, so that all go through this together."""
-        shares = [self._cut(rows, self.samples, rank, most_rows=1) for rank in range(self.strategy.data_size)]  # each row alone
+        shares = [self._cut(rows, samples, rank, most_rows=1) for rank in range(self.strategy.data_size)]  # each row alone
         own = shares[self.strategy.data_rank]
         bad = [
             row
             for index, piece in enumerate(own)
-            if not isfinite(self.strategy.accumulate([collate(self.samples, piece)], self.task, 1.0, train=False))
+            if not isfinite(self.strategy.accumulate([collate(samples, piece)], self.task, 1.0, train=False))
             for part in shares
             for row in part[index].rows
         ]
-        named = "; ".join(sorted({self.samples.origin(row) for row in (bad or rows)})[:8])
+        named = "; ".join(sorted({samples.origin(row) for row in (bad or rows)})[:8])
         if len({*bad}) == len(rows):
             hint = (
                 "It is so for every row, so the weights have diverged: try a lower --learning-rate, or resume from an earlier checkpoint."
@@ -235,15 +234,12 @@ class _Window:
         }
 
 
-def _sampler(samples: Samples, per_step: int, options: TrainOptions, longest: int) -> Sampler:
-    packs = best_fit(samples.lengths, longest) if options.packing else None
-    units = len(samples) if packs is None else len(packs)
-    sizes = samples.lengths if packs is None else np.array([samples.lengths[pack].sum() for pack in packs])
-    return Sampler(
-        units, per_step, seed=options.seed, shuffle=options.shuffle, packs=packs, sizes=sizes if options.group_by_length else None
-    )
+def total_steps(options: TrainOptions, epoch: int | None) -> int:
+    """Steps of a run: `max_steps`, else so many as `epochs` of so many steps need.
 
-
-def total_steps(options: TrainOptions, steps_per_epoch: int) -> int:
-    """Steps of a run: `max_steps`, else so many as `epochs` need."""
-    return options.max_steps or ceil(options.epochs * steps_per_epoch)
+    Raises:
+        UsageError: neither is known.
+    """
+    if not options.max_steps and not epoch:
+        raise UsageError("how long a stream is can't be known", where="max_steps", hint="Say how many steps to learn: --max-steps 1000.")
+    return options.max_steps or ceil(options.epochs * (epoch or 0))

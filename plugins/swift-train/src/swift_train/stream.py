@@ -1,0 +1,94 @@
+"""Streaming: rows are tokenised while others are learned, and none is kept, so that a set may be larger than the disk.
+
+The rows come in parts of so many (`data.buffer`); each is tokenised into a temporary store, and mixed within itself. The next part is
+made ready while one is learned. Where the rows end they begin again. Which rows a part has depends on nothing but its number, so that a
+resumed run reads past those that it has learned and goes on exactly.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swift_core import paths
+from swift_core.errors import UsageError
+from swift_core.reading import SKIPPED_FILE, Skips, raw_rows
+from swift_train.data import fill
+from swift_train.samples import Samples
+from swift_train.store import Store
+
+if TYPE_CHECKING:
+    from swift_core.reporting import Report
+    from swift_core.roles import RawRow
+    from swift_core.run import DataChoice
+    from swift_train.data import Reading
+
+_HEAD = 64
+
+
+class Stream:
+    """The rows of data sets, part by part. Of several sets each gives rows as often as its weight says, at random but always the same."""
+
+    def __init__(self, choices: Sequence[DataChoice], reading: Reading, report: Report, *, seed: int) -> None:
+        self._choices, self._reading, self._report, self._seed = choices, reading, report, seed
+        self._count, self._read = int(reading.options["buffer"]), 0
+
+    def digest(self) -> str:
+        """One hash over what decides the rows; their content is not known ahead."""
+        return paths.digest([[asdict(choice) for choice in self._choices], dict(self._reading.options), self._seed])
+
+    def head(self) -> Samples:
+        """The samples of the first rows, by themselves."""
+        return self._part(islice(self._rows(), _HEAD), Skips(self._reading.options))
+
+    def parts(self, skip: int = 0) -> Iterator[Samples]:
+        """Every part from number `skip` on, without end.
+
+        Raises:
+            UsageError: as `swift_train.data.read`.
+        """
+        rows = islice(self._rows(), skip * self._count, None)
+        files = [self._report.folder / SKIPPED_FILE] if self._report.speaks else []
+        skips = Skips(self._reading.options, files)
+        with ThreadPoolExecutor(1, "stream") as worker:
+            following = worker.submit(self._next, rows, skips)
+            while True:
+                part = following.result()
+                following = worker.submit(self._next, rows, skips)
+                yield part
+
+    def _next(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
+        part = self._part(islice(rows, self._count), skips)
+        self._read += self._count
+        skips.finish(self._read)
+        return part
+
+    def _part(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
+        folder = tempfile.TemporaryDirectory(prefix="swift-stream-")
+        fill(Path(folder.name), rows, self._reading, skips)
+        return Samples([Store(Path(folder.name), keep=folder)])
+
+    def _rows(self) -> Iterator[RawRow]:
+        """All sets' rows, mixed, without end."""
+        weights = np.array([choice.weight for choice in self._choices])
+        random = np.random.default_rng(self._seed)
+        sources = [self._again(choice) for choice in self._choices]
+        while True:
+            for number in random.choice(len(sources), 1000, p=weights / weights.sum()):
+                yield next(sources[number])
+
+    def _again(self, choice: DataChoice) -> Iterator[RawRow]:
+        while True:
+            count = 0
+            for row in raw_rows(choice, self._reading.options.get("columns")):
+                count += 1
+                yield row
+            if not count:
+                raise UsageError(f"{choice.asked} has no rows", where="dataset", hint="Choose another set, subset or split.")
