@@ -11,8 +11,9 @@ from typing import Any
 from swift_core import client
 from swift_core.errors import Stopped, UsageError
 from swift_core.paths import check_free, write_text
+from swift_core.reading import raw_rows
 from swift_core.reporting import Report
-from swift_core.rows import ChatRow, normalise
+from swift_core.rows import ChatRow, PromptRow, normalise
 from swift_core.run import DataChoice, Run
 
 Messages = list[dict[str, Any]]
@@ -51,12 +52,9 @@ def _conversation(text: str, system: str) -> Messages:
 def _from_rows(datasets: tuple[DataChoice, ...]) -> Iterator[Messages]:
     """Each row up to its last user turn."""
     for choice in datasets:
-        for count, raw in enumerate(choice.build().rows()):
-            if choice.limit is not None and count >= choice.limit:
-                break
-            row = normalise(raw, ("chat",))
-            if not isinstance(row, ChatRow):
-                continue
+        for raw in raw_rows(choice):
+            row = normalise(raw, ("chat", "prompt"))
+            assert isinstance(row, ChatRow | PromptRow)
             messages = [dict(message) for message in row.messages]
             while messages and messages[-1]["role"] != "user":
                 messages.pop()

@@ -149,11 +149,15 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec(Spec):
-    """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures."""
+    """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
+
+    `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_core.roles.RowInspector`.
+    """
 
     kind: ClassVar[str] = "task"
     rows: tuple[str, ...]
     trainer: Ref
+    inspector: Ref | None = None
     rollouts: bool = False
 
 

@@ -7,12 +7,17 @@ from typing import Any, Literal
 from swift_core.options import Options, option
 
 
-class RunOptions(Options):
+class HubOptions(Options):
+    """Of every verb: where what it names comes from."""
+
+    hub: str = option("hf", "Hub of a bare org/name: hf, ms, …")
+    offline: bool = option(False, "Use nothing but what is on this machine already.")
+
+
+class RunOptions(HubOptions):
     """Of every verb that leaves a run folder."""
 
     runs: str = option("runs", "Folder that the run folders are made in.", also=("runs_dir",))
-    hub: str = option("hf", "Hub of a bare org/name: hf, ms, …")
-    offline: bool = option(False, "Use nothing but what is on this machine already.")
 
 
 class ModelOptions(RunOptions):
@@ -52,21 +57,31 @@ class OutputOptions(Options):
     overwrite: bool = option(False, "Replace the output folder if it exists.", also=("exist_ok",))
 
 
-class DataOptions(Options):
+class ReadingOptions(Options):
     """How rows are read, by every verb that reads rows."""
+
+    columns: dict[str, str] = option(dict, 'Fields under other names: {"question": "query"} reads question as query.', also=("columns",))
+    media_folder: str = option("", "Folder of images, audio and video, where it is not the data file's own.", also=("media_dir",))
+
+
+class SkippingOptions(ReadingOptions):
+    """Of every verb that makes something of rows."""
 
     on_error: Literal["stop", "skip"] = option("stop", "What a bad row does: stop the run, or be left out and listed.")
     max_skipped: str = option(
         "1%", "Most bad rows that may be left out, as a share (1%) or a number (20); more stop the run.", pattern=r"^\d+(\.\d+)?%$|^\d+$"
     )
-    columns: dict[str, str] = option(dict, 'Fields under other names: {"question": "query"} reads question as query.', also=("columns",))
+
+
+class DataOptions(SkippingOptions):
+    """Of every verb that learns from rows."""
+
     streaming: bool = option(
         False,
         "Tokenise rows while others are learned, and keep none, for sets larger than the disk.",
         also=("streaming",),
     )
     buffer: int = option(10_000, "Rows that are read, mixed and learned together when streaming.", ge=1, also=("shuffle_buffer_size",))
-    media_folder: str = option("", "Folder of images, audio and video, where it is not the data file's own.", also=("media_dir",))
 
 
 class RowsOptions(Options):
@@ -133,3 +148,41 @@ class FetchOptions(ModelOptions):
 
 class LoadOptions(DeviceOptions):
     """get_model: no run folder, no worker."""
+
+
+class SeenOptions(HubOptions):
+    """Of the commands that look at rows, with a model as it sees them."""
+
+    model: str = option(
+        "", "Model whose tokens are counted and shown; without one, the rows alone.", also=("model_id_or_path", "model_name_or_path")
+    )
+    family: str = option("", "Model family, where config.json does not tell.", also=("model_type",))
+    trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
+    data: ReadingOptions = option(ReadingOptions, "How rows are read.")
+
+
+class DataCheckOptions(SeenOptions):
+    """swift data check."""
+
+    dataset: list[Any] = option(..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1)
+    val_dataset: list[Any] = option(list, "Data sets that are held out: none of their rows may be learned.", also=("validation",))
+
+
+class DataShowOptions(SeenOptions):
+    """swift data show."""
+
+    dataset: list[Any] = option(..., "The data set: a name, a file, a hub data set; of several files, the first.", min_length=1, max_length=1)
+    row: int = option(1, "Which row, as messages number them: from 1, in files of lines by line.", ge=1)
+    tokens: bool = option(False, "Show where each token begins.")
+
+
+class DataConvertOptions(HubOptions):
+    """swift data convert."""
+
+    dataset: list[Any] = option(..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1)
+    output: str = option(..., "File for the rows (JSONL).")
+    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",))
+    kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(
+        "", "Kind of the rows; empty: the kind that most of the first rows are."
+    )
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")

@@ -88,6 +88,31 @@ VERBS: Mapping[str, Verb] = {
     )
 }
 
+_SEEN = {"task": "sft", "loader": "transformers"}
+DATA_CHECK = Verb(
+    name="data check",
+    summary="Check data sets before they are learned",
+    options=Ref("swift_core.verb_options:DataCheckOptions"),
+    main="task",
+    parts=_SEEN,
+    job=Ref("swift_core.data_check:check"),
+)
+DATA_SHOW = Verb(
+    name="data show",
+    summary="Show a row as the model sees it and is graded on it",
+    options=Ref("swift_core.verb_options:DataShowOptions"),
+    main="task",
+    parts=_SEEN,
+    job=Ref("swift_core.data_show:show"),
+)
+DATA_CONVERT = Verb(
+    name="data convert",
+    summary="Write data sets as JSONL in the one spelling of their kind",
+    options=Ref("swift_core.verb_options:DataConvertOptions"),
+    job=Ref("swift_core.data_convert:convert"),
+)
+"""What `swift data` does is resolved as a verb is, but done at once in this process: no run of a recipe, and none of `VERBS`."""
+
 PART_SPELLINGS = {
     "tuner_type": "tuner",
     "train_type": "tuner",

@@ -201,8 +201,8 @@ def test_sets_of_a_stream_are_mixed_by_weight(tiny_model, tmp_path):
 
 def test_packed_rows_have_the_gradient_of_rows_alone(tiny_model, rows, tmp_path):
     """One step over all rows: packed in any way, the loss and the gradient are those of the rows."""
-    alone = do(training_run(tiny_model, rows, batch_size=10, **still), tmp_path / "alone")[0]
     still = {"tuner_options": {**LORA, "dropout": 0.0}, "max_steps": 1}
+    alone = do(training_run(tiny_model, rows, batch_size=10, **still), tmp_path / "alone")[0]
     settings = {"packing": True, "max_length": 300, "micro_tokens": 10_000}
     packed = do(training_run(tiny_model, rows, batch_size=100, **still, **settings), tmp_path / "packed")[0]
     assert packed["tokens"] == alone["tokens"]

@@ -32,15 +32,15 @@ def swift_model_loaders() -> list[LoaderSpec]:
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
     """Next-token prediction on plain text, and on the assistant's turns of conversations."""
-    trainer = Ref("swift_train.job:train")
+    trainer, inspector = Ref("swift_train.job:train"), Ref("swift_train.inspection:Inspector")
     return [
         TaskSpec(
-            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer,
+            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer, inspector=inspector,
             factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
         ),
         TaskSpec(
             name="sft", summary="Conversations, the assistant's turns predicted", rows=("chat",), trainer=trainer,
-            factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
+            inspector=inspector, factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
         ),
     ]  # fmt: skip
 

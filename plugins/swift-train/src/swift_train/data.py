@@ -198,7 +198,7 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
     with StoreWriter(folder) as writer:
         for raw, sequences in encoded_rows(rows, reading.encoder, skips, longest):
             try:
-                pieces = _pieces(sequences, reading)
+                pieces = samples_of(sequences, reading)
             except UsageError as error:
                 skips.bad(error, raw)
                 continue
@@ -218,8 +218,12 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
         writer.finish(skipped=skips.count, dropped=dropped)
 
 
-def _pieces(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:
-    """A row's samples; none where it is dropped."""
+def samples_of(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:
+    """A row's samples; none where it is dropped.
+
+    Raises:
+        UsageError: it is too long, or has nothing to learn.
+    """
     pieces = [piece for encoded in sequences for piece in fit(encoded, reading.truncation, reading.max_length)]
     if not all(map(_learns, pieces)) or (not pieces and reading.truncation != "drop"):
         raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
@@ -233,7 +237,7 @@ def _verify(store: Store, choice: DataChoice, reading: Reading) -> None:
     first = islice(raw_rows(choice, reading.options.get("columns")), _FIRST)
     for raw, sequences in encoded_rows(first, reading.encoder, skips):
         try:
-            pieces = _pieces(sequences, reading)
+            pieces = samples_of(sequences, reading)
         except UsageError:  # one that was skipped
             continue
         reading.encoder.check(raw, sequences)
