@@ -64,11 +64,11 @@ def cli_page() -> str:
 
 
 def _help(command, name: str, parent) -> str:  # noqa: ANN001
-    from swift_core.cli.verb import VerbCommand
+    from swift_core.cli.verb import FlagsCommand
 
     ctx = command.context_class(command, info_name=name, parent=parent)
     with ctx:
-        if isinstance(command, VerbCommand):
+        if isinstance(command, FlagsCommand):
             command.prepare([])
         return command.get_help(ctx)
 

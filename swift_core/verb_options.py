@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from swift_core.options import Options, option
 
+DATASETS = "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows."
+
 
 class HubOptions(Options):
     """Of every verb: where what it names comes from."""
@@ -87,9 +89,7 @@ class DataOptions(SkippingOptions):
 class RowsOptions(Options):
     """Of every verb that takes data sets."""
 
-    dataset: list[Any] = option(
-        ..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1
-    )
+    dataset: list[Any] = option(..., DATASETS, min_length=1)
     val_dataset: list[Any] = option(list, "Data sets that are held out and scored.", also=("validation",))
     data: DataOptions = option(DataOptions, "How rows are read.")
 
@@ -134,6 +134,11 @@ class AskOptions(AdapterOptions):
     temperature: float = option(0.0, "0 takes the likeliest token each time.", ge=0)
     top_p: float = option(1.0, "Sample from the likeliest tokens that make up this probability.", gt=0, le=1)
     seed: int | None = option(None, "Seed of the sampling.")
+    stop: list[str] = option(list, "Texts that end an answer.", also=("stop_words",))
+    extra: dict[str, Any] = option(dict, 'Further fields of the request, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
+    images: list[str] = option(list, "Pictures, paths or addresses, that each question is about.")
+    concurrency: int = option(8, "Most questions asked at once.", ge=1, also=("max_batch_size",))
+    resume: bool = option(False, "Go on after the answers that an interrupted run left beside --output.")
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the server's API key.")
     parity: Literal["refuse", "warn"] = option(
         "refuse", "Where a server renders the checkpoint's golden conversations to other tokens: refuse to start, or warn and go on."
@@ -164,14 +169,14 @@ class SeenOptions(HubOptions):
 class DataCheckOptions(SeenOptions):
     """swift data check."""
 
-    dataset: list[Any] = option(..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1)
+    dataset: list[Any] = option(..., DATASETS, min_length=1)
     val_dataset: list[Any] = option(list, "Data sets that are held out: none of their rows may be learned.", also=("validation",))
 
 
 class DataShowOptions(SeenOptions):
     """swift data show."""
 
-    dataset: list[Any] = option(..., "The data set: a name, a file, a hub data set; of several files, the first.", min_length=1, max_length=1)
+    dataset: list[Any] = option(..., "The data set: a name, a file, a hub data set; its first file.", min_length=1)
     row: int = option(1, "Which row, as messages number them: from 1, in files of lines by line.", ge=1)
     tokens: bool = option(False, "Show where each token begins.")
 
@@ -179,7 +184,7 @@ class DataShowOptions(SeenOptions):
 class DataConvertOptions(HubOptions):
     """swift data convert."""
 
-    dataset: list[Any] = option(..., "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows.", min_length=1)
+    dataset: list[Any] = option(..., DATASETS, min_length=1)
     output: str = option(..., "File for the rows (JSONL).")
     overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",))
     kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(

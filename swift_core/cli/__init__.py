@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": ("swift_core.cli.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
     "check-parity": ("swift_core.cli.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
     "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
+    "data": ("swift_core.cli.data:command", "Check, show and convert data sets"),
     "fetch": ("swift_core.cli.fetch:command", "Bring a model onto this machine"),
     "run": ("swift_core.cli.run:command", "Run a recipe, or one verb from a YAML file"),
     "models": ("swift_core.cli.models:command", "Model families, and the models on this machine"),

@@ -24,4 +24,4 @@ def ask(run: Run, screen: Screen) -> RunResult:
     return result
 
 
-command = VerbCommand("ask", ask, takes_model=True)
+command = VerbCommand("ask", ask, positional="model")

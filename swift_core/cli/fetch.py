@@ -16,4 +16,4 @@ def fetched(run: Run, screen: Screen) -> RunResult:
     return RunResult(status="done", folder=Path(), output=Path(source.path) if source else None, figures=figures)
 
 
-command = VerbCommand("fetch", fetched, takes_model=True)
+command = VerbCommand("fetch", fetched, positional="model")

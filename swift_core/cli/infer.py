@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from swift_core.cli.ask import ask
+from swift_core.cli.messages import print_error
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
 from swift_core.errors import SwiftError, UsageError
@@ -18,7 +19,8 @@ from swift_core.run import Run, RunResult
 
 HELP = """Talk to a checkpoint or to a running server (--url); with --dataset or --questions, answer those and keep the answers.
 
-In the conversation, /clear starts anew, /system TEXT sets the system prompt, /exit (or Ctrl-D) ends it; Ctrl-C cuts an answer short."""
+In the conversation, /clear starts anew, /system TEXT sets the system prompt, /image FILE goes with the next message, /exit (or Ctrl-D)
+ends it; Ctrl-C cuts an answer short."""
 
 
 def infer(run: Run, screen: Screen) -> RunResult | None:
@@ -47,12 +49,15 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
 
 def _converse(url: str, name: str, options: Any) -> None:
     from swift_core import client
+    from swift_core.api_messages import api_message, image_part
+    from swift_core.asking import SAMPLING
 
     key = os.environ.get(str(options["api_key_env"]))
     name = name or client.models(url, key)[0]
-    sampling = {field: options[field] for field in ("max_tokens", "temperature", "top_p", "seed") if options[field] is not None}
+    sampling = {field: options[field] for field in SAMPLING if options[field] not in (None, [])} | dict(options["extra"])
     system = str(options["system"])
     history: list[dict[str, Any]] = []
+    images = [image_part(source) for source in options["images"]]
     terminal = sys.stdin.isatty()
     if terminal:
         import readline  # noqa: F401  (line editing and history for input())
@@ -71,12 +76,26 @@ def _converse(url: str, name: str, options: Any) -> None:
         elif text.startswith("/system"):
             system = text.removeprefix("/system").strip()
             history.clear()
+        elif text.startswith("/image"):
+            images += _images(text.removeprefix("/image").strip())
         elif text:
-            history.append({"role": "user", "content": text})
-            prompt = [*([{"role": "system", "content": system}] if system else []), *history]
+            history.append({"role": "user", "content": [*images, {"type": "text", "text": text}] if images else text})
+            prompt = [api_message(message) for message in [*([{"role": "system", "content": system}] if system else []), *history]]
             history.append({"role": "assistant", "content": _answer(client.chat(url, prompt, model=name, api_key=key, **sampling))})
-            if not history[-1]["content"]:
+            if history[-1]["content"]:
+                images = []
+            else:
                 del history[-2:]
+
+
+def _images(source: str) -> list[dict[str, Any]]:
+    from swift_core.api_messages import image_part
+
+    try:
+        return [image_part(source)]
+    except UsageError as error:
+        print_error(error)
+        return []
 
 
 def _answer(pieces: Any) -> str:
@@ -88,11 +107,9 @@ def _answer(pieces: Any) -> str:
     except KeyboardInterrupt:
         click.secho(" [cut]", dim=True, nl=False)
     except SwiftError as error:
-        from swift_core.cli.messages import print_error
-
         print_error(error)
     click.echo("\n")
     return "".join(said)
 
 
-command = VerbCommand("ask", infer, takes_model=True, note_text=HELP)
+command = VerbCommand("ask", infer, positional="model", help_text=HELP)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from swift_core.cli.verb import VerbCommand, carry_out
 
-command = VerbCommand("merge", carry_out, takes_model=True)
+command = VerbCommand("merge", carry_out, positional="model")

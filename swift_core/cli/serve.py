@@ -39,4 +39,4 @@ def _ready(event: Mapping[str, Any]) -> None:
     click.echo("Ctrl-C stops it.")
 
 
-command = VerbCommand("serve", serve, takes_model=True)
+command = VerbCommand("serve", serve, positional="model")

@@ -1,9 +1,9 @@
-"""A click command for a verb: its flags are those of the verb and of the parts that this very command line chooses."""
+"""Click commands for verbs: their flags are those of the verb and of the parts that this very command line chooses."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,27 @@ from swift_core.run import Run, RunResult
 from swift_core.verbs import VERBS, Verb
 
 Carry = Callable[[Run, Screen], RunResult | None]
+_POSITIONALS = {"": "[FILE.yaml]", "model": "[MODEL | FILE.yaml]", "dataset": "[DATASET… | FILE.yaml]"}
 _METAVARS = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "array": "VALUE…", "object": "JSON"}
 
 
-class VerbCommand(click.Command):
-    """`carry` does the run; `takes_model` lets the first bare word be the model."""
+class FlagsCommand(click.Command):
+    """A command whose flags are found while it is called.
 
-    def __init__(self, verb: str, carry: Carry, *, takes_model: bool = False, note_text: str = "") -> None:
-        self.verb: Verb = VERBS[verb]
-        self.carry = carry
-        self.takes_model = takes_model
+    `positional` is the option that bare words in front are for: `model` the first, `dataset` all of them.
+    """
+
+    def __init__(self, verb: Verb, *, positional: str = "", help_text: str = "") -> None:
+        self.verb = verb
+        self.positional = positional
         self._flags: dict[str, Flag] = {}
         self._settings = Settings()
-        first = "[MODEL | FILE.yaml]" if takes_model else "[FILE.yaml]"
         super().__init__(
-            verb,
+            verb.name.rpartition(" ")[2],
             callback=self._call,
-            help=note_text or f"{self.verb.summary}.",
-            short_help=self.verb.summary,
-            options_metavar=f"{first} [OPTIONS]",
+            help=help_text or f"{verb.summary}.",
+            short_help=verb.summary,
+            options_metavar=f"{_POSITIONALS[positional]} [OPTIONS]",
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -52,11 +54,11 @@ class VerbCommand(click.Command):
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
-        if self.takes_model and words and not words[0].startswith("-"):
-            words = ["--model", *words]
+        if self.positional and words and not words[0].startswith("-"):
+            words = [f"--{self.positional}", *words]
         known = flags.flags_for(self.verb, words, self._settings, registry())
         self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}
-        self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *_common()]
+        self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *self.common()]
         return words, known
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -70,16 +72,46 @@ class VerbCommand(click.Command):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
-    def _call(self, **values: Any) -> int:
-        from swift_core.resolve import resolve  # pydantic comes with it, and --help needs none
+    def common(self) -> list[click.Parameter]:
+        """The options of the command itself."""
+        return [
+            click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags win over it.", expose_value=False),
+            click.Option(["--json"], is_flag=True, help="Print the result as JSON, and nothing else."),
+        ]
 
+    def settings(self, values: Mapping[str, Any]) -> Settings:
+        """What the YAML file says, with what click read of the flags in it."""
         for name, flag in self._flags.items():
             value = values[name]
             if value is None or value == ():
                 continue
             self._settings.set(flag.path, list(value) if isinstance(value, tuple) else value)
+        return self._settings
+
+    def _call(self, **values: Any) -> int:
+        raise NotImplementedError
+
+
+class VerbCommand(FlagsCommand):
+    """A verb: `carry` does the run."""
+
+    def __init__(self, verb: str, carry: Carry, *, positional: str = "", help_text: str = "") -> None:
+        super().__init__(VERBS[verb], positional=positional, help_text=help_text)
+        self.carry = carry
+
+    def common(self) -> list[click.Parameter]:
+        """With a way to look before anything is done."""
+        return [
+            *super().common(),
+            click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
+        ]
+
+    def _call(self, **values: Any) -> int:
+        from swift_core.resolve import resolve  # pydantic comes with it, and --help needs none
+
+        settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
-            resolved = resolve(self.verb, self._settings, progress=screen.download)
+            resolved = resolve(self.verb, settings, progress=screen.download)
             for text in resolved.notes:
                 screen.note(text)
             if values["dry_run"]:
@@ -127,11 +159,3 @@ def _option(name: str, flag: Flag) -> click.Option:
         return click.Option([f"--{flag.name}/{flags.off_name(flag.name)}", name], default=None, help=text)
     metavar = f"[{'|'.join(field.choices)}]" if field.choices else _METAVARS.get(field.type, "TEXT")
     return click.Option([f"--{flag.name}", name], metavar=metavar, multiple=field.type == "array", default=None, help=text)
-
-
-def _common() -> list[click.Option]:
-    return [
-        click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags win over it.", expose_value=False),
-        click.Option(["--json"], is_flag=True, help="Print the result as JSON, and nothing else."),
-        click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
-    ]

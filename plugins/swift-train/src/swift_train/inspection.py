@@ -1,0 +1,82 @@
+"""Rows as training would see them, for `swift data`: the same encoder, truncation and checks, without a run.
+
+The model's shapes and its tokenizer are loaded, its weights are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.reading import Skips
+from swift_core.roles import Measured, Piece, RawRow, Rendered
+from swift_train.build import load_base
+from swift_train.data import encoded_rows, fit, samples_of
+from swift_train.job import reading_of
+from swift_train.tokenise import Encoded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swift_core.run import Run
+
+_FIRST, _EVERY = 16, 1000  # rows whose mask is worked out a second way
+
+
+class Inspector:
+    """Built as `TaskSpec.inspector`; raises as a run does where its model or options are wrong."""
+
+    def __init__(self, run: Run) -> None:
+        self._reading = reading_of(run, run.part("task").build(), load_base(run, "meta"))
+        self.max_length, self.truncation = self._reading.max_length, self._reading.truncation
+
+    def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
+        """Each row in tokens."""
+        for number, (raw, sequences) in enumerate(self._encoded(rows, skips)):
+            lengths = tuple(len(encoded.ids) for encoded in sequences)
+            learned, fault = 0, None
+            try:
+                learned = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of(sequences, self._reading))
+                if number < _FIRST or number % _EVERY == 0:
+                    self._reading.encoder.check(raw, sequences)
+            except SwiftError as error:
+                fault = error
+            yield raw, Measured(lengths, learned, fault)
+
+    def render(self, raw: RawRow) -> Sequence[Rendered]:
+        """The row's sequences, piece by piece."""
+        strict = Skips({})
+        ((_, sequences),) = self._encoded([raw], strict)
+        try:
+            samples_of(sequences, self._reading)
+        except UsageError as error:
+            strict.bad(error, raw)
+        self._reading.encoder.check(raw, sequences)
+        return [
+            Rendered(tuple(self._pieces(sample)), len(encoded.ids))
+            for encoded in sequences
+            for sample in fit(encoded, self.truncation, self.max_length)
+        ]
+
+    def _encoded(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
+        longest = self.max_length if self.truncation == "error" else None
+        return encoded_rows(rows, self._reading.encoder, skips, longest)
+
+    def _pieces(self, sample: Encoded) -> Iterator[Piece]:
+        tokenizer = self._reading.encoder.tokeniser.tokenizer
+        tokens = zip(sample.ids.tolist(), _weights(sample).tolist(), strict=True)
+        for weight, group in groupby(tokens, key=lambda token: token[1]):
+            ids = tuple(identity for identity, _ in group)
+            yield Piece(str(tokenizer.decode(list(ids))), weight, ids, tuple(str(tokenizer.decode([identity])) for identity in ids))
+
+
+def _weights(sample: Encoded) -> NDArray[np.float64]:
+    """What each token weighs in the loss. The first has none before it, so it is never learned."""
+    weights = np.zeros(len(sample.ids))
+    for start, stop, weight in sample.spans:
+        weights[max(start, 1) : stop] = weight
+    return weights

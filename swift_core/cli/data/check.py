@@ -1,0 +1,62 @@
+"""`swift data check`: what is in data sets, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from swift_core.cli.data.command import DataCommand
+from swift_core.cli.screen import Screen
+from swift_core.config import Settings
+from swift_core.verbs import DATA_CHECK, Verb
+
+if TYPE_CHECKING:
+    from swift_core.data_check import DataCheck
+
+HELP = """Check data sets before they are learned: forms, lengths, bad rows, duplicates, and held-out rows that are learned.
+
+With --model, rows are also tokenised, cut and graded as training would. Exits with 0 where all is well, with 1 where a run would fail
+or deceive; duplicates alone are no reason."""
+
+
+def check(verb: Verb, settings: Settings, screen: Screen) -> int:
+    """Check, and print what was found."""
+    from swift_core import data_check
+    from swift_core.data_task import resolve_rows
+
+    rows = resolve_rows(verb, settings, progress=screen.download)
+    for text in rows.notes:
+        screen.note(text)
+    found = data_check.check(rows.run, rows.kinds, screen.watch)
+    if rows.run.model and found.unit != "tokens":
+        screen.note(f"{found.task or 'nothing installed'} can't tell how its rows are tokenised: lengths are in characters")
+    screen.close()
+    if screen.quiet:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        _print(found)
+    return 1 if found.problems else 0
+
+
+def _print(found: DataCheck) -> None:
+    from swift_core.cli.data.report import same_lines, set_lines
+
+    for held_out, sets in ((False, found.train), (True, found.validation)):
+        for each in sets:
+            click.secho(f"{each.name}{' (held out)' if held_out else ''}", bold=True)
+            for line in set_lines(each, found):
+                click.echo(line)
+            click.echo()
+    for line in same_lines(found):
+        click.echo(line)
+    for text in found.warnings:
+        click.secho(f"warning: {text}", fg="yellow")
+    for text in found.problems:
+        click.secho(f"problem: {text}", fg="red", bold=True)
+    if not found.problems:
+        click.secho("no problems found", fg="green")
+
+
+command = DataCommand(DATA_CHECK, check, HELP)

@@ -1,0 +1,34 @@
+"""A command that looks at rows: flags as a verb has them, but it is done at once in this process and has an exit code of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from swift_core.cli.screen import Screen
+from swift_core.cli.verb import FlagsCommand
+from swift_core.config import Settings
+from swift_core.verbs import Verb
+
+Work = Callable[[Verb, Settings, Screen], int]
+
+
+class DataCommand(FlagsCommand):
+    """`work` resolves the settings, does what is asked, prints it (as JSON where the screen is quiet), and returns the exit code."""
+
+    def __init__(self, verb: Verb, work: Work, help_text: str = "") -> None:
+        super().__init__(verb, positional="dataset", help_text=help_text)
+        self.work = work
+
+    def common(self) -> list[click.Parameter]:
+        """Bare words behind the flags are data sets too."""
+        return [*super().common(), click.Argument(["more"], nargs=-1, metavar="")]
+
+    def _call(self, **values: Any) -> int:
+        settings = self.settings(values)
+        if values["more"]:
+            settings.set("dataset", [*settings.values.get("dataset", ()), *values["more"]])
+        with Screen(quiet=values["json"]) as screen:
+            return self.work(self.verb, settings, screen)

@@ -1,0 +1,37 @@
+"""`swift data convert`: data sets → canonical JSONL."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from swift_core.cli.data.command import DataCommand
+from swift_core.cli.screen import Screen
+from swift_core.config import Settings
+from swift_core.verbs import DATA_CONVERT, Verb
+
+HELP = """Write data sets to one JSONL file, in the one spelling of their kind: the same rows, whichever way they were written down.
+
+A bad row stops it; with --data.on-error skip, such rows are left out and listed in OUTPUT.skipped."""
+
+
+def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
+    """Convert, and say what was written."""
+    from swift_core import data_convert
+    from swift_core.resolve import resolve
+
+    resolved = resolve(verb, settings, progress=screen.download)
+    done = data_convert.convert(resolved.run, screen.watch)
+    screen.close()
+    if screen.quiet:
+        click.echo(json.dumps(asdict(done), ensure_ascii=False))
+        return 0
+    click.echo(f"{done.output}: {done.rows:,} {done.kind} rows")
+    if done.skipped:
+        click.echo(f"{done.skipped_in}: {done.skipped:,} rows that can't be used")
+    return 0
+
+
+command = DataCommand(DATA_CONVERT, convert, HELP)

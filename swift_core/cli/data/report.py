@@ -1,0 +1,98 @@
+"""What a check found, in lines for people."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from swift_core.cli.safe import printable
+
+if TYPE_CHECKING:
+    from swift_core.data_check import DataCheck, SetCheck
+    from swift_core.histogram import Spread
+    from swift_core.row_faults import Fault
+    from swift_core.row_prints import Same
+
+_MOST_FAULTS = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def set_lines(found: SetCheck, check: DataCheck) -> Iterator[str]:
+    """A data set's facts, its histogram, and what is wrong with it."""
+    facts = found.facts
+    yield _line("rows", f"{found.rows:,}" + (f", of which {found.bad:,} can't be used" if found.bad else ""))
+    if facts.forms:
+        yield _line("forms", "; ".join(f"{count:,} {name}" for name, count in facts.forms.items()))
+    if turns := facts.turns:
+        yield _line("messages", f"{turns.total:,}: {_counts(facts.roles)}")
+        yield _line("a row has", f"{turns.min:,} to {turns.max:,} messages, {turns.median:,} in the middle")
+    if facts.with_system:
+        yield _line("system prompts", f"in {facts.with_system:,} rows, {facts.systems:,} different")
+    if facts.with_tools:
+        yield _line("tools", f"in {facts.with_tools:,} rows")
+    if facts.media:
+        yield _line("media", _counts(facts.media))
+    if lengths := found.lengths:
+        yield _line(check.unit, _spread(lengths) + (f"; {found.learned:,} learned" if check.model else ""))
+        if check.max_length and found.long:
+            yield _line("too long", f"{found.long:,} rows have more than {check.max_length:,} tokens (truncation: {check.truncation})")
+        yield from histogram_lines(lengths)
+    for fault in found.faults[:_MOST_FAULTS]:
+        yield from _fault_lines(fault)
+    if (more := len(found.faults) - _MOST_FAULTS) > 0:
+        yield f"  and {more} more kinds of faults; --json lists them"
+
+
+def histogram_lines(spread: Spread, width: int = 0) -> Iterator[str]:
+    """A bar a bin, as wide as the terminal has room."""
+    borders = [(each.low, spread.max if each.high is None else each.high - 1) for each in spread.bins]
+    labels = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in borders]
+    before, after = max(map(len, labels)), len(f"{spread.count:,}")
+    most = max(each.count for each in spread.bins)
+    room = max(10, min(width or shutil.get_terminal_size((80, 24)).columns, 100) - before - after - 8)
+    for each, label in zip(spread.bins, labels, strict=True):
+        yield f"    {label:>{before}}  {each.count:>{after},}  {_bar(each.count / most * room)}".rstrip()
+
+
+def same_lines(check: DataCheck) -> Iterator[str]:
+    """Where rows are the same as others."""
+    yield from _same("repeated", check.duplicates, "is")
+    yield from _same("repeated among those held out", check.validation_duplicates, "is")
+    yield from _same("held out, but also learned", check.leaked, "is")
+    yield from _same("held out, with a prompt that is also learned", check.leaked_prompts, "has the prompt of")
+
+
+def _same(title: str, same: Same, word: str) -> Iterator[str]:
+    if same.count:
+        yield f"{title}: {same.count:,}"
+        yield from (f"    {place} {word} {other}" for place, other in same.first)
+
+
+def _fault_lines(fault: Fault) -> Iterator[str]:
+    path = f"{fault.path}: " if fault.path else ""
+    yield f"  ✗ {fault.count:,} × {printable(path + fault.message)}"
+    if fault.hint:
+        yield from (f"      {printable(line.strip())}" for line in fault.hint.splitlines())
+    for place in fault.first:
+        yield f"      {place.where}" + (f": {printable(place.message)}" if place.message != fault.message else "")
+    if fault.count > len(fault.first):
+        yield f"      and {fault.count - len(fault.first):,} more"
+
+
+def _spread(spread: Spread) -> str:
+    parts = (("from", spread.min), ("median", spread.median), ("95% below", spread.p95), ("to", spread.max))
+    return f"{spread.total:,}: " + ", ".join(f"{name} {value:,}" for name, value in parts)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<15} {text}"
+
+
+def _bar(length: float) -> str:
+    whole, part = divmod(round(length * 8), 8)
+    return "█" * whole + _EIGHTHS[part].strip() or ("▏" if length else "")

@@ -1,0 +1,29 @@
+"""`swift data schema`: what rows look like, as a JSON Schema."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from swift_core.errors import UsageError, suggestion
+
+KINDS = ("chat", "text", "preference", "label", "prompt")
+
+
+@click.command("schema", short_help="JSON Schema of the rows that a task takes")
+@click.argument("task")
+def command(task: str) -> None:
+    """JSON Schema of the rows that TASK takes, with an example of each form.
+
+    TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt.
+    """
+    from swift_core.registry import registry
+    from swift_core.row_schema import row_schema
+
+    known = {name: spec.rows for spec in registry().all("task") for name in (spec.name, *spec.also)}
+    known |= {kind: (kind,) for kind in KINDS}
+    if task not in known:
+        hint = suggestion(task, known) or f"Tasks and kinds of row: {', '.join(known)}."
+        raise UsageError(f"there is no task or kind of row '{task}'", hint=hint)
+    click.echo(json.dumps(row_schema(known[task]), indent=2, ensure_ascii=False))

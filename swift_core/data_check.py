@@ -1,0 +1,218 @@
+"""`swift data check`: data sets read through once, and all that is wrong with them told at once; in memory that hardly grows with them.
+
+Every row is brought into the shape of its kind as training would; where there is a model, it is tokenised, cut and graded too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swift_core.data_task import inspector_of
+from swift_core.errors import SwiftError
+from swift_core.forms import form_of
+from swift_core.histogram import Distribution, Spread
+from swift_core.reading import raw_rows
+from swift_core.roles import Measured, RawRow, RowInspector, Watch
+from swift_core.row_facts import Counting, Facts, characters
+from swift_core.row_faults import Fault, Faults
+from swift_core.row_prints import Prints, Same
+from swift_core.rows import normalise
+from swift_core.run import DataChoice, Run
+
+_TOLD_EVERY = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCheck:
+    """What was found in one data set. `lengths` are of sequences in tokens, or without a model of rows in characters.
+
+    `bad` rows can't be used; `faults` are why, and what ended the reading before the end of a file. `long` rows are longer than
+    the most tokens a sequence, however such rows are treated.
+    """
+
+    name: str
+    rows: int
+    bad: int
+    facts: Facts
+    lengths: Spread | None
+    learned: int
+    long: int
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCheck:
+    """What was found in all data sets. `unit` is that of lengths; `max_length` and `truncation` are told where there is a model."""
+
+    kinds: Sequence[str]
+    task: str
+    model: str
+    unit: str
+    max_length: int | None
+    truncation: str
+    train: tuple[SetCheck, ...]
+    validation: tuple[SetCheck, ...]
+    duplicates: Same
+    validation_duplicates: Same
+    leaked: Same
+    leaked_prompts: Same
+
+    @property
+    def problems(self) -> list[str]:
+        """Why a run with this data would fail or deceive."""
+        found = [_count(bad, "row can't be used", "rows can't be used")] if (bad := sum(each.bad for each in self.sets)) else []
+        broken = sum(fault.count for each in self.sets for fault in each.faults) - bad
+        found += [_count(broken, "data set could not be read to the end", "data sets could not be read to the end")] if broken else []
+        found += [f"{each.name} has no rows that can be used" for each in self.sets if each.rows == each.bad]
+        if self.leaked.count:
+            found.append(_count(self.leaked.count, "row held out is also learned", "rows held out are also learned"))
+        return found
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is likely not meant."""
+        found = []
+        for same, of in ((self.duplicates, ""), (self.validation_duplicates, " of those held out")):
+            if same.count:
+                found.append(_count(same.count, f"row{of} repeats an earlier one", f"rows{of} repeat an earlier one"))
+        if self.leaked_prompts.count:
+            texts = "row held out has a prompt that is also learned", "rows held out have a prompt that is also learned"
+            found.append(_count(self.leaked_prompts.count, *texts))
+        long = sum(each.long for each in self.sets)
+        if long and self.truncation != "error":
+            verb = {"drop": "left out", "split": "split"}.get(self.truncation, f"cut on the {self.truncation}")
+            text = f"longer than {self.max_length} tokens, and {verb} (truncation: {self.truncation})"
+            found.append(_count(long, f"row is {text}", f"rows are {text}"))
+        return found
+
+    @property
+    def sets(self) -> tuple[SetCheck, ...]:
+        """All data sets."""
+        return (*self.train, *self.validation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"ok": not self.problems, "problems": self.problems, "warnings": self.warnings, **asdict(self)}
+
+
+def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataCheck:
+    """Check a run's data sets.
+
+    Args:
+        run: as `swift_core.data_task.resolve_rows` gives it.
+        kinds: the kinds of row that are wanted.
+        watch: is told of the progress.
+
+    Raises:
+        SwiftError: the model can't be used. What is wrong with rows is in what is returned.
+    """
+    inspector = inspector_of(run)
+    reader = _Reader(run, kinds, inspector, watch)
+    learned, held = Prints(prompts=bool(run.validation)), Prints(prompts=True)
+    train = tuple(reader.read(choice, learned) for choice in run.datasets)
+    validation = tuple(reader.read(choice, held) for choice in run.validation)
+    return DataCheck(
+        kinds=list(kinds),
+        task=run.part("task").name if "task" in run.parts else "",
+        model=run.model.reference if run.model and inspector else "",
+        unit="tokens" if inspector else "characters",
+        max_length=inspector.max_length if inspector else None,
+        truncation=inspector.truncation if inspector else "",
+        train=train,
+        validation=validation,
+        duplicates=learned.repeated(),
+        validation_duplicates=held.repeated(),
+        leaked=held.found_in(learned),
+        leaked_prompts=held.prompts_found_in(learned),
+    )
+
+
+class _Reader:
+    """Reads data sets one after the other."""
+
+    def __init__(self, run: Run, kinds: Sequence[str], inspector: RowInspector | None, watch: Watch | None) -> None:
+        how: Mapping[str, Any] = run.options["data"]
+        self._columns = how["columns"]
+        self._media = Path(how["media_folder"]) if how["media_folder"] else None
+        self._kinds, self._inspector, self._watch = kinds, inspector, watch
+        self._done = 0
+
+    def read(self, choice: DataChoice, prints: Prints) -> SetCheck:
+        """Read a data set through."""
+        found = _Found(prints)
+        good = self._good(choice, found)
+        if self._inspector is None:
+            for _ in good:
+                pass
+        else:
+            for raw, measured in self._inspector.measure(good, found.faults):
+                found.measure(raw, measured, self._inspector.max_length)
+        return SetCheck(
+            name=choice.asked,
+            rows=found.rows,
+            bad=found.faults.count,
+            facts=found.counting.facts(),
+            lengths=found.lengths.spread(),
+            learned=found.learned,
+            long=found.long,
+            faults=(*found.broken.faults(), *found.faults.faults()),
+        )
+
+    def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:
+        """The rows that are what is wanted, counted on the way; bad ones and a source that breaks off are noted."""
+        rows = raw_rows(choice, self._columns)
+        while True:
+            try:
+                raw = next(rows, None)
+            except SwiftError as error:
+                found.broken.add(error, error.where or choice.asked)
+                return
+            if raw is None:
+                return
+            found.rows += 1
+            self._tell()
+            try:
+                row = normalise(raw, self._kinds, media_folder=self._media)
+            except SwiftError as error:
+                found.faults.bad(error, raw)
+                continue
+            found.counting.add(row, form_of(raw.data, self._kinds))
+            found.prints.add(row, raw)
+            if self._inspector is None:
+                found.lengths.add(characters(row))
+            yield raw
+
+    def _tell(self) -> None:
+        self._done += 1
+        if self._watch and self._done % _TOLD_EVERY == 0:
+            self._watch({"event": "progress", "what": "check", "done": self._done, "total": None, "unit": "rows"})
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is found in a data set while its rows pass."""
+
+    prints: Prints
+    counting: Counting = field(default_factory=Counting)
+    faults: Faults = field(default_factory=Faults)
+    broken: Faults = field(default_factory=Faults)
+    lengths: Distribution = field(default_factory=Distribution)
+    rows: int = 0
+    learned: int = 0
+    long: int = 0
+
+    def measure(self, raw: RawRow, measured: Measured, most: int) -> None:
+        """Count a row's tokens in."""
+        for length in measured.lengths:
+            self.lengths.add(length)
+        self.learned += measured.learned
+        self.long += max(measured.lengths, default=0) > most
+        if measured.fault:
+            self.faults.bad(measured.fault, raw)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

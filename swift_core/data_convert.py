@@ -1,0 +1,85 @@
+"""`swift data convert`: data sets → one JSONL file in the one spelling of their kind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from swift_core import paths
+from swift_core.data_task import commonest_kind
+from swift_core.errors import SwiftError, UsageError
+from swift_core.reading import Skips, raw_rows
+from swift_core.roles import Watch
+from swift_core.rows import canonical, normalise
+from swift_core.run import Run
+
+_TOLD_EVERY = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """A written file. `skipped_in` lists the rows that were left out, where there are such."""
+
+    output: str
+    kind: str
+    rows: int
+    skipped: int
+    skipped_in: str
+
+
+def convert(run: Run, watch: Watch | None = None) -> Converted:
+    """Write the run's data sets to the file that its options name, whole or not at all.
+
+    Raises:
+        UsageError: a row is bad and not skipped, too many were, or no rows are there.
+    """
+    how = run.options["data"]
+    output = Path(run.options["output"])
+    listing = output.with_name(f"{output.name}.skipped")
+    paths.check_free(listing, overwrite=run.options["overwrite"])
+    kind = run.options["kind"] or commonest_kind(run.datasets, how["columns"]) or "chat"
+    media = Path(how["media_folder"]) if how["media_folder"] else None
+    total = 0
+    with _aside(output) as file:
+        listing.unlink(missing_ok=True)
+        skips = Skips(how, [listing])
+        for choice in run.datasets:
+            for raw in raw_rows(choice, how["columns"]):
+                total += 1
+                if watch and total % _TOLD_EVERY == 0:
+                    watch({"event": "progress", "what": "convert", "done": total, "total": None, "unit": "rows"})
+                try:
+                    row = normalise(raw, (kind,), media_folder=media)
+                except SwiftError as error:
+                    skips.bad(error, raw)
+                    continue
+                file.write(json.dumps(canonical(row), ensure_ascii=False) + "\n")
+        skips.finish(total)
+        if not total:
+            raise UsageError("no rows here", where="dataset", hint="Is the data set empty?")
+    return Converted(
+        output=str(output), kind=kind, rows=total - skips.count, skipped=skips.count, skipped_in=str(listing) if skips.count else ""
+    )
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[IO[str]]:
+    """A file to write; it becomes `target` when the block ends well, and vanishes when it does not."""
+    if target.is_dir():
+        raise UsageError(f"'{target}' is a folder", where="output", hint="Name a file: rows.jsonl.")
+    aside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("w", encoding="utf-8") as file:
+                yield file
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError as error:
+        raise paths.disk_error(error, target) from error

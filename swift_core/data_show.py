@@ -1,0 +1,72 @@
+"""`swift data show`: one row, as the model is trained on it; without a model, as the one spelling of its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core.data_task import inspector_of
+from swift_core.errors import UsageError
+from swift_core.reading import raw_rows
+from swift_core.roles import RawRow, Rendered
+from swift_core.rows import canonical, normalise
+from swift_core.run import DataChoice, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A row of a file. `row` is its canonical form; `sequences` are what the model sees, None without a model."""
+
+    file: str
+    number: int
+    row: dict[str, Any]
+    sequences: Sequence[Rendered] | None
+    max_length: int | None
+    truncation: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def show(run: Run, kinds: Sequence[str]) -> Shown:
+    """Show the row that the run's options name.
+
+    Raises:
+        UsageError: there is no such row, or it can't be used; says why as training would.
+    """
+    if len(run.datasets) > 1:
+        raise UsageError("a row of which data set?", where="dataset", hint="Name one, and --row N.")
+    how = run.options["data"]
+    raw = find_row(run.datasets[0], run.options["row"], how["columns"])
+    row = normalise(raw, kinds, media_folder=Path(how["media_folder"]) if how["media_folder"] else None)
+    inspector = inspector_of(run)
+    return Shown(
+        file=raw.file,
+        number=raw.number,
+        row=canonical(row),
+        sequences=inspector.render(raw) if inspector else None,
+        max_length=inspector.max_length if inspector else None,
+        truncation=inspector.truncation if inspector else "",
+    )
+
+
+def find_row(choice: DataChoice, number: int, columns: dict[str, str] | None = None) -> RawRow:
+    """The row of that number in a data set's first file.
+
+    Raises:
+        UsageError: there is none.
+    """
+    last = None
+    for raw in raw_rows(choice, columns):
+        if last and raw.file != last.file:
+            break
+        if raw.number == number:
+            return raw
+        last = raw
+        if raw.number > number:
+            raise UsageError(f"row {number} is blank", where=raw.file, hint="Blank lines are counted, but are no rows.")
+    name, count = (last.file, last.number) if last else (choice.asked, 0)
+    raise UsageError(f"there is no row {number}; the last one is {count}", where=name, hint="Rows are counted from 1.")

@@ -1,0 +1,90 @@
+"""Which task would learn from data sets: the one that is named, or the first that takes the kind of their rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from swift_core.config import Settings
+from swift_core.errors import SwiftError
+from swift_core.forms import form_of
+from swift_core.reading import raw_rows
+from swift_core.registry import Registry, registry
+from swift_core.resolve import resolve
+from swift_core.roles import Progress, RowInspector
+from swift_core.run import DataChoice, Run
+from swift_core.specs import TaskSpec
+from swift_core.verbs import Verb
+
+_LOOKED_AT = 100
+_OF_ROWS = ("dataset", "dataset_options", "data", "hub", "offline")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A resolved run over data sets, the kinds of row that are wanted of them, and what the user should read."""
+
+    run: Run
+    kinds: Sequence[str]
+    notes: tuple[str, ...] = ()
+
+
+def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = None) -> Rows:
+    """Resolve a command that looks at rows. Where no task is named, the rows choose it.
+
+    Raises:
+        UsageError: with every problem that one pass can find.
+    """
+    known = registry()
+    parts = dict(verb.parts)
+    if not settings.values.get("model"):
+        parts = {"task": parts["task"]}
+    notes: list[str] = []
+    kind = ""
+    if "task" not in settings.values:
+        kind = _kind_of_first(verb, settings, known, progress)
+        spec = _task_for(kind, parts["task"], known)
+        parts = {**parts, "task": spec.name} if spec else {}
+        if spec:
+            notes.append(f"taken as rows for {spec.name}; --task names another task")
+        elif kind:
+            notes.append(f"no installed task learns from {kind} rows; they are taken as they are")
+    resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
+    kinds = known.get("task", resolved.run.part("task").name).rows if parts else (kind or "chat",)
+    return Rows(resolved.run, kinds, (*notes, *resolved.notes))
+
+
+def commonest_kind(datasets: Sequence[DataChoice], columns: Mapping[str, str] | None = None) -> str:
+    """The kind that most of the first rows of the first data set are; '' where none can be told."""
+    kinds = Counter[str]()
+    with suppress(SwiftError):  # what is wrong with the rows is told when they are read
+        kinds.update(form_of(raw.data).kind for raw in islice(raw_rows(datasets[0], columns), _LOOKED_AT) if not raw.fault)
+    del kinds[""]
+    return kinds.most_common(1)[0][0] if kinds else ""
+
+
+def inspector_of(run: Run) -> RowInspector | None:
+    """What tells how the run's rows are tokenised; None without a model, and for a task that has no inspector."""
+    if run.model is None or "task" not in run.parts:
+        return None
+    spec: TaskSpec = registry().get("task", run.part("task").name)
+    inspector: Any = spec.inspector.load()(run) if spec.inspector else None
+    return inspector  # type: ignore[no-any-return]
+
+
+def _kind_of_first(verb: Verb, settings: Settings, known: Registry, progress: Progress | None) -> str:
+    values = {key: settings.values[key] for key in _OF_ROWS if key in settings.values}
+    values["dataset"] = (values.get("dataset") or [])[:1]
+    only = Settings(values, settings.lines, settings.flags)
+    run = resolve(replace(verb, parts={}, main=""), only, progress=progress, using=known).run
+    return commonest_kind(run.datasets, run.options["data"]["columns"])
+
+
+def _task_for(kind: str, preferred: str, known: Registry) -> TaskSpec | None:
+    """The first task that learns from such rows, the preferred one ahead; it alone where the kind can't be told."""
+    specs = sorted(known.all("task"), key=lambda spec: spec.name != preferred)
+    return next((spec for spec in specs if kind in spec.rows or (not kind and spec.name == preferred)), None)
