@@ -39,7 +39,8 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
     weight = _weight(given.pop("weight", 1.0), f"{where}.weight")
     columns = _columns(given.pop("columns", {}), f"{where}.columns")
     name, limit = _limit(text, where)
-    spec, implied = _find(registry, name, where)
+    spec, found = _find(registry, name, where)
+    implied: dict[str, Any] = dict(found)
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")

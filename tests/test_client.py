@@ -2,82 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from swift_core import client
 from swift_core.errors import SwiftError, UsageError
+from swift_core.testing.scripted import ScriptedServer, events, reply
 
 HELLO = [{"role": "user", "content": "hello"}]
 
 
-class Script:
-    """A server on a port of its own; `answer` is called with each request, and `seen` keeps them."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: reply(handler, 404, {})
-        script = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                script.take(self, None)
-
-            def do_POST(self) -> None:
-                script.take(self, json.loads(self.rfile.read(int(self.headers["content-length"]))))
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def take(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
-        self.seen.append({"path": handler.path, "key": handler.headers.get("authorization"), "body": body})
-        self.answer(handler)
-
-
 @pytest.fixture
-def script() -> Iterator[Script]:
-    script = Script()
-    script.thread.start()
-    yield script
-    script.server.shutdown()
-    script.thread.join()
-    script.server.server_close()
-
-
-def reply(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    handler.send_response(status)
-    for name, value in {"content-length": str(len(content)), **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(content)
+def script() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
 
 
 def error(message: str) -> dict[str, Any]:
     return {"error": {"message": message}}
 
 
-def events(*values: Any, done: bool = True) -> bytes:
-    lines = [f"data: {json.dumps(value)}\n\n" for value in values]
-    return (": a comment\n\n" + "".join(lines) + ("data: [DONE]\n\n" if done else "")).encode()
-
-
 def delta(text: str | None) -> dict[str, Any]:
     return {"choices": [{"delta": {"content": text} if text is not None else {}}]}
 
 
-def test_stream(script: Script):
+def test_stream(script: ScriptedServer):
     script.answer = lambda handler: reply(
         handler, 200, events(delta(""), delta("Bon"), delta("jour"), delta(None), {"choices": [], "usage": {}})
     )
@@ -87,7 +41,7 @@ def test_stream(script: Script):
     ]
 
 
-def test_complete_and_models(script: Script):
+def test_complete_and_models(script: ScriptedServer):
     script.answer = lambda handler: reply(
         handler, 200, {"choices": [{"message": {"content": "Bonjour"}}], "data": [{"id": "m"}, {"id": "n"}]}
     )
@@ -112,7 +66,7 @@ def test_not_a_url(url: str):
         client.models(url)
 
 
-def test_wrong_key(script: Script):
+def test_wrong_key(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 401, error("no"))
     with pytest.raises(UsageError, match="refuses the API key: no") as caught:
         client.complete(script.url, HELLO, model="m", api_key="sk-secret")
@@ -120,7 +74,7 @@ def test_wrong_key(script: Script):
     assert "sk-secret" not in str(caught.value)
 
 
-def test_unknown_model_says_which_there_are(script: Script):
+def test_unknown_model_says_which_there_are(script: ScriptedServer):
     script.answer = lambda handler: (
         reply(handler, 404, error("no"))
         if handler.command == "POST"
@@ -134,7 +88,7 @@ def test_unknown_model_says_which_there_are(script: Script):
 @pytest.mark.parametrize(
     ("status", "kind", "words"), [(400, UsageError, "refuses the request: why"), (500, SwiftError, r"failed \(500\): why")]
 )
-def test_other_refusals(script: Script, status: int, kind: type[SwiftError], words: str):
+def test_other_refusals(script: ScriptedServer, status: int, kind: type[SwiftError], words: str):
     script.answer = lambda handler: reply(handler, status, error("why"))
     with pytest.raises(kind, match=words):
         client.complete(script.url, HELLO, model="m")
@@ -143,7 +97,7 @@ def test_other_refusals(script: Script, status: int, kind: type[SwiftError], wor
         client.complete(script.url, HELLO, model="m")
 
 
-def test_a_busy_server_is_asked_again(script: Script):
+def test_a_busy_server_is_asked_again(script: ScriptedServer):
     answers = [
         (429, error("full"), {"retry_after": "0"}),
         (503, error("loading"), {"retry_after": "0"}),
@@ -159,7 +113,7 @@ def test_a_busy_server_is_asked_again(script: Script):
     assert len(script.seen) == 3
 
 
-def test_a_server_that_stays_busy(script: Script, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_stays_busy(script: ScriptedServer, monkeypatch: pytest.MonkeyPatch):
     pauses: list[float] = []
     monkeypatch.setattr(client.time, "sleep", pauses.append)
     script.answer = lambda handler: reply(handler, 429, error("full"))
@@ -168,7 +122,7 @@ def test_a_server_that_stays_busy(script: Script, monkeypatch: pytest.MonkeyPatc
     assert pauses == [0.5, 1, 2, 4, 8]
 
 
-def test_a_stream_that_is_cut(script: Script):
+def test_a_stream_that_is_cut(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 200, events(delta("Bon"), done=False))
     stream = client.chat(script.url, HELLO, model="m")
     assert next(stream) == "Bon"
@@ -179,19 +133,19 @@ def test_a_stream_that_is_cut(script: Script):
         list(client.chat(script.url, HELLO, model="m"))
 
 
-def test_a_failure_in_mid_stream(script: Script):
+def test_a_failure_in_mid_stream(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 200, events(delta("Bon"), error("out of memory"), done=False))
     with pytest.raises(SwiftError, match="out of memory"):
         list(client.chat(script.url, HELLO, model="m"))
 
 
-def test_something_else_answers(script: Script):
+def test_something_else_answers(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 200, b"<html>welcome</html>")
     with pytest.raises(SwiftError, match="not JSON"):
         client.models(script.url)
 
 
-def test_wait_ready(script: Script):
+def test_wait_ready(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 200 if len(script.seen) > 2 else 503, {})
     assert client.wait_ready(script.url, lambda: True, 5)
     assert not client.wait_ready(script.url, lambda: False, 5)

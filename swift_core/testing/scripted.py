@@ -1,0 +1,64 @@
+"""A server that says what a test wants, faults and all."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+class ScriptedServer:
+    """A server on a port of its own; `answer` is called with each request, and `seen` keeps them."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: reply(handler, 404, {})
+        script = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                """Any route."""
+                script.take(self, None)
+
+            def do_POST(self) -> None:
+                """Any route."""
+                script.take(self, json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def take(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
+        """Note a request and answer it."""
+        self.seen.append({"path": handler.path, "key": handler.headers.get("authorization"), "body": body})
+        self.answer(handler)
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
+    """Answer with a status and a body (JSON, or bytes as they are)."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in {"content-length": str(len(content)), **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def events(*values: Any, done: bool = True) -> bytes:
+    """The body of a stream of these chunks."""
+    lines = [f"data: {json.dumps(value)}\n\n" for value in values]
+    return (": a comment\n\n" + "".join(lines) + ("data: [DONE]\n\n" if done else "")).encode()

@@ -1,0 +1,138 @@
+"""Questions to a server: several at once, answers in order, nothing lost when it is cut short."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+
+import pytest
+
+from swift_core.api_messages import api_message, image_part
+from swift_core.asking import ask
+from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_core.options import validate
+from swift_core.reporting import Report
+from swift_core.run import Run
+from swift_core.testing.scripted import ScriptedServer, events, reply
+from swift_core.verb_options import AskOptions
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+
+
+@pytest.fixture
+def server():
+    """Answers each question with itself; later questions faster, and keeps how many it had at once."""
+    with ScriptedServer() as server:
+        server.now = server.most = 0
+        lock = threading.Lock()
+
+        def answer(handler):
+            with lock:
+                server.now += 1
+                server.most = max(server.most, server.now)
+            text = server.seen[-1]["body"]["messages"][-1]["content"]
+            time.sleep(0.05 if text == "0" else 0.01)
+            with lock:
+                server.now -= 1
+            if text == server.fails_at:
+                reply(handler, 400, {"error": {"message": "too long"}})
+            else:
+                reply(handler, 200, events({"choices": [{"delta": {"content": f"<{text}>"}}]}))
+
+        server.fails_at = None
+        server.answer = answer
+        yield server
+
+
+@pytest.fixture
+def questions(server, tmp_path):
+    def questions(count=20, report=None, **options):
+        given = {"url": server.url, "name": "m", "questions": [str(number) for number in range(count)], **options}
+        run = Run(verb="ask", job="", options=validate(AskOptions, given).model_dump(mode="json"))
+        return ask(run, report or Report(tmp_path, speaks=False))
+
+    return questions
+
+
+def answers(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_several_at_once_and_answers_in_order(server, questions):
+    output, figures = questions(concurrency=4)
+    assert [answer["answer"] for answer in answers(output)] == [f"<{number}>" for number in range(20)]
+    assert figures == {"questions": 20}
+    assert 1 < server.most <= 4
+    assert not output.with_name("answers.jsonl.partial").exists()
+
+
+def test_a_failure_keeps_what_was_answered_and_a_resumed_run_asks_only_the_rest(server, questions, tmp_path):
+    output = tmp_path / "a.jsonl"
+    server.fails_at = "12"
+    with pytest.raises(SwiftError, match="too long") as caught:
+        questions(output=str(output), concurrency=3)
+    assert "12 of 20 answers are kept" in caught.value.hint
+    assert "--resume goes on" in caught.value.hint
+    assert not output.exists()
+    with (tmp_path / "a.jsonl.partial").open("a") as partial:
+        partial.write('{"question": "12", "answ')  # as a kill in the middle of a line leaves it
+    server.fails_at = None
+    server.seen.clear()
+    questions(output=str(output), concurrency=3, resume=True)
+    assert sorted(int(request["body"]["messages"][-1]["content"]) for request in server.seen) == list(range(12, 20))
+    assert [answer["answer"] for answer in answers(output)] == [f"<{number}>" for number in range(20)]
+
+
+def test_answers_to_other_questions_are_not_gone_on_with(server, questions, tmp_path):
+    output = tmp_path / "a.jsonl"
+    server.fails_at = "3"
+    with pytest.raises(SwiftError):
+        questions(output=str(output))
+    with pytest.raises(UsageError, match="belong to other questions"):
+        questions(output=str(output), resume=True, questions=["x", "y", "z", "w"])
+
+
+def test_a_stop_keeps_what_was_answered(server, questions, tmp_path):
+    report = Report(tmp_path, speaks=False)
+    usual = server.answer
+
+    def answer(handler):
+        if server.seen[-1]["body"]["messages"][-1]["content"] == "5":
+            report.request_stop()
+        usual(handler)
+
+    server.answer = answer
+    with pytest.raises(Stopped):
+        questions(200, report, concurrency=1)
+    assert len(answers(tmp_path / "answers.jsonl.partial")) == 5
+
+
+def test_what_the_request_carries(server, questions, tmp_path):
+    (tmp_path / "dot.png").write_bytes(PNG)
+    server.answer = lambda handler: reply(handler, 200, events({"choices": [{"delta": {"content": "red"}}]}))
+    output, _ = questions(1, images=[str(tmp_path / "dot.png")], stop=["."], extra={"top_k": 5}, system="Be brief.")
+    body = server.seen[-1]["body"]
+    assert (body["stop"], body["top_k"], body["messages"][0]["content"]) == (["."], 5, "Be brief.")
+    image, text = body["messages"][1]["content"]
+    assert base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,")) == PNG
+    assert text == {"type": "text", "text": "0"}
+    assert answers(output)[0]["question"] == "<image> 0"
+
+
+@pytest.mark.parametrize(("name", "content", "says"), [("no.png", None, "no file"), ("text.png", b"hello", "begins with")])
+def test_pictures_that_are_none(tmp_path, name, content, says):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=says):
+        image_part(str(tmp_path / name))
+
+
+def test_calls_go_out_as_the_api_spells_them():
+    call = {"type": "function", "function": {"name": "search", "arguments": {"q": "x"}}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call], "loss_scale": 0.5}
+    assert api_message(message) == {
+        "role": "assistant", "content": "",
+        "tool_calls": [{"id": "call_0", "type": "function", "function": {"name": "search", "arguments": '{"q": "x"}'}}],
+    }  # fmt: skip
