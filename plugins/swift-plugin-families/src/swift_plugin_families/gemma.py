@@ -6,6 +6,7 @@ from swift_core.specs import ModelFamily
 from swift_plugin_families.layouts import LLAMA, LLAVA, multimodal
 
 STOP = ("<end_of_turn>",)
+STOP4 = ("<turn|>", "<|tool_response>")  # the second ends a turn that calls a tool, whose result continues it
 PER_LAYER = (*LLAMA, "per_layer_input_gate", "per_layer_projection")  # Gemma 4 feeds every block an embedding of its own
 ROUTER = "router.proj"
 
@@ -55,7 +56,7 @@ FAMILIES = (
         model_types=("gemma4_text",),
         targets=PER_LAYER,
         skip_quantization=("lm_head", ROUTER),
-        stop_tokens=("<turn|>",),
+        stop_tokens=STOP4,
         tool_parser="gemma4",
         reasoning_parser="gemma4",
     ),
@@ -67,7 +68,7 @@ FAMILIES = (
         targets=PER_LAYER,
         **multimodal(tower="model.vision_tower", aligner="model.embed_vision", skip=(ROUTER, "model.audio_tower", "model.embed_audio")),
         modalities=("text", "image", "video", "audio"),
-        stop_tokens=("<turn|>",),
+        stop_tokens=STOP4,
         tool_parser="gemma4",
         reasoning_parser="gemma4",
         hub_ids=("google/gemma-4-E2B-it", "google/gemma-4-31B-it"),
