@@ -224,3 +224,17 @@ def test_a_chat_template_that_is_not_there(tiny_model, rows, tmp_path):
     with pytest.raises(UsageError, match="chat template can't be read") as caught:
         train(training_run(tiny_model, rows, max_steps=1, chat_template=str(tmp_path / "no.jinja")), Recorder(tmp_path))
     assert caught.value.where == "chat_template"
+
+
+def test_a_variable_of_the_template_is_written_into_it(tiny_model, rows, tmp_path):
+    own = tmp_path / "own.jinja"
+    own.write_text(
+        CHATML.replace("You are a helpful assistant", "{{ 'Think' if enable_thinking else 'Just answer' }}")
+        .replace("{{ '<|im_start|>system\n{{ 'Think'", "{{ '<|im_start|>system\n' + ('Think'")
+        .replace("else 'Just answer' }}<|im_end|>", "else 'Just answer') + '<|im_end|>")
+    )
+    settings = {"chat_template": str(own), "template_variables": {"enable_thinking": False}}
+    out, _ = train(training_run(tiny_model, rows, max_steps=1, **settings), Recorder(tmp_path))
+    assert read_manifest(out).template["default_system"] == "Just answer"
+    rendered = AutoTokenizer.from_pretrained(out).apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    assert "Just answer" in rendered

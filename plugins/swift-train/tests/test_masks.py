@@ -155,6 +155,16 @@ def test_a_generation_prompt_that_the_turn_does_not_begin_with(tokenizer):
         encode(tokenizer, ChatRow(PLAIN))
 
 
+def test_a_template_that_shows_the_system_prompt_only_to_the_last_question(tokenizer):
+    """Mistral's habit: once the question is answered, the system prompt is gone."""
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST]' + (messages[0].content if loop.last and messages[0].role == 'system' "
+        "else '') + m.content + '[/INST]' }}{% elif m.role == 'assistant' %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
+    )
+    with pytest.raises(UsageError, match="writes the messages ahead of message 3 otherwise once it is answered"):
+        encode(tokenizer, ChatRow(PLAIN[:3]))
+
+
 def test_a_template_without_an_end_of_turn(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "")
     with pytest.raises(UsageError, match="never learn to stop"):

@@ -20,6 +20,8 @@ from swift_train.checkpoints import newest, together
 from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
+from swift_train.options import SftOptions
+from swift_train.own_template import use_template
 from swift_train.samples import Samples
 from swift_train.saving import versions
 from swift_train.stream import Stream
@@ -95,21 +97,12 @@ def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
 def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
     """How the run's rows become samples for its model."""
     tokenizer = getattr(shapes.processor, "tokenizer", shapes.processor)
-    if own := getattr(task.options, "chat_template", ""):
-        shapes.processor.chat_template = tokenizer.chat_template = _template(Path(own))  # it is saved with the checkpoint
+    if isinstance(task.options, SftOptions):
+        use_template(shapes.processor, task.options)
     how = run.options.get("data", {})
     media = Path(how["media_folder"]) if how.get("media_folder") else None
     encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
     return Reading(encoder=encoder, truncation=task.truncation, max_length=longest_of(shapes, task.options), options=how)
-
-
-def _template(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the chat template can't be read: {error}", where="chat_template", hint="Name a file with Jinja in UTF-8."
-        ) from None
 
 
 def longest_of(shapes: Loaded, options: TrainOptions) -> int:

@@ -80,6 +80,9 @@ class SftOptions(TrainOptions):
         also=("truncation_strategy",),
     )
     chat_template: str = option("", "File with a chat template (Jinja) to use, and to save, instead of the checkpoint's own.")
+    template_variables: dict[str, bool | int | float | str] = option(
+        dict, "Variables of the chat template, as JSON; they are written into it and saved with it.", also=("chat_template_kwargs",)
+    )
     mask: MaskOptions = option(MaskOptions, "Which tokens are learned.")
 
 

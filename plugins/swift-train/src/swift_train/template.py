@@ -59,8 +59,8 @@ class ChatTemplate:
         self._parts = self._wants_parts()
         self._json = self._wants_json()
         tail = self.render([_ASKED, _ANSWERED], None).rpartition(_PROBE)[2]
-        end = _first_token(tail, self._added)
         known = [stop for stop in (*stops, tokenizer.eos_token) if stop and stop in self._added]
+        end = _end(tail, self._added, known)
         self.stops: tuple[str, ...] = tuple(dict.fromkeys([end, *known, *self._marked_ends()] if end else known))
         self._next_plain, self._next_call = ("", "") if end else (self._next(_ANSWERED, _ASKED), self._next(_CALLED, _RESULT))
         self.silent = not end
@@ -171,6 +171,18 @@ def _first_token(tail: str, added: set[str]) -> str:
         return tail.strip()
     start, _, token = min(found)
     return (tail[:start] + token).strip()
+
+
+def _end(tail: str, added: set[str], known: Sequence[str]) -> str:
+    """The first control token of a tail, or the known end that only control tokens lead to: Command A closes an answer before its turn."""
+    end = first = _first_token(tail, added)
+    while end and not end.endswith(tuple(known)):
+        rest = tail[tail.index(end) + len(end) :]
+        following = max((token for token in added if rest.startswith(token)), key=len, default="")
+        if not following:
+            return first
+        end += following
+    return end
 
 
 def _refusals() -> tuple[type[Exception], ...]:

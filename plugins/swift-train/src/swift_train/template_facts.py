@@ -88,9 +88,10 @@ def template_facts(processor: Any) -> dict[str, Any]:
 
 
 def generation_config(model: Any, processor: Any) -> Any:
-    """The model's generation config, stopping where the chat template ends a turn."""
+    """The model's generation config, stopping where the chat template ends a turn too."""
     config = copy.deepcopy(model.generation_config)
-    if stops := stop_ids(processor):
+    own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    if stops := list(dict.fromkeys([*stop_ids(processor), *(token for token in own if token is not None)])):
         tokenizer = getattr(processor, "tokenizer", processor)
         config.eos_token_id = stops[0] if len(stops) == 1 else stops
         config.bos_token_id = tokenizer.bos_token_id

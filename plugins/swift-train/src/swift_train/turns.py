@@ -43,7 +43,7 @@ def locate(template: ChatTemplate, messages: Sequence[Message], tools: Tools, in
     before = template.render(messages[:index], tools, prompt=True)
     through = template.render(messages[:number], tools)
     if not through.startswith(before):
-        raise _other_beginning(before, through, number)
+        raise _other_beginning(before, through, number, template.render(messages[:index], tools) if index else "")
     said = through[len(before) :]
     _check_present(said, message, number)
     if template.silent:
@@ -80,11 +80,17 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
             )
 
 
-def _other_beginning(before: str, through: str, number: int) -> UsageError:
+def _other_beginning(before: str, through: str, number: int, ahead: str) -> UsageError:
     shared = next((at for at, (one, other) in enumerate(zip(before, through, strict=False)) if one != other), len(through))
+    if shared < len(ahead):
+        return UsageError(
+            f"the chat template writes the messages ahead of message {number} otherwise once it is answered ({_short(before[shared:])})",
+            hint="What the model would be asked is not what the row shows: use another template (--chat-template), or change the rows.",
+        )
     return UsageError(
         f"the chat template does not begin message {number} as its generation prompt does, which goes on with {_short(before[shared:])}",
-        hint="What the model would be asked for is not what the row holds. A template that opens a thought wants rows with thoughts.",
+        hint="What the model would be asked for is not what the row holds. A template that opens a thought wants rows with thoughts, or a "
+        """variable that turns thinking off: --template-variables '{"enable_thinking": false}'.""",
     )
 
 

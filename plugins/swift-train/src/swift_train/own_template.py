@@ -1,0 +1,44 @@
+"""A chat template of the user's own, and values for a template's variables. Both are saved with the checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from swift_train.options import SftOptions
+
+
+def use_template(processor: Any, options: SftOptions) -> None:
+    """Give a tokenizer or processor the chat template that the options ask for.
+
+    Variables are set in the template itself, so that whatever serves the checkpoint renders as training did, without being told.
+
+    Raises:
+        UsageError: the file can't be read, or there is no template whose variables could be set.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    template = _read(Path(options.chat_template)) if options.chat_template else tokenizer.chat_template
+    if options.template_variables:
+        if not isinstance(template, str):
+            raise UsageError(
+                "the model has no chat template, or several", where="template_variables", hint="Name one: --chat-template FILE."
+            )
+        template = "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in options.template_variables.items()) + template
+    if options.chat_template or options.template_variables:
+        processor.chat_template = tokenizer.chat_template = template
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value)  # true, false, numbers and quoted texts are the same in Jinja
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "Name a file with a Jinja template, in UTF-8."
+        raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint=hint) from None
