@@ -15,9 +15,10 @@ from swift_core.errors import SwiftError
 from swift_core.forms import form_of
 from swift_core.histogram import Distribution, Spread
 from swift_core.reading import raw_rows
-from swift_core.roles import Measured, RawRow, RowInspector, Watch
+from swift_core.roles import RawRow, Watch
 from swift_core.row_facts import Counting, Facts, characters
 from swift_core.row_faults import Fault, Faults
+from swift_core.row_inspector import Measured, RowInspector
 from swift_core.row_prints import Prints, Same
 from swift_core.rows import normalise
 from swift_core.run import DataChoice, Run

@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from swift_core import paths
 from swift_core.data_task import commonest_kind
@@ -19,6 +20,17 @@ from swift_core.rows import canonical, normalise
 from swift_core.run import Run
 
 _TOLD_EVERY = 1000
+
+
+def _as_json(value: Any) -> str:
+    """A table's date or time as text."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    hint = "Leave the column out, or write it as text."
+    raise UsageError(f"holds {type(value).__name__}, which JSON has not", hint=hint)
+
+
+_json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +53,6 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
     how = run.options["data"]
     output = Path(run.options["output"])
     listing = output.with_name(f"{output.name}.skipped")
-    paths.check_free(listing, overwrite=run.options["overwrite"])
     kind = run.options["kind"] or commonest_kind(run.datasets, how["columns"]) or "chat"
     media = Path(how["media_folder"]) if how["media_folder"] else None
     total = 0
@@ -54,11 +65,11 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                 if watch and total % _TOLD_EVERY == 0:
                     watch({"event": "progress", "what": "convert", "done": total, "total": None, "unit": "rows"})
                 try:
-                    row = normalise(raw, (kind,), media_folder=media)
+                    line = _json(canonical(normalise(raw, (kind,), media_folder=media)))
                 except SwiftError as error:
                     skips.bad(error, raw)
-                    continue
-                file.write(json.dumps(canonical(row), ensure_ascii=False) + "\n")
+                else:
+                    file.write(f"{line}\n")
         skips.finish(total)
         if not total:
             raise UsageError("no rows here", where="dataset", hint="Is the data set empty?")

@@ -10,7 +10,8 @@ from typing import Any
 from swift_core.data_task import inspector_of
 from swift_core.errors import UsageError
 from swift_core.reading import raw_rows
-from swift_core.roles import RawRow, Rendered
+from swift_core.roles import RawRow
+from swift_core.row_inspector import Rendered
 from swift_core.rows import canonical, normalise
 from swift_core.run import DataChoice, Run
 

@@ -12,6 +12,7 @@ from typing import Any
 from swift_core.roles import RawRow
 from swift_core.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, Row, canonical
 
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _SHOWN = 5
 _ROW_BITS = 40  # of a place; the file's number is in the bits above
 
@@ -91,5 +92,4 @@ def _prompt(row: Row) -> Any:
 
 
 def _hash(value: Any) -> int:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+    return int.from_bytes(hashlib.blake2b(_json(value).encode(), digest_size=8).digest())

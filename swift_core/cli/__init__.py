@@ -18,7 +18,7 @@ import click
 
 from swift_core import __version__
 from swift_core.cli.messages import print_error
-from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
 
 COMMANDS = {
     "sft": ("swift_core.cli.sft:command", "Fine-tune a model on conversations"),
@@ -104,7 +104,7 @@ def run(argv: Sequence[str]) -> int:
         print_error(_from_click(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print_error(SwiftError("stopped"))
+        print_error(Stopped("stopped"))
         return 130
     except BrokenPipeError:  # `swift plugins | head`
         with suppress(OSError):

@@ -65,6 +65,8 @@ class FlagsCommand(click.Command):
         """The options under a heading for each part."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
+            if isinstance(param, click.Argument):
+                continue
             flag = self._flags.get(param.name or "")
             if record := param.get_help_record(ctx):
                 sections.setdefault(flag.section if flag else "Command", []).append(record)

@@ -10,6 +10,7 @@ import click
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import FlagsCommand
 from swift_core.config import Settings
+from swift_core.errors import UsageError
 from swift_core.verbs import Verb
 
 Work = Callable[[Verb, Settings, Screen], int]
@@ -30,5 +31,7 @@ class DataCommand(FlagsCommand):
         settings = self.settings(values)
         if values["more"]:
             settings.set("dataset", [*settings.values.get("dataset", ()), *values["more"]])
+        if not settings.values.get("dataset"):
+            raise UsageError("no data set is named", hint=f"Write swift {self.verb.name} FILE, or a data set's name.")
         with Screen(quiet=values["json"]) as screen:
             return self.work(self.verb, settings, screen)

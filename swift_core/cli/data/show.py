@@ -18,7 +18,7 @@ from swift_core.verbs import DATA_SHOW, Verb
 
 if TYPE_CHECKING:
     from swift_core.data_show import Shown
-    from swift_core.roles import Piece, Rendered
+    from swift_core.row_inspector import Piece, Rendered
 
 HELP = """Show a row as the model sees it, with the tokens that it is graded on in colour; without --model, the row in the spelling of
 its kind.
