@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from swift_train.tasks import Encoder
 
 _FORMAT = 1  # of the stores, and of what encoders make of rows: raise it when either changes
-_BATCH = 256
+_BATCH = 64  # rows; many more at once live long enough that the garbage collector goes through the whole process for them
 _FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
 
 

@@ -29,6 +29,7 @@ _TYPES: Mapping[str, Any] = {
 }  # fmt: skip
 _HASHED = ("ids", "codes", "ends")
 _MOST_WEIGHTS = 256
+_BUFFERED = 1 << 16  # tokens that wait to be written
 
 
 class StoreWriter:
@@ -39,6 +40,8 @@ class StoreWriter:
         self.samples = self.tokens = 0
         self._out: dict[str, IO[bytes]] = {name: (folder / f"{name}.bin").open("wb") for name in _TYPES}
         self._hashes = {name: hashlib.sha256() for name in _HASHED}
+        self._waiting: dict[str, list[Any]] = {name: [] for name in _TYPES}
+        self._written = 0
         self._files: dict[str, int] = {}
         self._codes = {0.0: 0, 1.0: 1}
 
@@ -57,15 +60,15 @@ class StoreWriter:
         codes[:1] = 0
         self.samples += 1
         self.tokens += len(encoded.ids)
-        self._write("ids", encoded.ids)
-        self._write("codes", codes)
-        self._write("ends", self.tokens)
-        self._write("rows", row)
-        self._write("files", self._files.setdefault(file, len(self._files)))
-        self._write("supervised", int(np.count_nonzero(codes)))
+        own = encoded.ids, codes, self.tokens, row, self._files.setdefault(file, len(self._files)), np.count_nonzero(codes)
+        for waiting, value in zip(self._waiting.values(), own, strict=True):
+            waiting.append(value)
+        if self.tokens - self._written >= _BUFFERED:
+            self._flush()
 
     def finish(self, **facts: Any) -> None:
         """Write `meta.json`, with other facts to be kept."""
+        self._flush()
         for out in self._out.values():
             out.flush()
         digest = hashlib.sha256("".join(made.hexdigest() for made in self._hashes.values()).encode()).hexdigest()
@@ -77,11 +80,15 @@ class StoreWriter:
             raise UsageError(f"more than {_MOST_WEIGHTS} different loss scales in one data set", hint="Round them, to two places, say.")
         return code
 
-    def _write(self, name: str, values: NDArray[Any] | int) -> None:
-        data = np.asarray(values, _TYPES[name]).tobytes()
-        self._out[name].write(data)
-        if name in self._hashes:
-            self._hashes[name].update(data)
+    def _flush(self) -> None:
+        for name, waiting in self._waiting.items():
+            join = np.concatenate if name in ("ids", "codes") else np.array
+            data = join(waiting, dtype=_TYPES[name]).tobytes() if waiting else b""
+            self._out[name].write(data)
+            if name in self._hashes:
+                self._hashes[name].update(data)
+            waiting.clear()
+        self._written = self.tokens
 
 
 class Store:
@@ -113,4 +120,5 @@ class Store:
 
 
 def _mapped(path: Path, kind: Any) -> NDArray[Any]:
-    return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
+    mapped = np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
+    return np.asarray(mapped)  # a plain view of it: slices of a memmap cost several times as much
