@@ -105,8 +105,9 @@ REASONS = {
     "leaves out the thinking": "The template drops thoughts, or those of a final answer: they would be lost.",
     "goes on with": (
         "The generation prompt goes on otherwise than the turn begins: it opens or closes a thought that the turn, as the template "
-        "writes it, has not, or (Mistral) it holds the system message only until the question is answered."
+        "writes it, has not. `--template-variables '{\"enable_thinking\": false}'` helps where the template has such a variable."
     ),
+    "otherwise once it is answered": "The system message is shown with the last question alone, and gone once that is answered (Mistral).",
     "writes nothing after": "The template ends no turn: the model would never learn to stop.",
     "does not end with": "The turn does not end with a token that ends turns of this family.",
 }
