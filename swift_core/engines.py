@@ -36,14 +36,19 @@ def engine_for(spec: Spec, device: str | None = None) -> Engine | None:
     return next((engine for engine in spec.engines if engine.when in (kind, "any")), None)
 
 
+def other_devices(spec: Spec) -> str:
+    """What the spec's engines run on, where none of them is for this machine."""
+    devices = ", ".join(sorted({item.when for item in spec.engines}))
+    return f"It runs on {devices}; this machine has {device_kind()}."
+
+
 def state(spec: Spec, distribution: str) -> EngineState:
     """Whether the spec's engine for this machine is installed in this environment."""
     if not spec.engines:
         return EngineState(True)
     engine = engine_for(spec)
     if engine is None:
-        devices = ", ".join(sorted({item.when for item in spec.engines}))
-        return EngineState(False, hint=f"It runs on {devices}; this machine has {device_kind()}.")
+        return EngineState(False, hint=other_devices(spec))
     from packaging.requirements import Requirement
 
     found: list[str] = []
@@ -62,7 +67,7 @@ def state(spec: Spec, distribution: str) -> EngineState:
     if not missing:
         return EngineState(True, tuple(found))
     hint = (
-        f"pip install '{distribution}[engine]', best in an environment of its own"
+        f"swift env create {spec.name} makes an environment for it; pip install '{distribution}[engine]' puts it into this one"
         if spec.isolated
         else f"pip install {' '.join(repr(item) for item in missing)}"
     )

@@ -55,7 +55,8 @@ class Engine:
     """The software a spec stands on, for one kind of device; the first that fits the machine wins.
 
     `requirements` and `no_deps` (installed afterwards, without their dependencies) are PEP 508 strings, probed with
-    importlib.metadata and never imported by the core.
+    importlib.metadata and never imported by the core. `index` is an additional package index; `disk` the gigabytes that an
+    environment with it takes, roughly, for the user who is asked.
     """
 
     when: str = "any"  # "cuda" "rocm" "npu" "mps" "xpu" "cpu" "any"
@@ -63,6 +64,7 @@ class Engine:
     requirements: tuple[str, ...] = ()
     no_deps: tuple[str, ...] = ()
     index: str = ""
+    disk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

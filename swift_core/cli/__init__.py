@@ -33,6 +33,7 @@ COMMANDS = {
     "run": ("swift_core.cli.run:command", "Run a recipe, or one verb from a YAML file"),
     "models": ("swift_core.cli.models:command", "Model families, and the models on this machine"),
     "plugins": ("swift_core.cli.plugins:command", "What is installed, and what is wrong with it"),
+    "env": ("swift_core.cli.env:command", "Environments of engines that can't share this one"),
     "schema": ("swift_core.cli.schema:command", "JSON Schema of the YAML, with what is installed"),
 }
 ALIASES = {"pt": "pretrain", "chat": "infer", "deploy": "serve", "merge-lora": "merge"}

@@ -1,0 +1,19 @@
+"""`swift env`: environments of engines that can't share this one. One command a file."""
+
+from __future__ import annotations
+
+import click
+
+from swift_core.cli.env import create, doctor, listing, lock, remove, show
+
+
+@click.group("env", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Make and look after the environments of engines."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _module in (create, listing, show, doctor, lock, remove):
+    command.add_command(_module.command)

@@ -1,0 +1,89 @@
+"""`swift env create`: make an environment for an engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core.cli.env.shared import KIND_HELP, megabytes
+from swift_core.cli.screen import Screen
+from swift_core.environments import build
+from swift_core.environments.installer import installer
+from swift_core.environments.record import Environment
+from swift_core.environments.wanted import envs_dir, isolated_entry, wanted
+from swift_core.registry import registry
+
+
+@click.command("create", short_help="Make an environment for an engine")
+@click.argument("name")
+@click.option("--kind", default="", help=KIND_HELP)
+@click.option("--python", type=click.Path(path_type=Path), help="Interpreter to make it with, where the one chosen is not wanted.")
+@click.option("--constraint", type=click.Path(path_type=Path), help="File of constraints, as for pip -c.")
+@click.option("--locked", type=click.Path(path_type=Path), help="File of `swift env lock`: these very versions.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop there.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(
+    name: str, *, kind: str, python: Path | None, constraint: Path | None, locked: Path | None, dry_run: bool, as_json: bool
+) -> None:
+    """Make the environment of the engine NAME (vllm, sglang, …), unless it is there.
+
+    It is installed by uv where that is on the path, else by pip, with the index, constraints and proxies that these are set to. Our own
+    code in it is a copy of what is running. It is whole or not there: a command that was killed or failed leaves nothing that is used.
+    """
+    todo = build.plan(wanted(isolated_entry(registry(), name, kind)), python=python, constraint=constraint, locked=locked)
+    if dry_run:
+        shown = plan_record(todo)
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False)) if as_json else show_plan(shown)
+        return
+    with Screen(quiet=as_json) as screen:
+        made = build.create(todo, watch=screen.watch, note=screen.note)
+    report(made, as_json)
+
+
+def plan_record(todo: build.Plan) -> dict[str, Any]:
+    """What would be made, as JSON values."""
+    there = Environment.at(todo.folder)
+    home = next(parent for parent in (envs_dir(), *envs_dir().parents) if parent.exists())
+    return {
+        "kind": todo.wanted.kind,
+        "name": todo.wanted.name,
+        "folder": str(todo.folder),
+        "state": there.state if todo.folder.exists() else "absent",
+        "python": {"path": str(todo.interpreter.path), "version": todo.interpreter.version},
+        "installer": installer().version(),
+        "requirements": list(todo.locked.freeze if todo.locked else todo.wanted.requirements),
+        "no_deps": list(() if todo.locked else todo.wanted.no_deps),
+        "index": todo.wanted.index,
+        "bytes": int(todo.wanted.disk * 1e9) or None,
+        "free_bytes": shutil.disk_usage(home).free,
+    }
+
+
+def show_plan(plan: dict[str, Any]) -> None:
+    """What would be made, for people."""
+    size = f"about {megabytes(plan['bytes'])}" if plan["bytes"] else "its size is not known"
+    click.secho(f"{plan['kind']} {plan['name']}: {size}; {megabytes(plan['free_bytes'])} free", bold=True)
+    click.echo(f"folder: {plan['folder']} ({plan['state']})")
+    click.echo(f"made with: Python {plan['python']['version']} ({plan['python']['path']}), {plan['installer']}")
+    click.echo(f"installed: {', '.join(plan['requirements'])}")
+    if plan["no_deps"]:
+        click.echo(f"without their dependencies: {', '.join(plan['no_deps'])}")
+    if plan["index"]:
+        click.echo(f"additional index: {plan['index']}")
+
+
+def report(made: Environment, as_json: bool = False) -> None:
+    """What was made."""
+    assert made.record is not None
+    if as_json:
+        click.echo(json.dumps({"folder": str(made.folder), "python_path": str(made.python), **made.record.to_json()}, ensure_ascii=False))
+        return
+    record = made.record
+    click.secho(f"{record.wanted.name} is ready: {made.folder}", bold=True)
+    click.echo(
+        f"Python {record.python}, {len(record.freeze)} packages, {megabytes(record.size)}, made in {record.seconds:g} s by {record.builder}"
+    )

@@ -1,0 +1,65 @@
+"""`swift env list`: the environments on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from swift_core.cli.env.shared import megabytes
+from swift_core.cli.tables import print_table
+from swift_core.environments.record import Environment, environments, size_of
+from swift_core.environments.wanted import isolated_entry, wanted
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+
+
+@click.command("list", short_help="The environments on this machine")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """The environments on this machine: for what, in which state, how big, made with what and when."""
+    rows = [_row(each) for each in environments()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif not rows:
+        click.echo("There are none. swift env create NAME makes one; serve and infer offer it where an engine is absent.")
+    else:
+        shown = [
+            (
+                row["name"],
+                row["key"],
+                row["state"],
+                megabytes(row["size"]),
+                row["python"],
+                row["made"][:16].replace("T", " "),
+                row["used_by"],
+            )
+            for row in rows
+        ]
+        print_table(("name", "key", "state", "size", "python", "made", "used by"), shown)
+
+
+def _row(each: Environment) -> dict[str, Any]:
+    record = each.record
+    return {
+        "name": each.name,
+        "key": each.key,
+        "state": each.state,
+        "size": record.size if record else size_of(each.folder),
+        "python": record.python if record else "",
+        "made": record.made if record else "",
+        "used_by": _used_by(each),
+        "folder": str(each.folder),
+    }
+
+
+def _used_by(each: Environment) -> str:
+    if each.record is None:
+        return ""
+    what = each.record.wanted
+    try:
+        current = each.serves(wanted(isolated_entry(registry(), what.name, what.kind)))
+    except UsageError as error:
+        return f"nothing: {error.message}"
+    return f"{what.kind} {what.name}" if current else f"nothing: {what.distribution} wants other packages now"

@@ -1,0 +1,28 @@
+"""`swift env lock`: write down the exact contents of an environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from swift_core import paths
+from swift_core.cli.env.shared import KIND_HELP, made_for
+from swift_core.environments import lockfile
+
+
+@click.command("lock", short_help="Write down the exact contents of an environment")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; else it is printed.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option("--kind", default="", help=KIND_HELP)
+def command(name: str, output: Path | None, overwrite: bool, kind: str) -> None:
+    """Write the exact versions in the environment of NAME, as a requirements file that `swift env create NAME --locked FILE` reproduces."""
+    _, record = made_for(name, kind)
+    text = lockfile.text_of(record)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    paths.check_free(output, overwrite=overwrite, where="--output")
+    paths.write_text(output, text)
+    click.echo(f"{len(record.freeze)} packages: {output}")

@@ -1,0 +1,39 @@
+"""`swift env show`: what is in an environment."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from swift_core.cli.env.shared import KIND_HELP, made_for, megabytes
+
+
+@click.command("show", short_help="What is in an environment")
+@click.argument("name")
+@click.option("--kind", default="", help=KIND_HELP)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str, kind: str, as_json: bool) -> None:
+    """Where the environment of NAME is, what it was made of, and every package in it."""
+    found, record = made_for(name, kind)
+    if as_json:
+        click.echo(
+            json.dumps({"folder": str(found.folder), "python_path": str(found.python), **record.to_json()}, indent=2, ensure_ascii=False)
+        )
+        return
+    wanted = record.wanted
+    click.secho(f"{wanted.kind} {wanted.name}", bold=True)
+    for title, text in (
+        ("folder", str(found.folder)),
+        ("python", f"{record.python} ({found.python}), made from {record.base}"),
+        ("made", f"{record.made} in {record.seconds:g} s by {record.builder}"),
+        ("size", megabytes(record.size)),
+        ("for", f"{wanted.distribution} {wanted.version}"),
+        ("our code", ", ".join(f"{each} {version}" for each, version in record.ours.items())),
+        ("wanted", ", ".join((*wanted.requirements, *wanted.no_deps))),
+        ("log", str(found.log())),
+    ):
+        click.echo(f"{title}: {text}")
+    click.echo("packages:")
+    for line in record.freeze:
+        click.echo(f"  {line}")

@@ -1,0 +1,35 @@
+"""One process at a time changes an environment: a lock that a killed process gives back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from swift_core import paths
+
+
+@contextmanager
+def claim(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold the lock beside `folder`, and yield its descriptor.
+
+    A child that inherits the descriptor holds the lock too, so that nobody touches the folder before the child has ended, even where
+    the parent was killed. `waiting` is called if another process has it.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise paths.disk_error(error, path) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,90 @@
+"""Which Python has the engine of a spec: one that the user named, this one, or that of an environment made for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from swift_core import engines
+from swift_core.environments import own_code
+from swift_core.environments.claim import claim
+from swift_core.environments.inside import look
+from swift_core.environments.record import Environment, environments
+from swift_core.environments.wanted import engine_distribution, wanted
+from swift_core.errors import SwiftError, UsageError
+from swift_core.registry import Entry
+
+
+class EngineAbsent(UsageError):
+    """The engine of `entry` is in no environment; one can be made for it."""
+
+    def __init__(self, entry: Entry, missing: tuple[str, ...], broken: Environment | None = None) -> None:
+        spec = entry.spec
+        found = f"; {broken.folder.name} can't be used: {broken.state}" if broken else ""
+        few = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
+        super().__init__(
+            f"the engine of the {spec.kind} '{spec.name}' is absent here ({few}){found}",
+            where=spec.kind,
+            hint=f"swift env create {spec.name} makes an environment for it; one that is elsewhere is named by "
+            f"envs: {{{spec.name}: /path/to/bin/python}}.",
+        )
+        self.entry = entry
+        self.missing = missing
+
+
+def python_for(entry: Entry, envs: Mapping[str, str]) -> Path:
+    """The interpreter that has the engine. `envs` are the user's own, name → Python, and win.
+
+    Raises:
+        EngineAbsent: there is none, and one can be made.
+        UsageError: the one that the user named has no such engine, or this machine can't have it.
+    """
+    spec = entry.spec
+    if named := next((envs[name] for name in (spec.name, *spec.also) if name in envs), ""):
+        return _named(entry, Path(named).expanduser())
+    state = engines.state(spec, entry.plugin.distribution)
+    if state.present:
+        return Path(sys.executable)
+    if engines.engine_for(spec) is None:
+        raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is absent here", where=spec.kind, hint=state.hint)
+    made = environment_of(entry)
+    if made is None or made.state != "whole":
+        raise EngineAbsent(entry, state.missing, made)
+    refresh(made, entry)
+    return made.python
+
+
+def environment_of(entry: Entry) -> Environment | None:
+    """The environment that was made for the spec: a whole one if there is, else one that no longer works, else None."""
+    wish = wanted(entry)
+    found = [each for each in environments() if each.serves(wish)]
+    return next((each for each in found if each.state == "whole"), found[0] if found else None)
+
+
+def refresh(environment: Environment, entry: Entry) -> None:
+    """Bring our running code into the environment where it has other."""
+    if environment.record is None:
+        return
+    ours = own_code.distributions(entry.plugin.distribution)
+    site_packages = Path(environment.record.site_packages)
+    if own_code.current(site_packages) != environment.folder / "own" / own_code.digest(ours):
+        with claim(environment.folder):
+            own_code.install(ours, environment.folder, site_packages)
+
+
+def _named(entry: Entry, python: Path) -> Path:
+    where = f"envs.{entry.spec.name}"
+    if not python.is_file():
+        raise UsageError(f"there is no '{python}'", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python.")
+    try:
+        there = look(python).versions
+    except SwiftError as error:
+        raise UsageError(f"'{python}' is no Python that runs: {error.message}", where=where, hint="Name an interpreter.") from None
+    from packaging.utils import canonicalize_name
+
+    names = sorted({engine_distribution(engine) for engine in entry.spec.engines})
+    if not any(canonicalize_name(name) in there for name in names):
+        hint = f"Install it there, or: swift env create {entry.spec.name}"
+        raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", where=where, hint=hint)
+    return python.absolute()

@@ -1,0 +1,166 @@
+"""Our own code in an environment: the very files that are running, never a package of that name from an index.
+
+They are kept in `own/DIGEST` of the environment, and a `.pth` file puts that folder on the path. So other code, of another version or
+edited since, is taken over by one atomic write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from swift_core import paths
+from swift_core.errors import UsageError
+
+CORE = "swift-core"
+_POINTER = "swift_own_code.pth"
+Files = dict[str, bytes]  # path in the folder → content
+
+
+def distributions(plugin: str) -> list[Distribution]:
+    """The plugin's distribution with all that it needs of what is built on swift-core, and swift-core itself.
+
+    Raises:
+        UsageError: one that is needed is not installed here, so that it can't be copied.
+    """
+    found: dict[str, Distribution] = {}
+    asked = [plugin, CORE]
+    while asked:
+        name = _canonical(asked.pop())
+        if name in found:
+            continue
+        found[name] = importlib.metadata.distribution(name)
+        for text, needed in _needs(found[name]):
+            try:
+                ours = needed == CORE or any(name == CORE for _, name in _needs(importlib.metadata.distribution(needed)))
+            except importlib.metadata.PackageNotFoundError:
+                raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
+            if ours:
+                asked.append(needed)
+    return [found[name] for name in sorted(found)]
+
+
+def third_party(ours: Sequence[Distribution]) -> tuple[str, ...]:
+    """What our distributions need of others, by name."""
+    names = {_canonical(each.name) for each in ours}
+    return tuple(sorted({text for each in ours for text, needed in _needs(each) if needed not in names}))
+
+
+def requires_python(ours: Sequence[Distribution]) -> str:
+    """The Python that all of them run on, as a specifier."""
+    return ",".join(sorted({str(each.metadata["Requires-Python"]) for each in ours if "Requires-Python" in each.metadata}))
+
+
+def versions(ours: Sequence[Distribution]) -> dict[str, str]:
+    """Name → version."""
+    return {each.name: each.version for each in ours}
+
+
+def install(ours: Sequence[Distribution], environment: Path, site_packages: Path) -> str:
+    """Bring the running code into the environment unless it is there already; returns its digest."""
+    files = _files(ours)
+    name = _digest(files)
+    home = environment / "own" / name
+    pointer = site_packages / _POINTER
+    if current(site_packages) == home and home.is_dir():
+        return name
+    shutil.rmtree(home, ignore_errors=True)
+    with paths.atomic_folder(home) as aside:
+        for relative, content in files.items():
+            path = aside / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    paths.write_text(pointer, f"{home}\n")
+    for other in home.parent.iterdir():
+        if other != home:
+            shutil.rmtree(other, ignore_errors=True)
+    return name
+
+
+def digest(ours: Sequence[Distribution]) -> str:
+    """What tells this very code from other."""
+    return _digest(_files(ours))
+
+
+def current(site_packages: Path) -> Path | None:
+    """The folder of our code that the environment uses now."""
+    try:
+        return Path((site_packages / _POINTER).read_text(encoding="utf-8").strip())
+    except OSError:
+        return None
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)
+
+
+def _needs(distribution: Distribution) -> Iterator[tuple[str, str]]:
+    """Each requirement that holds here without extras, as text and as canonical name."""
+    from packaging.requirements import Requirement
+
+    for text in distribution.requires or ():
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield text, _canonical(requirement.name)
+
+
+def _info(distribution: Distribution) -> Files:
+    """The dist-info that makes it a distribution with entry points there too."""
+    folder = f"{_canonical(distribution.name).replace('-', '_')}-{distribution.version}.dist-info"
+    texts = {name: distribution.read_text(name) for name in ("METADATA", "entry_points.txt")}
+    return {f"{folder}/{name}": text.encode() for name, text in texts.items() if text} | {f"{folder}/INSTALLER": b"swift\n"}
+
+
+def _code(distribution: Distribution) -> Iterator[tuple[str, bytes]]:
+    """The files below site-packages; for an editable install, those of the packages that it points to."""
+    listed = [] if _editable(distribution) else distribution.files or []
+    for entry in listed:
+        if entry.parts[0] != ".." and not entry.parts[0].endswith(".dist-info") and entry.suffix != ".pyc":
+            yield entry.as_posix(), Path(str(entry.locate())).read_bytes()
+    if listed:
+        return
+    for name in sorted(_top_level(distribution)):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        source = Path(spec.origin)
+        if not spec.submodule_search_locations:
+            yield source.name, source.read_bytes()
+            continue
+        for path in sorted(source.parent.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield f"{name}/{path.relative_to(source.parent).as_posix()}", path.read_bytes()
+
+
+def _editable(distribution: Distribution) -> bool:
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return bool(origin.get("dir_info", {}).get("editable"))
+
+
+def _top_level(distribution: Distribution) -> set[str]:
+    named = (distribution.read_text("top_level.txt") or "").split()
+    points = {point.value.partition(":")[0].partition(".")[0] for point in distribution.entry_points}
+    return {*named, *points, _canonical(distribution.name).replace("-", "_")}
+
+
+def _files(ours: Sequence[Distribution]) -> Files:
+    files: Files = {}
+    for each in ours:
+        files |= _info(each) | dict(_code(each))
+    return files
+
+
+def _digest(files: Files) -> str:
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(f"{name}\0{len(files[name])}\0".encode())
+        total.update(files[name])
+    return total.hexdigest()[:16]

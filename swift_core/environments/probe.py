@@ -1,0 +1,95 @@
+"""Looks at an environment from inside: `PYTHON -I probe.py '{"import": […]}'`, run as a file by any Python.
+
+It needs the standard library alone, and prints one JSON object. Its stdout is duplicated first, so that what an engine prints while it
+is imported can't corrupt the answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Sequence
+from typing import Any
+
+
+def facts() -> dict[str, Any]:
+    """The interpreter, the values that markers ask for, and every distribution with what it needs."""
+    found = {}
+    for each in importlib.metadata.distributions():
+        name = each.metadata["Name"]
+        if name and name not in found:  # the first on the path is the one that is imported
+            origin = json.loads(each.read_text("direct_url.json") or "{}")
+            direct = origin.get("url", "") if "archive_info" in origin or "vcs_info" in origin else ""
+            found[name] = {"version": each.version, "requires": each.requires or [], "url": direct, "top": top_level(each)}
+    version = platform.python_version()
+    markers = {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": version,
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": version,
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+    }
+    return {
+        "python": version,
+        "base": os.path.realpath(sys.executable),
+        "site_packages": sysconfig.get_path("purelib"),
+        "markers": markers,
+        "distributions": found,
+    }
+
+
+def top_level(distribution: importlib.metadata.Distribution) -> list[str]:
+    """The names that a distribution lets one import."""
+    named = (distribution.read_text("top_level.txt") or "").split()
+    if not named:
+        first = {file.parts[0] for file in distribution.files or [] if file.suffix == ".py" and ".." not in file.parts}
+        named = [name[:-3] if name.endswith(".py") else name for name in first]
+    return sorted(name for name in named if name.isidentifier() and not name.startswith("_"))
+
+
+def imported(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Each module: its version or '', or the error in one line."""
+    said = {}
+    for name in names:
+        try:
+            said[name] = {"version": str(getattr(importlib.import_module(name), "__version__", ""))}
+        except BaseException as error:  # whatever it is, it is the answer
+            said[name] = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
+    return said
+
+
+def device() -> dict[str, str]:
+    """What torch sees, where it is there."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    kind = "cpu"
+    if torch.cuda.is_available():
+        kind = "rocm" if torch.version.hip else "cuda"
+    elif hasattr(torch, "npu") and torch.npu.is_available():
+        kind = "npu"
+    elif torch.backends.mps.is_available():
+        kind = "mps"
+    return {"torch": torch.__version__, "device": kind}
+
+
+if __name__ == "__main__":
+    channel = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    asked = json.loads(sys.argv[1])
+    answer = facts() if "import" not in asked else {"imported": imported(asked["import"]), "device": device()}
+    channel.write(json.dumps(answer))
+    channel.flush()
+    os._exit(0)  # an engine's threads and exit hooks are not waited for
