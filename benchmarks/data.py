@@ -62,7 +62,7 @@ def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
     from swift_train.tasks import SftTask
     from transformers import AutoTokenizer
 
-    from swift_core.data_choices import fetch_dataset
+    from swift_core.data.choices import fetch_dataset
     from swift_core.registry import registry
     from swift_core.reporting import Report
     from swift_core.run import DataChoice

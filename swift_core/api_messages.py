@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.errors import UsageError
-from swift_core.media import Source, resolve
-from swift_core.values import Wrong
+from swift_core.rows.media import Source, resolve
+from swift_core.rows.values import Wrong
 
 _OURS = ("loss_scale",)
 _SPELLED = {"image": "image_url", "video": "video_url"}  # the second is vLLM's

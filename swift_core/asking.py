@@ -18,9 +18,9 @@ from typing import Any
 
 from swift_core import client
 from swift_core.api_messages import api_message, image_part
+from swift_core.data.reading import raw_rows
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.paths import check_free
-from swift_core.reading import raw_rows
 from swift_core.reporting import Report
 from swift_core.rows import ChatRow, PromptRow, normalise
 from swift_core.run import DataChoice, Run

@@ -15,7 +15,7 @@ from typing import Any
 
 from swift_core import __version__, paths, schemas
 from swift_core.config import Settings, normalise
-from swift_core.data_choices import choose_dataset, fetch_dataset
+from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
 from swift_core.options import Invalid, validate

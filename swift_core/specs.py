@@ -153,7 +153,7 @@ class DatasetSpec(Spec):
 class TaskSpec(Spec):
     """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
-    `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_core.row_inspector.RowInspector`.
+    `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_core.data.inspector.RowInspector`.
     """
 
     kind: ClassVar[str] = "task"

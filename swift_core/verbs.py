@@ -95,7 +95,7 @@ DATA_CHECK = Verb(
     options=Ref("swift_core.verb_options:DataCheckOptions"),
     main="task",
     parts=_SEEN,
-    job=Ref("swift_core.data_check:check"),
+    job=Ref("swift_core.data.check:check"),
 )
 DATA_SHOW = Verb(
     name="data show",
@@ -103,13 +103,13 @@ DATA_SHOW = Verb(
     options=Ref("swift_core.verb_options:DataShowOptions"),
     main="task",
     parts=_SEEN,
-    job=Ref("swift_core.data_show:show"),
+    job=Ref("swift_core.data.show:show"),
 )
 DATA_CONVERT = Verb(
     name="data convert",
     summary="Write data sets as JSONL in the one spelling of their kind",
     options=Ref("swift_core.verb_options:DataConvertOptions"),
-    job=Ref("swift_core.data_convert:convert"),
+    job=Ref("swift_core.data.convert:convert"),
 )
 """What `swift data` does is resolved as a verb is, but done at once in this process: no run of a recipe, and none of `VERBS`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.data_choices import choose_dataset, fetch_dataset
+from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.errors import UsageError
 from swift_core.registry import registry
 from swift_core.run import DataChoice, Run

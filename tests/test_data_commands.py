@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from swift_core.cli import run
-from swift_core.histogram import Distribution
+from swift_core.data.histogram import Distribution
 
 
 def chat(question: str, *answers: str, **more) -> dict:

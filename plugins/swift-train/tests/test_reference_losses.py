@@ -11,7 +11,7 @@ from __future__ import annotations
 import pytest
 from swift_train.testing import do, training_run, write_rows
 
-from swift_core.data_choices import choose_dataset, fetch_dataset
+from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.registry import registry
 
 PEERS = (

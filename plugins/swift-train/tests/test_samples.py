@@ -13,7 +13,7 @@ from swift_train.tasks import PretrainTask, SftTask
 from swift_train.testing import Recorder, ragged_chats, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.data_choices import fetch_dataset
+from swift_core.data.choices import fetch_dataset
 from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
 from swift_core.run import DataChoice

@@ -13,7 +13,7 @@ from swift_core.config import Settings
 from swift_core.verbs import DATA_CHECK, Verb
 
 if TYPE_CHECKING:
-    from swift_core.data_check import DataCheck
+    from swift_core.data.check import DataCheck
 
 HELP = """Check data sets before they are learned: forms, lengths, bad rows, duplicates, and held-out rows that are learned.
 
@@ -23,8 +23,8 @@ or deceive; duplicates alone are no reason."""
 
 def check(verb: Verb, settings: Settings, screen: Screen) -> int:
     """Check, and print what was found."""
-    from swift_core import data_check
-    from swift_core.data_task import resolve_rows
+    from swift_core.data import check as data_check
+    from swift_core.data.task import resolve_rows
 
     rows = resolve_rows(verb, settings, progress=screen.download)
     for text in rows.notes:

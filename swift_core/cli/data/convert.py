@@ -19,7 +19,7 @@ A bad row stops it; with --data.on-error skip, such rows are left out and listed
 
 def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
     """Convert, and say what was written."""
-    from swift_core import data_convert
+    from swift_core.data import convert as data_convert
     from swift_core.resolve import resolve
 
     resolved = resolve(verb, settings, progress=screen.download)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from swift_core.cli.safe import printable
 
 if TYPE_CHECKING:
-    from swift_core.data_check import DataCheck, SetCheck
-    from swift_core.histogram import Spread
-    from swift_core.row_faults import Fault
-    from swift_core.row_prints import Same
+    from swift_core.data.check import DataCheck, SetCheck
+    from swift_core.data.faults import Fault
+    from swift_core.data.histogram import Spread
+    from swift_core.data.prints import Same
 
 _MOST_FAULTS = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -19,7 +19,7 @@ def command(task: str) -> None:
     TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt.
     """
     from swift_core.registry import registry
-    from swift_core.row_schema import row_schema
+    from swift_core.rows.schema import row_schema
 
     known = {name: spec.rows for spec in registry().all("task") for name in (spec.name, *spec.also)}
     known |= {kind: (kind,) for kind in KINDS}

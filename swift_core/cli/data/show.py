@@ -17,8 +17,8 @@ from swift_core.config import Settings
 from swift_core.verbs import DATA_SHOW, Verb
 
 if TYPE_CHECKING:
-    from swift_core.data_show import Shown
-    from swift_core.row_inspector import Piece, Rendered
+    from swift_core.data.inspector import Piece, Rendered
+    from swift_core.data.show import Shown
 
 HELP = """Show a row as the model sees it, with the tokens that it is graded on in colour; without --model, the row in the spelling of
 its kind.
@@ -28,8 +28,8 @@ It is exactly what training uses: the same template, mask and truncation. Where 
 
 def show(verb: Verb, settings: Settings, screen: Screen) -> int:
     """Find the row and print it."""
-    from swift_core import data_show
-    from swift_core.data_task import resolve_rows
+    from swift_core.data import show as data_show
+    from swift_core.data.task import resolve_rows
 
     rows = resolve_rows(verb, settings, progress=screen.download)
     for text in rows.notes:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from swift_core import paths
+from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_core.errors import SwiftError, UsageError
-from swift_core.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
 from swift_train.tokenise import Encoded, Script, Tokeniser

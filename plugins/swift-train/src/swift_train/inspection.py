@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from swift_core.data.inspector import Measured, Piece, Rendered
+from swift_core.data.reading import Skips
 from swift_core.errors import SwiftError, UsageError
-from swift_core.reading import Skips
 from swift_core.roles import RawRow
-from swift_core.row_inspector import Measured, Piece, Rendered
 from swift_train.build import load_base
 from swift_train.data import encoded_rows, fit, samples_of
 from swift_train.job import reading_of

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from swift_core import paths
+from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_core.errors import UsageError
-from swift_core.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_train.data import fill
 from swift_train.samples import Samples
 from swift_train.store import Store

@@ -15,7 +15,7 @@ from swift_core.errors import UsageError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from swift_core.conversations import Message
+    from swift_core.rows.conversations import Message
 
 Tools = Sequence[Mapping[str, Any]] | None
 _PROBE, _PROBE_TOOL = "∎", "probe_tool"

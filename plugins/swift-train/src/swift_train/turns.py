@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from swift_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from swift_core.conversations import Message
+    from swift_core.rows.conversations import Message
     from swift_train.template import ChatTemplate, Tools
 
 _THOUGHT = ("<think>", "</think>")

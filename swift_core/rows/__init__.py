@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.conversations import ANSWERS, Message, Messages, conversation
 from swift_core.errors import UsageError
-from swift_core.forms import KNOWN, LABELS, Form, base_form, form_of
-from swift_core.media_marks import FIELDS, place_media
-from swift_core.preferences import preference
 from swift_core.roles import RawRow
-from swift_core.tool_calls import tools_of
-from swift_core.turns import check_end, check_turns
-from swift_core.values import Wrong, kind_of, text_of
+from swift_core.rows.conversations import ANSWERS, Message, Messages, conversation
+from swift_core.rows.forms import KNOWN, LABELS, Form, base_form, form_of
+from swift_core.rows.media_marks import FIELDS, place_media
+from swift_core.rows.preferences import preference
+from swift_core.rows.tool_calls import tools_of
+from swift_core.rows.turns import check_end, check_turns
+from swift_core.rows.values import Wrong, kind_of, text_of
 
 __all__ = ["ChatRow", "Form", "LabelRow", "PreferenceRow", "PromptRow", "Row", "RowError", "TextRow", "canonical", "form_of", "normalise"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from swift_core.data.reading import Skips
     from swift_core.errors import SwiftError
-    from swift_core.reading import Skips
     from swift_core.roles import RawRow
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swift_core.conversations import ROLES
-from swift_core.loss_scales import NAMES
-from swift_core.media_marks import FIELDS
-from swift_core.row_shapes import SHAPES, Shape, ref
+from swift_core.rows.conversations import ROLES
+from swift_core.rows.loss_scales import NAMES
+from swift_core.rows.media_marks import FIELDS
+from swift_core.rows.shapes import SHAPES, Shape, ref
 
 _Schema = Mapping[str, Any]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swift_core.errors import suggestion
-from swift_core.media import KINDS, source_of
-from swift_core.tool_calls import calls_of
-from swift_core.values import Wrong, kind_of, text_of
+from swift_core.rows.media import KINDS, source_of
+from swift_core.rows.tool_calls import calls_of
+from swift_core.rows.values import Wrong, kind_of, text_of
 
 _TEXT = ("text", "input_text", "output_text")
 _THINKING = ("thinking", "reasoning")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core.media_marks import FIELDS
+from swift_core.rows.media_marks import FIELDS
 
 _Schema = Mapping[str, Any]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from swift_core import loss_scales
-from swift_core.contents import blocks_of, content_of
 from swift_core.errors import suggestion
-from swift_core.tool_calls import calls_of
-from swift_core.turns import join_calls
-from swift_core.values import Wrong, decoded, kind_of, text_of
+from swift_core.rows import loss_scales
+from swift_core.rows.contents import blocks_of, content_of
+from swift_core.rows.tool_calls import calls_of
+from swift_core.rows.turns import join_calls
+from swift_core.rows.values import Wrong, decoded, kind_of, text_of
 
 Message = Mapping[str, Any]
 Messages = list[tuple[str, dict[str, Any]]]  # each with its JSON path

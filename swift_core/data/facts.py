@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core.conversations import Message
-from swift_core.forms import Form
-from swift_core.histogram import Distribution, Spread
+from swift_core.data.histogram import Distribution, Spread
 from swift_core.rows import PreferenceRow, Row, TextRow
+from swift_core.rows.conversations import Message
+from swift_core.rows.forms import Form
 
 _MOST_SYSTEMS = 10_000
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_core.media import KINDS, Source, resolve, source_of
-from swift_core.values import Wrong, decoded
+from swift_core.rows.media import KINDS, Source, resolve, source_of
+from swift_core.rows.values import Wrong, decoded
 
 FIELDS: Mapping[str, str] = {name: kind for kind in KINDS for name in (f"{kind}s", kind)}
 _MARKS = re.compile(f"(<(?:{'|'.join(KINDS)})>)")

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.data_task import inspector_of
+from swift_core.data.facts import Counting, Facts, characters
+from swift_core.data.faults import Fault, Faults
+from swift_core.data.histogram import Distribution, Spread
+from swift_core.data.inspector import Measured, RowInspector
+from swift_core.data.prints import Prints, Same
+from swift_core.data.reading import raw_rows
+from swift_core.data.task import inspector_of
 from swift_core.errors import SwiftError
-from swift_core.forms import form_of
-from swift_core.histogram import Distribution, Spread
-from swift_core.reading import raw_rows
 from swift_core.roles import RawRow, Watch
-from swift_core.row_facts import Counting, Facts, characters
-from swift_core.row_faults import Fault, Faults
-from swift_core.row_inspector import Measured, RowInspector
-from swift_core.row_prints import Prints, Same
 from swift_core.rows import normalise
+from swift_core.rows.forms import form_of
 from swift_core.run import DataChoice, Run
 
 _TOLD_EVERY = 1000
@@ -103,7 +103,7 @@ def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataChe
     """Check a run's data sets.
 
     Args:
-        run: as `swift_core.data_task.resolve_rows` gives it.
+        run: as `swift_core.data.task.resolve_rows` gives it.
         kinds: the kinds of row that are wanted.
         watch: is told of the progress.
 

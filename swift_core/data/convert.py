@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from swift_core import paths
-from swift_core.data_task import commonest_kind
+from swift_core.data.reading import Skips, raw_rows
+from swift_core.data.task import commonest_kind
 from swift_core.errors import SwiftError, UsageError
-from swift_core.reading import Skips, raw_rows
 from swift_core.roles import Watch
 from swift_core.rows import canonical, normalise
 from swift_core.run import Run

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.data_task import inspector_of
+from swift_core.data.inspector import Rendered
+from swift_core.data.reading import raw_rows
+from swift_core.data.task import inspector_of
 from swift_core.errors import UsageError
-from swift_core.reading import raw_rows
 from swift_core.roles import RawRow
-from swift_core.row_inspector import Rendered
 from swift_core.rows import canonical, normalise
 from swift_core.run import DataChoice, Run
 

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import Any
 
 from swift_core.config import Settings
+from swift_core.data.inspector import RowInspector
+from swift_core.data.reading import raw_rows
 from swift_core.errors import SwiftError
-from swift_core.forms import form_of
-from swift_core.reading import raw_rows
 from swift_core.registry import Registry, registry
 from swift_core.resolve import resolve
 from swift_core.roles import Progress
-from swift_core.row_inspector import RowInspector
+from swift_core.rows.forms import form_of
 from swift_core.run import DataChoice, Run
 from swift_core.specs import TaskSpec
 from swift_core.verbs import Verb

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from swift_core import downloads
-from swift_core.values import Wrong, kind_of
+from swift_core.rows.values import Wrong, kind_of
 
 KINDS = ("image", "video", "audio")
 _FORMATS = {"image": "png, jpeg, gif, webp, bmp, tiff", "video": "mp4, mov, webm, mkv, avi", "audio": "wav, mp3, flac, ogg, m4a"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from swift_core.values import Wrong, decoded, kind_of
+from swift_core.rows.values import Wrong, decoded, kind_of
 
 
 def calls_of(value: Any, path: str) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core.conversations import ANSWERS
 from swift_core.errors import suggestion
-from swift_core.values import Wrong, decoded, kind_of
+from swift_core.rows.conversations import ANSWERS
+from swift_core.rows.values import Wrong, decoded, kind_of
 
 PAIRS = ("chosen", "rejected")
 REJECTED = ("rejected_response", "rejected_messages")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.conversations import Message, Messages, answer_of, conversation, messages_of, with_system
-from swift_core.forms import PAIRS, REJECTED, base_form
-from swift_core.media_marks import place_media
-from swift_core.turns import check_end, check_turns
-from swift_core.values import Wrong, text_of
+from swift_core.rows.conversations import Message, Messages, answer_of, conversation, messages_of, with_system
+from swift_core.rows.forms import PAIRS, REJECTED, base_form
+from swift_core.rows.media_marks import place_media
+from swift_core.rows.turns import check_end, check_turns
+from swift_core.rows.values import Wrong, text_of
 
 _Parts = tuple[Messages, Messages, Messages]  # prompt, chosen, rejected
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from swift_core.values import Wrong, kind_of
+from swift_core.rows.values import Wrong, kind_of
 
 NAMES = ("loss", "loss_scale", "loss_weight", "weight")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swift_core.values import Wrong
+from swift_core.rows.values import Wrong
 
 Placed = Sequence[tuple[str, dict[str, Any]]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from swift_core.data.reading import Skips
 from swift_core.errors import SwiftError
-from swift_core.reading import Skips
 from swift_core.roles import RawRow
 
 _SHOWN = 5
