@@ -102,6 +102,7 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys with `_` for `-`, at every level of mappings but in `columns`, whose keys are the user's own."""
+    """Keys with `_` for `-`, at every level of mappings but in `columns` and `envs`, whose keys are names and not options."""
     named = {str(key).replace("-", "_"): value for key, value in values.items()}
-    return {key: normalise(value) if isinstance(value, Mapping) and key != "columns" else value for key, value in named.items()}
+    inner = {key for key, value in named.items() if isinstance(value, Mapping)} - {"columns", "envs"}
+    return {key: normalise(value) if key in inner else value for key, value in named.items()}

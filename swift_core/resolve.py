@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     known = using or registry()
     settings.values = normalise(settings.values)
     options, parts = _options_and_parts(verb, settings, known)
+    _engines(options, parts, known, settings)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
     with _offline(options["offline"]):
@@ -146,6 +147,18 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
     if errors:
         raise errors[0] if len(errors) == 1 else Problems(errors)
     return options, parts
+
+
+def _engines(options: Mapping[str, Any], parts: dict[str, Choice], known: Registry, settings: Settings) -> None:
+    """Which interpreter each isolated part has its engine in; nothing is asked of a server that others have started."""
+    from swift_core.environments import find
+
+    envs = options.get("envs", {})
+    find.check_names(envs, known, settings.where)
+    for part, choice in parts.items():
+        entry = known.entry(part, choice.name, origin=choice.plugin)
+        if getattr(entry.spec, "isolated", False) and not (part == "backend" and options.get("url")):
+            parts[part] = replace(choice, python=find.python_for(entry, envs))
 
 
 def _datasets(

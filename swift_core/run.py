@@ -23,7 +23,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The implementation chosen for a part, with its validated options."""
+    """The implementation chosen for a part, with its validated options; `python` has its engine, where that is not this interpreter."""
 
     kind: str
     name: str
@@ -33,6 +33,7 @@ class Choice:
     factory: str
     options_class: str = ""
     options: Json = field(default_factory=dict)
+    python: str = ""
 
     def make_options(self) -> Any:
         """The validated options object (None for a spec without options)."""
@@ -111,9 +112,10 @@ class Run:
         for source in [data["model"], *data["adapters"].values()]:
             if source:
                 del source["path"], source["reference"]
-        data["options"] = {
-            key: value for key, value in data["options"].items() if key not in ("output", "runs", "overwrite", "model", "adapter")
-        }
+        for choice in data["parts"].values():
+            del choice["python"]
+        places = ("output", "runs", "overwrite", "model", "adapter", "envs")
+        data["options"] = {key: value for key, value in data["options"].items() if key not in places}
         return paths.digest(data)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from swift_core import tether
 from swift_core.checkpoint import read_manifest
 from swift_core.client import models, wait_ready
+from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError, UsageError
 from swift_core.launchers import free_port
 from swift_core.parity import check_parity
@@ -41,12 +42,12 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         host=host,
         port=port,
         api_key=key,
-        python=sys.executable,
+        python=run.part("backend").python or sys.executable,
         trust_remote_code=bool(options["trust_remote_code"]),
     )
     command = backend.command(serving)
     begin = time.monotonic()
-    process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**os.environ, **command.env})
+    process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**variables(serving.python), **command.env})
     reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
     try:

@@ -108,7 +108,13 @@ class MergeOptions(DeviceOptions, OutputOptions):
     allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
 
 
-class ServeOptions(AdapterOptions):
+class EngineOptions(AdapterOptions):
+    """Of every verb that starts an engine, which may have an environment of its own."""
+
+    envs: dict[str, str] = option(dict, 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.')
+
+
+class ServeOptions(EngineOptions):
     """swift serve."""
 
     host: str = option("127.0.0.1", "Address to listen on. Elsewhere than on this machine, an API key is required or made.")
@@ -121,7 +127,7 @@ class ServeOptions(AdapterOptions):
     )
 
 
-class AskOptions(AdapterOptions):
+class AskOptions(EngineOptions):
     """swift ask: questions to a server or a checkpoint."""
 
     model: str = option("", "Checkpoint to ask: it is served for the while.", also=("model_id_or_path",))

@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from swift_core import flags
+from swift_core.cli import provision
 from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
 from swift_core.config import Settings
+from swift_core.errors import UsageError
 from swift_core.flags import Flag
 from swift_core.registry import registry
 from swift_core.run import Run, RunResult
@@ -87,6 +89,8 @@ class FlagsCommand(click.Command):
             value = values[name]
             if value is None or value == ():
                 continue
+            if flag.field.type == "object":
+                value = _json(flag, value)
             self._settings.set(flag.path, list(value) if isinstance(value, tuple) else value)
         return self._settings
 
@@ -105,15 +109,16 @@ class VerbCommand(FlagsCommand):
         """With a way to look before anything is done."""
         return [
             *super().common(),
+            *(provision.OPTIONS if "backend" in self.verb.parts else ()),
             click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
         ]
 
     def _call(self, **values: Any) -> int:
-        from swift_core.resolve import resolve  # pydantic comes with it, and --help needs none
-
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
-            resolved = resolve(self.verb, settings, progress=screen.download)
+            resolved = provision.resolve(self.verb, settings, screen, values)
+            if resolved is None:
+                return 2
             for text in resolved.notes:
                 screen.note(text)
             if values["dry_run"]:
@@ -146,6 +151,13 @@ def summary(result: RunResult) -> Sequence[str]:
     if (result.folder / "report.html").is_file():
         lines.append(f"report: {result.folder / 'report.html'}")
     return lines
+
+
+def _json(flag: Flag, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"not valid JSON: {error}", where=f"--{flag.name}", hint='Write it as --name \'{"key": "value"}\'.') from None
 
 
 def _option(name: str, flag: Flag) -> click.Option:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from swift_core import engines
@@ -11,9 +10,9 @@ from swift_core.environments import own_code
 from swift_core.environments.claim import claim
 from swift_core.environments.inside import look
 from swift_core.environments.record import Environment, environments
-from swift_core.environments.wanted import engine_distribution, wanted
+from swift_core.environments.wanted import engine_distribution, isolated_entry, wanted
 from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import Entry
+from swift_core.registry import Entry, Registry
 
 
 class EngineAbsent(UsageError):
@@ -33,8 +32,8 @@ class EngineAbsent(UsageError):
         self.missing = missing
 
 
-def python_for(entry: Entry, envs: Mapping[str, str]) -> Path:
-    """The interpreter that has the engine. `envs` are the user's own, name → Python, and win.
+def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
+    """The interpreter that has the engine, '' for this one. `envs` are the user's own, name → Python, and win.
 
     Raises:
         EngineAbsent: there is none, and one can be made.
@@ -42,17 +41,30 @@ def python_for(entry: Entry, envs: Mapping[str, str]) -> Path:
     """
     spec = entry.spec
     if named := next((envs[name] for name in (spec.name, *spec.also) if name in envs), ""):
-        return _named(entry, Path(named).expanduser())
+        return str(_named(entry, Path(named).expanduser()))
     state = engines.state(spec, entry.plugin.distribution)
     if state.present:
-        return Path(sys.executable)
+        return ""
     if engines.engine_for(spec) is None:
         raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is absent here", where=spec.kind, hint=state.hint)
     made = environment_of(entry)
     if made is None or made.state != "whole":
         raise EngineAbsent(entry, state.missing, made)
     refresh(made, entry)
-    return made.python
+    return str(made.python)
+
+
+def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str], str]) -> None:
+    """Refuse a name in `envs` that nothing isolated has.
+
+    Raises:
+        UsageError: there is such a name.
+    """
+    for name in envs:
+        try:
+            isolated_entry(known, name)
+        except UsageError as error:
+            raise UsageError(error.message, where=where(f"envs.{name}"), hint=error.hint) from None
 
 
 def environment_of(entry: Entry) -> Environment | None:

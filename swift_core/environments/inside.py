@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.environments import probe
-from swift_core.environments.interpreters import inside
+from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError
 
 
@@ -124,7 +124,7 @@ def _ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, A
             errors="replace",
             timeout=limit,
             check=False,
-            env=inside(str(python)),
+            env=variables(str(python)),
         )
         return dict(json.loads(done.stdout))
     except OSError as error:

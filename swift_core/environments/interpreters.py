@@ -31,8 +31,10 @@ def outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in CLEARED}
 
 
-def inside(python: str) -> dict[str, str]:
-    """The variables for a process of the environment that `python` is in: its commands are found first."""
+def variables(python: str) -> dict[str, str]:
+    """The variables for a process of `python`: those of this one, or of the environment that it is in, whose commands are found first."""
+    if python == sys.executable:
+        return dict(os.environ)
     bin_dir = Path(python).parent
     return {**outside(), "VIRTUAL_ENV": str(bin_dir.parent), "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
 
