@@ -30,6 +30,19 @@ def offline() -> bool:
     return any(os.environ.get(name, "").strip().lower() in _TRUE for name in ("SWIFT_OFFLINE", "HF_HUB_OFFLINE"))
 
 
+@contextmanager
+def offline_if(wanted: bool) -> Iterator[None]:
+    """`--offline`, as hubs, data sets and media see it."""
+    before = os.environ.get("SWIFT_OFFLINE")
+    if wanted:
+        os.environ["SWIFT_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            del os.environ["SWIFT_OFFLINE"]
+
+
 def refuse_offline(what: str) -> None:
     """Raise UsageError where the network is forbidden and `what` would have to be fetched."""
     if offline():

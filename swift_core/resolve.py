@@ -6,9 +6,7 @@ problems of a stage are shown together.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 from swift_core import __version__, paths, schemas
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
+from swift_core.downloads import offline_if
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
 from swift_core.options import Invalid, validate
@@ -56,7 +55,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     _engines(options, parts, known, settings)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
-    with _offline(options["offline"]):
+    with offline_if(options["offline"]):
         streaming = bool(options.get("data", {}).get("streaming"))
         datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress, streaming=streaming)
         validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
@@ -84,19 +83,6 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         versions={"swift-core": __version__},
     )
     return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
-
-
-@contextmanager
-def _offline(wanted: bool) -> Iterator[None]:
-    """`--offline`, as hubs and data sets see it."""
-    before = os.environ.get("SWIFT_OFFLINE")
-    if wanted:
-        os.environ["SWIFT_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if wanted and before is None:
-            del os.environ["SWIFT_OFFLINE"]
 
 
 def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:

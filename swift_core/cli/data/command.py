@@ -10,6 +10,7 @@ import click
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import FlagsCommand
 from swift_core.config import Settings
+from swift_core.downloads import offline_if
 from swift_core.errors import UsageError
 from swift_core.verbs import Verb
 
@@ -33,5 +34,5 @@ class DataCommand(FlagsCommand):
             settings.set("dataset", [*settings.values.get("dataset", ()), *values["more"]])
         if not settings.values.get("dataset"):
             raise UsageError("no data set is named", hint=f"Write swift {self.verb.name} FILE, or a data set's name.")
-        with Screen(quiet=values["json"]) as screen:
+        with offline_if(bool(settings.values.get("offline"))), Screen(quiet=values["json"]) as screen:
             return self.work(self.verb, settings, screen)
