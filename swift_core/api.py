@@ -170,7 +170,8 @@ def server_for(run: Run) -> Run:
     from swift_core.options import validate
     from swift_core.verb_options import ServeOptions
 
-    shared = {key: run.options[key] for key in ("runs", "hub", "offline", "model", "family", "adapter", "api_key_env", "parity")}
+    same = ("runs", "hub", "offline", "model", "family", "adapter", "allow_other_base", "api_key_env", "parity")
+    shared = {key: run.options[key] for key in same}
     options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json") | {
         "trust_remote_code": run.options["trust_remote_code"]
     }

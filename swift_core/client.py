@@ -69,7 +69,7 @@ def models(url: str, api_key: str | None = None) -> list[str]:
 
 
 def post(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = None) -> Any:
-    """The JSON answer to a request that has `model` in its body; errors are those of `chat`.
+    """The JSON answer to a request; errors are those of `chat`.
 
     Args:
         url: base of the API, ending in /v1.
@@ -84,6 +84,22 @@ def post(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = 
     with _request("POST", url, path, api_key, body) as response:
         response.read()
         return _json(response, url)
+
+
+def command(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = None) -> None:
+    """A request that does something and whose answer says no more than that; arguments and errors are those of `post`."""
+    with _request("POST", url, path, api_key, body) as response:
+        response.read()
+
+
+def serves(url: str, path: str, api_key: str | None = None) -> bool:
+    """Whether a route can be read; arguments are those of `post`."""
+    try:
+        with _request("GET", url, path, api_key) as response:
+            response.read()
+            return True
+    except SwiftError:
+        return False
 
 
 def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
@@ -127,7 +143,7 @@ def _request(method: str, url: str, path: str, api_key: str | None, body: Any = 
                     if response.status_code not in (429, 503) or attempt + 1 == TRIES:
                         break
                 time.sleep(_pause(response, attempt))
-            if response.status_code == 404 and body and body["model"] not in (served := models(url, api_key)):
+            if response.status_code == 404 and body and "model" in body and body["model"] not in (served := models(url, api_key)):
                 hint = f"{suggestion(body['model'], served)} Served: {', '.join(served)}."
                 raise UsageError(f"there is no model '{body['model']}' on this server", where=url, hint=hint.strip())
             raise _refusal(response, url)

@@ -106,7 +106,7 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
 
     def on_event(event: Mapping[str, Any]) -> None:
         if event["event"] == "ready":
-            box["server"] = Server(event["url"], tuple(event["models"]), event.get("api_key"))
+            box["server"] = Server(event["url"], tuple(event["models"]), event.get("api_key"), folder)
             ready.set()
         if watch:
             watch(event)

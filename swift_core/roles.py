@@ -94,11 +94,15 @@ class Exporter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names it answers to."""
+    """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names that clients send, the base first.
+
+    `folder` is the run folder of a server that `swift serve` or `swift_core.serve` started.
+    """
 
     url: str
     models: tuple[str, ...]
     api_key: str | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,8 @@ class Serving:
     """What an engine is to serve, and where. A dataclass, so that it can grow without breaking the backends there are.
 
     `name` is what clients call the model, `adapters` are more names beside it; `python` is the interpreter that has the engine;
-    `trust_remote_code` is true where the user has named this very repository and revision as trusted.
+    `trust_remote_code` is true where the user has named this very repository and revision as trusted, `runtime_adapters` where adapters
+    are to be added and dropped while it runs.
     """
 
     checkpoint: Path
@@ -117,6 +122,7 @@ class Serving:
     api_key: str | None = None
     python: str
     trust_remote_code: bool = False
+    runtime_adapters: bool = False
 
 
 class Backend(Protocol):
@@ -130,7 +136,7 @@ class Backend(Protocol):
         ...
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Serve one more adapter, and prove that it acts."""
+        """Serve one more adapter, from a folder that the server can read. Whether it acts, the caller sees."""
         ...
 
     def drop_adapter(self, server: Server, name: str) -> None:

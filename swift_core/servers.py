@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import tether
-from swift_core.checkpoint import read_manifest
-from swift_core.client import models, wait_ready
+from swift_core.bases import check_base
+from swift_core.client import serves, wait_ready
 from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError, UsageError
+from swift_core.gates import check_effect, check_tokens
 from swift_core.launchers import free_port
-from swift_core.parity import check_parity
+from swift_core.registry import registry
 from swift_core.reporting import Report
-from swift_core.roles import Backend, Serving
+from swift_core.roles import Backend, Server, Serving
 from swift_core.run import Run, Source
+from swift_core.specs import BackendSpec
 
 
 def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
@@ -29,6 +31,8 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     options = run.options
     if run.model is None:
         raise UsageError("nothing to serve", where="model", hint="Name a checkpoint: swift serve CHECKPOINT.")
+    spec: BackendSpec = registry().get("backend", run.part("backend").name)
+    _check_adapters(run, spec)
     host, port = str(options["host"]), int(options["port"]) or free_port()
     _check_port(host, port)
     key, made = api_key(str(options["api_key_env"]), host)
@@ -44,12 +48,14 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         api_key=key,
         python=run.part("backend").python or sys.executable,
         trust_remote_code=bool(options["trust_remote_code"]),
+        runtime_adapters=bool(options["runtime_adapters"]),
     )
     command = backend.command(serving)
     begin = time.monotonic()
     process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**variables(serving.python), **command.env})
     reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
+    metrics = url.removesuffix("/v1") + "/metrics"
     try:
         ready = wait_ready(
             url.removesuffix("/v1") + command.ready,
@@ -61,9 +67,21 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         if not ready:
             raise SwiftError("the engine did not start", where=str(report.folder / "log.txt"), hint=_why(report.folder))
         started = time.monotonic() - begin
-        for alias, folder in {name: serving.checkpoint, **adapters}.items():
-            _same_tokens(url, alias, folder, key, report, refuse=options["parity"] == "refuse")
-        report.ready(url=url, models=models(url, key), host=host, port=port, api_key=key if made else None, seconds=round(started, 2))
+        named = {spec.adapter_model(name, alias): folder for alias, folder in adapters.items()}
+        server = Server(url, (name, *named), key)
+        for model, folder in {name: serving.checkpoint, **named}.items():
+            check_tokens(server, model, folder, report.note, refuse=options["parity"] == "refuse")
+        for model, folder in named.items():
+            check_effect(server, name, model, folder, report.note)
+        report.ready(
+            url=url,
+            models=server.models,
+            metrics=metrics if serves(url, "../metrics", key) else "",
+            host=host,
+            port=port,
+            api_key=key if made else None,
+            seconds=round(started, 2),
+        )
         while not report.wait_for_stop(0.2):
             if process.poll() is not None:
                 raise SwiftError(
@@ -77,24 +95,22 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         process.wait()
 
 
-def _same_tokens(url: str, name: str, checkpoint: Path, key: str | None, report: Report, *, refuse: bool) -> None:
-    """See that the engine renders the checkpoint's golden conversations to the tokens that its manifest keeps.
+def _check_adapters(run: Run, spec: BackendSpec) -> None:
+    """See, before anything starts, that the backend serves the adapters and that they belong on this base.
 
     Raises:
-        SwiftError: it does not, and `refuse` is true.
+        UsageError: it does not, or they do not.
     """
-    manifest = read_manifest(checkpoint)
-    if manifest is None or not manifest.golden:
-        return
-    parity = check_parity(url, manifest.golden, model=name, api_key=key)
-    if unchecked := parity.words("unchecked"):
-        report.note(f"nothing tells whether the engine gives '{name}' the tokens that it was trained on: {unchecked}")
-    if not (different := parity.words("different")):
-        return
-    message = f"the engine gives '{name}' other tokens than it was trained on: {different}"
-    if refuse:
-        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} --parity warn serves it all the same.")
-    report.note(f"{message}. {parity.hint}")
+    if run.adapters and not spec.adapters:
+        raise UsageError(
+            f"{spec.name} serves no adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
+        )
+    if run.options["runtime_adapters"] and not spec.runtime_adapters:
+        hint = "Name them with --adapter, or choose another --backend."
+        raise UsageError(f"{spec.name} takes its adapters when it starts, and keeps them", where="runtime_adapters", hint=hint)
+    if run.model and not run.options["allow_other_base"]:
+        for source in run.adapters.values():
+            check_base(Path(source.path), run.model)
 
 
 def served_name(source: Source) -> str:

@@ -206,13 +206,23 @@ class ExporterSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec(Spec):
-    """A serving engine. `reads` are checkpoint formats, `adapters` whether it serves adapters beside the base."""
+    """A serving engine. `reads` are checkpoint formats, `adapters` whether it serves adapters beside the base.
+
+    `adapter_names` is what clients send for an adapter, of the model's name and its own; `runtime_adapters` whether adapters can be
+    added and dropped while it runs.
+    """
 
     kind: ClassVar[str] = "backend"
     reads: tuple[str, ...]
     serves: tuple[str, ...] = ("chat", "completions")
     modalities: tuple[str, ...] = ("text",)
     adapters: bool = False
+    adapter_names: str = "{adapter}"
+    runtime_adapters: bool = False
+
+    def adapter_model(self, model: str, adapter: str) -> str:
+        """The model name that clients send for an adapter."""
+        return self.adapter_names.format(model=model, adapter=adapter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,10 @@ class ServeOptions(EngineOptions):
     port: int = option(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
     name: str = option("", "Model name that clients use; empty: the checkpoint's own.", also=("served_model_name",))
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the API key clients must send.")
+    runtime_adapters: bool = option(
+        False, "Let adapters be added and dropped while it runs. Whoever has the API key can then name folders to load."
+    )
+    allow_other_base: bool = option(False, "Serve adapters on another base than they were trained on.")
     startup_timeout: float = option(600.0, "Seconds that the engine may take to answer.", gt=0)
     parity: Literal["refuse", "warn"] = option(
         "refuse", "Where a server renders the checkpoint's golden conversations to other tokens: refuse to start, or warn and go on."
@@ -143,6 +147,7 @@ class AskOptions(EngineOptions):
     stop: list[str] = option(list, "Texts that end an answer.", also=("stop_words",))
     extra: dict[str, Any] = option(dict, 'Further fields of the request, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
     images: list[str] = option(list, "Pictures, paths or addresses, that each question is about.")
+    allow_other_base: bool = option(False, "Ask adapters on another base than they were trained on.")
     concurrency: int = option(8, "Most questions asked at once.", ge=1, also=("max_batch_size",))
     resume: bool = option(False, "Go on after the answers that an interrupted run left beside --output.")
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the server's API key.")

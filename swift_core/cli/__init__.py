@@ -26,6 +26,7 @@ COMMANDS = {
     "infer": ("swift_core.cli.infer:command", "Talk to a model, or answer a file of questions"),
     "ask": ("swift_core.cli.ask:command", "Put questions to a checkpoint or a server, and keep the answers"),
     "serve": ("swift_core.cli.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
+    "adapter": ("swift_core.cli.adapter:command", "List, add and drop the adapters of a running server"),
     "check-parity": ("swift_core.cli.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
     "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
     "data": ("swift_core.cli.data:command", "Check, show and convert data sets"),

@@ -29,6 +29,8 @@ def serve(run: Run, screen: Screen) -> RunResult | None:
 
 def _ready(event: Mapping[str, Any]) -> None:
     click.secho(f"ready: {event['url']}  (models: {', '.join(event['models'])})", bold=True)
+    if event["metrics"]:
+        click.echo(f"metrics: {event['metrics']}")
     key = "$SWIFT_API_KEY"
     if event.get("api_key"):
         click.echo(f"API key, made now because {event['host']} can be reached from elsewhere: {event['api_key']}")

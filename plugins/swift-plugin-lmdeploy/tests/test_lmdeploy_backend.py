@@ -1,81 +1,87 @@
-"""The command line of LMDeploy and its key, against a stand-in: no LMDeploy here."""
+"""The command line of LMDeploy and its key, without LMDeploy; test_lmdeploy_parser.py is with its own parser."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import swift_plugin_lmdeploy
-from swift_plugin_lmdeploy import launch
 from swift_plugin_lmdeploy.backend import LmdeployBackend
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
+from swift_core import keyed_launch
 from swift_core.errors import UsageError
 from swift_core.options import Invalid, validate
-from swift_core.roles import Server, Serving
+from swift_core.roles import Server
 from swift_core.specs import Command
+from swift_core.testing import backends
 
-PLACE = ("serve", "api_server", "/models/base", "--model-name", "base", "--server-name", "127.0.0.1", "--server-port", "23333")
+START = ("py", keyed_launch.__file__, "lmdeploy", "--api-keys")
+PLACE = ("serve", "api_server", "/models/base", "--model-name", "base", "--server-name", "127.0.0.1", "--server-port", "8000")
 ONE_GPU = ("--tp", "1", "--dp", "1", "--dtype", "auto")
+DEFAULT = (*START, *PLACE, *ONE_GPU)
+
+FLAGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"expert_parallel_size": 4}, ("--ep", "4")),
+    ({"quantization": "awq"}, ("--model-format", "awq")),
+    ({"max_model_len": 4096}, ("--session-len", "4096")),
+    ({"max_num_seqs": 16}, ("--max-batch-size", "16")),
+    ({"max_num_batched_tokens": 512}, ("--max-prefill-token-num", "512")),
+    ({"cache_fraction": 0.5}, ("--cache-max-entry-count", "0.5")),
+    ({"kv_cache_dtype": "int8"}, ("--quant-policy", "int8")),
+    ({"enforce_eager": True}, ("--eager-mode",)),
+    ({"prefix_caching": True}, ("--enable-prefix-caching",)),
+    ({"speculative_method": "eagle3"}, ("--speculative-algorithm", "eagle3")),
+    ({"speculative_model": "/draft"}, ("--speculative-draft-model", "/draft")),
+    ({"speculative_tokens": 3}, ("--speculative-num-draft-tokens", "3")),
+    ({"vision_batch_size": 4}, ("--vision-max-batch-size", "4")),
+    ({"chat_template": "qwen"}, ("--chat-template", "qwen")),
+    ({"tool_call_parser": "qwen"}, ("--tool-call-parser", "qwen")),
+    ({"reasoning_parser": "qwen-qwq"}, ("--reasoning-parser", "qwen-qwq")),
+    ({"extra": ["--log-level", "INFO"]}, ("--log-level", "INFO")),
+]
 
 
-def command(
-    adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", trust: bool = False, **options: Any
-) -> Command:
-    serving = Serving(
-        checkpoint=Path("/models/base"),
-        name="base",
-        adapters=adapters or {},
-        port=23333,
-        api_key=api_key,
-        python=python,
-        trust_remote_code=trust,
-    )
-    return LmdeployBackend(LmdeployOptions(**options)).command(serving)
+def command(adapters: dict[str, Path] | None = None, **options: Any) -> Command:
+    return backends.command(LmdeployBackend(LmdeployOptions(**options)), adapters=adapters or {})
 
 
 def test_defaults() -> None:
     made = command()
-    assert made.argv == ("py", launch.__file__, *PLACE, *ONE_GPU)
+    assert made.argv == DEFAULT
     assert dict(made.env) == {"HF_HUB_OFFLINE": "1"}
     assert made.ready == "/health"
 
 
-def test_every_option() -> None:
-    made = command(
-        engine="pytorch",
-        tensor_parallel_size=2,
-        data_parallel_size=4,
-        dtype="float16",
-        quantization="awq",
-        max_model_len=4096,
-        max_num_seqs=16,
-        cache_fraction=0.5,
-        kv_cache_dtype="int8",
-        enforce_eager=True,
-        prefix_caching=True,
-        chat_template="qwen",
-        tool_call_parser="qwen",
-        reasoning_parser="qwen-qwq",
-        trust=True,
-        extra=["--log-level", "INFO"],
+@pytest.mark.parametrize(("options", "flags"), FLAGS, ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+def test_an_option_is_a_flag(options: dict[str, Any], flags: tuple[str, ...]) -> None:
+    assert backends.added(command(**options), DEFAULT) == flags
+
+
+def test_engine_device_parallel_and_dtype() -> None:
+    made = command(engine="pytorch", device="ascend", tensor_parallel_size=2, data_parallel_size=4, dtype="float16")
+    assert made.argv[len(START + PLACE) :] == (
+        *("--backend", "pytorch", "--device", "ascend", "--tp", "2", "--dp", "4", "--dtype", "float16"),
     )
-    assert made.argv[2:] == (
-        *PLACE, "--backend", "pytorch", "--tp", "2", "--dp", "4", "--dtype", "float16", "--model-format", "awq",
-        "--session-len", "4096", "--max-batch-size", "16", "--cache-max-entry-count", "0.5", "--quant-policy", "int8",
-        "--chat-template", "qwen", "--tool-call-parser", "qwen", "--reasoning-parser", "qwen-qwq",
-        "--eager-mode", "--enable-prefix-caching", "--trust-remote-code", "--log-level", "INFO",
-    )  # fmt: skip
+
+
+def test_remote_code_only_where_it_is_trusted() -> None:
+    assert backends.command(LmdeployBackend(LmdeployOptions()), trust_remote_code=True).argv == (*DEFAULT, "--trust-remote-code")
+
+
+def test_every_option_is_tested_described_and_has_a_name_of_its_own() -> None:
+    elsewhere = {"engine", "device", "tensor_parallel_size", "data_parallel_size", "dtype"}
+    assert {name for options, _ in FLAGS for name in options} | elsewhere == set(LmdeployOptions.model_fields)
+    assert backends.undescribed(LmdeployOptions) == []
 
 
 def test_adapters_choose_the_engine_that_serves_them() -> None:
     adapters = {"one": Path("/a b=c"), "two": Path("/two")}
-    assert command(adapters).argv[2:] == (*PLACE, "--backend", "pytorch", *ONE_GPU, "--adapters", "one=/a b=c", "two=/two")
+    assert command(adapters).argv == (
+        *(*START, *PLACE, "--backend", "pytorch", *ONE_GPU),
+        *("--logprobs-mode", "raw_logprobs", "--adapters", "one=/a b=c", "two=/two"),
+    )
     with pytest.raises(UsageError, match="TurboMind"):
         command(adapters, engine="turbomind")
 
@@ -89,21 +95,11 @@ def test_adapters_stay_as_they_are() -> None:
 
 
 def test_the_key_reaches_the_engine_but_no_argument(tmp_path: Path) -> None:
-    (tmp_path / "lmdeploy").mkdir()
-    (tmp_path / "lmdeploy" / "__init__.py").touch()
-    (tmp_path / "lmdeploy" / "__main__.py").write_text(
-        "import json, os, sys\n"
-        "asked = open('/proc/self/cmdline').read() if os.path.exists('/proc/self/cmdline') else ''\n"
-        "print(json.dumps({'argv': sys.argv[1:], 'seen': asked, 'env': dict(os.environ), 'path': sys.path}))\n"
-    )
-    made = command(api_key="secret", python=sys.executable)
-    assert not any("secret" in argument for argument in made.argv)
-    environment = {**os.environ, **made.env, "PYTHONPATH": str(tmp_path)}
-    told = json.loads(subprocess.run(made.argv, env=environment, check=True, capture_output=True, text=True).stdout)
-    assert told["argv"] == [*made.argv[2:], "--api-keys", "secret"]
-    assert "secret" not in told["seen"]
-    assert "secret" not in told["env"].values()
-    assert str(Path(launch.__file__).parent) not in told["path"]
+    told = backends.run_stand_in(LmdeployBackend(LmdeployOptions()), "lmdeploy", tmp_path)
+    assert told["argv"] == [*told["made"].argv[4:], "--api-keys", backends.KEY]
+    assert backends.KEY not in told["seen"]
+    assert backends.KEY not in told["env"].values()
+    assert str(Path(keyed_launch.__file__).parent) not in told["path"]
 
 
 def test_options_are_checked() -> None:
@@ -116,4 +112,5 @@ def test_spec() -> None:
     assert spec.factory.load() is LmdeployBackend
     assert spec.options is not None
     assert spec.options.load() is LmdeployOptions
+    assert not spec.runtime_adapters
     assert [engine.when for engine in spec.engines] == ["cuda"]

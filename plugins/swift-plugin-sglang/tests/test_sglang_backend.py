@@ -1,112 +1,105 @@
-"""The command line of SGLang, its key, and its adapter routes, against stand-ins: no SGLang here."""
+"""The command line of SGLang, its key, and its adapter routes, without SGLang; test_sglang_parser.py is with its own parser."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import swift_plugin_sglang
-from swift_plugin_sglang import launch
 from swift_plugin_sglang.backend import SglangBackend
 from swift_plugin_sglang.options import SglangOptions
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Server, Serving
+from swift_core import keyed_launch
+from swift_core.client import Refused
+from swift_core.errors import UsageError
+from swift_core.roles import Server
 from swift_core.specs import Command
+from swift_core.testing import backends
+from swift_core.testing.scripted import ScriptedServer, reply
 
-PLACE = ("--model-path", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "30000")
+START = ("py", keyed_launch.__file__, "sglang.launch_server", "--api-key")
+PLACE = ("--model-path", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "8000", "--enable-metrics")
 ONE_GPU = ("--tp-size", "1", "--pp-size", "1", "--dp-size", "1", "--dtype", "auto")
+DEFAULT = (*START, *PLACE, *ONE_GPU)
+
+FLAGS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"expert_parallel_size": 4}, ("--ep-size", "4")),
+    ({"quantization": "fp8"}, ("--quantization", "fp8")),
+    ({"max_model_len": 4096}, ("--context-length", "4096")),
+    ({"max_num_seqs": 16}, ("--max-running-requests", "16")),
+    ({"memory_fraction": 0.8}, ("--mem-fraction-static", "0.8")),
+    ({"max_total_tokens": 9000}, ("--max-total-tokens", "9000")),
+    ({"kv_cache_dtype": "fp8_e5m2"}, ("--kv-cache-dtype", "fp8_e5m2")),
+    ({"speculative_method": "EAGLE"}, ("--speculative-algorithm", "EAGLE")),
+    ({"speculative_model": "/draft"}, ("--speculative-draft-model-path", "/draft")),
+    ({"speculative_tokens": 4}, ("--speculative-num-draft-tokens", "4")),
+    ({"speculative_steps": 3}, ("--speculative-num-steps", "3")),
+    ({"speculative_branches": 2}, ("--speculative-eagle-topk", "2")),
+    ({"chat_template": "chatml"}, ("--chat-template", "chatml")),
+    ({"tool_call_parser": "qwen"}, ("--tool-call-parser", "qwen")),
+    ({"reasoning_parser": "qwen3"}, ("--reasoning-parser", "qwen3")),
+    ({"enforce_eager": True}, ("--cuda-graph-backend-decode", "disabled", "--cuda-graph-backend-prefill", "disabled")),
+    ({"prefix_caching": False}, ("--disable-radix-cache",)),
+    ({"extra": ["--random-seed", "7"]}, ("--random-seed", "7")),
+]
 
 
-def command(
-    adapters: dict[str, Path] | None = None, api_key: str | None = None, python: str = "py", trust: bool = False, **options: Any
-) -> Command:
-    serving = Serving(
-        checkpoint=Path("/models/base"),
-        name="base",
-        adapters=adapters or {},
-        port=30000,
-        api_key=api_key,
-        python=python,
-        trust_remote_code=trust,
-    )
-    return SglangBackend(SglangOptions(**options)).command(serving)
+def command(adapters: dict[str, Path] | None = None, *, later: bool = False, **options: Any) -> Command:
+    return backends.command(SglangBackend(SglangOptions(**options)), adapters=adapters or {}, runtime_adapters=later)
 
 
 def test_defaults() -> None:
     made = command()
-    assert made.argv == ("py", launch.__file__, *PLACE, *ONE_GPU)
+    assert made.argv == DEFAULT
     assert dict(made.env) == {"HF_HUB_OFFLINE": "1"}
     assert made.ready == "/health"
 
 
-def test_every_option() -> None:
-    made = command(
-        tensor_parallel_size=2,
-        pipeline_parallel_size=3,
-        data_parallel_size=4,
-        dtype="float16",
-        quantization="fp8",
-        max_model_len=4096,
-        max_num_seqs=16,
-        memory_fraction=0.8,
-        kv_cache_dtype="fp8_e5m2",
-        enforce_eager=True,
-        prefix_caching=False,
-        chat_template="chatml",
-        tool_call_parser="qwen",
-        reasoning_parser="qwen3",
-        trust=True,
-        extra=["--random-seed", "7"],
-    )
-    assert made.argv[2:] == (
-        *PLACE, "--tp-size", "2", "--pp-size", "3", "--dp-size", "4", "--dtype", "float16", "--quantization", "fp8",
-        "--context-length", "4096", "--max-running-requests", "16", "--mem-fraction-static", "0.8", "--kv-cache-dtype", "fp8_e5m2",
-        "--chat-template", "chatml", "--tool-call-parser", "qwen", "--reasoning-parser", "qwen3",
-        "--cuda-graph-backend-decode", "disabled", "--cuda-graph-backend-prefill", "disabled",
-        "--disable-radix-cache", "--trust-remote-code", "--random-seed", "7",
-    )  # fmt: skip
+@pytest.mark.parametrize(("options", "flags"), FLAGS, ids=lambda value: next(iter(value)) if isinstance(value, dict) else "")
+def test_an_option_is_a_flag(options: dict[str, Any], flags: tuple[str, ...]) -> None:
+    assert backends.added(command(**options), DEFAULT) == flags
+
+
+def test_parallel_and_dtype() -> None:
+    made = command(tensor_parallel_size=2, pipeline_parallel_size=3, data_parallel_size=4, dtype="float16")
+    assert made.argv[len(START + PLACE) :] == ("--tp-size", "2", "--pp-size", "3", "--dp-size", "4", "--dtype", "float16")
+
+
+def test_remote_code_only_where_it_is_trusted() -> None:
+    assert backends.command(SglangBackend(SglangOptions()), trust_remote_code=True).argv == (*DEFAULT, "--trust-remote-code")
+
+
+def test_every_option_is_tested_described_and_has_a_name_of_its_own() -> None:
+    elsewhere = {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "dtype"}
+    lora = {"max_lora_rank", "max_loras", "max_cpu_loras"}
+    assert {name for options, _ in FLAGS for name in options} | elsewhere | lora == set(SglangOptions.model_fields)
+    assert backends.undescribed(SglangOptions) == []
 
 
 def test_adapters() -> None:
-    lora = command({"one": Path("/a b=c"), "two": Path("/two")}, max_loras=3).argv[2 + len(PLACE + ONE_GPU) :]
-    assert lora[:4] == ("--enable-lora", "--max-loras-per-batch", "3", "--lora-paths")
-    named = [json.loads(item) for item in lora[4:]]
+    lora = command({"one": Path("/a b=c"), "two": Path("/two")}, max_loras=3, max_cpu_loras=5).argv[len(DEFAULT) :]
+    assert lora[:6] == ("--enable-lora", "--max-loras-per-batch", "3", "--max-loaded-loras", "5", "--lora-paths")
+    named = [json.loads(item) for item in lora[6:]]
     assert named == [{"lora_name": name, "lora_path": path, "pinned": False} for name, path in (("one", "/a b=c"), ("two", "/two"))]
 
 
 def test_adapters_at_run_time() -> None:
-    lora = command(runtime_adapters=True, max_lora_rank=32).argv[2 + len(PLACE + ONE_GPU) :]
+    lora = command(later=True, max_lora_rank=32).argv[len(DEFAULT) :]
     assert lora == ("--enable-lora", "--lora-target-modules", "all", "--max-lora-rank", "32")
     with pytest.raises(UsageError, match="makes room"):
-        command(runtime_adapters=True)
+        command(later=True)
 
 
 def test_the_key_reaches_the_engine_but_no_argument_and_no_log(tmp_path: Path) -> None:
-    (tmp_path / "sglang").mkdir()
-    (tmp_path / "sglang" / "__init__.py").touch()
-    (tmp_path / "sglang" / "launch_server.py").write_text(
-        "import json, os, sys\n"
-        "if __name__ == '__main__':\n"
-        "    asked = open('/proc/self/cmdline').read() if os.path.exists('/proc/self/cmdline') else ''\n"
-        "    print(json.dumps({'argv': sys.argv[1:], 'seen': asked, 'env': dict(os.environ), 'path': sys.path}))\n"
-    )
-    made = command(api_key="secret", python=sys.executable)
-    assert not any("secret" in argument for argument in made.argv)
-    environment = {**os.environ, **made.env, "PYTHONPATH": str(tmp_path)}
-    told = json.loads(subprocess.run(made.argv, env=environment, check=True, capture_output=True, text=True).stdout)
-    assert told["argv"] == [*made.argv[2:], "--api-key", "secret"]
-    assert "secret" not in told["seen"]
-    assert "secret" not in told["env"].values()
-    assert str(Path(launch.__file__).parent) not in told["path"]
+    told = backends.run_stand_in(SglangBackend(SglangOptions()), "sglang.launch_server", tmp_path)
+    made = told["made"]
+    assert told["argv"] == [*made.argv[4:], "--api-key", backends.KEY]
+    assert backends.KEY not in told["seen"]
+    assert backends.KEY not in told["env"].values()
+    assert str(Path(keyed_launch.__file__).parent) not in told["path"]
     assert told["argv"][-4:-2] == ["--log-level", "warning"]
 
 
@@ -115,56 +108,25 @@ def test_spec() -> None:
     assert spec.factory.load() is SglangBackend
     assert spec.options is not None
     assert spec.options.load() is SglangOptions
-
-
-class Fake(BaseHTTPRequestHandler):
-    """SGLang's adapter routes: `good` changes the answers of `base:good`; a bare name is answered by the base."""
-
-    asked: list[tuple[str, Any]]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        type(self).asked.append((self.path, body))
-        if self.path == "/v1/completions":
-            value = -1.5 if body["model"] == "base:good" else -1.0
-            return self.answer(200, {"choices": [{"logprobs": {"token_logprobs": [value]}}]})
-        refused = body["lora_name"] == "bad"
-        return self.answer(400 if refused else 200, {"success": not refused, "error_message": "rank too high" if refused else None})
-
-    def answer(self, status: int, body: Any) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    assert spec.runtime_adapters
+    assert spec.adapter_model("base", "one") == "base:one"
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Server, type[Fake]]]:
-    handler = type("Handler", (Fake,), {"asked": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield Server(f"http://127.0.0.1:{http.server_port}/v1", ("base",)), handler
-        http.shutdown()
+def script() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as server:
+        yield server
 
 
-def test_an_added_adapter_is_seen_to_act(server: tuple[Server, type[Fake]], tmp_path: Path) -> None:
-    running, fake = server
-    SglangBackend(SglangOptions()).add_adapter(running, "good", tmp_path)
-    assert fake.asked[0] == ("/load_lora_adapter", {"lora_name": "good", "lora_path": str(tmp_path)})
-    assert [body["model"] for _, body in fake.asked[1:]] == ["base:good", "base"]
-
-
-def test_adapters_that_do_nothing_or_are_refused(server: tuple[Server, type[Fake]], tmp_path: Path) -> None:
-    running, fake = server
-    backend = SglangBackend(SglangOptions())
-    with pytest.raises(SwiftError, match="changes no answer"):
-        backend.add_adapter(running, "idle", tmp_path)
-    assert fake.asked[-1] == ("/unload_lora_adapter", {"lora_name": "idle"})
-    with pytest.raises(UsageError, match="rank too high"):
-        backend.add_adapter(running, "bad", tmp_path)
-    with pytest.raises(SwiftError, match="does not answer"):
-        backend.drop_adapter(Server("http://127.0.0.1:9/v1", ("base",)), "good")
+def test_adapters_while_it_runs(script: ScriptedServer, tmp_path: Path) -> None:
+    script.answer = lambda handler: reply(handler, 200, {"success": True, "error_message": ""})
+    backend, server = SglangBackend(SglangOptions()), Server(script.url, ("base",), "key")
+    backend.add_adapter(server, "one", tmp_path)
+    backend.drop_adapter(server, "one")
+    assert script.seen == [
+        {"path": "/load_lora_adapter", "key": "Bearer key", "body": {"lora_name": "one", "lora_path": str(tmp_path)}},
+        {"path": "/unload_lora_adapter", "key": "Bearer key", "body": {"lora_name": "one"}},
+    ]
+    script.answer = lambda handler: reply(handler, 400, {"success": False, "error_message": "rank too high"})
+    with pytest.raises(Refused, match="rank too high"):
+        backend.add_adapter(server, "two", tmp_path)

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from swift_core import keyed_launch
+from swift_core.engine_arguments import arguments
 from swift_core.errors import UsageError
 from swift_core.roles import Server, Serving
 from swift_core.specs import Command
-from swift_plugin_lmdeploy import launch
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
 FLAGS = {
+    "device": "--device",
     "tensor_parallel_size": "--tp",
     "data_parallel_size": "--dp",
+    "expert_parallel_size": "--ep",
     "dtype": "--dtype",
     "quantization": "--model-format",
     "max_model_len": "--session-len",
     "max_num_seqs": "--max-batch-size",
+    "max_num_batched_tokens": "--max-prefill-token-num",
     "cache_fraction": "--cache-max-entry-count",
     "kv_cache_dtype": "--quant-policy",
+    "enforce_eager": "--eager-mode",
+    "prefix_caching": "--enable-prefix-caching",
+    "speculative_method": "--speculative-algorithm",
+    "speculative_model": "--speculative-draft-model",
+    "speculative_tokens": "--speculative-num-draft-tokens",
+    "vision_batch_size": "--vision-max-batch-size",
     "chat_template": "--chat-template",
     "tool_call_parser": "--tool-call-parser",
     "reasoning_parser": "--reasoning-parser",
-}
-SWITCHES = {
-    "enforce_eager": "--eager-mode",
-    "prefix_caching": "--enable-prefix-caching",
 }
 
 
@@ -36,7 +42,7 @@ class LmdeployBackend:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`lmdeploy serve api_server`, through `launch.py`, which takes the key from the environment.
+        """`lmdeploy serve api_server`, through `keyed_launch.py`, which takes the key from the environment.
 
         Raises:
             UsageError: adapters with the TurboMind engine, which would ignore them without a word.
@@ -49,22 +55,19 @@ class LmdeployBackend:
                 hint="Leave the engine out, or merge the adapter and serve the merged model.",
             )
         engine = "pytorch" if serving.adapters else options.engine
-        argv = [serving.python, str(Path(launch.__file__)), "serve", "api_server", str(serving.checkpoint), "--model-name", serving.name]
+        argv = [serving.python, keyed_launch.__file__, "lmdeploy", "--api-keys"]
+        argv += ["serve", "api_server", str(serving.checkpoint), "--model-name", serving.name]
         argv += ["--server-name", serving.host, "--server-port", str(serving.port)]
         if engine:
             argv += ["--backend", engine]
-        for field, flag in FLAGS.items():
-            value = getattr(options, field)
-            if value not in (None, ""):
-                argv += [flag, str(value)]
-        argv += [flag for field, flag in SWITCHES.items() if getattr(options, field)]
+        argv += arguments(options, FLAGS)
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
-        if serving.adapters:
-            argv += ["--adapters", *(f"{alias}={path}" for alias, path in serving.adapters.items())]
+        if serving.adapters:  # without the mode it tells no log-probabilities, by which an adapter is seen to act
+            argv += ["--logprobs-mode", "raw_logprobs", "--adapters", *(f"{alias}={path}" for alias, path in serving.adapters.items())]
         environment = {"HF_HUB_OFFLINE": "1"}
         if serving.api_key:
-            environment[launch.KEY_VARIABLE] = serving.api_key
+            environment[keyed_launch.KEY_VARIABLE] = serving.api_key
         return Command(argv=(*argv, *options.extra), env=environment)
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:

@@ -20,5 +20,7 @@ def swift_backends() -> list[BackendSpec]:
             reads=("safetensors",),
             modalities=("text", "image", "video", "audio"),
             adapters=True,
+            adapter_names="{model}:{adapter}",
+            runtime_adapters=True,
         )
     ]

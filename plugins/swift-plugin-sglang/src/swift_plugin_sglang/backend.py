@@ -6,27 +6,35 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core import client, keyed_launch
+from swift_core.engine_arguments import arguments
+from swift_core.errors import UsageError
 from swift_core.roles import Server, Serving
 from swift_core.specs import Command
-from swift_plugin_sglang import launch
 from swift_plugin_sglang.options import SglangOptions
-from swift_plugin_sglang.runtime import log_probabilities, post
 
 FLAGS = {
     "tensor_parallel_size": "--tp-size",
     "pipeline_parallel_size": "--pp-size",
     "data_parallel_size": "--dp-size",
+    "expert_parallel_size": "--ep-size",
     "dtype": "--dtype",
     "quantization": "--quantization",
     "max_model_len": "--context-length",
     "max_num_seqs": "--max-running-requests",
     "memory_fraction": "--mem-fraction-static",
+    "max_total_tokens": "--max-total-tokens",
     "kv_cache_dtype": "--kv-cache-dtype",
+    "speculative_method": "--speculative-algorithm",
+    "speculative_model": "--speculative-draft-model-path",
+    "speculative_tokens": "--speculative-num-draft-tokens",
+    "speculative_steps": "--speculative-num-steps",
+    "speculative_branches": "--speculative-eagle-topk",
     "chat_template": "--chat-template",
     "tool_call_parser": "--tool-call-parser",
     "reasoning_parser": "--reasoning-parser",
 }
+LORA_FLAGS = {"max_lora_rank": "--max-lora-rank", "max_loras": "--max-loras-per-batch", "max_cpu_loras": "--max-loaded-loras"}
 
 
 class SglangBackend:
@@ -36,69 +44,54 @@ class SglangBackend:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`sglang.launch_server`, through `launch.py`, which takes the key from the environment.
+        """`sglang.launch_server`, through `keyed_launch.py`, which takes the key from the environment.
 
         Raises:
             UsageError: adapters are to be loaded later, and nothing says of what rank.
         """
         options = self._options
-        argv = [serving.python, str(Path(launch.__file__)), "--model-path", str(serving.checkpoint), "--served-model-name", serving.name]
-        argv += ["--host", serving.host, "--port", str(serving.port)]
-        for field, flag in FLAGS.items():
-            value = getattr(options, field)
-            if value not in (None, ""):
-                argv += [flag, str(value)]
+        argv = [serving.python, keyed_launch.__file__, "sglang.launch_server", "--api-key"]
+        argv += ["--model-path", str(serving.checkpoint), "--served-model-name", serving.name]
+        argv += ["--host", serving.host, "--port", str(serving.port), "--enable-metrics"]
+        argv += arguments(options, FLAGS)
         if options.enforce_eager:
             argv += ["--cuda-graph-backend-decode", "disabled", "--cuda-graph-backend-prefill", "disabled"]
         if not options.prefix_caching:
             argv.append("--disable-radix-cache")
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
-        if serving.adapters or options.runtime_adapters:
-            argv += self._lora(serving.adapters)
+        if serving.adapters or serving.runtime_adapters:
+            argv += self._lora(serving.adapters, later=serving.runtime_adapters)
         environment = {"HF_HUB_OFFLINE": "1"}
         if serving.api_key:
-            environment[launch.KEY_VARIABLE] = serving.api_key
+            environment[keyed_launch.KEY_VARIABLE] = serving.api_key
             argv += ["--log-level", "warning"]  # at 'info' SGLang writes all its arguments, the key among them, into its log
         return Command(argv=(*argv, *options.extra), env=environment)
 
-    def _lora(self, adapters: Mapping[str, Path]) -> list[str]:
-        options = self._options
-        argv = ["--enable-lora"]
-        if options.runtime_adapters:
-            if not (adapters or options.max_lora_rank):
-                raise UsageError(
-                    "SGLang makes room for adapters when it starts",
-                    where="backend.max_lora_rank",
-                    hint="Say the highest rank that will come: --max-lora-rank 16.",
-                )
-            argv += ["--lora-target-modules", "all"]
-        if options.max_lora_rank:
-            argv += ["--max-lora-rank", str(options.max_lora_rank)]
-        if options.max_loras:
-            argv += ["--max-loras-per-batch", str(options.max_loras)]
+    def _lora(self, adapters: Mapping[str, Path], *, later: bool) -> list[str]:
+        if later and not (adapters or self._options.max_lora_rank):
+            raise UsageError(
+                "SGLang makes room for adapters when it starts",
+                where="backend.max_lora_rank",
+                hint="Say the highest rank that will come: --max-lora-rank 16.",
+            )
+        argv = ["--enable-lora", *(("--lora-target-modules", "all") if later else ()), *arguments(self._options, LORA_FLAGS)]
         if adapters:  # as JSON, so that a path may have any character
             argv += ["--lora-paths", *(_lora_path(alias, path) for alias, path in adapters.items())]
         return argv
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter from a folder that the server can read, and see that its answers differ from the base's.
-
-        Clients ask for it as `MODEL:NAME`.
+        """Load an adapter from a folder that the server can read.
 
         Raises:
             UsageError: the server refuses it; its rank or layers may be more than the server was started for.
-            SwiftError: nobody answers, or the adapter changes nothing (then it is dropped again).
+            SwiftError: nobody answers, or the server failed.
         """
-        base = server.models[0]
-        post(server, "/load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
-        if log_probabilities(server, f"{base}:{name}") == log_probabilities(server, base):
-            self.drop_adapter(server, name)
-            raise SwiftError(f"'{name}' changes no answer, so it was dropped", where=str(path), hint="Was it trained, and on this base?")
+        client.command(server.url, "../load_lora_adapter", {"lora_name": name, "lora_path": str(path)}, api_key=server.api_key)
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Unload an adapter. Errors are those of `add_adapter`."""
-        post(server, "/unload_lora_adapter", {"lora_name": name})
+        client.command(server.url, "../unload_lora_adapter", {"lora_name": name}, api_key=server.api_key)
 
 
 def _lora_path(name: str, path: Path) -> str:

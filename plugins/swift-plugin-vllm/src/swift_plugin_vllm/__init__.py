@@ -21,5 +21,6 @@ def swift_backends() -> list[BackendSpec]:
             reads=("safetensors",),
             modalities=("text", "image", "video", "audio"),
             adapters=True,
+            runtime_adapters=True,
         )
     ]

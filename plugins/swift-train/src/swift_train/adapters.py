@@ -12,7 +12,6 @@ from swift_core.run import Choice
 
 if TYPE_CHECKING:
     from swift_core.roles import Tuner
-    from swift_core.run import Source
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -47,20 +46,3 @@ def quantizer_of(folder: Path) -> Choice | None:
     if not manifest or not manifest.quantizer:
         return None
     return registry().choose("quantizer", str(manifest.quantizer["name"]), dict(manifest.quantizer.get("options", {})))
-
-
-def check_base(folder: Path, base: Source) -> None:
-    """Check that `base` is what the adapter was trained on; an adapter without a manifest can't tell.
-
-    Raises:
-        UsageError: it was trained on other weights.
-    """
-    manifest = read_manifest(folder)
-    wanted = manifest.base.get("hash", "") if manifest else ""
-    if manifest and wanted and base.hash and wanted != base.hash:
-        named = manifest.base.get("reference") or manifest.base.get("path") or "another checkpoint"
-        raise UsageError(
-            f"the adapter was trained on {named} ({wanted[:12]}…), and this base is {base.reference or base.path} ({base.hash[:12]}…)",
-            where=str(folder),
-            hint="Name the base that it was trained on, or add --allow-other-base if you know that they fit.",
-        )

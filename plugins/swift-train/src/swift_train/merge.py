@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from swift_core.bases import check_base
 from swift_core.checkpoint import Manifest, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
 from swift_core.roles import Loaded
 from swift_core.run import Run, output_path
-from swift_train.adapters import check_adapter, check_base, quantizer_of, tuner_of
+from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_checkpoint, load_with
 from swift_train.devices import pick_device
 from swift_train.saving import plain_copy, versions, write_model

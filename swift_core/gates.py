@@ -1,0 +1,84 @@
+"""What a served model must pass before anyone is told its name: the tokens it was trained on, and an adapter that acts.
+
+An engine that leaves out an adapter still answers, as the base does, so only its answers show it: the log-probabilities after a fixed
+prompt must differ from the base's by more than those differ from one time to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoint import read_manifest
+from swift_core.client import Refused, post
+from swift_core.errors import SwiftError
+from swift_core.parity import check_parity
+from swift_core.roles import Server
+
+PROMPT = "The first thing to know is"
+TOKENS = 8  # that are compared
+
+Note = Callable[[str], None]
+Scores = list[tuple[str, float]]
+
+
+def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, refuse: bool) -> None:
+    """See that the engine renders the checkpoint's golden conversations to the tokens that its manifest keeps.
+
+    Raises:
+        SwiftError: it does not, and `refuse` is true.
+    """
+    manifest = read_manifest(checkpoint)
+    if manifest is None or not manifest.golden:
+        return
+    parity = check_parity(server.url, manifest.golden, model=model, api_key=server.api_key)
+    if unchecked := parity.words("unchecked"):
+        note(f"nothing tells whether the engine gives '{model}' the tokens that it was trained on: {unchecked}")
+    if not (different := parity.words("different")):
+        return
+    message = f"the engine gives '{model}' other tokens than it was trained on: {different}"
+    if refuse:
+        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} --parity warn serves it all the same.")
+    note(f"{message}. {parity.hint}")
+
+
+def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: Note) -> None:
+    """See that an adapter's answers differ from the base's.
+
+    Raises:
+        SwiftError: they do not.
+    """
+    before, after, again = (_scores(server, name) for name in (base, model, base))
+    if not (before and after and again):
+        note(f"nothing tells whether the adapter '{model}' acts: the engine gives no log-probabilities")
+    elif _difference(before, after) <= _difference(before, again):
+        raise SwiftError(
+            f"'{model}' answers exactly as '{base}' does: the adapter changes nothing",
+            where=str(checkpoint),
+            hint="Was it trained, and on this base? At the start of training its update is zero.",
+        )
+
+
+def _scores(server: Server, model: str) -> Scores:
+    """The tokens that continue a fixed prompt, the likeliest each time, with their log-probabilities; empty where it tells none."""
+    asked: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
+    try:
+        said = post(server.url, "/completions", {**asked, "prompt": PROMPT, "logprobs": 1}, api_key=server.api_key)
+        found = said["choices"][0]["logprobs"]
+        return list(zip(found["tokens"], found["token_logprobs"], strict=True))
+    except (Refused, KeyError, TypeError):
+        pass  # not in this form
+    try:
+        turn = {"role": "user", "content": PROMPT}
+        said = post(server.url, "/chat/completions", {**asked, "messages": [turn], "logprobs": True}, api_key=server.api_key)
+        return [(item["token"], item["logprob"]) for item in said["choices"][0]["logprobs"]["content"]]
+    except (Refused, KeyError, TypeError):
+        return []
+
+
+def _difference(one: Scores, other: Scores) -> float:
+    """The largest difference of a log-probability; infinite where the tokens differ."""
+    if [token for token, _ in one] != [token for token, _ in other]:
+        return float("inf")
+    return max(abs(mine - theirs) for (_, mine), (_, theirs) in zip(one, other, strict=True))
