@@ -10,9 +10,10 @@ import click
 
 from swift_core.cli.tables import print_table
 from swift_core.engines import state
+from swift_core.environments.find import environment_of
 from swift_core.errors import UsageError, suggestion
 from swift_core.plugins import Plugin
-from swift_core.registry import HOOKS, Registry, catalogue, registry
+from swift_core.registry import HOOKS, Entry, Registry, catalogue, registry
 from swift_core.specs import Spec
 
 
@@ -56,14 +57,21 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
                 engine = state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
-                missing = "" if engine is None or engine.present else _few(engine.missing) or "no engine for this machine"
+                apart = engine is not None and engine.missing and entry.spec.isolated and _has_environment(entry)
+                missing = "" if engine is None or engine.present or apart else _few(engine.missing) or "no engine for this machine"
                 yield {
+                    "environment": bool(apart),
                     "kind": kind,
                     "name": entry.spec.name,
                     "summary": entry.spec.summary,
                     "missing": missing,
                     "hint": engine.hint if engine else "",
                 }
+
+
+def _has_environment(entry: Entry) -> bool:
+    made = environment_of(entry)
+    return made is not None and made.state == "whole"
 
 
 def _few(missing: tuple[str, ...], most: int = 3) -> str:
@@ -79,7 +87,7 @@ def _all(records: list[dict[str, Any]], installed: set[str]) -> None:
         else:
             kinds: dict[str, list[str]] = {}
             for offer in record["offers"]:
-                kinds.setdefault(offer["kind"], []).append(offer["name"] + (" (engine absent)" if offer["missing"] else ""))
+                kinds.setdefault(offer["kind"], []).append(offer["name"] + _engine(offer))
             text = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items()) or ", ".join(record["hooks"])
         rows.append((record["name"], f"{record['distribution']} {record['version']}", text))
     print_table(("plugin", "from", "offers"), rows)
@@ -92,6 +100,12 @@ def _all(records: list[dict[str, Any]], installed: set[str]) -> None:
         click.echo(f"not installed: {', '.join(more)}  (pip install NAME)")
     if any(record["failure"] for record in records):
         click.echo("swift plugins NAME shows the traceback of a broken one.")
+
+
+def _engine(offer: dict[str, Any]) -> str:
+    if offer["missing"]:
+        return " (engine absent)"
+    return " (in an environment of its own)" if offer["environment"] else ""
 
 
 def _one(record: dict[str, Any]) -> None:

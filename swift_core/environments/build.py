@@ -70,7 +70,7 @@ def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: 
             own_code.install(own_code.distributions(todo.wanted.distribution), folder, Path(there.record.site_packages))
             return there
         if folder.exists():
-            note(f"what is there is {there.state}: it is made anew")
+            note(f"{folder.name} can't be used ({there.state}): it is made anew")
         clear(folder)
         work = Work(folder, claimed, watch)
         try:

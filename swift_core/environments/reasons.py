@@ -13,7 +13,10 @@ _NETWORK = re.compile(
     r"NewConnectionError|ConnectTimeoutError|ReadTimeoutError|Max retries exceeded|Connection refused|dns error|error sending request|"
     r"Temporary failure in name resolution|ProxyError|SSLError|CERTIFICATE_VERIFY_FAILED"
 )
-_INDEX = re.compile(r"(?:\w*[Cc]onnection broken by '|Caused by: ?|: )([^']*(?:refused|timed out|resolution|error|Error|FAILED)[^']*)")
+_CAUSE = re.compile(
+    r"(\[Errno -?\d+\] [^')]+|[Cc]onnection refused|certificate verify failed[^')]*|(?:read|connect)?[^':]* timed out|dns error)"
+)
+_INDEXES = re.compile(r"Looking in indexes: (.+)")
 _NO_MATCH = re.compile(r"No matching distribution found for (.+)")
 _NOISE = re.compile(r"^(To fix this|\d+\. |ERROR: ResolutionImpossible|\[notice\]|hint: )")
 
@@ -26,9 +29,10 @@ def failure(lines: Sequence[str], log: str) -> SwiftError:
     if _QUOTA.search(text):
         return SwiftError("your disk quota is used up", where=log, hint="Free some space and run the command again.")
     if _NETWORK.search(text):
-        said = next((match[1] for line in lines if _NETWORK.search(line) and (match := _INDEX.search(line))), "")
+        cause = next((match[1] for line in lines if _NETWORK.search(line) and (match := _CAUSE.search(line))), "the log says why")
+        names = next((f" ({match[1]})" for line in lines if (match := _INDEXES.match(line))), "")
         return SwiftError(
-            f"the package index can't be reached{f': {said.strip()}' if said else ''}",
+            f"the package index{names} can't be reached: {cause}",
             where=log,
             hint="It is the one that pip (pip config list) or uv is set to. What was downloaded is cached: run the command again.",
         )

@@ -1,0 +1,425 @@
+"""Environments of engines, made by a real pip from a folder of wheels: what works, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from swift_core.environments import own_code
+from tests.conftest import CommandLine
+from tests.tiny_wheels import write_index
+
+PLUGIN = """
+from swift_core import hookimpl
+from swift_core.specs import BackendSpec, Command, Engine, Ref
+
+class Backend:
+    def __init__(self, options):
+        pass
+
+    def command(self, serving):
+        return Command(argv=(serving.python, "-m", "tiny_engine", str(serving.port), serving.name))
+
+def backend(name, **engine):
+    engines, factory = (Engine(**engine),), Ref("swift_plugin_tiny:Backend")
+    return BackendSpec(name=name, summary=name, factory=factory, engines=engines, isolated=True, reads=("safetensors",))
+
+@hookimpl
+def swift_backends():
+    return [
+        backend("tiny", requirements=("tiny-engine>=1",)),
+        backend("other", requirements=("other-engine",), disk=0.1),
+        backend("loose", requirements=("tiny-lib",)),
+        backend("alone", no_deps=("other-engine",)),
+        backend("unservable", requirements=("tiny-engine>=9",)),
+        backend("torn", requirements=("tiny-lib==2.0", "tiny-engine")),
+        backend("future", python=">=3.99", requirements=("tiny-lib",)),
+        backend("newer", python=">=3.12", requirements=("tiny-lib",)),
+        backend("elsewhere", when="npu", requirements=("tiny-lib",)),
+    ]
+"""
+INFO = "Metadata-Version: 2.1\nName: swift-plugin-tiny\nVersion: 1.0\n"
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory) -> Path:
+    return write_index(tmp_path_factory.mktemp("index"))
+
+
+def command_line(folder: Path, index: Path) -> CommandLine:
+    """`swift` with the plugin above, a cache of its own, and a pip that knows nothing but the folder of wheels."""
+    info = folder / "site" / "swift_plugin_tiny-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(INFO)
+    (info / "entry_points.txt").write_text("[swift.plugins]\ntiny = swift_plugin_tiny\n")
+    (folder / "site" / "swift_plugin_tiny.py").write_text(PLUGIN)
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_NO_COMPILE": "1", "PIP_CONSTRAINT": ""}
+    return CommandLine(folder, [str(folder / "site")], {"SWIFT_HOME": str(folder / "home"), **pip})
+
+
+@pytest.fixture
+def swift(tmp_path, index) -> CommandLine:
+    return command_line(tmp_path, index)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, index) -> CommandLine:
+    """With the environments of two engines that pin conflicting versions."""
+    line = command_line(tmp_path_factory.mktemp("made"), index)
+    for name in ("tiny", "other"):
+        done = line("env", "create", name)
+        assert done.code == 0, done.err
+        assert f"{name} is ready" in done.out
+    return line
+
+
+def shown(line: CommandLine, name: str) -> dict:
+    return json.loads(line("env", "show", name, "--json").out)
+
+
+def left(line: CommandLine) -> list[str]:
+    """What is in the folder of environments, but locks and logs."""
+    home = Path(line.env["SWIFT_HOME"]) / "envs"
+    return sorted(path.name for path in home.iterdir() if path.suffix not in (".lock", ".log"))
+
+
+def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
+    tiny, other = shown(made, "tiny"), shown(made, "other")
+    assert {"tiny-engine==1.0", "tiny-lib==1.0"} <= set(tiny["freeze"])
+    assert {"other-engine==1.0", "tiny-lib==2.0"} <= set(other["freeze"])
+    assert not any(line.startswith("swift") for line in tiny["freeze"])
+    rows = json.loads(made("env", "list", "--json").out)
+    assert [(row["name"], row["state"], row["used_by"]) for row in rows] == [
+        ("other", "whole", "backend other"),
+        ("tiny", "whole", "backend tiny"),
+    ]
+    assert all(row["size"] > 1e6 for row in rows)
+    assert "whole" in made("env", "list").out
+    for name in ("tiny", "other"):
+        done = made("env", "doctor", name)
+        assert done.code == 0, done.out
+        assert "no two of them disagree" in done.out
+
+
+def test_a_second_create_finds_the_first(made):
+    again = json.loads(made("env", "create", "tiny", "--json").out)
+    assert again["made"] == shown(made, "tiny")["made"]
+
+
+def test_our_code_in_it_is_what_is_running(made):
+    code = (
+        "import json, importlib.metadata as m, swift_core, swift_core.registry as r; "
+        "print(json.dumps([swift_core.__file__, m.version('swift-core'), [b.name for b in r.registry().all('backend')]]))"
+    )
+    env = shown(made, "tiny")
+    clean = {"PATH": os.environ["PATH"]}
+    done = subprocess.run([env["python_path"], "-c", code], capture_output=True, text=True, check=True, env=clean, cwd=made.folder)
+    file, version, backends = json.loads(done.stdout)
+    assert file.startswith(env["folder"])
+    assert version == env["ours"]["swift-core"]
+    assert "tiny" in backends
+
+
+def test_edited_code_is_taken_over_before_it_is_used(made, tiny_model):
+    source = made.folder / "site" / "swift_plugin_tiny.py"
+    source.write_text(f"{PLUGIN}\nEDITED = True\n")
+    assert made("serve", str(tiny_model), "--backend", "tiny", "--dry-run").code == 0
+    env = shown(made, "tiny")
+    done = subprocess.run(
+        [env["python_path"], "-c", "import swift_plugin_tiny as p; print(p.EDITED)"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
+    assert len(list((Path(env["folder"]) / "own").iterdir())) == 1
+
+
+def test_installed_distributions_are_copied_by_their_list_of_files():
+    import importlib.metadata
+
+    files = dict(own_code._code(importlib.metadata.distribution("pluggy")))
+    assert "pluggy/__init__.py" in files
+    assert not any(name.endswith(".pyc") or ".." in name for name in files)
+
+
+def test_an_absent_engine_is_told_offered_and_made(swift, tiny_model):
+    serve = ("serve", str(tiny_model), "--backend", "tiny", "--port", "0")
+    told = swift(*serve)
+    assert told.code == 2
+    assert "the engine of the backend 'tiny' is absent here (tiny-engine>=1)" in told.err
+    assert "swift env create tiny" in told.err
+    listed = swift(*serve, "--no-provision")
+    assert listed.code == 2
+    assert json.loads(listed.out)["missing"] == ["tiny-engine>=1"]
+    assert swift(*serve, "--dry-run", "--yes").code == 2  # a dry run makes nothing
+    assert not (swift.folder / "home" / "envs").exists()
+    assert "engine absent" in swift("plugins").out
+    process = swift.popen(*serve, "--yes", stdin=subprocess.DEVNULL)
+    try:
+        line = next(line for line in process.stdout if line.startswith("ready: "))
+        with urllib.request.urlopen(f"{line.split()[1]}/models", timeout=10) as response:
+            said = json.load(response)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    env = shown(swift, "tiny")
+    assert (said["python"], said["lib"]) == (env["python_path"], "1.0")
+    run = json.loads(next((swift.folder / "runs").glob("*/run.json")).read_text())
+    assert run["parts"]["backend"]["python"] == env["python_path"]
+    offers = {offer["name"]: offer for plugin in json.loads(swift("plugins", "--json").out) for offer in plugin["offers"]}
+    assert (offers["tiny"]["missing"], offers["tiny"]["environment"]) == ("", True)
+    assert offers["other"]["missing"]
+
+
+def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(swift, tiny_model):
+    import pty
+
+    ours, theirs = pty.openpty()
+    env = {**os.environ, **swift.env, "PYTHONPATH": swift.paths[0]}
+    words = [sys.executable, "-m", "swift_core.cli", "serve", str(tiny_model), "--backend", "other"]
+    process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=swift.folder)
+    os.close(theirs)
+    said = b""
+    os.write(ours, b"n\n")
+    while True:
+        try:
+            said += os.read(ours, 4096)
+        except OSError:  # the other side is closed
+            break
+    os.close(ours)
+    assert process.wait(30) == 2
+    text = said.decode()
+    assert "installed: other-engine" in text
+    assert "about 100.0 MB" in text
+    assert "Make it? [y/N]" in text
+    assert not (swift.folder / "home" / "envs").exists()
+
+
+def test_an_environment_made_elsewhere(made, tiny_model, tmp_path):
+    python = shown(made, "tiny")["python_path"]
+    config = made.folder / "serve.yaml"
+    config.write_text(f"model: {tiny_model}\nbackend: tiny\nenvs:\n  tiny: {python}\n")
+    elsewhere = command_line(tmp_path, made.folder)
+    done = elsewhere("serve", str(config), "--dry-run")
+    assert json.loads(done.out)["parts"]["backend"]["python"] == python
+    assert elsewhere("env", "doctor", "tiny", "--python", python).code == 0
+    for envs, said in (
+        ({"tiny": "/no/such/python"}, "there is no '/no/such/python'"),
+        ({"tiny": shown(made, "other")["python_path"]}, "has no tiny-engine"),
+        ({"tiny": "/bin/false"}, "is no Python that runs"),
+        ({"tini": python}, "Did you mean 'tiny'?"),
+    ):
+        told = elsewhere("serve", str(tiny_model), "--backend", "tiny", "--dry-run", "--envs", json.dumps(envs))
+        assert told.code == 2
+        assert said in told.err
+
+
+def test_the_other_device_and_the_wrong_name_are_told(swift):
+    assert "It runs on npu; this machine has" in swift("env", "create", "elsewhere").err
+    assert "Did you mean 'tiny'?" in swift("env", "create", "tinny").err
+    assert "there is no environment of 'tiny'" in swift("env", "doctor", "tiny").err
+    assert "Add --yes" in swift("env", "remove", "--all").err or "there is no environment" in swift("env", "remove", "--all").err
+
+
+def test_two_processes_make_one_environment(swift):
+    both = [swift.popen("env", "create", "loose", "--json") for _ in range(2)]
+    answers = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    first, second = (json.loads(out) for out, _ in answers)
+    assert first == second
+    assert len(left(swift)) == 1
+
+
+def start_and_wait_for_pip(line: CommandLine, name: str) -> tuple[subprocess.Popen, Path]:
+    """A create that is in the middle of its installation, and the folder that it fills."""
+    process = line.popen("env", "create", name)
+    home = Path(line.env["SWIFT_HOME"]) / "envs"
+    deadline = time.monotonic() + 60
+    while not any("Processing" in log.read_text() for log in home.glob("*.log")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process, next(home.glob(f"{name}-*/"))
+
+
+def working_in(folder: Path) -> list[str]:
+    """The processes that have the folder in their arguments."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            commands.append(path.read_bytes().decode(errors="replace"))
+        except OSError:  # ended meanwhile
+            continue
+    return [text for text in commands if str(folder) in text]
+
+
+def test_a_killed_create_leaves_nothing_that_is_used(swift, tiny_model):
+    process, folder = start_and_wait_for_pip(swift, "tiny")
+    assert working_in(folder)
+    process.kill()
+    process.communicate()
+    assert not (folder / "environment.json").exists()
+    assert "unfinished" in swift("env", "list").out
+    assert "is absent here" in swift("serve", str(tiny_model), "--backend", "tiny").err
+    again = swift("env", "create", "tiny")  # waits until what the killed one had started has ended
+    assert again.code == 0, again.err
+    assert "can't be used (unfinished): it is made anew" in again.err
+    assert not working_in(folder)
+    assert swift("env", "doctor", "tiny").code == 0
+    assert swift("env", "remove", "tiny", "--yes").code == 0
+    assert left(swift) == []
+
+
+def test_a_stopped_create_takes_its_folder_away(swift):
+    process, folder = start_and_wait_for_pip(swift, "tiny")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert left(swift) == []
+    assert not working_in(folder)
+
+
+def test_a_full_disk_is_told_and_nothing_stays(swift):
+    home = swift.folder / "small"
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", home], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be made here: {mounted.stderr.strip()}")
+    try:
+        swift.env["SWIFT_HOME"] = str(home)
+        done = swift("env", "create", "tiny")
+        assert done.code == 1
+        assert "the disk is full" in done.err
+        assert left(swift) == []
+        assert "No space left" in next((home / "envs").glob("*.log")).read_text()
+    finally:
+        subprocess.run(["umount", home], check=True)
+
+
+def refused(line: CommandLine, name: str, *more: str) -> str:
+    done = line("env", "create", name, *more)
+    assert done.code == 1, done.out
+    assert left(line) == []
+    return done.err
+
+
+def test_a_requirement_that_the_index_has_not_is_shown_with_pips_own_reason(swift):
+    told = refused(swift, "unservable")
+    assert "Could not find a version that satisfies the requirement tiny-engine>=9 (from versions: 1.0)" in told
+    assert "The index has no 'tiny-engine>=9'" in told
+
+
+def test_requirements_that_conflict_are_named(swift):
+    told = refused(swift, "torn")
+    assert "The user requested tiny-lib==2.0" in told
+    assert "tiny-engine 1.0 depends on tiny-lib==1.0" in told
+    assert "can't be installed together" in told
+
+
+def test_constraints_of_the_user_hold(swift):
+    constraints = swift.folder / "constraints.txt"
+    constraints.write_text("tiny-lib==2.0\n")
+    assert "The user requested (constraint) tiny-lib==2.0" in refused(swift, "tiny", "--constraint", "constraints.txt")
+    swift.env["PIP_CONSTRAINT"] = str(constraints)
+    assert "The user requested (constraint) tiny-lib==2.0" in refused(swift, "tiny")
+    assert "there is no file 'nothing.txt'" in swift("env", "create", "tiny", "--constraint", "nothing.txt").err
+
+
+def test_an_index_that_does_not_answer_is_told(swift):
+    swift.env |= {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "1"}
+    told = refused(swift, "tiny")
+    assert "the package index (http://127.0.0.1:1/simple) can't be reached: [Errno 111] Connection refused" in told
+
+
+def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model):
+    assert swift("env", "create", "tiny").code == 0
+    env = shown(swift, "tiny")
+    site = Path(env["site_packages"])
+    (site / "tiny_lib-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-lib\nVersion: 2.0\n")
+    told = swift("env", "doctor", "tiny")
+    assert told.code == 1
+    assert "tiny-engine 1.0 wants tiny-lib==1.0, and tiny-lib 2.0 is there" in told.out
+    for source, said in (
+        ("raise ImportError('no kernel image')", "importing tiny_engine: ImportError: no kernel image"),
+        ("import os; os.kill(os.getpid(), 11)", "it ended with code -11"),
+        ("import time; time.sleep(60)", "no answer in 2 seconds"),
+        ("print('{}')", "tiny_engine can be imported"),
+    ):
+        (site / "tiny_lib.py").write_text(source if "print" not in source else f"VERSION = 1\n{source}\n")
+        assert said in swift("env", "doctor", "tiny", "--timeout", "2").out
+    python = Path(env["python_path"])
+    python.unlink()
+    python.symlink_to("/gone/python3")
+    assert "its Python is gone" in swift("env", "list").out
+    assert "this Python does not run" in swift("env", "doctor", "tiny").out
+    assert "its Python is gone" in swift("serve", str(tiny_model), "--backend", "tiny").err
+    again = swift("env", "create", "tiny")
+    assert "can't be used (its Python is gone)" in again.err
+    assert again.code == 0, again.err
+    assert swift("env", "doctor", "tiny").code == 0
+
+
+def test_a_lock_reproduces_the_environment(swift):
+    (swift.folder / "constraints.txt").write_text("tiny-lib==1.0\n")
+    assert swift("env", "create", "loose", "--constraint", "constraints.txt").code == 0
+    before = shown(swift, "loose")["freeze"]
+    assert swift("env", "lock", "loose", "-o", "loose.lock").code == 0
+    assert "exists" in swift("env", "lock", "loose", "-o", "loose.lock").err
+    assert swift("env", "remove", "loose", "--yes").code == 0
+    assert "it was locked for backend loose; this is backend tiny" in swift("env", "create", "tiny", "--locked", "loose.lock").err
+    assert swift("env", "create", "loose", "--locked", "loose.lock").code == 0
+    assert "tiny-lib==1.0" in before  # the index has 2.0
+    assert shown(swift, "loose")["freeze"] == before
+    other = swift.folder / "other.lock"
+    other.write_text((swift.folder / "loose.lock").read_text().replace("tiny-lib==1.0", "tiny-lib==2.0"))
+    assert "with other versions than the locked ones: tiny-lib==2.0" in swift("env", "create", "loose", "--locked", "other.lock").err
+
+
+def test_what_comes_without_its_dependencies(swift):
+    assert swift("env", "create", "alone").code == 0
+    freeze = shown(swift, "alone")["freeze"]
+    assert "other-engine==1.0" in freeze
+    assert not any(line.startswith("tiny-lib") for line in freeze)
+    told = swift("env", "doctor", "alone")
+    assert told.code == 1  # this engine does need what was left out
+    assert "No module named 'tiny_lib'" in told.out
+    assert "other-engine is there without what it asks for and does not need: tiny-lib==2.0" in told.out
+    assert swift("env", "lock", "alone").out.endswith("# without their dependencies:\nother-engine==1.0\n")
+
+
+def test_the_python_that_an_engine_wants(swift):
+    told = swift("env", "create", "future", "--dry-run")
+    assert told.code == 2
+    assert "Python >=3.99" in told.err
+    assert "--python PATH" in told.err
+    assert "is no Python that runs" in swift("env", "create", "tiny", "--python", "/bin/false").err
+    others = [*Path.home().glob(".pyenv/versions/3.1[2-9]*/bin/python3.1[2-9]"), *Path("/usr/bin").glob("python3.1[2-9]")]
+    if not others:
+        pytest.skip("no Python newer than 3.11 here")
+    swift.env["PATH"] = f"{others[0].parent}{os.pathsep}{os.environ['PATH']}"
+    plan = json.loads(swift("env", "create", "newer", "--dry-run", "--json").out)
+    assert plan["python"]["version"].startswith("3.1")
+    assert plan["python"]["version"] > "3.12"
+    assert plan["state"] == "absent"
+    assert not (swift.folder / "home").exists()
+
+
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not on the path")
+def test_uv_makes_it_where_it_is_there_and_pip_where_only_pip_is_set_up(swift, index):
+    assert json.loads(swift("env", "create", "tiny", "--dry-run", "--json").out)["installer"].startswith("pip")
+    swift.env |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(index), "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(swift.folder / "uv")}
+    told = swift("env", "create", "unservable")
+    assert told.code == 1
+    assert "tiny-engine>=9" in told.err
+    assert "only the following versions of tiny-engine are available" in told.err or "tiny-engine==1.0" in told.err
+    assert left(swift) == []
+    assert swift("env", "create", "tiny").code == 0
+    assert shown(swift, "tiny")["builder"].startswith("uv ")
+    assert swift("env", "doctor", "tiny").code == 0
