@@ -1,0 +1,128 @@
+"""`swift serve` as a user runs it: another process, waited for until it is ready, and stopped as Ctrl-C does. Linux alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended. `left` are processes of it that are still there."""
+
+    code: int
+    out: str
+    err: str
+    left: tuple[int, ...] = ()
+
+
+class SwiftServe:
+    """`swift serve WORDS` in `folder`; a `with` block begins when it is ready and stops it at its end.
+
+    `url`, `models` and `metrics` are what it said when it was ready, `run_folder` where its log is.
+    """
+
+    def __init__(self, folder: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.words = words
+        self.env = {**os.environ, "COLUMNS": "200", **(env or {})}
+        self.ended: Ended | None = None
+
+    def start(self) -> Self:
+        """Start it and wait.
+
+        Raises:
+            AssertionError: it ended, with what it said.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "swift_core.cli", "serve", *self.words, "--port", "0"],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while (ready := self._event()) is None:
+            if self._process.poll() is not None:
+                self.stop()
+                raise AssertionError(self.ended)
+            time.sleep(0.1)
+        self.url, self.models, self.metrics = str(ready["url"]), list(ready["models"]), str(ready["metrics"])
+        return self
+
+    def stop(self) -> Ended:
+        """Ctrl-C, and wait."""
+        if self.ended is None:
+            pids = descendants(self._process.pid)
+            if self._process.poll() is None:
+                self._process.send_signal(signal.SIGINT)
+            out, err = self._process.communicate(timeout=120)
+            self.ended = Ended(self._process.returncode, out, err, tuple(pid for pid in pids if alive(pid)))
+        return self.ended
+
+    def run(self) -> Ended:
+        """Start it where it is expected to fail, and return how it did."""
+        with suppress(AssertionError):
+            self.start()
+        return self.stop()
+
+    def adapter(self, *words: str) -> Ended:
+        """`swift adapter WORDS` in the same folder."""
+        command = [sys.executable, "-m", "swift_core.cli", "adapter", *words]
+        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def run_folder(self) -> Path:
+        """The run folder."""
+        return next(self.folder.glob("runs/*-serve-*"))
+
+    def port_is_free(self) -> bool:
+        """Whether nothing listens where it did."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(self.url.split(":")[2].split("/")[0]))) != 0
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _event(self) -> dict[str, Any] | None:
+        for path in self.folder.glob("runs/*-serve-*/events.jsonl"):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if (event := json.loads(line))["event"] == "ready":
+                    return dict(event)
+        return None
+
+
+def descendants(pid: int) -> list[int]:
+    """The process and all that it started, by what /proc says now."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError, ValueError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
