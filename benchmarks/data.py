@@ -3,10 +3,10 @@
     python benchmarks/data.py [--rows 20000] [--rounds 3] [--threads 1 2] [--turns 2 4] [--memory-rows 200000]
 
 Rows are about 1 KB: sentences of the demo sets, put together at random, no two alike. With 2 turns they are a prompt and a completion,
-TRL's road to a mask for any template; with 4 they are messages, and TRL gets SmolLM2's template with {% generation %} marks. Both sides
-go the whole way in a fresh process with empty caches: file → tokens and labels → packs of at most 1024 tokens → each pack once as
-tensors with labels and positions. TRL's side is `SFTTrainer._prepare_dataset` itself, with its collator, in one process and in two
-(`dataset_num_proc=2`). A second process does the same again, with what the first left in its cache.
+TRL's road to a mask for any template; with 4 they are messages, and TRL gets SmolLM2's template with {% generation %} marks. All sides
+go the whole way in a fresh process on so many cores, with empty caches: file → tokens and labels → packs of at most 1024 tokens → each
+pack once as tensors with labels and positions. TRL's side is `SFTTrainer._prepare_dataset` itself, with its collator, in one process
+and, on several cores, in two (`dataset_num_proc=2`). A second process does the same again, with what the first left in its cache.
 
 After the clock has stopped, each process works out a hash over all rows' ids and labels, in no order; all sides must have the same.
 
@@ -34,7 +34,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,17 @@ MARKED = (
     "{% else %}{{ message['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+
+class Work(NamedTuple):
+    """What all sides do."""
+
+    model: Path
+    file: Path
+    rows: int
+    turns: int
+
+
 Pack = tuple["np.ndarray", "np.ndarray", "np.ndarray"]  # ids, labels (-100: not learned), positions
 
 
@@ -134,6 +145,7 @@ class Clock:
     """Wall and CPU seconds, children's too, between `start` and `stop`; at both, a line for the process that watches the memory."""
 
     def start(self) -> None:
+        """The work begins; everything is imported."""
         print("start", flush=True)
         self._begin = self._now()
 
@@ -142,6 +154,7 @@ class Clock:
         self.prepared = self._now()[0] - self._begin[0]
 
     def stop(self) -> None:
+        """The last pack is a tensor."""
         now = self._now()
         self.wall, self.cpu = now[0] - self._begin[0], now[1] - self._begin[1]
         print("stop", flush=True)
@@ -155,7 +168,9 @@ def one_side(args: argparse.Namespace) -> None:
     """In the process of one side: do it once, and print its figures as JSON."""
     import torch
 
-    torch.set_num_threads(args.threads[0])
+    threads = args.threads[0]
+    torch.set_num_threads(threads)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     clock = Clock()
     packs = SIDES[args.side](args.model, args.file, args.turns[0], clock)
     content = digest(packs)
@@ -240,14 +255,15 @@ def memory(pid: int) -> tuple[float, float]:
     return found[0] + sum(one[0] for one in below), found[1] + sum(one[1] for one in below)
 
 
-def compare(model: Path, file: Path, rows: int, turns: int, threads: int, rounds: int) -> None:
+def compare(work: Work, threads: int, rounds: int) -> None:
     """All sides, `rounds` times in changing order, each first with empty caches and then again."""
-    results: dict[tuple[str, str], list[dict[str, Any]]] = {(side, cache): [] for cache in ("empty", "kept") for side in SIDES}
+    sides = [side for side in SIDES if threads > 1 or side != "trl-2"]
+    results: dict[tuple[str, str], list[dict[str, Any]]] = {(side, cache): [] for cache in ("empty", "kept") for side in sides}
     for number in range(rounds):
-        for side in list(SIDES)[:: 1 if number % 2 == 0 else -1]:
+        for side in sides[:: 1 if number % 2 == 0 else -1]:
             with tempfile.TemporaryDirectory() as cache:
-                command = [sys.executable, __file__, "--side", side, "--model", str(model), "--file", str(file)]
-                command += ["--turns", str(turns), "--threads", str(threads)]
+                command = [sys.executable, __file__, "--side", side, "--model", str(work.model), "--file", str(work.file)]
+                command += ["--turns", str(work.turns), "--threads", str(threads)]
                 environment = {
                     "SWIFT_HOME": cache,
                     "HF_HOME": cache,
@@ -259,26 +275,27 @@ def compare(model: Path, file: Path, rows: int, turns: int, threads: int, rounds
                 for state in ("empty", "kept"):
                     results[side, state].append(watched(command, environment))
     contents = {(one["digest"], one["packed_rows"]) for found in results.values() for one in found}
-    assert len(contents) == 1 and contents.pop()[1] == rows, f"the sides do not make the same tokens and labels: {results}"
-    show(rows, turns, threads, results)
+    assert [count for _, count in contents] == [work.rows], f"the sides do not make the same tokens and labels: {results}"
+    print(f"\n{work.rows} rows of {work.turns} turns, {threads} core(s), {rounds} rounds; same ids and labels on all sides")
+    show(work.rows, results)
 
 
-def show(rows: int, turns: int, threads: int, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
+def show(rows: int, results: dict[tuple[str, str], list[dict[str, Any]]]) -> None:
     """A table: medians over the rounds, and ratios to ours."""
     middle = {
         key: {name: statistics.median(one[name] for one in found) for name in found[0] if name != "digest"}
         for key, found in results.items()
     }
-    rounds = len(next(iter(results.values())))
-    print(f"\n{rows} rows of {turns} turns, {threads} thread(s), {rounds} rounds; same ids and labels on all sides")
     titles = ("rows/s", "ours is", "rows/CPU s", "ours is", "s to packs", "packs", "anon. MB", "ours is", "grown MB", "all MB", "ours is")
     print(f"{'cache':6} {'side':6}" + "".join(f"{title:>11}" for title in titles))
     for (side, cache), own in middle.items():
         best = middle["ours", cache]
         figures = (
-            f"{rows / own['wall']:.0f}", f"{own['wall'] / best['wall']:.2f}×", f"{rows / own['cpu']:.0f}", f"{own['cpu'] / best['cpu']:.2f}×",
-            f"{own['prepared']:.2f}", f"{own['packs']:.0f}", f"{own['anonymous']:.0f}", f"{best['anonymous'] / own['anonymous']:.2f}×",
-            f"{own['grown']:.0f}", f"{own['resident']:.0f}", f"{best['resident'] / own['resident']:.2f}×",
+            f"{rows / own['wall']:.0f}", f"{own['wall'] / best['wall']:.2f}×",
+            f"{rows / own['cpu']:.0f}", f"{own['cpu'] / best['cpu']:.2f}×",
+            f"{own['prepared']:.2f}", f"{own['packs']:.0f}",
+            f"{own['anonymous']:.0f}", f"{best['anonymous'] / own['anonymous']:.2f}×", f"{own['grown']:.0f}",
+            f"{own['resident']:.0f}", f"{best['resident'] / own['resident']:.2f}×",
         )  # fmt: skip
         print(f"{cache:6} {side:6}" + "".join(f"{figure:>11}" for figure in figures), flush=True)
 
@@ -307,10 +324,10 @@ def main() -> None:
             write_rows(file, args.rows, turns)
             print(f"\n{args.rows} rows, {file.stat().st_size / args.rows:.0f} bytes each")
             for threads in args.threads:
-                compare(model, file, args.rows, turns, threads, args.rounds)
+                compare(Work(model, file, args.rows, turns), threads, args.rounds)
         if args.memory_rows:
             write_rows(file, args.memory_rows, args.turns[0])
-            compare(model, file, args.memory_rows, args.turns[0], args.threads[-1], 1)
+            compare(Work(model, file, args.memory_rows, args.turns[0]), args.threads[-1], 1)
 
 
 if __name__ == "__main__":
