@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from swift_core.environments import own_code
+from swift_core.environments.claim import claim
+from swift_core.environments.installer import own_settings
+from swift_core.environments.process import Work
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
 
@@ -108,6 +111,13 @@ def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
         done = made("env", "doctor", name)
         assert done.code == 0, done.out
         assert "no two of them disagree" in done.out
+
+
+def test_nothing_is_removed_unasked(made):
+    told = made("env", "remove", "tiny")
+    assert told.code == 2
+    assert "Add --yes" in told.err
+    assert shown(made, "tiny")
 
 
 def test_a_second_create_finds_the_first(made):
@@ -225,7 +235,8 @@ def test_the_other_device_and_the_wrong_name_are_told(swift):
     assert "It runs on npu; this machine has" in swift("env", "create", "elsewhere").err
     assert "Did you mean 'tiny'?" in swift("env", "create", "tinny").err
     assert "there is no environment of 'tiny'" in swift("env", "doctor", "tiny").err
-    assert "Add --yes" in swift("env", "remove", "--all").err or "there is no environment" in swift("env", "remove", "--all").err
+    assert "there is no environment" in swift("env", "remove", "--all").err
+    assert "There are none" in swift("env", "list").out
 
 
 def test_two_processes_make_one_environment(swift):
@@ -303,6 +314,27 @@ def test_a_full_disk_is_told_and_nothing_stays(swift):
         subprocess.run(["umount", home], check=True)
 
 
+def test_progress_is_counted_and_everything_is_logged(tmp_path):
+    events: list = []
+    says = "Collecting a\\n  Downloading a-1.whl\\nCollecting b\\nInstalling collected packages: a, b, c"
+    with claim(tmp_path / "env") as claimed:
+        Work(tmp_path / "env", claimed, events.append).run([sys.executable, "-c", f"print('{says}')"])
+    assert [(event["what"], event["done"], event["total"]) for event in events] == [
+        ("collected", 1, None),
+        ("collected", 2, None),
+        ("collected", 3, 3),
+    ]
+    assert "Collecting b\n" in (tmp_path / "env.log").read_text()
+
+
+def test_pip_settings_of_this_environment_are_given_on(tmp_path, monkeypatch):
+    (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://wheels.example/simple\n")
+    (tmp_path / "env").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    own_settings(tmp_path / "env")
+    assert "wheels.example" in (tmp_path / "env" / "pip.conf").read_text()
+
+
 def refused(line: CommandLine, name: str, *more: str) -> str:
     done = line("env", "create", name, *more)
     assert done.code == 1, done.out
@@ -353,7 +385,8 @@ def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model)
         ("print('{}')", "tiny_engine can be imported"),
     ):
         (site / "tiny_lib.py").write_text(source if "print" not in source else f"VERSION = 1\n{source}\n")
-        assert said in swift("env", "doctor", "tiny", "--timeout", "2").out
+        limit = "2" if "sleep" in source else "60"
+        assert said in swift("env", "doctor", "tiny", "--timeout", limit).out
     python = Path(env["python_path"])
     python.unlink()
     python.symlink_to("/gone/python3")

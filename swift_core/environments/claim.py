@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ def claim(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[
     A child that inherits the descriptor holds the lock too, so that nobody touches the folder before the child has ended, even where
     the parent was killed. `waiting` is called if another process has it.
     """
+    import fcntl  # not on Windows, where the rest of the program is still of use
+
     path = folder.with_name(f".{folder.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from swift_core.environments.reasons import failure
 from swift_core.environments.record import log_of, size_of
 from swift_core.roles import Watch
 
-_COLLECTED = re.compile(r"^\s*(Collecting|Downloading) \S")
+_COLLECTED = re.compile(r"^(Collecting|Processing|Downloading) ")  # pip's own "Downloading" is indented, and has been counted
 _TOTAL = re.compile(r"^Resolved (\d+) packages?|^Installing collected packages: (.*)")
 _COUNT_SIZE = 2.0  # seconds between two looks at how big the folder is
 

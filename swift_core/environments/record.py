@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -99,9 +99,9 @@ def environments() -> Iterator[Environment]:
             yield Environment.at(folder)
 
 
-def remove(environment: Environment) -> None:
-    """Take an environment away, once nobody is making it."""
-    with claim(environment.folder):
+def remove(environment: Environment, waiting: Callable[[], None] = lambda: None) -> None:
+    """Take an environment away, once nobody is making it; `waiting` is called if somebody is."""
+    with claim(environment.folder, waiting):
         clear(environment.folder)
         environment.log().unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ from swift_core.specs import Engine
 
 def envs_dir() -> Path:
     """Where environments are kept."""
-    return paths.cache_dir("envs")
+    return paths.cache_dir("envs").absolute()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

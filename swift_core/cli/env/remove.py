@@ -7,6 +7,7 @@ import sys
 import click
 
 from swift_core.cli.env.shared import megabytes
+from swift_core.cli.messages import note
 from swift_core.environments.record import environments, remove, size_of
 from swift_core.errors import UsageError, suggestion
 
@@ -31,5 +32,5 @@ def command(name: str | None, everything: bool, yes: bool) -> None:
             raise UsageError("nobody to ask whether to remove these", where="--yes", hint="Add --yes.")
         click.confirm("Remove?", abort=True)
     for each in found:
-        remove(each)
+        remove(each, lambda: note("another process is making it: waiting for that to end"))
     click.echo(f"removed: {len(found)}")

