@@ -1,0 +1,30 @@
+"""`swift plugins`: what is installed, what is wrong with it, and whether it keeps its contracts. One command a file."""
+
+from __future__ import annotations
+
+import click
+
+from swift_core.cli.plugins import listing, show
+
+
+class Plugins(click.Group):
+    """A group whose unknown words are plugins: `swift plugins vllm` is `swift plugins show vllm`."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's own, or `show`."""
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            args = ["show", *args, *(["--json"] if ctx.params["as_json"] else [])]
+        return super().resolve_command(ctx, args)
+
+
+@click.group("plugins", cls=Plugins, invoke_without_command=True, subcommand_metavar="[NAME | COMMAND [ARGS]...]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """What is installed, and what is wrong with it; with NAME, everything about one plugin."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(listing.command, as_json=as_json)
+
+
+for _module in (listing, show):
+    command.add_command(_module.command)

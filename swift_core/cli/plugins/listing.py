@@ -1,0 +1,52 @@
+"""`swift plugins list`: every plugin, what it offers, and what could be installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from swift_core.cli.plugins.records import records
+from swift_core.cli.tables import print_table
+from swift_core.registry import catalogue
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """What is installed, and what is wrong with it."""
+    found = records()
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+
+
+def _print(records: list[dict[str, Any]]) -> None:
+    rows = []
+    for record in records:
+        if record["failure"]:
+            text = f"BROKEN: {record['failure']}"
+        else:
+            kinds: dict[str, list[str]] = {}
+            for offer in record["offers"]:
+                kinds.setdefault(offer["kind"], []).append(offer["name"] + _engine(offer))
+            text = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items()) or ", ".join(record["hooks"])
+        rows.append((record["name"], f"{record['distribution']} {record['version']}", text))
+    print_table(("plugin", "from", "offers"), rows)
+    for record in records:
+        for offer in record["offers"]:
+            if offer["missing"]:
+                click.echo(f"{offer['kind']} {offer['name']}: its engine is absent here ({offer['missing']}): {offer['hint']}")
+    more = sorted({home for names in catalogue().values() for home in names.values()} - {record["distribution"] for record in records})
+    if more:
+        click.echo(f"not installed: {', '.join(more)}  (pip install NAME)")
+    if any(record["failure"] for record in records):
+        click.echo("swift plugins NAME shows the traceback of a broken one.")
+
+
+def _engine(offer: dict[str, Any]) -> str:
+    if offer["missing"]:
+        return " (engine absent)"
+    return " (in an environment of its own)" if offer["environment"] else ""

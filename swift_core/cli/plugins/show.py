@@ -1,0 +1,40 @@
+"""`swift plugins show`: everything about one plugin."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from swift_core.cli.plugins.records import records
+from swift_core.cli.tables import print_table
+
+
+@click.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str, as_json: bool) -> None:
+    """Everything about the plugin NAME (or the distribution that has it), the traceback of a broken one too."""
+    found = records(name)
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        _print(found[0])
+
+
+def _print(record: dict[str, Any]) -> None:
+    click.secho(f"{record['name']}  ({record['distribution']} {record['version']})", bold=True)
+    if record["failure"]:
+        click.echo(f"BROKEN: {record['failure']}\n\n{record['trace']}")
+    click.echo(f"hooks: {', '.join(record['hooks'])}")
+    if record["offers"]:
+        print_table(
+            ("kind", "name", "what it is"),
+            [
+                (offer["kind"], offer["name"], offer["summary"] + (f"  [engine absent: {offer['missing']}]" if offer["missing"] else ""))
+                for offer in record["offers"]
+            ],
+        )
+    for hint in dict.fromkeys(offer["hint"] for offer in record["offers"] if offer["missing"]):
+        click.echo(f"to get the engine: {hint}")
