@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -248,6 +249,15 @@ def test_two_processes_make_one_environment(swift):
     assert len(left(swift)) == 1
 
 
+def test_what_is_on_the_path_here_is_not_there(swift):
+    """A package on PYTHONPATH must not count as installed in the environment."""
+    info = Path(swift.paths[0]) / "tiny_lib-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-lib\nVersion: 2.0\n")
+    assert swift("env", "create", "other").code == 0
+    assert (Path(shown(swift, "other")["site_packages"]) / "tiny_lib.py").is_file()
+
+
 def start_and_wait_for_pip(line: CommandLine, name: str) -> tuple[subprocess.Popen, Path]:
     """A create that is in the middle of its installation, and the folder that it fills."""
     process = line.popen("env", "create", name)
@@ -286,6 +296,23 @@ def test_a_killed_create_leaves_nothing_that_is_used(swift, tiny_model):
     assert swift("env", "doctor", "tiny").code == 0
     assert swift("env", "remove", "tiny", "--yes").code == 0
     assert left(swift) == []
+
+
+def test_the_installer_ends_with_the_process_that_started_it(swift):
+    """pip waits for an index that takes the connection and never answers; it must not go on doing so alone."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        swift.env |= {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": url}
+        process = swift.popen("env", "create", "tiny")
+        silent.settimeout(60)
+        silent.accept()
+        folder = next((Path(swift.env["SWIFT_HOME"]) / "envs").glob("tiny-*/"))
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 15
+        while working_in(folder):
+            assert time.monotonic() < deadline, working_in(folder)
+            time.sleep(0.1)
 
 
 def test_a_stopped_create_takes_its_folder_away(swift):
