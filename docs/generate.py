@@ -5,6 +5,7 @@ python docs/generate.py [--check]
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import sys
@@ -116,12 +117,28 @@ def families_page() -> str:
     return "".join(parts)
 
 
+def backends_page() -> str:
+    """The options of the serving backends, each with the flag of the engine that it becomes."""
+    from swift_core import schemas
+
+    parts = ["# Options of the serving backends\n\n", NOTE, "What they are for is in [backends.md](backends.md).\n"]
+    for spec in registry().all("backend"):
+        flags = getattr(importlib.import_module(spec.factory.module), "FLAGS", {})
+        parts.append(f"\n## {spec.name}\n\n| option | what it is | engine's flag | other spellings |\n|---|---|---|---|\n")
+        for field in schemas.fields(spec.options):
+            also = ", ".join(f"`{name}`" for name in field.also)
+            flag = f"`{flags[field.path]}`" if field.path in flags else ""
+            parts.append(f"| `{field.path}` | {field.description.replace('|', chr(92) + '|')} | {flag} | {also} |\n")
+    return "".join(parts)
+
+
 PAGES = {
     "swift_core/catalogue.toml": catalogue,
     "docs/reference/cli.md": cli_page,
     "docs/reference/hooks.md": hooks_page,
     "docs/reference/plugins.md": plugins_page,
     "docs/reference/families.md": families_page,
+    "docs/reference/backend-options.md": backends_page,
 }
 
 

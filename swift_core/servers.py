@@ -18,6 +18,7 @@ from swift_core.client import serves, wait_ready
 from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError, UsageError
 from swift_core.gates import check_effect, check_tokens
+from swift_core.last_words import last_words
 from swift_core.launchers import free_port
 from swift_core.registry import registry
 from swift_core.reporting import Report
@@ -51,6 +52,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         runtime_adapters=bool(options["runtime_adapters"]),
     )
     command = backend.command(serving)
+    log = report.folder / "log.txt"
     begin = time.monotonic()
     process = subprocess.Popen(tether.argv(command.argv), stdin=subprocess.PIPE, env={**variables(serving.python), **command.env})
     reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
@@ -65,7 +67,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         if report.stop_requested:
             return None, {}
         if not ready:
-            raise SwiftError("the engine did not start", where=str(report.folder / "log.txt"), hint=_why(report.folder))
+            raise _fault(process.poll(), log, float(options["startup_timeout"]))
         started = time.monotonic() - begin
         named = {spec.adapter_model(name, alias): folder for alias, folder in adapters.items()}
         server = Server(url, (name, *named), key)
@@ -84,15 +86,22 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         )
         while not report.wait_for_stop(0.2):
             if process.poll() is not None:
-                raise SwiftError(
-                    f"the engine ended with code {process.returncode}", where=str(report.folder / "log.txt"), hint=_why(report.folder)
-                )
+                raise _fault(process.returncode, log)
         return None, {"ready_seconds": round(started, 2), "served_seconds": round(time.monotonic() - begin - started, 2)}
     finally:
         if process.stdin:
             with suppress(OSError):
                 process.stdin.close()  # cuts the tether
         process.wait()
+
+
+def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
+    """What is wrong with an engine that ended with `code`, or has not answered in `patience` seconds (None); with its last words."""
+    if code is None:
+        hint = f"{last_words(log)} --startup-timeout gives it longer."
+        return SwiftError(f"the engine did not answer in {patience:.0f} seconds", where=str(log), hint=hint)
+    killed = " (killed: often a sign that memory ran out)" if code == 137 else ""
+    return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_words(log))
 
 
 def _check_adapters(run: Run, spec: BackendSpec) -> None:
@@ -148,17 +157,3 @@ def _check_port(host: str, port: int) -> None:
             raise UsageError(
                 f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one."
             ) from None
-
-
-def _why(folder: Path) -> str:
-    """The engine's own last words: a JSON line with `message` and `hint`, or the last line of the log."""
-    import json
-
-    lines = []
-    with suppress(OSError):
-        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    for line in reversed(lines[-20:]):
-        with suppress(ValueError, TypeError, KeyError):
-            said = json.loads(line)
-            return f"{said['message']} {said.get('hint', '')}".strip()
-    return f"Its last words: {lines[-1][:300]}" if lines else "The log is empty."

@@ -98,7 +98,7 @@ def test_an_adapter_of_another_base_is_refused_before_the_start(engine, tiny_mod
 def test_an_engine_that_does_not_start_or_ends_says_why(engine, tiny_model, tmp_path):
     ended = serving(tmp_path, tiny_model, *engine, STAND_IN_FAULT="start").run()
     assert ended.code == 1
-    assert "the engine did not start" in ended.err
+    assert "the engine ended with code 1" in ended.err
     assert "Not enough memory" in ended.err
     assert ended.left == ()
     running = serving(tmp_path / "later", tiny_model, *engine, STAND_IN_FAULT="later").start()
@@ -107,6 +107,14 @@ def test_an_engine_that_does_not_start_or_ends_says_why(engine, tiny_model, tmp_
     assert ended.code == 1
     assert "the engine ended with code 1" in ended.err
     assert "CUDA error" in ended.err
+    assert ended.left == ()
+
+
+def test_an_engine_that_never_answers(engine, tiny_model, tmp_path):
+    ended = serving(tmp_path, tiny_model, *engine, "--startup-timeout", "1", STAND_IN_FAULT="never").run()
+    assert ended.code == 1
+    assert "the engine did not answer in 1 seconds" in ended.err
+    assert "--startup-timeout" in ended.err
     assert ended.left == ()
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +54,18 @@ channel.write(json.dumps(vars(scope["parsed"]), default=str))
 '''
 
 
+@dataclass(frozen=True, slots=True)
 class EngineParser:
-    """An engine's own parser.
+    """An engine's own parser. `code` is Python that sets `parsed` to what the parser makes of `argv`.
 
-    Args:
-        folder: where its wheel is unpacked.
-        requirements: the engine, and the small packages that its parser needs to be real; installed without dependencies.
-        stubs: modules that are stood in for.
-        code: Python that sets `parsed` to what the parser makes of `argv`.
+    `python` is the interpreter that has the engine; where it is this one, `folder` is where `unpack` has put the engine. `stubs` are
+    modules that are stood in for.
     """
 
-    def __init__(self, folder: Path, requirements: Sequence[str], stubs: Sequence[str], code: str) -> None:
-        self._folder, self._stubs, self._code = folder, list(stubs), code
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--target", str(folder)]
-        subprocess.run([*pip, *requirements], check=True, capture_output=True)
+    code: str
+    python: str = sys.executable
+    folder: Path | None = None
+    stubs: tuple[str, ...] = ()
 
     def parse(self, argv: Sequence[str]) -> dict[str, Any]:
         """What the parser makes of the arguments, by field.
@@ -74,9 +73,18 @@ class EngineParser:
         Raises:
             AssertionError: it refuses them, with what it says.
         """
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(self._folder), sysconfig.get_path("purelib")])}
-        asked = json.dumps([self._stubs, self._code, list(argv)])
-        done = subprocess.run([sys.executable, "-c", _SCRIPT, asked], env=environment, capture_output=True, text=True, check=False)
+        environment = dict(os.environ)
+        if self.folder:
+            environment["PYTHONPATH"] = os.pathsep.join([str(self.folder), sysconfig.get_path("purelib")])
+        asked = json.dumps([self.stubs, self.code, list(argv)])
+        done = subprocess.run([self.python, "-c", _SCRIPT, asked], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         parsed: dict[str, Any] = json.loads(done.stdout)
         return parsed
+
+
+def unpack(folder: Path, *requirements: str) -> Path:
+    """Install the engine, and the small packages that its parser needs to be real, into `folder`: these alone."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    subprocess.run([*pip, *requirements], check=True, capture_output=True)
+    return folder

@@ -52,6 +52,7 @@ class SwiftServe:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hears_ctrl_c,  # noqa: PLW1509
         )
         while (ready := self._event()) is None:
             if self._process.poll() is not None:
@@ -105,6 +106,11 @@ class SwiftServe:
                 if (event := json.loads(line))["event"] == "ready":
                     return dict(event)
         return None
+
+
+def _hears_ctrl_c() -> None:
+    """A shell that starts tests in the background makes all that they start deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def descendants(pid: int) -> list[int]:

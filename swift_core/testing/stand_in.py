@@ -2,7 +2,7 @@
 
 `environment()` makes a virtual environment whose module of that name is this file. It needs the standard library alone. A model answers
 with made-up tokens; an adapter changes their log-probabilities by the size of its weights, so that an empty one changes nothing.
-STAND_IN_FAULT=start makes it end before it listens, STAND_IN_FAULT=later soon after.
+STAND_IN_FAULT=start makes it end before it listens, later soon after; never makes it listen to nobody.
 """
 
 from __future__ import annotations
@@ -171,6 +171,8 @@ def main() -> None:
     if fault == "start":
         sys.exit("RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.")
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    if fault == "never":
+        time.sleep(1000)
     state = lmdeploy(sys.argv[1:]) if sys.argv[1] == "serve" else sglang(sys.argv[1:])
     server = ThreadingHTTPServer((state.host, state.port), type("Bound", (Handler,), {"state": state}))
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -10,7 +10,7 @@ from swift_plugin_lmdeploy.backend import LmdeployBackend
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
 from swift_core.testing import backends
-from swift_core.testing.parsers import EngineParser
+from swift_core.testing.parsers import EngineParser, unpack
 
 pytestmark = pytest.mark.full("engines")
 
@@ -48,8 +48,8 @@ FIELDS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def parser(tmp_path_factory: pytest.TempPathFactory) -> EngineParser:
-    stubs = ["yapf", "addict", "termcolor", "PIL", "pybase64"]
-    return EngineParser(tmp_path_factory.mktemp("lmdeploy"), ["lmdeploy==0.18.0", "mmengine-lite", "shortuuid"], stubs, CODE)
+    folder = unpack(tmp_path_factory.mktemp("lmdeploy"), "lmdeploy==0.18.0", "mmengine-lite", "shortuuid")
+    return EngineParser(CODE, folder=folder, stubs=("yapf", "addict", "termcolor", "PIL", "pybase64"))
 
 
 def test_every_option_lands_in_its_field(parser: EngineParser) -> None:

@@ -10,7 +10,7 @@ from swift_plugin_sglang.backend import SglangBackend
 from swift_plugin_sglang.options import SglangOptions
 
 from swift_core.testing import backends
-from swift_core.testing.parsers import EngineParser
+from swift_core.testing.parsers import EngineParser, unpack
 
 pytestmark = pytest.mark.full("engines")
 
@@ -52,8 +52,8 @@ FIELDS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def parser(tmp_path_factory: pytest.TempPathFactory) -> EngineParser:
-    stubs = ["orjson", "pybase64", "triton", "PIL", "zmq", "IPython", "aiohttp"]
-    return EngineParser(tmp_path_factory.mktemp("sglang"), ["sglang==0.5.23", "msgspec"], stubs, CODE)
+    folder = unpack(tmp_path_factory.mktemp("sglang"), "sglang==0.5.23", "msgspec")
+    return EngineParser(CODE, folder=folder, stubs=("orjson", "pybase64", "triton", "PIL", "zmq", "IPython", "aiohttp"))
 
 
 def test_every_option_lands_in_its_field(parser: EngineParser) -> None:
