@@ -1,0 +1,66 @@
+"""Does an adapter act? Engines tell log-probabilities in one form or another, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swift_core.errors import SwiftError
+from swift_core.gates import check_effect
+from swift_core.roles import Server
+from swift_core.testing.scripted import ScriptedServer, reply
+
+PLACE = Path("/adapters/one")
+
+
+class Engine:
+    """Answers with one token; `scores` are its log-probabilities by model, one for each time it is asked."""
+
+    def __init__(self, script: ScriptedServer, forms: tuple[str, ...], **scores: list[float]) -> None:
+        self.script, self.forms, self.scores = script, forms, scores
+        script.answer = self.answer
+
+    def answer(self, handler) -> None:
+        route = handler.path.removeprefix("/v1/")
+        if route not in self.forms:
+            reply(handler, 400, {"error": {"message": "no log-probabilities here"}})
+            return
+        score = self.scores[self.script.seen[-1]["body"]["model"]].pop(0)
+        if route == "completions":
+            reply(handler, 200, {"choices": [{"logprobs": {"tokens": ["a"], "token_logprobs": [score]}}]})
+        else:
+            reply(handler, 200, {"choices": [{"logprobs": {"content": [{"token": "a", "logprob": score}]}}]})
+
+
+@pytest.fixture
+def script():
+    with ScriptedServer() as server:
+        yield server
+
+
+def notes_of(script: ScriptedServer) -> list[str]:
+    notes: list[str] = []
+    check_effect(Server(script.url, ("base",)), "base", "one", PLACE, notes.append)
+    return notes
+
+
+@pytest.mark.parametrize("forms", [("completions",), ("chat/completions",)])
+def test_an_adapter_acts_or_not(script, forms):
+    Engine(script, forms, base=[-1.0, -1.0], one=[-1.5])
+    assert notes_of(script) == []
+    Engine(script, forms, base=[-1.0, -1.0], one=[-1.0])
+    with pytest.raises(SwiftError, match="'one' answers exactly as 'base' does") as caught:
+        notes_of(script)
+    assert caught.value.where == str(PLACE)
+
+
+def test_a_difference_that_the_base_has_from_time_to_time_is_none(script):
+    Engine(script, ("completions",), base=[-1.0, -1.0002], one=[-1.0001])
+    with pytest.raises(SwiftError, match="changes nothing"):
+        notes_of(script)
+
+
+def test_an_engine_that_tells_nothing(script):
+    Engine(script, ())
+    assert notes_of(script) == ["nothing tells whether the adapter 'one' acts: the engine gives no log-probabilities"]
