@@ -37,7 +37,9 @@ class Answer:
         self._engine = engine
         self._gate = gate
         self._watch = metrics.begin(endpoint, model)
-        self._ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[Exception] = loop.create_future()
+        self._clock = loop.call_later(gate.seconds, gate.too_long, self.end)
         self._listener = asyncio.ensure_future(self._listen(request))
 
     def end(self, reason: Exception) -> None:
@@ -48,6 +50,7 @@ class Answer:
     def close(self, error: BaseException | None = None) -> None:
         """Leave the queue and count what was done; `error` is why it ended early."""
         self._listener.cancel()
+        self._clock.cancel()
         self._gate.leave(self.end)
         self._watch.end(_status(error), prompt=self.prompt_tokens, completion=self.completion_tokens)
 
@@ -73,7 +76,6 @@ class Answer:
     async def pieces(self, prompt: Sequence[int], sampling: Sampling, stops: Sequence[str]) -> AsyncGenerator[Piece]:
         """The engine's pieces up to the first stop string; the last one has `finish`."""
         visible = StopFilter(stops)
-        self.prompt_tokens += len(prompt)
         source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
         async with aclosing(source):
             async for piece in self._until_ended(source):

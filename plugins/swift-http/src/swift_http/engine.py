@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How to choose tokens. None: as the model's own generation config says.
 
-    `logprobs` is how many alternatives a token comes with; None: no log-probabilities at all.
+    `logprobs` is how many alternatives a token comes with; None: no log-probabilities at all. `schema` is the text of a JSON Schema
+    that the answer has to follow. `special` leaves control tokens in the text, where some models write their tool calls.
     """
 
     max_tokens: int | None = None
@@ -22,6 +24,8 @@ class Sampling:
     repetition_penalty: float | None = None
     seed: int | None = None
     logprobs: int | None = None
+    schema: str | None = None
+    special: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +96,26 @@ class ChatEngine(Protocol):
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
         """The prompt's own tokens with their log-probabilities (the first has none) and `top` alternatives each."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine that also turns text into vectors."""
+
+    async def embed(self, prompt: Sequence[int], *, model: str) -> list[float]:
+        """A vector of length one."""
+        ...
+
+
+@runtime_checkable
+class TakesAdapters(Protocol):
+    """An engine whose adapters come and go while it runs."""
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Serve one more. Raises UsageError where the name is taken, or the adapter does not fit."""
+        ...
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve it no more. Raises UsageError where there is none of that name, or it is in use."""
         ...

@@ -1,7 +1,8 @@
-"""What stands before every handler: the API key and the size of the body. Plain ASGI, so that streams pass untouched."""
+"""What stands before every handler: the API key, and the size and pace of the body. Plain ASGI, so that streams pass untouched."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 
 from starlette.datastructures import Headers
@@ -13,12 +14,13 @@ OPEN_PATHS = frozenset({"/health"})
 
 
 class Guard:
-    """Refuses requests without the key (401) and bodies over `max_body` bytes (413), declared or not."""
+    """Refuses requests without the key (401), bodies over `max_body` bytes (413), declared or not, and those slower than `slow` s (408)."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, slow: float) -> None:
         self._app = app
         self._expected = f"Bearer {api_key}".encode() if api_key else None
         self._max_body = max_body
+        self._slow = slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
@@ -42,11 +44,18 @@ class Guard:
 
     def _counted(self, receive: Receive) -> Receive:
         received = 0
+        whole = False
+        until = asyncio.get_running_loop().time() + self._slow
 
         async def counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole
+            try:
+                async with asyncio.timeout_at(None if whole else until):
+                    message = await receive()
+            except TimeoutError:
+                raise ApiError(408, "the request did not come in time", code="request_timeout", headers={"Connection": "close"}) from None
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > self._max_body:
                 raise self._too_large()
             return message

@@ -12,11 +12,17 @@ End = Callable[[Exception], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`requests`: how many may run or wait; `body`: bytes of a request; `retry_after`: seconds a refused client is told to wait."""
+    """`requests`: how many may run or wait; `body`: bytes of a request; `seconds`: of a request, from its arrival to its end;
+    `retry_after`: seconds a refused client is told to wait; `slow`: seconds in which a request's body has to be here; `answers`: most
+    that one request may ask for (prompts times `n`).
+    """
 
     requests: int = 64
     body: int = 4 * 1024 * 1024
     retry_after: int = 1
+    seconds: float = 600
+    slow: float = 30
+    answers: int = 128
 
 
 class Gate:
@@ -25,6 +31,11 @@ class Gate:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._inside: set[End] = set()
+
+    @property
+    def seconds(self) -> float:
+        """How long one may stay inside."""
+        return self._limits.seconds
 
     def enter(self, end: End) -> None:
         """Let one more in; `end` is called with the reason if it has to leave early.
@@ -45,6 +56,11 @@ class Gate:
     def leave(self, end: End) -> None:
         """One is done."""
         self._inside.discard(end)
+
+    def too_long(self, end: End) -> None:
+        """Send one away whose time is up."""
+        message = f"the answer took longer than {self._limits.seconds:g} seconds"
+        end(ApiError(504, message, kind="server_error", code="request_timeout"))
 
     def clear(self) -> None:
         """Send all away: the server is stopping."""

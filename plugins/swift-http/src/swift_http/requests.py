@@ -15,16 +15,13 @@ from swift_http.errors import ApiError
 
 # Fields that are fine as long as they ask for nothing: their neutral values.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
     "best_of": (None, 1),
     "frequency_penalty": (None, 0),
     "presence_penalty": (None, 0),
     "logit_bias": (None, {}),
     "suffix": (None, ""),
     "functions": (None, []),
-    "tool_choice": (None, "none", "auto"),
     "function_call": (None, "none", "auto"),
-    "response_format": (None, {"type": "text"}),
     "modalities": (None, ["text"]),
     "audio": (None,),
 }
@@ -52,6 +49,39 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
+class JsonSchema(BaseModel):
+    """A JSON Schema with the name that OpenAI's form gives it. It is always followed strictly."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What form the answer has to have: any text, any JSON object, or JSON that follows a schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("'json_schema' goes with the type json_schema")
+        return self
+
+    @property
+    def text(self) -> str | None:
+        """The schema as JSON text; None where any text will do."""
+        if self.type == "text":
+            return None
+        return json.dumps(self.json_schema.schema_ if self.json_schema else {"type": "object"})
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -65,6 +95,8 @@ class _Request(BaseModel):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = 1
+    response_format: ResponseFormat | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -97,6 +129,7 @@ class _Request(BaseModel):
             repetition_penalty=self.repetition_penalty,
             seed=self.seed,
             logprobs=logprobs,
+            schema=self.response_format.text if self.response_format else None,
         )
 
 
@@ -184,18 +217,28 @@ _Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
 
 
 class ChatRequest(_Request):
-    """POST /v1/chat/completions. Tools are rendered into the prompt; a call comes back as the text that the model writes it in."""
+    """POST /v1/chat/completions. Tools are rendered into the prompt; calls are read out of the answer where the model's form is known."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     tools: _Tools | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
     def wishes(self) -> Sampling:
         """How to choose tokens."""
         return self.sampling(self.max_completion_tokens or self.max_tokens, (self.top_logprobs or 0) if self.logprobs else None)
+
+
+def _several(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    """One text, several, token ids, or several lists of them, as a list of texts and lists of ids."""
+    if isinstance(given, str):
+        return [given]
+    if given and all(isinstance(item, int) for item in given):
+        return [[item for item in given if isinstance(item, int)]]
+    return [item for item in given if not isinstance(item, int)]
 
 
 class CompletionRequest(_Request):
@@ -208,15 +251,43 @@ class CompletionRequest(_Request):
 
     def prompts(self) -> list[str | list[int]]:
         """Each prompt."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if self.prompt and all(isinstance(item, int) for item in self.prompt):
-            return [[item for item in self.prompt if isinstance(item, int)]]
-        return [item for item in self.prompt if not isinstance(item, int)]
+        return _several(self.prompt)
 
     def wishes(self) -> Sampling:
         """How to choose tokens."""
         return self.sampling(self.max_tokens, self.logprobs)
+
+
+class EmbeddingRequest(BaseModel):
+    """POST /v1/embeddings. An input is text or token ids; there may be several."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str
+    input: Annotated[str, Field(min_length=1)] | Annotated[list[str] | list[int] | list[list[int]], Field(min_length=1)]
+    encoding_format: Literal["float", "base64"] | None = "float"
+    user: str | None = None
+
+    def inputs(self) -> list[str | list[int]]:
+        """Each input."""
+        return _several(self.input)
+
+
+class LoadAdapterRequest(BaseModel):
+    """POST /v1/load_lora_adapter, as vLLM has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    lora_name: Annotated[str, Field(min_length=1, max_length=200)]
+    lora_path: Annotated[str, Field(min_length=1, max_length=4000)]
+
+
+class UnloadAdapterRequest(BaseModel):
+    """POST /v1/unload_lora_adapter, as vLLM has it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    lora_name: str
 
 
 class TokenizeRequest(BaseModel):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import secrets
+import struct
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from swift_http.engine import Piece, Token
+from swift_http.tools import CallFilter, ToolParser
 
 _LOWEST = -9999.0  # JSON has no minus infinity; OpenAI writes this
 
@@ -36,8 +39,8 @@ class Form(Protocol):
         """The chunk that opens a stream's choice, if the shape has one."""
         ...
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any]:
-        """A piece of a stream."""
+    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
+        """A piece of a stream; None: there is nothing to say yet."""
         ...
 
     def last(self, usage: dict[str, int]) -> dict[str, Any]:
@@ -64,33 +67,51 @@ class _Base:
 
 
 class ChatForm(_Base):
-    """chat.completion and chat.completion.chunk."""
+    """chat.completion and chat.completion.chunk. With a parser, calls are taken out of the text; in a stream they come at its end."""
 
-    def __init__(self, model: str, *, logprobs: bool) -> None:
+    def __init__(self, model: str, *, logprobs: bool, parser: ToolParser | None = None) -> None:
         super().__init__(model, "chatcmpl", "chat.completion", "chat.completion.chunk")
         self._logprobs = logprobs
+        self._parser = parser
+        self._filters: dict[int, CallFilter] = {}
 
     def opening(self, index: int) -> dict[str, Any] | None:
         """The chunk with the role."""
         return self._chunk([{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}])
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any]:
+    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
         """Some more of the message."""
-        delta = {"content": piece.text} if piece.text else {}
-        return self._chunk([{"index": index, "delta": delta, "logprobs": self._content(piece.tokens), "finish_reason": piece.finish}])
+        text, calls = piece.text, []
+        if self._parser:
+            held = self._filters.setdefault(index, CallFilter(self._parser))
+            text = held.push(piece.text)
+            if piece.finish:
+                rest, calls = held.finish()
+                text += rest
+        if not (text or piece.finish or (self._logprobs and piece.tokens)):
+            return None
+        delta: dict[str, Any] = {"content": text} if text else {}
+        if calls:
+            delta["tool_calls"] = [{"index": number, **call.form()} for number, call in enumerate(calls)]
+        finish = "tool_calls" if calls else piece.finish
+        return self._chunk([{"index": index, "delta": delta, "logprobs": self._content(piece.tokens), "finish_reason": finish}])
 
     def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
         """The messages."""
-        listed = [
-            {
-                "index": index,
-                "message": {"role": "assistant", "content": choice.text, "refusal": None},
-                "logprobs": self._content(choice.tokens),
-                "finish_reason": choice.finish,
-            }
-            for index, choice in enumerate(choices)
-        ]
+        listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
         return {**self._common, "object": self._kind, "choices": listed, "usage": usage}
+
+    def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        finish = choice.finish
+        if self._parser:
+            held = CallFilter(self._parser)
+            text = held.push(choice.text)
+            rest, calls = held.finish()
+            if calls:
+                finish = "tool_calls"
+                message |= {"content": (text + rest).strip() or None, "tool_calls": [call.form() for call in calls]}
+        return {"index": index, "message": message, "logprobs": self._content(choice.tokens), "finish_reason": finish}
 
     def _content(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
@@ -113,8 +134,10 @@ class CompletionForm(_Base):
         """None: completions open with their first text."""
         return None
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any]:
+    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
         """Some more of the text."""
+        if not (piece.text or piece.finish or (self._logprobs and piece.tokens)):
+            return None
         return self._chunk([self._choice(index, piece.text, piece.tokens, piece.finish)])
 
     def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
@@ -143,6 +166,19 @@ class CompletionForm(_Base):
 def usage(prompt: int, completion: int) -> dict[str, int]:
     """The token counts of a request."""
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def embeddings(vectors: Sequence[Sequence[float]], model: str, tokens: int, *, base64: bool) -> dict[str, Any]:
+    """The answer of POST /v1/embeddings; `base64` packs each vector as little-endian float32, which is what `openai` asks for."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": _packed(vector) if base64 else list(vector)}
+        for index, vector in enumerate(vectors)
+    ]
+    return {"object": "list", "data": data, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def model_list(models: Sequence[str], created: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class StopFilter:
         if found:
             self.hit, self._held = True, ""
             return text[: min(found)]
-        keep = self._undecided(text)
+        keep = undecided(text, self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -35,10 +35,11 @@ class StopFilter:
         held, self._held = self._held, ""
         return held
 
-    def _undecided(self, text: str) -> int:
-        """Length of the longest end of the text that begins a stop string."""
-        longest = max((len(stop) for stop in self._stops), default=0)
-        for length in range(min(longest - 1, len(text)), 0, -1):
-            if any(stop.startswith(text[-length:]) for stop in self._stops):
-                return length
-        return 0
+
+def undecided(text: str, stops: Sequence[str]) -> int:
+    """Length of the longest end of the text that begins a stop string."""
+    longest = max((len(stop) for stop in stops), default=0)
+    for length in range(min(longest - 1, len(text)), 0, -1):
+        if any(stop.startswith(text[-length:]) for stop in stops):
+            return length
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from swift_core import client
 from swift_core.errors import UsageError
 from swift_core.roles import Server, Serving
 from swift_core.specs import Command
@@ -13,7 +14,7 @@ KEY_VARIABLE = "SWIFT_API_KEY"
 
 
 class TransformersBackend:
-    """transformers' own `generate` behind the OpenAI-compatible layer: nothing to install beside what training needs."""
+    """The embedded engine behind the OpenAI-compatible layer: nothing to install beside what training needs."""
 
     def __init__(self, options: ServeOptions | None = None) -> None:
         self._options = options or ServeOptions()
@@ -38,19 +39,22 @@ class TransformersBackend:
         )
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refused: the adapters are loaded with the model.
+        """Load an adapter that lies below one of the server's adapter folders.
 
         Raises:
-            UsageError: always.
+            UsageError: the server was started without adapter folders, or refuses this one.
+            SwiftError: nobody answers, or the server failed.
         """
-        raise UsageError(
-            f"the embedded server takes its adapters when it starts, so it can't add '{name}'", hint="Start it again with that adapter too."
-        )
+        self._post(server, "load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Refused, as `add_adapter` is.
+        """Unload an adapter. Errors are those of `add_adapter`."""
+        self._post(server, "unload_lora_adapter", {"lora_name": name})
 
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(f"the embedded server keeps its adapters, so it can't drop '{name}'", hint="Start it again without that adapter.")
+    def _post(self, server: Server, route: str, body: dict[str, str]) -> None:
+        if not self._options.adapter_folder:
+            raise UsageError(
+                f"the server takes no adapters while it runs, so it can't do this with '{body['lora_name']}'",
+                hint="Start it with --adapter-folder, a folder below which adapters may be loaded.",
+            )
+        client.command(server.url, route, body, api_key=server.api_key)

@@ -7,20 +7,16 @@ stderr, with exit code 2 for a mistake of the user's.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_http import Limits, Piece, Sampling, Token, bind, create_app, run
+from swift_http import Limits, bind, create_app, run
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.options import validate
@@ -28,81 +24,7 @@ from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
 
 if TYPE_CHECKING:
-    from swift_plugin_transformers.generation import Generator
-
-
-class EmbeddedEngine:
-    """A ChatEngine over one model in this process. Requests are answered one by one, in the order they came."""
-
-    def __init__(self, generator: Generator, models: Sequence[str]) -> None:
-        self.models = tuple(models)
-        self.context = generator.context
-        self._generator = generator
-        self._tokenizer = generator.tokenizer
-        self._lock = threading.Lock()  # the tokenizer is not made for two threads
-        self._worker = ThreadPoolExecutor(1, "generate")
-
-    def render(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
-    ) -> list[int]:
-        """Token ids by the checkpoint's chat template; arguments and errors are those of the protocol."""
-        if not self._tokenizer.chat_template:
-            raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
-        with self._lock:
-            text = self._rendered(messages, tools, generation_prompt)
-            if tools and text == self._rendered(messages, (), generation_prompt):
-                raise UsageError(
-                    "the model's chat template has no place for tools", hint="Leave 'tools' out, or serve a model that takes them."
-                )
-            return list(self._tokenizer.encode(text, add_special_tokens=False))
-
-    def _rendered(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], generation_prompt: bool) -> str:
-        try:
-            return str(
-                self._tokenizer.apply_chat_template(
-                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt
-                )
-            )
-        except Exception as error:  # templates refuse by raising whatever they like
-            raise UsageError(f"the model's chat template refuses these messages: {error}") from None
-
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of a text."""
-        with self._lock:
-            return list(self._tokenizer.encode(text, add_special_tokens=special))
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids."""
-        return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
-
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
-        """The answer, piece by piece; the work is done in the one worker thread, which takes requests in order."""
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[Piece | None] = asyncio.Queue()
-        cancelled = threading.Event()
-
-        def put(piece: Piece | None) -> None:
-            with suppress(RuntimeError):  # the server has stopped meanwhile
-                loop.call_soon_threadsafe(pieces.put_nowait, piece)
-
-        def work() -> None:
-            try:
-                if not cancelled.is_set():
-                    self._generator.generate(prompt, sampling, model=model, put=put, cancelled=cancelled)
-            finally:
-                put(None)
-
-        job = loop.run_in_executor(self._worker, work)
-        try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
-            await job  # its error, if it had one
-        finally:
-            cancelled.set()
-
-    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        """The prompt's log-probabilities, in the same order of work."""
-        return await asyncio.get_running_loop().run_in_executor(self._worker, lambda: self._generator.score(prompt, model=model, top=top))
+    from swift_plugin_transformers.engine import EmbeddedEngine
 
 
 def load(
@@ -117,7 +39,9 @@ def load(
     from transformers.utils.logging import disable_progress_bar
 
     from swift_core.families import family_of
-    from swift_plugin_transformers.generation import Generator, end_tokens
+    from swift_plugin_transformers.engine import EmbeddedEngine
+    from swift_plugin_transformers.generation import Answering
+    from swift_plugin_transformers.text import end_tokens
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
@@ -132,8 +56,17 @@ def load(
     )
     tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
     ends = end_tokens(loaded.model, tokenizer, family_of(source_of(checkpoint)).stop_tokens)
-    generator = Generator(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
-    return EmbeddedEngine(generator, [name, *adapters])
+    answering = Answering(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
+    return EmbeddedEngine(answering, name, options)
+
+
+def tool_parser(checkpoint: Path) -> str:
+    """How the checkpoint's family writes the calls of its tools."""
+    from swift_train.build import source_of
+
+    from swift_core.families import family_of
+
+    return family_of(source_of(checkpoint)).tool_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,8 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adapters = _adapters(given.adapter, given.name)
         bound = bind(given.host, given.port)
         engine = load(Path(given.checkpoint), adapters, given.name, options, trust_remote_code=given.trust_remote_code)
-        app = create_app(engine, api_key=key, limits=Limits(requests=options.queue))
-        run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
+        app = create_app(
+            engine,
+            api_key=key,
+            limits=Limits(requests=options.queue, seconds=options.timeout),
+            tool_parser=tool_parser(Path(given.checkpoint)),
+            adapter_folders=[Path(folder) for folder in options.adapter_folder],
+        )
+        try:
+            run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
+        finally:
+            engine.close()
     except SwiftError as error:
         _say(
             sys.stderr,

@@ -1,0 +1,62 @@
+"""What /openapi.json says of the answers; what it says of the requests is made from their classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_Responses = dict[int | str, dict[str, Any]]
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _ok(schema: dict[str, Any], *, description: str = "The answer", stream: bool = False) -> _Responses:
+    content: dict[str, Any] = {"application/json": {"schema": schema}}
+    if stream:
+        content["text/event-stream"] = {"schema": {"type": "string", "description": "with `stream`: events, the last of them [DONE]"}}
+    return {200: {"description": description, "content": content}}
+
+
+_STRING, _INTEGER, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "number"}
+_OR_NONE = {"type": ["string", "null"]}
+_ERROR = _object(error=_object(message=_STRING, type=_STRING, param=_OR_NONE, code=_OR_NONE))
+_USAGE = _object(prompt_tokens=_INTEGER, completion_tokens=_INTEGER, total_tokens=_INTEGER)
+_ENTRY = _object(id=_STRING, object={"const": "model"}, created=_INTEGER, owned_by=_STRING, root=_STRING, parent=_OR_NONE)
+_VECTOR = {"anyOf": [_list(_NUMBER), {"type": "string", "description": "base64 of little-endian float32"}]}
+
+
+def _completion(kind: str, **choice: Any) -> dict[str, Any]:
+    choices = _list(_object(index=_INTEGER, **choice, logprobs={"type": ["object", "null"]}, finish_reason=_STRING))
+    return _object(id=_STRING, object={"const": kind}, created=_INTEGER, model=_STRING, choices=choices, usage=_USAGE)
+
+
+def _refused(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ERROR}}}
+
+
+ERRORS: _Responses = {
+    "4XX": _refused("The request can't be answered: 400, 401 (key), 404 (model), 408 (slow), 413 (large), 429 (busy: see Retry-After)"),
+    "5XX": _refused("The server failed: 500, 503 (it is stopping), 504 (the answer took too long)"),
+}
+CHAT = _ok(_completion("chat.completion", message=_object(role={"const": "assistant"}, content=_OR_NONE)), stream=True)
+COMPLETION = _ok(_completion("text_completion", text=_STRING), stream=True)
+EMBEDDINGS = _ok(
+    _object(
+        object={"const": "list"},
+        data=_list(_object(object={"const": "embedding"}, index=_INTEGER, embedding=_VECTOR)),
+        model=_STRING,
+        usage=_object(prompt_tokens=_INTEGER, total_tokens=_INTEGER),
+    )
+)
+TOKENIZE = _ok(_object(tokens=_list(_INTEGER), count=_INTEGER, max_model_len=_INTEGER))
+DETOKENIZE = _ok(_object(prompt=_STRING))
+MODELS = _ok(_object(object={"const": "list"}, data=_list(_ENTRY)))
+MODEL = _ok(_ENTRY)
+HEALTH = _ok(_object(status={"const": "ok"}), description="Requests are taken")
+METRICS: _Responses = {200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": _STRING}}}}
+ADAPTER = _ok(_object(models=_list(_STRING)), description="Done; the names that are served now")

@@ -1,0 +1,170 @@
+"""The embedded server's engine: a ChatEngine over one model in this process, whose worker thread answers (see `batching`, `serial`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from swift_http import Piece, Sampling, Token
+from torch.nn.functional import normalize
+
+from swift_core.errors import UsageError
+from swift_plugin_transformers.batching import Batcher
+from swift_plugin_transformers.generation import Answering, Request
+from swift_plugin_transformers.memory import cache_bytes
+from swift_plugin_transformers.rows import RowsUnsupported, probe
+from swift_plugin_transformers.serial import OneByOne
+from swift_plugin_transformers.serve_options import ServeOptions
+from swift_plugin_transformers.structured import Grammars
+
+log = logging.getLogger(__name__)
+
+
+class EmbeddedEngine:
+    """Answers over a loaded model, many at once where its attention allows that."""
+
+    def __init__(self, answering: Answering, name: str, options: ServeOptions) -> None:
+        self.context = answering.context
+        self._name = name
+        self._answering = answering
+        self._served = [name, *answering.adapters]
+        self._tokenizer = answering.tokenizer
+        self._lock = threading.Lock()  # the tokenizer is not made for two threads
+        self._grammars = Grammars(answering.tokenizer, answering.ends)
+        self.worker = _worker(answering, self._grammars, options)
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The base, then its adapters."""
+        return tuple(self._served)
+
+    def close(self) -> None:
+        """Stop the worker."""
+        self.worker.close()
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids by the checkpoint's chat template; arguments and errors are those of the protocol."""
+        if not self._tokenizer.chat_template:
+            raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
+        with self._lock:
+            text = self._rendered(messages, tools, generation_prompt)
+            if tools and text == self._rendered(messages, (), generation_prompt):
+                raise UsageError(
+                    "the model's chat template has no place for tools", hint="Leave 'tools' out, or serve a model that takes them."
+                )
+            return list(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _rendered(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], generation_prompt: bool) -> str:
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt
+                )
+            )
+        except Exception as error:  # templates refuse by raising whatever they like
+            raise UsageError(f"the model's chat template refuses these messages: {error}") from None
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a text."""
+        with self._lock:
+            return list(self._tokenizer.encode(text, add_special_tokens=special))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+        """The answer, piece by piece; the work is done in the worker's thread."""
+        if sampling.schema is not None:
+            await asyncio.to_thread(self._grammars.check, sampling.schema)
+        async for piece in self._ask(prompt, sampling, model, None):
+            yield piece
+
+    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
+        """The prompt's log-probabilities."""
+        return [token async for piece in self._ask(prompt, Sampling(), model, top) for token in piece.tokens]
+
+    async def embed(self, prompt: Sequence[int], *, model: str) -> list[float]:
+        """The mean of the tokens' last hidden states, of length one."""
+
+        def work() -> list[float]:
+            self._answering.check(prompt)
+            return list(normalize(self.worker.hidden(list(prompt), model).float().mean(0), dim=0).tolist())
+
+        return await asyncio.wrap_future(self.worker.run(work))
+
+    async def load_adapter(self, name: str, folder: Path) -> None:
+        """Serve one more adapter; requests under way wait for it.
+
+        Raises:
+            UsageError: the name is taken, or the adapter does not fit.
+        """
+        from swift_train.build import restore_adapters
+
+        def work() -> None:
+            if name in self._served:
+                raise UsageError(f"'{name}' is served already", where="lora_name", hint="Take another name, or unload that one first.")
+            number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._answering.adapters.values()), default=-1)
+            self._answering.model = restore_adapters(self._answering.model, {f"adapter{number}": folder})
+            self._answering.adapters[name] = f"adapter{number}"
+            self._served.append(name)
+
+        await asyncio.wrap_future(self.worker.run(work))
+
+    async def unload_adapter(self, name: str) -> None:
+        """Serve an adapter no more.
+
+        Raises:
+            UsageError: there is none of that name, or requests for it are under way.
+        """
+
+        def work() -> None:
+            if name not in self._answering.adapters:
+                raise UsageError(f"no adapter '{name}' is served", where="lora_name")
+            if self.worker.busy_with(name):
+                raise UsageError(f"requests for '{name}' are being answered", where="lora_name", hint="Try again when they are done.")
+            self.worker.forget(name)
+            self._served.remove(name)
+            self._answering.model.delete_adapter(self._answering.adapters.pop(name))
+
+        await asyncio.wrap_future(self.worker.run(work))
+
+    async def _ask(self, prompt: Sequence[int], sampling: Sampling, model: str, score: int | None) -> AsyncIterator[Piece]:
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
+
+        def put(item: Piece | BaseException | None) -> None:
+            with suppress(RuntimeError):  # the server has stopped meanwhile
+                loop.call_soon_threadsafe(pieces.put_nowait, item)
+
+        request = Request(prompt=prompt, sampling=sampling, model=model, put=put, done=put, score=score)
+        self.worker.submit(request)
+        try:
+            while (item := await pieces.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            request.cancelled.set()
+
+
+def _worker(answering: Answering, grammars: Grammars, options: ServeOptions) -> Batcher | OneByOne:
+    try:
+        if any(config.is_prompt_learning for config in getattr(answering.model, "peft_config", {}).values()):
+            raise RowsUnsupported("one of its adapters is in the prompt")
+        with answering.speaking_as(""):
+            per_token = probe(answering.bare)
+    except RowsUnsupported as why:
+        log.warning("requests are answered one by one, as the model's attention can't be batched: %s", why)
+        return OneByOne(answering, grammars)
+    tokens = int(cache_bytes(options.memory, answering.model.device) / per_token)
+    if tokens < 2:
+        raise UsageError(f"{options.memory} of memory holds {tokens} tokens of this model", where="memory", hint="Give it more.")
+    return Batcher(answering, grammars, tokens=tokens, rows=options.batch)

@@ -1,0 +1,131 @@
+"""Answers one by one, with transformers' own `generate`: for models whose attention can't be batched by rows."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from swift_http import Piece, Token
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers.generation.streamers import BaseStreamer
+
+from swift_plugin_transformers.generation import Answering, Request, memory_in_words
+from swift_plugin_transformers.structured import Grammars
+from swift_plugin_transformers.text import Writer, token_of
+
+T = TypeVar("T")
+
+
+class OneByOne:
+    """A worker thread that answers requests in the order they came."""
+
+    def __init__(self, answering: Answering, grammars: Grammars) -> None:
+        self._answering = answering
+        self._grammars = grammars
+        self._thread = ThreadPoolExecutor(1, "generate")
+
+    def submit(self, request: Request) -> None:
+        """Answer a request when its turn comes; from any thread."""
+        self._thread.submit(self._answer, request)
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """Do something else with the model in its thread."""
+        return self._thread.submit(work)
+
+    def hidden(self, prompt: list[int], model: str) -> Tensor:
+        """The last hidden state of each token, (tokens, size); in the worker's thread."""
+        with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
+            ids = torch.tensor([prompt], device=self._answering.model.device)
+            states: Tensor = self._answering.bare.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
+            return states
+
+    def busy_with(self, model: str) -> bool:
+        """Never in the worker's thread: there it does one thing at a time. Those that wait get an error of their own."""
+        return False
+
+    def forget(self, model: str) -> None:
+        """Nothing is cached."""
+
+    def close(self) -> None:
+        """End the thread after what it does now."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _answer(self, request: Request) -> None:
+        error: BaseException | None = None
+        try:
+            if not request.cancelled.is_set():
+                self._answering.check(request.prompt)
+                with memory_in_words(), self._answering.speaking_as(request.model):
+                    self._score(request) if request.score is not None else self._generate(request)
+        except Exception as failure:
+            error = failure
+        request.done(error)
+
+    def _generate(self, request: Request) -> None:
+        answering, sampling = self._answering, request.sampling
+        recorder = _Recorder()
+        writer = Writer(answering.tokenizer, answering.ends, sampling, request.put)
+        sink = _Sink(writer, recorder if sampling.logprobs is not None else None)
+        if sampling.seed is None:
+            torch.seed()
+        else:
+            torch.manual_seed(sampling.seed)
+        ids = torch.tensor([list(request.prompt)], device=answering.model.device)
+        own = [recorder] if sampling.logprobs is not None else []
+        answering.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=answering.config(len(request.prompt), sampling),
+            streamer=sink,
+            stopping_criteria=StoppingCriteriaList([_Cancel(request)]),
+            logits_processor=LogitsProcessorList([*own, *self._grammars.processors(sampling, len(request.prompt))]),
+        )
+        writer.finish()
+
+    @torch.inference_mode()
+    def _score(self, request: Request) -> None:
+        prompt, tokenizer = list(request.prompt), self._answering.tokenizer
+        ids = torch.tensor([prompt], device=self._answering.model.device)
+        logits = self._answering.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
+        scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
+        request.put(Piece("", (Token(prompt[0], tokenizer.decode([prompt[0]])), *scored)))
+
+
+class _Sink(BaseStreamer):
+    """What `generate` gives its tokens to; the first call brings the prompt."""
+
+    def __init__(self, writer: Writer, recorder: _Recorder | None) -> None:
+        self._writer = writer
+        self._recorder = recorder
+        self._prompt_seen = False
+
+    def put(self, value: Tensor) -> None:
+        if self._prompt_seen:
+            self._writer.token(int(value.reshape(-1)[0]), self._recorder.rows.popleft() if self._recorder else None)
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Nothing: the last piece is made after an error of `generate` would have shown."""
+
+
+class _Recorder(LogitsProcessor):
+    """Sees the logits of each step, as the model gave them."""
+
+    def __init__(self) -> None:
+        self.rows: deque[Tensor] = deque()  # some devices stream a step late
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.rows.append(scores[0].clone())
+        return scores
+
+
+class _Cancel(StoppingCriteria):
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        return torch.full((input_ids.shape[0],), self._request.cancelled.is_set(), device=input_ids.device)

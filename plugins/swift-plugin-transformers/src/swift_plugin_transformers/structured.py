@@ -1,0 +1,85 @@
+"""Answers that follow a JSON Schema: at each step, tokens that would break it are taken away. llguidance says which those are."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from swift_http import Sampling
+from torch import Tensor
+from transformers import LogitsProcessor
+
+from swift_core.errors import UsageError
+
+HINT = "Install it beside the server: pip install 'swift-plugin-transformers[structured]'."
+
+
+class Grammars:
+    """Schemas as logits processors, over one tokenizer, which is read when the first schema comes."""
+
+    def __init__(self, tokenizer: Any, ends: Collection[int]) -> None:
+        self._tokenizer = tokenizer
+        self._ends = sorted(ends)
+        self._vocabulary: Any = None
+        self._lock = threading.Lock()
+
+    def check(self, schema: str) -> None:
+        """Read a schema.
+
+        Raises:
+            UsageError: the library is missing, the tokenizer has no form that it reads, or the schema has something that it can't do.
+        """
+        llguidance = self._library()
+        try:
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema)
+        except ValueError as error:
+            raise UsageError(f"not a JSON Schema: {error}", where="response_format") from None
+        if why := llguidance.LLMatcher.validate_grammar(grammar, self._vocabulary):
+            raise UsageError(f"this JSON Schema can't be followed: {str(why).splitlines()[0][:300]}", where="response_format")
+
+    def processors(self, sampling: Sampling, length: int) -> list[LogitsProcessor]:
+        """What keeps the answer to a prompt of that length to its schema; nothing where the request has none. Raises as `check` does."""
+        if sampling.schema is None:
+            return []
+        llguidance = self._library()
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(sampling.schema)
+        return [_Follow(llguidance.LLMatcher(self._vocabulary, grammar, log_level=0), length, self._ends)]
+
+    def _library(self) -> Any:
+        if importlib.util.find_spec("llguidance") is None:
+            raise UsageError("answers by a JSON Schema need llguidance, which is not installed", where="response_format", hint=HINT)
+        import llguidance
+        import llguidance.hf
+
+        with self._lock:
+            if self._vocabulary is None:
+                try:
+                    self._vocabulary = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=self._ends)
+                except ValueError as error:
+                    raise UsageError(
+                        f"answers by a JSON Schema are not possible with this tokenizer: {error}", where="response_format"
+                    ) from None
+        return llguidance
+
+
+class _Follow(LogitsProcessor):
+    """Takes away what the schema does not allow next."""
+
+    def __init__(self, matcher: Any, prompt: int, ends: list[int]) -> None:
+        self._matcher = matcher
+        self._seen = prompt
+        self._ends = ends
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._matcher.consume_tokens(input_ids[0, self._seen :].tolist())
+        self._seen = input_ids.shape[1]
+        allowed = torch.zeros(scores.shape[-1], dtype=torch.bool)
+        if self._matcher.is_stopped():
+            allowed[self._ends] = True
+        else:
+            bias = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8)[: len(allowed)]
+            allowed[: len(bias)] = bias != 0
+        return scores.masked_fill(~allowed.to(scores.device), float("-inf"))

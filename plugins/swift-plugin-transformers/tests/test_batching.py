@@ -1,0 +1,287 @@
+"""Continuous batching: many requests at once give what each would give alone, within a bound of memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from swift_http import Piece, Sampling
+from swift_plugin_transformers.batching import Batcher
+from swift_plugin_transformers.engine import EmbeddedEngine
+from swift_plugin_transformers.generation import Request
+from swift_plugin_transformers.memory import cache_bytes
+from swift_plugin_transformers.prefixes import Room
+from swift_plugin_transformers.rows import RowsUnsupported, forward, probe
+from swift_plugin_transformers.serve_options import ServeOptions
+from swift_plugin_transformers.serving import load
+
+from swift_core.errors import SwiftError, UsageError
+
+
+def engine_of(checkpoint: Path, **options: Any) -> EmbeddedEngine:
+    return load(checkpoint, {}, "m", ServeOptions(device="cpu", dtype="float32", **options))
+
+
+@pytest.fixture
+def engine(tiny_model: Path) -> Iterator[EmbeddedEngine]:
+    made = engine_of(tiny_model, memory="64MB")
+    yield made
+    made.close()
+
+
+class Asked:
+    """A request that is under way."""
+
+    def __init__(
+        self, engine: EmbeddedEngine, prompt: Sequence[int], sampling: Sampling, model: str = "m", score: int | None = None
+    ) -> None:
+        self.pieces: list[Piece] = []
+        self.error: BaseException | None = None
+        self._done = threading.Event()
+        self.request = Request(prompt=prompt, sampling=sampling, model=model, put=self.pieces.append, done=self._end, score=score)
+        engine.worker.submit(self.request)
+
+    def _end(self, error: BaseException | None) -> None:
+        self.error = error
+        self._done.set()
+
+    def tokens(self) -> list[int]:
+        assert self._done.wait(60)
+        if self.error:
+            raise self.error
+        return [token.id for piece in self.pieces for token in piece.tokens]
+
+
+def batcher(engine: EmbeddedEngine) -> Batcher:
+    assert isinstance(engine.worker, Batcher)
+    return engine.worker
+
+
+def mixed(engine: EmbeddedEngine, count: int = 16) -> list[tuple[list[int], int]]:
+    ids = engine.encode("The history of the city begins with a small tribe that lived on an island in the river. " * 8)
+    return [(ids[number * 7 :][: 20 + 17 * number], 4 + 5 * (number % 7)) for number in range(count)]
+
+
+def alone(checkpoint: Path, asks: Sequence[tuple[list[int], int]]) -> list[list[int]]:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    ends = model.generation_config.eos_token_id
+    out = [model.generate(torch.tensor([prompt]), max_new_tokens=most, do_sample=False, eos_token_id=ends) for prompt, most in asks]
+    return [list(ids[0, len(prompt) :]) for ids, (prompt, _) in zip(out, asks, strict=True)]
+
+
+def check_equal(engine: EmbeddedEngine, checkpoint: Path) -> None:
+    asks = mixed(engine)
+    asked = [Asked(engine, prompt, Sampling(max_tokens=most, temperature=0)) for prompt, most in asks]
+    assert [one.tokens() for one in asked] == alone(checkpoint, asks)
+    again = Asked(engine, asks[5][0], Sampling(max_tokens=asks[5][1], temperature=0))  # its prompt is in memory now
+    assert again.tokens() == asked[5].tokens()
+
+
+def test_sixteen_at_once_say_what_each_says_alone(engine: EmbeddedEngine, tiny_model: Path):
+    check_equal(engine, tiny_model)
+
+
+@pytest.mark.model
+def test_sixteen_at_once_of_the_real_model(smollm2: Path):
+    engine = engine_of(smollm2, memory="2GB")
+    check_equal(engine, smollm2)
+    engine.close()
+
+
+def test_requests_share_steps(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+    steps: list[int] = []
+
+    def counted(model: Any, parts: Any, **more: Any) -> Any:
+        steps.append(len(parts))
+        return forward(model, parts, **more)
+
+    monkeypatch.setattr("swift_plugin_transformers.batching.forward", counted)
+    prompt = engine.encode("hello")
+    asked = [Asked(engine, prompt, Sampling(max_tokens=30, temperature=0)) for _ in range(8)]
+    for one in asked:
+        one.tokens()
+    assert max(steps) == 8
+    assert len(steps) < 60
+
+
+def test_a_seed_gives_the_same_answer_whoever_is_beside_it(engine: EmbeddedEngine):
+    prompt = engine.encode("hello")
+    one = Asked(engine, prompt, Sampling(max_tokens=20, temperature=1.0, seed=3)).tokens()
+    beside = [Asked(engine, prompt, Sampling(max_tokens=20, temperature=1.0, seed=seed)) for seed in (1, 2, 3, 4)]
+    assert [ask.tokens() == one for ask in beside] == [False, False, True, False]
+
+
+def test_processors_are_transformers_own(engine: EmbeddedEngine):
+    prompt = engine.encode("hello there")
+    free = Asked(engine, prompt, Sampling(max_tokens=40, temperature=0)).tokens()
+    kept = Asked(engine, prompt, Sampling(max_tokens=40, temperature=0, repetition_penalty=9.0)).tokens()
+    assert len(set(kept)) > len(set(free))
+
+
+def test_a_long_prompt_is_scored_in_parts_beside_answers(engine: EmbeddedEngine, tiny_model: Path):
+    from transformers import AutoModelForCausalLM
+
+    prompt = (engine.encode("The capital of France is Paris. ") * 40)[: engine.context - 10]
+    beside = Asked(engine, prompt[:30], Sampling(max_tokens=20, temperature=0))
+    scored = Asked(engine, prompt, Sampling(), score=2)
+    scored.tokens()
+    got = [token.logprob for piece in scored.pieces for token in piece.tokens]
+    with torch.inference_mode():
+        expected = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)(torch.tensor([prompt])).logits[0].log_softmax(-1)
+    assert got[0] is None
+    assert got[1:] == pytest.approx([float(expected[at, token]) for at, token in enumerate(prompt[1:])], abs=1e-4)
+    assert len(beside.tokens()) == 20
+
+
+# -- memory --------------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_never_more_than_its_bound_and_nobody_hangs(tiny_model: Path):
+    engine = engine_of(tiny_model, memory="64MB")
+    room = batcher(engine).room
+    room.tokens = 150
+    most = 0
+
+    def watched(*given: Any, **more: Any) -> Any:
+        nonlocal most
+        row = take(*given, **more)
+        most = max(most, room.used + room.held)
+        return row
+
+    take = room.take
+    room.take = watched  # type: ignore[method-assign]
+    ids = engine.encode("some words that are here ") * 3
+    asked = [Asked(engine, ids[number : number + 30], Sampling(max_tokens=20, temperature=0)) for number in range(12)]
+    assert all(len(one.tokens()) <= 20 for one in asked)
+    assert 100 <= most <= 150
+    assert room.used == 0
+    with pytest.raises(UsageError, match="there is memory for 150"):
+        Asked(engine, ids[:30], Sampling(max_tokens=130)).tokens()
+    assert len(Asked(engine, ids[:30], Sampling(temperature=0)).tokens()) <= 120  # no limit of its own: what fits
+    engine.close()
+
+
+def test_bytes_of_a_token_are_those_of_the_config(engine: EmbeddedEngine):
+    config = engine._answering.model.config
+    size = config.num_hidden_layers * config.num_key_value_heads * (config.hidden_size // config.num_attention_heads) * 2 * 4
+    assert batcher(engine).room.tokens == 64_000_000 // size
+
+
+@pytest.mark.parametrize(("text", "bytes_"), [("2GB", 2_000_000_000), ("512MiB", 512 * 2**20), ("1.5 KB", 1500)])
+def test_sizes(text: str, bytes_: int):
+    assert cache_bytes(text, torch.device("cpu")) == bytes_
+
+
+def test_auto_is_a_part_of_what_is_free():
+    assert 0 < cache_bytes("auto", torch.device("cpu")) <= 4 * 2**30
+
+
+def test_kept_rows_go_in_the_order_of_their_last_use():
+    room = Room(100)
+    for name in "abc":
+        row = room.take("m", [ord(name)] * 20, 30)
+        assert row
+        keep = torch.ones(1, 20, 1)
+        row.extend(0, keep * ord(name), keep)
+        row.length = 20
+        room.give_back("m", [ord(name)] * 20, row)
+    assert room.held == 60
+    again = room.take("m", [ord("a")] * 25, 30)
+    assert again
+    assert again.length == 20
+    assert float(again.extend(0, torch.zeros(1, 0, 1), torch.zeros(1, 0, 1))[0].sum()) == 20 * ord("a")
+    assert room.take("other", [ord("a")] * 25, 30).length == 0  # type: ignore[union-attr]
+    assert [tokens[0] for _, tokens, _ in room._kept] == [ord("c"), ord("a")]
+    assert room.take("m", [1], 41) is None
+
+
+# -- when it goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_cancelled_requests_leave_at_once(engine: EmbeddedEngine):
+    prompt = engine.encode("hello")
+    long = [Asked(engine, prompt, Sampling(max_tokens=400, temperature=0)) for _ in range(20)]
+    for one in long:
+        one.request.cancelled.set()
+    for one in long:
+        assert len(one.tokens()) < 400
+    assert batcher(engine).room.used == 0
+    assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
+
+
+def test_one_bad_prompt_harms_no_other(engine: EmbeddedEngine):
+    prompt = engine.encode("hello")
+    good = Asked(engine, prompt, Sampling(max_tokens=20, temperature=0))
+    bad = Asked(engine, [10**6], Sampling(max_tokens=20))
+    with pytest.raises(UsageError, match="the token 1000000"):
+        bad.tokens()
+    assert len(good.tokens()) == 20
+
+
+def test_a_failed_step_is_told_and_the_next_works(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("no")
+
+    prompt = engine.encode("hello")
+    with monkeypatch.context() as patch:
+        patch.setattr("swift_plugin_transformers.batching.forward", full)
+        with pytest.raises(SwiftError, match="not enough memory"):
+            Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
+    assert batcher(engine).room.used == 0
+    assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
+
+
+def test_closing_tells_those_who_wait(tiny_model: Path):
+    engine = engine_of(tiny_model)
+    asked = Asked(engine, engine.encode("hello"), Sampling(max_tokens=400, temperature=0))
+    engine.close()
+    with pytest.raises(SwiftError, match="stopping"):
+        asked.tokens()
+
+
+# -- other architectures -------------------------------------------------------------------------------------------------
+
+
+def small(name: str, **more: Any) -> Any:
+    import transformers
+
+    common = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**common, intermediate_size=48, **more)
+    return getattr(transformers, f"{name}ForCausalLM")(config).eval()
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Qwen3", "Phi3", "Olmo2", "Granite"])
+def test_architectures_that_can(name: str):
+    assert probe(small(name, **({"pad_token_id": 0} if name == "Phi3" else {}))) > 0
+
+
+def test_sliding_windows_are_kept():
+    model = small("Mistral", sliding_window=8)
+    prompt = list(range(30))
+    expected = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None)[0, 30:].tolist()
+    probe(model)
+    from swift_plugin_transformers.rows import KvRow
+
+    row, got, new = KvRow(64), [], prompt
+    with torch.inference_mode():
+        forward(model, [(row, prompt[:11])])
+        new = prompt[11:]
+        for _ in range(12):
+            new = [int(forward(model, [(row, new)]).logits[0, -1].argmax())]
+            got += new
+    assert got == expected
+
+
+def test_architectures_that_cannot_are_told_and_left_as_they_were():
+    model = small("Gemma2", head_dim=8)
+    with pytest.raises(RowsUnsupported, match="softcap"):
+        probe(model)
+    assert model.config._attn_implementation != "swift_rows"
+    assert model.generate(torch.tensor([[1, 2]]), max_new_tokens=3).shape[1] == 5
