@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core import schemas
+from swift_core import local_plugins, schemas
 from swift_core.config import Settings, read_yaml
 from swift_core.errors import UsageError
 from swift_core.registry import Registry
@@ -138,16 +138,22 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
 
 
 def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
-    """The YAML file given first or by --config (empty settings where none is), and the arguments without it."""
+    """The YAML file given first or by --config (empty settings where none is), and the arguments without it.
+
+    The local plugins that it names are those of this process from here on.
+    """
     words = list(argv)
     if words and words[0].endswith((".yaml", ".yml")):
-        return read_yaml(Path(words[0])), words[1:]
-    if "--config" in words:
+        settings, words = read_yaml(Path(words[0])), words[1:]
+    elif "--config" in words:
         at = words.index("--config")
         if at + 1 == len(words):
             raise UsageError("needs a file", where="--config", hint="Write --config FILE.yaml.")
-        return read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
-    return Settings(), words
+        settings, words = read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
+    else:
+        return Settings(), words
+    local_plugins.use(settings.values.pop("plugins", ()), where=settings.where("plugins"))
+    return settings, words
 
 
 def _entry(registry: Registry, part: str, name: str) -> Any:

@@ -1,7 +1,7 @@
 """Finding and loading plugins: each in its own `try`, so that one that fails is recorded and the command goes on without it.
 
 `SWIFT_LOAD_PLUGINS=a,b` loads only these (and the core's own), `SWIFT_BLOCK_PLUGINS=c` leaves some out, and
-`SWIFT_STRICT_PLUGINS=1` makes a failure fatal.
+`SWIFT_STRICT_PLUGINS=1` makes a failure fatal. `SWIFT_TRACE=1` writes each import and each call of a hook to stderr, with its time.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import importlib.metadata
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from swift_core import hookspecs
+from swift_core import hookspecs, local_plugins, paths
 from swift_core.errors import SwiftError, UsageError, suggestion
 
 GROUP = "swift.plugins"
@@ -27,12 +29,12 @@ OWN = "core"
 
 
 class BrokenPlugin(UsageError):
-    """A plugin failed while SWIFT_STRICT_PLUGINS=1 asked for that to be fatal."""
+    """A plugin failed that must not: SWIFT_STRICT_PLUGINS=1 asks for that, or the user has named this very file."""
 
 
 @dataclass(slots=True)
 class Plugin:
-    """One entry point: what it is called, where it comes from, and what became of it."""
+    """One entry point or local file: what it is called, where it comes from, and what became of it."""
 
     name: str
     distribution: str
@@ -41,6 +43,7 @@ class Plugin:
     failure: str = ""  # one sentence; empty for a plugin that works
     trace: str = ""
     hooks: tuple[str, ...] = field(default_factory=tuple)
+    local: bool = False  # a file that the user has named
 
 
 class Plugins:
@@ -61,6 +64,18 @@ class Plugins:
                 continue
             self._load(point)
 
+    def load_local(self) -> None:
+        """Load the files that the user has named, whatever SWIFT_LOAD_PLUGINS says.
+
+        Raises:
+            BrokenPlugin: one of them does not work.
+        """
+        for path in local_plugins.local_plugins():
+            plugin = Plugin(path.stem, f"local file {path}", _version_of(path), str(path), local=True)
+            if other := self.found.get(plugin.name):
+                self.fail(plugin, f"the plugin name '{plugin.name}' is taken by {other.distribution}")
+            self._add(plugin, lambda path=path: local_plugins.load(path))
+
     def register(self, module: Any, name: str, *, distribution: str = "", version: str = "") -> None:
         """Add a module or object as a plugin; what is wrong with it is recorded, not raised."""
         plugin = Plugin(name, distribution or name, version, getattr(module, "__name__", name))
@@ -72,18 +87,25 @@ class Plugins:
             getattr(self.manager.hook, hook).get_hookimpls(), key=lambda item: (item.plugin_name != OWN, item.plugin_name)
         ):
             plugin = self.found[implementation.plugin_name]
+            begin = time.perf_counter()
             try:
-                wanted = {name: arguments[name] for name in implementation.argnames}
-                yield plugin, implementation.function(**wanted)
+                answer = implementation.function(**{name: arguments[name] for name in implementation.argnames})
+                answer = list(answer) if isinstance(answer, Iterator) else answer  # a generator runs, and fails, here
             except SwiftError:
                 raise
             except Exception as error:
                 self.fail(plugin, f"{hook}() raised {type(error).__name__}: {error}")
+                continue
+            finally:
+                _trace(hook, plugin, begin)
+            yield plugin, answer
 
     def fail(self, plugin: Plugin, reason: str) -> None:
         """Record that a plugin does not work."""
         plugin.failure = plugin.failure or reason
         plugin.trace = plugin.trace or traceback.format_exc()
+        if plugin.local:
+            raise BrokenPlugin(f"the plugin does not work: {reason}", where=plugin.target, hint="SWIFT_DEBUG=1 shows the traceback.")
         if os.environ.get("SWIFT_STRICT_PLUGINS") == "1":
             raise BrokenPlugin(
                 f"plugin '{plugin.name}' ({plugin.distribution} {plugin.version}): {reason}",
@@ -101,8 +123,10 @@ class Plugins:
 
     def _add(self, plugin: Plugin, load: Any) -> None:
         self.found[plugin.name] = plugin
+        begin = time.perf_counter()
         try:
             module = load()
+            _trace("import", plugin, begin)
             _check_version(module)
             self.manager.register(module, plugin.name)
             self.manager.check_pending()
@@ -117,7 +141,7 @@ class Plugins:
         except BaseException as error:  # a plugin may call sys.exit while it is imported
             if self.manager.has_plugin(plugin.name):
                 self.manager.unregister(name=plugin.name)
-            self.fail(plugin, _reason(error))
+            self.fail(plugin, _reason(error) + (local_plugins.line_of(error, Path(plugin.target)) if plugin.local else ""))
 
 
 @cache
@@ -125,12 +149,24 @@ def plugins() -> Plugins:
     """The plugins of this process, loaded on first use."""
     loaded = Plugins()
     loaded.load_installed()
+    loaded.load_local()
     return loaded
 
 
 def _names(variable: str) -> set[str] | None:
     value = os.environ.get(variable)
     return None if value is None else {name.strip() for name in value.split(",") if name.strip()}
+
+
+def _version_of(path: Path) -> str:
+    """The first digits of the file's hash, so that a run's record says which state of the file it was."""
+    return paths.sha256(path)[:12]
+
+
+def _trace(what: str, plugin: Plugin, begin: float) -> None:
+    if os.environ.get("SWIFT_TRACE") == "1":
+        milliseconds = (time.perf_counter() - begin) * 1000
+        sys.stderr.write(f"trace: {what:<26} {plugin.name:<20} {milliseconds:8.2f} ms\n")
 
 
 def _check_version(module: ModuleType) -> None:

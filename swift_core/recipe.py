@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swift_core import local_plugins
 from swift_core.config import Settings, normalise, read_yaml
 from swift_core.errors import UsageError, suggestion
 from swift_core.verbs import Verb, verb_named
@@ -40,6 +41,7 @@ def read_recipe(path: Path) -> list[Step]:
         UsageError: not a recipe, an unknown verb, an id twice, a reference to a step that does not come before.
     """
     whole = read_yaml(path)
+    local_plugins.use(whole.values.pop("plugins", ()), where=whole.where("plugins"))
     steps = whole.values.get("steps")
     if not isinstance(steps, list) or not steps:
         raise UsageError(
@@ -49,7 +51,9 @@ def read_recipe(path: Path) -> list[Step]:
         )
     if extra := sorted(set(whole.values) - {"steps", "title"}):
         raise UsageError(
-            f"there is no '{extra[0]}' beside the steps", where=whole.where(extra[0]), hint=suggestion(extra[0], ["steps", "title"])
+            f"there is no '{extra[0]}' beside the steps",
+            where=whole.where(extra[0]),
+            hint=suggestion(extra[0], ["steps", "title", "plugins"]),
         )
     found: list[Step] = []
     for index, values in enumerate(steps):

@@ -56,7 +56,7 @@ class Registry:
             hook, wanted = HOOKS[kind]
             found = []
             for plugin, answer in self.plugins.ask(hook):
-                if problem := _wrong(answer, wanted, kind):
+                if problem := _wrong(answer, wanted, kind, local=plugin.local):
                     self.plugins.fail(plugin, f"{hook}() {problem}")
                 else:
                     found += [Entry(spec, plugin) for spec in answer]
@@ -158,7 +158,7 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(resources.files("swift_core").joinpath("catalogue.toml").read_text(encoding="utf-8"))
 
 
-def _wrong(answer: Any, wanted: type[specs.Named], kind: str) -> str:
+def _wrong(answer: Any, wanted: type[specs.Named], kind: str, *, local: bool) -> str:
     if not isinstance(answer, Iterable) or isinstance(answer, str):
         return f"must return a list of {wanted.__name__}, not {type(answer).__name__}"
     for spec in answer:
@@ -167,4 +167,6 @@ def _wrong(answer: Any, wanted: type[specs.Named], kind: str) -> str:
         isolates = kind in ISOLATABLE and getattr(spec, "when", "offline") == "offline"
         if getattr(spec, "isolated", False) and not isolates:
             return f"offers '{spec.name}' as isolated, but a {kind} shares the training process"
+        if getattr(spec, "isolated", False) and local:
+            return f"offers '{spec.name}' as isolated, but a local file can't be installed into an environment: package it"
     return ""

@@ -17,6 +17,7 @@ from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
+from swift_core.local_plugins import local_plugins
 from swift_core.options import Invalid, validate
 from swift_core.references import parse
 from swift_core.registry import Registry, registry
@@ -81,6 +82,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         datasets=datasets,
         validation=validation,
         versions={"swift-core": __version__},
+        plugins=tuple(map(str, local_plugins())),
     )
     return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
 

@@ -72,7 +72,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A resolved run. `model` is the base; `adapters` are adapter checkpoints on it, by name; `options` are the verb's own."""
+    """A resolved run. `model` is the base; `adapters` are adapter checkpoints on it, by name; `options` are the verb's own.
+
+    `plugins` are the local files that were loaded as plugins; every process of the run loads them too.
+    """
 
     verb: str
     job: str  # 'module:function' that a worker calls with (run, report)
@@ -83,6 +86,7 @@ class Run:
     datasets: tuple[DataChoice, ...] = ()
     validation: tuple[DataChoice, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     def part(self, kind: str) -> Choice:
@@ -104,11 +108,13 @@ class Run:
         values["parts"] = {kind: Choice(**value) for kind, value in data.get("parts", {}).items()}
         for key in ("datasets", "validation"):
             values[key] = tuple(DataChoice(**value) for value in data.get(key, ()))
+        values["plugins"] = tuple(data.get("plugins", ()))
         return cls(**values)
 
     def fingerprint(self) -> str:
         """A hash of everything that decides the outcome, and nothing that does not (paths, output folder)."""
         data = self.to_json()
+        del data["plugins"]  # a part that one of them offers has the file's hash as its version
         for source in [data["model"], *data["adapters"].values()]:
             if source:
                 del source["path"], source["reference"]

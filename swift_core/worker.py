@@ -16,8 +16,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from swift_core import local_plugins
 from swift_core.errors import SwiftError
 from swift_core.launchers import CONTROL_PIPE, STOP_FILE
+from swift_core.plugins import plugins
 from swift_core.reporting import Report
 from swift_core.run import Run, read_run
 from swift_core.specs import Ref
@@ -32,6 +34,9 @@ def main() -> int:
     _listen_for_stop(report)
     try:
         run = read_run(folder)
+        local_plugins.use(run.plugins, where=str(folder / "run.json"))
+        if run.plugins:
+            plugins()  # so that a Ref finds what is in those files
         output, figures = do(run, report)
     except SwiftError as error:
         if error.__cause__:

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 import click
 
-from swift_core import __version__
+from swift_core import __version__, local_plugins
 from swift_core.cli.messages import print_error
 from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
 
@@ -79,9 +79,15 @@ class Swift(click.Group):
 
 @click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="swift-core")
+@click.option("--plugin", "files", multiple=True, metavar="FILE.py", help="Load this file as a plugin too, for a quick try; repeatable.")
+@click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, files: tuple[str, ...], trace: bool) -> None:
     """From a language model to a solved problem: fetch, fine-tune, merge, serve, ask; every part a plugin."""
+    if trace:
+        os.environ["SWIFT_TRACE"] = "1"
+    if files:
+        local_plugins.use(files, where="--plugin")
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -11,6 +11,8 @@ from swift_core import schemas
 from swift_core.registry import Registry, registry
 from swift_core.verbs import VERBS, Verb, verb_named
 
+_LOCAL = {"type": "array", "items": {"type": "string"}, "description": "Python files to load as plugins, for a quick try."}
+
 
 @click.command("schema")
 @click.argument("verb", required=False)
@@ -28,7 +30,7 @@ def command(verb: str | None) -> None:
 def schema_of(verb: Verb, known: Registry) -> dict[str, Any]:
     """The verb's own options and its main part's at the top, each other part under its name: a name, or a mapping with its options."""
     own = _inlined(schemas.schema(verb.options))
-    properties = {"run": {"const": verb.name}, **own["properties"]}
+    properties = {"run": {"const": verb.name}, "plugins": _LOCAL, **own["properties"]}
     for part, default in verb.parts.items():
         specs = known.all(part)
         if part == verb.main:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from swift_core.cli.plugins import listing, show
@@ -19,9 +21,12 @@ class Plugins(click.Group):
 
 @click.group("plugins", cls=Plugins, invoke_without_command=True, subcommand_metavar="[NAME | COMMAND [ARGS]...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--trace", is_flag=True, help="Write each import and each hook call to stderr, with its time.")
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, as_json: bool, trace: bool) -> None:
     """What is installed, and what is wrong with it; with NAME, everything about one plugin."""
+    if trace:
+        os.environ["SWIFT_TRACE"] = "1"
     if ctx.invoked_subcommand is None:
         ctx.invoke(listing.command, as_json=as_json)
 
