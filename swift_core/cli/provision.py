@@ -60,7 +60,7 @@ def _make(absent: EngineAbsent, screen: Screen, *, yes: bool, dry_run: bool) -> 
         show_plan(plan_record(todo))
         if not click.confirm("Make it?"):
             return False
-    made = build.create(todo, watch=screen.watch, note=screen.note)
+    made = build.create(todo, watch=screen.watch if screen.terminal else None, note=screen.note)
     screen.close()
     screen.note(f"{absent.entry.spec.name} has an environment now: {made.folder}")
     return True

@@ -40,7 +40,7 @@ def command(
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False)) if as_json else show_plan(shown)
         return
     with Screen(quiet=as_json) as screen:
-        made = build.create(todo, watch=screen.watch, note=screen.note)
+        made = build.create(todo, watch=screen.watch if screen.terminal else None, note=screen.note)
     report(made, as_json)
 
 
