@@ -240,6 +240,7 @@ def test_the_other_device_and_the_wrong_name_are_told(swift):
     assert "There are none" in swift("env", "list").out
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_environment(swift):
     both = [swift.popen("env", "create", "loose", "--json") for _ in range(2)]
     answers = [process.communicate(timeout=120) for process in both]
@@ -249,6 +250,7 @@ def test_two_processes_make_one_environment(swift):
     assert len(left(swift)) == 1
 
 
+@pytest.mark.slow
 def test_what_is_on_the_path_here_is_not_there(swift):
     """A package on PYTHONPATH must not count as installed in the environment."""
     info = Path(swift.paths[0]) / "tiny_lib-2.0.dist-info"
@@ -281,6 +283,7 @@ def working_in(folder: Path) -> list[str]:
     return [text for text in commands if str(folder) in text]
 
 
+@pytest.mark.slow
 def test_a_killed_create_leaves_nothing_that_is_used(swift, tiny_model):
     process, folder = start_and_wait_for_pip(swift, "tiny")
     assert working_in(folder)
@@ -397,6 +400,7 @@ def test_an_index_that_does_not_answer_is_told(swift):
     assert "the package index (http://127.0.0.1:1/simple) can't be reached: [Errno 111] Connection refused" in told
 
 
+@pytest.mark.slow
 def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model):
     assert swift("env", "create", "tiny").code == 0
     env = shown(swift, "tiny")
@@ -426,6 +430,7 @@ def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model)
     assert swift("env", "doctor", "tiny").code == 0
 
 
+@pytest.mark.slow
 def test_a_lock_reproduces_the_environment(swift):
     (swift.folder / "constraints.txt").write_text("tiny-lib==1.0\n")
     assert swift("env", "create", "loose", "--constraint", "constraints.txt").code == 0
@@ -442,6 +447,7 @@ def test_a_lock_reproduces_the_environment(swift):
     assert "with other versions than the locked ones: tiny-lib==2.0" in swift("env", "create", "loose", "--locked", "other.lock").err
 
 
+@pytest.mark.slow
 def test_what_comes_without_its_dependencies(swift):
     assert swift("env", "create", "alone").code == 0
     freeze = shown(swift, "alone")["freeze"]
@@ -471,6 +477,7 @@ def test_the_python_that_an_engine_wants(swift):
     assert not (swift.folder / "home").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("uv") is None, reason="uv is not on the path")
 def test_uv_makes_it_where_it_is_there_and_pip_where_only_pip_is_set_up(swift, index):
     assert json.loads(swift("env", "create", "tiny", "--dry-run", "--json").out)["installer"].startswith("pip")
