@@ -1,0 +1,58 @@
+"""`swift plugins check`: the conformance kit on an installed distribution."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from swift_core.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from swift_core.testing.kit.running import Result
+
+
+@click.command("check")
+@click.argument("distribution")
+@click.option("--kind", "kinds", multiple=True, help="Only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
+@click.option("--check", "checks", multiple=True, help="Only the check of this name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], as_json: bool) -> int:
+    """Check that the plugins of DISTRIBUTION keep their contracts, on a tiny model; exit code 1 where one does not.
+
+    It runs what they offer: in another process, which is ended where a check hangs.
+    """
+    from swift_core.testing.kit.running import results
+
+    found = list(results(distribution, kinds=kinds, checks=checks))
+    if as_json:
+        click.echo(json.dumps([asdict(result) for result in found], indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    return int(any(result.outcome == "failed" for result in found))
+
+
+def _print(results: Sequence[Result]) -> None:
+    """A row for each check and outcome, with the parts it is about; failures in full below."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for result in results:
+        reason = "" if result.outcome == "failed" else result.reason
+        rows.setdefault((result.check, result.kind, result.outcome, reason), []).append(result.subject)
+    print_table(
+        ("check", "of", "result", "why"),
+        [(check, f"{kind} {_few(names)}", outcome, reason) for (check, kind, outcome, reason), names in rows.items()],
+    )
+    for result in results:
+        if result.outcome == "failed":
+            click.secho(f"{result.kind} {result.subject}: {result.check}: ", fg="red", nl=False)
+            click.echo(result.reason)
+    counts = Counter(result.outcome for result in results)
+    click.echo(", ".join(f"{counts[outcome]} {outcome}" for outcome in ("passed", "failed", "skipped") if counts[outcome]) or "no checks")
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names) if len(names) <= most else f"({len(names)})"

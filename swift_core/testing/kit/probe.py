@@ -1,0 +1,50 @@
+"""Asks `swift_core.testing.kit.importing` in a process with a time limit, since a plugin may hang, or end the process, at import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cache
+
+from swift_core.testing.kit.importing import Report
+
+LIMIT = 20.0  # seconds; a plugin's module takes milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A plugin's entry point: its name, the module, and the distribution that has it."""
+
+    name: str
+    target: str
+    distribution: str
+    version: str = ""
+
+
+class NotImported(Exception):
+    """The process did not come to report anything; the text says why."""
+
+
+@cache
+def probe(entry: Entry, limit: float = LIMIT) -> Report:
+    """What the plugin did while it was imported.
+
+    Raises:
+        NotImported: it took too long, or ended the process.
+    """
+    command = [sys.executable, "-m", "swift_core.testing.kit.importing", entry.name, entry.target, entry.distribution]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise NotImported(f"it was still being imported after {limit:.0f} seconds") from None
+    try:
+        return Report(**json.loads(done.stdout))
+    except ValueError:
+        said = done.stderr.strip().splitlines()[-1:]
+        raise NotImported(f"it ended the process with code {done.returncode} while it was imported. {' '.join(said)}".strip()) from None
