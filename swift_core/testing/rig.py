@@ -1,11 +1,12 @@
 """Fixtures for tests of the core and of plugins; switched on by `pytest_plugins = ["swift_core.testing.rig"]` in a conftest.
 
-`tiny_model` is a real checkpoint that costs milliseconds: what a plugin does to it, it does to a big one. torch, transformers
-and tokenizers are imported when the fixture is used, so that the tests of a light plugin need none of them.
+`tiny_model` and `tiny_vlm` are real checkpoints that cost milliseconds: what a plugin does to them, it does to big ones. torch,
+transformers and tokenizers are imported when such a fixture is used, so that the tests of a light plugin need none of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ import pytest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from swift_core.testing.fake_engine import FakeEngine
+    from swift_core.testing.inline import InlinePlugins
+    from swift_core.testing.project import SwiftProject
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
@@ -39,7 +44,7 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tiny_tokenizer()
+    tokenizer = tiny_tokenizer()
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -62,8 +67,8 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def _tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with a few merges: any text is representable, and one word is not always one token."""
+def tiny_tokenizer(*more: str) -> PreTrainedTokenizerFast:
+    """Byte-level BPE with a few merges: any text is representable, and one word is not always one token. `more` are special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -71,7 +76,7 @@ def _tiny_tokenizer() -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=320, special_tokens=[*SPECIAL_TOKENS, *more], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     backend.train_from_iterator(_CORPUS, trainer)
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -85,3 +90,40 @@ def _tiny_tokenizer() -> PreTrainedTokenizerFast:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Llama checkpoint folder (safetensors, tokenizer, chat template, generation config). Read only, please."""
     return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random vision-language checkpoint folder (LLaVA's classes) with its processor; needs Pillow too. Read only, please."""
+    from swift_core.testing.tiny_vlm import write_tiny_vlm
+
+    return write_tiny_vlm(tmp_path_factory.mktemp("tiny") / "vlm")
+
+
+@pytest.fixture
+def fake_engine() -> Iterator[FakeEngine]:
+    """A server that speaks the OpenAI protocol and says "Hello.", or what `fake_engine.answers` is set to; no model, no torch."""
+    from swift_core.testing.fake_engine import FakeEngine
+
+    with FakeEngine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def swift_project(tmp_path: Path) -> SwiftProject:
+    """A folder of its own: `write` files into it, `run` swift in it as a user does."""
+    from swift_core.testing.project import SwiftProject
+
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return SwiftProject(folder)
+
+
+@pytest.fixture
+def inline_plugin() -> Iterator[InlinePlugins]:
+    """Registers hooks that a test writes on the spot, in this process and until the test ends."""
+    from swift_core.testing.inline import InlinePlugins
+
+    installed = InlinePlugins()
+    yield installed
+    installed.close()

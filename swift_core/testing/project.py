@@ -1,0 +1,73 @@
+"""A user's folder and the `swift` command in it, for tests: files are written, commands run as a user's do, and looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def assert_success(self) -> None:
+        """Exit code 0, and no traceback anywhere."""
+        assert self.code == 0, self.err or self.out
+        assert "Traceback" not in self.err, self.err
+
+    def assert_failure(self, message: str) -> None:
+        """A user's error that says `message`, without a traceback."""
+        assert self.code != 0, self.out
+        assert message in self.err, self.err
+        assert "Traceback" not in self.err, self.err
+
+    def json(self) -> Any:
+        """What a command with `--json` printed."""
+        return json.loads(self.out)
+
+
+@dataclass(slots=True)
+class SwiftProject:
+    """A folder with files, in which `swift` is run in a process of its own. `env` are variables to add."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def write(self, files: Mapping[str, object]) -> None:
+        """Write files by name: text as it is; a list of rows as JSONL; any other value as JSON."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_text(content), encoding="utf-8")
+
+    def run(self, *words: str, stdin: str | None = None, timeout: float = 300) -> Outcome:
+        """`swift WORDS` in the folder, in this environment."""
+        done = subprocess.run(
+            [sys.executable, "-m", "swift_core.cli", *words],
+            cwd=self.folder,
+            env={**os.environ, "COLUMNS": "200", **self.env},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in content)
+    return json.dumps(content, ensure_ascii=False)
