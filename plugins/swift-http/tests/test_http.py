@@ -2,134 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
-import openai
 import pytest
-from swift_http import Limits, Piece, Sampling, Token, bind, create_app
-from swift_http.server import Server, url_of
+from swift_http import Limits, Piece, Sampling, Token, bind
+from swift_http.testing import KEY, WORDS, FakeEngine, Served, chat, until
 
-from swift_core.errors import SwiftError, UsageError
-
-KEY = "sk-very-secret"
-WORDS = ("The ", "capital ", "is ", "Paris", ".")
-
-
-class FakeEngine:
-    """Says WORDS, one a token; what it does otherwise is asked for in the prompt."""
-
-    models = ("base", "poet")
-    context = 100
-
-    def __init__(self) -> None:
-        self.seen: list[Sampling] = []
-        self.rendered: list[tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]] = []
-        self.adapters: list[str] = []
-        self.cancelled = threading.Event()
-        self.go_on = threading.Event()
-        self.running = 0
-
-    def render(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
-    ) -> list[int]:
-        if any(turn["role"] == "tool" for turn in messages) and not tools:
-            raise UsageError("this template has no tools")
-        self.rendered.append((messages, tools))
-        return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
-
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        return [ord(letter) for letter in text]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return "".join(chr(token) for token in tokens)
-
-    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
-        self.seen.append(sampling)
-        self.adapters.append(model)
-        text = self.decode(prompt)
-        if "fail early" in text:
-            raise SwiftError("out of memory", hint="Use a smaller model.")
-        if "crash" in text:
-            raise RuntimeError("a private detail")
-        self.running += 1
-        try:
-            if "wait" in text:
-                while not self.go_on.is_set():
-                    await asyncio.sleep(0.005)
-            limit = sampling.max_tokens or len(WORDS)
-            for number, word in enumerate(WORDS[:limit]):
-                top = ((word, -0.5), ("other", -1.5))[: sampling.logprobs or 0]
-                token = Token(number, word, None if sampling.logprobs is None else -0.5, top)
-                last = number + 1 == min(limit, len(WORDS))
-                yield Piece(word, (token,), ("length" if limit < len(WORDS) else "stop") if last else None)
-                if "fail late" in text:
-                    raise SwiftError("out of memory")
-                while "forever" in text:
-                    yield Piece("x", (Token(9, "x"),))
-                    await asyncio.sleep(0.005)
-        except (asyncio.CancelledError, GeneratorExit):
-            self.cancelled.set()
-            raise
-        finally:
-            self.running -= 1
-
-    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        return [
-            Token(token, chr(token), None if number == 0 else -float(number), ((chr(token), -0.1),) if number else ())
-            for number, token in enumerate(prompt)
-        ]
-
-
-class Served:
-    """The app on a port of its own."""
-
-    def __init__(self, api_key: str | None = KEY, limits: Limits | None = None) -> None:
-        self.engine = FakeEngine()
-        self.socket = bind("127.0.0.1", 0)
-        self.url = url_of(self.socket)
-        self.server = Server(create_app(self.engine, api_key=api_key, limits=limits), lambda: None, grace=0.2)
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
-
-    def __enter__(self) -> Served:
-        self.thread.start()
-        while not self.server.started:
-            assert self.thread.is_alive()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-        self.thread.join()
-        self.socket.close()
-
-    @property
-    def openai(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.url, api_key=KEY, max_retries=0)
-
-    def post(self, path: str, body: Any = None, *, key: str = KEY, **more: Any) -> httpx2.Response:
-        url = self.url.removesuffix("/v1") + path
-        content = {"json": body} if body is not None else {}
-        return httpx2.post(url, headers={"Authorization": f"Bearer {key}", **more.pop("headers", {})}, **content, **more)
-
-    def get(self, path: str, key: str = KEY) -> httpx2.Response:
-        return httpx2.get(self.url.removesuffix("/v1") + path, headers={"Authorization": f"Bearer {key}"})
-
-    def ask(self, text: str = "hello", **more: Any) -> httpx2.Response:
-        return self.post("/v1/chat/completions", chat(text, **more))
-
-
-def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
-    return {"model": "base", "messages": [{"role": "user", "content": text}], **more}
-
+from swift_core.errors import UsageError
 
 WEATHER = {"type": "function", "function": {"parameters": {"type": "object"}, "name": "weather"}}
 
@@ -309,6 +195,94 @@ def test_metrics_count(own: Served):
     assert "a" * 30 not in text
 
 
+def test_n_answers_each_with_a_seed_of_its_own(shared: Served):
+    answer = shared.openai.chat.completions.create(**chat(), n=3, seed=5)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert {choice.message.content for choice in answer.choices} == {"The capital is Paris."}
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (11, 15)
+    assert sorted(wish.seed or 0 for wish in shared.engine.seen[-3:]) == [5, 6, 7]
+    texts = ["", "", ""]
+    for chunk in shared.openai.chat.completions.create(**chat(), n=3, stream=True):
+        texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert texts == ["The capital is Paris."] * 3
+    several = shared.openai.completions.create(model="base", prompt=["a", "b"], n=2, echo=True)
+    assert [choice.text[0] for choice in several.choices] == ["a", "a", "b", "b"]
+    assert shared.post("/v1/completions", {"model": "base", "prompt": ["a"] * 70, "n": 2}).status_code == 400
+
+
+def test_tool_calls_are_read_out_of_the_answer():
+    class Calls(FakeEngine):
+        async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+            assert sampling.special
+            for part in ("Hm. <tool_", 'call>{"name": "weather", ', '"arguments": {"city": "Paris"}}', "</tool_call>"):
+                yield Piece(part, (Token(1, part),))
+            yield Piece("", (), "stop")
+
+    with Served(tool_parser="hermes", engine=Calls()) as served:
+        choice = served.openai.chat.completions.create(**chat(), tools=[WEATHER]).choices[0]  # type: ignore[list-item]
+        assert choice.finish_reason == "tool_calls"
+        assert choice.message.content == "Hm."
+        assert [call.function.name for call in choice.message.tool_calls or []] == ["weather"]  # type: ignore[union-attr]
+        chunks = list(served.openai.chat.completions.create(**chat(), tools=[WEATHER], stream=True))  # type: ignore[list-item]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hm. "
+        assert chunks[-1].choices[0].delta.tool_calls[0].function.arguments == '{"city": "Paris"}'  # type: ignore[index, union-attr]
+        assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_a_schema_reaches_the_engine(shared: Served):
+    schema = {"type": "object", "properties": {"b": {}, "a": {}}}
+    shared.ask(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}})
+    assert shared.engine.seen[-1].schema == json.dumps(schema)
+    shared.ask(response_format={"type": "json_object"})
+    assert shared.engine.seen[-1].schema == '{"type": "object"}'
+    shared.ask(response_format={"type": "text"})
+    assert shared.engine.seen[-1].schema is None
+
+
+def test_embeddings(shared: Served):
+    for form in ("float", "base64"):
+        answer = shared.openai.embeddings.create(model="base", input=["ab", "cde"], encoding_format=form)
+        assert [list(item.embedding) for item in answer.data] == [[0.5, 2.0], [0.5, 3.0]] if form == "float" else True
+        assert answer.usage.prompt_tokens == 5
+    plain = shared.openai.embeddings.create(model="base", input=[97, 98])  # the client asks for base64 and unpacks it
+    assert plain.data[0].embedding == [0.5, 2.0]
+    for bad in ({"input": []}, {"input": ""}, {"input": "a", "dimensions": 3}, {"input": "x" * 101}, {"input": [""]}):
+        assert shared.post("/v1/embeddings", {"model": "base", **bad}).status_code == 400
+    assert shared.post("/v1/embeddings", {"model": "bse", "input": "a"}).status_code == 404
+
+
+# -- adapters by request -------------------------------------------------------------------------------------------------
+
+
+def test_adapters_come_and_go(tmp_path: Path):
+    (tmp_path / "roots" / "mine").mkdir(parents=True)
+    with Served(adapter_folders=[tmp_path / "roots"]) as served:
+        for path in (str(tmp_path / "roots" / "mine"), "mine"):
+            assert served.post("/v1/load_lora_adapter", {"lora_name": "new", "lora_path": path}).status_code == 200
+            assert served.engine.loaded == {"new": (tmp_path / "roots" / "mine").resolve()}
+            assert served.post("/v1/unload_lora_adapter", {"lora_name": "new"}).status_code == 200
+            assert served.engine.loaded == {}
+
+
+def test_no_path_outside_the_adapter_folders_is_readable_or_told_of(tmp_path: Path):
+    (tmp_path / "roots").mkdir()
+    (tmp_path / "roots2").mkdir()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "roots" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "roots" / "file").write_text("x")
+    outside = ["/etc", "../secret", "link", "link/..", "nowhere", ".", "", "file", "a\x00b", "~", str(tmp_path / "roots2"), "x" * 3000]
+    with Served(adapter_folders=[tmp_path / "roots"]) as served:
+        answers = [served.post("/v1/load_lora_adapter", {"lora_name": "new", "lora_path": path}) for path in outside]
+        assert {answer.status_code for answer in answers} == {400}
+        assert len({answer.text for answer, path in zip(answers, outside, strict=True) if path}) == 1
+        assert served.engine.loaded == {}
+
+
+def test_without_adapter_folders_there_is_no_such_route(shared: Served):
+    assert shared.post("/v1/load_lora_adapter", {"lora_name": "new", "lora_path": "/etc"}).status_code == 404
+
+
 # -- refusals ------------------------------------------------------------------------------------------------------------
 
 
@@ -403,6 +377,19 @@ def test_body_limit(own: Served):
     assert error_of(response)["code"] == "request_too_large"
 
 
+def test_a_request_has_its_time():
+    with Served(limits=Limits(seconds=0.2)) as served:
+        response = served.ask("wait")
+        assert response.status_code == 504
+        assert error_of(response)["code"] == "request_timeout"
+        stream = served.ask("forever", stream=True).text
+        assert '"code":"request_timeout"' in stream
+        assert "[DONE]" not in stream
+        until(lambda: served.engine.running == 0)
+        assert 'status="504"} 2.0' in served.get("/metrics").text
+        assert served.ask().status_code == 200
+
+
 def test_full_queue(own: Served):
     threads = [threading.Thread(target=own.ask, args=("wait",)) for _ in range(2)]
     for thread in threads:
@@ -482,12 +469,3 @@ def test_port_in_use():
     with pytest.raises(UsageError, match=r"can't use 127.0.0.1:.*in use"):
         bind("127.0.0.1", taken.getsockname()[1])
     taken.close()
-
-
-def until(condition: Any, seconds: float = 5) -> None:
-    event = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        event.wait(0.01)
-    pytest.fail("waited in vain")

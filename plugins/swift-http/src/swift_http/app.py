@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from swift_http import documents, errors, responses
@@ -18,7 +17,7 @@ from swift_http.asks import Ask, check_fits, respond
 from swift_http.engine import ChatEngine, Embeds, Sampling, TakesAdapters
 from swift_http.errors import ApiError, from_exception, unknown_model
 from swift_http.facts import add_fact_routes
-from swift_http.guard import Guard
+from swift_http.guard import OPEN_PATHS, Guard
 from swift_http.limits import Gate, Limits
 from swift_http.metrics import Metrics
 from swift_http.requests import ChatRequest, CompletionRequest, EmbeddingRequest
@@ -50,7 +49,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         responses=documents.ERRORS,
-        dependencies=[Depends(HTTPBearer(auto_error=False))] if api_key else [],
     )
     errors.install(app)
     app.add_middleware(Guard, api_key=api_key, max_body=limits.body, slow=limits.slow)
@@ -118,4 +116,6 @@ def create_app(
         add_adapter_routes(app, engine, adapter_folders)
 
     add_fact_routes(app, engine, metrics)
+    if api_key:
+        documents.require_key(app, OPEN_PATHS)
     return app

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
+
+from fastapi import FastAPI
 
 _Responses = dict[int | str, dict[str, Any]]
 
@@ -60,3 +63,18 @@ MODEL = _ok(_ENTRY)
 HEALTH = _ok(_object(status={"const": "ok"}), description="Requests are taken")
 METRICS: _Responses = {200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": _STRING}}}}
 ADAPTER = _ok(_object(models=_list(_STRING)), description="Done; the names that are served now")
+
+
+def require_key(app: FastAPI, but: Container[str]) -> None:
+    """Say in the document that every path needs the key, `but` some."""
+    make = app.openapi
+
+    def with_key() -> dict[str, Any]:
+        document = make()
+        document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in but else [{"key": []}]
+        return document
+
+    app.openapi = with_key  # type: ignore[method-assign]

@@ -82,8 +82,16 @@ class ResponseFormat(BaseModel):
         return json.dumps(self.json_schema.schema_ if self.json_schema else {"type": "object"})
 
 
+def _with_others(schema: dict[str, Any]) -> None:
+    """Tell in the OpenAPI document of the fields that are taken and do nothing."""
+    for name, neutral in _NEUTRAL.items():
+        schema["properties"][name] = {"enum": list(neutral), "description": "Taken as long as it asks for nothing."}
+    for name in sorted(_IGNORED):
+        schema["properties"][name] = {"description": "Ignored."}
+
+
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_with_others)
 
     model: str
     stream: bool | None = False

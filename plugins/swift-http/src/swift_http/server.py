@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from swift_core.errors import UsageError
 from swift_http.limits import Gate
@@ -37,6 +38,35 @@ def url_of(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
 
 
+class PromptProtocol(H11Protocol):
+    """uvicorn's HTTP, less its patience: a connection on which no request comes, or only in drips, is closed."""
+
+    seconds = 10.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._waiting: asyncio.TimerHandle | None = self.loop.call_later(self.seconds, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Stop to wait once the head of a request is whole; begin again with the next one's first bytes."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(self.seconds, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
 class Server(uvicorn.Server):
     """uvicorn's server for an app of `create_app`. It says when it listens, and ends answers that take too long when it is stopped.
 
@@ -49,7 +79,14 @@ class Server(uvicorn.Server):
     def __init__(self, app: FastAPI, ready: Callable[[], None], *, grace: float = GRACE) -> None:
         # Paths and headers are not logged: they may hold private things.
         super().__init__(
-            uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=int(grace) + 2)
+            uvicorn.Config(
+                app,
+                http=PromptProtocol,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(grace) + 2,
+            )
         )
         self._gate: Gate = app.state.gate
         self._ready = ready
