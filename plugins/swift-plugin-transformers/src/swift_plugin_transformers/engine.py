@@ -132,7 +132,7 @@ class EmbeddedEngine:
                 raise UsageError(f"requests for '{name}' are being answered", where="lora_name", hint="Try again when they are done.")
             self.worker.forget(name)
             self._served.remove(name)
-            self._answering.model.delete_adapter(self._answering.adapters.pop(name))
+            self._answering.drop(name)
 
         await asyncio.wrap_future(self.worker.run(work))
 

@@ -71,6 +71,15 @@ class Answering:
             with self.model.disable_adapter():
                 yield
 
+    def drop(self, name: str) -> None:
+        """Take an adapter out of the model; with the last one, PEFT's wrapper too."""
+        inner = self.adapters.pop(name)
+        if not self.adapters:
+            self.model = self.model.unload()
+            return
+        self.model.set_adapter(next(iter(self.adapters.values())))
+        self.model.delete_adapter(inner)
+
     def check(self, prompt: Sequence[int]) -> None:
         """Refuse a prompt with ids that the model does not have.
 

@@ -14,6 +14,9 @@ from transformers import LogitsProcessor
 
 from swift_core.errors import UsageError
 
+# Without this, a model that likes white space may write it until its answer's end.
+_FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
 HINT = "Install it beside the server: pip install 'swift-plugin-transformers[structured]'."
 
 
@@ -34,7 +37,7 @@ class Grammars:
         """
         llguidance = self._library()
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema)
+            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=_FORM)
         except ValueError as error:
             raise UsageError(f"not a JSON Schema: {error}", where="response_format") from None
         if why := llguidance.LLMatcher.validate_grammar(grammar, self._vocabulary):
@@ -45,7 +48,7 @@ class Grammars:
         if sampling.schema is None:
             return []
         llguidance = self._library()
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(sampling.schema)
+        grammar = llguidance.LLMatcher.grammar_from_json_schema(sampling.schema, overrides=_FORM)
         return [_Follow(llguidance.LLMatcher(self._vocabulary, grammar, log_level=0), length, self._ends)]
 
     def _library(self) -> Any:
