@@ -151,7 +151,8 @@ def _needed(run: Run, known: Registry) -> set[str]:
     """The plugins that a worker loads: those that answer a part of the run."""
     choices = [*run.parts.values(), *run.datasets, *run.validation]
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
-    tuners = {entry.plugin.name for entry in known.entries("tuner")} if run.adapters else set()
+    adapters = run.adapters or run.options.get("runtime_adapters")
+    tuners = {entry.plugin.name for entry in known.entries("tuner")} if adapters else set()
     return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners
 
 

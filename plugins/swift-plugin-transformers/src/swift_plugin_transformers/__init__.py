@@ -107,6 +107,7 @@ def swift_backends() -> list[BackendSpec]:
             options=Ref("swift_plugin_transformers.serve_options:ServeOptions"),
             reads=("safetensors", "gguf"),
             adapters=True,
+            runtime_adapters=True,
         )
     ]
 

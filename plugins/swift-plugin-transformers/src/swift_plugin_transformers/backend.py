@@ -20,7 +20,17 @@ class TransformersBackend:
         self._options = options or ServeOptions()
 
     def command(self, serving: Serving) -> Command:
-        """`python -m swift_plugin_transformers.serving …`. It never goes to the network for a model, and runs no code of one."""
+        """`python -m swift_plugin_transformers.serving …`. It never goes to the network for a model, and runs no code of one.
+
+        Raises:
+            UsageError: adapters are to be added while it runs and nothing says from where, or the other way round.
+        """
+        if serving.runtime_adapters and not self._options.adapter_folder:
+            hint = "--adapter-folder runs allows those below runs/."
+            raise UsageError("from which folders may adapters be added?", where="adapter_folder", hint=hint)
+        if self._options.adapter_folder and not serving.runtime_adapters:
+            hint = "Add --runtime-adapters, or leave the folders out."
+            raise UsageError("adapters are added from folders while the server runs", where="adapter_folder", hint=hint)
         named = [argument for alias, path in serving.adapters.items() for argument in ("--adapter", f"{alias}={path}")]
         place = ("--host", serving.host, "--port", str(serving.port), "--name", serving.name)
         return Command(
@@ -55,6 +65,6 @@ class TransformersBackend:
         if not self._options.adapter_folder:
             raise UsageError(
                 f"the server takes no adapters while it runs, so it can't do this with '{body['lora_name']}'",
-                hint="Start it with --adapter-folder, a folder below which adapters may be loaded.",
+                hint="Start it with --runtime-adapters --adapter-folder FOLDER, below which adapters may be loaded.",
             )
         client.command(server.url, route, body, api_key=server.api_key)

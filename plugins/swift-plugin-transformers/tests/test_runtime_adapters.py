@@ -1,0 +1,65 @@
+"""`swift adapter` on the embedded server: an adapter of our own training comes and goes, and must lie where the server may read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from swift_core import client, sft
+from swift_core.testing.serving import SwiftServe
+
+pytestmark = pytest.mark.slow
+
+
+def log_probability(server: SwiftServe, model: str) -> float:
+    asked = {"model": model, "prompt": "Hi", "max_tokens": 1, "temperature": 0, "logprobs": 1}
+    return client.post(server.url, "/completions", asked)["choices"][0]["logprobs"]["token_logprobs"][0]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+    (folder / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    done = sft(
+        model=str(tiny_model),
+        dataset=[str(folder / "rows.jsonl")],
+        runs=str(folder / "runs"),
+        max_steps=3,
+        learning_rate=0.01,
+        batch_size=1,
+    )
+    assert done.output
+    return done.output
+
+
+def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Path) -> None:
+    words = [str(tiny_model), "--name", "base", "--runtime-adapters", "--adapter-folder", str(trained.parent)]
+    with SwiftServe(tmp_path, *words) as server:
+        folder = str(server.run_folder)
+        added = server.adapter("add", folder, f"mine={trained}")
+        assert added.code == 0, added.err
+        assert log_probability(server, "mine") != log_probability(server, "base")
+        assert json.loads(server.adapter("list", folder, "--json").out) == {"mine": "mine"}
+        elsewhere = shutil.copytree(trained, tmp_path / "elsewhere")
+        refused = server.adapter("add", folder, f"other={elsewhere}")
+        assert refused.code == 2
+        assert "no such folder below those that adapters may be loaded from" in refused.err
+        assert server.adapter("drop", folder, "mine").code == 0
+        assert client.models(server.url) == ["base"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--runtime-adapters",), "from which folders may adapters be added?"),
+        (("--adapter-folder", "runs"), "Add --runtime-adapters, or leave the folders out."),
+    ],
+)
+def test_both_or_neither(words: tuple[str, ...], why: str, tiny_model: Path, tmp_path: Path) -> None:
+    ended = SwiftServe(tmp_path, str(tiny_model), *words).run()
+    assert ended.code == 2
+    assert why in ended.err
