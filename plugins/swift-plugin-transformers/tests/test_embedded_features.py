@@ -1,4 +1,4 @@
-"""What the embedded server does beside answering, asked through the `openai` client: schemas, several answers, vectors, adapters, limits."""
+"""What the embedded server does beside answering, through the `openai` client: schemas, several answers, vectors, adapters, limits."""
 
 from __future__ import annotations
 
