@@ -5,35 +5,34 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from swift_core.engines import state
 from swift_core.specs import Named, Ref, Spec
 from swift_core.testing.kit.model import Example, Skip
 from swift_core.testing.kit.probe import Entry
 
-if TYPE_CHECKING:
-    from swift_core.testing.kit.served import Served
+T = TypeVar("T")
 
 
 @dataclass
 class Subject:
     """A plugin (`entry`) and one of its parts; `spec` is None where the plugin as a whole is looked at.
 
-    `closing` holds what must end with the subject: its folder, a server it has started.
+    `closing` holds what must end with the subject: its folder, a server it has started; `kept` what several checks share.
     """
 
     entry: Entry
     spec: Any = None
     example: Example = field(default_factory=Example)
     closing: ExitStack = field(default_factory=ExitStack)
-    served: Served | None = None  # the backend's server, while it runs
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -68,6 +67,12 @@ class Subject:
 
         return write_tiny_model(self.folder / "tiny")
 
+    def keep(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` makes, made once for all checks of the subject."""
+        if name not in self.kept:
+            self.kept[name] = make()
+        return self.kept[name]  # type: ignore[no-any-return]
+
     def needs_engine(self) -> None:
         """Skip unless what the part stands on is in this environment.
 
@@ -99,7 +104,8 @@ class Subject:
     def close(self) -> None:
         """Stop and remove what was made for it."""
         self.closing.close()
-        self.closing, self.served = ExitStack(), None
+        self.closing = ExitStack()
+        self.kept.clear()
         for name in ("folder", "tiny_model"):
             self.__dict__.pop(name, None)
 

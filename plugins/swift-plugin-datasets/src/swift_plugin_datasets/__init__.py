@@ -9,6 +9,7 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import DatasetSpec, Engine, Ref
 
+SWIFT_EXAMPLES = Ref("swift_plugin_datasets.examples:EXAMPLES")
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 LICENCE = "Apache-2.0 as a whole; the sources of single files are unverified"

@@ -8,7 +8,7 @@ What is a linear layer in a block but no target (routers, weights that a fused k
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import ModelFamily
+from swift_core.specs import ModelFamily, Ref
 from swift_plugin_families import (
     baichuan,
     command,
@@ -39,6 +39,8 @@ VENDORS = (
     baichuan, command, deepseek, exaone, falcon, gemma, glm, gpt, granite, internlm, liquid, llama, llava, mamba, minicpm, mistral, olmo,
     others, phi, qwen, qwen_vl, smollm, yi,
 )  # fmt: skip
+
+SWIFT_EXAMPLES = Ref("swift_plugin_families.examples:EXAMPLES")
 
 
 @hookimpl

@@ -5,6 +5,7 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import Ref, TunerSpec
 
+SWIFT_EXAMPLES = Ref("swift_plugin_peft.examples:EXAMPLES")
 _WHOLE_BASE = ("pissa", "loha", "lokr", "hra")  # these compute with the base's weights themselves, which four bits do not give
 
 

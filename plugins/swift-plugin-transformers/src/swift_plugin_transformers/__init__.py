@@ -11,6 +11,8 @@ from swift_core.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpe
 if TYPE_CHECKING:
     from swift_core.run import Run
 
+SWIFT_EXAMPLES = Ref("swift_plugin_transformers.examples:EXAMPLES")
+
 
 @hookimpl
 def swift_model_loaders() -> list[LoaderSpec]:
@@ -35,8 +37,8 @@ def swift_tasks() -> list[TaskSpec]:
     trainer, inspector = Ref("swift_train.job:train"), Ref("swift_train.inspection:Inspector")
     return [
         TaskSpec(
-            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer, inspector=inspector,
-            factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
+            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer,
+            inspector=inspector, factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
         ),
         TaskSpec(
             name="sft", summary="Conversations, the assistant's turns predicted", rows=("chat",), trainer=trainer,

@@ -1,3 +1,245 @@
-"""x."""
+"""A backend: its command line, and, where its engine is here, what the engine does on the tiny model."""
 
 from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from swift_core import client
+from swift_core.errors import SwiftError, UsageError
+from swift_core.parity import check_parity
+from swift_core.roles import Server
+from swift_core.specs import BackendSpec, Command
+from swift_core.testing.kit import served, tiny
+from swift_core.testing.kit.model import CheckFailed, Skip, check, require
+from swift_core.testing.kit.served import Served
+from swift_core.testing.kit.subject import Subject
+
+BACKEND = "backend"
+_NEEDS = ("torch", "transformers", "httpx2")
+_ADAPTER = "poet"
+_KEY = "sk-of-the-check"
+_REFUSAL_SECONDS = 60.0
+
+
+def _python(subject: Subject) -> str:
+    """The interpreter that has the engine: this one, or that of an environment made for it."""
+    try:
+        subject.needs_engine()
+    except Skip:
+        from swift_core.environments.find import environment_of
+        from swift_core.registry import registry
+
+        made = environment_of(registry().entry("backend", subject.spec.name)) if subject.spec.isolated else None
+        if made is None or made.state != "whole":
+            raise
+        return str(made.python)
+    return sys.executable
+
+
+def _adapter(subject: Subject) -> Path:
+    """A LoRA adapter that plainly changes what the tiny model says."""
+
+    def make() -> Path:
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ModuleNotFoundError:
+            raise Skip("peft is not installed, so there is no adapter to serve") from None
+        import torch
+
+        folder = subject.new_folder("adapter")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+            model: Any = get_peft_model(tiny.base(subject.tiny_model), config)
+        model.save_pretrained(folder)
+        return folder
+
+    return subject.keep("adapter", make)
+
+
+def _served(subject: Subject) -> Served:
+    """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
+    python = _python(subject)
+
+    def make() -> Served:
+        spec: BackendSpec = subject.spec
+        adapters = {_ADAPTER: _adapter(subject)} if spec.adapters else {}
+        what = served.serving(subject.tiny_model, python, adapters=adapters, runtime_adapters=spec.runtime_adapters)
+        running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
+        subject.closing.callback(served.kill, running.process)
+        return running
+
+    return subject.keep("served", make)
+
+
+def _answer(running: Served, model: str = served.NAME, **more: Any) -> str:
+    server = running.server
+    return client.complete(server.url, tiny.QUESTION, model=model, **{"temperature": 0, "max_tokens": 16, **more})
+
+
+@check(BACKEND)
+def check_command(subject: Subject) -> None:
+    """Its command is a list of arguments with the port in it and the key in the environment: arguments can be read by every user."""
+    what = served.serving(subject.folder, sys.executable, api_key=_KEY)
+    made = subject.build().command(what)
+    require(isinstance(made, Command), f"command() gives a {type(made).__name__}, not a Command")
+    require(all(isinstance(word, str) for word in made.argv), "its arguments are not all strings")
+    words = " ".join(made.argv)
+    require(_KEY not in words, "the API key is among the arguments, which every user of the machine can read")
+    require(any(_KEY in value for value in made.env.values()), "the API key is not in the command's environment")
+    require(str(what.port) in words or str(what.port) in made.env.values(), "the port is neither in the arguments nor in the environment")
+    require(made.ready.startswith("/"), f"ready is a path, not '{made.ready}'")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_serves(subject: Subject) -> None:
+    """It comes up on the tiny model, answers at its `ready` path, and lists the names that clients ask for."""
+    running = _served(subject)
+    found = client.models(running.server.url)
+    missing = [name for name in running.server.models if name not in found]
+    require(not missing, f"/v1/models lists {', '.join(found)}, without {', '.join(missing)}")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_stream_is_the_answer(subject: Subject) -> None:
+    """The pieces of a stream are the answer that comes without one, character by character."""
+    running = _served(subject)
+    whole = _answer(running)
+    pieces = list(client.chat(running.server.url, tiny.QUESTION, model=served.NAME, temperature=0, max_tokens=16))
+    require("".join(pieces) == whole, f"streamed it says {''.join(pieces)!r}, and otherwise {whole!r}")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_golden_tokens(subject: Subject) -> None:
+    """A conversation is read as the token ids that the checkpoint's own template gives: a model that reads others answers worse."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
+    turns = [*tiny.QUESTION, {"role": "assistant", "content": "Paris."}, {"role": "user", "content": "Why?"}]
+    golden = [
+        {
+            "name": name,
+            "messages": messages,
+            "ids": list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]),
+        }
+        for name, messages in (("one turn", tiny.QUESTION), ("three turns", turns))
+    ]
+    found = check_parity(_served(subject).server.url, golden, model=served.NAME)
+    require(not found.words("different"), f"{found.words('different')}. {found.hint}")
+    if found.words("unchecked"):
+        raise Skip(found.words("unchecked"))
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_stop_words(subject: Subject) -> None:
+    """An answer ends before a `stop` text, which agents rely on; the text itself is not in it."""
+    running = _served(subject)
+    whole = _answer(running)
+    if len(whole.strip()) < 4:
+        raise Skip("the tiny model says too little to be stopped")
+    word = whole[len(whole) // 2 :][:3]
+    said = _answer(running, stop=[word])
+    require(said == whole[: whole.index(word)], f"with stop={word!r} it says {said!r}, without it {whole!r}")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_unknown_model_is_refused(subject: Subject) -> None:
+    """A name that it does not serve is an error: the base's answer in an adapter's name would go unnoticed."""
+    running = _served(subject)
+    if subject.spec.adapter_names != "{adapter}":
+        raise Skip("its names have parts, and it answers the model's part as it likes")
+    try:
+        said = _answer(running, "nobody")
+    except SwiftError:
+        return
+    raise CheckFailed(f"asked for the model 'nobody' it answers {said!r}")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_adapters(subject: Subject) -> None:
+    """`adapters` is true of it: it serves one that changes the answers and leaves the base's alone, or refuses them."""
+    spec: BackendSpec = subject.spec
+    if not spec.adapters:
+        what = served.serving(subject.folder, sys.executable, adapters={_ADAPTER: subject.folder})
+        _must_refuse(lambda: subject.build().command(what), "it says adapters=False, but makes a command with adapters")
+        return
+    running = _served(subject)
+    name = spec.adapter_model(served.NAME, _ADAPTER)
+    try:
+        base, adapted = _answer(running), _answer(running, name)
+    except SwiftError as error:
+        raise CheckFailed(f"it says adapters=True, but does not serve '{name}': {error.message}") from error
+    require(adapted != base, f"it says adapters=True, but '{name}' answers as the base does: {base!r}")
+    require(_answer(running) == base, "after the adapter was asked, the base answers otherwise")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_runtime_adapters(subject: Subject) -> None:
+    """`runtime_adapters` is true of it: it takes an adapter while it runs and drops it again, or refuses with a UsageError."""
+    spec: BackendSpec = subject.spec
+    if not spec.runtime_adapters:
+        server = Server("http://127.0.0.1:9/v1", (served.NAME,))
+        backend = subject.build()
+        _must_refuse(lambda: backend.add_adapter(server, "x", subject.folder), "it says runtime_adapters=False, but add_adapter() works")
+        _must_refuse(lambda: backend.drop_adapter(server, "x"), "it says runtime_adapters=False, but drop_adapter() works")
+        return
+    running = _served(subject)
+    running.backend.add_adapter(running.server, "second", _adapter(subject))
+    name = spec.adapter_model(served.NAME, "second")
+    require(_answer(running, name) != _answer(running), f"the adapter '{name}', added while it runs, changes nothing")
+    running.backend.drop_adapter(running.server, "second")
+    try:
+        _answer(running, name)
+    except SwiftError:
+        return
+    raise CheckFailed("it still answers for an adapter that was dropped")
+
+
+def _must_refuse(call: Any, otherwise: str) -> None:
+    try:
+        call()
+    except UsageError as error:
+        require(error.hint, f"it refuses without a hint: {error.message}")
+        return
+    except Exception as error:
+        raise CheckFailed(f"{otherwise}: it ends in {type(error).__name__}: {error}") from error
+    raise CheckFailed(otherwise)
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_stop_frees_the_port(subject: Subject) -> None:
+    """SIGTERM ends it in the middle of an answer, with all its processes, and frees the port: a second start must not fail."""
+    running = _served(subject)
+    stream = client.chat(running.server.url, tiny.QUESTION, model=served.NAME, temperature=1.5, max_tokens=400)
+    next(stream, None)
+    del subject.kept["served"]
+    wrong = running.stop()
+    stream.close()  # type: ignore[attr-defined]
+    require(not wrong, "; ".join(wrong))
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_missing_checkpoint_ends_it(subject: Subject) -> None:
+    """A checkpoint that is not there ends it at once, with words that name it: waiting for one that never serves helps nobody."""
+    missing = subject.folder / "nowhere"
+    what = served.serving(missing, _python(subject))
+    backend = subject.build()
+    try:
+        backend.command(what)
+    except SwiftError as error:
+        require(error.hint, f"the error has no hint: {error.message}")
+        return
+    process, log = served.launch(backend, what, subject.new_folder("missing"))
+    end = time.monotonic() + _REFUSAL_SECONDS
+    try:
+        while process.poll() is None and time.monotonic() < end:
+            require(served.is_free(what.port), "it serves a checkpoint that is not there")
+            time.sleep(0.1)
+        require(process.poll() is not None, f"it still runs after {_REFUSAL_SECONDS:.0f} seconds, without its checkpoint")
+        require(process.returncode, "it ended with code 0, as if all had been well")
+        require("nowhere" in log.read_text(encoding="utf-8", errors="replace"), f"it does not say what is missing. {served.last_line(log)}")
+    finally:
+        served.kill(process)

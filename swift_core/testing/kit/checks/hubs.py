@@ -1,3 +1,76 @@
-"""x."""
+"""A hub: its schemes, and what it does with a reference that leads nowhere."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
+
+from swift_core.errors import UsageError
+from swift_core.references import Reference
+from swift_core.registry import registry
+from swift_core.testing.kit.model import CheckFailed, Skip, check, require
+from swift_core.testing.kit.subject import Subject, load
+
+HUB = "hub"
+_LIMIT = 120.0
+_WITHOUT_NETWORK = """
+import socket, sys
+from swift_core.errors import SwiftError
+from swift_core.references import Reference
+from swift_core.specs import Ref
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise OSError(101, "Network is unreachable")
+
+hub = Ref(sys.argv[1]).load()(None)
+sys.addaudithook(refuse)
+try:
+    hub.fetch(Reference(sys.argv[2], "swift-core-check/this-is-not-there"))
+except SwiftError as error:
+    sys.exit(0 if error.hint else f"the error has no hint: {error.message}")
+sys.exit("it returned a folder")
+"""
+
+
+@check(HUB)
+def check_schemes(subject: Subject) -> None:
+    """Its schemes can be typed before a colon, and no other hub has them."""
+    schemes = subject.spec.schemes
+    require(schemes, "it has no schemes, so no reference ever leads to it")
+    for scheme in schemes:
+        require(scheme.isalnum() and scheme.islower() and scheme[1:], f"'{scheme}' is no scheme: two or more small letters and digits")
+        for entry in registry().entries("hub"):
+            if (entry.plugin.name, entry.spec.name) != (subject.entry.name, subject.spec.name):
+                require(scheme not in entry.spec.schemes, f"the scheme '{scheme}' belongs to {entry.plugin.distribution} too")
+
+
+@check(HUB)
+def check_fetch_of_a_folder(subject: Subject) -> None:
+    """A hub of folders gives the folder itself, and refuses one that is not there with a UsageError."""
+    if "file" not in subject.spec.schemes:
+        raise Skip("what it fetches is not on this machine")
+    hub = subject.build()
+    require(hub.fetch(Reference("file", str(subject.tiny_model))).is_dir(), "it gives no folder")
+    try:
+        hub.fetch(Reference("file", str(subject.folder / "nowhere")))
+    except UsageError as error:
+        require(error.hint, f"the error has no hint: {error.message}")
+        return
+    raise CheckFailed("a folder that is not there is no error")
+
+
+@check(HUB)
+def check_no_network_is_said(subject: Subject) -> None:
+    """Without a network it ends with a SwiftError that says so, and soon: a hang or a traceback helps nobody."""
+    if subject.spec.options is not None or "file" in subject.spec.schemes:
+        raise Skip("it needs options, or no network")
+    load(subject.spec.factory)
+    subject.needs_engine()
+    command = [sys.executable, "-c", _WITHOUT_NETWORK, subject.spec.factory, subject.spec.schemes[0]]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise CheckFailed(f"without a network it had not ended after {_LIMIT:.0f} seconds") from None
+    said = " ".join(done.stderr.strip().splitlines()[-1:])
+    require(done.returncode == 0, f"without a network it ends in something else than a SwiftError: {said}")

@@ -1,3 +1,72 @@
-"""x."""
+"""A parallel strategy: two processes learn what one learns, and a stop in between changes nothing."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from swift_core.testing.kit.model import Skip, check, require
+from swift_core.testing.kit.subject import Subject, library
+
+PARALLEL = "parallel"
+_NEEDS = ("torch", "transformers", "swift_train")
+_ROWS = 11  # a step of eight rows, and one of three: an uneven end
+_CLOSE = 1e-4
+
+
+def _run(subject: Subject, ranks: int, **more: Any) -> Any:
+    if subject.spec.trains is not None:
+        raise Skip("its trainer is its own")
+    subject.needs_engine()
+    training = library("swift_train.testing")
+    rows = subject.folder / "rows.jsonl"
+    if not rows.is_file():
+        training.write_rows(rows, training.ragged_chats(_ROWS))
+    return training.training_run(
+        subject.tiny_model,
+        rows,
+        tuner="full",
+        parallel=subject.spec.name,
+        batch_size=1,
+        gradient_accumulation_steps=8 // ranks,
+        epochs=2,
+        max_grad_norm=0.5,
+        learning_rate=3e-3,
+        **more,
+    )
+
+
+def _losses(metrics: list[dict[str, Any]]) -> list[float]:
+    return [line["loss"] for line in metrics if "loss" in line]
+
+
+def _whole(subject: Subject, ranks: int) -> list[float]:
+    """The loss curve without a stop, on that many processes."""
+    training = library("swift_train.testing")
+
+    def make() -> list[float]:
+        run = _run(subject, ranks)
+        return _losses(training.on_ranks(ranks, partial(training.do, run, subject.new_folder("whole")))[0])
+
+    return subject.keep(f"whole {ranks}", make)
+
+
+@check(PARALLEL, needs=_NEEDS)
+def check_as_one_process(subject: Subject) -> None:
+    """Two processes have the loss curve of one: else the number of GPUs would decide what is learned."""
+    one, two = _whole(subject, 1), _whole(subject, 2)
+    require(len(one) == 4, f"four steps were asked for, and one process reported {len(one)}")
+    far = max(abs(a - b) for a, b in zip(one, two, strict=False)) if len(one) == len(two) else float("inf")
+    require(far <= _CLOSE, f"one process has the losses {one}, two have {two}")
+
+
+@check(PARALLEL, needs=_NEEDS)
+def check_resume(subject: Subject) -> None:
+    """A training that was stopped and resumed has the loss curve of one that was not, to the last bit."""
+    training = library("swift_train.testing")
+    whole, folder = _whole(subject, 2), subject.new_folder("parts")
+    first = training.on_ranks(2, partial(training.do, _run(subject, 2), folder, stop_after=2))[0]
+    again = _run(subject, 2, verb_options={"resume": str(folder)})
+    second = training.on_ranks(2, partial(training.do, again, folder))[0]
+    parts = _losses(first) + _losses(second)
+    require(parts == whole, f"stopped and resumed, the losses are {parts}; without a stop {whole}")

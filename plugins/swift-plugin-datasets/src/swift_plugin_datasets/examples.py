@@ -1,0 +1,10 @@
+"""What the conformance kit tries where options must be given."""
+
+from __future__ import annotations
+
+from swift_core.testing.kit import Example
+
+EXAMPLES = {
+    "file": Example(options={"path": "rows.jsonl"}),
+    "identity": Example(options={"model_name": "Moon", "model_author": "The Tides"}),
+}

@@ -1,0 +1,15 @@
+"""Options that fit the tiny model of the conformance kit, whose hidden size is 64, where the defaults are for real ones."""
+
+from __future__ import annotations
+
+from swift_core.testing.kit import Example
+
+EXAMPLES = {
+    "fourierft": Example(options={"frequencies": 50}),
+    "miss": Example(options={"rank": 16}),
+    "oft": Example(options={"block_size": 16}),
+    "peft": Example(options={"method": "gralora", "config": {"r": 8, "alpha": 16}}),
+    "randlora": Example(options={"rank": 4}),
+    "vblora": Example(options={"vector_length": 16}),
+    "vera": Example(options={"rank": 16}),
+}
