@@ -11,7 +11,7 @@ from swift_core.errors import UsageError, suggestion
 from swift_core.plugins import GROUP, Plugins
 from swift_core.registry import HOOKS, Registry
 from swift_core.specs import Spec
-from swift_core.testing.kit.model import CHECKS, EVERY, OPTIONS, PART, PLUGIN, Check
+from swift_core.testing.kit.model import CHECKS, EVERY, OPTIONS, PART, PLUGIN, Check, Example
 from swift_core.testing.kit.probe import Entry, NotImported, probe
 from swift_core.testing.kit.subject import Subject, examples_of
 
@@ -69,8 +69,11 @@ def entries_of(distribution: str) -> list[Entry]:
     return found
 
 
-def cases(entry: Entry) -> Iterator[Case]:
-    """The checks of a plugin. Those of its parts are given only if it can be imported without harm."""
+def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
+    """The checks of a plugin. Those of its parts are given only if it can be imported without harm.
+
+    `environments`: try engines too that have an environment of their own here.
+    """
     yield from _of(Subject(entry), PLUGIN)
     try:
         if probe(entry).failure:
@@ -83,7 +86,7 @@ def cases(entry: Entry) -> Iterator[Case]:
     known, examples = Registry(found), examples_of(module)
     for kind in HOOKS:
         for spec in known.all(kind):
-            subject = Subject(entry, spec) if spec.name not in examples else Subject(entry, spec, examples[spec.name])
+            subject = Subject(entry, spec, examples.get(spec.name, Example()), environments)
             kinds = (PART, OPTIONS) if getattr(spec, "options", None) else (PART,) if isinstance(spec, Spec) else ()
             yield from _of(subject, EVERY, *kinds, kind)
 

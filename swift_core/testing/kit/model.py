@@ -29,8 +29,9 @@ class Skip(Exception):
 class Example:
     """What a plugin says about one of its parts, so that the kit can try it where the defaults won't do.
 
-    `options` fit the tiny model; `configurations` are values for `config.json`, where one of a family's own has not every kind of layer;
-    `tasks` are what an evaluator is asked, `outside` the prefixes of parameters that belong to no part of a multimodal family.
+    `options` fit the tiny model; `{folder}` in them is the check's own folder. `configurations` are values for `config.json`, where one
+    of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the prefixes of parameters that
+    belong to no part of a multimodal family.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)

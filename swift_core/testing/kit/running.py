@@ -147,7 +147,7 @@ def main() -> None:
     chosen = (
         case
         for entry in entries_of(distribution)
-        for case in cases(entry)
+        for case in cases(entry, environments=True)
         if (not kinds or case.subject.kind in kinds) and (not checks or case.check.name in checks)
     )
     for number, case in enumerate(chosen):

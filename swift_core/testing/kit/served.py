@@ -26,7 +26,7 @@ from swift_core.testing.kit.model import CheckFailed
 from swift_core.testing.serving import alive, descendants
 
 NAME = "tiny"
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 20.0
 
 

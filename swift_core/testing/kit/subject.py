@@ -25,12 +25,14 @@ T = TypeVar("T")
 class Subject:
     """A plugin (`entry`) and one of its parts; `spec` is None where the plugin as a whole is looked at.
 
+    `environments` says whether engines may be tried that have an environment of their own, which may take minutes to start.
     `closing` holds what must end with the subject: its folder, a server it has started; `kept` what several checks share.
     """
 
     entry: Entry
     spec: Any = None
     example: Example = field(default_factory=Example)
+    environments: bool = False
     closing: ExitStack = field(default_factory=ExitStack)
     kept: dict[str, Any] = field(default_factory=dict)
 
@@ -80,7 +82,7 @@ class Subject:
             Skip: it is not, with how to get it.
         """
         if isinstance(self.spec, Spec) and not (found := state(self.spec, self.entry.distribution)).present:
-            raise Skip(f"its engine is absent here: {', '.join(found.missing[:2]) or 'none is for this machine'}. {found.hint}")
+            raise Skip(f"its engine is absent here ({', '.join(found.missing[:2]) or 'none is for this machine'}). {found.hint}")
 
     def options(self, **more: Any) -> Any:
         """The part's options, validated: its example's and `more`; None for a part that has none.
@@ -91,11 +93,17 @@ class Subject:
         if self.spec.options is None:
             return None
         model = load(self.spec.options)
-        given = {**self.example.options, **more}
+        given = {**{name: self._placed(value) for name, value in self.example.options.items()}, **more}
         required = [name for name, item in model.model_fields.items() if item.is_required() and name not in given]
         if required:
             raise Skip(f"it needs {', '.join(required)}, and the plugin's SWIFT_EXAMPLES has no example of '{self.spec.name}'")
         return model(**given)
+
+    def _placed(self, value: Any) -> Any:
+        """A value of the example, `{folder}` in it being the subject's own."""
+        if isinstance(value, list):
+            return [self._placed(item) for item in value]
+        return value.replace("{folder}", str(self.folder)) if isinstance(value, str) else value
 
     def build(self, **more: Any) -> Any:
         """What the part's factory makes of `options(**more)`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import BackendSpec, Engine, Ref
 
+SWIFT_EXAMPLES = Ref("swift_plugin_sglang.examples:EXAMPLES")
+
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:

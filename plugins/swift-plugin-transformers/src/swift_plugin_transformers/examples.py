@@ -1,7 +1,10 @@
-"""What the conformance kit tries where options must be given."""
+"""What the conformance kit tries where options must be given, or the tiny model needs others."""
 
 from __future__ import annotations
 
 from swift_core.testing.kit import Example
 
-EXAMPLES = {"freeze": Example(options={"last_blocks": 1})}
+EXAMPLES = {
+    "freeze": Example(options={"last_blocks": 1}),
+    "transformers": Example(options={"adapter_folder": ["{folder}"]}),  # the backend
+}

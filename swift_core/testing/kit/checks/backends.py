@@ -10,7 +10,7 @@ from typing import Any
 from swift_core import client
 from swift_core.errors import SwiftError, UsageError
 from swift_core.parity import check_parity
-from swift_core.roles import Server
+from swift_core.roles import Server, Serving
 from swift_core.specs import BackendSpec, Command
 from swift_core.testing.kit import served, tiny
 from swift_core.testing.kit.model import CheckFailed, Skip, check, require
@@ -29,14 +29,20 @@ def _python(subject: Subject) -> str:
     try:
         subject.needs_engine()
     except Skip:
-        from swift_core.environments.find import environment_of
+        if not subject.environments or not subject.spec.isolated:
+            raise
+        from swift_core.environments.find import python_for
         from swift_core.registry import registry
 
-        made = environment_of(registry().entry("backend", subject.spec.name)) if subject.spec.isolated else None
-        if made is None or made.state != "whole":
-            raise
-        return str(made.python)
+        try:
+            return python_for(registry().entry("backend", subject.spec.name), {})
+        except SwiftError as error:
+            raise Skip(f"{error.message}. {error.hint}") from None
     return sys.executable
+
+
+def _serving(subject: Subject, checkpoint: Path, **more: Any) -> Serving:
+    return served.serving(checkpoint, more.pop("python", sys.executable), runtime_adapters=subject.spec.runtime_adapters, **more)
 
 
 def _adapter(subject: Subject) -> Path:
@@ -63,12 +69,18 @@ def _adapter(subject: Subject) -> Path:
 def _served(subject: Subject) -> Served:
     """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
     python = _python(subject)
+    if "fault" in subject.kept:
+        raise Skip("it does not serve the tiny model, as check_serves says")
 
     def make() -> Served:
         spec: BackendSpec = subject.spec
         adapters = {_ADAPTER: _adapter(subject)} if spec.adapters else {}
-        what = served.serving(subject.tiny_model, python, adapters=adapters, runtime_adapters=spec.runtime_adapters)
-        running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
+        what = _serving(subject, subject.tiny_model, python=python, adapters=adapters)
+        try:
+            running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
+        except CheckFailed as fault:
+            subject.kept["fault"] = fault
+            raise
         subject.closing.callback(served.kill, running.process)
         return running
 
@@ -83,7 +95,7 @@ def _answer(running: Served, model: str = served.NAME, **more: Any) -> str:
 @check(BACKEND)
 def check_command(subject: Subject) -> None:
     """Its command is a list of arguments with the port in it and the key in the environment: arguments can be read by every user."""
-    what = served.serving(subject.folder, sys.executable, api_key=_KEY)
+    what = _serving(subject, subject.folder, api_key=_KEY)
     made = subject.build().command(what)
     require(isinstance(made, Command), f"command() gives a {type(made).__name__}, not a Command")
     require(all(isinstance(word, str) for word in made.argv), "its arguments are not all strings")
@@ -115,6 +127,7 @@ def check_stream_is_the_answer(subject: Subject) -> None:
 @check(BACKEND, needs=_NEEDS)
 def check_golden_tokens(subject: Subject) -> None:
     """A conversation is read as the token ids that the checkpoint's own template gives: a model that reads others answers worse."""
+    running = _served(subject)
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
@@ -127,7 +140,7 @@ def check_golden_tokens(subject: Subject) -> None:
         }
         for name, messages in (("one turn", tiny.QUESTION), ("three turns", turns))
     ]
-    found = check_parity(_served(subject).server.url, golden, model=served.NAME)
+    found = check_parity(running.server.url, golden, model=served.NAME)
     require(not found.words("different"), f"{found.words('different')}. {found.hint}")
     if found.words("unchecked"):
         raise Skip(found.words("unchecked"))
@@ -163,7 +176,7 @@ def check_adapters(subject: Subject) -> None:
     """`adapters` is true of it: it serves one that changes the answers and leaves the base's alone, or refuses them."""
     spec: BackendSpec = subject.spec
     if not spec.adapters:
-        what = served.serving(subject.folder, sys.executable, adapters={_ADAPTER: subject.folder})
+        what = _serving(subject, subject.folder, adapters={_ADAPTER: subject.folder})
         _must_refuse(lambda: subject.build().command(what), "it says adapters=False, but makes a command with adapters")
         return
     running = _served(subject)
@@ -225,7 +238,7 @@ def check_stop_frees_the_port(subject: Subject) -> None:
 def check_missing_checkpoint_ends_it(subject: Subject) -> None:
     """A checkpoint that is not there ends it at once, with words that name it: waiting for one that never serves helps nobody."""
     missing = subject.folder / "nowhere"
-    what = served.serving(missing, _python(subject))
+    what = _serving(subject, missing, python=_python(subject))
     backend = subject.build()
     try:
         backend.command(what)
