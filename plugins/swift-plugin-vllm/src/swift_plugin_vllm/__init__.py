@@ -6,6 +6,8 @@ from swift_core import hookimpl
 from swift_core.specs import BackendSpec, Ref
 from swift_plugin_vllm.engines import ENGINES
 
+SWIFT_EXAMPLES = Ref("swift_plugin_vllm.examples:EXAMPLES")
+
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:

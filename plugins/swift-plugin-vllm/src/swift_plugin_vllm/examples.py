@@ -1,0 +1,11 @@
+"""What the conformance kit starts vLLM with: a small cache, and no compilation, which takes minutes on a CPU."""
+
+from __future__ import annotations
+
+from swift_core.testing.kit import Example
+
+EXAMPLES = {
+    "vllm": Example(
+        options={"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "cpu_kv_cache_gib": 1, "cpu_threads": "nobind"}
+    )
+}
