@@ -49,12 +49,15 @@ def state(spec: Spec, distribution: str) -> EngineState:
     engine = engine_for(spec)
     if engine is None:
         return EngineState(False, hint=other_devices(spec))
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
     found: list[str] = []
     missing: list[str] = []
     for text in (*engine.requirements, *engine.no_deps):
-        requirement = Requirement(text)
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            return EngineState(False, missing=(text,), hint=f"'{text}' is no requirement that pip knows: {distribution} is broken.")
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:

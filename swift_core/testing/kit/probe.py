@@ -11,7 +11,7 @@ from functools import cache
 
 from swift_core.testing.kit.importing import Report
 
-LIMIT = 20.0  # seconds; a plugin's module takes milliseconds
+LIMIT = 10.0  # seconds; a plugin's module takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,20 @@ class NotImported(Exception):
     """The process did not come to report anything; the text says why."""
 
 
-@cache
 def probe(entry: Entry, limit: float = LIMIT) -> Report:
-    """What the plugin did while it was imported.
+    """What the plugin did while it was imported; asked once.
 
     Raises:
         NotImported: it took too long, or ended the process.
     """
+    found = _probe(entry, limit)
+    if isinstance(found, NotImported):
+        raise found
+    return found
+
+
+@cache
+def _probe(entry: Entry, limit: float) -> Report | NotImported:
     command = [sys.executable, "-m", "swift_core.testing.kit.importing", entry.name, entry.target, entry.distribution]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
@@ -42,9 +49,9 @@ def probe(entry: Entry, limit: float = LIMIT) -> Report:
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        raise NotImported(f"it was still being imported after {limit:.0f} seconds") from None
+        return NotImported(f"it was still being imported after {limit:.0f} seconds")
     try:
         return Report(**json.loads(done.stdout))
     except ValueError:
         said = done.stderr.strip().splitlines()[-1:]
-        raise NotImported(f"it ended the process with code {done.returncode} while it was imported. {' '.join(said)}".strip()) from None
+        return NotImported(f"it ended the process with code {done.returncode} while it was imported. {' '.join(said)}".strip())

@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler
-from typing import Any
-
 from swift_core.errors import UsageError
 from swift_core.roles import Scores, Server
+from swift_core.testing.fake_engine import FakeEngine
 from swift_core.testing.kit.model import CheckFailed, Skip, check, require
 from swift_core.testing.kit.subject import Subject
-from swift_core.testing.scripted import ScriptedServer, events, reply
 
 EVALUATOR = "evaluator"
-_SAID = "The answer is 4."
-
-
-def _answer(handler: BaseHTTPRequestHandler, body: Any) -> None:
-    usage = {"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10}
-    if handler.path.endswith("/models"):
-        reply(handler, 200, {"object": "list", "data": [{"id": "fake", "object": "model"}]})
-    elif handler.path.endswith("/chat/completions") and body and body.get("stream"):
-        stream = events({"choices": [{"index": 0, "delta": {"content": _SAID}}]})
-        reply(handler, 200, stream, content_type="text/event-stream")
-    elif handler.path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": _SAID}, "finish_reason": "stop"}
-        reply(handler, 200, {"id": "1", "object": "chat.completion", "model": "fake", "choices": [choice], "usage": usage})
-    elif handler.path.endswith("/completions"):
-        choice = {"index": 0, "text": _SAID, "finish_reason": "stop"}
-        reply(handler, 200, {"id": "1", "object": "text_completion", "model": "fake", "choices": [choice], "usage": usage})
-    else:
-        reply(handler, 404, {"error": {"message": "no such route"}})
-
-
-class _Fake(ScriptedServer):
-    def take(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
-        self.seen.append({"path": handler.path})
-        _answer(handler, body)
 
 
 def _scores(subject: Subject, tasks: tuple[str, ...] = ()) -> Scores:
@@ -45,7 +18,7 @@ def _scores(subject: Subject, tasks: tuple[str, ...] = ()) -> Scores:
     asked = tasks or subject.example.tasks
     if not asked:
         raise Skip(f"the plugin's SWIFT_EXAMPLES has no tasks for '{subject.spec.name}'")
-    with _Fake() as fake:
+    with FakeEngine("The answer is 4.") as fake:
         found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), asked, subject.new_folder("scores"))
     return found
 

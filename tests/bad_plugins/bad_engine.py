@@ -1,0 +1,18 @@
+"""Stands on something that can't be installed as it is written."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [
+        LauncherSpec(
+            name="engine",
+            summary="Does it badly",
+            factory=Ref("swift_core.launchers:LocalLauncher"),
+            engines=(Engine(requirements=("vllm >= ",)),),
+        )
+    ]

@@ -1,0 +1,15 @@
+"""Sets a variable for the whole process while it is imported."""
+
+from __future__ import annotations
+
+import os
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@hookimpl
+def swift_launchers():
+    return [LauncherSpec(name="environ", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]

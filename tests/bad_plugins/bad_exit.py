@@ -1,0 +1,15 @@
+"""Ends the program while it is imported."""
+
+from __future__ import annotations
+
+import sys
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+sys.exit(3)
+
+
+@hookimpl
+def swift_launchers():
+    return [LauncherSpec(name="exit", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]

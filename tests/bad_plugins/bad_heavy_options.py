@@ -1,0 +1,15 @@
+"""Keeps its options in a module that imports numpy."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [
+        LauncherSpec(
+            name="heavy-options", summary="Does it badly", factory=Ref("faults.options:Launcher"), options=Ref("faults.heavy:Heavy")
+        )
+    ]

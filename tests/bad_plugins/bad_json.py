@@ -1,0 +1,11 @@
+"""Has an option that comes back from JSON as another."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [LauncherSpec(name="json", summary="Does it badly", factory=Ref("faults.options:Launcher"), options=Ref("faults.options:Lost"))]

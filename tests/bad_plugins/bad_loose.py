@@ -1,0 +1,13 @@
+"""Takes unknown options, misspelt ones too."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [
+        LauncherSpec(name="loose", summary="Does it badly", factory=Ref("faults.options:Launcher"), options=Ref("faults.options:Loose"))
+    ]

@@ -1,0 +1,11 @@
+"""Has a name that is awkward to type."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [LauncherSpec(name="My Launcher", summary="Does it badly", factory=Ref("swift_core.launchers:LocalLauncher"))]

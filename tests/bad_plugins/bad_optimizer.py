@@ -1,0 +1,11 @@
+"""Forgets its state when it is saved."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import OptimizerSpec, Ref
+
+
+@hookimpl
+def swift_optimizers():
+    return [OptimizerSpec(name="optimizer", summary="Does it badly", factory=Ref("faults.optimizers:Forgetful"))]

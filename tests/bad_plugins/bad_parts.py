@@ -1,0 +1,25 @@
+"""Leaves the vision tower out of its parts."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ModelFamily
+
+
+@hookimpl
+def swift_model_families():
+    return [
+        ModelFamily(
+            name="bad-llava",
+            summary="LLaVA, misread",
+            architectures=("LlavaForConditionalGeneration",),
+            model_types=("llava",),
+            targets=("q_proj",),
+            blocks="model.language_model.layers",
+            embeddings="model.language_model.embed_tokens",
+            language_model="model.language_model",
+            vision_tower="model.vision_model",
+            aligner="model.multi_modal_projector",
+            modalities=("text", "image"),
+        )
+    ]

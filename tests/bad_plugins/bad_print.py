@@ -1,0 +1,13 @@
+"""Greets while it is imported."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+print("Welcome!")
+
+
+@hookimpl
+def swift_launchers():
+    return [LauncherSpec(name="print", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]

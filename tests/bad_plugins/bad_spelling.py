@@ -1,0 +1,15 @@
+"""Gives an option another's name as its other spelling."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [
+        LauncherSpec(
+            name="spelling", summary="Does it badly", factory=Ref("faults.options:Launcher"), options=Ref("faults.options:Spelled")
+        )
+    ]

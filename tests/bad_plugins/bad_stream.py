@@ -1,0 +1,15 @@
+"""Streams another text than it returns."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import BackendSpec, Ref
+
+
+@hookimpl
+def swift_backends():
+    return [
+        BackendSpec(
+            name="stream", summary="Does it badly", factory=Ref("faults.backends:StreamsOther"), reads=("safetensors",), adapters=True
+        )
+    ]

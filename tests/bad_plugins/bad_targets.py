@@ -1,0 +1,15 @@
+"""Names layers that the model does not have."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ModelFamily
+
+
+@hookimpl
+def swift_model_families():
+    return [
+        ModelFamily(
+            name="bad-llama", summary="Llama, misread", architectures=("LlamaForCausalLM",), model_types=("llama",), targets=("q_porj",)
+        )
+    ]

@@ -1,0 +1,15 @@
+"""Does not say what an option is."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import LauncherSpec, Ref
+
+
+@hookimpl
+def swift_launchers():
+    return [
+        LauncherSpec(
+            name="undescribed", summary="Does it badly", factory=Ref("faults.options:Launcher"), options=Ref("faults.options:Undescribed")
+        )
+    ]

@@ -1,0 +1,1 @@
+"""What stands behind the bad plugins: implementations that are right but for one thing each."""

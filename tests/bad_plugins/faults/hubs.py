@@ -1,0 +1,21 @@
+"""Hubs, each with one fault."""
+
+from __future__ import annotations
+
+import urllib.request
+
+
+class NoPush:
+    def __init__(self, options=None):
+        pass
+
+    def fetch(self, reference, *, only=(), code=False, progress=None):
+        raise NotImplementedError
+
+
+class Fragile(NoPush):
+    def fetch(self, reference, *, only=(), code=False, progress=None):
+        return urllib.request.urlopen("https://192.0.2.1/")  # never reached where there is no network
+
+    def push(self, folder, reference, *, message, private=True):
+        raise NotImplementedError

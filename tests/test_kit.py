@@ -1,0 +1,195 @@
+"""The conformance kit against plugins that break one contract each: it names the fault, and the command line stays usable beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from swift_core.errors import UsageError
+from swift_core.testing.kit import parametrize_with_checks
+from swift_core.testing.kit.collect import Case, all_checks, cases
+from swift_core.testing.kit.model import CheckFailed, Skip
+from swift_core.testing.kit.probe import Entry, NotImported, probe
+
+BAD = Path(__file__).parent / "bad_plugins"
+
+# plugin: the check that must fail, and words of what it must say
+FAULTS = {
+    "heavy_import": ("check_import_is_light", "it imports numpy ("),
+    "network": ("check_import_asks_no_network", "192.0.2.1"),
+    "exit": ("check_import", "SystemExit: 3"),
+    "end": ("check_import", "it ended the process with code 7"),
+    "print": ("check_import_prints_nothing", "'Welcome!'"),
+    "environ": ("check_import_changes_nothing", "os.environ (TOKENIZERS_PARALLELISM)"),
+    "logging": ("check_import_changes_nothing", "it changes logging"),
+    "files": ("check_import_writes_nothing", "swift-bad-plugin"),
+    "process": ("check_import_writes_nothing", "starts processes"),
+    "api": ("check_api", "it wants plugin API >=99"),
+    "hook": ("check_hooks", "there is no hook 'swift_tuner'. Did you mean 'swift_tuners'?"),
+    "signature": ("check_hooks", "mood"),
+    "isolated": ("check_answers", "shares the training process"),
+    "heavy_options": ("check_options_are_light", "faults.heavy imports numpy"),
+    "name": ("check_name", "'My Launcher' is no name"),
+    "summary": ("check_summary", "ends with a full stop"),
+    "clash": ("check_names_are_its_own", "'lora' is offered by swift-plugin-peft too"),
+    "ref": ("check_refs", "faults.tuners:Nowhere"),
+    "engine": ("check_engines", "can't be installed"),
+    "role": ("check_role", "has no push()"),
+    "loose": ("check_options_class", "takes unknown options"),
+    "undescribed": ("check_options_are_described", "without a description: patience"),
+    "spelling": ("check_spellings_differ", "'patience' stands for both"),
+    "default": ("check_defaults", "the defaults are not valid"),
+    "json": ("check_options_survive_json", "patience was 3 and is 0"),
+    "targets": ("check_targets_exist", "q_porj. There are: down_proj"),
+    "path": ("check_paths_exist", "no module 'transformer.h'"),
+    "prefixes": ("check_prefixes_partition", "prefixes that overlap: model.language_model and model"),
+    "parts": ("check_prefixes_partition", "belongs to none of"),
+    "remote": ("check_remote_code", "no remote code is needed"),
+    "base": ("check_base_is_frozen", "weights of the base are trainable: "),
+    "groups": ("check_groups_hold_what_trains", "in no group"),
+    "forgets": ("check_save_and_restore", "restored on a fresh base, its logits differ"),
+    "drift": ("check_merge", "merged, its logits differ by"),
+    "four_bits": ("check_quantized_base", "says quantized_base=False"),
+    "random": ("check_it_is_deterministic", "these files differ: model.safetensors"),
+    "manifest": ("check_what_it_says_is_true", "another hash than the file has: model.safetensors"),
+    "export": ("check_export_is_deterministic", "these files differ: model.dated"),
+    "evaluator": ("check_same_scores_twice", "and then"),
+    "dataset": ("check_rows_come_again", "it gives other rows"),
+    "rows": ("check_rows", "is none of chat"),
+    "hub": ("check_no_network_is_said", "something else than a SwiftError"),
+    "launcher": ("check_failure_is_told", "a worker failed, and it returns 0"),
+    "optimizer": ("check_state_comes_back", "after its state was restored"),
+    "loader": ("check_damage_is_refused", "it loads a checkpoint with missing weights"),
+    "key": ("check_command", "the API key is among the arguments"),
+    "start": ("check_serves", "it ended with code 1. It said: RuntimeError: no luck today"),
+    "stream": ("check_stream_is_the_answer", "streamed it says 'I STAND"),
+    "stop_words": ("check_stop_words", "with stop="),
+    "any_model": ("check_unknown_model_is_refused", "asked for the model 'nobody' it answers"),
+    "adapters": ("check_adapters", "says adapters=True, but 'poet' answers as the base does"),
+    "denied_adapters": ("check_adapters", "says adapters=False, but makes a command with adapters"),
+    "runtime": ("check_runtime_adapters", "says runtime_adapters=False, but add_adapter() works"),
+    "port": ("check_stop_frees_the_port", "it left 1 of its processes behind"),
+    "deaf": ("check_stop_frees_the_port", "it still runs"),
+    "missing": ("check_missing_checkpoint_ends_it", "it serves a checkpoint that is not there"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _on_the_path(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(BAD))
+    monkeypatch.setattr("swift_core.testing.kit.served.STOP_SECONDS", 2.0)
+
+
+def cases_of(module: str) -> Iterator[Case]:
+    return cases(Entry(module.replace("_", "-"), module, f"swift-plugin-{module.replace('_', '-')}"))
+
+
+def outcomes(module: str, *names: str) -> dict[str, str]:
+    """What the checks of these names (all, without any) found; a subject is closed behind its last check."""
+    found = {}
+    for case in list(cases_of(module)):
+        if names and case.check.name not in names:
+            continue
+        try:
+            case()
+            found[case.check.name] = ""
+        except Skip as reason:
+            found[case.check.name] = f"skipped: {reason}"
+        except CheckFailed as fault:
+            found[case.check.name] = str(fault)
+        finally:
+            if names:
+                case.subject.close()
+    return found
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_kit_names_the_fault(fault):
+    check, words = FAULTS[fault]
+    assert words in outcomes(f"bad_{fault}", check)[check]
+
+
+def test_every_bad_plugin_is_tested():
+    assert {path.stem.removeprefix("bad_") for path in BAD.glob("bad_*.py")} == {*FAULTS, "hang"}
+
+
+def test_a_plugin_without_a_fault_passes():
+    found = outcomes("good_backend")
+    assert not {name: text for name, text in found.items() if text and not text.startswith("skipped")}
+    assert found["check_adapters"] == found["check_stop_frees_the_port"] == found["check_missing_checkpoint_ends_it"] == ""
+
+
+def test_a_plugin_that_hangs_at_import_is_ended():
+    with pytest.raises(NotImported, match="still being imported after 1 seconds"):
+        probe(Entry("hang", "bad_hang", "swift-plugin-hang"), 1.0)
+
+
+def test_every_check_says_why():
+    names = [(check.kind, check.name) for check in all_checks()]
+    assert len(names) == len(set(names))
+    assert all(len(check.why) > 30 and check.name.startswith("check_") for check in all_checks())
+
+
+def test_the_command_line_is_usable_beside_all_of_them(swift, distribution):
+    """The one that ends the process and the one that hangs are apart: nothing that imports plugins goes on beside those."""
+    swift.paths.append(str(BAD))
+    for path in sorted(BAD.glob("bad_*.py")):
+        if path.stem not in ("bad_hang", "bad_end"):
+            distribution(f"swift-plugin-{path.stem.replace('_', '-')}", path.read_text())
+    assert "Fine-tune" in swift("--help").out
+    records = {record["name"]: record for record in json.loads(swift("plugins", "--json").out.removeprefix("Welcome!\n"))}
+    assert not records["peft"]["failure"]
+    assert records["bad-hook"]["failure"]
+    assert "is broken" in records["bad-engine"]["offers"][0]["hint"]
+    assert swift("schema").code == 0
+    outcome = swift("plugins", "check", "swift-plugin-bad-exit")
+    assert outcome.code == 1
+    assert "plugin bad-exit: check_import: it can't be imported: SystemExit: 3" in outcome.out
+
+
+@pytest.mark.parametrize("fault", ["hang", "end"])
+def test_help_and_check_work_beside_one_that_stops_everything(fault, swift, distribution):
+    distribution("swift-plugin-stops", (BAD / f"bad_{fault}.py").read_text())
+    assert "Fine-tune" in swift("--help").out
+    outcome = swift("plugins", "check", "stops", "--json")
+    assert outcome.code == 1
+    results = {result["check"]: result for result in json.loads(outcome.out)}
+    assert results["check_import"]["outcome"] == "failed"
+    assert results["check_import_is_light"]["outcome"] == "skipped"
+
+
+def test_a_check_that_never_ends_is_ended_and_the_rest_are_done(distribution, swift, monkeypatch):
+    from swift_core.testing.kit.running import results
+
+    source = (BAD / "good_backend.py").read_text().replace("faults.backends:Good", "swift_plugin_slow:Slow")
+    distribution("swift-plugin-slow", f"{source}\n\nclass Slow:\n    def __init__(self, options):\n        __import__('time').sleep(100)\n")
+    monkeypatch.syspath_prepend(swift.paths[0])
+    found = {result.check: result for result in results("swift-plugin-slow", checks=["check_role", "check_name"], limit=3.0)}
+    assert "was not done after 3 seconds" in found["check_role"].reason
+    assert found["check_name"].outcome == "passed"
+
+
+class TestParametrize:
+    def test_every_check_is_a_parameter_with_a_readable_id(self):
+        mark = parametrize_with_checks("swift-plugin-sglang")
+        assert "check_adapters[backend sglang]" in [parameter.id for parameter in mark.args[1]]
+
+    def test_an_expected_failure_is_strict_and_has_its_reason(self):
+        expected = {"check_adapters[backend sglang]": "adapters come in the next release"}
+        mark = parametrize_with_checks("swift-plugin-sglang", expected_failures=expected)
+        (parameter,) = [parameter for parameter in mark.args[1] if parameter.marks]
+        assert parameter.marks[0].kwargs == {"reason": "adapters come in the next release", "raises": CheckFailed, "strict": True}
+
+    @pytest.mark.parametrize(
+        ("expected", "words"), [({"check_adapter": "later"}, "there is no check"), ({"check_adapters": " "}, "why is")]
+    )
+    def test_expectations_need_a_reason_and_a_check(self, expected, words):
+        with pytest.raises(UsageError, match=words):
+            parametrize_with_checks("swift-plugin-sglang", expected_failures=expected)
+
+    def test_a_distribution_that_is_not_there_is_named(self):
+        with pytest.raises(UsageError, match="no plugin comes with 'swift-plugin-sglan'"):
+            parametrize_with_checks("swift-plugin-sglan")
