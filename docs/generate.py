@@ -132,6 +132,22 @@ def backends_page() -> str:
     return "".join(parts)
 
 
+def checks_page() -> str:
+    """The checks of the conformance kit, by kind of part."""
+    from swift_core.testing.kit.collect import all_checks
+
+    parts = [
+        "# Conformance checks\n\n",
+        NOTE,
+        "`swift plugins check DISTRIBUTION` does them, and `swift_core.testing.kit.parametrize_with_checks` makes tests of them. ",
+        "How: [write a plugin](../how-to/write-a-plugin.md).\n",
+    ]
+    for kind in dict.fromkeys(check.kind for check in all_checks()):
+        parts.append(f"\n## {kind}\n\n| check | what is promised, and why |\n|---|---|\n")
+        parts += [f"| `{check.name}` | {' '.join(check.why.split())} |\n" for check in all_checks() if check.kind == kind]
+    return "".join(parts)
+
+
 PAGES = {
     "swift_core/catalogue.toml": catalogue,
     "docs/reference/cli.md": cli_page,
@@ -139,6 +155,7 @@ PAGES = {
     "docs/reference/plugins.md": plugins_page,
     "docs/reference/families.md": families_page,
     "docs/reference/backend-options.md": backends_page,
+    "docs/reference/checks.md": checks_page,
 }
 
 
