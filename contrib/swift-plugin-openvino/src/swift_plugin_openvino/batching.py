@@ -1,0 +1,166 @@
+"""Continuous batching: one thread has OpenVINO's pipeline, and requests join and leave between its steps."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy
+from openvino import Tensor
+from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, GenerationFinishReason, GenerationStatus
+from swift_http import Piece, Token
+
+from swift_core.errors import SwiftError
+from swift_plugin_openvino.text import Decode, Detokenizer
+
+BREATH = 0.0005  # seconds; a step keeps Python's lock, so that the HTTP side works only between two of them
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Request:
+    """A prompt on its way. `put` is called with each piece, and at the end with None or an error; `decode` makes text of ids.
+
+    `texts` says whether tokens are wanted with their own texts and log-probabilities.
+    """
+
+    prompt: Sequence[int]
+    config: GenerationConfig
+    decode: Decode
+    texts: bool
+    put: Callable[[Piece | BaseException | None], None]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Batcher:
+    """The thread that computes.
+
+    A pipeline that has failed in a step stays in the middle of it, so that it can't be used any more, and every request gets an error.
+
+    Args:
+        pipeline: only this thread may use it from now on.
+        failed: called once where it fails.
+    """
+
+    def __init__(self, pipeline: ContinuousBatchingPipeline, failed: Callable[[], None]) -> None:
+        self._pipeline = pipeline
+        self._failed = failed
+        self._error: SwiftError | None = None
+        self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._active: list[_Answer] = []
+        self._number = 0
+        self._open = True
+        self._thread = threading.Thread(target=self._loop, name="openvino", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Answer a request when its turn comes; from any thread."""
+        self._inbox.put(request)
+
+    def close(self) -> None:
+        """End the thread after the step that it does now; what is under way gets an error.
+
+        Raises:
+            SwiftError: the pipeline had failed.
+        """
+        self._inbox.put(None)
+        self._thread.join(30)
+        if self._error:
+            raise self._error
+
+    # -- in the thread ---------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while self._open:
+            self._read_inbox()
+            for answer in [answer for answer in self._active if answer.request.cancelled.is_set()]:
+                answer.handle.cancel()  # its cache is free after the next step
+                self._end(answer)
+            if self._busy():
+                self._step()
+        for answer in list(self._active):
+            self._end(answer, SwiftError("the server is stopping"))
+
+    def _busy(self) -> bool:
+        return self._error is None and self._pipeline.has_non_finished_requests()
+
+    def _read_inbox(self) -> None:
+        """Take what has come; wait for something where there is nothing to do."""
+        idle = not self._busy()
+        while idle or not self._inbox.empty():
+            request = self._inbox.get()
+            if request is None:
+                self._open = False
+            elif self._error:
+                request.put(self._error)
+            elif not request.cancelled.is_set():
+                self._begin(request)
+            idle = False
+
+    def _begin(self, request: Request) -> None:
+        self._number += 1
+        try:
+            prompt = Tensor(numpy.array([request.prompt], dtype=numpy.int64))
+            handle = self._pipeline.add_request(self._number, prompt, request.config)
+        except Exception as error:
+            request.put(error)
+        else:
+            self._active.append(_Answer(request, handle))
+
+    def _step(self) -> None:
+        try:
+            self._pipeline.step()
+        except Exception as error:
+            self._error = SwiftError(f"OpenVINO has failed: {error}", hint="Start the server again.")
+            for answer in list(self._active):
+                self._end(answer, self._error)
+            self._failed()
+            return
+        for answer in list(self._active):
+            try:
+                if answer.read():
+                    self._end(answer)
+            except SwiftError as error:
+                self._end(answer, error)
+        time.sleep(BREATH)
+
+    def _end(self, answer: _Answer, error: BaseException | None = None) -> None:
+        self._active.remove(answer)
+        answer.request.put(error)
+
+
+class _Answer:
+    """A request that is being computed."""
+
+    def __init__(self, request: Request, handle: Any) -> None:
+        self.request = request
+        self.handle = handle
+        self._text = Detokenizer(request.decode)
+
+    def read(self) -> bool:
+        """Pass on what the last step has written; whether the answer has ended.
+
+        Raises:
+            SwiftError: it could not be finished.
+        """
+        reason = GenerationFinishReason.NONE
+        while self.handle.can_read():
+            (output,) = self.handle.read().values()
+            for token, logprob in zip(output.generated_ids, output.generated_log_probs, strict=True):
+                self._token(token, logprob)
+            reason = output.finish_reason
+        status = self.handle.get_status()
+        if status == GenerationStatus.RUNNING:
+            return False
+        if status != GenerationStatus.FINISHED:
+            raise SwiftError("the cache has no room for this prompt and its answer", hint="Start the server with more: --cache-gib.")
+        self.request.put(Piece(self._text.flush(), (), "stop" if reason == GenerationFinishReason.STOP else "length"))
+        return True
+
+    def _token(self, token: int, logprob: float) -> None:
+        text = "" if token in self.request.config.stop_token_ids else self._text.push(token)
+        said = Token(token, self.request.decode([token]), logprob) if self.request.texts else Token(token, "")
+        self.request.put(Piece(text, (said,)))

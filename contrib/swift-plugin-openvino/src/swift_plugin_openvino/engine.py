@@ -1,0 +1,175 @@
+"""The engine that swift-http asks: OpenVINO's pipeline and tokenizer behind `ChatEngine`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, SchedulerConfig, Tokenizer
+from swift_http import Piece, Sampling, Token
+
+from swift_core.errors import UsageError
+from swift_plugin_openvino.batching import Batcher, Request
+from swift_plugin_openvino.model import Model
+from swift_plugin_openvino.options import OpenvinoOptions
+from swift_plugin_openvino.template import ChatTemplate
+
+COLD = 1e-4  # temperatures below choose the likeliest token
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+
+
+class OpenvinoEngine:
+    """A model of `model.find`, loaded.
+
+    Args:
+        failed: called once where OpenVINO's pipeline fails, after which it answers nothing more.
+
+    Raises:
+        UsageError: OpenVINO can't load it on that device, or the chat template can't be read.
+    """
+
+    def __init__(self, model: Model, name: str, options: OpenvinoOptions, failed: Callable[[], None]) -> None:
+        self.models = (name,)
+        self.context = model.context
+        pipeline = _load(model, options)
+        self._own: GenerationConfig = pipeline.get_config()
+        self._longest = options.max_new_tokens
+        self._tokenizer: Tokenizer = pipeline.get_tokenizer()
+        self._ends = model.ends | self._own.stop_token_ids | {self._tokenizer.get_eos_token_id()}
+        self._vocabulary = len(self._tokenizer.get_vocab())
+        self._template = ChatTemplate(_template(self._tokenizer, options.chat_template), _special(self._tokenizer))
+        self._batcher = Batcher(pipeline, failed)
+
+    def close(self) -> None:
+        """Stop computing.
+
+        Raises:
+            SwiftError: the pipeline had failed.
+        """
+        self._batcher.close()
+
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids by the model's chat template; arguments and errors are those of the protocol."""
+        return self.encode(self._template.render(messages, tools=tools, generation_prompt=generation_prompt), special=False)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a text."""
+        return [int(token) for token in self._tokenizer.encode(text, add_special_tokens=special).input_ids.data[0]]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids, control tokens too."""
+        self._check(tokens)
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+        """The answer, piece by piece."""
+        del model  # there is one
+        self._check(prompt)
+        config = self._config(len(prompt), sampling)
+        async for piece in self._ask(prompt, config, special=sampling.special, texts=sampling.logprobs is not None):
+            yield piece
+
+    async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
+        """The prompt's own tokens with their log-probabilities."""
+        del model
+        self._check(prompt)
+        config = self._config(len(prompt), Sampling(max_tokens=1, temperature=0, logprobs=top))
+        config.echo = True
+        tokens = [token async for piece in self._ask(prompt, config, special=True, texts=True) for token in piece.tokens]
+        return [Token(tokens[0].id, tokens[0].text), *tokens[1 : len(prompt)]]  # nothing tells how likely the first one was
+
+    async def _ask(self, prompt: Sequence[int], config: GenerationConfig, *, special: bool, texts: bool) -> AsyncIterator[Piece]:
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
+
+        def put(item: Piece | BaseException | None) -> None:
+            with suppress(RuntimeError):  # the server has stopped meanwhile
+                loop.call_soon_threadsafe(pieces.put_nowait, item)
+
+        decode = partial(self._tokenizer.decode, skip_special_tokens=not special)
+        request = Request(prompt=prompt, config=config, decode=decode, texts=texts, put=put)
+        self._batcher.submit(request)
+        try:
+            while (item := await pieces.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            request.cancelled.set()
+
+    def _config(self, length: int, sampling: Sampling) -> GenerationConfig:
+        """The request's wishes in OpenVINO's words.
+
+        Raises:
+            UsageError: something that OpenVINO can't do.
+        """
+        if sampling.logprobs:
+            raise UsageError("this engine tells the log-probability of the token it chose, and no alternatives", hint="Ask for 0 of them.")
+        if sampling.schema is not None:  # it could, but one schema that it can't read stops its pipeline for good
+            raise UsageError("this engine follows no schemas", hint="Ask for JSON in words, or serve the model with another backend.")
+        own = self._own
+        narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
+        sample = (own.do_sample or narrowed) if sampling.temperature is None else sampling.temperature >= COLD
+        config = GenerationConfig(
+            max_new_tokens=min(sampling.max_tokens or self._longest, self.context - length),
+            eos_token_id=self._tokenizer.get_eos_token_id(),
+            stop_token_ids=set(self._ends),
+            logprobs=0 if sampling.logprobs is None else 1,
+            repetition_penalty=_first(sampling.repetition_penalty, own.repetition_penalty),
+            do_sample=sample,
+        )
+        if sample:
+            config.temperature = _first(sampling.temperature, own.temperature)
+            config.top_p = _first(sampling.top_p, own.top_p)
+            config.min_p = _first(sampling.min_p, own.min_p)
+            config.top_k = _first(sampling.top_k or None, own.top_k)
+            config.rng_seed = secrets.randbits(32) if sampling.seed is None else sampling.seed % 2**32
+        return config
+
+    def _check(self, tokens: Sequence[int]) -> None:
+        """Refuse ids that the model does not have: OpenVINO answers them with whatever is in memory there.
+
+        Raises:
+            UsageError: there is one.
+        """
+        if wrong := [token for token in tokens if not 0 <= token < self._vocabulary]:
+            raise UsageError(f"there is no token {wrong[0]}: this model's are 0 to {self._vocabulary - 1}")
+
+
+def _load(model: Model, options: OpenvinoOptions) -> ContinuousBatchingPipeline:
+    scheduler = SchedulerConfig()
+    scheduler.cache_size = options.cache_gib
+    scheduler.max_num_seqs = options.batch
+    scheduler.max_num_batched_tokens = options.step
+    scheduler.enable_prefix_caching = options.prefix_caching
+    properties = {**(EXACT if options.exact else {}), **options.properties}
+    try:
+        return ContinuousBatchingPipeline(str(model.path), scheduler, options.device, properties)
+    except RuntimeError as error:
+        why = " ".join(line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from"))
+        raise UsageError(f"OpenVINO can't load it on {options.device}: {why[:500]}", where=str(model.path)) from error
+
+
+def _template(tokenizer: Tokenizer, file: str) -> str:
+    """The chat template: the file's, or the one that came with the model, which OpenVINO may have put a simpler one in place of."""
+    if not file:
+        return str(tokenizer.get_original_chat_template() or tokenizer.chat_template)
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"can't be read: {error.strerror}", where=file, hint="Check --chat-template.") from error
+
+
+def _special(tokenizer: Tokenizer) -> dict[str, str]:
+    return {"bos_token": tokenizer.get_bos_token(), "eos_token": tokenizer.get_eos_token(), "pad_token": tokenizer.get_pad_token()}
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
