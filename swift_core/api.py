@@ -27,7 +27,7 @@ from swift_core.resolve import resolve
 from swift_core.roles import Progress, Server, Watch
 from swift_core.run import Run, RunResult, new_folder
 from swift_core.specs import Ref
-from swift_core.verbs import PREFERRED, Verb, verb_named
+from swift_core.verbs import PREFERRED, Verb, training_verb, verb_named
 
 
 def fetch(model: str | Path, *, progress: Progress | None = None, **options: Any) -> RunResult:
@@ -52,8 +52,8 @@ def get_model(model: str | Path, **options: Any) -> Any:
 
 
 def train(task: str = "sft", *, watch: Watch | None = None, **options: Any) -> RunResult:
-    """Train; `output` is the checkpoint. Options are those of `swift sft`; values of parts may be names or mappings."""
-    return _run(task, options, watch)
+    """Train a task; `output` is the checkpoint. Options are those of `swift sft` and the task's; parts may be names or mappings."""
+    return _run(training_verb(task), options, watch)
 
 
 def sft(*, watch: Watch | None = None, **options: Any) -> RunResult:
@@ -153,13 +153,13 @@ def _path_in_any_part(verb: Verb, key: str, settings: Settings, known: Registry)
     return None
 
 
-def _resolve(verb_name: str, options: Mapping[str, Any], progress: Progress | None) -> Run:
-    verb, known = verb_named(verb_name), registry()
+def _resolve(verb: str | Verb, options: Mapping[str, Any], progress: Progress | None) -> Run:
+    verb, known = verb if isinstance(verb, Verb) else verb_named(verb), registry()
     return resolve(verb, settings_of(verb, options, known), progress=progress, using=known).run
 
 
-def _run(verb_name: str, options: Mapping[str, Any], watch: Watch | None) -> RunResult:
-    run = _resolve(verb_name, options, None)
+def _run(verb: str | Verb, options: Mapping[str, Any], watch: Watch | None) -> RunResult:
+    run = _resolve(verb, options, None)
     return carry_out(run, Path(run.options["runs"]), watch=watch)
 
 

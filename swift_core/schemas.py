@@ -1,10 +1,12 @@
 """The fields of an options class, read from a cache of its JSON Schema, so that help and flags need no pydantic once warm.
 
-A cached schema is good as long as the source files that define the class (and its bases) are unchanged.
+A cached schema is good as long as the module is found in the same place, and the source files that define the class (and its bases) are
+unchanged.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -33,7 +35,7 @@ class Field:
 
 def schema(ref: Ref) -> Schema:
     """The JSON Schema of the options class that `ref` names."""
-    cached = paths.cache_dir("schemas", f"{paths.digest([str(ref), sys.version_info[:2]])[:24]}.json")
+    cached = paths.cache_dir("schemas", f"{paths.digest([str(ref), _place(ref), sys.version_info[:2]])[:24]}.json")
     try:
         data = json.loads(cached.read_text(encoding="utf-8"))
         if all(_stamp(name) == stamp for name, stamp in data["sources"].items()):
@@ -54,6 +56,15 @@ def fields(ref: Ref | None) -> list[Field]:
         return []
     whole = schema(ref)
     return list(_walk(whole, whole, ""))
+
+
+def _place(ref: Ref) -> str:
+    """The file of the module, found without importing it ('' where it is not found: loading it will say why)."""
+    try:
+        found = importlib.util.find_spec(ref.module)
+    except (ImportError, ValueError):
+        return ""
+    return str(found.origin) if found else ""
 
 
 def _make(ref: Ref) -> dict[str, Any]:

@@ -127,6 +127,12 @@ PART_SPELLINGS = {
 """Other tools' names for the choice of a part (ms-swift of three generations, LLaMA-Factory)."""
 
 
+def training_verb(task: str) -> Verb:
+    """The verb that trains a task: its own, or for a task of a plugin's one that is like them."""
+    own = next((verb for verb in VERBS.values() if verb.main == "task" and task in (verb.name, *verb.also)), None)
+    return own or _training(task, f"Train the task {task}")
+
+
 def verb_named(name: str, *, where: str = "run") -> Verb:
     """The verb of that name or alias.
 

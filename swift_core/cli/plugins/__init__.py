@@ -6,7 +6,7 @@ import os
 
 import click
 
-from swift_core.cli.plugins import check, listing, show
+from swift_core.cli.plugins import check, listing, new, show
 
 
 class Plugins(click.Group):
@@ -31,5 +31,5 @@ def command(ctx: click.Context, as_json: bool, trace: bool) -> None:
         ctx.invoke(listing.command, as_json=as_json)
 
 
-for _module in (listing, show, check):
+for _module in (listing, show, check, new):
     command.add_command(_module.command)

@@ -1,0 +1,19 @@
+"""A hub: `acme:./model.zip` is the checkpoint inside of an archive on this machine."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import HubSpec, Ref
+
+
+@hookimpl
+def swift_hubs() -> list[HubSpec]:
+    """One hub and its scheme, the part of a reference before the colon."""
+    return [
+        HubSpec(
+            name="acme",
+            summary="Checkpoints in zip and tar.gz archives",
+            schemes=("acme",),
+            factory=Ref("swift_plugin_acme.hub:Acme"),
+        )
+    ]

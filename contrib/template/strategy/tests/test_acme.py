@@ -1,0 +1,30 @@
+"""Its losses are those of ddp with one process, and a run that was interrupted goes on as if it had not been."""
+
+from __future__ import annotations
+
+import pytest
+from swift_train.testing import do, ragged_chats, training_run, write_rows
+
+SETTINGS = {"max_steps": 4, "batch_size": 2, "learning_rate": 1e-3, "save_steps": 2}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
+
+
+def losses(metrics):
+    return [metric["loss"] for metric in metrics if "loss" in metric]
+
+
+def test_the_loss_curve_is_that_of_ddp(tiny_model, rows, tmp_path):
+    want = do(training_run(tiny_model, rows, tuner="full", parallel="ddp", **SETTINGS), tmp_path / "ddp")
+    got = do(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "acme")
+    assert losses(got) == pytest.approx(losses(want), abs=1e-5)
+
+
+def test_a_resumed_run_goes_on_as_it_was(tiny_model, rows, tmp_path):
+    whole = do(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "whole")
+    do(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "cut", stop_after=2)
+    resumed = training_run(tiny_model, rows, tuner="full", parallel="acme", verb_options={"resume": str(tmp_path / "cut")}, **SETTINGS)
+    assert losses(do(resumed, tmp_path / "rest")) == pytest.approx(losses(whole)[2:], abs=1e-6)

@@ -1,0 +1,61 @@
+"""Without smoothing it is supervised fine-tuning; with it, a model that is too sure of itself pays."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import torch
+from swift_plugin_acme.options import AcmeOptions
+from swift_plugin_acme.task import Acme
+from swift_train.options import SftOptions
+from swift_train.tasks import SftTask
+from swift_train.testing import do, training_run, write_rows
+
+ROW = {"messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]}
+MICRO = SimpleNamespace(labels=torch.tensor([3, 1]), weights=torch.tensor([1.0, 0.5]))
+
+
+def test_none_is_plain_cross_entropy():
+    logits = torch.randn(2, 7, generator=torch.manual_seed(0))
+    plain = SftTask(SftOptions()).loss(logits, MICRO)
+    assert torch.allclose(Acme(AcmeOptions(smoothing=0)).loss(logits, MICRO), plain)
+
+
+def test_certainty_costs():
+    sure = torch.zeros(2, 7)
+    sure[0, 3] = sure[1, 1] = 50.0
+    assert Acme(AcmeOptions(smoothing=0)).loss(sure, MICRO) < 1e-3
+    assert Acme(AcmeOptions(smoothing=0.2)).loss(sure, MICRO) > 1
+
+
+def test_it_trains(tiny_model, tmp_path):
+    rows = write_rows(tmp_path / "rows.jsonl", [ROW] * 4)
+    run = training_run(tiny_model, rows, task="acme", tuner="full", max_steps=3, batch_size=2, learning_rate=1e-3)
+    losses = [metric["loss"] for metric in do(run, tmp_path / "run") if "loss" in metric]
+    assert losses[-1] < losses[0]
+
+
+def test_swift_shows_what_is_graded(tiny_model, swift_project):
+    swift_project.write({"rows.jsonl": [ROW]})
+    outcome = swift_project.run("data", "show", "rows.jsonl", "--task", "acme", "--model", str(tiny_model))
+    outcome.assert_success()
+    assert "Paris" in outcome.out
+
+
+def test_swift_trains_it_from_python(tiny_model, tmp_path):
+    from swift_core.api import train
+
+    rows = write_rows(tmp_path / "rows.jsonl", [ROW] * 2)
+    result = train(
+        "acme",
+        model=str(tiny_model),
+        dataset=[str(rows)],
+        max_steps=1,
+        smoothing=0.2,
+        tuner="full",
+        device="cpu",
+        runs=str(tmp_path / "runs"),
+    )
+    assert result.status == "done"
+    assert result.figures["loss_first"] > 0
+    assert (result.output / "model.safetensors").is_file()

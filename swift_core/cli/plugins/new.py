@@ -1,0 +1,45 @@
+"""`swift plugins new`: a working plugin to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from swift_core import template
+from swift_core.cli import COMMANDS
+from swift_core.errors import UsageError
+from swift_core.registry import HOOKS, catalogue, registry
+
+
+@click.command("new")
+@click.argument("name")
+@click.option("--kind", required=True, type=click.Choice(template.KINDS), help="What the plugin adds.")
+@click.option("--folder", default=".", type=click.Path(path_type=Path), help="Where its folder is made.  [default: here]")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
+    """Write a small working plugin NAME: a distribution with tests, that does something real from the first minute."""
+    name = template.plugin_name(name)
+    _refuse_taken(name, kind)
+    target = folder / f"{template.PREFIX}{name}"
+    template.write(kind, name, target, overwrite=overwrite)
+    check = [f"  swift plugins check {template.PREFIX}{name}"] if kind != "command" else []
+    lines = [f"written: {target}", "next:", f"  cd {target}", "  pip install -e '.[test]'", "  pytest", *check]
+    click.echo("\n".join([*lines, f"then make src/swift_plugin_{name.replace('-', '_')} yours: README.md says what is where"]))
+
+
+def _refuse_taken(name: str, kind: str) -> None:
+    """A name that is in use would clash when the plugin is installed, which is late to say so."""
+    known = registry()
+    part = "parallel" if kind == "strategy" else kind
+    specs = known.all(part) if part in HOOKS else []
+    first_party = {home for names in catalogue().values() for home in names.values()}
+    taken = ""
+    if f"{template.PREFIX}{name}" in first_party or name in known.plugins.found:
+        taken = "a plugin"
+    elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
+        taken = f"a {part}"
+    elif kind == "command" and name in COMMANDS:
+        taken = "a command"
+    if taken:
+        raise UsageError(f"there is {taken} '{name}' already", where="NAME", hint="Choose another name.")

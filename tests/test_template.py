@@ -1,0 +1,157 @@
+"""`swift plugins new`: each kind is made, installed, passes its own tests, keeps what the conformance kit checks, and is used.
+
+In the ordinary suite a plugin is on the path with its metadata, and its tests that start a training are left to the lane `plugins`, where
+pip installs it into an environment of its own and nothing is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from swift_core import template
+from swift_core.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+TRAINS = ("family", "tuner", "quantizer", "task", "strategy")  # their tests named test_swift_… start workers
+KINDS = [pytest.param(kind, marks=pytest.mark.slow) if kind in (*TRAINS, "backend") else kind for kind in template.KINDS]
+
+
+def make(swift, kind: str, name: str = "sample") -> Path:
+    outcome = swift("plugins", "new", name, "--kind", kind)
+    assert outcome.code == 0, outcome.err
+    assert "pip install -e '.[test]'" in outcome.out
+    return swift.folder / f"swift-plugin-{name}"
+
+
+def put_on_path(project: Path) -> dict[str, str]:
+    """What `pip install -e` leaves: the sources on the path, and a dist-info with the entry point; as variables of a process."""
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    ((group, points),) = about["entry-points"].items()
+    info = project / "src" / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items()))
+    return {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
+
+
+def passes(project: Path, python: str, env: dict[str, str], *words: str) -> None:
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+    done = subprocess.run(command, cwd=project, env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_made_passes_its_own_tests(kind, swift):
+    project = make(swift, kind)
+    env = put_on_path(project)
+    passes(project, sys.executable, env, *(["-k", "not test_swift"] if kind in TRAINS else []))
+    swift.env |= env
+    shown = swift("plugins", "show", "sample").out if kind != "command" else swift("--help").out
+    assert "swift-plugin-sample" in shown
+    assert "BROKEN" not in shown
+
+
+@pytest.mark.full("plugins")
+@pytest.mark.parametrize("kind", template.KINDS)
+def test_what_is_made_installs_passes_everything_and_is_checked(kind, swift):
+    """pip, from the built wheel's own metadata, in an environment that sees what is installed here."""
+    project = make(swift, kind, "my-sample" if kind != "hub" else "sample")
+    venv.create(project / ".venv", system_site_packages=False, with_pip=True, symlinks=True)
+    python = str(project / ".venv" / "bin" / "python")
+    site = next((project / ".venv").glob("lib/python*/site-packages"))
+    here = next(path for path in sys.path if path.endswith("site-packages"))
+    (site / "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", "."], cwd=project, check=True)
+    passes(project, python, {"OMP_NUM_THREADS": "1"})
+    if kind != "command":
+        words = [python, "-m", "swift_core.cli", "plugins", "check", project.name]
+        done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_name_of_several_words_is_right_everywhere(swift):
+    project = make(swift, "tuner", "my-own-tuner")
+    assert (project / "src" / "swift_plugin_my_own_tuner" / "tuner.py").is_file()
+    assert 'name="my-own-tuner"' in (project / "src" / "swift_plugin_my_own_tuner" / "__init__.py").read_text()
+    assert "class MyOwnTuner:" in (project / "src" / "swift_plugin_my_own_tuner" / "tuner.py").read_text()
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    assert about["name"] == "swift-plugin-my-own-tuner"
+    assert about["entry-points"] == {"swift.plugins": {"my-own-tuner": "swift_plugin_my_own_tuner"}}
+    assert about["dependencies"] == ["swift-core>=0.1"]
+
+
+@pytest.mark.parametrize("kind", template.KINDS)
+def test_nothing_of_the_template_is_left_over(kind, tmp_path):
+    template.write(kind, "sample", tmp_path / "made")
+    files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
+    assert not [path for path in files if "acme" in str(path).lower() or "acme" in path.read_text().lower()]
+    names = {str(path.relative_to(tmp_path / "made")) for path in files}
+    assert {"pyproject.toml", "README.md", ".github/workflows/ci.yml", "tests/test_sample.py"} <= names
+    assert "${{ matrix.python }}" in (tmp_path / "made" / ".github/workflows/ci.yml").read_text()
+
+
+BAD = {
+    "My Tuner": "Try 'my-tuner'.",
+    "9lives": "Try something like 'my-tuner'.",
+    "a--b": "Try 'a-b'.",
+    "über": "",
+    "../etc": "Try 'etc'.",
+    "swift-plugin-": "Try something like 'my-tuner'.",
+    "x" * 41: "Try something like 'my-tuner'.",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_names_that_are_none_are_refused(name):
+    with pytest.raises(UsageError, match="is no name for a plugin") as caught:
+        template.plugin_name(name)
+    assert BAD[name] in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("lora", "tuner", "there is a tuner 'lora' already"),
+        ("ddp", "strategy", "there is a parallel 'ddp' already"),
+        ("peft", "hub", "there is a plugin 'peft' already"),
+        ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
+        ("serve", "command", "there is a command 'serve' already"),
+        ("my-hub", "hub", "'my-hub' can't be the scheme of references"),
+        ("x", "loader", "'loader' is not one of"),
+    ],
+)
+def test_names_that_would_clash_are_refused(name, kind, message, swift):
+    outcome = swift("plugins", "new", name, "--kind", kind)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not list(swift.folder.glob("swift-plugin-*"))
+
+
+def test_an_existing_folder_is_kept_unless_told(swift):
+    project = make(swift, "dataset")
+    (project / "mine.txt").write_text("work of a week")
+    outcome = swift("plugins", "new", "sample", "--kind", "dataset")
+    assert outcome.code == 2
+    assert "exists" in outcome.err
+    assert (project / "mine.txt").is_file()
+    assert swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").code == 0
+    assert not (project / "mine.txt").exists()
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_template(tmp_path):
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(words, check=True, capture_output=True)
+    names = {name for name in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist() if name.startswith("swift_core/template/")}
+    here = template.folder()
+    files = {path for path in here.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {f"swift_core/template/{path.relative_to(here).as_posix()}" for path in files} == names
