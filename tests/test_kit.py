@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from swift_core.errors import UsageError
+from swift_core.plugins import plugins
+from swift_core.registry import registry
 from swift_core.testing.kit import parametrize_with_checks
 from swift_core.testing.kit.collect import Case, all_checks, cases
 from swift_core.testing.kit.model import CheckFailed, Skip
@@ -63,6 +65,10 @@ FAULTS = {
     "launcher": ("check_failure_is_told", "a worker failed, and it returns 0"),
     "optimizer": ("check_state_comes_back", "after its state was restored"),
     "loader": ("check_damage_is_refused", "it loads a checkpoint with missing weights"),
+    "strategy": ("check_as_one_process", "one process has the losses"),
+    "resume": ("check_resume", "stopped and resumed, the losses are"),
+    "task": ("check_the_loss_falls", "in six steps"),
+    "encoder": ("check_rows_are_encoded", "nothing is learned of a chat row"),
     "key": ("check_command", "the API key is among the arguments"),
     "start": ("check_serves", "it ended with code 1. It said: RuntimeError: no luck today"),
     "stream": ("check_stream_is_the_answer", "streamed it says 'I STAND"),
@@ -106,7 +112,24 @@ def outcomes(module: str, *names: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.fixture
+def _installed(request, distribution, swift, monkeypatch):
+    """A training asks the registry for its parts by name, so that these plugins must be installed for this process too."""
+    if request.param in ("strategy", "resume", "task"):
+        name = f"bad-{request.param}"
+        distribution(name, (BAD / f"bad_{request.param}.py").read_text(), entry=name)
+        monkeypatch.syspath_prepend(swift.paths[0])
+        registry.cache_clear()
+        plugins.cache_clear()
+        yield
+        registry.cache_clear()
+        plugins.cache_clear()
+    else:
+        yield
+
+
+@pytest.mark.parametrize(("fault", "_installed"), [(name, name) for name in FAULTS], indirect=["_installed"], ids=list(FAULTS))
+@pytest.mark.usefixtures("_installed")
 def test_the_kit_names_the_fault(fault):
     check, words = FAULTS[fault]
     assert words in outcomes(f"bad_{fault}", check)[check]

@@ -58,7 +58,7 @@ def _adapter(subject: Subject) -> Path:
         folder = subject.new_folder("adapter")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+            config = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
             model: Any = get_peft_model(tiny.base(subject.tiny_model), config)
         model.save_pretrained(folder)
         return folder

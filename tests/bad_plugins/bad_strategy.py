@@ -1,0 +1,18 @@
+"""Learns something else on two processes than on one."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ParallelSpec, Ref
+
+
+@hookimpl
+def swift_parallel_strategies():
+    return [
+        ParallelSpec(
+            name="bad-strategy",
+            summary="Does it badly",
+            factory=Ref("faults.strategies:Halved"),
+            options=Ref("swift_plugin_transformers.ddp_options:DdpOptions"),
+        )
+    ]

@@ -1,0 +1,17 @@
+"""ddp, each time with one fault."""
+
+from __future__ import annotations
+
+from swift_plugin_transformers.ddp import DdpStrategy
+
+
+class Halved(DdpStrategy):
+    def accumulate(self, micros, task, weight, train=True):
+        return super().accumulate(micros, task, weight / self.data_size, train)
+
+
+class Forgetful(DdpStrategy):
+    def load(self, folder):
+        state = self.optimizer.state_dict()
+        super().load(folder)
+        self.optimizer.load_state_dict(state)
