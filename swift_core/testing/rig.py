@@ -37,7 +37,7 @@ _CORPUS = (
 
 
 def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
-    """Write a random Llama (2 layers, hidden size 64, 4 heads of 32, 2 KV heads, float32, tied head) with a ChatML tokenizer.
+    """Write a random Llama (2 layers, hidden size 64, 4 heads, 2 KV heads, float32, tied head) with a ChatML tokenizer.
 
     The same seed gives the same bytes. Returns `folder`.
     """
@@ -53,7 +53,6 @@ def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=32,  # the smallest that vLLM has attention for on a CPU
         max_position_embeddings=512,
         initializer_range=0.1,  # wide enough that the logits tell tokens apart
         tie_word_embeddings=True,
