@@ -131,7 +131,8 @@ class Backend(Protocol):
     def command(self, serving: Serving) -> Command:
         """The process that serves.
 
-        The key goes into the environment, never into the arguments, which every user of the machine can read.
+        The key goes into the environment, never into the arguments, which every user of the machine can read. A backend that serves
+        no adapters refuses them with a UsageError.
         """
         ...
 

@@ -68,6 +68,8 @@ def _adapter(subject: Subject) -> Path:
 
 def _served(subject: Subject) -> Served:
     """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
+    if "safetensors" not in subject.spec.reads:
+        raise Skip("it does not read safetensors, and the tiny model has no others")
     python = _python(subject)
     if "fault" in subject.kept:
         raise Skip("it does not serve the tiny model, as check_serves says")
