@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from swift_http import documents
 from swift_http.engine import ChatEngine, TakesAdapters
+from swift_http.engine_requests import LoadAdapterRequest, UnloadAdapterRequest
 from swift_http.errors import ApiError
-from swift_http.requests import LoadAdapterRequest, UnloadAdapterRequest
 
 
 def add_adapter_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None:

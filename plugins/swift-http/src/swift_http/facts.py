@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from swift_http import documents, responses
 from swift_http.engine import ChatEngine
+from swift_http.engine_requests import DetokenizeRequest, TokenizeRequest
 from swift_http.errors import unknown_model
 from swift_http.metrics import Metrics
-from swift_http.requests import DetokenizeRequest, TokenizeRequest
 
 
 def add_fact_routes(app: FastAPI, engine: ChatEngine, metrics: Metrics) -> None:

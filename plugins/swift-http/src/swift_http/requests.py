@@ -221,14 +221,14 @@ def _functions(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return tools
 
 
-_Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
+Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
 
 
 class ChatRequest(_Request):
     """POST /v1/chat/completions. Tools are rendered into the prompt; calls are read out of the answer where the model's form is known."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    tools: _Tools | None = None
+    tools: Tools | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     tool_choice: Literal["none", "auto"] | None = None
@@ -279,50 +279,3 @@ class EmbeddingRequest(BaseModel):
     def inputs(self) -> list[str | list[int]]:
         """Each input."""
         return _several(self.input)
-
-
-class LoadAdapterRequest(BaseModel):
-    """POST /v1/load_lora_adapter, as vLLM has it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    lora_name: Annotated[str, Field(min_length=1, max_length=200)]
-    lora_path: Annotated[str, Field(min_length=1, max_length=4000)]
-
-
-class UnloadAdapterRequest(BaseModel):
-    """POST /v1/unload_lora_adapter, as vLLM has it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    lora_name: str
-
-
-class TokenizeRequest(BaseModel):
-    """POST /tokenize, as vLLM has it: a prompt, or the messages of a conversation."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    model: str | None = None
-    prompt: str | None = None
-    messages: list[Message] | None = None
-    tools: _Tools | None = None
-    add_special_tokens: bool = True  # to a prompt: a conversation has those that its template writes
-    add_generation_prompt: bool = True
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> TokenizeRequest:
-        if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give either 'prompt' or 'messages'")
-        if self.tools and self.messages is None:
-            raise ValueError("'tools' go with 'messages'")
-        return self
-
-
-class DetokenizeRequest(BaseModel):
-    """POST /detokenize, as vLLM has it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    model: str | None = None
-    tokens: list[Annotated[int, Field(ge=0, lt=2**31)]]
