@@ -1,4 +1,4 @@
-"""What every plugin owes: it is found, it works, and starting `swift` costs nothing because of it."""
+"""What every plugin owes: it is found, starting `swift` costs nothing because of it, and it keeps the contracts of what it offers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from swift_core.plugins import plugins
+from swift_core.testing.kit import parametrize_with_checks
 
 HEAVY = ["torch", "transformers", "numpy", "pydantic", "datasets"]
 
@@ -19,3 +20,9 @@ def test_it_is_found_and_works():
 def test_importing_it_imports_nothing_heavy():
     code = f"import sys; sys.modules.update(dict.fromkeys({HEAVY})); import swift_plugin_acme"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@parametrize_with_checks("swift-plugin-acme")
+def test_conformance(check):
+    """The checks of `swift plugins check swift-plugin-acme`, each a test."""
+    check()

@@ -25,6 +25,6 @@ def test_a_worker_runs_with_a_low_priority(tmp_path, monkeypatch):
     assert result["figures"] == {"niceness": 7 + os.nice(0)}
 
 
-def test_several_processes_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="starts one process"):
-        Acme(AcmeOptions()).launch(tmp_path, processes=2, nodes=1, environment={}, watch=print)
+def test_several_machines_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="is for one machine"):
+        Acme(AcmeOptions()).launch(tmp_path, processes=1, nodes=2, environment={}, watch=print)

@@ -1,9 +1,11 @@
-"""Its losses are those of ddp with one process, and a run that was interrupted goes on as if it had not been."""
+"""Its losses are those of ddp, on one process and on two, and a run that was interrupted goes on as if it had not been."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from swift_train.testing import do, ragged_chats, training_run, write_rows
+from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 
 SETTINGS = {"max_steps": 4, "batch_size": 2, "learning_rate": 1e-3, "save_steps": 2}
 
@@ -21,6 +23,8 @@ def test_the_loss_curve_is_that_of_ddp(tiny_model, rows, tmp_path):
     want = do(training_run(tiny_model, rows, tuner="full", parallel="ddp", **SETTINGS), tmp_path / "ddp")
     got = do(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "acme")
     assert losses(got) == pytest.approx(losses(want), abs=1e-5)
+    halved = training_run(tiny_model, rows, tuner="full", parallel="acme", **{**SETTINGS, "batch_size": 1})
+    assert losses(on_ranks(2, partial(do, halved, tmp_path / "two"))[0]) == pytest.approx(losses(want), abs=1e-5)
 
 
 def test_a_resumed_run_goes_on_as_it_was(tiny_model, rows, tmp_path):

@@ -10,6 +10,7 @@ from swift_core.specs import Command
 from swift_plugin_acme.options import AcmeOptions
 
 KEY_VARIABLE = "ACME_API_KEY"  # never an argument, which every user of the machine can read
+MERGE = "Merge it (swift merge), and serve the merged checkpoint."
 
 
 class Acme:
@@ -19,15 +20,21 @@ class Acme:
         self.options = options
 
     def command(self, serving: Serving) -> Command:
-        """The process that serves."""
+        """The process that serves.
+
+        Raises:
+            UsageError: adapters are asked for, which the spec says there are none of.
+        """
+        if serving.adapters:
+            raise UsageError("this engine serves no adapters", hint=MERGE)
         argv = (serving.python, "-m", "swift_plugin_acme.server", str(serving.checkpoint), "--name", serving.name)
         place = ("--host", serving.host, "--port", str(serving.port), "--context", str(self.options.context))
         return Command(argv=(*argv, *place), env={KEY_VARIABLE: serving.api_key or "", "HF_HUB_OFFLINE": "1"})
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refused, as the spec says."""
-        raise UsageError("this engine serves no adapters", hint="Merge it (swift merge), and serve the merged checkpoint.")
+        """Refused, as in `command`."""
+        raise UsageError("this engine serves no adapters", hint=MERGE)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Refused, as the spec says."""
+        """Refused: none was ever added."""
         raise UsageError("this engine serves no adapters", hint="There is none to drop.")

@@ -1,4 +1,4 @@
-"""A launcher: the worker runs under `nice`, so that the machine stays usable beside a training."""
+"""A launcher: the workers run under `nice`, so that the machine stays usable beside a training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.specs import LauncherSpec, Ref
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """One launcher, for one process on this machine."""
+    """One launcher, for this machine."""
     return [
         LauncherSpec(
             name="acme",
-            summary="One process on this machine, with a low priority",
+            summary="Processes on this machine, with a low priority",
             factory=Ref("swift_plugin_acme.launcher:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
         )

@@ -1,4 +1,4 @@
-"""A load-time quantizer: every linear layer's weights are rounded to 8 bits, to see what that costs in quality."""
+"""A load-time quantizer: the linear layers hold their weights as whole numbers of 8 bits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def swift_quantizers() -> list[QuantizerSpec]:
     return [
         QuantizerSpec(
             name="acme",
-            summary="Weights rounded to few bits while loading, kept as floats",
+            summary="8-bit weights while loading, one scale a row",
             factory=Ref("swift_plugin_acme.quantizer:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
             when="load",
             format="acme",
-            bits=(2, 3, 4, 5, 6, 7, 8),
+            bits=(8,),
         )
     ]

@@ -6,6 +6,6 @@ from swift_core.options import Options, option
 
 
 class AcmeOptions(Options):
-    """How coarse the weights become."""
+    """What is left whole."""
 
-    bits: int = option(8, "Bits a weight.", ge=2, le=8, also=("quant_bits", "quantization_bit"))
+    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.")

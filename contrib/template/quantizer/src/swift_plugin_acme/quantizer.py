@@ -1,8 +1,4 @@
-"""Round to nearest, symmetric, one scale a row: the plainest quantization there is, through transformers' own door for quantizers.
-
-The rounded weights are kept in the type they came in (so-called fake quantization): memory stays as it is, the loss of quality is the
-true one. A real quantizer replaces the layers by some that hold the integers.
-"""
+"""Round to nearest, symmetric, one scale a row: the plainest quantization there is, through transformers' own door for quantizers."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers.quantizers import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -29,48 +26,54 @@ class Acme:
 
     def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
         """`quantization_config` for the loader."""
-        return {"quantization_config": RoundingConfig(self.options.bits, list(family.skip_quantization))}
+        return {"quantization_config": AcmeConfig([*family.skip_quantization, *self.options.skip])}
 
     def ready_to_train(self, model: nn.Module) -> None:
-        """Nothing: the layers are ordinary linear layers."""
+        """Nothing: gradients go through the layers as they are."""
 
 
-def rounded(weight: Tensor, bits: int) -> Tensor:
-    """The nearest of 2^bits - 1 evenly spaced values, the largest of each row among them."""
-    most = 2 ** (bits - 1) - 1
-    scale = (weight.abs().amax(dim=1, keepdim=True) / most).clamp(min=torch.finfo(weight.dtype).tiny)
-    return (weight / scale).round().clamp(-most, most) * scale
+class Int8Linear(nn.Linear):
+    """A linear layer whose weight is whole numbers and a scale a row; the product is computed in the type of the input."""
+
+    def __init__(self, whole: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = whole.in_features, whole.out_features
+        scale = (whole.weight.detach().abs().amax(dim=1, keepdim=True) / 127).clamp(min=torch.finfo(whole.weight.dtype).tiny)
+        self.weight = nn.Parameter((whole.weight.detach() / scale).round().to(torch.int8), requires_grad=False)
+        self.register_buffer("scale", scale)
+        self.bias = whole.bias
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The weight is made whole for the product and forgotten again."""
+        return functional.linear(input, self.weight.to(input.dtype) * self.scale.to(input.dtype), self.bias)
 
 
 @register_quantization_config("acme")
-class RoundingConfig(QuantizationConfigMixin):
+class AcmeConfig(QuantizationConfigMixin):
     """What the quantizer below is told, and what `config.json` keeps of it."""
 
-    def __init__(self, bits: int = 8, skip: list[str] | None = None, **_: Any) -> None:
+    def __init__(self, skip: list[str] | None = None, **_: Any) -> None:
         self.quant_method = "acme"
-        self.bits = bits
         self.skip = skip or []
 
 
 @register_quantizer("acme")
-class RoundingQuantizer(HfQuantizer):
+class AcmeQuantizer(HfQuantizer):
     """Called by transformers when the weights are in place."""
 
     requires_calibration = False
 
     def _process_model_after_weight_loading(self, model: nn.Module, **_: Any) -> nn.Module:
-        config = self.quantization_config
-        with torch.no_grad():
-            for name, module in model.named_modules():
-                if isinstance(module, nn.Linear) and not any(name.endswith(skip) for skip in config.skip):
-                    module.weight.copy_(rounded(module.weight, config.bits))
+        for name, module in list(model.named_modules()):
+            if isinstance(module, nn.Linear) and not any(name.endswith(skip) for skip in self.quantization_config.skip):
+                model.set_submodule(name, Int8Linear(module))
         return model
 
     def is_serializable(self, **_: Any) -> bool:
-        """The weights are floats: any loader reads them."""
-        return True
+        """It makes models to use and to train adapters on, not checkpoints."""
+        return False
 
     @property
     def is_trainable(self) -> bool:
-        """An adapter on them learns as on any other."""
+        """An adapter on it learns."""
         return True

@@ -1,4 +1,4 @@
-"""A parallel strategy: none. One process, one device, the shortest implementation of what every strategy owes."""
+"""A parallel strategy: a copy of the model a process, gradients added up. The shortest that keeps what every strategy owes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
     return [
         ParallelSpec(
             name="acme",
-            summary="One process on one device",
+            summary="A copy of the model a process, gradients added up after the backward pass",
             factory=Ref("swift_plugin_acme.strategy:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
         )

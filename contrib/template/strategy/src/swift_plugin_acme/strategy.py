@@ -1,17 +1,20 @@
-"""See the rules in `swift_train.strategy`; with one process most of them are short. Weights are float32: no autocast, no scaler."""
+"""Data parallelism by hand; the rules are in `swift_train.strategy`. Weights are float32: no autocast, no scaler.
+
+The processes find each other by the variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR, …).
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
+import torch.distributed as dist
 from swift_train.devices import pick_device
 from swift_train.strategy import Update
-
-from swift_core.errors import UsageError
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -24,14 +27,18 @@ if TYPE_CHECKING:
 
 
 class Acme:
-    """One process."""
+    """Whole copies of the model, each with its part of a step's rows."""
 
-    data_rank, data_size, writer, fixed_shapes = 0, 1, True, False
+    fixed_shapes = False
 
     def __init__(self, options: AcmeOptions) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise UsageError("the strategy 'acme' is for one process", where="parallel", hint="Use --parallel ddp for several.")
-        self.device = torch.device(pick_device(options.device))
+        self.data_rank, self.data_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        self.writer = self.data_rank == 0
+        kind = pick_device(options.device)
+        self.device = torch.device(kind if kind in ("cpu", "mps") else f"{kind}:{os.environ.get('LOCAL_RANK', '0')}")
+        if self.data_size > 1 and not dist.is_initialized():
+            dist.init_process_group(dist.get_default_backend_for_device(self.device))
+            atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model, and make its optimizer."""
@@ -40,8 +47,10 @@ class Acme:
         self.optimizer = optimizer(self.module)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Over one process a sum is the number itself."""
-        return x
+        """Sum or largest over the processes."""
+        total = torch.tensor(x, dtype=torch.float64, device=self.device)
+        self._all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
+        return total.item()
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
@@ -54,10 +63,13 @@ class Acme:
             if train:
                 (loss * weight).backward()
             total += loss.item()
-        return total * weight
+        return self.reduce(total, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Clip and step; a gradient that is not finite is forgotten."""
+        """Add the gradients up, clip and step; a gradient that is not finite is forgotten."""
+        for parameter in self.learned:
+            if parameter.grad is not None:
+                self._all_reduce(parameter.grad, dist.ReduceOp.SUM)
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("mult", 1.0)
         norm = torch.nn.utils.clip_grad_norm_(self.learned, clip or float("inf"))
@@ -72,16 +84,22 @@ class Acme:
         yield from self.module.named_parameters()
 
     def save(self, folder: Path) -> None:
-        """What an exact resume needs: learned weights, optimizer, random state."""
-        weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
-        torch.save({"weights": weights, "optimizer": self.optimizer.state_dict(), "random": torch.get_rng_state()}, folder / "acme.pt")
+        """What an exact resume needs: learned weights and optimizer once, random states a process."""
+        if self.writer:
+            weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
+            torch.save({"weights": weights, "optimizer": self.optimizer.state_dict()}, folder / "acme.pt")
+        torch.save(torch.get_rng_state(), folder / f"random-{self.data_rank}.pt")
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`."""
+        """The inverse of `save`, on as many processes."""
         state = torch.load(folder / "acme.pt", map_location=self.device, weights_only=True)
         own = dict(self.module.named_parameters())
         with torch.no_grad():
             for name, value in state["weights"].items():
                 own[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"].cpu())
+        torch.set_rng_state(torch.load(folder / f"random-{self.data_rank}.pt", weights_only=True))
+
+    def _all_reduce(self, tensor: Tensor, op: dist.ReduceOp.RedOpType) -> None:
+        if self.data_size > 1:
+            dist.all_reduce(tensor, op)
