@@ -17,6 +17,7 @@ from swift_core.errors import UsageError
 MANIFEST = "swift.json"
 SCHEMA = 1
 _HASHED = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt")
+_OPENVINO = "openvino_"  # how the names of all files in OpenVINO's format begin; their weights are .bin, and no pickles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 def hash_files(folder: Path) -> dict[str, str]:
     """SHA-256 of what makes up the checkpoint, by relative name."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix in _HASHED and path.name != MANIFEST)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    found = (path for path in files if path.suffix in _HASHED or path.name.startswith(_OPENVINO))
     return {path.relative_to(folder).as_posix(): paths.sha256(path) for path in found}
 
 
@@ -88,7 +90,7 @@ def content_hash(folder: Path) -> str:
     return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder))
 
 
-def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf"]:
+def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino"]:
     """What kind of weights a folder holds.
 
     Raises:
@@ -107,6 +109,8 @@ def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf"]
         return "safetensors"
     if any(name.endswith(".gguf") for name in names):
         return "gguf"
+    if "openvino_model.xml" in names:
+        return "openvino"
     pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
     if pickled:
         raise UsageError(

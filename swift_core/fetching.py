@@ -20,12 +20,15 @@ from swift_core.run import Choice, Run, Source
 class Fetcher:
     """Fetches checkpoints with the hubs of a registry.
 
-    `trusted` are `org/name@revision` whose own code may run; `loader` converts formats that nothing else reads (gguf);
-    `family` overrides what `config.json` says.
+    `trusted` are `org/name@revision` whose own code may run; `family` overrides what `config.json` says. `reads` are the formats that
+    are fine as they are, and `reader` is the backend that reads no others (empty: nothing is served); what is in another format is
+    converted by `loader`, or by any that can.
     """
 
     registry: Registry
     loader: Choice | None = None
+    reads: tuple[str, ...] = ("safetensors",)
+    reader: str = ""
     hub: str = "hf"
     family: str = ""
     trusted: tuple[str, ...] = ()
@@ -48,9 +51,10 @@ class Fetcher:
         folder = self.folder(reference, where)
         reference = _pinned(reference, folder)
         kind = checkpoint.checkpoint_format(folder)
-        if kind == "gguf" and self.loader:
-            folder = self._converted(folder, reference)
+        if kind not in ("adapter", *self.reads):
+            folder = self._converted(folder, reference, kind)
             kind = checkpoint.checkpoint_format(folder)
+            self._check_read(kind, reference, where)
         family, plugin = self._family(folder, kind)
         self._check_remote_code(reference, family, where)
         return Source(
@@ -69,21 +73,33 @@ class Fetcher:
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
         raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
 
-    def _converted(self, folder: Path, reference: Reference) -> Path:
-        """The folder as safetensors; made once, by a worker, and kept in the cache."""
-        spec = self.registry.get("loader", self.loader.name) if self.loader else None
-        if self.loader is None or spec is None or "gguf" not in spec.converts or spec.converter is None:
+    def _converted(self, folder: Path, reference: Reference, kind: str) -> Path:
+        """The folder as safetensors, made once, by a worker, and kept in the cache; as it is where nothing converts it."""
+        entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
+        entry = next((entry for entry in entries if kind in entry.spec.converts and entry.spec.converter), None)
+        if entry is None:
             return folder
+        loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
         origin = checkpoint.content_hash(folder)
-        target = paths.cache_dir("checkpoints", paths.digest([origin, self.loader.version])[:32])
+        target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version])[:32])
         if (target / checkpoint.MANIFEST).is_file():
             return target
         from swift_core.execute import execute
 
-        source = Source(reference=str(reference), path=str(folder), hash=origin, format="gguf", family="")
-        run = Run(verb="convert", job=str(spec.converter), model=source, options={"output": str(target)}, parts={"loader": self.loader})
+        source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
+        run = Run(verb="convert", job=str(entry.spec.converter), model=source, options={"output": str(target)}, parts={"loader": loader})
         execute(run, paths.cache_dir("runs"), watch=self._watch)
         return target
+
+    def _check_read(self, kind: str, reference: Reference, where: str) -> None:
+        if not self.reader or kind in self.reads:
+            return
+        others = [spec.name for spec in self.registry.all("backend") if kind in spec.reads]
+        raise UsageError(
+            f"{self.reader} reads {' and '.join(self.reads)} checkpoints, and '{reference}' is {kind}",
+            where=where,
+            hint=f"These read it: {', '.join(others)}." if others else "Name it in another format.",
+        )
 
     def _watch(self, event: Any) -> None:
         if self.progress and event["event"] == "progress":

@@ -63,6 +63,8 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         fetcher = Fetcher(
             known,
             loader=parts.get("loader"),
+            reads=_reads(parts, known),
+            reader=parts["backend"].name if "backend" in parts else "",
             hub=options["hub"],
             family=options.get("family", ""),
             trusted=tuple(options.get("trust_remote_code", ())),
@@ -147,6 +149,12 @@ def _engines(options: Mapping[str, Any], parts: dict[str, Choice], known: Regist
         entry = known.entry(part, choice.name, origin=choice.plugin)
         if getattr(entry.spec, "isolated", False) and not (part == "backend" and options.get("url")):
             parts[part] = replace(choice, python=find.python_for(entry, envs))
+
+
+def _reads(parts: Mapping[str, Choice], known: Registry) -> tuple[str, ...]:
+    """The checkpoint formats that need no conversion: those of the backend, where one is chosen."""
+    backend = parts.get("backend")
+    return tuple(known.entry("backend", backend.name, origin=backend.plugin).spec.reads) if backend else ("safetensors",)
 
 
 def _datasets(

@@ -60,7 +60,7 @@ class DataChoice(Choice):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A checkpoint that a run starts from, already on this machine. `format` is adapter, safetensors or gguf."""
+    """A checkpoint that a run starts from, already on this machine. `format` is adapter, safetensors, gguf or openvino."""
 
     reference: str
     path: str
