@@ -21,7 +21,13 @@ class OpenvinoBackend:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`python -m swift_plugin_openvino.serving …`, with the Python that has the engine."""
+        """`python -m swift_plugin_openvino.serving …`, with the Python that has the engine.
+
+        Raises:
+            UsageError: adapters are asked for.
+        """
+        if serving.adapters:
+            raise UsageError(_WHY, where="adapter", hint=_INSTEAD)
         return Command(
             argv=(
                 serving.python,
