@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,8 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`.
 
 os.environ["COLUMNS"] = "100"
 os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the cache of whoever runs this is left alone
+
+import hook_pages  # noqa: E402
 
 from swift_core import hookspecs  # noqa: E402
 from swift_core.cli import COMMANDS, cli  # noqa: E402
@@ -75,16 +78,16 @@ def _help(command, name: str, parent) -> str:  # noqa: ANN001
 
 
 def hooks_page() -> str:
-    """Every hook with its exact signature and its docstring."""
+    """Every hook with its exact signature and its first sentence; each has a page of its own."""
     parts = [
         "# Hooks\n\n",
         NOTE,
-        f"Plugin API {hookspecs.API_VERSION}. A plugin is a module that answers some of these with `@swift_core.hookimpl`.\n",
+        f"Plugin API {hookspecs.API_VERSION} ([what that promises](plugin-api.md)). A plugin is a module that answers some of these with ",
+        "`@swift_core.hookimpl`. When they are called: [plugins](../explanation/plugins.md).\n",
     ]
-    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
-        if name.startswith("swift_"):
-            arguments = ", ".join(inspect.signature(function).parameters)
-            parts.append(f"\n## {name}({arguments})\n\n{inspect.getdoc(function)}\n")
+    for name, hook in hook_pages.hooks().items():
+        first = (inspect.getdoc(hook) or "").splitlines()[0]
+        parts.append(f"\n## {hook_pages.signature(hook)}\n\n{first} [More](hooks/{name}.md)\n")
     return "".join(parts)
 
 
@@ -156,6 +159,7 @@ PAGES = {
     "docs/reference/families.md": families_page,
     "docs/reference/backend-options.md": backends_page,
     "docs/reference/checks.md": checks_page,
+    **{f"docs/reference/hooks/{name}.md": partial(hook_pages.page, name, NOTE) for name in hook_pages.hooks()},
 }
 
 
