@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import re
 import sys
@@ -22,6 +21,7 @@ from typing import Any
 import pluggy
 
 from swift_core import hookspecs, local_plugins, paths
+from swift_core.entry_points import Point, entry_points
 from swift_core.errors import SwiftError, UsageError, suggestion
 
 GROUP = "swift.plugins"
@@ -58,8 +58,7 @@ class Plugins:
         """Load what the installed distributions offer, in the order of their names."""
         only = _names("SWIFT_LOAD_PLUGINS")
         blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
-        points = importlib.metadata.entry_points(group=GROUP)
-        for point in sorted(points, key=lambda item: (item.name != OWN, item.name)):
+        for point in sorted(entry_points(GROUP), key=lambda item: (item.name != OWN, item.name)):
             if point.name in blocked or (only is not None and point.name not in only | {OWN}):
                 continue
             self._load(point)
@@ -112,9 +111,8 @@ class Plugins:
                 hint="SWIFT_STRICT_PLUGINS=1 makes this fatal; unset it to go on without the plugin.",
             )
 
-    def _load(self, point: importlib.metadata.EntryPoint) -> None:
-        distribution = point.dist
-        plugin = Plugin(point.name, distribution.name if distribution else "?", distribution.version if distribution else "", point.value)
+    def _load(self, point: Point) -> None:
+        plugin = Plugin(point.name, point.distribution, point.version, point.value)
         if other := self.found.get(point.name):
             self.fail(plugin, f"the plugin name '{point.name}' is taken by {other.distribution}")
             self.found[f"{point.name} ({plugin.distribution})"] = plugin

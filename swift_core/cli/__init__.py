@@ -6,7 +6,6 @@ Plugins add commands by the entry-point group `swift.commands` (`name = "module:
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ import click
 
 from swift_core import __version__, local_plugins
 from swift_core.cli.messages import print_error
+from swift_core.entry_points import Point, entry_points
 from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
 
 COMMANDS = {
@@ -68,11 +68,7 @@ class Swift(click.Group):
         """The list of commands, without importing one."""
         also = {name: [alias for alias, target in ALIASES.items() if target == name] for name in COMMANDS}
         rows = [(", ".join([name, *also[name]]), summary) for name, (_, summary) in COMMANDS.items()]
-        rows += [
-            (name, f"From {point.dist.name if point.dist else 'a plugin'}")
-            for name, point in sorted(_others().items())
-            if name not in COMMANDS
-        ]
+        rows += [(name, f"From {point.distribution}") for name, point in sorted(_others().items()) if name not in COMMANDS]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
@@ -131,5 +127,5 @@ def _from_click(error: click.ClickException) -> SwiftError:
     return UsageError(error.format_message(), hint=hint)
 
 
-def _others() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+def _others() -> dict[str, Point]:
+    return {point.name: point for point in entry_points(GROUP)}
