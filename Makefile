@@ -31,7 +31,7 @@ test: install  ## what CI runs
 	@$(BIN)/python -m pytest
 
 test-full: install  ## the long lanes: make test-full LANE=train|kill|…
-	@test -n "$(LANE)" || { echo "say which: make test-full LANE=train (lanes: $$(grep -rhoE 'mark\.full\("[a-z-]+"\)' tests plugins | sed -E 's/.*"(.*)".*/\1/' | sort -u | tr '\n' ' '))"; exit 2; }
+	@test -n "$(LANE)" || { echo "say which: make test-full LANE=train (lanes: $$(grep -rhoE 'mark\.full\("[a-z-]+"\)' tests plugins contrib | sed -E 's/.*"(.*)".*/\1/' | sort -u | tr '\n' ' '))"; exit 2; }
 	@$(BIN)/python -m pytest --lane $(LANE)
 
 lint: install

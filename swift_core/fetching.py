@@ -11,7 +11,7 @@ from swift_core import checkpoint, paths
 from swift_core.errors import UsageError
 from swift_core.families import identify
 from swift_core.references import Reference, parse
-from swift_core.registry import Registry
+from swift_core.registry import Entry, Registry
 from swift_core.roles import Progress
 from swift_core.run import Choice, Run, Source
 
@@ -47,7 +47,8 @@ class Fetcher:
 
     def source(self, text: str, where: str) -> Source:
         """One checkpoint, fetched, checked and converted where needed."""
-        reference = parse(text, hub=self.hub, where=where)
+        named = None if Path(text).exists() else self._named(text, where)
+        reference = parse(named.spec.models[text] if named else text, hub=self.hub, where=where)
         folder = self.folder(reference, where)
         reference = _pinned(reference, folder)
         kind = checkpoint.checkpoint_format(folder)
@@ -55,11 +56,24 @@ class Fetcher:
             folder = self._converted(folder, reference, kind)
             kind = checkpoint.checkpoint_format(folder)
             self._check_read(kind, reference, where)
-        family, plugin = self._family(folder, kind)
+        family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
         self._check_remote_code(reference, family, where)
         return Source(
             reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin
         )
+
+    def _named(self, name: str, where: str) -> Entry | None:
+        """The family that has a model of that name.
+
+        Raises:
+            UsageError: several have.
+        """
+        found = [entry for entry in self.registry.entries("family") if name in entry.spec.models]
+        if len(found) > 1:
+            owners = " and ".join(sorted({entry.plugin.distribution for entry in found}))
+            hint = f"Write the reference: {' or '.join(sorted({entry.spec.models[name] for entry in found}))}."
+            raise UsageError(f"two families have a model '{name}': {owners}", where=where, hint=hint)
+        return found[0] if found else None
 
     def folder(self, reference: Reference, where: str) -> Path:
         """The folder as the hub has it."""

@@ -101,7 +101,8 @@ class ModelFamily(Named):
     """An architecture, as data: how `config.json` names it and what is where in its modules.
 
     `targets` are the last parts of the names of the linear layers that adapters train; `blocks` the path of the list of
-    decoder layers; the multimodal prefixes are module paths that partition the parameters.
+    decoder layers; the multimodal prefixes are module paths that partition the parameters. `models` are names that users can type in
+    place of a reference: `{"moon-1b": "hf:org/moon-1b@8f3c"}`; such a model is of this family, whatever others claim its architecture.
     """
 
     kind: ClassVar[str] = "family"
@@ -121,6 +122,7 @@ class ModelFamily(Named):
     reasoning_parser: str = ""
     remote_code: bool = False  # the library has no native class; the repository's own code is needed
     hub_ids: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ class Known:
 
     def entries(self, kind):
         plugin = Plugin(name="test", distribution="test", version="1", target="test")
-        return [Entry(spec, plugin) for spec in self.specs[kind]]
+        return [Entry(spec, plugin) for spec in self.specs.get(kind, [])]
 
     def all(self, kind):
         return self.specs[kind]

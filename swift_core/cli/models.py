@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def search(text: str, as_json: bool) -> None:
     found = [
         item
         for item in registry().all("family")
-        if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids)).lower()
+        if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids, *item.models)).lower()
     ]
     if not found:
         names = [item.name for item in registry().all("family")]
@@ -60,8 +61,14 @@ def show(name: str) -> None:
     family: ModelFamily = registry().get("family", name)
     for field in ModelFamily.__dataclass_fields__:
         value: Any = getattr(family, field)
-        if value not in ("", (), False):
-            click.echo(f"{field.replace('_', ' ')}: {', '.join(value) if isinstance(value, tuple) else value}")
+        if value not in ("", (), False, {}):
+            click.echo(f"{field.replace('_', ' ')}: {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} ({reference})" for name, reference in value.items())
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -140,12 +140,12 @@ def test_what_it_can_not_do_is_refused_in_words(server: SwiftServe, path: str, b
 
 def test_log_probabilities(server: SwiftServe) -> None:
     """Those of the prompt, of the answer, and of the answer in the prompt are one and the same."""
-    said = post(server, "/completions", prompt="The capital of France is", max_tokens=4, temperature=0, logprobs=0)["choices"][0]
+    said = post(server, "/completions", prompt="The capital of France is", max_tokens=2, temperature=0, logprobs=0)["choices"][0]
     echoed = post(server, "/completions", prompt=f"The capital of France is{said['text']}", max_tokens=0, echo=True, logprobs=0)["choices"][
         0
     ]
     assert echoed["logprobs"]["token_logprobs"][0] is None
-    assert echoed["logprobs"]["token_logprobs"][-4:] == pytest.approx(said["logprobs"]["token_logprobs"], abs=0.01)
+    assert echoed["logprobs"]["token_logprobs"][-2:] == pytest.approx(said["logprobs"]["token_logprobs"], abs=0.01)
     assert "".join(said["logprobs"]["tokens"]) == said["text"]
 
 
@@ -171,7 +171,7 @@ def test_a_seed_decides_whatever_runs_beside_it(server: SwiftServe) -> None:
 
 
 def test_a_client_that_goes_away_frees_its_place(server: SwiftServe) -> None:
-    body = {"model": "base", "prompt": "Once", "max_tokens": 4000, "stream": True, "temperature": 1.5}
+    body = {"model": "base", "prompt": "1, 2, 3, 4, 5, 6, 7, 8,", "max_tokens": 4000, "stream": True, "temperature": 0}
     with httpx2.stream("POST", f"{server.url}/completions", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stream:
         next(stream.iter_lines())
         assert metric(server, "swift_requests_in_flight") == 1

@@ -20,6 +20,7 @@ from swift_plugin_openvino.options import OpenvinoOptions
 from swift_plugin_openvino.template import ChatTemplate
 
 COLD = 1e-4  # temperatures below choose the likeliest token
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
@@ -149,7 +150,8 @@ def _load(model: Model, options: OpenvinoOptions) -> ContinuousBatchingPipeline:
     scheduler.max_num_seqs = options.batch
     scheduler.max_num_batched_tokens = options.step
     scheduler.enable_prefix_caching = options.prefix_caching
-    properties = {**(EXACT if options.exact else {}), **options.properties}
+    dtype = {} if options.dtype == "auto" else {"INFERENCE_PRECISION_HINT": PRECISIONS[options.dtype]}
+    properties = {**dtype, **(EXACT if options.exact else {}), **options.properties}
     try:
         return ContinuousBatchingPipeline(str(model.path), scheduler, options.device, properties)
     except RuntimeError as error:

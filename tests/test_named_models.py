@@ -1,0 +1,58 @@
+"""Models by the names that families give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from swift_core.errors import UsageError
+from swift_core.fetching import Fetcher
+from swift_core.plugins import Plugin
+from swift_core.registry import Entry
+from swift_core.specs import ModelFamily
+
+
+class Known:
+    """A registry of families alone."""
+
+    def __init__(self, *families: ModelFamily) -> None:
+        self.families = families
+
+    def entries(self, kind):
+        assert kind == "family"
+        return [Entry(spec, Plugin(name=spec.name, distribution=f"dist-{spec.name}", version="1", target="t")) for spec in self.families]
+
+
+def family(name: str, **models: str) -> ModelFamily:
+    return ModelFamily(name=name, summary="x", architectures=("LlamaForCausalLM",), models=models)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "model.safetensors").write_text("weights")
+    monkeypatch.setattr(Fetcher, "folder", lambda self, reference, where: tmp_path)
+    monkeypatch.setattr(Fetcher, "_check_remote_code", lambda *arguments: None)
+    return tmp_path
+
+
+def test_a_name_stands_for_its_reference_and_its_family(folder):
+    known = Known(family("another"), family("moon", small="hf:org/moon@abc"))
+    source = Fetcher(known).source("small", "model")
+    assert (source.reference, source.family, source.plugin) == ("hf:org/moon@abc", "moon", "moon")
+    assert Fetcher(known).source("hf:org/moon@abc", "model").family == "another"  # not named: the first that claims it
+
+
+def test_a_path_wins(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "small").mkdir()
+    known = Known(family("another"), family("moon", small="hf:org/moon@abc"))
+    assert Fetcher(known).source("small", "model").reference == "file:small"
+
+
+def test_two_of_one_name_are_an_error(folder):
+    known = Known(family("moon", small="hf:org/moon"), family("sun", small="hf:org/sun"))
+    with pytest.raises(UsageError, match="two families have a model 'small': dist-moon and dist-sun") as error:
+        Fetcher(known).source("small", "model")
+    assert error.value.hint == "Write the reference: hf:org/moon or hf:org/sun."
