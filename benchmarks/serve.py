@@ -16,10 +16,13 @@ Clients speak to vLLM's own port either way, so what we add to it is the process
 One process sends the requests and reads the streams: texts of 20 to 400 tokens, answers of at most 16 to 200, greedy. Each round and each
 number of concurrent requests has texts of its own, so that no server has them in its cache; all sides get the same. Tokens are those that
 the servers count. The servers run all the time and are asked in turns, in another order each round; starting is not counted, and two
-requests go ahead. Figures are medians of the rounds.
+requests go ahead. Figures are medians of the rounds. Keep the machine quiet: where something else runs on the cores, two of torch's
+threads wait for each other at every operation, and a server that is slow then may be ten times as fast without it.
 
 - first: from sending a request to the first text of its answer.
 - between: from the first to the last text of an answer, over the tokens that came after the first.
+- swift's: the share of the CPU-seconds that the processes above the engine took, which is all that we add to one that is not ours. It
+  says more about a loss of 2 % than the rates do, which differ by more from round to round.
 - CPU-s and GB are those of the server and all processes below it, `swift` itself included. GB is the highest that was seen: anonymous
   pages (Pss_Anon), and all pages (Pss), with those of mapped files.
 
@@ -248,19 +251,21 @@ class Usage:
 
     pid: int
     cpu: float = 0.0
+    watching: float = 0.0  # of it, what `swift serve` itself took, down to the process that starts the engine
     anonymous: float = 0.0
     pages: float = 0.0
     _done: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Usage:
         self._look()
-        self._begin = self._used()
+        self._begin, self._began = self._used()
         self._watch = threading.Thread(target=self._sample)
         self._watch.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cpu = self._used() - self._begin
+        cpu, watching = self._used()
+        self.cpu, self.watching = cpu - self._begin, watching - self._began
         self._done.set()
         self._watch.join()
 
@@ -268,9 +273,13 @@ class Usage:
         root = psutil.Process(self.pid)
         return [root, *root.children(recursive=True)]
 
-    def _used(self) -> float:
-        """Children that ended are in their parents' times."""
-        return sum(sum(process.cpu_times()[:4]) for process in self._tree())
+    def _used(self) -> tuple[float, float]:
+        """By all, and by all above the engine; children that ended are in their parents' times."""
+        tree = self._tree()
+        tether = next((process for process in tree if "swift_core.tether" in process.cmdline()), None)
+        engine = tether.children(recursive=True) if tether else tree
+        times = {process: sum(process.cpu_times()[:4]) for process in tree}
+        return sum(times.values()), sum(spent for process, spent in times.items() if process not in engine)
 
     def _sample(self) -> None:
         while not self._done.wait(SAMPLED):
@@ -298,6 +307,7 @@ def measure(server: Server, model: str, asks: Sequence[Ask], streams: int) -> di
         "tokens": tokens,
         "rate": tokens / wall,
         "frugality": tokens / usage.cpu,
+        "watching": 100 * usage.watching / usage.cpu,
         "first": statistics.median(first),
         "first95": late(first),
         "between": statistics.median(between),
@@ -357,18 +367,18 @@ def compare(names: Sequence[str], setting: Setting, given: argparse.Namespace) -
 
 def show(results: Mapping[tuple[int, str], Sequence[Mapping[str, float]]], absent: Mapping[str, str]) -> None:
     """A table of medians, and what ours is of the others, round by round."""
-    print("| at once | side | tokens | tokens/s | tokens/CPU-s | first, ms (p95) | between, ms (p95) | anonymous GB | all GB |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| at once | side | tokens | tokens/s | tokens/CPU-s | swift's | first, ms (p95) | between, ms (p95) | anonymous GB | all GB |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for (streams, name), rounds in results.items():
         if not rounds:
             continue
         middle = {key: statistics.median(one[key] for one in rounds) for key in rounds[0]}
         print(
-            "| {streams} | {name} | {tokens:.0f} | {rate:.1f} | {frugality:.1f} | {first:.0f} ({first95:.0f}) "
+            "| {streams} | {name} | {tokens:.0f} | {rate:.1f} | {frugality:.1f} | {watching:.2f} % | {first:.0f} ({first95:.0f}) "
             "| {between:.0f} ({between95:.0f}) | {anonymous:.2f} | {pages:.2f} |".format(streams=streams, name=name, **middle)
         )
     for name, why in absent.items():
-        print(f"| | {name} | not measured: {why} |" + " |" * 6)
+        print(f"| | {name} | not measured: {why} |" + " |" * 7)
     print("\n| at once | ours | against | tokens/s | tokens/CPU-s |\n|---|---|---|---|---|")
     for (streams, name), rounds in results.items():
         for other in AGAINST.get(name, ()):

@@ -474,7 +474,7 @@ def test_the_python_that_an_engine_wants(swift):
     assert plan["python"]["version"].startswith("3.1")
     assert plan["python"]["version"] > "3.12"
     assert plan["state"] == "absent"
-    assert not (swift.folder / "home").exists()
+    assert not (swift.folder / "home" / "envs").exists()
 
 
 @pytest.mark.slow

@@ -173,7 +173,8 @@ def test_a_seed_decides_whatever_runs_beside_it(server: SwiftServe) -> None:
 def test_a_client_that_goes_away_frees_its_place(server: SwiftServe) -> None:
     body = {"model": "base", "prompt": "1, 2, 3, 4, 5, 6, 7, 8,", "max_tokens": 4000, "stream": True, "temperature": 0}
     with httpx2.stream("POST", f"{server.url}/completions", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # kept: a generator that is dropped closes its stream
+        next(lines)
         assert metric(server, "swift_requests_in_flight") == 1
     end = time.monotonic() + 5
     while metric(server, "swift_requests_in_flight") and time.monotonic() < end:

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,12 +30,14 @@ class Skip(Exception):
 class Example:
     """What a plugin says about one of its parts, so that the kit can try it where the defaults won't do.
 
-    `options` fit the tiny model; `{folder}` in them is the check's own folder. `configurations` are values for `config.json`, where one
-    of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the prefixes of parameters that
-    belong to no part of a multimodal family.
+    `options` fit the tiny model; `{folder}` in them is the check's own folder. `checkpoint` writes the tiny model (its first argument) to a
+    new folder (its second) in a format that a backend reads, where that is not safetensors. `configurations` are values for
+    `config.json`, where one of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the
+    prefixes of parameters that belong to no part of a multimodal family.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Callable[[Path, Path], object] | None = None
     configurations: tuple[Mapping[str, Any], ...] = ({},)
     tasks: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()

@@ -9,6 +9,9 @@ ENGINE = Engine(requirements=("openvino-genai>=2026.4", "gguf>=0.17", "jinja2>=3
 """On any machine, since it computes on the CPU; gguf and jinja2 read what OpenVINO doesn't tell of a model."""
 
 
+SWIFT_EXAMPLES = Ref("swift_plugin_openvino.examples:EXAMPLES")
+
+
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
     """OpenVINO reads GGUF files as they are, and folders in its own format, which `optimum-cli export openvino` writes."""

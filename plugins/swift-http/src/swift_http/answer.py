@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar, cast
 
@@ -23,7 +23,7 @@ class ClientGone(Exception):
 
 
 class Answer:
-    """A request inside the server. `close` must be called once, however the request ends.
+    """A request inside the server. `close` must be called once, however the request ends. `ended` gets the reason to stop early.
 
     Raises:
         ApiError: 429 where the server is full.
@@ -38,14 +38,14 @@ class Answer:
         self._gate = gate
         self._watch = metrics.begin(endpoint, model)
         loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[Exception] = loop.create_future()
+        self.ended: asyncio.Future[Exception] = loop.create_future()
         self._clock = loop.call_later(gate.seconds, gate.too_long, self.end)
         self._listener = asyncio.ensure_future(self._listen(request))
 
     def end(self, reason: Exception) -> None:
         """Make the request stop where it is; whoever waits in it gets `reason`."""
-        if not self._ended.done():
-            self._ended.set_result(reason)
+        if not self.ended.done():
+            self.ended.set_result(reason)
 
     def close(self, error: BaseException | None = None) -> None:
         """Leave the queue and count what was done; `error` is why it ended early."""
@@ -63,10 +63,10 @@ class Answer:
         """
         task = asyncio.ensure_future(work)
         try:
-            either: set[asyncio.Future[Any]] = {task, self._ended}
+            either: set[asyncio.Future[Any]] = {task, self.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise self._ended.result()
+                raise self.ended.result()
             return task.result()
         finally:
             if not task.done():
@@ -78,7 +78,7 @@ class Answer:
         visible = StopFilter(stops)
         source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
         async with aclosing(source):
-            async for piece in self._until_ended(source):
+            async for piece in source:
                 self._watch.token()
                 self.completion_tokens += len(piece.tokens)
                 text = visible.push(piece.text)
@@ -93,10 +93,6 @@ class Answer:
         while (await request.receive())["type"] != "http.disconnect":
             pass
         self.end(ClientGone())
-
-    async def _until_ended(self, source: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-        while (piece := await self.wait(anext(source, None))) is not None:
-            yield piece
 
 
 def _status(error: BaseException | None) -> str:

@@ -105,7 +105,7 @@ async def _chunks(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerato
 
 
 async def _merged(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerator[tuple[int, Piece]]:
-    """The pieces of all choices as they come, each with the number of its choice; the first error ends all."""
+    """The pieces of all choices as they come, each with the number of its choice; the first error, or the request's end, ends all."""
     came: asyncio.Queue[tuple[int, Piece] | Exception | None] = asyncio.Queue()
 
     async def pump(index: int, prompt: list[int], sampling: Sampling) -> None:
@@ -118,6 +118,10 @@ async def _merged(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerato
             end = error
         came.put_nowait(end)
 
+    def end(ended: asyncio.Future[Exception]) -> None:
+        came.put_nowait(ended.result())
+
+    answer.ended.add_done_callback(end)
     tasks = [asyncio.create_task(pump(index, *choice)) for index, choice in enumerate(ask.choices())]
     try:
         left = len(tasks)
@@ -130,6 +134,7 @@ async def _merged(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerato
             else:
                 yield item
     finally:
+        answer.ended.remove_done_callback(end)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -139,7 +144,7 @@ async def _pieces(answer: Answer, engine: ChatEngine, ask: Ask, prompt: list[int
     """The pieces of one choice: where the prompt is to be echoed, it is the first."""
     if ask.echo:
         top = sampling.logprobs
-        scored = await answer.wait(engine.score(prompt, model=answer.model, top=top)) if top is not None else []
+        scored = await engine.score(prompt, model=answer.model, top=top) if top is not None else []
         yield Piece(engine.decode(prompt), tuple(scored), "length" if sampling.max_tokens == 0 else None)
     if sampling.max_tokens == 0:
         return

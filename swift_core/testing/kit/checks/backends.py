@@ -66,10 +66,25 @@ def _adapter(subject: Subject) -> Path:
     return subject.keep("adapter", make)
 
 
+def _checkpoint(subject: Subject) -> Path:
+    """The tiny model in a format that it reads."""
+    if "safetensors" in subject.spec.reads:
+        return subject.tiny_model
+    write = subject.example.checkpoint
+    if write is None:
+        raise Skip("it does not read safetensors, and the plugin's SWIFT_EXAMPLES does not say how the tiny model is converted")
+
+    def make() -> Path:
+        folder = subject.new_folder("checkpoint")
+        folder.mkdir()
+        write(subject.tiny_model, folder)
+        return folder
+
+    return subject.keep("checkpoint", make)
+
+
 def _served(subject: Subject) -> Served:
     """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
-    if "safetensors" not in subject.spec.reads:
-        raise Skip("it does not read safetensors, and the tiny model has no others")
     python = _python(subject)
     if "fault" in subject.kept:
         raise Skip("it does not serve the tiny model, as check_serves says")
@@ -77,7 +92,7 @@ def _served(subject: Subject) -> Served:
     def make() -> Served:
         spec: BackendSpec = subject.spec
         adapters = {_ADAPTER: _adapter(subject)} if spec.adapters else {}
-        what = _serving(subject, subject.tiny_model, python=python, adapters=adapters)
+        what = _serving(subject, _checkpoint(subject), python=python, adapters=adapters)
         try:
             running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
         except CheckFailed as fault:
