@@ -71,6 +71,11 @@ def merge(model: str | Path, *, watch: Watch | None = None, **options: Any) -> R
     return _run("merge", {"model": str(model), **options}, watch)
 
 
+def export(model: str | Path, to: str, *, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Write a checkpoint in another format: `to` names the exporter (gguf, …); `output` is the folder."""
+    return _run("export", {"model": str(model), "exporter": to, **options}, watch)
+
+
 def ask(model: str | Path = "", *, watch: Watch | None = None, **options: Any) -> RunResult:
     """Put questions to a checkpoint, or to a server by `url`; `output` is the file of answers."""
     return _run("ask", {"model": str(model), **options}, watch)
@@ -178,4 +183,7 @@ def server_for(run: Run) -> Run:
     return replace(run, verb="serve", job=str(verb_named("serve").job), options=options, datasets=())
 
 
-__all__ = ["RunResult", "Server", "SwiftError", "ask", "chat", "fetch", "get_model", "merge", "pretrain", "recipe", "serve", "sft", "train"]
+__all__ = [
+    "RunResult", "Server", "SwiftError", "ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "recipe", "serve",
+    "sft", "train",
+]  # fmt: skip

@@ -57,7 +57,10 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
         if part not in verb.fixed:
             summary = f"Which {part} to use: {', '.join(spec.name for spec in registry.all(part)) or 'none installed'}."
             field = schemas.Field(part, "string", summary, default or None, False, (), ())
-            add(part, part, field, "Parts")
+            name = verb.flags.get(part, part)
+            add(name, part, field, "Parts")
+            if name != part:
+                aliases[_dash(part)] = _dash(name)
     for part, name in chosen(verb, argv, config, aliases).items():
         entry = _entry(registry, part, name)
         if entry is None:
@@ -80,7 +83,7 @@ def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str,
         asked = config.values.get(part)
         name = asked.get("name", default) if isinstance(asked, dict) else asked or default
         if part not in verb.fixed:
-            name = next(iter(_values(argv, part, aliases)), name)
+            name = next(iter(_values(argv, verb.flags.get(part, part), aliases)), name)
         if name:
             names[part] = str(name)
     return names

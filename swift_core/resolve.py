@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__, paths, schemas
+from swift_core import __version__, exporting, paths, schemas
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
@@ -102,10 +102,11 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
         chosen = dict(given) if isinstance(given, Mapping) else {"name": given} if given not in (None, "") else {}
         name, origin = str(chosen.pop("name", "") or default), str(chosen.pop("from", ""))
         if not name:
-            if chosen:
-                errors.append(
-                    UsageError(f"which {part}?", where=settings.where(f"{part}.{next(iter(chosen))}"), hint=f"Add --{part} NAME.")
-                )
+            if chosen or part == verb.main:
+                where = settings.where(f"{part}.{next(iter(chosen))}") if chosen else part
+                names = ", ".join(spec.name for spec in known.all(part)) or "none is installed"
+                hint = f"Add --{verb.flags.get(part, part)} NAME: {names}."
+                errors.append(UsageError(f"which {part}?", where=where, hint=hint))
             continue
         try:
             if part == verb.main:
@@ -152,9 +153,9 @@ def _engines(options: Mapping[str, Any], parts: dict[str, Choice], known: Regist
 
 
 def _reads(parts: Mapping[str, Choice], known: Registry) -> tuple[str, ...]:
-    """The checkpoint formats that need no conversion: those of the backend, where one is chosen."""
-    backend = parts.get("backend")
-    return tuple(known.entry("backend", backend.name, origin=backend.plugin).spec.reads) if backend else ("safetensors",)
+    """The checkpoint formats that need no conversion: those of the backend or exporter, where one is chosen."""
+    reader = parts.get("backend") or parts.get("exporter")
+    return tuple(known.entry(reader.kind, reader.name, origin=reader.plugin).spec.reads) if reader else ("safetensors",)
 
 
 def _datasets(
@@ -240,7 +241,7 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
 
 def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
     """The plugins' vetoes; returns the texts of the problems that are no reason to stop."""
-    problems = list(_kinds_of_rows(run, known))
+    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known)]
     for _, answer in known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
     fatal: list[SwiftError] = [

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from swift_core.options import Options, option
 
+ENVS = 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.'
 DATASETS = "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows."
 
 
@@ -108,10 +109,16 @@ class MergeOptions(DeviceOptions, OutputOptions):
     allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
 
 
+class ExportOptions(AdapterOptions, OutputOptions):
+    """swift export."""
+
+    envs: dict[str, str] = option(dict, ENVS)
+
+
 class EngineOptions(AdapterOptions):
     """Of every verb that starts an engine, which may have an environment of its own."""
 
-    envs: dict[str, str] = option(dict, 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.')
+    envs: dict[str, str] = option(dict, ENVS)
 
 
 class ServeOptions(EngineOptions):

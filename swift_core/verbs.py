@@ -15,6 +15,7 @@ class Verb:
 
     `parts` maps each part to the name chosen by default ('' for none); a part in `fixed` is the verb itself and can't be
     chosen. `job` is what a worker calls; where it is None, a chosen part brings it (the task its trainer, the tuner its merger).
+    `flags` is what the flag that chooses a part is called, where it is not the part's name.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Verb:
     fixed: frozenset[str] = frozenset()
     job: Ref | None = None
     also: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 _TRAINING = {"tuner": "lora", "quantizer": "", "parallel": "ddp", "optimizer": "adamw", "loader": "transformers", "launcher": "local"}
@@ -72,6 +74,15 @@ VERBS: Mapping[str, Verb] = {
             options=Ref("swift_core.verb_options:AskOptions"),
             parts={"backend": "transformers"},
             job=Ref("swift_core.asking:ask"),
+        ),
+        Verb(
+            name="export",
+            summary="Write a checkpoint in another format",
+            options=Ref("swift_core.verb_options:ExportOptions"),
+            main="exporter",
+            parts={"exporter": ""},
+            flags={"exporter": "to"},
+            job=Ref("swift_core.exporting:export"),
         ),
         Verb(
             name="fetch",

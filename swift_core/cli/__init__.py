@@ -29,6 +29,7 @@ COMMANDS = {
     "adapter": ("swift_core.cli.adapter:command", "List, add and drop the adapters of a running server"),
     "check-parity": ("swift_core.cli.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
     "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
+    "export": ("swift_core.cli.export:command", "Write a checkpoint in another format"),
     "data": ("swift_core.cli.data:command", "Check, show and convert data sets"),
     "fetch": ("swift_core.cli.fetch:command", "Bring a model onto this machine"),
     "run": ("swift_core.cli.run:command", "Run a recipe, or one verb from a YAML file"),

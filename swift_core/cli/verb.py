@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from swift_core import flags
+from swift_core import flags, part_files
 from swift_core.cli import provision
 from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
@@ -56,6 +56,7 @@ class FlagsCommand(click.Command):
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
+        words = part_files.expand(words)
         if self.positional and words and not words[0].startswith("-"):
             words = [f"--{self.positional}", *words]
         known = flags.flags_for(self.verb, words, self._settings, registry())
@@ -109,7 +110,7 @@ class VerbCommand(FlagsCommand):
         """With a way to look before anything is done."""
         return [
             *super().common(),
-            *(provision.OPTIONS if "backend" in self.verb.parts else ()),
+            *(provision.OPTIONS if {"backend", "exporter"} & self.verb.parts.keys() else ()),
             click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
         ]
 

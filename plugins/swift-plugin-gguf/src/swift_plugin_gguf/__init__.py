@@ -1,0 +1,67 @@
+"""GGUF files, for llama.cpp, Ollama and all that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, ExporterSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+
+_ENGINES = (Engine(requirements=("gguf>=0.17", "numpy>=1.26", "safetensors>=0.5", "torch>=2.6")),)
+_NAMES = ("gguf", "ollama")
+
+
+@hookimpl
+def swift_exporters() -> list[ExporterSpec]:
+    """The file alone, and the file with what Ollama wants beside it."""
+    return [
+        ExporterSpec(
+            name="gguf",
+            summary="A GGUF file in 32 to 4 bits, for llama.cpp and all that reads its files",
+            also=("llama.cpp",),
+            factory=Ref("swift_plugin_gguf.exporter:GgufExporter"),
+            options=Ref("swift_plugin_gguf.options:GgufOptions"),
+            engines=_ENGINES,
+            reads=("safetensors",),
+            writes="gguf",
+        ),
+        ExporterSpec(
+            name="ollama",
+            summary="A GGUF file and the Modelfile for it: template, stop words, system prompt",
+            factory=Ref("swift_plugin_gguf.ollama:OllamaExporter"),
+            options=Ref("swift_plugin_gguf.options:OllamaOptions"),
+            engines=_ENGINES,
+            reads=("safetensors",),
+            writes="gguf",
+        ),
+    ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse, from config, tokenizer and headers alone, what has no place in a GGUF file."""
+    chosen = run.parts.get("exporter")
+    if chosen is None or chosen.name not in _NAMES or run.model is None or run.adapters or run.model.format != "safetensors":
+        return
+    from swift_core.errors import UsageError
+    from swift_plugin_gguf.exporter import prepare
+    from swift_plugin_gguf.weights import KINDS, kind_of, type_of
+
+    options = chosen.make_options()
+    if str(run.options.get("output", "")).endswith(".gguf"):
+        yield Problem(where="output", message="the output is a folder, not a file", hint="Name a folder; --model-name names the file in it.")
+    try:
+        plan, _ = prepare(Path(run.model.path), options)
+    except UsageError as error:
+        yield Problem(where="model", message=f"{error.message} ({error.where})", hint=error.hint)
+        return
+    kind = kind_of(options.type, plan)
+    other = [target.name for target in plan.targets if type_of(target, kind).name == "F16"] if kind not in ("f16", "f32", "bf16") else []
+    if other:
+        block = f"{len(other)} of {len(plan.targets)} weights have rows that are no whole blocks of {KINDS[kind][0].name}"
+        yield Problem(where="type", message=f"{block}: these stay in F16", fatal=False)

@@ -1,0 +1,120 @@
+"""A checkpoint as a GGUF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from swift_core.checkpoint import read_manifest
+from swift_core.paths import atomic_folder
+from swift_plugin_gguf.metadata import Value, model_keys
+from swift_plugin_gguf.options import GgufOptions
+from swift_plugin_gguf.plan import Plan, make_plan
+from swift_plugin_gguf.tokens import Tokens, read_tokens
+from swift_plugin_gguf.weights import KINDS, Reader, kind_of, size_in, type_of
+
+_FLOAT = np.dtype(np.float32)  # of the numbers themselves; how they are packed is said beside it
+
+
+class GgufExporter:
+    """Writes the file, one tensor in memory at a time."""
+
+    def __init__(self, options: GgufOptions) -> None:
+        self._options = options
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write the GGUF file, and the licence beside it, into the folder `out`.
+
+        Returns:
+            The file; the first, where there are several.
+
+        Raises:
+            UsageError: the architecture, the tokenizer or a number of the model has no place in GGUF.
+            SwiftError: a weight is no number.
+        """
+        plan, tokens = prepare(checkpoint, self._options)
+        with atomic_folder(out) as folder:
+            write(plan, tokens, self._options, folder)
+            for licence in sorted(checkpoint.glob("LICENSE*")):
+                (folder / licence.name).write_bytes(licence.read_bytes())
+        return sorted(out.glob("*.gguf"))[0]
+
+
+def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:
+    """All that can be known, and refused, before a weight is read.
+
+    Raises:
+        UsageError: the architecture, the tokenizer or a number of the model has no place in GGUF.
+    """
+    plan = make_plan(checkpoint)
+    model_keys(plan.config, plan.layout, checkpoint)
+    return plan, read_tokens(checkpoint, plan.vocabulary, options.pre_tokenizer)
+
+
+def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> None:
+    """Write the file, or the files, into `folder`."""
+    kind = kind_of(options.type, plan)
+    path = folder / f"{options.model_name}-{kind.upper()}.gguf"
+    writer = gguf.GGUFWriter(path, plan.layout.arch, split_max_size=int(options.shard_size * 1e9))
+    keys, vectors = model_keys(plan.config, plan.layout, plan.checkpoint)
+    _add_general(writer, plan, options.model_name, kind)
+    for key, value in keys.items():
+        _add(writer, f"{plan.layout.arch}.{key}", value)
+    _add_tokens(writer, tokens)
+    for name, vector in vectors.items():
+        writer.add_tensor_info(name, vector.shape, vector.dtype, vector.nbytes)
+    types = {target.name: type_of(target, kind) for target in plan.targets}
+    for target in plan.targets:
+        wanted = types[target.name]
+        writer.add_tensor_info(target.name, target.shape, _FLOAT, size_in(target, wanted), raw_dtype=wanted)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for vector in vectors.values():
+        writer.write_tensor_data(vector)
+    with Reader(plan) as reader:
+        for target in plan.targets:
+            writer.write_tensor_data(reader.read(target, types[target.name]))
+    writer.close()
+
+
+def _add_general(writer: gguf.GGUFWriter, plan: Plan, name: str, kind: str) -> None:
+    manifest = read_manifest(plan.checkpoint)
+    writer.add_type("model")
+    writer.add_name(name)
+    if manifest and manifest.licence:
+        writer.add_license(manifest.licence)
+    writer.add_file_type(KINDS[kind][1])
+    if kind not in ("f32", "f16", "bf16"):
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _add_tokens(writer: gguf.GGUFWriter, tokens: Tokens) -> None:
+    writer.add_tokenizer_model(tokens.model)
+    writer.add_tokenizer_pre(tokens.pre)
+    writer.add_token_list(tokens.tokens)
+    writer.add_token_types(tokens.types)
+    if tokens.scores:
+        writer.add_token_scores(tokens.scores)
+    if tokens.merges:
+        writer.add_token_merges(tokens.merges)
+    for name, number in tokens.ids.items():
+        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", number)
+    writer.add_add_bos_token(tokens.add_bos)
+    writer.add_add_eos_token(tokens.add_eos)
+    writer.add_add_space_prefix(tokens.add_space_prefix)
+    if tokens.template:
+        writer.add_chat_template(tokens.template)
+
+
+def _add(writer: gguf.GGUFWriter, key: str, value: Value) -> None:
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    else:
+        writer.add_string(key, value)

@@ -1,0 +1,102 @@
+"""A GGUF file with the Modelfile that Ollama makes a model of: template, stop words, system prompt and sampling are the checkpoint's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from swift_train.template_facts import template_facts
+
+from swift_core.checkpoint import read_manifest
+from swift_core.errors import UsageError
+from swift_core.paths import atomic_folder, write_text
+from swift_plugin_gguf.exporter import prepare, write
+from swift_plugin_gguf.options import OllamaOptions
+from swift_plugin_gguf.tokens import Tokens
+from swift_plugin_gguf.turns import Message, Turns, turns_of
+
+MODELFILE = "Modelfile"
+_SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "repetition_penalty": "repeat_penalty"}
+
+
+class OllamaExporter:
+    """Writes the GGUF file and the Modelfile; `ollama create NAME -f FOLDER/Modelfile` reads both."""
+
+    def __init__(self, options: OllamaOptions) -> None:
+        self._options = options
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write both into the folder `out`.
+
+        Returns:
+            The Modelfile.
+
+        Raises:
+            UsageError: as for a GGUF file; or several files are asked for, which Ollama does not read.
+        """
+        if self._options.shard_size:
+            raise UsageError("Ollama reads one file, not several", where="shard_size", hint="Leave --shard-size out.")
+        plan, tokens = prepare(checkpoint, self._options)
+        with atomic_folder(out) as folder:
+            write(plan, tokens, self._options, folder)
+            for licence in sorted(checkpoint.glob("LICENSE*")):
+                (folder / licence.name).write_bytes(licence.read_bytes())
+            file = next(folder.glob("*.gguf")).name
+            write_text(folder / MODELFILE, "\n".join(modelfile(checkpoint, file, tokens, self._options)) + "\n")
+        return out / MODELFILE
+
+
+def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOptions) -> Iterator[str]:
+    """The lines of the Modelfile."""
+    yield f"FROM ./{file}"
+    turns, system = template_of(checkpoint, tokens)
+    text = turns.go() if turns else ""
+    if text and '"""' not in text:
+        yield f'TEMPLATE """{text}"""'
+    elif tokens.template:
+        yield "# The chat template is no plain row of turns, so it is not here as one of Go's: Ollama looks for it in the GGUF file,"
+        yield "# and takes its own for it, where it knows the model. See what it took with: ollama show --template"
+    if system := options.system or system:
+        yield f'SYSTEM """{system}"""'
+    for stop in tokens.stops:
+        yield f'PARAMETER stop "{stop}"'
+    for name, value in _sampling(checkpoint, options).items():
+        yield f"PARAMETER {name} {value}"
+    manifest = read_manifest(checkpoint)
+    if manifest and manifest.licence:
+        yield f'LICENSE """{manifest.licence}"""'
+
+
+def template_of(checkpoint: Path, tokens: Tokens) -> tuple[Turns | None, str]:
+    """The chat template in pieces, where it is so, and the system prompt that it adds."""
+    if not tokens.template:
+        return None, ""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+    manifest = read_manifest(checkpoint)
+    facts = dict(manifest.template) if manifest and manifest.template else template_facts(tokenizer)
+    if facts.get("dated"):
+        return None, ""
+    default = facts.get("default_system")
+    if default is None:
+        default = template_facts(tokenizer).get("default_system")
+
+    def render(messages: Sequence[Message], prompt: bool) -> str:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt))
+
+    given = tokens.tokens[tokens.ids["bos"]] if tokens.add_bos and "bos" in tokens.ids else ""
+    return turns_of(render, default_system=default is not None, given=given), default or ""
+
+
+def _sampling(checkpoint: Path, options: OllamaOptions) -> dict[str, Any]:
+    file = checkpoint / "generation_config.json"
+    given = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found = {theirs: given[ours] for ours, theirs in _SAMPLING.items() if given.get(ours) is not None}
+    if options.temperature is not None:
+        found["temperature"] = options.temperature
+    if options.context:
+        found["num_ctx"] = options.context
+    return found

@@ -1,0 +1,113 @@
+"""The job of `swift export`: a checkpoint in another format, in a folder that is there whole or not at all.
+
+An exporter whose engine has an environment of its own works in a worker there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core import __version__, paths
+from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.errors import UsageError
+from swift_core.run import output_path
+from swift_core.specs import Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.registry import Registry
+    from swift_core.reporting import Report
+    from swift_core.run import Run, Source
+
+HERE = Ref("swift_core.exporting:export_here")
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Why the exporter can't take what the run names, before anything is started."""
+    if "exporter" not in run.parts or run.model is None:
+        return
+    spec = known.get("exporter", run.part("exporter").name)
+    if len(run.adapters) > 1:
+        yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Name one of them.")
+    elif run.adapters and "adapter" not in spec.reads:
+        yield Problem(
+            where="model",
+            message=f"{spec.name} takes a whole model, and '{_subject(run).reference}' is an adapter",
+            hint=f"Merge it first: swift merge {_subject(run).path}; then export the merged model.",
+        )
+    elif not run.adapters and run.model.format not in spec.reads:
+        message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, and '{run.model.reference}' is {run.model.format}"
+        yield Problem(where="model", message=message, hint="Name the checkpoint that it was made from.")
+
+
+def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Write what the run names with its exporter.
+
+    Returns:
+        The file or folder that a reader opens, and figures: `bytes` of what was written, `bytes_before` of the checkpoint.
+
+    Raises:
+        UsageError: the output exists, or the exporter refuses the checkpoint.
+        SwiftError: the exporter failed; nothing half-written is left.
+    """
+    out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
+    paths.check_free(out, overwrite=overwrite)
+    source, exporter = _subject(run), run.part("exporter")
+    report.progress("export", 0, 1)
+    with paths.atomic_folder(out, overwrite=overwrite) as folder:
+        folder.rmdir()  # an exporter makes what it writes to
+        opened = _opened(run, source, folder, report)
+        figures = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path))}
+        if folder.is_dir():
+            write_manifest(folder, _manifest(run, source, {**figures, "exporter": exporter.name, "options": dict(exporter.options)}))
+    report.progress("export", 1, 1)
+    return out / opened, figures
+
+
+def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Write what the run names to its `output`, with the engine that this very Python has; no figures."""
+    del report
+    return run.part("exporter").build().export(Path(_subject(run).path), Path(run.options["output"])), {}
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all files of a folder."""
+    return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+
+
+def _opened(run: Run, source: Source, folder: Path, report: Report) -> Path:
+    """What a reader opens, relative to `folder`, which the exporter has written."""
+    exporter = run.part("exporter")
+    if exporter.python and exporter.python != sys.executable:
+        from swift_core.apart import run_apart
+
+        there = replace(run, job=HERE, options={**run.options, "output": str(folder.absolute())})
+        opened = Path(run_apart(there, exporter.python, report)[0])
+    else:
+        opened = Path(exporter.build().export(Path(source.path), folder.absolute()))
+    return opened.relative_to(folder.absolute())
+
+
+def _subject(run: Run) -> Source:
+    """What is exported: the adapter where one is named, else the model."""
+    found = next(iter(run.adapters.values()), run.model)
+    if found is None:
+        raise UsageError("nothing to export", where="model", hint="Name a checkpoint: swift export CHECKPOINT --to NAME.")
+    return found
+
+
+def _manifest(run: Run, source: Source, figures: dict[str, Any]) -> Manifest:
+    """What is known of the source, for the folder that was made of it."""
+    before = read_manifest(Path(source.path)) or Manifest()
+    exporter = run.part("exporter")
+    return replace(
+        before,
+        origin="export",
+        base=before.base if run.adapters else {"reference": source.reference, "hash": source.hash, "path": source.path},
+        family=source.family or before.family,
+        figures=figures,
+        versions={"swift-core": __version__, exporter.distribution: exporter.version},
+    )

@@ -1,0 +1,154 @@
+"""`swift export`: what an exporter writes is there whole or not at all, with a manifest; what it can't take is refused before it starts."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from swift_core import exporting
+from swift_core.checkpoint import read_manifest
+from swift_core.errors import SwiftError, UsageError
+from swift_core.reporting import Report
+from swift_core.run import Choice, Run, Source
+
+PLUGIN = """
+from pathlib import Path
+
+from swift_core import hookimpl
+from swift_core.options import Options, option
+from swift_core.specs import ExporterSpec, Ref
+
+
+class CopyOptions(Options):
+    fail: bool = option(False, "Fail in the middle.")
+
+
+class Copy:
+    def __init__(self, options):
+        self.options = options
+
+    def export(self, checkpoint, out):
+        out.mkdir()
+        (out / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
+        if self.options.fail:
+            raise RuntimeError("half way")
+        return out / "config.json"
+
+
+@hookimpl
+def swift_exporters():
+    return [
+        ExporterSpec(
+            name="copy", summary="The config alone", factory=Ref("copying:Copy"), options=Ref("copying:CopyOptions"),
+            reads=("safetensors",), writes="json",
+        )
+    ]
+"""
+
+
+@pytest.fixture
+def project(swift, tiny_model):
+    (swift.folder / "copying.py").write_text(PLUGIN)
+    (swift.folder / "model").symlink_to(tiny_model)
+    return lambda *words: swift("--plugin", "copying.py", "export", *words)
+
+
+@pytest.fixture
+def here(tmp_path, tiny_model, monkeypatch):
+    """A run of the exporter in this process, as its worker does it."""
+    (tmp_path / "copying.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "copying", raising=False)
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def export(*, python="", adapters=None, **options):
+        choice = Choice(
+            kind="exporter",
+            name="copy",
+            plugin="copying",
+            distribution="copying",
+            version="1",
+            factory="copying:Copy",
+            options_class="copying:CopyOptions",
+            options=options,
+            python=python,
+        )
+        source = Source(reference="file:tiny", path=str(tiny_model), hash="abc", format="safetensors", family="llama")
+        overwrite = {"output": str(tmp_path / "out"), "overwrite": bool(options.pop("overwrite", False))}
+        run = Run(verb="export", job="", model=source, adapters=adapters or {}, options=overwrite, parts={"exporter": choice})
+        return exporting.export(run, Report(folder))
+
+    return export
+
+
+def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
+    done = json.loads(project("model", "--to", "copy", "--output", "out", "--json").out)
+    assert done["output"] == "out/config.json"
+    assert done["figures"]["bytes"] == (tmp_path / "out/config.json").stat().st_size
+    manifest = read_manifest(tmp_path / "out")
+    assert manifest.origin == "export"
+    assert manifest.base["reference"] == "file:model"
+    assert manifest.files.keys() == {"config.json"}
+    for name in ("run.json", "events.jsonl", "report.html"):
+        assert (tmp_path / done["folder"] / name).is_file()
+    refused = project("model", "--to", "copy", "--output", "out")
+    assert refused.code == 2
+    assert "--output: 'out' exists" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model"], "Add --to NAME: copy"),
+        (["model", "--to", "cpoy"], "Did you mean 'copy'?"),
+        (["model", "--to", "copy", "--speed", "9"], "there is no option --speed"),
+        (["nowhere/at/all", "--to", "copy", "--offline"], "nowhere"),
+    ],
+)
+def test_what_is_wrong_is_told_before_it_starts(project, tmp_path, words, message):
+    refused = project(*words)
+    assert refused.code == 2
+    assert message in refused.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_adapter_is_refused_with_what_to_do(project, tmp_path, tiny_model):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_model), "peft_type": "LORA"}))
+    refused = project("adapter", "--to", "copy")
+    assert refused.code == 2
+    assert "copy takes a whole model, and 'file:adapter' is an adapter" in refused.err
+    assert "swift merge" in refused.err
+
+
+def test_a_failed_export_leaves_nothing_and_keeps_what_was_there(here, tmp_path):
+    here()
+    before = (tmp_path / "out/swift.json").read_text()
+    with pytest.raises(UsageError, match="exists"):
+        here()
+    with pytest.raises(RuntimeError, match="half way"):
+        here(fail=True, overwrite=True)
+    assert (tmp_path / "out/swift.json").read_text() == before
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"copying.py", "out", "run"}
+    here(overwrite=True)
+
+
+def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    opened, figures = here(python=str(python))
+    assert opened == tmp_path / "out/config.json"
+    assert figures["bytes"] == opened.stat().st_size
+    assert "swift_core.worker" in (tmp_path / "called").read_text()
+    with pytest.raises(SwiftError, match="RuntimeError: half way") as failed:
+        here(python=str(python), fail=True, overwrite=True)
+    assert "log.txt" in failed.value.hint
+    assert opened.is_file()
+    python.write_text("#!/bin/sh\nexit 3\n")
+    with pytest.raises(SwiftError, match="ended with code 3"):
+        here(python=str(python), overwrite=True)
