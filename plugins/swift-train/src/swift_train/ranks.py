@@ -1,0 +1,81 @@
+"""What every strategy needs of a process among several: its device, its share of the cores, the others, its random numbers.
+
+The processes find each other as torchrun's variables say: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from swift_train.devices import pick_device
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Which process this is, and of how many."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank_device(name: str) -> torch.device:
+    """This process's device: of several of a kind, the one that its local rank counts to."""
+    place = pick_device(name)
+    if ":" in place or place in ("cpu", "mps"):
+        return torch.device(place)
+    local = torch.device(place, int(os.environ.get("LOCAL_RANK", "0")))
+    torch.accelerator.set_device_index(local)
+    return local
+
+
+def join(device: torch.device, backend: str = "") -> None:
+    """Meet the other processes, once; a process that is alone meets itself, for engines that want a group.
+
+    Args:
+        backend: torch.distributed's, by default the one of the device (gloo, nccl, …).
+    """
+    if dist.is_initialized():
+        return
+    rank, size = rank_and_size()
+    _share_cores(device)
+    store = dist.HashStore() if size == 1 else None  # nobody has to find a process that is alone
+    dist.init_process_group(backend or dist.get_default_backend_for_device(device), store=store, rank=rank, world_size=size)
+    atexit.register(_leave)
+
+
+def narrowest(module: Module) -> torch.dtype:
+    """The type that the passes are computed in: bfloat16 or float16 where weights are, else float32."""
+    kinds = {parameter.dtype for parameter in module.parameters()}
+    return next((kind for kind in (torch.float16, torch.bfloat16) if kind in kinds), torch.float32)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of this process's random numbers, by kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type != "cpu":
+        states[device.type] = torch.get_device_module(device).get_rng_state()
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Put back what `random_states` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.type in states and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[device.type])
+
+
+def _share_cores(device: torch.device) -> None:
+    """Ranks on one machine's CPU share its cores, unless the user has said how."""
+    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
