@@ -48,7 +48,7 @@ def left_alone(project) -> None:
         (["--tuner.rank", "0"], ["--tuner.rank: must be greater than 0, not '0'"]),
         (["--schedule", "cosin"], ["--schedule: must be 'linear', 'cosine' or 'constant', not 'cosin'"]),
         (["--quantizer", "bitsnbytes"], ["there is no quantizer 'bitsnbytes'", "Did you mean 'bitsandbytes'?"]),
-        (["--parallel", "zero2"], ["--parallel: there is no parallel 'zero2'"]),
+        (["--parallel", "zero9"], ["--parallel: there is no parallel 'zero9'"]),
         (["--launcher", "torchrum"], ["there is no launcher 'torchrum'", "Did you mean 'torchrun'?"]),
         (["--family", "lama"], ["there is no family 'lama'", "Did you mean 'llama'?"]),
         (["--config"], ["--config: needs a file"]),

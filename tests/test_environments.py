@@ -114,6 +114,17 @@ def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
         assert "no two of them disagree" in done.out
 
 
+@pytest.mark.slow
+def test_what_is_in_use_is_not_removed(made):
+    python = Path(shown(made, "tiny")["folder"]) / "bin" / "python"
+    with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        told = made("env", "remove", "tiny", "--yes")
+        server.communicate(b"\n")
+    assert told.code == 2
+    assert f"is in use by process {server.pid}" in told.err
+    assert python.exists()
+
+
 def test_nothing_is_removed_unasked(made):
     told = made("env", "remove", "tiny")
     assert told.code == 2

@@ -9,6 +9,7 @@ import click
 from swift_core.cli.env.shared import megabytes
 from swift_core.cli.messages import note
 from swift_core.environments.record import environments, remove, size_of
+from swift_core.environments.users import users
 from swift_core.errors import UsageError, suggestion
 
 
@@ -26,6 +27,9 @@ def command(name: str | None, everything: bool, yes: bool) -> None:
         hint = suggestion(name or "", [each.name for each in there]) or "swift env list shows what there is."
         raise UsageError(f"there is no environment of '{name}'" if name else "there is no environment", where="NAME", hint=hint)
     for each in found:
+        if running := users(each.folder):
+            who = ", ".join(map(str, running))
+            raise UsageError(f"{each.folder.name} is in use by process {who}", where="NAME", hint="Stop that first: Ctrl-C where it runs.")
         click.echo(f"{each.folder}  {megabytes(each.record.size if each.record else size_of(each.folder))}")
     if not yes:
         if not sys.stdin.isatty():

@@ -1,0 +1,51 @@
+"""ZeRO through DeepSpeed: optimizer state (1), gradients (2) and weights (3) cut over the processes, on request kept on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, ParallelSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+
+SWIFT_EXAMPLES = Ref("swift_plugin_deepspeed.examples:EXAMPLES")
+ENGINES = (Engine(requirements=("deepspeed>=0.19",)),)
+
+
+def _spec(name: str, summary: str, options: str, *also: str) -> ParallelSpec:
+    return ParallelSpec(
+        name=name,
+        summary=summary,
+        also=also,
+        factory=Ref("swift_plugin_deepspeed.strategy:ZeroStrategy"),
+        options=Ref(f"swift_plugin_deepspeed.options:{options}"),
+        engines=ENGINES,
+        shards=True,
+    )
+
+
+@hookimpl
+def swift_parallel_strategies() -> list[ParallelSpec]:
+    """The three stages, two of them with offload under ms-swift's names too, and a stage that DeepSpeed's own JSON file chooses."""
+    return [
+        _spec("zero1", "DeepSpeed ZeRO-1: optimizer state cut over the processes", "Zero1Options"),
+        _spec("zero2", "DeepSpeed ZeRO-2: optimizer state and gradients cut over the processes", "Zero2Options"),
+        _spec("zero3", "DeepSpeed ZeRO-3: optimizer state, gradients and weights cut over the processes", "Zero3Options"),
+        _spec("zero2-offload", "ZeRO-2 with the optimizer on the CPU", "Zero2OffloadOptions", "zero2_offload"),
+        _spec("zero3-offload", "ZeRO-3 with the optimizer and the weights on the CPU", "Zero3OffloadOptions", "zero3_offload"),
+        _spec("deepspeed", "ZeRO as DeepSpeed's own JSON file says", "DeepSpeedOptions"),
+    ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterable[Problem]:
+    """Refuse what ZeRO can't do, and a JSON file that contradicts the run, by name."""
+    chosen = run.parts.get("parallel")
+    if chosen is None or not chosen.factory.startswith("swift_plugin_deepspeed."):
+        return ()
+    from swift_plugin_deepspeed.check import problems
+
+    return problems(run)

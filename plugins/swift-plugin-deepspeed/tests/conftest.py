@@ -1,0 +1,29 @@
+"""DeepSpeed itself, for the lane `deepspeed`: in a folder of its own, since other libraries do other things where they find it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from swift_core.paths import atomic_folder, cache_dir
+
+REQUIREMENTS = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")
+
+
+@pytest.fixture(scope="session")
+def deepspeed() -> None:
+    """DeepSpeed, importable; installed beside the environment the first time, without torch, and without compiling anything."""
+    if importlib.util.find_spec("deepspeed") is None:
+        folder = cache_dir("tests", REQUIREMENTS[0])
+        if not folder.is_dir():
+            with atomic_folder(folder) as aside:
+                command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(aside)]
+                subprocess.run([*command, *REQUIREMENTS], env={**os.environ, "DS_BUILD_OPS": "0"}, check=True)
+        sys.path.append(str(folder))
+        os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed  # noqa: F401  # before processes are forked, so that it is paid for once

@@ -1,0 +1,35 @@
+"""Compiled operators: a lock that a killed build left never holds up another, and two builds at once wait for each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+from swift_plugin_deepspeed.ops import builds
+
+
+def hold(folder, started):
+    with builds(folder):
+        (folder / "cpu_adam").mkdir()
+        (folder / "cpu_adam" / "lock").touch()  # torch's, while it compiles
+        started.set()
+        time.sleep(60)
+
+
+def test_a_killed_build_holds_nobody_up(tmp_path):
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    builder = context.Process(target=hold, args=(tmp_path, started), daemon=True)
+    builder.start()
+    assert started.wait(10)
+    waiter = context.Process(target=lambda: builds(tmp_path).__enter__(), daemon=True)
+    waiter.start()
+    waiter.join(0.5)
+    assert waiter.is_alive(), "it must wait for a build that lives"
+    assert (tmp_path / "cpu_adam" / "lock").exists()
+    os.kill(builder.pid, signal.SIGKILL)
+    waiter.join(10)
+    assert waiter.exitcode == 0
+    assert not (tmp_path / "cpu_adam" / "lock").exists()

@@ -1,0 +1,43 @@
+"""`--deepspeed NAME` and `--deepspeed FILE.json`, and what is said where DeepSpeed itself is absent."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from swift_core import part_files
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--deepspeed", "ds.json", "--seed", "1"], ["--parallel", "deepspeed", "--parallel.config", "ds.json", "--seed", "1"]),
+        (["--deepspeed=a/ds.json"], ["--parallel", "deepspeed", "--parallel.config", "a/ds.json"]),
+        (["--deepspeed", "zero2"], ["--deepspeed", "zero2"]),
+        (["--model", "deepspeed", "ds.json"], ["--model", "deepspeed", "ds.json"]),
+        (["--deepspeed"], ["--deepspeed"]),
+    ],
+)
+def test_a_file_where_a_name_stands(words, expected):
+    assert part_files.expand(words) == expected
+
+
+def dry_run(project, tiny_model, *words):
+    project.write({"rows.jsonl": [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]})
+    return project.run("sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--device", "cpu", "--dry-run", *words)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="DeepSpeed is here")
+def test_where_deepspeed_is_absent(tiny_model, swift_project):
+    """It is said with the file's conflicts at once, before anything is loaded."""
+    swift_project.write({"ds.json": {"train_micro_batch_size_per_gpu": 7, "zero_optimization": {"stage": 3}}})
+    outcome = dry_run(swift_project, tiny_model, "--deepspeed", "ds.json")
+    outcome.assert_failure("'deepspeed' needs deepspeed>=0.19, which is not installed")
+    assert "DS_BUILD_OPS=0 pip install 'deepspeed>=0.19'" in outcome.err
+    assert "train_micro_batch_size_per_gpu: it is 7, the run says 4" in outcome.err
+
+
+def test_a_file_that_is_missing(tiny_model, swift_project):
+    outcome = dry_run(swift_project, tiny_model, "--deepspeed", "ds.json")
+    outcome.assert_failure("--parallel.config: 'ds.json' can't be read: No such file or directory")

@@ -1,0 +1,305 @@
+"""DeepSpeed itself on CPU processes: `make test-full LANE=deepspeed`. What one process learns is the measure of everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.registry import registry
+
+pytestmark = [pytest.mark.full("deepspeed"), pytest.mark.usefixtures("deepspeed")]
+
+ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
+STAGES = ("zero1", "zero2", "zero3")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(ROWS))
+
+
+def settings(ranks, **more):
+    """Eight rows a step in several micro-steps, clipped, over two epochs."""
+    return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
+
+
+def run_of(model, rows, parallel, ranks, *, config=None, dtype="float32", resume=None, **more):
+    verb_options = {"dtype": dtype, **({"resume": str(resume)} if resume else {})}
+    run = training_run(model, rows, verb_options=verb_options, **settings(ranks, **more))
+    chosen = registry().choose("parallel", parallel, {"config": config} if config else {})
+    return replace(run, parts={**run.parts, "parallel": chosen})
+
+
+def steps(metrics):
+    return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def train(run, ranks, folder):
+    """The steps of a run, and the weights that it wrote."""
+    metrics = on_ranks(ranks, partial(do, run, folder))
+    assert all(steps(rank) == steps(metrics[0]) for rank in metrics), "every rank sees the same losses"
+    (file,) = (folder / "output").glob("*.safetensors")
+    return steps(metrics[0]), load_file(file)
+
+
+def close(got, want, bound=1e-5):
+    torch.testing.assert_close(torch.tensor(got), torch.tensor(want), atol=bound, rtol=bound)
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_model, tmp_path_factory):
+    """One process without ZeRO, by tuner: steps and weights."""
+    folder = tmp_path_factory.mktemp("plain")
+    file = write_rows(folder / "rows.jsonl", ragged_chats(ROWS))
+    return {tuner: train(run_of(tiny_model, file, "ddp", 1, tuner=tuner), 1, folder / tuner) for tuner in ("full", "lora")}
+
+
+@pytest.fixture
+def trained(tiny_model, rows, tmp_path):
+    """Trains by a strategy: steps and weights."""
+
+    def work(parallel, ranks, **more):
+        return train(run_of(tiny_model, rows, parallel, ranks, **more), ranks, tmp_path / "run")
+
+    return work
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+@pytest.mark.parametrize("parallel", STAGES)
+def test_as_one_process(trained, plain, parallel, tuner, ranks):
+    """Losses, norms before clipping, and the weights in the end, gathered."""
+    want, weights = plain[tuner]
+    got, written = trained(parallel, ranks, tuner=tuner)
+    assert any(norm > 0.5 for _, norm in want), "something must be clipped"
+    close(got, want)
+    assert written.keys() == weights.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(written[name], weight, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("parallel", STAGES)
+def test_resume_is_exact(tiny_model, rows, tmp_path, parallel):
+    """With dropout, whose random states are a process's own."""
+    settled = {"tuner_options": {"dropout": 0.2}}
+    whole = on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "whole"))[0]
+    first = on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "parts", stop_after=2))[0]
+    resumed = run_of(tiny_model, rows, parallel, 2, resume=tmp_path / "parts", **settled)
+    second = on_ranks(2, partial(do, resumed, tmp_path / "parts"))[0]
+    assert len(steps(first)) == 2
+    assert steps(first + second) == steps(whole)
+    files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("parallel", STAGES)
+def test_another_number_of_processes_is_refused(tiny_model, rows, tmp_path, parallel):
+    on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2), tmp_path / "parts", stop_after=2))
+    (checkpoint,) = (tmp_path / "parts/checkpoints").iterdir()
+
+    def told(ranks):
+        strategy = built(parallel, checkpoint.parent.parent)
+        with pytest.raises(SwiftError, match=f"written by 2 processes of ZeRO-{parallel[-1]}.*this run has {ranks} of"):
+            strategy.load(checkpoint / "state")
+
+    def built(name, folder):
+        strategy = registry().choose("parallel", name, {"device": "cpu"}).build()
+        strategy.build(lambda device: torch.nn.Linear(4, 4), lambda module: torch.optim.AdamW(module.parameters()))
+        return strategy
+
+    for ranks in (1, 4):
+        on_ranks(ranks, partial(told, ranks))
+
+
+@pytest.mark.parametrize(("parallel", "tuner"), [("zero2-offload", "lora"), ("zero3-offload", "full")])
+def test_offload_steps_on_the_cpu_by_deepspeeds_adamw(trained, plain, parallel, tuner):
+    want, _ = plain[tuner]
+    got, _ = trained(parallel, 2, tuner=tuner)
+    close(got, want)
+    assert "DeepSpeedCPUAdam" in proof_of(parallel)["optimizer"]
+
+
+def test_offload_resumes_exactly(tiny_model, rows, tmp_path):
+    whole = on_ranks(2, partial(do, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "whole"))[0]
+    first = on_ranks(2, partial(do, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "parts", stop_after=2))[0]
+    resumed = run_of(tiny_model, rows, "zero3-offload", 2, resume=tmp_path / "parts")
+    assert steps(first + on_ranks(2, partial(do, resumed, tmp_path / "parts"))[0]) == steps(whole)
+
+
+SIZE = 64  # a linear layer of 4096 weights
+
+
+def small(name, options=None):
+    strategy = registry().choose("parallel", name, {"device": "cpu", **(options or {})}).build()
+
+    def load(device):
+        torch.manual_seed(0)
+        return torch.nn.Linear(SIZE, SIZE)
+
+    strategy.build(load, lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0))
+    return strategy
+
+
+def proof_of(name, ranks=2, options=None):
+    return on_ranks(ranks, lambda: small(name, options).proof)[0]
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_what_a_process_holds_is_proved(stage):
+    whole = SIZE * SIZE + SIZE
+    cut = {"config": {"zero_optimization": {"stage3_param_persistence_threshold": 0}}} if stage == 3 else {}
+    one, two, four = (proof_of(f"zero{stage}", ranks, cut) for ranks in (1, 2, 4))
+    assert (two["engine"], two["stage"], two["processes"], two["learned"]) == ("DeepSpeedEngine", stage, 2, whole)
+    assert one["optimizer_bytes"] == 12 * whole
+    assert two["optimizer_bytes"] == one["optimizer_bytes"] / 2
+    assert four["optimizer_bytes"] == one["optimizer_bytes"] / 4
+    assert two["weight_bytes"] == 4 * whole / (2 if stage == 3 else 1)
+
+
+def test_zero_that_became_data_parallel_is_found(monkeypatch):
+    """DeepSpeed given stage 0 trains all the same, with whole optimizers: nothing but the proof would tell."""
+
+    def failing():
+        import swift_plugin_deepspeed.strategy as module
+
+        real = module.engine_config
+        monkeypatch.setattr(module, "engine_config", lambda *given: {**real(*given), "zero_optimization": {"stage": 0}})
+        with pytest.raises(SwiftError, match="DeepSpeed did not prepare what was asked for: the stage is 0, not 2"):
+            small("zero2")
+
+    on_ranks(2, failing)
+
+
+@pytest.mark.parametrize("parallel", ["zero2", "zero3"])
+def test_bfloat16_from_the_file(trained, plain, parallel):
+    """The passes are rounded; what learns is kept, and written, in float32."""
+    want, _ = plain["full"]
+    got, written = trained(parallel, 2, tuner="full", dtype="auto", config={"bf16": {"enabled": True}})
+    close(got, want, bound=0.1)
+    assert {weight.dtype for weight in written.values()} == {torch.float32}
+    assert any(weight.bfloat16().float().ne(weight).any() for weight in written.values()), "no weight has more than bfloat16's digits"
+
+
+class Constant:
+    """A task whose gradient is known: the mean of the outputs."""
+
+    def forward(self, model, micro):
+        return model(micro.inputs)
+
+    def loss(self, output, micro):
+        return output.float().sum()
+
+
+class Inputs:
+    def __init__(self, value, dtype=torch.float32):
+        self.inputs = torch.full((1, SIZE), value, dtype=dtype)
+
+    def to(self, device):
+        return self
+
+
+@pytest.mark.parametrize("parallel", STAGES)
+def test_a_gradient_that_is_not_finite_changes_nothing(parallel):
+    def work():
+        strategy = small(parallel)
+        before = dict(strategy.weights())
+        strategy.accumulate([Inputs(float("inf"))], Constant(), 1.0)
+        skipped = strategy.update(1e-3, 1.0)
+        after = dict(strategy.weights())
+        same = all(torch.equal(before[name], after[name]) for name in before)
+        strategy.accumulate([Inputs(1.0), Inputs(1.0)], Constant(), 0.5)
+        return skipped.skipped, same, strategy.update(1e-3, None)
+
+    for skipped, same, update in on_ranks(2, work):
+        assert skipped
+        assert same
+        # two processes × two micro-batches × 0.5 × ones: each of 64 × 64 weights and 64 biases has the gradient 2
+        assert update.norm == pytest.approx(2 * (SIZE * SIZE + SIZE) ** 0.5)
+        assert not update.skipped
+
+
+@pytest.mark.parametrize("parallel", ["zero2", "zero3"])
+def test_float16_with_a_dynamic_scale(parallel):
+    """An overflow halves the scale, calm steps double it, and the norm is not touched by either. This CPU refuses float16 by itself."""
+    config = {"fp16": {"enabled": True, "initial_scale_power": 16, "loss_scale_window": 2, "hysteresis": 1}}
+
+    def work():
+        from deepspeed.accelerator import get_accelerator
+
+        type(get_accelerator()).is_fp16_supported = lambda self: True
+        strategy = small(parallel, {"config": config})
+        seen = []
+        for _ in range(6):
+            strategy.accumulate([Inputs(1.0, torch.float16)], Constant(), 1.0)
+            update = strategy.update(0.0, None)
+            seen.append((update.skipped, update.norm, strategy.zero.loss_scaler.cur_scale))
+        return seen
+
+    seen = on_ranks(2, work)[0]
+    assert seen[0][0], "65536 × 2 overflows float16"
+    assert seen[0][2] < 2**16
+    calm = [norm for skipped, norm, _ in seen if not skipped]
+    assert calm == pytest.approx([2 * (SIZE * SIZE + SIZE) ** 0.5] * len(calm), rel=1e-3)
+    scales = [scale for *_, scale in seen]
+    assert any(later > sooner for sooner, later in pairwise(scales)), "the scale never grew"
+
+
+def test_float16_is_refused_where_it_is_not_computed():
+    options = {"config": {"fp16": {"enabled": True}}}
+    if on_ranks(1, lambda: __import__("deepspeed").accelerator.get_accelerator().is_fp16_supported())[0]:
+        pytest.skip("this CPU computes float16")
+    with pytest.raises(UsageError, match="computes no float16"):
+        registry().choose("parallel", "zero2", {"device": "cpu", **options}).build()
+
+
+def test_what_deepspeed_refuses_is_told_before_anything_is_loaded():
+    options = {"device": "cpu", "config": {"zero_optimization": {"reduce_buckt_size": 1}}}
+    with pytest.raises(UsageError, match="reduce_buckt_size"):
+        registry().choose("parallel", "zero2", options).build()
+
+
+def test_a_process_whose_disk_is_full_ends_all(tiny_model, rows, tmp_path):
+    run = run_of(tiny_model, rows, "zero3", 2, save_steps=1)
+
+    def failing():
+        real = torch.save
+
+        def save(value, path):
+            if Path(path).name == "zero-1.pt":
+                raise OSError(28, "No space left on device")
+            real(value, path)
+
+        torch.save = save
+        try:
+            do(run, tmp_path / "run")
+        except SwiftError as error:
+            return error.message
+
+    assert on_ranks(2, failing, timeout=60) == ["another process of the run failed", "the disk is full"]
+    assert not list((tmp_path / "run/checkpoints").glob("step-*"))
+
+
+def test_by_the_command(tiny_model, swift_project):
+    """`--deepspeed FILE.json` as DeepSpeed's users have it, over two processes."""
+    swift_project.env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if "deepspeed" in path)
+    config = {"train_micro_batch_size_per_gpu": 2, "gradient_accumulation_steps": "auto", "zero_optimization": {"stage": 3}}
+    swift_project.write({"ds.json": config, "rows.jsonl": ragged_chats(ROWS)})
+    words = ["sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--max-steps", "2", "--device", "cpu", "--processes", "2"]
+    refused = swift_project.run(*words, "--deepspeed", "ds.json")
+    refused.assert_failure("train_micro_batch_size_per_gpu: it is 2, the run says 4")
+    assert not (swift_project.folder / "runs").exists()
+    swift_project.run(*words, "--deepspeed", "ds.json", "--batch-size", "2").assert_success()
+    (folder,) = (swift_project.folder / "runs").iterdir()
+    assert json.loads((folder / "run.json").read_text())["parts"]["parallel"]["name"] == "deepspeed"
+    assert (folder / "output/adapter_model.safetensors").is_file()
