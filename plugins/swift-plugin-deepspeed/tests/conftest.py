@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from swift_core.paths import atomic_folder, cache_dir
 
+SLOW = ("deepspeed.runtime.zero.stage3", "deepspeed.runtime.zero.muon.muon_optimizer", "torch._dynamo")  # paid for once, before any fork
 REQUIREMENTS = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")
 
 
@@ -26,4 +28,5 @@ def deepspeed() -> None:
         sys.path.append(str(folder))
         os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     os.environ["DS_ACCELERATOR"] = "cpu"
-    import deepspeed  # noqa: F401  # before processes are forked, so that it is paid for once
+    for name in SLOW:
+        importlib.import_module(name)

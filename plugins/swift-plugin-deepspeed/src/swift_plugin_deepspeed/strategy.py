@@ -119,16 +119,15 @@ class ZeroStrategy:
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
         """Each parameter whole, what learns in float32. Gathered one after the other."""
-        from deepspeed.utils import safe_get_full_fp32_param
-        from deepspeed.zero import GatheredParameters
+        import deepspeed
 
         for name, parameter in self.module.named_parameters():
             if names is not None and name not in names:
                 continue
             if parameter.requires_grad and self.rounded:
-                yield name, safe_get_full_fp32_param(parameter)
+                yield name, deepspeed.utils.safe_get_full_fp32_param(parameter)
                 continue
-            with GatheredParameters([parameter], enabled=self.stage == 3):
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self.stage == 3):
                 whole = parameter.detach().clone()
             yield name, whole
 
