@@ -54,7 +54,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     options = chosen.make_options()
     if str(run.options.get("output", "")).endswith(".gguf"):
-        yield Problem(where="output", message="the output is a folder, not a file", hint="Name a folder; --model-name names the file in it.")
+        yield Problem(where="output", message="the output is a folder, not a file", hint="Name a folder; --model-name names the file.")
     try:
         plan, _ = prepare(Path(run.model.path), options)
     except UsageError as error:

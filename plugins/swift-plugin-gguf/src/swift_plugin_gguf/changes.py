@@ -27,12 +27,6 @@ def add_one(tensor: Tensor, config: Config) -> Tensor:
     return tensor.float() + 1
 
 
-def flat(tensor: Tensor, config: Config) -> Tensor:
-    """A matrix of one row as a vector."""
-    del config
-    return tensor.reshape(-1)
-
-
 def _interleave(tensor: Tensor, heads: int) -> Tensor:
     """The two halves of each head's rows, one by one in turn."""
     rows = tensor.shape[0]

@@ -21,9 +21,10 @@ class Layout:
     """An architecture's layout.
 
     `architectures` are those of `config.json`, `arch` is GGUF's name. `keys` maps GGUF keys (without the arch in front) to fields of
-    `config.json`. `changes` maps patterns of tensor names to a function (tensor, config) -> tensor; the first that fits counts. `names`
-    maps names of tensors that the library has no name for, `{n}` being the block: {"model.layers.{n}.a.weight": "blk.{n}.b.weight"}.
-    `assumes` are values of config fields that readers take for granted: with any other value the file would be read wrongly.
+    `config.json`; of "one|other" the one that is there. `changes` maps patterns of tensor names to a function (tensor, config) -> tensor
+    of the same shape; the first that fits counts. `names` maps names of tensors that the library has no name for, `{n}` being the block:
+    {"model.layers.{n}.a.weight": "blk.{n}.b.weight"}. `assumes` are values of config fields that readers take for granted: with any
+    other value the file would be read wrongly.
     """
 
     architectures: tuple[str, ...]
@@ -45,7 +46,7 @@ COMMON: Mapping[str, str] = {
     "vocab_size": "vocab_size",
 }
 _EXPERTS = {
-    "expert_count": "num_experts",
+    "expert_count": "num_experts|num_local_experts",
     "expert_used_count": "num_experts_per_tok",
     "expert_feed_forward_length": "moe_intermediate_size",
 }
@@ -76,7 +77,6 @@ LAYOUTS: tuple[Layout, ...] = (
         architectures=("Qwen2MoeForCausalLM",),
         arch="qwen2moe",
         keys=_EXPERTS | {"expert_shared_feed_forward_length": "shared_expert_intermediate_size"},
-        changes={"*.shared_expert_gate.weight": Ref("swift_plugin_gguf.changes:flat")},
         assumes=_SILU | _NO_WINDOW | _ALL_MIXTURES | {"norm_topk_prob": (False, None)},
     ),
     Layout(architectures=("Qwen3MoeForCausalLM",), arch="qwen3moe", keys=_EXPERTS, assumes=_SILU | _NO_WINDOW | _ALL_MIXTURES),

@@ -25,7 +25,8 @@ def model_keys(config: Mapping[str, Any], layout: Layout, checkpoint: Path) -> t
     heads = int(config["num_attention_heads"])
     head = int(config.get("head_dim") or config["hidden_size"] // heads)
     filled = {"num_key_value_heads": heads, **{name: value for name, value in config.items() if value is not None}}
-    keys: dict[str, Value] = {key: filled[name] for key, name in {**COMMON, **layout.keys}.items() if name in filled}
+    named = ((key, name) for key, names in {**COMMON, **layout.keys}.items() for name in names.split("|"))
+    keys: dict[str, Value] = {key: filled[name] for key, name in named if name in filled}
     if config.get("head_dim"):
         keys |= {"attention.key_length": head, "attention.value_length": head}
     _check_scale(config, head, heads, checkpoint)

@@ -102,7 +102,8 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
             lost.append(name)
             return
         change = next((ref for pattern, ref in layout.changes.items() if fnmatchcase(name, pattern)), None)
-        targets.append(Target(found, shape, sources, change, piece, pieces))
+        squeezed = tuple(size for size in shape if size > 1) or (1,)  # as llama.cpp's converter does
+        targets.append(Target(found, squeezed, sources, change, piece, pieces))
 
     for name, shape in shapes.items():
         if match := _EXPERT.match(name):

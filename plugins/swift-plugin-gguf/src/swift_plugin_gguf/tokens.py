@@ -128,7 +128,8 @@ def _special(checkpoint: Path, config: Mapping[str, Any], numbers: Mapping[str, 
     stops = [numbers[text] for text in (manifest.template.get("stop", ()) if manifest else ()) if text in numbers]
     given = _json(checkpoint / "generation_config.json").get("eos_token_id")
     stops += given if isinstance(given, list) else [] if given is None else [given]
-    if turn := next((stop for stop in stops if stop != end), None):
+    turn = next((stop for stop in stops if stop != end), None)
+    if turn is not None:
         yield "eot", turn
 
 

@@ -77,12 +77,12 @@ class Reader:
             SwiftError: it holds a NaN or an infinite number, or one that float16 can't hold.
         """
         pieces = [self._source(name) for name in target.sources]
-        whole = torch.stack(pieces) if len(pieces) > 1 or len(target.shape) > pieces[0].dim() else pieces[0]
+        whole = torch.stack(pieces) if len(pieces) > 1 else pieces[0]
         if target.pieces > 1:
             whole = whole.chunk(target.pieces, dim=1)[target.piece]
         if target.change:
             whole = target.change.load()(whole, self._plan.config)
-        values = whole.to(torch.float32).contiguous().numpy()
+        values = whole.to(torch.float32).reshape(target.shape).contiguous().numpy()
         if not np.isfinite(values).all():
             raise SwiftError(
                 f"the weight {target.sources[0]} holds a NaN or an infinite number",
