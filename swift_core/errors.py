@@ -41,6 +41,14 @@ class UsageError(SwiftError):
     exit_code = 2
 
 
+class DiskFull(SwiftError):
+    """There was no room to write something; nothing half-written was left."""
+
+
+class PeerFailed(SwiftError):
+    """Another process of the run failed or died: this one only noticed, so its error gives way to the other's."""
+
+
 class Stopped(SwiftError):
     """The run was stopped on request; what it had is saved."""
 

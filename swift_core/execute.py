@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import errors, paths
-from swift_core.errors import Stopped, SwiftError
+from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
 from swift_core.roles import Server, Watch
 from swift_core.run import Run, RunResult, new_folder, write_run
@@ -66,13 +66,17 @@ class _Outcome:
         self.run, self.folder, self.known, self.watch = run, folder, known, watch
         self.done: Mapping[str, Any] | None = None
         self.error: SwiftError | None = None
+        self.killed: Mapping[str, Any] | None = None
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]
         if kind == "result":
             self.done = event
         elif kind == "error":
-            self.error = self.error or _error_of(event)
+            if self.error is None or isinstance(self.error, PeerFailed):
+                self.error = _error_of(event)
+        elif kind == "killed":
+            self.killed = self.killed or event
         elif kind == "metric":
             _tell(
                 self.known,
@@ -85,8 +89,10 @@ class _Outcome:
             self.watch(event)
 
     def result(self, code: int) -> RunResult:
-        if self.error:
+        if self.error and not (self.killed and isinstance(self.error, PeerFailed)):
             raise self.error
+        if self.killed:
+            raise _died(self.killed["code"], self.folder, f"process {self.killed['rank']} of the run's {self.killed['ranks']}")
         if self.done is None or code:
             raise _died(code, self.folder)
         output = Path(self.done["output"]) if self.done["output"] else None
@@ -167,12 +173,12 @@ def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) 
 
 
 def _error_of(event: Mapping[str, Any]) -> SwiftError:
-    kind = {"UsageError": errors.UsageError, "Stopped": errors.Stopped}.get(event["type"])
+    kind = {"UsageError": errors.UsageError, "Stopped": errors.Stopped, "PeerFailed": errors.PeerFailed}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
     return kind(event["message"], hint=event["hint"], where=event["where"])
 
 
-def _died(code: int, folder: Path) -> SwiftError:
+def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
     if code == 130:
         return Stopped("stopped", where=str(folder))
     killed = {137: " (killed: often a sign that memory ran out)", 139: " (a crash in native code)"}.get(code, "")
@@ -181,7 +187,7 @@ def _died(code: int, folder: Path) -> SwiftError:
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         tail = f" Its last words: {lines[-1][:200]}" if lines else ""
     return SwiftError(
-        f"the worker ended with code {code}{killed}.{tail}",
+        f"{who} ended with code {code}{killed}.{tail}",
         where=str(folder / "log.txt"),
         hint="The log has the rest; a training run goes on with --resume.",
     )

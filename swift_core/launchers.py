@@ -107,19 +107,21 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                 try:
                     _drain(events, watch)
                     codes = [process.poll() for process in processes]
+                    if any(codes) and lost is None:
+                        lost = time.monotonic()
+                        _tell_who(codes, watch)
                     if all(code is not None for code in codes):
                         _drain(events, watch, patience=0.5)
                         return next((code if code > 0 else 128 - code for code in codes if code), 0)
-                    if any(codes):
-                        lost = lost or time.monotonic()
-                        if time.monotonic() - lost > _LOST_RANK_GRACE:
-                            _kill(processes)
+                    if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
+                        _kill(processes)
                 except KeyboardInterrupt:
                     interrupts += 1
                     if interrupts == 1:
                         watch({"event": "note", "text": "Stopping: the work so far is being saved. Ctrl-C again ends at once."})
                         _ask_to_stop(processes, run)
                     else:
+                        lost = time.monotonic()
                         _kill(processes)
         finally:
             _kill(processes)
@@ -134,7 +136,8 @@ def free_port() -> int:
 
 
 def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]], run: Path) -> None:
-    (run / STOP_FILE).touch()
+    with suppress(OSError):  # a full disk; the pipes say it too
+        (run / STOP_FILE).touch()
     for process in processes:
         if process.stdin and process.args[2] == "swift_core.worker":  # type: ignore[index]
             with suppress(OSError):
@@ -153,6 +156,14 @@ def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             tether.signal_group(process, signal.SIGKILL)
             process.wait()
+
+
+def _tell_who(codes: Sequence[int | None], watch: Watch) -> None:
+    """Say which of several processes a signal ended; the others will only complain that they can't reach it."""
+    if len(codes) > 1:
+        for rank, code in enumerate(codes):
+            if code is not None and code < 0:
+                watch({"event": "killed", "rank": rank, "ranks": len(codes), "code": 128 - code})
 
 
 def _read(stream: IO[bytes] | None, events: queue.Queue[dict[str, Any]]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import DiskFull, UsageError
 
 
 def cache_dir(*parts: str) -> Path:
@@ -119,16 +121,28 @@ def _disk_errors(target: Path) -> Iterator[None]:
         raise disk_error(error, target) from error
 
 
-def disk_error(error: OSError, target: Path) -> SwiftError | OSError:
-    """A full or read-only disk in words; any other error as it was."""
-    import errno
+def disk_error(error: Exception, target: Path) -> Exception:
+    """A full or read-only disk in words; any other error as it was.
 
-    if error.errno == errno.ENOSPC:
-        return SwiftError(
+    Some libraries raise an error of their own on the disk's; those in other languages tell its number in their text only.
+    """
+    number = _number_of(error)
+    if number == errno.ENOSPC:
+        return DiskFull(
             "the disk is full", where=str(target), hint="Free some space and run the command again; nothing half-written was left."
         )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if number == errno.EDQUOT:
+        return DiskFull("your disk quota is used up", where=str(target), hint="Free some space and run the command again.")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UsageError("no permission to write here", where=str(target), hint="Choose another folder with --output.")
-    if error.errno == errno.EDQUOT:
-        return SwiftError("your disk quota is used up", where=str(target), hint="Free some space and run the command again.")
     return error
+
+
+def _number_of(error: BaseException | None) -> int | None:
+    while error:
+        if isinstance(error, OSError):
+            return error.errno
+        if found := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(error)):
+            return int(found[1] or found[2])
+        error = error.__cause__ or error.__context__
+    return None

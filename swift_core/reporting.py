@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.errors import SwiftError
+from swift_core.errors import DiskFull, SwiftError
+from swift_core.paths import disk_error
 
 
 class Report:
@@ -35,6 +36,7 @@ class Report:
         self._channel = channel
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._lost = False
 
     @property
     def stop_requested(self) -> bool:
@@ -89,6 +91,9 @@ class Report:
             return
         if event["event"] != "progress":
             self._append("events.jsonl", {"time": round(time.time(), 3), **event})
+        self._pass_on(event)
+
+    def _pass_on(self, event: Mapping[str, Any]) -> None:
         if self._channel:
             with self._lock:
                 try:
@@ -98,5 +103,18 @@ class Report:
                     self._channel = None
 
     def _append(self, name: str, value: Mapping[str, Any]) -> None:
-        with self._lock, (self.folder / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        """Add a whole line, or nothing: a full disk loses lines, and that is said once, but it ends no run."""
+        line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
+        with self._lock, (self.folder / name).open("ab", buffering=0) as file:
+            length = file.seek(0, 2)
+            try:
+                lost = file.write(line) < len(line)
+            except OSError as error:
+                if not isinstance(disk_error(error, self.folder), DiskFull):
+                    raise
+                lost = True
+            if lost:
+                file.truncate(length)
+        if lost and not self._lost:
+            self._pass_on({"event": "note", "text": f"WARNING: the disk is full: lines are missing in {self.folder / name}."})
+        self._lost = lost

@@ -102,6 +102,8 @@ def _walk(whole: Schema, node: Schema, prefix: str) -> Iterator[Field]:
             yield from _walk(whole, inner, f"{path}.")
             continue
         kinds = [_resolve(whole, kind) for kind in inner.get("anyOf", [inner])]
+        groups = [kind for kind in kinds if kind.get("properties")]
+        kinds = [kind for kind in kinds if kind not in groups]
         types = [kind.get("type", "string") for kind in kinds if kind.get("type") != "null"]
         choices = next((kind["enum"] for kind in kinds if "enum" in kind), [kind["const"] for kind in kinds if "const" in kind])
         yield Field(
@@ -113,6 +115,8 @@ def _walk(whole: Schema, node: Schema, prefix: str) -> Iterator[Field]:
             choices=tuple(str(choice) for choice in choices),
             also=tuple(raw.get("also", ())),
         )
+        for group in groups:  # a name, or a name with options of its own: --resume FOLDER --resume.allow-change
+            yield from (field for field in _walk(whole, group, f"{path}.") if field.path != f"{path}.name")
 
 
 def _resolve(whole: Schema, node: Schema) -> Schema:

@@ -95,10 +95,19 @@ class RowsOptions(Options):
     data: DataOptions = option(DataOptions, "How rows are read.")
 
 
+class ResumeOptions(Options):
+    """A resume with options of its own."""
+
+    name: str = option("", "Run folder, or checkpoint in it, to go on from.")
+    allow_change: bool = option(
+        False, "Go on even if settings have changed: they are listed, the new ones count, and the run is no longer exactly one run."
+    )
+
+
 class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     """swift sft, swift pretrain."""
 
-    resume: str = option("", "Run folder, or checkpoint in it, to go on from.", also=("resume_from_checkpoint",))
+    resume: str | ResumeOptions = option("", "Run folder, or checkpoint in it, to go on from.", also=("resume_from_checkpoint",))
     processes: int = option(1, "Processes a node.", ge=1, also=("nproc_per_node",))
     nodes: int = option(1, "Machines.", ge=1, also=("nnodes",))
 

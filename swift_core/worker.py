@@ -17,12 +17,14 @@ from types import FrameType
 from typing import Any
 
 from swift_core import local_plugins
-from swift_core.errors import SwiftError
+from swift_core.errors import PeerFailed, SwiftError
 from swift_core.launchers import CONTROL_PIPE, STOP_FILE
 from swift_core.plugins import plugins
 from swift_core.reporting import Report
 from swift_core.run import Run, read_run
 from swift_core.specs import Ref
+
+_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # as gloo and NCCL say it
 
 
 def main() -> int:
@@ -67,6 +69,9 @@ def translated(error: Exception) -> SwiftError:
         return SwiftError(
             "out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora."
         )
+    if any(sign in str(error) for sign in _LOST_PEER):
+        hint = "The log has more; a training run goes on with --resume."
+        return PeerFailed("the connection to another process of the run broke", hint=hint)
     return SwiftError(
         f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback."
     )

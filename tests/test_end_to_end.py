@@ -138,6 +138,19 @@ def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_been(project):
     assert got == expected
 
 
+def test_sigterm_to_every_process_saves_within_seconds(project):
+    """As a cluster does that takes the machine back."""
+    process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000", "--processes", "2")
+    folder = started(process, project.folder, 3)
+    begin = time.monotonic()
+    for pid in (process.pid, *map(int, workers_of(folder))):
+        os.kill(pid, signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert time.monotonic() - begin < 10
+    assert len(list((folder / "checkpoints").glob("step-*"))) == 1
+
+
 def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(project):
     process = project.popen("sft", "--model", "model", *TRAINING, "--max-steps", "100000")
     folder = started(process, project.folder, 1)
@@ -180,6 +193,11 @@ def test_resume_of_another_run_is_refused_with_the_difference(project):
     outcome = project("sft", "--model", "model", *TRAINING, "--max-steps", "4", "--tuner.rank", "2", "--resume", done["folder"])
     assert outcome.code == 2
     assert "tuner.rank" in outcome.err
+    assert "--resume.allow-change" in outcome.err
+    words = ["--max-steps", "6", "--resume.allow-change", "--resume", done["folder"]]
+    went_on = project("sft", "--model", "model", *TRAINING, *words)
+    assert went_on.code == 0, went_on.err
+    assert "  steps: 4 → 6" in went_on.err
 
 
 RECIPE = """

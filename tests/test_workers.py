@@ -59,6 +59,16 @@ def one_rank_dies(run, report):
         raise SwiftError("rank 1 has had enough")
     time.sleep(600)
 
+def one_rank_is_killed(run, report):
+    victim = report.folder / "victim"
+    if os.environ["RANK"] == "1":
+        victim.touch()
+        os.kill(os.getpid(), 9)
+    while not victim.exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    raise RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:4567")
+
 def ranks(run, report):
     (report.folder / f"rank-{os.environ['RANK']}-of-{os.environ['WORLD_SIZE']}").touch()
     return None, {}
@@ -133,6 +143,11 @@ def test_when_one_rank_dies_the_others_do_not_stay(jobs, tmp_path):
     assert time.monotonic() - begin < 60
 
 
+def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_path):
+    with pytest.raises(SwiftError, match=r"process 1 of the run's 2 ended with code 137 \(killed: often a sign that memory ran out\)"):
+        execute(jobs("one_rank_is_killed", processes=2), tmp_path / "runs")
+
+
 PARENT = """
 import sys
 from pathlib import Path
@@ -166,6 +181,15 @@ def test_ctrl_c_once_saves_and_ends(parent):
     assert (folder / "saved").exists()
     assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
     assert not alive(worker)
+
+
+def test_sigterm_to_a_worker_saves_and_ends(parent):
+    """As a cluster does that takes the machine back: it signals every process."""
+    process, folder, worker = parent("long")
+    os.kill(worker, signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "Stopped: stopped" in errors
+    assert (folder / "saved").exists()
 
 
 def test_ctrl_c_twice_ends_at_once(parent):
@@ -215,7 +239,7 @@ time.sleep(600)
     assert alive(grandchild)
     process.stdin.close()
     assert process.wait(20) != 0
-    assert not alive(grandchild)
+    wait_for(lambda: not alive(grandchild))
 
 
 def test_the_tether_passes_the_exit_code_on():

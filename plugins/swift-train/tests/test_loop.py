@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 from swift_train.build import load_base
-from swift_train.checkpoints import newest, whole
+from swift_train.checkpoints import whole
 from swift_train.job import tokenised, train
+from swift_train.resuming import newest
 from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -149,16 +150,21 @@ def test_a_loss_that_is_no_number_names_its_row(tiny_model, tmp_path):
     assert caught.value.where.endswith("rows.jsonl, row 2")
 
 
-def test_a_disk_error_is_not_a_traceback(tiny_model, rows, tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_where_a_checkpoint_is_needed(tiny_model, rows, tmp_path, monkeypatch):
     import errno
 
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    run = training_run(tiny_model, rows, max_steps=3, save_steps=1)
     monkeypatch.setattr(torch, "save", full)
+    _, figures = train(training_run(tiny_model, rows, max_steps=3, save_steps=1), Recorder(tmp_path))
+    assert figures["failed_saves"] == 3
+    (tmp_path / "again").mkdir()
     with pytest.raises(SwiftError, match="the disk is full"):
-        train(training_run(tiny_model, rows, max_steps=1, save_steps=1), Recorder(tmp_path))
-    assert not whole(tmp_path / "checkpoints")
+        train(run, Recorder(tmp_path / "again", stop_after=1))
+    assert not whole(tmp_path / "again/checkpoints")
+    assert not list((tmp_path / "again/checkpoints").iterdir()), "nothing half-written"
 
 
 def streaming(count):

@@ -18,9 +18,8 @@ import torch
 import torch.distributed as dist
 from swift_train.devices import pick_device
 from swift_train.strategy import Update
+from swift_train.training_state import load_optimizer, load_weights, save_tensors, settings_of
 from torch.nn.parallel import DistributedDataParallel
-
-from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -61,6 +60,7 @@ class DdpStrategy:
             self.engine = DistributedDataParallel(self.module, broadcast_buffers=False, find_unused_parameters=True)
         assert isinstance(self.engine, DistributedDataParallel) == (self.data_size > 1)
         self.optimizer = optimizer(self.module)
+        self.settings = settings_of(self.optimizer)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the ranks."""
@@ -107,26 +107,19 @@ class DdpStrategy:
         """Learned weights, optimizer and scaler once; random states a rank."""
         if self.writer:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
-            torch.save(
-                {"weights": weights, "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}, folder / "training.pt"
-            )
-        torch.save(_random_states(self.device), folder / f"random-{self.data_rank}.pt")
+            optimizer = {"optimizer": self.optimizer.state_dict(), "settings": self.settings}
+            save_tensors(folder / "training.pt", {"weights": weights, **optimizer, "scaler": self.scaler.state_dict()})
+        save_tensors(folder / f"random-{self.data_rank}.pt", _random_states(self.device))
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on as many ranks as wrote it."""
-        random = folder / f"random-{self.data_rank}.pt"
-        if not random.is_file() or (folder / f"random-{self.data_size}.pt").exists():
-            raise SwiftError(
-                "this checkpoint was written by another number of processes", where=str(folder), hint="Resume with as many as before."
-            )
+        """The inverse of `save`, on any number of ranks: one that there was not keeps the random numbers that it began with."""
         state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
-        own = dict(self.module.named_parameters())
-        with torch.no_grad():
-            for name, value in state["weights"].items():
-                own[name].copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_weights(self.module, state["weights"])
+        load_optimizer(self.optimizer, state["optimizer"], state["settings"], self.settings)
         self.scaler.load_state_dict(state["scaler"])
-        _set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+        random = folder / f"random-{self.data_rank}.pt"
+        if random.is_file():
+            _set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
 
     def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
         return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()

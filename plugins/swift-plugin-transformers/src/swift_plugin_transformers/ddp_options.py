@@ -6,4 +6,4 @@ from swift_train.options import StrategyOptions
 
 
 class DdpOptions(StrategyOptions):
-    """A copy of the model a process; there is nothing to set but the device."""
+    """A copy of the model a process; what can be set is what every strategy has."""

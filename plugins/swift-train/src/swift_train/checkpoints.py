@@ -1,26 +1,31 @@
-"""Checkpoints of a run, from which it goes on exactly: `checkpoints/step-000050/{model/, state/}`.
+"""Checkpoints of a run, from which it goes on exactly: `checkpoints/step-000050/{model/, state/, run.json, checkpoint.json}`.
 
-`model/` is a checkpoint like any other, `state/` what the strategy needs and `loop.json`. A checkpoint is written aside and renamed,
-so that whatever carries the name is whole.
+`model/` is a checkpoint like any other, `state/` what the strategy needs and `loop.json`, `run.json` the run that wrote it.
+`checkpoint.json` comes last: the step, the held-out loss, and the SHA-256 of every other file. All of it is written aside, brought to
+the disk and renamed, so that whatever carries the name is whole; the hashes are for disks that lose what they have taken.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.paths import disk_error, write_json
+from swift_core.errors import DiskFull, PeerFailed
+from swift_core.paths import disk_error, sha256, write_json
 
 if TYPE_CHECKING:
     from swift_train.strategy import Strategy
 
 _NAME = re.compile(r"step-\d{6,}")
-LOOP = "loop.json"
+LOOP, RUN, MARK = "loop.json", "run.json", "checkpoint.json"
+_FULL, _OTHER = 1.0, 2.0  # what the ranks tell each other of a failure
 
 
 def together(strategy: Strategy, action: Callable[[], None]) -> None:
@@ -28,48 +33,81 @@ def together(strategy: Strategy, action: Callable[[], None]) -> None:
     failure: Exception | None = None
     try:
         action()
-    except OSError as error:
-        failure = disk_error(error, Path(error.filename or "."))
     except Exception as error:
-        failure = error
-    if strategy.reduce(float(failure is not None), "max"):
-        raise failure or SwiftError("another process of the run failed", hint="Its message is in log.txt in the run folder.")
+        failure = disk_error(error, Path(getattr(error, "filename", None) or "."))
+    kind = 0.0 if failure is None else _FULL if isinstance(failure, DiskFull) else _OTHER
+    worst = strategy.reduce(kind, "max")
+    if failure:
+        raise failure
+    if worst == _FULL:
+        raise DiskFull("the disk of another process of the run is full", hint="Free some space on it.")
+    if worst == _OTHER:
+        raise PeerFailed("another process of the run failed", hint="Its message is in log.txt in the run folder.")
 
 
 class Checkpoints:
-    """Writes a run's checkpoints and keeps the newest.
+    """Writes a run's checkpoints and keeps the newest, and the one with the lowest held-out loss.
 
     Args:
         folder: `checkpoints/` of the run folder, shared by all ranks.
-        keep: how many are kept; None keeps all.
+        keep: how many of the newest are kept; None keeps all.
+        run: the run that writes them, as JSON.
     """
 
-    def __init__(self, folder: Path, strategy: Strategy, keep: int | None) -> None:
-        self.folder, self.strategy, self.keep = folder, strategy, keep
+    def __init__(self, folder: Path, strategy: Strategy, keep: int | None, run: Mapping[str, Any]) -> None:
+        self.folder, self.strategy, self.keep, self.run = folder, strategy, keep, run
 
-    def save(self, step: int, state: Mapping[str, Any], write_model: Callable[[Path], None]) -> Path:
-        """Write a checkpoint; every rank must call. So is `write_model`, which agrees on failures itself."""
+    def save(self, step: int, state: Mapping[str, Any], score: float | None, write_model: Callable[[Path], None]) -> Path:
+        """Write a checkpoint; every rank must call. So is `write_model`, which agrees on failures itself.
+
+        Args:
+            step, state: where the loop is.
+            score: the held-out loss at this very step, where it was taken.
+
+        Raises:
+            DiskFull: on every rank; nothing is left of it.
+        """
         strategy, target = self.strategy, self.folder / f"step-{step:06d}"
         aside = self.folder / f".{target.name}.partial"
 
         def prepare() -> None:
             if strategy.writer:
-                shutil.rmtree(aside, ignore_errors=True)
+                self._sweep()
                 (aside / "state").mkdir(parents=True)
 
         def finish() -> None:
             if strategy.writer:
                 write_json(aside / "state" / LOOP, dict(state))
+                write_json(aside / RUN, dict(self.run))
+                _seal(aside, step, score)
                 _discard(target)
                 aside.rename(target)
-                for old in whole(self.folder)[: -self.keep] if self.keep else ():
-                    _discard(old)
+                _settle(self.folder)
+                self._prune()
 
-        together(strategy, prepare)
-        together(strategy, lambda: strategy.save(aside / "state"))
-        write_model(aside / "model")
-        together(strategy, finish)
+        try:
+            together(strategy, prepare)
+            together(strategy, lambda: strategy.save(aside / "state"))
+            write_model(aside / "model")
+            together(strategy, finish)
+        except Exception:
+            if strategy.writer:
+                self._sweep()
+            raise
         return target
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that are neither among the newest nor the best."""
+        found = whole(self.folder)
+        kept = best(found)
+        for old in found[: -self.keep] if self.keep else ():
+            if old != kept:
+                _discard(old)
+
+    def _sweep(self) -> None:
+        """Remove what was begun and not finished, by this process or one that was killed."""
+        for litter in self.folder.glob(".step-*"):
+            shutil.rmtree(litter, ignore_errors=True)
 
 
 def whole(folder: Path) -> list[Path]:
@@ -77,41 +115,57 @@ def whole(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda path: int(path.name[5:]))
 
 
-def newest(path: Path) -> Path:
-    """The checkpoint that `--resume PATH` means: PATH itself, or the newest of the run folder PATH.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if (path / "state" / LOOP).is_file():
-        return path
-    found = whole(path / "checkpoints")
-    if not found:
-        raise UsageError(
-            "no checkpoint to go on from", where=str(path), hint="Give a run folder that has checkpoints/step-…, or one of those."
-        )
-    return found[-1]
+def best(checkpoints: list[Path]) -> Path | None:
+    """The checkpoint with the lowest held-out loss, where that was taken."""
+    scores = {path: read_mark(path).get("heldout_loss") for path in checkpoints}
+    scored = {path: score for path, score in scores.items() if score is not None}
+    return min(scored, key=lambda path: scored[path]) if scored else None
 
 
-def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What the loop wrote with the checkpoint."""
-    state: dict[str, Any] = json.loads((checkpoint / "state" / LOOP).read_text(encoding="utf-8"))
-    return state
+def read_mark(checkpoint: Path) -> dict[str, Any]:
+    """Its `checkpoint.json`, empty where that is missing or damaged."""
+    with suppress(OSError, ValueError):
+        mark = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))
+        return mark if isinstance(mark, dict) else {}
+    return {}
 
 
-def check_same(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path) -> None:
-    """Check that a resumed run is the run that was interrupted.
+def fault_of(checkpoint: Path) -> str:
+    """What is wrong with a checkpoint, in a few words; empty where every file is as it was written."""
+    files = read_mark(checkpoint).get("files")
+    if not files:
+        return f"{MARK} is missing or damaged"
+    missing = [name for name in files if not (checkpoint / name).is_file()]
+    if missing:
+        return f"{missing[0]} is missing"
+    with ThreadPoolExecutor() as pool:
+        hashes = pool.map(sha256, [checkpoint / name for name in files])
+        return next((f"{name} is damaged" for name, made in zip(files, hashes, strict=True) if made != files[name]), "")
 
-    Raises:
-        UsageError: with each setting that differs.
-    """
-    changed = [f"  {key}: {saved.get(key)!r} → {now.get(key)!r}" for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
-    if changed:
-        raise UsageError(
-            "the run can't go on exactly, since these have changed:\n" + "\n".join(changed),
-            where=str(checkpoint),
-            hint="Give them as they were; or start anew from the checkpoint's model/ (--model, or --adapter for an adapter).",
-        )
+
+def _seal(folder: Path, step: int, score: float | None) -> None:
+    """Bring all files to the disk, and write what they are."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        hashes = list(pool.map(_settled, paths))
+    files = {path.relative_to(folder).as_posix(): made for path, made in zip(paths, hashes, strict=True)}
+    write_json(folder / MARK, {"schema": 1, "step": step, "heldout_loss": score, "files": files})
+    for path in (folder / MARK, *{path.parent for path in paths}, folder):
+        _settle(path)
+
+
+def _settled(path: Path) -> str:
+    _settle(path)
+    return sha256(path)
+
+
+def _settle(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk itself: a computer may lose its power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _discard(path: Path) -> None:
@@ -120,4 +174,4 @@ def _discard(path: Path) -> None:
         doomed = path.with_name(f".{path.name}.old")
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

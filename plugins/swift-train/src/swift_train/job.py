@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoint import Manifest, write_manifest
-from swift_core.errors import UsageError
+from swift_core.errors import DiskFull, UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.run import Run, output_path
 from swift_train.build import attach, base_of, load_base
-from swift_train.checkpoints import newest, together
+from swift_train.checkpoints import together, whole
 from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions
 from swift_train.own_template import use_template
+from swift_train.resuming import resume_of
 from swift_train.samples import Samples
 from swift_train.saving import versions
 from swift_train.stream import Stream
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from swift_train.tasks import LossTask
 
 # options that a resumed run may change, and those that the loop accounts for itself
-_NOT_COMPARED = ("save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size")
+_NOT_COMPARED = ("save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
 _COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
 
 
@@ -54,7 +55,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """
     task: LossTask = run.part("task").build()
     options = task.options
-    resume = newest(Path(run.options["resume"])) if run.options.get("resume") else None
+    resume = resume_of(run, report.folder)
     shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
     rows, heldout = tokenised(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
@@ -64,12 +65,18 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("load", 1, 1)
     loop = Loop(
         task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
-        longest=longest_of(shapes, options), setup=trainer.setup(rows), write_model=trainer.write, report=report,
+        longest=longest_of(shapes, options), setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
+        timeout=float(run.part("parallel").options["timeout"]),
     )  # fmt: skip
     trainer.prepare(loop.total, resuming=resume is not None)
     figures = loop.run(resume)
     out = output_path(run, report.folder)
-    trainer.write(out, figures)
+    try:
+        trainer.write(out, figures)
+    except DiskFull as error:
+        if whole(report.folder / "checkpoints"):
+            error.hint = f"Free some space, and go on from the last checkpoint with --resume {report.folder}"
+        raise
     return out, figures
 
 
@@ -145,6 +152,7 @@ class _Trainer:
         options = {f"{kind}.{name}": value for kind, choice in chosen.items() for name, value in choice.options.items()}
         for name in (*_NOT_COMPARED, *_COUNTED):
             options.pop(f"task.{name}", None)
+        options.pop("parallel.timeout", None)
         model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}

@@ -13,6 +13,12 @@ class StrategyOptions(Options):
     """Of every parallel strategy: the verbs' own --device sets `device`."""
 
     device: str = option("auto", "Device of each process: auto, cpu, cuda, npu, mps, xpu.")
+    timeout: float = option(
+        600.0,
+        "Seconds without progress after which training is ended, and the process that hangs is named with where it is.",
+        gt=0,
+        also=("ddp_timeout",),
+    )
 
 
 class TrainOptions(Options):
@@ -53,7 +59,12 @@ class TrainOptions(Options):
     eval_steps: int | None = option(None, "Score the held-out rows every so many steps, beside before and after.", ge=1)
     eval_batch_size: int | None = option(None, "Rows scored at once; by default batch_size.", ge=1, also=("per_device_eval_batch_size",))
     save_steps: int = option(500, "Keep a checkpoint every so many steps.", ge=1)
-    save_total_limit: int | None = option(2, "Newest checkpoints that are kept; null keeps all.", ge=1)
+    save_total_limit: int | None = option(
+        2, "Newest checkpoints that are kept, beside the one with the lowest held-out loss; null keeps all.", ge=1
+    )
+    on_nan: Literal["stop", "skip"] = option(
+        "stop", "What a loss that is not a number does: stop the run, or leave the step out. The rows are named."
+    )
     logging_steps: int = option(1, "Report every so many steps.", ge=1)
     gradient_checkpointing: bool = option(False, "Compute the forward pass twice to keep less of it: slower, in less memory.")
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))

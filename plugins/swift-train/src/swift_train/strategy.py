@@ -76,5 +76,9 @@ class Strategy(Protocol):
         ...
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote, after `build`. Raises SwiftError where it was written for another number of ranks and can't be used."""
+        """Read what `save` wrote, after `build`; of the optimizer's settings those that are new count (`swift_train.training_state`).
+
+        Raises:
+            SwiftError: the weights are others, or it was written by another number of ranks and can't be read by this one.
+        """
         ...

@@ -64,6 +64,7 @@ def training_run(
     tuner: str = "lora",
     tuner_options: Mapping[str, Any] | None = None,
     parallel: str = "ddp",
+    parallel_options: Mapping[str, Any] | None = None,
     validation: Path | None = None,
     verb_options: Mapping[str, Any] | None = None,
     **task_options: Any,
@@ -84,7 +85,7 @@ def training_run(
             "task": known.choose("task", task, task_options),
             "tuner": known.choose("tuner", tuner, tuner_options or {}),
             "optimizer": known.choose("optimizer", "adamw", {"weight_decay": 0.0, "beta2": 0.999}),
-            "parallel": known.choose("parallel", parallel),
+            "parallel": known.choose("parallel", parallel, parallel_options or {}),
             "loader": known.choose("loader", "transformers"),
         },
         datasets=(data(rows),),
@@ -122,42 +123,59 @@ class Recorder(Report):
             self.request_stop()
 
 
-def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 120) -> list[Any]:
-    """Call `work` in `count` forked processes that find each other as torchrun's would; returns what each returned, by rank.
+class Ranks:
+    """`count` forked processes that call `work` and find each other as torchrun's would.
 
     Forked, so that imports are paid once; with one thread each, since OpenMP's pool does not survive a fork.
-
-    Raises:
-        AssertionError: a rank failed, with its traceback, or did not end in time.
     """
-    context = multiprocessing.get_context("fork")
-    results: Any = context.SimpleQueue()
-    shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
 
-    def start(rank: int) -> None:
-        os.environ.update(shared, RANK=str(rank), LOCAL_RANK=str(rank))
+    def __init__(self, count: int, work: Callable[[], Any]) -> None:
+        context = multiprocessing.get_context("fork")
+        self._results: Any = context.SimpleQueue()
+        self._work = work
+        self._shared = {
+            "WORLD_SIZE": str(count),
+            "LOCAL_WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free_port()),
+        }
+        self.processes = [context.Process(target=self._run, args=(rank,), daemon=True) for rank in range(count)]
+        for process in self.processes:
+            process.start()
+
+    def _run(self, rank: int) -> None:
+        os.environ.update(self._shared, RANK=str(rank), LOCAL_RANK=str(rank))
         torch.set_num_threads(1)
         try:
-            results.put((rank, work(), ""))
+            self._results.put((rank, self._work(), ""))
         except BaseException:
-            results.put((rank, None, traceback.format_exc()))
+            self._results.put((rank, None, traceback.format_exc()))
         finally:
             if torch.distributed.is_initialized():
                 torch.distributed.destroy_process_group()
 
-    ranks = [context.Process(target=start, args=(rank,), daemon=True) for rank in range(count)]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(timeout)
-    late = [process for process in ranks if process.is_alive()]
-    for process in late:
-        process.kill()
-    found: dict[int, tuple[Any, str]] = {}
-    while not results.empty():
-        rank, value, failure = results.get()
-        found[rank] = (value, failure)
-    failures = [f"rank {rank}:\n{failure}" for rank, (_, failure) in sorted(found.items()) if failure]
-    assert not failures, "\n".join(failures)
-    assert len(found) == count, f"{len(late)} of {count} ranks did not end in {timeout} s, {count - len(found)} said nothing"
-    return [found[rank][0] for rank in range(count)]
+    def results(self, timeout: float) -> list[Any]:
+        """Wait for them; what each returned, by rank.
+
+        Raises:
+            AssertionError: a rank failed, with its traceback, or did not end in time.
+        """
+        for process in self.processes:
+            process.join(timeout)
+        late = [process for process in self.processes if process.is_alive()]
+        for process in late:
+            process.kill()
+        found: dict[int, tuple[Any, str]] = {}
+        while not self._results.empty():
+            rank, value, failure = self._results.get()
+            found[rank] = (value, failure)
+        failures = [f"rank {rank}:\n{failure}" for rank, (_, failure) in sorted(found.items()) if failure]
+        assert not failures, "\n".join(failures)
+        count = len(self.processes)
+        assert len(found) == count, f"{len(late)} of {count} ranks did not end in {timeout} s, {count - len(found)} said nothing"
+        return [found[rank][0] for rank in range(count)]
+
+
+def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 120) -> list[Any]:
+    """Call `work` in `count` forked processes; returns what each returned, by rank. Raises as `Ranks.results`."""
+    return Ranks(count, work).results(timeout)

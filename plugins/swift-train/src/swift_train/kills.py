@@ -1,0 +1,111 @@
+"""For the tests of strategies: a training that is killed at random instants, again and again, and goes on each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from swift_core.errors import UsageError
+from swift_core.run import Run, write_run
+from swift_train.resuming import candidates
+from swift_train.testing import Ranks, do
+
+Step = tuple[float, float]  # loss and gradient norm
+_LONGEST = 300.0  # seconds that an attempt may take until its kill is due, or to its end
+
+
+@dataclass(slots=True)
+class Survived:
+    """What became of a training: its steps by number, each time that one was done, and how it was killed."""
+
+    output: Path
+    steps: dict[int, set[Step]] = field(default_factory=dict)
+    kills: int = 0
+    in_saves: int = 0  # of these, so many left a checkpoint half written
+
+    def add(self, folder: Path) -> None:
+        """Count in what a run folder reports."""
+        for number, step in steps_of(folder).items():
+            self.steps.setdefault(number, set()).add(step)
+
+
+def steps_of(folder: Path) -> dict[int, Step]:
+    """The steps that a run folder reports."""
+    with suppress(FileNotFoundError):
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        return {line["step"]: (line["loss"], line["grad_norm"]) for line in lines if "loss" in line}
+    return {}
+
+
+def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> Survived:
+    """Train, kill all ranks with SIGKILL `kills` times, going on from what there is each time, and then to the end.
+
+    The instants are random: of the start, of a step, of a save once it has begun. Half the time one rank dies alone first.
+
+    Args:
+        make: the run that goes on from a run folder ('' begins).
+        folder: where each attempt gets a run folder.
+        seed: of the instants.
+    """
+    chance, attempt, resume = random.Random(seed), 0, ""
+    survived = Survived(folder)
+    while True:
+        attempt += 1
+        home = folder / f"attempt-{attempt}"
+        run = make(resume)
+        write_run(run, home)
+        group = Ranks(ranks, partial(do, run, home))
+        if survived.kills == kills:
+            group.results(_LONGEST)
+            survived.add(home)
+            survived.output = home / "output"
+            return survived
+        _wait_for_an_instant(group, home, chance)
+        assert all(process.is_alive() for process in group.processes), f"it ended after {survived.kills} of {kills} kills: make it longer"
+        _kill(group, chance)
+        survived.kills += 1
+        survived.in_saves += bool(list((home / "checkpoints").glob(".step-*")))
+        survived.add(home)
+        with suppress(UsageError):  # none yet: begin anew
+            candidates(home)
+            resume = str(home)
+
+
+def _wait_for_an_instant(group: Ranks, home: Path, chance: random.Random) -> None:
+    kind = chance.choice(("start", "step", "step", "save", "save"))
+    if kind == "start":
+        time.sleep(chance.uniform(0, 1.5))
+        return
+    begun = chance.randint(1, 4)
+    _until(group, lambda: len(steps_of(home)) >= begun)
+    if kind == "save":
+        _until(group, lambda: bool(list((home / "checkpoints").glob(".step-*"))))
+        time.sleep(chance.uniform(0, 0.04))
+    else:
+        time.sleep(chance.uniform(0, 0.2))
+
+
+def _until(group: Ranks, happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + _LONGEST
+    while all(process.is_alive() for process in group.processes) and not happened():
+        assert time.monotonic() < end, "nothing happens"
+        time.sleep(0.001)
+
+
+def _kill(group: Ranks, chance: random.Random) -> None:
+    processes = chance.sample(group.processes, len(group.processes))
+    for number, process in enumerate(processes):
+        if number == 1 and chance.random() < 0.5:
+            time.sleep(chance.uniform(0, 0.3))
+        with suppress(ProcessLookupError):
+            os.kill(process.pid or 0, signal.SIGKILL)
+    for process in processes:
+        process.join()

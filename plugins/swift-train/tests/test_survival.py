@@ -1,0 +1,273 @@
+"""Training goes on after what can happen to it: damage, changed settings, bad rows, a full disk; and says what it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+import torch
+from swift_train.checkpoints import best, fault_of, read_mark, whole
+from swift_train.job import train
+from swift_train.resuming import candidates, newest, resume_of
+from swift_train.tasks import NextToken
+from swift_train.testing import Ranks, Recorder, do, ragged_chats, training_run, write_rows
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_core.run import write_run
+
+LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(12))
+
+
+def losses(metrics):
+    return [step["loss"] for step in metrics if "loss" in step]
+
+
+def notes(folder):
+    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [event["text"] for event in events if event["event"] == "note"]
+
+
+def test_what_is_in_a_checkpoint(tiny_model, rows, tmp_path):
+    run = training_run(tiny_model, rows, max_steps=2, save_steps=2)
+    do(run, tmp_path / "run")
+    checkpoint = newest(tmp_path / "run")
+    assert sorted(path.name for path in checkpoint.iterdir()) == ["checkpoint.json", "model", "run.json", "state"]
+    assert json.loads((checkpoint / "run.json").read_text()) == json.loads(json.dumps(run.to_json()))
+    named = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
+    assert set(read_mark(checkpoint)["files"]) == named - {"checkpoint.json"}
+    assert {"state/loop.json", "state/training.pt", "state/random-0.pt", "model/swift.json"} <= named
+    assert not fault_of(checkpoint)
+    saved = torch.load(checkpoint / "state/training.pt", weights_only=True)
+    assert {"weights", "optimizer", "scaler"} <= set(saved)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny_model, rows, tmp_path):
+    settings = {"tuner_options": LORA, "max_steps": 6, "save_steps": 2}
+    whole_run = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
+    do(training_run(tiny_model, rows, **settings), tmp_path / "run", stop_after=4)
+    weights = tmp_path / "run/checkpoints/step-000004/state/training.pt"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings)
+    assert losses(do(resumed, tmp_path / "again")) == whole_run[2:]
+    assert "step-000004 can't be used: state/training.pt is damaged. Taking the one before it." in notes(tmp_path / "again")[0]
+    (tmp_path / "run/checkpoints/step-000002/state/random-0.pt").unlink()
+    with pytest.raises(SwiftError, match="no checkpoint is as it was written"):
+        do(resumed, tmp_path / "third")
+
+
+def test_a_run_that_died_before_its_first_checkpoint_goes_on_from_where_it_came_from(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=2, save_steps=2), tmp_path / "first")
+    write_run(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "first")}), tmp_path / "second")
+    assert newest(tmp_path / "second") == tmp_path / "first/checkpoints/step-000002"
+    with pytest.raises(UsageError, match="no checkpoint to go on from"):
+        candidates(tmp_path / "nowhere")
+
+
+def test_a_run_that_its_launcher_starts_again_goes_on(tiny_model, rows, tmp_path):
+    """In the same run folder, and only if it is the same run."""
+    settings = {"tuner_options": LORA, "max_steps": 6, "save_steps": 2}
+    whole_run = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
+    run = training_run(tiny_model, rows, **settings)
+    do(run, tmp_path / "run", stop_after=3)
+    assert losses(do(run, tmp_path / "run")) == whole_run[3:]
+    assert resume_of(training_run(tiny_model, rows, **{**settings, "seed": 1}), tmp_path / "run") is None
+
+
+def test_the_best_is_kept_beside_the_newest(tiny_model, rows, tmp_path):
+    """What is held out is so unlike what is learned that its loss soon rises."""
+    unlike = [{"messages": [{"role": "user", "content": "zq"}, {"role": "assistant", "content": "xj%&vwkzq#"}]}]
+    held = write_rows(tmp_path / "held.jsonl", unlike)
+    settings = {"max_steps": 10, "save_steps": 1, "eval_steps": 1, "save_total_limit": 2, "learning_rate": 0.03, "schedule": "constant"}
+    metrics = do(training_run(tiny_model, rows, validation=held, **settings), tmp_path / "run")
+    scores = {line["step"]: line["heldout_loss"] for line in metrics if "heldout_loss" in line and line["step"]}
+    lowest = min(scores, key=lambda step: scores[step])
+    assert lowest < 9, f"else this test shows nothing: {scores}"
+    found = whole(tmp_path / "run/checkpoints")
+    assert [path.name for path in found] == [f"step-{step:06d}" for step in (lowest, 9, 10)]
+    assert best(found) == found[0]
+    manifest = json.loads((tmp_path / "run/output/swift.json").read_text())
+    assert manifest["figures"]["best_checkpoint"] == found[0].name
+
+
+def test_changed_settings_count_where_they_are_allowed(tiny_model, rows, tmp_path):
+    """A learning rate of nothing: the loss of the same rows stays as it is. torch would bring the old weight decay back."""
+    settings = {"tuner_options": {**LORA, "dropout": 0.0}, "max_steps": 4, "batch_size": 12, "schedule": "constant"}
+    do(training_run(tiny_model, rows, learning_rate=1e-2, **settings), tmp_path / "run", stop_after=2)
+    changed = {"learning_rate": 1e-12, **settings}
+    asked = str(tmp_path / "run")
+    with pytest.raises(UsageError, match="learning_rate") as caught:
+        do(training_run(tiny_model, rows, verb_options={"resume": asked}, **changed), tmp_path / "refused")
+    assert "--resume.allow-change" in caught.value.hint
+    allowed = training_run(tiny_model, rows, verb_options={"resume": {"name": asked, "allow_change": True}}, **changed)
+    found = losses(do(allowed, tmp_path / "changed"))
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert "  learning_rate: 0.01 → 1e-12" in notes(tmp_path / "changed")[1]
+
+
+def test_what_can_not_be_changed_is_refused_in_words(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=4, tuner_options=LORA), tmp_path / "run", stop_after=2)
+    allow = {"resume": {"name": str(tmp_path / "run"), "allow_change": True}}
+    with pytest.raises(UsageError, match="another tuner"):
+        do(training_run(tiny_model, rows, max_steps=4, tuner="full", verb_options=allow), tmp_path / "full")
+    with pytest.raises(UsageError, match=r"the checkpoint has .*lora_A.* of the shape \(4, 64\); here it has the shape \(2, 64\)"):
+        do(training_run(tiny_model, rows, max_steps=4, tuner_options={**LORA, "rank": 2}, verb_options=allow), tmp_path / "rank")
+    with pytest.raises(UsageError, match="nothing to go on from"):
+        do(training_run(tiny_model, rows, verb_options={"resume": {"name": "", "allow_change": True}}), tmp_path / "none")
+
+
+@pytest.fixture
+def broken(tiny_model, tmp_path):
+    """A model for which a row with a 'z' in it has no finite loss."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer("z")["input_ids"][0]] = float("nan")
+    model.save_pretrained(tmp_path / "broken")
+    tokenizer.save_pretrained(tmp_path / "broken")
+    return tmp_path / "broken"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_step_with_a_bad_row_is_skipped(broken, tmp_path, ranks):
+    chats = ragged_chats(8)
+    chats[5]["messages"][0]["content"] = "zzz"
+    rows = write_rows(tmp_path / "rows.jsonl", chats)
+    run = training_run(
+        broken, rows, tuner_options=LORA, max_steps=4, batch_size=2 // ranks, shuffle=False, on_nan="skip", save_steps=3, learning_rate=1e-2
+    )
+    group = Ranks(ranks, partial(do, run, tmp_path / "run"))
+    metrics = group.results(60)[0]
+    assert [line["step"] for line in metrics if "loss" in line] == [1, 2, 4]
+    assert [line["learning_rate"] for line in metrics][2:] == [metrics[2]["learning_rate"]] * 2, "the schedule waits"
+    said = notes(tmp_path / "run")
+    assert "the loss is nan at step 3, and the step is skipped. The rows:" in said[0]
+    assert said[0].endswith("rows.jsonl, row 6")
+    weights = torch.load(tmp_path / "run/checkpoints/step-000003/state/training.pt", weights_only=True)["weights"]
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monkeypatch):
+    """It is heard at once, and what was not scored is scored after the resume."""
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    settings = {"validation": held, "max_steps": 4, "eval_steps": 2, "micro_tokens": 1, "tuner_options": LORA}
+    monkeypatch.setattr("swift_train.loop._EVALUATED_AT_ONCE", 2)
+    whole_run = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+
+    class Stopper(Recorder):
+        def progress(self, what, done, total, **figures):
+            if what == "evaluate" and done == 2 and self.metrics and self.metrics[-1]["step"] == 2:
+                self.request_stop()
+
+    report = Stopper(tmp_path / "run")
+    report.folder.mkdir()
+    with pytest.raises(Stopped, match="after step 2 of 4"):
+        train(training_run(tiny_model, rows, **settings), report)
+    assert [line["step"] for line in report.metrics if "heldout_loss" in line] == [0]
+    rest = do(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings), tmp_path / "rest")
+    numbers = [[line.get("loss", line.get("heldout_loss")) for line in metrics] for metrics in (report.metrics + rest, whole_run)]
+    assert numbers[0] == numbers[1]
+
+
+def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_path):
+    run = training_run(tiny_model, rows, max_steps=50, batch_size=1, gradient_accumulation_steps=2, parallel_options={"timeout": 3.0})
+    forward = NextToken.forward
+
+    def hang_in_the_third_step(task, model, micro):
+        hang_in_the_third_step.passes += 1
+        if hang_in_the_third_step.passes == 6 and torch.distributed.get_rank() == 1:
+            time.sleep(600)
+        return forward(task, model, micro)
+
+    hang_in_the_third_step.passes = 0
+    begin = time.monotonic()
+
+    def work():
+        NextToken.forward = hang_in_the_third_step
+        do(run, tmp_path / "run")
+
+    group = Ranks(2, work)
+    for process in group.processes:
+        process.join(40)
+    assert time.monotonic() - begin < 30
+    assert [process.exitcode for process in group.processes] == [1, 1]
+    error = next(event for line in (tmp_path / "run/events.jsonl").open() if (event := json.loads(line))["event"] == "error")
+    assert error["message"] == "process 1 of 2 has not moved for 3 s: step 3, a forward pass"
+    assert "in hang_in_the_third_step" in error["hint"]
+    assert "test_survival.py" in error["hint"]
+    assert "time.sleep(600)" not in error["hint"]
+    assert (tmp_path / "run/ranks/rank-0.stack.txt").read_text().count("Thread 0x") >= 2
+
+
+def test_a_run_leaves_nothing_of_its_watch(tiny_model, rows, tmp_path):
+    do(training_run(tiny_model, rows, max_steps=1), tmp_path / "run")
+    assert not (tmp_path / "run/ranks").exists()
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from swift_train.testing import Recorder, training_run
+from swift_train.job import train
+
+model, rows, folder = map(Path, sys.argv[1:])
+
+class Filler(Recorder):
+    def metric(self, step, **values):
+        super().metric(step, **values)
+        if step == 5:
+            with (folder / "ballast").open("wb", buffering=0) as file:
+                try:
+                    while file.write(bytes(4096)):
+                        pass
+                except OSError:
+                    pass
+            self.note("x" * 8192)
+        if step == 9:
+            (folder / "ballast").unlink()
+
+report = Filler(folder)
+report._channel = sys.stdout
+_, figures = train(training_run(model, rows, tuner="full", max_steps=12, save_steps=2, save_total_limit=1), report)
+print(figures)
+print([line["loss"] for line in report.metrics])
+print("END")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_training_goes_on_when_the_disk_is_full(tiny_model, rows, tmp_path):
+    """The run folder is a small file system of its own, which fills up at step 5 and has room again after step 9."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    script = f"mount -t tmpfs -o size=12m tmpfs {folder} && {sys.executable} - {tiny_model} {rows} {folder}; code=$?; cat {folder}/events.jsonl; find {folder}/checkpoints -maxdepth 1 -mindepth 1; exit $code"  # noqa: E501
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], input=FULL_DISK, capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("no file system can be mounted here")
+    assert done.returncode == 0, done.stderr
+    head, kept = done.stdout.split("\nEND\n")
+    said = [json.loads(line)["text"] for line in head.splitlines() if line.startswith('{"event": "note"')]
+    failed = [text for text in said if "goes on without a checkpoint" in text]
+    assert [text.partition(":")[0] for text in failed] == ["WARNING"] * 2
+    assert all("the disk is full" in text and "The last whole checkpoint is" in text and "step-000004" in text for text in failed)
+    assert any("lines are missing" in text for text in said)
+    assert "'failed_saves': 2" in head
+    plain = losses(do(training_run(tiny_model, rows, tuner="full", max_steps=12), tmp_path / "plain"))
+    assert json.loads(head.splitlines()[-1]) == plain
+    *events, checkpoint = kept.splitlines()
+    assert not any("xxxx" in json.loads(line).get("text", "") for line in events), "whole lines, and not that one"
+    assert checkpoint.endswith("checkpoints/step-000012")
