@@ -85,6 +85,8 @@ class Fetcher:
                 return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
         schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
+        if reference.scheme in ("http", "https"):
+            hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
         raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
 
     def _converted(self, folder: Path, reference: Reference, kind: str) -> Path:

@@ -57,12 +57,21 @@ def _render(error: ErrorDetails, model: type[Options]) -> tuple[str, str]:
         near = suggestion(str(error["loc"][-1]), owner.model_fields) if owner else ""
         known = ", ".join(owner.model_fields) if owner else ""
         return path, f"there is no such option. {near or f'Known: {known}.'}"
+    about = _description(model, error["loc"])
     if error["type"] == "missing":
-        return path, "is required"
+        return path, f"is required. {about}".strip()
+    if error["type"] == "string_pattern_mismatch" and about:
+        return path, f"can't be {error.get('input')!r}. {about}"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     given = error.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) and error["type"] != "value_error" else ""
     return path, f"must be {message}{shown}" if error["msg"].startswith("Input should be") else f"{message}{shown}"
+
+
+def _description(model: type[Options], path: tuple[int | str, ...]) -> str:
+    owner = _owner(model, path[:-1])
+    field = owner.model_fields.get(str(path[-1])) if owner and path else None
+    return (field and field.description) or ""
 
 
 def _owner(model: type[Options], path: tuple[int | str, ...]) -> type[Options] | None:

@@ -58,6 +58,10 @@ def _manifest(checkpoint: Path) -> Manifest:
     """The checkpoint's manifest, with golden conversations in it."""
     from swift_core.checkpoint import checkpoint_format, read_manifest
 
+    if not checkpoint.is_dir():
+        raise UsageError(
+            "not a folder", where=str(checkpoint), hint="Name the folder of a checkpoint that swift sft, pretrain or merge wrote."
+        )
     checkpoint_format(checkpoint)
     manifest = read_manifest(checkpoint)
     if manifest and manifest.golden:

@@ -358,6 +358,7 @@ def test_a_page_in_a_browser_cannot_post(shared: Served):
         "/v1/chat/completions", content=json.dumps(chat()).encode(), headers={"Content-Type": "text/plain", "Origin": "http://evil"}
     )
     assert response.status_code == 400
+    assert "application/json" in response.json()["error"]["message"]  # curl -d alone sends a form
     assert not any(name.startswith("access-control") for name in response.headers)
 
 

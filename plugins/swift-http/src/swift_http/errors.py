@@ -89,6 +89,8 @@ def _validation(error: RequestValidationError) -> ApiError:
         return ApiError(400, "the request body is not valid JSON")
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"unrecognized request argument: {path[-1]}", param=path[-1])
+    if not path and first["type"] == "model_attributes_type":  # what FastAPI says where it took the body for text
+        return ApiError(400, "the request body must be a JSON object, sent with Content-Type: application/json")
     message = str(first["msg"]).removeprefix("Value error, ")
     param = ".".join(path) or None
     return ApiError(400, f"{param}: {message}" if param else message, param=param)
