@@ -1,0 +1,81 @@
+"""Copies of checkpoints and adapters: the same numbers, in the type and the files that were asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from swift_plugin_safetensors.exporter import SafetensorsExporter
+from swift_plugin_safetensors.options import SafetensorsOptions
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from swift_core.checkpoint import checkpoint_format
+from swift_core.errors import SwiftError, UsageError
+from swift_core.testing.kit.tiny import base, difference, logits, pretend_to_learn
+
+
+def export(checkpoint, out, **options):
+    return SafetensorsExporter(SafetensorsOptions(**options)).export(checkpoint, out)
+
+
+@pytest.fixture
+def adapter(tiny_model, tmp_path):
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    pretend_to_learn(model)
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_many_files_are_the_same_model(tiny_model, tmp_path):
+    out = export(tiny_model, tmp_path / "out", shard_size=1e-4)
+    files = sorted(out.glob("*.safetensors"))
+    assert len(files) > 2
+    assert all(file.stat().st_size < 110_000 for file in files)
+    assert difference(logits(base(tiny_model)), logits(base(out))) == 0
+    assert AutoTokenizer.from_pretrained(out)("Paris").input_ids == AutoTokenizer.from_pretrained(tiny_model)("Paris").input_ids
+    one = export(out, tmp_path / "one")
+    assert [file.name for file in one.glob("*.safetensors")] == ["model.safetensors"]
+    assert not (one / "model.safetensors.index.json").exists()
+    assert difference(logits(base(tiny_model)), logits(base(one))) == 0
+
+
+def test_another_type_is_rounded_once(tiny_model, tmp_path):
+    out = export(tiny_model, tmp_path / "out", type="bfloat16")
+    wanted = load_file(tiny_model / "model.safetensors")
+    found = load_file(out / "model.safetensors")
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name].bfloat16()) for name in wanted)
+    assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+    assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
+
+
+def test_an_adapter_alone(adapter, tiny_model, tmp_path):
+    out = export(adapter, tmp_path / "out", type="float16", shard_size=1e-6)
+    assert checkpoint_format(out) == "adapter"
+    one, other = (PeftModel.from_pretrained(base(tiny_model), folder) for folder in (adapter, out))
+    assert difference(logits(base(tiny_model)), logits(other)) > 0.1
+    assert difference(logits(one), logits(other)) < 0.01
+    assert {tensor.dtype for tensor in load_file(out / "adapter_model.safetensors").values()} == {torch.float16}
+
+
+def test_what_can_not_be_rounded_is_refused(tiny_model, tmp_path):
+    folder = tmp_path / "quantized"
+    export(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    with pytest.raises(UsageError, match="quantized"):
+        export(folder, tmp_path / "out", type="float16")
+    assert export(folder, tmp_path / "copy").is_dir()
+
+
+def test_numbers_that_do_not_fit_leave_nothing_behind(tiny_model, tmp_path):
+    model = base(tiny_model)
+    with torch.no_grad():
+        model.model.norm.weight[0] = 1e6
+    model.save_pretrained(tmp_path / "large")
+    with pytest.raises(SwiftError, match=r"model\.norm\.weight"):
+        export(tmp_path / "large", tmp_path / "out", type="float16")
+    assert [path.name for path in tmp_path.iterdir()] == ["large"]
