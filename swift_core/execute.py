@@ -89,14 +89,17 @@ class _Outcome:
             self.watch(event)
 
     def result(self, code: int) -> RunResult:
-        if self.error and not (self.killed and isinstance(self.error, PeerFailed)):
-            raise self.error
-        if self.killed:
-            raise _died(self.killed["code"], self.folder, f"process {self.killed['rank']} of the run's {self.killed['ranks']}")
         if self.done is None or code:
-            raise _died(code, self.folder)
+            raise self._failure(code)
         output = Path(self.done["output"]) if self.done["output"] else None
         return RunResult(status="done", folder=self.folder, output=output, figures=self.done["figures"])
+
+    def _failure(self, code: int) -> SwiftError:
+        if self.error and not (self.killed and isinstance(self.error, PeerFailed)):
+            return self.error
+        if self.killed:
+            return _died(self.killed["code"], self.folder, f"process {self.killed['rank']} of the run's {self.killed['ranks']}")
+        return _died(code, self.folder)
 
 
 @contextmanager

@@ -105,16 +105,17 @@ class Report:
     def _append(self, name: str, value: Mapping[str, Any]) -> None:
         """Add a whole line, or nothing: a full disk loses lines, and that is said once, but it ends no run."""
         line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
-        with self._lock, (self.folder / name).open("ab", buffering=0) as file:
-            length = file.seek(0, 2)
-            try:
+        lost = False
+        try:
+            with self._lock, (self.folder / name).open("ab", buffering=0) as file:
+                length = file.seek(0, 2)
                 lost = file.write(line) < len(line)
-            except OSError as error:
-                if not isinstance(disk_error(error, self.folder), DiskFull):
-                    raise
-                lost = True
-            if lost:
-                file.truncate(length)
+                if lost:
+                    file.truncate(length)
+        except OSError as error:
+            if not isinstance(disk_error(error, self.folder), DiskFull):
+                raise
+            lost = True
         if lost and not self._lost:
             self._pass_on({"event": "note", "text": f"WARNING: the disk is full: lines are missing in {self.folder / name}."})
         self._lost = lost

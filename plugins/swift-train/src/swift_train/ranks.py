@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,8 @@ from swift_train.devices import pick_device
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+_TORCHS_OWN = 1800.0  # seconds
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -34,18 +37,20 @@ def rank_device(name: str) -> torch.device:
     return local
 
 
-def join(device: torch.device, backend: str = "") -> None:
+def join(device: torch.device, backend: str = "", timeout: float = 0.0) -> None:
     """Meet the other processes, once; a process that is alone meets itself, for engines that want a group.
 
     Args:
         backend: torch.distributed's, by default the one of the device (gloo, nccl, …).
+        timeout: the strategy's, after which the loop ends a run that hangs; torch itself must wait longer, for it can't say who hangs.
     """
     if dist.is_initialized():
         return
     rank, size = rank_and_size()
     _share_cores(device)
     store = dist.HashStore() if size == 1 else None  # nobody has to find a process that is alone
-    dist.init_process_group(backend or dist.get_default_backend_for_device(device), store=store, rank=rank, world_size=size)
+    wait = timedelta(seconds=max(_TORCHS_OWN, 2 * timeout))
+    dist.init_process_group(backend or dist.get_default_backend_for_device(device), store=store, rank=rank, world_size=size, timeout=wait)
     atexit.register(_leave)
 
 
