@@ -7,16 +7,15 @@ float16. Method: Li et al. 2020, https://arxiv.org/abs/2006.15704
 
 from __future__ import annotations
 
-import atexit
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.devices import pick_device
+from swift_train.proof import spread
+from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, set_random_states
 from swift_train.strategy import Update
 from swift_train.training_state import load_optimizer, load_weights, save_tensors, settings_of
 from torch.nn.parallel import DistributedDataParallel
@@ -37,19 +36,17 @@ class DdpStrategy:
     fixed_shapes = False
 
     def __init__(self, options: DdpOptions) -> None:
-        self.data_rank, self.data_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        self.data_rank, self.data_size = rank_and_size()
         self.writer = self.data_rank == 0
-        self.device = _device(options.device)
-        if self.data_size > 1 and not dist.is_initialized():
-            _share_cores(self.device)
-            dist.init_process_group(dist.get_default_backend_for_device(self.device))
-            atexit.register(_leave)
+        self.device = rank_device(options.device)
+        if self.data_size > 1:
+            join(self.device, timeout=options.timeout)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, wrap, and make the optimizer."""
         self.module = load(self.device)
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.dtype = _narrowest(self.module)
+        self.dtype = narrowest(self.module)
         for parameter in self.learned:
             parameter.data = parameter.data.float()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -59,6 +56,7 @@ class DdpStrategy:
             # resumed run would add in another order than the one that was not interrupted
             self.engine = DistributedDataParallel(self.module, broadcast_buffers=False, find_unused_parameters=True)
         assert isinstance(self.engine, DistributedDataParallel) == (self.data_size > 1)
+        self.proof = spread(self.engine) | {"processes": self.data_size, "precision": str(self.dtype).removeprefix("torch.")}
         self.optimizer = optimizer(self.module)
         self.settings = settings_of(self.optimizer)
 
@@ -99,9 +97,9 @@ class DdpStrategy:
         self.optimizer.zero_grad(set_to_none=True)
         return Update(norm.item(), skipped=not finite)
 
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
+    def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
         """The module's own parameters: every rank has them whole."""
-        yield from self.module.named_parameters()
+        yield from ((name, weight) for name, weight in self.module.named_parameters() if names is None or name in names)
 
     def save(self, folder: Path) -> None:
         """Learned weights, optimizer and scaler once; random states a rank."""
@@ -109,7 +107,7 @@ class DdpStrategy:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
             optimizer = {"optimizer": self.optimizer.state_dict(), "settings": self.settings}
             save_tensors(folder / "training.pt", {"weights": weights, **optimizer, "scaler": self.scaler.state_dict()})
-        save_tensors(folder / f"random-{self.data_rank}.pt", _random_states(self.device))
+        save_tensors(folder / f"random-{self.data_rank}.pt", random_states(self.device))
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on any number of ranks: one that there was not keeps the random numbers that it began with."""
@@ -119,50 +117,10 @@ class DdpStrategy:
         self.scaler.load_state_dict(state["scaler"])
         random = folder / f"random-{self.data_rank}.pt"
         if random.is_file():
-            _set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+            set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
 
     def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
         return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
-
-
-def _device(name: str) -> torch.device:
-    """This process's device: of several of a kind, the one that its local rank counts to."""
-    place = pick_device(name)
-    if ":" in place or place in ("cpu", "mps"):
-        return torch.device(place)
-    local = torch.device(place, int(os.environ.get("LOCAL_RANK", "0")))
-    torch.accelerator.set_device_index(local)
-    return local
-
-
-def _share_cores(device: torch.device) -> None:
-    """Ranks on one machine's CPU share its cores, unless the user has said how."""
-    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-def _narrowest(module: Module) -> torch.dtype:
-    """The type that the passes are computed in: bfloat16 or float16 where weights are, else float32."""
-    kinds = {parameter.dtype for parameter in module.parameters()}
-    return next((kind for kind in (torch.float16, torch.bfloat16) if kind in kinds), torch.float32)
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type != "cpu":
-        states[device.type] = torch.get_device_module(device).get_rng_state()
-    return states
-
-
-def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type in states and device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(states[device.type])

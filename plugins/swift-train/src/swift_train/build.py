@@ -30,16 +30,17 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
     """Load the run's base, quantized if the run says so, without adapters.
 
     Args:
-        device: where to; `auto` takes what the run's options say.
+        device: where to; `auto` takes what the run's options say. The type is the one for the run's device, wherever the model is put
+            first.
 
     Raises:
         UsageError: the weights are missing, damaged or pickled, or need code that was not trusted.
     """
     source = base_of(run)
-    place = pick_device(run.options.get("device", "auto") if device == "auto" else device)
+    meant = pick_device(run.options.get("device", "auto"))
     stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
-    dtype = pick_dtype(run.options.get("dtype", "auto"), place, stored)
-    return load_with(run, device=place, dtype=dtype, quantizer=run.parts.get("quantizer"))
+    dtype = pick_dtype(run.options.get("dtype", "auto"), meant, stored)
+    return load_with(run, device=meant if device == "auto" else pick_device(device), dtype=dtype, quantizer=run.parts.get("quantizer"))
 
 
 def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) -> Loaded:

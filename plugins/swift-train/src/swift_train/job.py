@@ -22,6 +22,7 @@ from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions
 from swift_train.own_template import use_template
+from swift_train.proof import record
 from swift_train.resuming import resume_of
 from swift_train.samples import Samples
 from swift_train.saving import versions
@@ -62,6 +63,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     trainer = _Trainer(run, options, shapes.processor, strategy)
     report.progress("load", 0, 1)
     trainer.build()
+    record(strategy, run.part("parallel").name, report.folder)
     report.progress("load", 1, 1)
     loop = Loop(
         task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
@@ -159,7 +161,7 @@ class _Trainer:
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the checkpoint; on every rank, since weights may be spread."""
-        weights = {name: tensor for name, tensor in self.strategy.weights() if self.strategy.writer and name in self._kept}
+        weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
 
         def write() -> None:
             if not self.strategy.writer:

@@ -4,12 +4,17 @@ with the same losses and none of the saving, so this is measured on the model it
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch.distributed.tensor import DTensor
 
+from swift_core.paths import write_json
+
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from swift_train.strategy import Strategy
 
 
 def spread(engine: Module) -> dict[str, Any]:
@@ -39,3 +44,10 @@ def spread(engine: Module) -> dict[str, Any]:
 def placement(parameter: Any) -> str:
     """How a parameter lies over the processes, as DTensor says it: `Shard(dim=0)`; `whole` where it is no DTensor."""
     return " ".join(map(str, parameter.placements)) if isinstance(parameter, DTensor) else "whole"
+
+
+def record(strategy: Strategy, name: str, folder: Path) -> None:
+    """Keep a strategy's `proof` in the run folder, with the most bytes of weights that a process has. Collective."""
+    most = int(strategy.reduce(float(strategy.proof["weight_bytes"]), "max"))
+    if strategy.writer:
+        write_json(folder / "parallel.json", {"strategy": name, **strategy.proof, "weight_bytes_most": most})

@@ -9,15 +9,16 @@ The loop owns rows, schedule, evaluation and checkpoints; a strategy owns everyt
 - Gradients are of (sum of losses over all ranks) × weight. Engines average over ranks, so a strategy multiplies by their number.
 - Every rank is given the same number of micro-batches, in training and in evaluation; tensor-parallel ranks the same rows.
 - `update` alone clips, scales and steps. A skipped update changes nothing, and the schedule does not advance.
-- An implementation asserts the class of its engine after `build`: libraries fall back to something else in silence.
+- An implementation checks after `build` that the model is spread as it says, and shows it in `proof`: libraries fall back to something
+  else in silence, with the same losses.
 - Its options class derives from `swift_train.options.StrategyOptions`; the job sets `device` from the verb's --device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -44,6 +45,7 @@ class Strategy(Protocol):
     writer: bool  # true in the one process that writes checkpoints and reports
     device: torch.device
     fixed_shapes: bool  # every micro-batch must have the same shape (pipelines)
+    proof: Mapping[str, Any]  # after build, for the run's record: `engine`, `weight_bytes` of this process, and more (swift_train.proof)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model (`load` takes a device or `meta`; the tuner is on it), place it, and make its optimizer.
@@ -67,8 +69,11 @@ class Strategy(Protocol):
         """Apply the gradients with rate `lr` × the group's own `mult`, scaled to norm `clip` where they are longer, and forget them."""
         ...
 
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and full tensor of each parameter, as the module that `load` returned names them. Collective: every rank must iterate."""
+    def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Full tensors of the parameters in `names` (None: of all), as the module that `load` returned names them.
+
+        Collective: every rank must iterate.
+        """
         ...
 
     def save(self, folder: Path) -> None:

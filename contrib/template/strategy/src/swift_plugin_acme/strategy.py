@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
 from swift_train.devices import pick_device
+from swift_train.proof import spread
 from swift_train.strategy import Update
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Acme:
         """Load the model, and make its optimizer."""
         self.module = load(self.device).float()
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.proof = spread(self.module) | {"processes": self.data_size}
         self.optimizer = optimizer(self.module)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
@@ -79,9 +81,9 @@ class Acme:
         self.optimizer.zero_grad(set_to_none=True)
         return Update(norm.item(), skipped=not finite)
 
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
+    def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
         """The module's own parameters."""
-        yield from self.module.named_parameters()
+        yield from ((name, weight) for name, weight in self.module.named_parameters() if names is None or name in names)
 
     def save(self, folder: Path) -> None:
         """What an exact resume needs: learned weights and optimizer once, random states a process."""

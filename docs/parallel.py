@@ -1,0 +1,152 @@
+"""Writes docs/reference/parallel.md: how far every strategy is from one process, with every tuner, on a tiny model on the CPU.
+
+Each cell is a training of two epochs over rows of very different lengths: eight rows a step, cut over the processes and into
+micro-steps, and a last step of fewer; longer gradients are clipped. Texts are packed, conversations are not. A combination that a
+plugin's check refuses is not run; its reason is in the table.
+
+python docs/parallel.py     fails where a cell is further away than the bound
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+
+from swift_core import engines
+from swift_core.registry import Entry, registry
+from swift_core.run import Run
+from swift_core.testing.rig import write_tiny_model
+
+PAGE = Path(__file__).parent / "reference" / "parallel.md"
+BOUND = 1e-5
+TUNERS = {"full": {}, "lora": {"dropout": 0.0}, "dora": {"dropout": 0.0}, "qlora": {"dropout": 0.0}}
+TASKS: Mapping[str, Mapping[str, Any]] = {"pretrain": {"packing": True, "max_length": 64}, "sft": {}}
+PROCESSES = (1, 2, 4)
+ROWS, ROWS_A_STEP = 19, 8
+LEARNING = {"batch_size": 1, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3}
+
+Curve = Sequence[tuple[float, float]]  # loss and gradient norm of each step
+
+
+class Cell(NamedTuple):
+    """What a combination gave: differences of loss and of gradient norm, or why it is refused."""
+
+    loss: float = 0.0
+    norm: float = 0.0
+    refused: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it is within the bound; a NaN is not."""
+        return bool(self.refused) or (self.loss <= BOUND and self.norm <= BOUND)
+
+    def __str__(self) -> str:
+        return self.refused or f"{self.loss:.0e}, {self.norm:.0e}"
+
+
+class Bench:
+    """The model, the rows, and the curves of one process that all others are held against."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.runs = folder, 0
+        self.model = write_tiny_model(folder / "model")
+        texts = [{"text": " ".join(turn["content"] for turn in row["messages"])} for row in ragged_chats(3 * ROWS)]
+        self.rows = {
+            "sft": write_rows(folder / "chats.jsonl", ragged_chats(ROWS)),
+            "pretrain": write_rows(folder / "texts.jsonl", texts),
+        }
+        self.alone: dict[tuple[str, str], Curve] = {}
+
+    def cell(self, strategy: str, tuner: str, task: str, processes: int) -> Cell:
+        """Train so, and compare."""
+        run = self._run(strategy, tuner, task, processes)
+        if reason := refusal(run):
+            return Cell(refused=reason)
+        if (tuner, task) not in self.alone:
+            self.alone[tuner, task] = self._curve(self._run("ddp", tuner, task, 1), 1)
+        pairs = list(zip(self._curve(run, processes), self.alone[tuner, task], strict=True))
+        assert any(norm > LEARNING["max_grad_norm"] for _, (_, norm) in pairs), "no gradient was clipped"
+        return Cell(max(abs(ours[0] - theirs[0]) for ours, theirs in pairs), max(abs(a[1] - b[1]) / b[1] for a, b in pairs))
+
+    def _run(self, strategy: str, tuner: str, task: str, processes: int) -> Run:
+        run = training_run(
+            self.model, self.rows[task], task=task, tuner=tuner, tuner_options=TUNERS[tuner], parallel=strategy,
+            gradient_accumulation_steps=ROWS_A_STEP // processes, verb_options={"processes": processes}, **LEARNING, **TASKS[task],
+        )  # fmt: skip
+        if implied := registry().get("tuner", tuner).implies:
+            run = replace(run, parts={**run.parts, "quantizer": registry().choose("quantizer", implied)})
+        return run
+
+    def _curve(self, run: Run, processes: int) -> Curve:
+        self.runs += 1
+        metrics = on_ranks(processes, partial(do, run, self.folder / f"run-{self.runs}"))[0]
+        return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def refusal(run: Run) -> str:
+    """Why the plugins' checks refuse a run; empty where they don't."""
+    answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
+    return "; ".join(f"{problem.message}. {problem.hint}" for problem in answers if problem.fatal)
+
+
+def strategies() -> Iterator[Entry]:
+    """Those of the training loop that are installed, engine and all; one that brings a trainer of its own is tested by its plugin."""
+    for entry in registry().entries("parallel"):
+        if entry.spec.trains is None and engines.state(entry.spec, entry.plugin.distribution).present:
+            yield entry
+
+
+def page(cells: Mapping[tuple[str, str, str], Sequence[Cell]], names: Mapping[str, str]) -> str:
+    """The page."""
+    lines = [
+        "# Parallel strategies",
+        "",
+        "<!-- Written by docs/parallel.py (make test-full LANE=parallel). -->",
+        "",
+        "The largest difference from one process with the same rows a step: of the loss, and of the gradient's norm (as a part of it).",
+        f"float32, a tiny Llama, the CPU with gloo, torch {version('torch')}; {2 * -(-ROWS // ROWS_A_STEP)} steps of {ROWS_A_STEP} rows",
+        "of very different lengths, in up to eight micro-steps a process, the last step of an epoch with fewer; texts packed; gradients",
+        f"clipped; dropout 0. More than {BOUND:.0e} fails. With dropout the processes draw numbers of their own, so no curve is that of",
+        "one process; that a run with dropout goes on exactly after a stop is tested for each strategy.",
+        "",
+        "| strategy | tuner | task | " + " | ".join(f"{count} process{'es' if count > 1 else ''}" for count in PROCESSES) + " |",
+        "|---|---|---|" + "---|" * len(PROCESSES),
+    ]
+    for (strategy, tuner, task), row in cells.items():
+        reasons = {cell.refused for cell in row}
+        same = f"refused: {row[0].refused}" if len(reasons) == 1 and row[0].refused else ""
+        shown = [same, *[""] * (len(row) - 1)] if same else [str(cell) for cell in row]
+        lines.append(f"| {strategy} | {tuner} | {task} | " + " | ".join(shown) + " |")
+    made = ", ".join(f"{name} ({home})" for name, home in names.items())
+    return "\n".join([*lines, "", f"Strategies: {made}.", ""])
+
+
+def main() -> int:
+    """Run every combination and write the page; returns how many are beyond the bound."""
+    found = list(strategies())
+    names = {entry.spec.name: f"{entry.plugin.distribution} {entry.plugin.version}" for entry in found}
+    cells: dict[tuple[str, str, str], list[Cell]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        for strategy, tuner, task in product(names, TUNERS, TASKS):
+            cells[strategy, tuner, task] = []
+            for processes in PROCESSES:
+                cell = bench.cell(strategy, tuner, task, processes)
+                cells[strategy, tuner, task].append(cell)
+                verdict = "" if cell.good else "  BEYOND THE BOUND"
+                sys.stderr.write(f"{strategy} {tuner} {task} {processes}: {cell}{verdict}\n")
+    PAGE.write_text(page(cells, names), encoding="utf-8")
+    return sum(not cell.good for row in cells.values() for cell in row)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))

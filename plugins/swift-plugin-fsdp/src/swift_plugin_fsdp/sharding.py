@@ -1,0 +1,125 @@
+"""Cutting a model with `fully_shard`: block by block, so that one block's weights at a time are whole in a process.
+
+Each parameter becomes a DTensor, cut along its first dimension. A block's are gathered when it is called and let go of afterwards;
+the root's are all that is in no block (embeddings, head, last norm). Method: Zhao et al. 2023, https://arxiv.org/abs/2304.11277
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from swift_train.proof import spread
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.tensor import DTensor, Shard
+
+from swift_core.errors import SwiftError, UsageError, suggestion
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.nn import Module
+
+    from swift_plugin_fsdp.options import FsdpOptions
+
+
+def shard(module: Module, mesh: DeviceMesh, dtype: torch.dtype, options: FsdpOptions) -> None:
+    """Cut a model in place, and make its gradients sums over the processes.
+
+    Args:
+        dtype: type that the passes are computed in.
+
+    Raises:
+        UsageError: its blocks are unknown, or it has weights that can't be cut.
+    """
+    units = blocks(module, options.wrap)
+    check(module, units)
+    narrow = dtype != torch.float32
+    policy: dict[str, Any] = {
+        "mesh": mesh,
+        "mp_policy": MixedPrecisionPolicy(param_dtype=dtype if narrow else None, reduce_dtype=getattr(torch, options.reduce_dtype)),
+        "offload_policy": CPUOffloadPolicy() if options.offload else OffloadPolicy(),
+    }
+    for unit in reversed(units):  # inner ones first
+        fully_shard(unit, reshard_after_forward=options.reshard_after_forward, **policy)
+    fully_shard(module, **policy)
+    for part in parts(module):
+        part.set_gradient_divide_factor(1.0)
+        part.set_force_sum_reduction_for_comms(True)  # gloo multiplies nothing on the way
+        part.set_reduce_scatter_unused_params(True, recurse=False)  # of ranks with other experts or without images
+
+
+def parts(module: Module) -> Iterator[FSDPModule]:
+    """The root and the blocks that are cut."""
+    return (part for part in module.modules() if isinstance(part, FSDPModule))
+
+
+def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
+    """The modules that are gathered one at a time: those of the classes named, else what the architecture says is not to be split.
+
+    Raises:
+        UsageError: there are none.
+    """
+    known = {type(part).__name__ for part in module.modules()}
+    for name in wrap:
+        if name not in known:
+            raise UsageError(
+                f"the model has no module of class '{name}'",
+                where="parallel.wrap",
+                hint=suggestion(name, known) or f"Classes: {', '.join(sorted(known))}.",
+            )
+    names = set(wrap) or {name for part in module.modules() for name in getattr(part, "_no_split_modules", None) or ()}
+    found = [part for part in module.modules() if type(part).__name__ in names and part is not module]
+    if not found:
+        raise UsageError(
+            "which of the model's modules are its blocks is unknown, and all of it at once would have to be whole in a process",
+            where="parallel.wrap",
+            hint=f"Name the class of its blocks; classes: {', '.join(sorted(known))}.",
+        )
+    return found
+
+
+def check(module: Module, units: Collection[Module]) -> None:
+    """Refuse weights that `fully_shard` can't cut, or would cut into something else.
+
+    Raises:
+        UsageError: they are quantized, have no dimension, or belong to several blocks.
+    """
+    for name, parameter in module.named_parameters():
+        if not parameter.is_floating_point() or not parameter.ndim:
+            what = "has no dimension to cut" if parameter.is_floating_point() else f"is {parameter.dtype}: quantized weights can't be cut"
+            raise UsageError(f"the weight {name} {what}", where="parallel", hint="Use --parallel ddp.")
+    owners: dict[int, Module] = {}
+    for unit in units:
+        for name, parameter in unit.named_parameters():
+            owner = owners.setdefault(id(parameter), unit)
+            if owner is not unit and unit not in set(owner.modules()):
+                raise UsageError(f"the weight {name} is shared by several blocks", where="parallel", hint="Use --parallel ddp.")
+
+
+def prove(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dict[str, Any]:
+    """Check that every parameter is cut as asked and that this process holds its part alone; return it for the run's record.
+
+    Raises:
+        SwiftError: it is not so. Libraries have been seen to train whole copies instead, in silence.
+    """
+    size = mesh.size(mesh.ndim - 1)
+    most = 0
+    for name, parameter in module.named_parameters():
+        if not isinstance(parameter, DTensor) or parameter.device_mesh != mesh or parameter.placements[-1] != Shard(0):
+            raise _not_cut(f"the weight {name} is not cut over the mesh")
+        most += -(-parameter.shape[0] // size) * prod(parameter.shape[1:]) * parameter.element_size()
+    found = spread(module)
+    if not isinstance(module, FSDPModule) or found["weight_bytes"] > most:
+        raise _not_cut(f"a process holds {found['weight_bytes']:,} bytes of {found['model_bytes']:,}, and {most:,} at most are its part")
+    return found | {
+        "processes": mesh.size(),
+        "shard_size": size,
+        "blocks": sum(1 for _ in parts(module)) - 1,
+        "precision": str(dtype).removeprefix("torch."),
+    }
+
+
+def _not_cut(otherwise: str) -> SwiftError:
+    return SwiftError(f"fully_shard did not prepare what was asked for: {otherwise}", where="parallel", hint="Please report this.")

@@ -1,0 +1,75 @@
+"""Checkpoints through torch.distributed.checkpoint: each process writes its parts, by the parameters' names, and any number reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from swift_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+Settings = Sequence[Mapping[str, Any]]
+
+_HINT = "Resume with the tuner and the model as they were."
+_LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
+
+
+def save_shards(folder: Path, module: Module, optimizer: Optimizer) -> None:
+    """Write what learns and the optimizer's state. Collective; every process raises where one can't write."""
+    try:
+        dcp.save(_state(module, optimizer), checkpoint_id=folder)
+    except CheckpointException as error:
+        raise cause(error) from error
+
+
+def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings) -> None:
+    """The inverse, on any number of processes. Collective.
+
+    Args:
+        then, now: what the optimizer's groups were made with when it was saved, and in this run: what has changed is as it is now.
+
+    Raises:
+        UsageError: the checkpoint's weights are others than the model's.
+    """
+    state = _state(module, optimizer)
+    saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    for name, weight in state["weights"].items():
+        shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
+        if shape != tuple(weight.shape):
+            has = f"has {name} of the shape {shape}" if shape else f"has no {name}"
+            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=_HINT)
+    try:
+        dcp.load(state, checkpoint_id=folder)
+    except CheckpointException as error:
+        raise cause(error) from error
+    set_model_state_dict(module, state["weights"], options=_LEARNED)
+    set_optimizer_state_dict(module, optimizer, state["optimizer"], options=_LEARNED)
+    for group, old, new in zip(optimizer.param_groups, then, now, strict=True):
+        group.update({name: value for name, value in new.items() if old.get(name) != value})
+
+
+def cause(error: CheckpointException) -> Exception:
+    """What happened on the first process that failed: a full disk is told from what is our own fault."""
+    first: BaseException = error.failures[min(error.failures)][0]
+    return first if isinstance(first, Exception) else RuntimeError(str(error))
+
+
+def _state(module: Module, optimizer: Optimizer) -> dict[str, Any]:
+    return {
+        "weights": get_model_state_dict(module, options=_LEARNED),
+        "optimizer": get_optimizer_state_dict(module, optimizer, options=_LEARNED),
+    }

@@ -1,0 +1,149 @@
+"""FSDP2 behind the Strategy contract: `fully_shard` cuts the model, torch.distributed.checkpoint keeps it.
+
+- The weights are loaded into main memory and cut from there, block by block: no device ever holds the whole model.
+- The optimizer is made after the cut: made before, it would step tensors that nothing computes with.
+- Weights that learn are float32; where the loaded ones are bfloat16 or float16, so are the passes, on gathered copies.
+- Gradients are added up after each backward pass: kept whole until the last one, they would take as much as a whole model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.distributed as dist
+from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, set_random_states
+from swift_train.strategy import Update
+from swift_train.training_state import save_tensors, settings_of
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor
+
+from swift_core.errors import SwiftError, UsageError
+from swift_plugin_fsdp.scale import LossScale
+from swift_plugin_fsdp.sharding import parts, prove, shard
+from swift_plugin_fsdp.state import load_shards, save_shards
+
+if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from swift_train.tasks import LossTask
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+    from swift_plugin_fsdp.options import FsdpOptions
+
+_SHARDS, _FACTS = "shards", "fsdp.pt"
+
+
+class FsdpStrategy:
+    """`swift_train.strategy.Strategy` over a model that is cut."""
+
+    fixed_shapes = False
+
+    def __init__(self, options: FsdpOptions) -> None:
+        self.options = options
+        self.data_rank, self.data_size = rank_and_size()
+        self.writer = self.data_rank == 0
+        self.device = rank_device(options.device)
+        if options.offload and self.device.type == "cpu":
+            hint = "Leave it out: on a CPU they are in main memory anyway."
+            raise UsageError("there is no accelerator whose weights could be offloaded", where="parallel.offload", hint=hint)
+        if self.data_size % (options.shard_size or 1):
+            message = f"{self.data_size} processes can't be cut into groups of {options.shard_size}"
+            raise UsageError(message, where="parallel.shard_size", hint="Give a size that divides them.")
+
+    def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
+        """Load, cut, prove that it is cut, and make the optimizer."""
+        self.mesh = _mesh(self.device, self.data_size, self.options)
+        self.module = load(torch.device("cpu"))
+        self.dtype = narrowest(self.module)
+        for parameter in self.module.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        shard(self.module, self.mesh, self.dtype, self.options)
+        self.proof = prove(self.module, self.mesh, self.dtype)
+        self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.scale = LossScale(moves=self.dtype == torch.float16)
+        self.optimizer = optimizer(self.module)
+        self.settings = settings_of(self.optimizer)
+
+    def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
+        """Sum or largest over the processes."""
+        total = torch.tensor(x, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
+        return total.item()
+
+    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+        """Forward and backward, one micro-batch after another."""
+        self.module.train(train)
+        losses = []
+        for micro in micros:
+            moved = micro.to(self.device)
+            with torch.set_grad_enabled(train):
+                loss = task.loss(task.forward(self.module, moved), moved)
+            if train:
+                torch.autograd.backward(loss * (weight * self.scale.value))
+            losses.append(loss.detach())
+        if not train:  # what a backward pass would have let go of
+            for part in parts(self.module):
+                part.reshard()
+        return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
+
+    def update(self, lr: float, clip: float | None) -> Update:
+        """Clip by the norm over all parts of all gradients, and step; a gradient that is not finite is forgotten."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * group.get("mult", 1.0)
+        gradients = [parameter.grad for parameter in self.learned if parameter.grad is not None]
+        if self.scale.value != 1.0:
+            torch._foreach_mul_(gradients, 1 / self.scale.value)
+        norm = _whole(torch.nn.utils.get_total_norm(gradients))
+        finite = bool(norm.isfinite())
+        if finite and clip:
+            torch.nn.utils.clip_grads_with_norm_(self.learned, clip, norm)
+        if finite:
+            self.optimizer.step()
+        self.scale.update(finite=finite)
+        self.optimizer.zero_grad(set_to_none=True)
+        return Update(norm.item(), skipped=not finite)
+
+    def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+        """Parameters whole, in main memory; gathered one after the other."""
+        for name, parameter in self.module.named_parameters():
+            if names is not None and name not in names:
+                continue
+            whole = _whole(parameter.detach())
+            yield name, whole.cpu() if self.writer else whole
+
+    def save(self, folder: Path) -> None:
+        """Each process its parts and its random states."""
+        save_tensors(folder / f"random-{self.data_rank}.pt", random_states(self.device))
+        if self.writer:
+            save_tensors(folder / _FACTS, {"scale": self.scale.state(), "settings": self.settings})
+        save_shards(folder / _SHARDS, self.module, self.optimizer)
+
+    def load(self, folder: Path) -> None:
+        """The inverse of `save`, on any number of processes: one that there was not keeps the random numbers that it began with."""
+        if not (folder / _FACTS).is_file():
+            raise SwiftError("this checkpoint is not fsdp's", where=str(folder), hint="Resume with the strategy that wrote it.")
+        facts = torch.load(folder / _FACTS, weights_only=True)
+        load_shards(folder / _SHARDS, self.module, self.optimizer, facts["settings"], self.settings)
+        self.scale.load(facts["scale"])
+        random = folder / f"random-{self.data_rank}.pt"
+        if random.is_file():
+            set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+
+
+def _mesh(device: torch.device, processes: int, options: FsdpOptions) -> DeviceMesh:
+    """The processes in a row, or in groups that each hold a copy."""
+    own = dist.get_default_backend_for_device(device)
+    join(device, f"cpu:gloo,{device.type}:{own}" if options.offload else "", options.timeout)
+    size = options.shard_size or processes
+    if size == processes:
+        return init_device_mesh(device.type, (processes,), mesh_dim_names=("shard",))
+    return init_device_mesh(device.type, (processes // size, size), mesh_dim_names=("replicate", "shard"))
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -1,0 +1,208 @@
+"""fsdp over several processes learns what one process learns, holds its part of the weights alone, and resumes exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from swift_plugin_fsdp import sharding
+from swift_plugin_fsdp.options import FsdpOptions
+from swift_plugin_fsdp.strategy import FsdpStrategy
+from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForCausalLM
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.registry import registry
+
+ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
+STILL = {"tuner_options": {"dropout": 0.0}}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(ROWS))
+
+
+def settings(ranks, **more):
+    """Eight rows a step in four micro-steps a process at most, clipped, over two epochs."""
+    return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
+
+
+def cut(run, **options):
+    """The run with fsdp and its options."""
+    return replace(run, parts={**run.parts, "parallel": registry().choose("parallel", "fsdp", options)})
+
+
+def steps(metrics):
+    return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(torch.tensor(steps(ours)), torch.tensor(steps(theirs)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("tuner", "checkpointing"), [("lora", True), ("full", False)])
+def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
+    """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
+    one = do(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
+    run = cut(training_run(tiny_model, rows, **options, **settings(2, gradient_checkpointing=checkpointing)))
+    two = on_ranks(2, partial(do, run, tmp_path / "two"))[0]
+    assert len(steps(one)) == 6
+    assert any(norm > 0.5 for _, norm in steps(one))
+    close(two, one)
+    heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, two)]
+    assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
+    proof = json.loads((tmp_path / "two/parallel.json").read_text())
+    assert proof["engine"] == {"lora": "FSDPPeftModelForCausalLM", "full": "FSDPLlamaForCausalLM"}[tuner]
+    assert (proof["strategy"], list(proof["placements"]), proof["blocks"]) == ("fsdp", ["S(0)"], 2)
+    assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / 2, rel=0.01), "each process holds its half"
+    if tuner == "full":
+        ours, theirs = (AutoModelForCausalLM.from_pretrained(tmp_path / name / "output") for name in ("two", "one"))
+        assert type(ours) is type(theirs)
+        for (name, got), want in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=0, msg=name)
+
+
+def test_in_groups_that_each_hold_a_copy(tiny_model, rows, tmp_path):
+    one = do(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
+    run = cut(training_run(tiny_model, rows, tuner="full", **settings(4, epochs=1)), shard_size=2, reshard_after_forward=False)
+    close(on_ranks(4, partial(do, run, tmp_path / "four"))[0], one)
+    proof = json.loads((tmp_path / "four/parallel.json").read_text())
+    assert list(proof["placements"]) == ["R S(0)"]
+    assert (proof["processes"], proof["shard_size"]) == (4, 2)
+
+
+def test_whole_copies_are_noticed(tiny_model, monkeypatch):
+    """As accelerate trains on a CPU where FSDP was asked for: the losses would be right."""
+    monkeypatch.setattr(sharding, "fully_shard", lambda module, **_: module)
+
+    def build():
+        with pytest.raises(SwiftError, match="not cut"):
+            built(tiny_model)
+        return True
+
+    assert on_ranks(2, build) == [True, True]
+
+
+def built(model, **options):
+    strategy = FsdpStrategy(FsdpOptions(device="cpu", **options))
+    strategy.build(
+        lambda device: AutoModelForCausalLM.from_pretrained(model), lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0)
+    )
+    return strategy
+
+
+def test_resume_is_exact(tiny_model, rows, tmp_path):
+    """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
+    settled = settings(2, tuner="loraplus", tuner_options={"dropout": 0.2})
+    whole = on_ranks(2, partial(do, cut(training_run(tiny_model, rows, **settled)), tmp_path / "whole"))
+    first = on_ranks(2, partial(do, cut(training_run(tiny_model, rows, **settled)), tmp_path / "parts", stop_after=2))
+    resumed = cut(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled))
+    second = on_ranks(2, partial(do, resumed, tmp_path / "parts"))
+    assert steps(first[0] + second[0]) == steps(whole[0])
+    assert len(steps(first[0])) == 2
+    files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
+    assert files[0] == files[1]
+
+
+def learned(strategy):
+    """Weights and optimizer state, whole, as digests, which pass through a pipe."""
+    state = {name: tensor.clone() for name, tensor in strategy.weights()}
+    for name, parameter in strategy.module.named_parameters():
+        for key, value in strategy.optimizer.state[parameter].items():
+            state[f"{name}.{key}"] = value.full_tensor() if isinstance(value, DTensor) else value
+    assert sum(name.endswith("exp_avg") and bool(tensor.any()) for name, tensor in state.items()) == len(strategy.learned)
+    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in state.items()}
+
+
+def test_a_checkpoint_is_read_by_another_number_of_processes(tiny_model, tmp_path):
+    def write():
+        strategy = built(tiny_model)
+        for parameter in strategy.learned:
+            parameter.grad = torch.ones_like(parameter)
+        strategy.update(1e-2, None)
+        strategy.save(tmp_path)
+        return learned(strategy)
+
+    def read():
+        strategy = built(tiny_model)
+        strategy.load(tmp_path)
+        return learned(strategy)
+
+    (want,) = on_ranks(1, write)
+    assert on_ranks(3, read) == [want] * 3
+
+
+def test_after_an_evaluation_every_weight_is_cut_again(tiny_model):
+    def evaluate():
+        strategy = built(tiny_model)
+        strategy.accumulate([], None, 1.0, train=False)
+        with torch.no_grad():
+            strategy.module(input_ids=torch.arange(3, 9)[None])
+        loose = [name for name, parameter in strategy.module.named_parameters() if not isinstance(parameter, DTensor)]
+        assert loose, "the root keeps its weights after a forward pass"
+        strategy.accumulate([], None, 1.0, train=False)
+        return [name for name, parameter in strategy.module.named_parameters() if not isinstance(parameter, DTensor)]
+
+    assert on_ranks(1, evaluate) == [[]]
+
+
+def test_bfloat16_weights_that_learn_are_kept_in_float32(tiny_model):
+    def passes():
+        strategy = FsdpStrategy(FsdpOptions(device="cpu"))
+        strategy.build(
+            lambda device: AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16),
+            lambda module: torch.optim.AdamW(module.parameters()),
+        )
+        logits = strategy.module(input_ids=torch.arange(3, 9)[None]).logits
+        return {parameter.dtype for parameter in strategy.learned}, logits.dtype, strategy.proof["precision"]
+
+    assert on_ranks(1, passes) == [({torch.float32}, torch.bfloat16, "bfloat16")]
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(tiny_model):
+    def step():
+        strategy = built(tiny_model)
+        before = {name: tensor.clone() for name, tensor in strategy.weights()}
+        for parameter in strategy.learned:
+            parameter.grad = torch.full_like(parameter, float("inf") if strategy.data_rank else 1.0)
+        update = strategy.update(1e-2, 1.0)
+        return update.skipped, all(torch.equal(tensor, before[name]) for name, tensor in strategy.weights())
+
+    assert on_ranks(2, step) == [(True, True)] * 2, "a bad part is every process's"
+
+
+class Shared(nn.Module):
+    """Two blocks with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        self.blocks[1].weight = self.blocks[0].weight
+
+
+def test_weights_that_can_not_be_cut_are_named():
+    with pytest.raises(UsageError, match="which of the model's modules are its blocks is unknown"):
+        sharding.blocks(Shared(), [])
+    with pytest.raises(UsageError, match="no module of class 'Linnear'") as caught:
+        sharding.blocks(Shared(), ["Linnear"])
+    assert "Linear" in caught.value.hint
+    module = Shared()
+    with pytest.raises(UsageError, match="weight is shared by several blocks"):
+        sharding.check(module, sharding.blocks(module, ["Linear"]))
+    scalar = nn.Module()
+    scalar.scale = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(UsageError, match="scale has no dimension to cut"):
+        sharding.check(scalar, [])
+    packed = nn.Module()
+    packed.weight = nn.Parameter(torch.zeros(2, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(UsageError, match=r"weight is torch\.uint8"):
+        sharding.check(packed, [])

@@ -1,0 +1,63 @@
+"""What fsdp can't do is said before anything is loaded, with what would do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from swift_plugin_fsdp import check, swift_check
+
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+
+def run_with(tmp_path, parallel="fsdp", config=None, quantizer="", verb_options=None, **options):
+    (tmp_path / "config.json").write_text(json.dumps(config or {}))
+    parts = {"parallel": registry().choose("parallel", parallel, options)}
+    if quantizer:
+        parts["quantizer"] = replace(registry().choose("quantizer", "bnb"), name=quantizer)
+    source = Source(reference="file:m", path=str(tmp_path), hash="", format="safetensors", family="")
+    return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "processes": 4, **(verb_options or {})})
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "hint"),
+    [
+        ({"shard_size": 3}, "parallel.shard_size", "1, 2, 4"),
+        ({"shard_size": 8, "verb_options": {"nodes": 3}}, "parallel.shard_size", "1, 2, 3, 4, 6, 12"),
+        ({"offload": True}, "parallel.offload", "Leave it out"),
+        ({"verb_options": {"device": "mps"}}, "device", "--parallel ddp"),
+        ({"quantizer": "torchao"}, "parallel", "--parallel ddp"),
+        ({"config": {"quantization_config": {"quant_method": "gptq"}}}, "parallel", "--parallel ddp"),
+    ],
+)
+def test_what_it_does_not_go_with(asked, where, hint, tmp_path):
+    (problem,) = swift_check(run_with(tmp_path, **asked))
+    assert problem.where == where
+    assert problem.fatal
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize("asked", [{}, {"shard_size": 2}, {"offload": True, "verb_options": {"device": "cuda"}}])
+def test_what_it_goes_with(asked, tmp_path):
+    assert list(swift_check(run_with(tmp_path, **asked))) == []
+
+
+def test_other_strategies_are_none_of_its_business(tmp_path):
+    assert list(swift_check(run_with(tmp_path, parallel="ddp", config={"quantization_config": {"quant_method": "gptq"}}))) == []
+
+
+def test_offload_on_auto_looks_at_the_machine(tmp_path, monkeypatch):
+    run = run_with(tmp_path, offload=True, verb_options={"device": "auto"})
+    monkeypatch.setattr(check, "device_kind", lambda: "cuda")
+    assert list(swift_check(run)) == []
+    monkeypatch.setattr(check, "device_kind", lambda: "cpu")
+    assert [problem.where for problem in swift_check(run)] == ["parallel.offload"]
+
+
+def test_qlora_is_refused_with_what_would_do(tmp_path):
+    """By the plugin of bitsandbytes, whose weights they are, and by it alone."""
+    run = run_with(tmp_path, quantizer="bnb")
+    answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
+    assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == [("parallel", True, True)]
