@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from swift_core.api import ask, chat, export, fetch, get_model, merge, pretrain, recipe, serve, sft, train
+    from swift_core.api import ask, chat, export, fetch, get_model, merge, pretrain, quantize, recipe, serve, sft, train
     from swift_core.errors import SwiftError, UsageError
     from swift_core.hookspecs import API_VERSION, hookimpl
     from swift_core.specs import Ref
 
-_API = ("ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "recipe", "serve", "sft", "train")
+_API = ("ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "quantize", "recipe", "serve", "sft", "train")
 _HOMES = {
     **dict.fromkeys(_API, "swift_core.api"),
     **dict.fromkeys(("SwiftError", "UsageError"), "swift_core.errors"),
@@ -26,7 +26,7 @@ _HOMES = {
 
 __all__ = [
     "API_VERSION", "Ref", "SwiftError", "UsageError", "__version__", "ask", "chat", "export", "fetch", "get_model", "hookimpl", "merge",
-    "pretrain", "recipe", "serve", "sft", "train",
+    "pretrain", "quantize", "recipe", "serve", "sft", "train",
 ]  # fmt: skip
 
 

@@ -76,6 +76,11 @@ def export(model: str | Path, to: str, *, watch: Watch | None = None, **options:
     return _run("export", {"model": str(model), "exporter": to, **options}, watch)
 
 
+def quantize(model: str | Path, quantizer: Any, *, watch: Watch | None = None, **options: Any) -> RunResult:
+    """Write a checkpoint in fewer bits and compare it with its source: `quantizer` is a name (gptq, …), or a mapping with its options."""
+    return _run("quantize", {"model": str(model), "quantizer": quantizer, **options}, watch)
+
+
 def ask(model: str | Path = "", *, watch: Watch | None = None, **options: Any) -> RunResult:
     """Put questions to a checkpoint, or to a server by `url`; `output` is the file of answers."""
     return _run("ask", {"model": str(model), **options}, watch)
@@ -132,7 +137,8 @@ def settings_of(verb: Verb, options: Mapping[str, Any], known: Registry) -> Sett
             continue
         name = key.replace("_", "-")
         name = flags.aliases.get(name, name)
-        path = flags.flags[name].path if name in flags.flags else _path_in_any_part(verb, key, settings, known)
+        group = isinstance(value, Mapping) and any(flag.path.startswith(f"{key}.") for flag in flags.flags.values())
+        path = flags.flags[name].path if name in flags.flags else key if group else _path_in_any_part(verb, key, settings, known)
         if path is None:
             hint = (
                 suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases])
@@ -184,6 +190,6 @@ def server_for(run: Run) -> Run:
 
 
 __all__ = [
-    "RunResult", "Server", "SwiftError", "ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "recipe", "serve",
-    "sft", "train",
+    "RunResult", "Server", "SwiftError", "ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "quantize", "recipe",
+    "serve", "sft", "train",
 ]  # fmt: skip

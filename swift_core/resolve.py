@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__, exporting, paths, schemas
+from swift_core import __version__, exporting, paths, quantizing, schemas
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
@@ -234,6 +234,11 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
             raise UsageError(
                 f"the tuner '{tuner.name}' leaves nothing to merge", where="tuner", hint="Its checkpoint is a whole model already."
             )
+    elif verb.name == "quantize":
+        job = known.get("loader", parts["loader"].name).quantizing
+        if job is None:
+            message = f"the loader '{parts['loader'].name}' can't quantize"
+            raise UsageError(message, where="loader", hint="Leave it out: transformers' can.")
     elif verb.name == "load":
         job = known.get("loader", parts["loader"].name).builder
     return str(job or "")
@@ -241,7 +246,7 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
 
 def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
     """The plugins' vetoes; returns the texts of the problems that are no reason to stop."""
-    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known)]
+    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known), *quantizing.problems(run, known)]
     for _, answer in known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
     fatal: list[SwiftError] = [

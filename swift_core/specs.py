@@ -130,7 +130,7 @@ class LoaderSpec(Spec):
     """Checkpoint folder → model and processor. `reads` are checkpoint formats.
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
-    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures.
+    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures. `quantizing` is the job of `swift quantize`, likewise.
     """
 
     kind: ClassVar[str] = "loader"
@@ -138,6 +138,7 @@ class LoaderSpec(Spec):
     builder: Ref | None = None
     converts: tuple[str, ...] = ()
     converter: Ref | None = None
+    quantizing: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

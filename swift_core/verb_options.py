@@ -108,8 +108,8 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     """swift sft, swift pretrain."""
 
     resume: str | ResumeOptions = option("", "Run folder, or checkpoint in it, to go on from.", also=("resume_from_checkpoint",))
-    processes: int = option(1, "Processes a node.", ge=1, also=("nproc_per_node",))
-    nodes: int = option(1, "Machines.", ge=1, also=("nnodes",))
+    processes: int = option(1, "Processes a node.", ge=1, also=("nproc_per_node", "num_gpus"))
+    nodes: int = option(1, "Machines.", ge=1, also=("nnodes", "num_nodes"))
 
 
 class MergeOptions(DeviceOptions, OutputOptions):
@@ -121,6 +121,34 @@ class MergeOptions(DeviceOptions, OutputOptions):
 class ExportOptions(AdapterOptions, OutputOptions):
     """swift export."""
 
+    envs: dict[str, str] = option(dict, ENVS)
+
+
+class CalibrationOptions(Options):
+    """What a quantizer sees of the rows: whole ones, chosen at random but always the same, until there are tokens enough."""
+
+    tokens: int = option(65_536, "Tokens to calibrate with, in all.", ge=1)
+    max_length: int = option(2048, "Most tokens a row; longer ones are cut.", ge=2, also=("quant_seqlen",))
+    seed: int = option(42, "Seed of the choice of rows.", ge=0)
+
+
+class VerifyOptions(Options):
+    """Limits that a quantized checkpoint must keep to."""
+
+    max_kl: float | None = option(
+        None, "Most divergence from the source's next-token distribution, in nats a token; by default what its bits allow.", gt=0
+    )
+    tokens: int = option(1024, "Tokens of held-out text to compare on: --val-dataset, or else Python's own documentation.", ge=16)
+
+
+class QuantizeOptions(DeviceOptions, OutputOptions):
+    """swift quantize."""
+
+    dataset: list[Any] = option(list, f"Rows to calibrate with. {DATASETS}")
+    val_dataset: list[Any] = option(list, "Rows to compare source and result on.", also=("validation",))
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+    calibration: CalibrationOptions = option(CalibrationOptions, "What a quantizer sees of the rows.")
+    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
     envs: dict[str, str] = option(dict, ENVS)
 
 

@@ -85,6 +85,13 @@ VERBS: Mapping[str, Verb] = {
             job=Ref("swift_core.exporting:export"),
         ),
         Verb(
+            name="quantize",
+            summary="Write a checkpoint in fewer bits, and measure what was lost",
+            options=Ref("swift_core.verb_options:QuantizeOptions"),
+            main="quantizer",
+            parts={"quantizer": "", "loader": "transformers"},
+        ),
+        Verb(
             name="fetch",
             summary="Bring a model onto this machine",
             options=Ref("swift_core.verb_options:FetchOptions"),

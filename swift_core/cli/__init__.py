@@ -29,6 +29,7 @@ COMMANDS = {
     "adapter": ("swift_core.cli.adapter:command", "List, add and drop the adapters of a running server"),
     "check-parity": ("swift_core.cli.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
     "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
+    "quantize": ("swift_core.cli.quantize:command", "Write a checkpoint in fewer bits, and measure what was lost"),
     "export": ("swift_core.cli.export:command", "Write a checkpoint in another format"),
     "data": ("swift_core.cli.data:command", "Check, show and convert data sets"),
     "fetch": ("swift_core.cli.fetch:command", "Bring a model onto this machine"),

@@ -78,8 +78,9 @@ class Environment:
         return "whole" if os.access(self.python, os.X_OK) else "its Python is gone"
 
     def serves(self, wish: Wanted) -> bool:
-        """Whether it is made of what is wanted, with whichever Python."""
-        return self.record is not None and self.record.wanted.to_json() | {"disk": 0} == wish.to_json() | {"disk": 0}
+        """Whether it is made of what is wanted, with whichever Python; specs that stand on the same share one, whatever its name."""
+        same = {"name": "", "disk": 0}
+        return self.record is not None and self.record.wanted.to_json() | same == wish.to_json() | same
 
     def log(self) -> Path:
         """What the installer said; it stays when the environment could not be made."""

@@ -1,0 +1,61 @@
+"""Rows for a quantizer: tokenised as training tokenises them, chosen at random but always the same, counted in tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from swift_core.data.task import commonest_kind
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_train.data import read
+from swift_train.job import reading_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from swift_core.reporting import Report
+    from swift_core.roles import Loaded
+    from swift_core.run import DataChoice, Run
+
+    Rows = list[NDArray[np.int32]]
+
+_TASKS = {"chat": "sft", "text": "pretrain"}  # whose tokens the rows of a kind become
+
+
+def rows_of(
+    run: Run, choices: Sequence[DataChoice], shapes: Loaded, report: Report, *, tokens: int, max_length: int, seed: int, where: str
+) -> Rows:
+    """Token ids of whole rows, until there are `tokens` of them; rows longer than `max_length` are cut.
+
+    Raises:
+        UsageError: the rows are neither conversations nor texts, or have fewer tokens in all. `where` is the option that sets the number.
+    """
+    kind = commonest_kind(choices, run.options["data"]["columns"])
+    if kind not in _TASKS:
+        problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are wanted"
+        raise UsageError(problem, where=where.partition(".")[0], hint="Name another data set, or rename its fields: --data.columns.")
+    reading = reading_of(run, registry().choose("task", _TASKS[kind]).build(), shapes)
+    cut = replace(reading, truncation="right", max_length=min(max_length, reading.max_length))
+    samples = read(choices, cut, report, seed=seed)
+    there = int(samples.lengths.sum())
+    if there < tokens:
+        raise UsageError(
+            f"the rows have {there:,} tokens in all, and {tokens:,} are wanted", where=where, hint=f"Name more rows, or --{where} {there}."
+        )
+    rows: Rows = []
+    for place in np.random.default_rng(seed).permutation(len(samples)):
+        if sum(map(len, rows)) >= tokens:
+            break
+        rows.append(samples[int(place)].ids)
+    return rows
+
+
+def write_rows(rows: Rows, file: Path) -> None:
+    """One JSON object a line: `ids`. A quantizer in another environment reads it without a tokenizer."""
+    file.write_text("".join(json.dumps({"ids": row.tolist()}) + "\n" for row in rows), encoding="utf-8")

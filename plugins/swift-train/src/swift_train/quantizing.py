@@ -1,0 +1,184 @@
+"""The job of `swift quantize`: a checkpoint in fewer bits, there whole and compared with its source, or not at all.
+
+An offline quantizer writes the folder, in a worker of its engine's environment where it has one; a load-time quantizer quantizes while
+the model is loaded here, and the model is saved.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import safe_open
+
+from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.errors import UsageError
+from swift_core.families import family_of
+from swift_core.paths import atomic_folder, check_free
+from swift_core.quantizing import HERE
+from swift_core.registry import registry
+from swift_core.run import Choice, Run, output_path
+from swift_train.build import base_of, load_base, load_with
+from swift_train.calibration import rows_of, write_rows
+from swift_train.devices import pick_device, pick_dtype
+from swift_train.saving import versions, write_model
+from swift_train.template_facts import generation_facts, golden, template_facts
+from swift_train.verify import MAX_KL, compare, documentation, judge
+from swift_train.weights import check_weights, stored_dtype, weight_files
+
+if TYPE_CHECKING:
+    from swift_core.reporting import Report
+    from swift_core.roles import Loaded
+    from swift_core.specs import QuantizerSpec
+
+
+def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Write the run's model in fewer bits.
+
+    Returns:
+        The folder, and figures: what `swift_train.verify.compare` found, unless told not to compare, and the quantizer's own.
+
+    Raises:
+        UsageError: the output exists, a weight is not finite, the calibration is too short, or the quantizer refuses.
+        SwiftError: the engine failed, or the result is too far from its source; nothing is left.
+    """
+    out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
+    check_free(out, overwrite=overwrite)
+    source = Path(base_of(run).path)
+    check_weights(source)
+    check_finite(source)
+    plain = replace(run, parts={kind: choice for kind, choice in run.parts.items() if kind != "quantizer"})
+    shapes = load_base(plain, "meta")
+    rows = _calibration(plain, run, shapes, report)
+    held_out = _held_out(plain, shapes, report)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        report.progress("quantize", 0, 1)
+        figures = _write(run, folder, rows, report)
+        for licence in source.glob("LICENSE*"):
+            shutil.copy2(licence, folder)
+        report.progress("quantize", 1, 1)
+        if held_out:
+            report.progress("verify", 0, 1)
+            figures |= _verified(run, source, folder, held_out, report)
+            report.progress("verify", 1, 1)
+        write_manifest(folder, _manifest(run, shapes, figures))
+    return out, figures
+
+
+def check_finite(folder: Path) -> None:
+    """Refuse weights that are no numbers: what is computed with them is none either, whatever the quantizer.
+
+    Raises:
+        UsageError: names the first such weight.
+    """
+    for file in weight_files(folder):
+        with safe_open(file, "pt") as tensors:  # type: ignore[no-untyped-call]
+            for name in tensors.keys():  # noqa: SIM118 (no dict)
+                if not tensors.get_tensor(name).isfinite().all():
+                    hint = "The training that wrote it went wrong: take an earlier checkpoint."
+                    raise UsageError(f"the weight {name} has values that are not finite", where=str(file), hint=hint)
+
+
+def _spec(run: Run) -> QuantizerSpec:
+    return registry().get("quantizer", run.part("quantizer").name)  # type: ignore[no-any-return]
+
+
+def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path | None:
+    """The file of calibration rows in the run folder; None for a quantizer that looks at the weights alone."""
+    if not _spec(run).calibrates:
+        return None
+    file = report.folder / "calibration.jsonl"
+    write_rows(rows_of(plain, run.datasets, shapes, report, **run.options["calibration"], where="calibration.tokens"), file)
+    return file.absolute()
+
+
+def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
+    """Token ids to compare on; none where the user wants no comparison."""
+    asked = plain.options["verify"]
+    if asked is False:
+        return []
+    limits = _limits(plain)
+    if plain.validation:
+        longest = plain.options["calibration"]["max_length"]
+        return rows_of(plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens")
+    return documentation(getattr(shapes.processor, "tokenizer", shapes.processor), limits["tokens"])
+
+
+def _limits(run: Run) -> dict[str, Any]:
+    from swift_core.verb_options import VerifyOptions
+
+    asked = run.options["verify"]
+    return dict(asked) if isinstance(asked, dict) else VerifyOptions().model_dump()
+
+
+def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> dict[str, Any]:
+    if _spec(run).when == "load":
+        return _saved(run, folder)
+    choice, there = _with_the_familys_skips(run), str(folder.absolute())
+    folder.rmdir()  # an offline quantizer makes what it writes to
+    if choice.python and choice.python != sys.executable:
+        from swift_core.apart import run_apart
+
+        apart = replace(
+            run, job=HERE, parts={"quantizer": choice}, options={**run.options, "output": there, "calibration": str(rows or "")}
+        )
+        return dict(run_apart(apart, choice.python, report)[1])
+    return dict(choice.build().quantize(Path(base_of(run).path), Path(there), rows))
+
+
+def _with_the_familys_skips(run: Run) -> Choice:
+    """The quantizer, its option `skip`, if it has one, filled up: an environment of its own knows no families."""
+    choice, family = run.part("quantizer"), family_of(base_of(run))
+    if "skip" not in choice.options:
+        return choice
+    towers = [prefix for prefix in (family.vision_tower, family.aligner) if prefix]
+    return replace(choice, options={**choice.options, "skip": [*family.skip_quantization, *towers, *choice.options["skip"]]})
+
+
+def _saved(run: Run, folder: Path) -> dict[str, Any]:
+    """Quantize while loading, and save that."""
+    choice, stored = run.part("quantizer"), stored_dtype(Path(base_of(run).path))
+    asked = run.options.get("dtype", "auto")
+    dtype = stored if asked == "auto" else asked
+    loaded = load_with(run, device=pick_device(run.options.get("device", "auto")), dtype=dtype, quantizer=choice)
+    try:
+        write_model(folder, loaded.model, loaded.processor)
+    except (NotImplementedError, ValueError) as error:
+        problem = f"what {choice.name} makes can't be saved: {str(error).splitlines()[0]}"
+        raise UsageError(problem, where="quantizer", hint="It is of use while loading alone, for training and serving.") from error
+    return {}
+
+
+def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Report) -> dict[str, float]:
+    device = pick_device(run.options.get("device", "auto"))
+    dtype = pick_dtype(run.options.get("dtype", "auto"), device, stored_dtype(source))
+    loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
+    figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, **loading)
+    judge(figures, _limits(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4], str(source))
+    return figures
+
+
+def _bits(run: Run) -> int:
+    return int(run.part("quantizer").options.get("bits") or max(_spec(run).bits))
+
+
+def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
+    """What was known of the source, and how it was quantized."""
+    source, choice = base_of(run), run.part("quantizer")
+    before = read_manifest(Path(source.path)) or Manifest()
+    return replace(
+        before,
+        origin="quantize",
+        base={"reference": source.reference, "hash": source.hash, "path": source.path},
+        family=family_of(source).name,
+        dtype=before.dtype or stored_dtype(Path(source.path)),
+        quantizer={"name": choice.name, "format": _spec(run).format, "bits": _bits(run), "options": dict(choice.options)},
+        template=before.template or template_facts(shapes.processor),
+        golden=before.golden or golden(shapes.processor),
+        generation=before.generation or generation_facts(shapes.model, shapes.processor),
+        figures=figures,
+        versions={**versions(), choice.distribution: choice.version},
+    )

@@ -1,0 +1,132 @@
+"""What was lost: a checkpoint compared with the one it was made from, on text that neither was made with.
+
+Both are loaded as they will be served. The source's logits wait on the disk, so that only one of the two models is in memory.
+"""
+
+from __future__ import annotations
+
+import math
+import pydoc_data.topics
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from swift_core.errors import SwiftError
+from swift_core.exporting import size_of
+from swift_train.build import load_checkpoint
+from swift_train.template_facts import golden
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_core.roles import Loaded
+
+MAX_KL: Mapping[int, float] = {8: 0.1, 4: 1.0}
+"""By bits a weight: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
+
+_WINDOW = 256  # tokens of a piece of the documentation
+
+
+def documentation(tokenizer: Any, tokens: int) -> list[list[int]]:
+    """Pieces of Python's own documentation, the held-out text that is on every machine: at least `tokens` tokens in all."""
+    pieces: list[list[int]] = []
+    for topic in sorted(pydoc_data.topics.topics):
+        ids = tokenizer(pydoc_data.topics.topics[topic], verbose=False)["input_ids"]
+        for at in range(0, len(ids) - 1, _WINDOW):
+            pieces.append(ids[at : at + _WINDOW])
+            if sum(map(len, pieces)) >= tokens:
+                return pieces
+    return pieces
+
+
+def compare(
+    source: Path, result: Path, rows: Sequence[Sequence[int]], *, device: str, dtype: str, scratch: Path, **loading: Any
+) -> dict[str, float]:
+    """Load one checkpoint after the other, and compare what they predict.
+
+    Args:
+        source: what `result` was made from.
+        result: a checkpoint that an installed loader reads.
+        rows: token ids, each row by itself.
+        device: where both are computed.
+        dtype: in which type, as far as the result is not quantized.
+        scratch: where the source's logits are kept for the while: rows × vocabulary × 4 bytes.
+        loading: more arguments of `swift_train.build.load_checkpoint`.
+
+    Returns:
+        `perplexity`, `kl` (of the result from the source, nats a token), `top1` (how often the likeliest token is the same),
+        `max_logit_difference`, `bytes`, `load_seconds`; those of the source end in `_before`; `tokens` that were compared.
+
+    Raises:
+        SwiftError: the result's tokenizer renders conversations to other tokens than the source's.
+    """
+    kept = [torch.tensor(list(row)) for row in rows]
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as folder:
+        files = [Path(folder, f"{number}.pt") for number in range(len(kept))]
+        before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
+        tokens_before = golden(before.processor)
+        for file, row in zip(files, kept, strict=True):
+            torch.save(_logits(before, row), file)
+        del before
+        after, seconds = _load(result, device=device, dtype=dtype, **loading)
+        if golden(after.processor) != tokens_before:
+            raise SwiftError("the result's tokenizer gives other tokens than its source's", where=str(result))
+        sums = _sums((torch.load(file), _logits(after, row), row) for file, row in zip(files, kept, strict=True))
+    count = sums.pop("tokens")
+    return {
+        "perplexity": math.exp(min(sums["loss"] / count, 700.0)),
+        "perplexity_before": math.exp(min(sums["loss_before"] / count, 700.0)),
+        "kl": sums["kl"] / count,
+        "top1": sums["top1"] / count,
+        "max_logit_difference": sums["difference"],
+        "tokens": count,
+        "bytes": size_of(result),
+        "bytes_before": size_of(source),
+        "load_seconds": seconds,
+        "load_seconds_before": seconds_before,
+    }
+
+
+def judge(figures: Mapping[str, float], max_kl: float, where: str) -> None:
+    """Hold what `compare` found to the limit.
+
+    Raises:
+        SwiftError: it is passed, or the result is no number.
+    """
+    if not figures["kl"] <= max_kl:  # a NaN is no proof either
+        raise SwiftError(
+            f"the result is too far from its source: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
+            f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
+            where=where,
+            hint="More bits, smaller groups or rows nearer to the use lose less. --verify.max-kl sets the limit.",
+        )
+
+
+def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:
+    began = time.perf_counter()
+    return load_checkpoint(folder, **loading), time.perf_counter() - began
+
+
+@torch.inference_mode()
+def _logits(loaded: Loaded, row: Tensor) -> Tensor:
+    model: Any = loaded.model
+    return model(input_ids=row[None].to(model.device), use_cache=False).logits[0, :-1].float().cpu()  # type: ignore[no-any-return]
+
+
+def _sums(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+    """Over all tokens but each row's first: sums of the losses, the divergence and the agreement, and the largest difference."""
+    sums = dict.fromkeys(("loss", "loss_before", "kl", "top1", "difference", "tokens"), 0.0)
+    for before, after, row in pairs:
+        one, other = before.log_softmax(-1), after.log_softmax(-1)
+        sums["loss_before"] += float(functional.nll_loss(one, row[1:], reduction="sum"))
+        sums["loss"] += float(functional.nll_loss(other, row[1:], reduction="sum"))
+        sums["kl"] += float(functional.kl_div(other, one, log_target=True, reduction="sum"))
+        sums["top1"] += int((before.argmax(-1) == after.argmax(-1)).sum())
+        sums["difference"] = max(sums["difference"], float((before - after).abs().max()))
+        sums["tokens"] += len(row) - 1
+    return sums

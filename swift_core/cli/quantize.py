@@ -1,0 +1,7 @@
+"""`swift quantize`."""
+
+from __future__ import annotations
+
+from swift_core.cli.verb import VerbCommand, carry_out
+
+command = VerbCommand("quantize", carry_out, positional="model")

@@ -1,0 +1,54 @@
+"""What the core knows of quantizing: which runs can't work, and the part of `swift quantize` that an engine's own environment does.
+
+The job itself reads rows, loads models and compares them; the loader brings it (`LoaderSpec.quantizing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoint import read_config
+from swift_core.specs import Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.registry import Registry
+    from swift_core.reporting import Report
+    from swift_core.run import Run
+
+HERE = Ref("swift_core.quantizing:quantize_here")
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Why the quantizer can't do what the run asks of it, before anything is started."""
+    if "quantizer" not in run.parts or run.model is None:
+        return
+    spec = known.get("quantizer", run.part("quantizer").name)
+    if run.verb != "quantize":
+        if spec.when == "offline":
+            hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."
+            yield Problem(
+                where="quantizer", message=f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded", hint=hint
+            )
+        return
+    if run.adapters:
+        adapter = next(iter(run.adapters.values()))
+        hint = f"Merge it first: swift merge {adapter.path}; then quantize the merged model."
+        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is learned in full precision", hint=hint)
+    if form := (read_config(Path(run.model.path)).get("quantization_config") or {}).get("quant_method"):
+        hint = "Name the checkpoint that it was made from: rounding twice loses more than rounding once."
+        yield Problem(where="model", message=f"'{run.model.reference}' is quantized already ({form})", hint=hint)
+    if spec.calibrates and not run.datasets:
+        hint = "Name rows like those that the model will see: --dataset FILE."
+        yield Problem(where="dataset", message=f"{spec.name} needs rows to calibrate with", hint=hint)
+    elif run.datasets and not spec.calibrates:
+        yield Problem(where="dataset", message=f"{spec.name} looks at the weights alone; the rows are not used", fatal=False)
+
+
+def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Quantize with the engine that this very Python has: `output` and `calibration` in the run's options say where and with what."""
+    del report
+    assert run.model is not None
+    out, rows = Path(run.options["output"]), run.options["calibration"]
+    return out, dict(run.part("quantizer").build().quantize(Path(run.model.path), out, Path(rows) if rows else None))
