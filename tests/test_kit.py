@@ -13,8 +13,9 @@ from swift_core.plugins import plugins
 from swift_core.registry import registry
 from swift_core.testing.kit import parametrize_with_checks
 from swift_core.testing.kit.collect import Case, all_checks, cases
-from swift_core.testing.kit.model import CheckFailed, Skip
+from swift_core.testing.kit.model import CheckFailed, Example, Skip
 from swift_core.testing.kit.probe import Entry, NotImported, probe
+from swift_core.testing.kit.subject import Subject
 
 BAD = Path(__file__).parent / "bad_plugins"
 
@@ -148,6 +149,13 @@ def test_a_plugin_without_a_fault_passes():
 def test_a_plugin_that_hangs_at_import_is_ended():
     with pytest.raises(NotImported, match="still being imported after 1 seconds"):
         probe(Entry("hang", "bad_hang", "swift-plugin-hang"), 1.0)
+
+
+def test_an_example_gives_the_tiny_model_other_sizes():
+    subject = Subject(Entry("x", "x", "x"), example=Example(sizes={"head_dim": 32}))
+    config = json.loads((subject.tiny_model / "config.json").read_text())
+    subject.close()
+    assert (config["head_dim"], config["hidden_size"]) == (32, 64)
 
 
 def test_every_check_says_why():

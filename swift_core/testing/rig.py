@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,28 +36,28 @@ _CORPUS = (
 )
 
 
-def write_tiny_model(folder: Path, *, seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
     """Write a random Llama (2 layers, hidden size 64, 4 heads, 2 KV heads, float32, tied head) with a ChatML tokenizer.
 
-    The same seed gives the same bytes. Returns `folder`.
+    The same seed gives the same bytes. `sizes` are values of `config.json` that are to be others. Returns `folder`.
     """
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     tokenizer = tiny_tokenizer()
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.1,  # wide enough that the logits tell tokens apart
-        tie_word_embeddings=True,
-        **tokens,
-    )
+    usual: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.1,  # wide enough that the logits tell tokens apart
+        "tie_word_embeddings": True,
+    }
+    config = LlamaConfig(**{**usual, **tokens, **sizes})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)

@@ -30,13 +30,15 @@ class Skip(Exception):
 class Example:
     """What a plugin says about one of its parts, so that the kit can try it where the defaults won't do.
 
-    `options` fit the tiny model; `{folder}` in them is the check's own folder. `checkpoint` writes the tiny model (its first argument) to a
+    `options` fit the tiny model; `{folder}` in them is the check's own folder. `sizes` are values for the tiny model's `config.json`, where
+    an engine has no kernel for its own: `{"head_dim": 32}`. `checkpoint` writes the tiny model (its first argument) to a
     new folder (its second) in a format that a backend reads, where that is not safetensors. `configurations` are values for
     `config.json`, where one of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the
     prefixes of parameters that belong to no part of a multimodal family.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: Callable[[Path, Path], object] | None = None
     configurations: tuple[Mapping[str, Any], ...] = ({},)
     tasks: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ class Subject:
 
     @cached_property
     def tiny_model(self) -> Path:
-        """A checkpoint of a tiny random Llama, whose weights are random but the same every time.
+        """A checkpoint of a tiny random Llama, whose weights are random but the same every time; with the example's `sizes`.
 
         Raises:
             Skip: transformers is not installed.
@@ -67,7 +67,7 @@ class Subject:
         library("transformers")
         from swift_core.testing.rig import write_tiny_model
 
-        return write_tiny_model(self.folder / "tiny")
+        return write_tiny_model(self.folder / "tiny", **self.example.sizes)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """What `make` makes, made once for all checks of the subject."""
