@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from swift_core.hookspecs import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.specs import LauncherSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 
 @hookimpl
@@ -18,8 +24,28 @@ def swift_launchers() -> list[LauncherSpec]:
         LauncherSpec(
             name="torchrun",
             summary="torch's elastic launcher, on one machine or many",
-            factory=Ref("swift_core.launchers:TorchrunLauncher"),
+            factory=Ref("swift_core.nodes.torchrun:TorchrunLauncher"),
             options=Ref("swift_core.launchers_options:TorchrunOptions"),
             nodes=True,
         ),
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse machines that the launcher can't reach, before a model is loaded."""
+    chosen = run.parts.get("launcher")
+    nodes = int(run.options.get("nodes", 1))
+    if chosen is None:
+        return
+    from swift_core.registry import registry
+
+    spec = registry().entry("launcher", chosen.name, origin=chosen.plugin).spec
+    if nodes > 1 and not spec.nodes:
+        able = ", ".join(item.name for item in registry().all("launcher") if getattr(item, "nodes", False))
+        message = f"the launcher '{chosen.name}' starts one machine's processes, and {nodes} nodes are asked for"
+        yield Problem(where="launcher", message=message, hint=f"Launchers for several machines: {able}.")
+    if chosen.factory.startswith("swift_core.nodes."):
+        from swift_core.nodes.torchrun import problems
+
+        yield from problems(chosen.options, nodes)

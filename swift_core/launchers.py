@@ -18,14 +18,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from swift_core import tether
 from swift_core.errors import UsageError
 from swift_core.roles import Watch
-
-if TYPE_CHECKING:
-    from swift_core.launchers_options import TorchrunOptions
 
 STOP_FILE = "stop"
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
@@ -41,9 +38,8 @@ class LocalLauncher:
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Start the workers and wait for them; see `roles.Launcher`."""
         if nodes > 1:
-            raise UsageError(
-                "the launcher 'local' starts one machine's workers", where="launcher", hint="Use --launcher torchrun on each machine."
-            )
+            message = "the launcher 'local' starts one machine's workers"
+            raise UsageError(message, where="launcher", hint="Use --launcher torchrun, slurm, kubernetes or ray.")
         ranks: list[dict[str, str]] = [{}]
         if processes > 1:
             shared = {
@@ -57,32 +53,6 @@ class LocalLauncher:
             ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
         command = [sys.executable, "-m", "swift_core.worker", str(run)]
         return watch_processes([(command, {**environment, **rank, CONTROL_PIPE: "1"}) for rank in ranks], run, watch)
-
-
-class TorchrunLauncher:
-    """`python -m torch.distributed.run`: rendezvous over machines, restarts."""
-
-    def __init__(self, options: TorchrunOptions) -> None:
-        self.options = options
-
-    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Start torch's launcher and wait for it; see `roles.Launcher`."""
-        options = self.options
-        where = [f"--master-addr={options.master_addr}", f"--master-port={options.master_port}"] if nodes > 1 else ["--standalone"]
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            f"--nproc-per-node={processes}",
-            f"--nnodes={nodes}",
-            f"--node-rank={options.node_rank}",
-            f"--max-restarts={options.max_restarts}",
-            *where,
-            "-m",
-            "swift_core.worker",
-            str(run),
-        ]
-        return watch_processes([(tether.argv(command, grace=60), environment)], run, watch)
 
 
 def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], run: Path, watch: Watch) -> int:

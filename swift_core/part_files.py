@@ -1,13 +1,25 @@
-"""`--deepspeed FILE.json`, as ms-swift and transformers have it: a file where the name of a part stands."""
+"""Files where other tools have them: `--deepspeed FILE.json` (ms-swift, transformers) and `--hostfile FILE` (DeepSpeed, MPI)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from swift_core.verbs import PART_SPELLINGS
 
-PART_FILES: Mapping[str, tuple[str, str, str]] = {"deepspeed": (".json", "deepspeed", "config")}
-"""Spelling → the file's ending, the name of the part that reads it, and the option that the file is."""
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """A flag whose value, where it ends in `suffix`, is the `option` of the implementation `name` of a `part`."""
+
+    part: str
+    name: str
+    option: str
+    suffix: str = ""
+
+
+PART_FILES: Mapping[str, PartFile] = {
+    "deepspeed": PartFile("parallel", "deepspeed", "config", ".json"),
+    "hostfile": PartFile("launcher", "torchrun", "hostfile"),
+}
 
 
 def expand(argv: Sequence[str]) -> list[str]:
@@ -17,13 +29,12 @@ def expand(argv: Sequence[str]) -> list[str]:
     while words:
         word = words.pop(0)
         spelling, equals, value = word.removeprefix("--").partition("=")
-        suffix, name, option = PART_FILES.get(spelling, ("", "", ""))
+        found = PART_FILES.get(spelling) if word.startswith("--") else None
         file = value if equals else words[0] if words else ""
-        if not (suffix and word.startswith("--") and file.endswith(suffix)):
+        if not found or not file or not file.endswith(found.suffix):
             out.append(word)
             continue
-        part = PART_SPELLINGS[spelling]
-        out += [f"--{part}", name, f"--{part}.{option}", file]
+        out += [f"--{found.part}", found.name, f"--{found.part}.{found.option}", file]
         if not equals:
             words.pop(0)
     return out
