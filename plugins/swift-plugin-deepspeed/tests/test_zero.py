@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,7 +30,9 @@ def rows(tmp_path):
 
 
 def settings(ranks, **more):
-    """Eight rows a step in several micro-steps, clipped, over two epochs."""
+    """Eight rows a step in several micro-steps, clipped, over two epochs; without dropout, which is a process's own."""
+    if more.get("tuner", "lora") == "lora":
+        more = {"tuner_options": {"dropout": 0.0}, **more}
     return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
 
 
@@ -127,7 +129,7 @@ def test_offload_steps_on_the_cpu_by_deepspeeds_adamw(trained, plain, parallel, 
     want, _ = plain[tuner]
     got, _ = trained(parallel, 2, tuner=tuner)
     close(got, want)
-    assert "DeepSpeedCPUAdam" in proof_of(parallel)["optimizer"]
+    assert proof_of(parallel)["optimizer"].endswith(" over DeepSpeedCPUAdam")
 
 
 def test_offload_resumes_exactly(tiny_model, rows, tmp_path):
@@ -269,25 +271,32 @@ def test_what_deepspeed_refuses_is_told_before_anything_is_loaded():
         registry().choose("parallel", "zero2", options).build()
 
 
-def test_a_process_whose_disk_is_full_ends_all(tiny_model, rows, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "messages"),
+    [(errno.ENOSPC, [None, None]), (errno.EACCES, ["another process of the run failed", "no permission to write here"])],
+)
+def test_a_process_that_can_not_write(tiny_model, rows, tmp_path, number, messages):
+    """The other does not wait for it for ever, and no checkpoint is left. Where the disk is full, both go on."""
     run = run_of(tiny_model, rows, "zero3", 2, save_steps=1)
 
     def failing():
-        real = torch.save
+        import swift_plugin_deepspeed.strategy as module
 
-        def save(value, path):
-            if Path(path).name == "zero-1.pt":
-                raise OSError(28, "No space left on device")
-            real(value, path)
+        real = module.save_tensors
 
-        torch.save = save
+        def save(path, state):
+            if path.name == "zero-1.pt":
+                raise OSError(number, os.strerror(number))
+            real(path, state)
+
+        module.save_tensors = save
         try:
             do(run, tmp_path / "run")
         except SwiftError as error:
             return error.message
 
-    assert on_ranks(2, failing, timeout=60) == ["another process of the run failed", "the disk is full"]
-    assert not list((tmp_path / "run/checkpoints").glob("step-*"))
+    assert on_ranks(2, failing, timeout=60) == messages
+    assert not list((tmp_path / "run/checkpoints").iterdir())
 
 
 def test_by_the_command(tiny_model, swift_project):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core.paths import cache_dir
 
@@ -59,7 +59,19 @@ def cpu_adam(optimizer: Optimizer) -> Optimizer:
         reason = str(error).strip().splitlines()
         log.warning("CPUAdam can't be built here (%s): torch's AdamW does its work, more slowly.", reason[-1] if reason else error)
         return optimizer
+    made.register_step_pre_hook(_forget_powers)
     return made
+
+
+def _forget_powers(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """Make a step of CPUAdam a function of its number, by an update of nothing with other betas.
+
+    It multiplies the powers of the betas up from step to step, but works them out anew in a resumed run, which differs by a rounding.
+    """
+    import torch
+
+    nothing = torch.zeros(1)
+    optimizer.ds_opt_adam.adam_update(optimizer.opt_id, 1, 0.0, 0.0, 0.0, 1.0, 0.0, False, nothing, nothing, nothing, nothing)
 
 
 def leave_out_shared_memory() -> None:
