@@ -28,13 +28,13 @@ LOOP, RUN, MARK = "loop.json", "run.json", "checkpoint.json"
 _FULL, _OTHER = 1.0, 2.0  # what the ranks tell each other of a failure
 
 
-def together(strategy: Strategy, action: Callable[[], None]) -> None:
-    """Do what may fail on one rank alone, such as writing to a full disk. If it does, every rank raises, and none waits for ever."""
+def together(strategy: Strategy, folder: Path, action: Callable[[], None]) -> None:
+    """Do what may fail on one rank alone, such as writing into `folder` on a full disk. If it does, every rank raises, and none waits."""
     failure: Exception | None = None
     try:
         action()
     except Exception as error:
-        failure = disk_error(error, Path(getattr(error, "filename", None) or "."))
+        failure = disk_error(error, folder)
     kind = 0.0 if failure is None else _FULL if isinstance(failure, DiskFull) else _OTHER
     worst = strategy.reduce(kind, "max")
     if failure:
@@ -86,10 +86,10 @@ class Checkpoints:
                 self._prune()
 
         try:
-            together(strategy, prepare)
-            together(strategy, lambda: strategy.save(aside / "state"))
+            together(strategy, aside, prepare)
+            together(strategy, aside, lambda: strategy.save(aside / "state"))
             write_model(aside / "model")
-            together(strategy, finish)
+            together(strategy, aside, finish)
         except Exception:
             if strategy.writer:
                 self._sweep()

@@ -171,7 +171,7 @@ class _Trainer:
                 self.processor.save_pretrained(aside)
                 write_manifest(aside, self._manifest(figures))
 
-        together(self.strategy, write)
+        together(self.strategy, folder, write)
 
     def _load(self, device: torch.device) -> Module:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank

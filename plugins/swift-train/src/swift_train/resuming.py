@@ -46,7 +46,7 @@ def resume_of(run: Run, folder: Path) -> Resume | None:
     if allow and not name:
         raise UsageError("there is nothing to go on from", where="resume.allow_change", hint="Name the run: --resume FOLDER.")
     own = [path for path in reversed(whole(folder / "checkpoints")) if _written_by(path) == json.loads(json.dumps(run.to_json()))]
-    found = [*own, *(candidates(Path(name)) if name else ())]
+    found = own or (candidates(Path(name)) if name else [])
     return Resume(found, allow) if found else None
 
 

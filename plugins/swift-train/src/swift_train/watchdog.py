@@ -32,9 +32,10 @@ _SUSPENDED = 5.0  # seconds that the watch itself stood still: the machine slept
 
 
 class Place(NamedTuple):
-    """How far a process is: places passed, the last of them in words, and the main thread as stacks name it."""
+    """How far a process is: parts of the work begun, places passed in the last of them, that in words, and the main thread's number."""
 
-    count: int
+    stage: int
+    mark: int
     doing: str
     thread: str
 
@@ -52,17 +53,16 @@ class Watchdog:
         self._rank, self._ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         self._tick = min(10.0, timeout / 10)
         self._ended = threading.Event()
-        self._count, self._stage, self._doing = 0, "", ""
+        self._place, self._stage = Place(0, 0, "", f"{threading.main_thread().ident:#018x}"), ""
 
     def stage(self, text: str) -> None:
         """A new part of the work begins."""
-        self._stage = self._doing = text
-        self._count += 1
+        self._stage = text
+        self._place = self._place._replace(stage=self._place.stage + 1, mark=0, doing=text)
 
     def mark(self, text: str) -> None:
         """A place in it is passed."""
-        self._doing = f"{self._stage}, {text}"
-        self._count += 1
+        self._place = self._place._replace(mark=self._place.mark + 1, doing=f"{self._stage}, {text}")
 
     def __enter__(self) -> Watchdog:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -82,26 +82,27 @@ class Watchdog:
             self._folder.rmdir()
 
     def _watch(self) -> None:
-        seen, moved, ticked = -1, 0.0, time.monotonic()
-        while not self._ended.wait(self._tick if seen >= 0 else 0):
+        seen: Place | None = None
+        moved = ticked = time.monotonic()
+        while not self._ended.wait(self._tick if seen else 0):
             now = time.monotonic()
-            if self._count != seen or now - ticked > self._tick + _SUSPENDED:
-                seen, moved = self._count, now
-                self._publish()
+            if self._place is not seen or now - ticked > self._tick + _SUSPENDED:
+                seen, moved = self._place, now
+                self._publish(seen)
                 faulthandler.dump_traceback_later(self._timeout, file=self._stack)
             elif now - moved > self._timeout + self._tick:
                 self._report.error(self._verdict())
                 os._exit(1)  # the main thread hangs: nothing else ends it
             ticked = now
 
-    def _publish(self) -> None:
-        place = Place(self._count, self._doing, f"{threading.main_thread().ident:#018x}")
+    def _publish(self, place: Place) -> None:
         with suppress(OSError):  # a full disk
             self._place_of(self._rank).write_text(json.dumps(place), encoding="utf-8")
 
     def _verdict(self) -> SwiftError:
         places = [self._read(rank) for rank in range(self._ranks)]
-        behind = [rank for rank, place in enumerate(places) if place.count == min(place.count for place in places)]
+        least = min(place[:2] for place in places)
+        behind = [rank for rank, place in enumerate(places) if place[:2] == least]
         names = "the process" if self._ranks == 1 else f"process {', '.join(map(str, behind))} of {self._ranks}"
         if 1 < len(behind) == self._ranks:
             names = "every process"
@@ -125,7 +126,7 @@ class Watchdog:
     def _read(self, rank: int) -> Place:
         with suppress(OSError, ValueError):
             return Place(*json.loads(self._place_of(rank).read_text(encoding="utf-8")))
-        return Place(-1, "it has not begun", "")
+        return Place(0, 0, "it has not begun", "")
 
     def _place_of(self, rank: int) -> Path:
         return self._folder / f"rank-{rank}.json"
