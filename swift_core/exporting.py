@@ -40,7 +40,9 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         )
     elif not run.adapters and run.model.format not in spec.reads:
         message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, and '{run.model.reference}' is {run.model.format}"
-        yield Problem(where="model", message=message, hint="Name the checkpoint that it was made from.")
+        first = [other.name for other in known.all("exporter") if other.writes in spec.reads and run.model.format in other.reads]
+        hint = f"Export it first: --to {' or '.join(first)}." if first else "Name the checkpoint that it was made from."
+        yield Problem(where="model", message=message, hint=hint)
 
 
 def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

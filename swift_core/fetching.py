@@ -125,10 +125,12 @@ class Fetcher:
         if self.family:
             entry = self.registry.entry("family", self.family, where="family")
             return entry.spec.name, entry.plugin.name
-        if kind != "safetensors":
-            return "", ""
-        config = checkpoint.read_config(folder)
         entries = self.registry.entries("family")
+        if kind != "safetensors":  # no config.json: what was exported says it in its manifest
+            manifest = checkpoint.read_manifest(folder) if kind != "adapter" else None
+            told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
+            return (told.spec.name, told.plugin.name) if told else ("", "")
+        config = checkpoint.read_config(folder)
         found = identify(config, [entry.spec for entry in entries])
         if found is None:
             named = ", ".join(config.get("architectures") or [str(config.get("model_type", "?"))])

@@ -1,0 +1,58 @@
+"""A real model: `make test-full LANE=export`. OpenVINO reads the file where `swift env create openvino` has made its environment."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from swift_plugin_transformers.loader import TransformersLoader
+
+from swift_core import api
+from swift_core.checkpoint import read_manifest
+from swift_core.environments import find
+from swift_core.environments.wanted import isolated_entry
+from swift_core.families import UNKNOWN
+from swift_core.registry import registry
+from swift_core.roles import Loading
+from swift_core.testing.serving import SwiftServe
+
+pytestmark = pytest.mark.full("export")
+
+TEXT = "The capital of France is Paris. It lies on the Seine, and 2,102,650 people live there."
+FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+MOST = {"f16": 1e-9, "bf16": 1e-9, "q8_0": 0.01, "q5_1": 0.1, "q5_0": 0.1, "q4_1": 0.3, "q4_0": 0.3}
+"""Mean KL divergence to the checkpoint, whose bfloat16 weights float16 holds too."""
+
+
+def load(path):
+    return TransformersLoader().load(path, UNKNOWN, Loading(device="cpu", dtype="float32"))
+
+
+def scores(loaded):
+    with torch.no_grad():
+        ids = loaded.processor(TEXT, return_tensors="pt").input_ids
+        return loaded.model(input_ids=ids).logits[0].log_softmax(-1)
+
+
+def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = scores(load(smollm2))
+    divergence = {}
+    for kind in MOST:
+        done = api.export(smollm2, "gguf", type=kind, output=kind)
+        found = scores(load(done.output))
+        divergence[kind] = float(torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1).mean())
+    (tmp_path / "kl.json").write_text(json.dumps(divergence))
+    assert all(value <= MOST[kind] for kind, value in divergence.items()), divergence
+    assert divergence["q8_0"] < divergence["q5_1"] < divergence["q4_1"]
+
+
+def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    python = find.python_for(isolated_entry(registry(), "openvino"), {})
+    done = api.export(smollm2, "gguf", type="q8_0", output="out")
+    assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden
+    words = ["--backend", "openvino", "--cache-gib", "1", "--name", "base", "--envs", json.dumps({"openvino": python})]
+    with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # refuses to start where the golden tokens differ
+        assert "Paris" in api.chat(server.url, FRANCE, temperature=0, max_tokens=24)

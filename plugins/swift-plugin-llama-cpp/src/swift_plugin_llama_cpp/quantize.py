@@ -1,0 +1,65 @@
+"""One call of `llama_model_quantize`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.paths import atomic_folder
+from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
+
+FILE_TYPES = {
+    "q2_k": 10,
+    "q3_k_s": 11,
+    "q3_k_m": 12,
+    "q3_k_l": 13,
+    "q4_k_s": 14,
+    "q4_k_m": 15,
+    "q5_k_s": 16,
+    "q5_k_m": 17,
+    "q6_k": 18,
+}
+"""llama.cpp's numbers (enum llama_ftype)."""
+
+
+class LlamaQuantize:
+    """Quantizes the one GGUF file of a folder."""
+
+    def __init__(self, options: LlamaQuantizeOptions) -> None:
+        self._options = options
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write the quantized file into the folder `out`, the licence beside it, and return the file.
+
+        Raises:
+            UsageError: no GGUF file in the folder, or several.
+            SwiftError: llama.cpp refused it: it takes files of 32 and 16 bits.
+        """
+        files = sorted(checkpoint.glob("*.gguf"))
+        if len(files) != 1:
+            found = f"{len(files)} GGUF files here" if files else "no GGUF file here"
+            hint = "Name a folder with one: swift export CHECKPOINT --to gguf --type f16 makes it."
+            raise UsageError(found, where=str(checkpoint), hint=hint)
+        name = f"{files[0].stem.removesuffix('-F16').removesuffix('-BF16').removesuffix('-F32')}-{self._options.type.upper()}.gguf"
+        with atomic_folder(out) as folder:
+            self._quantize(files[0], folder / name)
+            for licence in sorted(checkpoint.glob("LICENSE*")):
+                shutil.copyfile(licence, folder / licence.name)
+        return out / name
+
+    def _quantize(self, source: Path, target: Path) -> None:
+        from cyllama.llama.llama_cpp import LlamaModelQuantizeParams, model_quantize
+
+        params = LlamaModelQuantizeParams()
+        params.ftype = FILE_TYPES[self._options.type]
+        params.nthread = self._options.threads or os.cpu_count() or 1
+        try:
+            model_quantize(str(source), str(target), params)
+        except RuntimeError as error:
+            raise SwiftError(
+                "llama.cpp does not quantize this file",
+                where=str(source),
+                hint="It takes files of 32 and 16 bits (--to gguf --type f16); apart/log.txt in the run folder has its own reason.",
+            ) from error
