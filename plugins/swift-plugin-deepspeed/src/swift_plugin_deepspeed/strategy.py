@@ -46,23 +46,13 @@ class ZeroStrategy:
         self.data_rank, self.data_size = rank_and_size()
         self.writer = self.data_rank == 0
         self.device = rank_device(options.device)
-        os.environ["DS_ACCELERATOR"] = self.device.type  # else DeepSpeed takes the best there is, whatever was asked for
-        import deepspeed
-
-        deepspeed.utils.logger.setLevel(logging.WARNING)
-        leave_out_shared_memory()
-        _check(options)
-        os.environ.setdefault("LOCAL_RANK", "0")
-        join(self.device)
-        deepspeed.init_distributed(dist.get_backend(), auto_mpi_discovery=False, verbose=False)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, make the optimizer, cut, and prove that it is cut.
 
         Under ZeRO-3 each process loads the whole model into main memory, and keeps its part of it.
         """
-        import deepspeed
-
+        deepspeed = self._start()
         self.module = load(torch.device("cpu") if self.stage == 3 else self.device)
         asked = precision_of(self.options)
         kind: torch.dtype = getattr(torch, asked) if asked else narrowest(self.module)
@@ -153,6 +143,19 @@ class ZeroStrategy:
         for group, then, now in zip(self.zero.param_groups, saved["settings"], self.settings, strict=True):
             group.update({name: value for name, value in now.items() if then.get(name) != value})
         set_random_states(saved["random"], self.device)
+
+    def _start(self) -> Any:
+        """DeepSpeed, told its device and its fellow processes. Raises UsageError for what it refuses, before anything is loaded."""
+        os.environ["DS_ACCELERATOR"] = self.device.type  # else it takes the best there is, whatever was asked for
+        os.environ.setdefault("LOCAL_RANK", "0")
+        import deepspeed
+
+        deepspeed.utils.logger.setLevel(logging.WARNING)
+        leave_out_shared_memory()
+        _check(self.options)
+        join(self.device)
+        deepspeed.init_distributed(dist.get_backend(), auto_mpi_discovery=False, verbose=False)
+        return deepspeed
 
 
 def _check(options: ZeroOptions) -> None:
