@@ -100,6 +100,9 @@ class HubSpec(Spec):
 class ModelFamily(Named):
     """An architecture, as data: how `config.json` names it and what is where in its modules.
 
+    A chat template is no part of it: the checkpoint's own counts (`chat_template.jinja`), in training and in serving. `stop_tokens` are
+    what ends a turn there, so that a model learns to say it and a server stops at it.
+
     `targets` are the last parts of the names of the linear layers that adapters train; `blocks` the path of the list of
     decoder layers; the multimodal prefixes are module paths that partition the parameters. `models` are names that users can type in
     place of a reference: `{"moon-1b": "hf:org/moon-1b@8f3c"}`; such a model is of this family, whatever others claim its architecture.
@@ -168,7 +171,10 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunerSpec(Spec):
-    """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures."""
+    """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures.
+
+    The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, asks the tuner's `merge` and proves what it wrote.
+    """
 
     kind: ClassVar[str] = "tuner"
     trains: Literal["adapter", "weights"]

@@ -134,7 +134,7 @@ def check_merge(subject: Subject) -> None:
             tuner.merge(restored)
         except SwiftError:
             return
-        raise CheckFailed("it names no merger, but merge() works: name one, or refuse")
+        raise CheckFailed('it names no merger, but merge() works: name one (merger=Ref("swift_train.merge:merge")), or raise a UsageError')
     merged = tuner.merge(restored)
     far = tiny.difference(tiny.logits(merged), learned)
     require(far <= _DRIFT, f"merged, its logits differ by {far:.2g}")
@@ -177,4 +177,4 @@ def check_quantized_base(subject: Subject) -> None:
         last_minus_first()
     except (RuntimeError, SwiftError):
         return
-    raise CheckFailed("it trains on a base in four bits, but says quantized_base=False")
+    raise CheckFailed("it trains on a base in four bits, but says quantized_base=False: say True, or refuse such a base in attach()")
