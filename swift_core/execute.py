@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from swift_core import errors, paths
 from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
 from swift_core.roles import Server, Watch
-from swift_core.run import Run, RunResult, new_folder, write_run
+from swift_core.run import Run, RunResult, new_folder, read_run, write_run
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
@@ -59,6 +60,24 @@ def execute(
     return result
 
 
+def conclude(folder: Path, code: int) -> None:
+    """Record how a run ended that no command waits for, as its events say: result, observers, report."""
+    from swift_core.report import write_report
+
+    run, known = read_run(folder), registry()
+    outcome = _Outcome(run, folder, known, None)
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    try:
+        for event in lines:
+            outcome(event)
+        result = outcome.result(code).to_json()
+    except SwiftError as error:
+        result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
+    seconds = lines[-1]["time"] - lines[0]["time"] if lines else 0.0
+    _finish(known, run, folder, result | {"seconds": seconds})
+    write_report(folder)
+
+
 class _Outcome:
     """What the events of a run say of its end."""
 
@@ -92,7 +111,7 @@ class _Outcome:
         if self.done is None or code:
             raise self._failure(code)
         output = Path(self.done["output"]) if self.done["output"] else None
-        return RunResult(status="done", folder=self.folder, output=output, figures=self.done["figures"])
+        return RunResult(status=self.done.get("status", "done"), folder=self.folder, output=output, figures=self.done["figures"])
 
     def _failure(self, code: int) -> SwiftError:
         if self.error and not (self.killed and isinstance(self.error, PeerFailed)):

@@ -127,9 +127,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended. `output` is the checkpoint or file it made; `figures` its numbers."""
+    """How a run ended. `output` is the checkpoint or file it made; `figures` its numbers.
 
-    status: str  # done, failed, stopped
+    A run that a scheduler does later is `prepared` or `submitted`; its `output` is what the scheduler gets, or got.
+    """
+
+    status: str  # done, failed, stopped, prepared, submitted
     folder: Path
     output: Path | None = None
     figures: Json = field(default_factory=dict)

@@ -17,13 +17,14 @@ from types import FrameType
 from typing import Any
 
 from swift_core import local_plugins
-from swift_core.errors import PeerFailed, SwiftError
+from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.launchers import CONTROL_PIPE, STOP_FILE
 from swift_core.plugins import plugins
 from swift_core.reporting import Report
 from swift_core.run import Run, read_run
 from swift_core.specs import Ref
 
+ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, which would start again a worker that was stopped, if its code were not 0
 _LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # as gloo and NCCL say it
 
 
@@ -44,7 +45,7 @@ def main() -> int:
         if error.__cause__:
             traceback.print_exc()
         report.error(error)
-        return error.exit_code
+        return 0 if isinstance(error, Stopped) and ELASTIC in os.environ else error.exit_code
     except Exception as error:
         traceback.print_exc()
         report.error(translated(error))

@@ -403,7 +403,7 @@ def test_a_lost_node_is_done_without(jobs, tmp_path):
         (folder / "lost").touch()
         wait_for((folder / "started-0-of-1").exists, 120)
         (folder / "stop").touch()
-        assert nodes[0].wait(60) != 0  # stopped, as any run that is
+        assert nodes[0].wait(60) == 0  # and no worker that was stopped is started again
     finally:
         for node in nodes:
             node.kill()

@@ -20,6 +20,7 @@ from typing import Any
 
 from swift_core import local_plugins, tether
 from swift_core.errors import SwiftError
+from swift_core.execute import conclude
 from swift_core.launchers import STOP_FILE
 from swift_core.nodes.elastic import Group, command
 from swift_core.nodes.preflight import Meeting, preflight
@@ -35,7 +36,8 @@ def main() -> int:
     own = folder = Path(given.run)
     node, host, port = int(_variable(given.node)), _variable(given.host), int(_variable(given.port))
     meeting = Meeting(host, port, node, given.nodes, given.wait)
-    report = Report(folder, os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    report = Report(folder, channel)
     try:
         if (folder / "run.json").is_file():
             local_plugins.use(read_run(folder).plugins, where=str(folder / "run.json"))
@@ -45,6 +47,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         if own.is_dir():  # it may be what this node does not see
             report.error(error)
+            if given.conclude and node == 0:
+                conclude(own, error.exit_code)
         return error.exit_code
     if folder.resolve() != own.resolve():
         report.note(f"This machine is node {node} of the run in {folder}.")
@@ -53,7 +57,10 @@ def main() -> int:
     )
     code = _work(command(folder, group, meeting), own, folder)
     if code == 0 and (result := _result(folder)):
-        report.result(result["output"], result["figures"])
+        channel.write(json.dumps(result) + "\n")
+        channel.flush()
+    if given.conclude and node == 0:
+        conclude(folder, code)
     return code
 
 
@@ -93,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--local-addr", default="", help="address of this node, where its host name does not lead to it")
     parser.add_argument("--restarts", type=int, default=0, help="how often the workers are started again")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds that the last node to come may take")
+    parser.add_argument("--conclude", action="store_true", help="record how the run ended: no command waits for it")
     return parser
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from swift_core.nodes.preflight import Meeting
 
+# without it torch 2.13 keeps the store in which the workers find each other, and those of a second attempt look for those of the first
+_FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
@@ -22,7 +25,8 @@ class Group:
 
 def command(folder: Path, group: Group, meeting: Meeting | None = None) -> list[str]:
     """What starts this node's workers; without a meeting place, those of one machine."""
-    argv = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={group.processes}", f"--max-restarts={group.restarts}"]
+    argv = ["env", _FRESH_STORE, sys.executable, "-m", "torch.distributed.run"]
+    argv += [f"--nproc-per-node={group.processes}", f"--max-restarts={group.restarts}"]
     if meeting is None or group.nodes == 1:
         argv += ["--nnodes=1", "--standalone"]
     else:

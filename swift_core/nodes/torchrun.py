@@ -15,6 +15,7 @@ from swift_core.launchers import watch_processes
 
 if TYPE_CHECKING:
     from swift_core.launchers_options import TorchrunOptions
+from swift_core.nodes.command import node_command
 from swift_core.nodes.elastic import Group, command
 from swift_core.nodes.hosts import Host, is_here, on_host, read_hostfile
 from swift_core.roles import Watch
@@ -61,11 +62,19 @@ class TorchrunLauncher:
     def _node(self, run: Path, number: int, nodes: int, processes: int, first: str) -> list[str]:
         """One node, tethered: when the command that started it is gone, so is the node."""
         options = self.options
-        argv = [
-            sys.executable, "-m", "swift_core.nodes", str(run), f"--node={number}", f"--nodes={nodes}", f"--fewest={options.min_nodes}",
-            f"--processes={processes}", f"--host={first}", f"--port={options.master_port}", f"--restarts={options.max_restarts}",
-            f"--wait={options.wait}", f"--local-addr={options.local_addr}",
-        ]  # fmt: skip
+        argv = node_command(
+            run,
+            python=sys.executable,
+            nodes=nodes,
+            processes=processes,
+            node=number,
+            host=first,
+            port=options.master_port,
+            fewest=options.min_nodes,
+            restarts=options.max_restarts,
+            wait=options.wait,
+            local_addr=options.local_addr,
+        )
         return tether.argv(argv, grace=_NODE_GRACE)
 
 

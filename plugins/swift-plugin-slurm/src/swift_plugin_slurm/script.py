@@ -1,0 +1,64 @@
+"""The batch script: what sbatch reads, and one task a node, which is a node of the run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from swift_core.nodes.command import node_command
+from swift_plugin_slurm.options import SlurmOptions
+
+_HEAD = 'head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
+
+
+def script(run: Path, options: SlurmOptions, *, processes: int, nodes: int, environment: Mapping[str, str]) -> str:
+    """The script for the run in folder `run`, a path that all nodes share."""
+    command = node_command(
+        run,
+        python=options.python or sys.executable,
+        nodes=nodes,
+        processes=processes,
+        node="SLURM_NODEID",
+        host="SWIFT_HEAD_NODE",
+        port=options.port,
+        restarts=options.max_restarts,
+        wait=options.wait,
+        conclude=not (options.submit and options.follow),
+    )
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {argument}" for argument in _arguments(run, options, nodes)),
+        "",
+        "set -euo pipefail",
+        *options.setup,
+        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
+        _HEAD,
+        'export SWIFT_HEAD_NODE="$head_node"',
+        f"cd {shlex.quote(str(Path.cwd()))}",
+        "",
+        "# Slurm signals the steps of a job; the shell waits for what they still save",
+        f"srun --kill-on-bad-exit=1 --ntasks={nodes} --ntasks-per-node=1 {shlex.join(command)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(run: Path, options: SlurmOptions, nodes: int) -> Iterator[str]:
+    yield f"--job-name={_word(options.job_name or run.name)}"
+    yield f"--nodes={nodes}"
+    yield "--ntasks-per-node=1"
+    yield f"--output={_word(str(run / 'slurm-%j.txt'))}"
+    yield "--open-mode=append"
+    if options.grace:
+        yield f"--signal=TERM@{options.grace}"
+    named = {"partition": options.partition, "account": options.account, "qos": options.qos, "time": options.time}
+    named |= {"mem": options.memory, "constraint": options.constraint}
+    named |= {"gpus-per-node": str(options.gpus or ""), "cpus-per-task": str(options.cpus or "")}
+    yield from (f"--{name}={_word(value)}" for name, value in named.items() if value)
+    yield from options.extra
+
+
+def _word(value: str) -> str:
+    """As sbatch reads a line: words in double quotes may have spaces."""
+    return f'"{value}"' if any(sign in value for sign in " \t#'") else value
