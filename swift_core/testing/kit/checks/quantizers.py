@@ -141,4 +141,11 @@ def check_missing_checkpoint_is_refused(subject: Subject) -> None:
 
 
 def _bytes(model: Any) -> int:
-    return sum(parameter.numel() * parameter.element_size() for parameter in (*model.parameters(), *model.buffers()))
+    return sum(map(_bytes_of, (*model.parameters(), *model.buffers())))
+
+
+def _bytes_of(tensor: Any) -> int:
+    """Those of the plain tensors that it is made of, where it is a class of its own that goes for a wider type."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(_bytes_of(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    return int(tensor.numel() * tensor.element_size())

@@ -1,0 +1,31 @@
+"""torchao through transformers: the quantizer is an argument to the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from swift_core.specs import ModelFamily
+    from swift_plugin_torchao.options import TorchaoOptions
+
+
+class TorchaoQuantizer:
+    """Quantizes every linear layer while the model is loaded, but those that the family or the user leaves out."""
+
+    def __init__(self, options: TorchaoOptions) -> None:
+        self.options = options
+
+    def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
+        """`quantization_config` for the loader."""
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
+        from transformers import TorchAoConfig
+
+        kinds = {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}
+        skipped = [*family.skip_quantization, *self.options.skip]
+        return {"quantization_config": TorchAoConfig(kinds[self.options.kind](), modules_to_not_convert=skipped)}
+
+    def ready_to_train(self, model: Module) -> None:
+        """Nothing: gradients go through the layers as they are."""

@@ -1,0 +1,64 @@
+"""torchao while loading and saved: the layers hold bytes, reload as they were, and an adapter learns on them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from swift_train import build
+from swift_train.build import load_checkpoint
+
+from swift_core import quantize
+from swift_core.checkpoint import read_config
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+INPUTS = torch.arange(3, 43).reshape(2, 20)
+
+
+def run_with(folder, tuner="", **options):
+    parts = {"quantizer": registry().choose("quantizer", "torchao", options)}
+    if tuner:
+        parts["tuner"] = registry().choose("tuner", tuner)
+    source = Source(reference="file:tiny", path=str(folder), hash="", format="safetensors", family="")
+    return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "dtype": "float32"})
+
+
+@torch.no_grad()
+def logits(model):
+    return model.eval()(input_ids=INPUTS).logits
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_saved_it_reloads_as_it_was(kind, tiny_model, tmp_path):
+    out = tmp_path / "small"
+    quantizer = {"name": "torchao", "kind": kind}
+    done = quantize(tiny_model, quantizer, device="cpu", verify={"tokens": 64}, output=str(out), runs=str(tmp_path / "runs"))
+    assert 0 < done.figures["kl"] < 0.1
+    assert done.figures["bytes"] < done.figures["bytes_before"]
+    assert read_config(out)["quantization_config"]["quant_method"] == "torchao"
+    again = load_checkpoint(out, device="cpu", dtype="float32").model
+    assert "embed" not in " ".join(name for name, weight in again.named_parameters() if type(weight).__name__ != "Parameter")
+    torch.testing.assert_close(logits(again), logits(build.load_base(run_with(tiny_model, kind=kind)).model), atol=1e-5, rtol=0)
+
+
+def test_an_adapter_learns_on_it(tiny_model):
+    run = run_with(tiny_model, "lora")
+    tuner = run.parts["tuner"].build()
+    model = build.attach(run, build.load_base(run).model, tuner)
+    optimizer = torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-2)
+    losses = []
+    for _ in range(4):
+        loss = model(input_ids=INPUTS, labels=INPUTS).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_its_weights_themselves_are_not_trained(tiny_model):
+    from swift_plugin_torchao import swift_check
+
+    (problem,) = swift_check(run_with(tiny_model, "full"))
+    assert "'full' can't train on weights that torchao has quantized" in problem.message
+    assert list(swift_check(run_with(tiny_model, "lora"))) == []
