@@ -12,9 +12,11 @@ from swift_core.registry import registry
 from swift_core.run import Run, Source
 
 
-def run_with(tmp_path, parallel="fsdp", config=None, quantizer="", verb_options=None, **options):
+def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", verb_options=None, **options):
     (tmp_path / "config.json").write_text(json.dumps(config or {}))
     parts = {"parallel": registry().choose("parallel", parallel, options)}
+    if tuner:
+        parts["tuner"] = registry().choose("tuner", tuner)
     if quantizer:
         parts["quantizer"] = replace(registry().choose("quantizer", "bnb"), name=quantizer)
     source = Source(reference="file:m", path=str(tmp_path), hash="", format="safetensors", family="")
@@ -28,6 +30,7 @@ def run_with(tmp_path, parallel="fsdp", config=None, quantizer="", verb_options=
         ({"shard_size": 8, "verb_options": {"nodes": 3}}, "parallel.shard_size", "1, 2, 3, 4, 6, 12"),
         ({"offload": True}, "parallel.offload", "Leave it out"),
         ({"verb_options": {"device": "mps"}}, "device", "--parallel ddp"),
+        ({"tuner": "adalora"}, "tuner", "--tuner lora"),
         ({"quantizer": "torchao"}, "parallel", "--parallel ddp"),
         ({"config": {"quantization_config": {"quant_method": "gptq"}}}, "parallel", "--parallel ddp"),
     ],

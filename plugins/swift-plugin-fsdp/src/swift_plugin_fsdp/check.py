@@ -20,6 +20,9 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from _sizes(int(run.options.get("processes", 1)) * int(run.options.get("nodes", 1)), options.get("shard_size"))
     yield from _device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from _quantized(run)
+    if "tuner" in run.parts and run.parts["tuner"].name == "adalora":
+        hint = "Use --parallel ddp, or --tuner lora."
+        yield Problem(where="tuner", message="AdaLoRA looks at whole gradients, which fsdp has cut", hint=hint)
 
 
 def _sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
