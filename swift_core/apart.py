@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from swift_core import tether
 from swift_core.environments.interpreters import CLEARED, variables
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.last_words import last_words
-from swift_core.launchers import watch_processes
+from swift_core.launchers import STOP_FILE, watch_processes
 from swift_core.reporting import Report
 from swift_core.run import Run, write_run
 
@@ -20,6 +24,7 @@ def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, 
     """Do `run` with the interpreter `python`, which has swift-core and the plugins that the run needs; its output and figures.
 
     Raises:
+        Stopped: a stop was asked for.
         SwiftError: it failed, for the reason that it told.
     """
     folder = report.folder / FOLDER
@@ -32,13 +37,35 @@ def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, 
         else:
             report.send(event)
 
+    threading.Thread(target=_pass_on_a_stop, args=(report, folder), daemon=True).start()
     command = tether.argv([python, "-m", "swift_core.worker", str(folder)])
     environment = {**variables(python), **dict.fromkeys(CLEARED[:2], "")}  # the parent's are added to these
     code = watch_processes([(command, environment)], folder, watch)
     if error := told.get("error"):
         kind = UsageError if error["exit_code"] == 2 else SwiftError
         raise kind(error["message"], hint=error["hint"], where=error["where"])
+    if report.stop_requested:
+        raise Stopped("stopped", where=str(report.folder))
     if code or "result" not in told:
         log = folder / "log.txt"
+        if "No module named 'swift_core'" in log.read_text(encoding="utf-8", errors="replace"):
+            wanted = " ".join(sorted({"swift-core", *(choice.distribution for choice in run.parts.values())}))
+            raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=f"{python} -m pip install {wanted}")
         raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_words(log))
     return told["result"]["output"], told["result"]["figures"]
+
+
+def end_when_stopped(report: Report) -> None:
+    """For a job in an engine's environment that can't be stopped half-way and leaves nothing: end this process when a stop is asked for."""
+
+    def end() -> None:
+        report.wait_for_stop()
+        os._exit(130)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def _pass_on_a_stop(report: Report, folder: Path) -> None:
+    report.wait_for_stop()
+    with suppress(OSError):
+        (folder / STOP_FILE).touch()

@@ -48,7 +48,9 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
 
 def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """Quantize with the engine that this very Python has: `output` and `calibration` in the run's options say where and with what."""
-    del report
+    from swift_core.apart import end_when_stopped
+
+    end_when_stopped(report)
     assert run.model is not None
     out, rows = Path(run.options["output"]), run.options["calibration"]
     return out, dict(run.part("quantizer").build().quantize(Path(run.model.path), out, Path(rows) if rows else None))

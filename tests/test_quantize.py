@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
+import time
 
 import pytest
 
 from swift_core.api import settings_of
 from swift_core.checkpoint import read_manifest
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.registry import registry
 from swift_core.reporting import Report
 from swift_core.resolve import resolve
@@ -206,6 +208,25 @@ def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path
         here(python=str(python), overwrite=True)
     assert left(tmp_path) == {"out"}
     assert (tmp_path / "out/swift.json").is_file()
+
+
+def test_a_stop_ends_the_engine_and_leaves_nothing(here, tmp_path, monkeypatch):
+    (tmp_path / "rounding.py").write_text(PLUGIN.replace("import torch\n", "import time; time.sleep(300)\n", 1))
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+
+    def stop(self, what, *_, **__):
+        if what == "quantize":
+            threading.Timer(4, self.request_stop).start()
+
+    monkeypatch.setattr(Report, "progress", stop)
+    begin = time.monotonic()
+    with pytest.raises(Stopped):
+        here(python=str(python))
+    assert time.monotonic() - begin < 60
+    assert (tmp_path / "called").exists()
+    assert left(tmp_path) == set()
 
 
 def test_from_the_command_line(swift, tmp_path, tiny_model):
