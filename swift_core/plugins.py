@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -123,7 +124,8 @@ class Plugins:
         self.found[plugin.name] = plugin
         begin = time.perf_counter()
         try:
-            module = load()
+            with redirect_stdout(sys.stderr):  # what one prints there must not stand in another's JSON
+                module = load()
             _trace("import", plugin, begin)
             _check_version(module)
             self.manager.register(module, plugin.name)
@@ -132,7 +134,8 @@ class Plugins:
             if not plugin.hooks:
                 self.fail(plugin, "it answers no hook; mark its functions with @hookimpl")
         except KeyboardInterrupt:
-            sys.stderr.write(f"swift: interrupted while plugin '{plugin.name}' was being imported\n")
+            without = f"SWIFT_BLOCK_PLUGINS={plugin.name} leaves it out"
+            sys.stderr.write(f"swift: interrupted while plugin '{plugin.name}' was being imported; {without}\n")
             raise
         except BrokenPlugin:
             raise

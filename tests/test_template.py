@@ -121,12 +121,13 @@ def test_names_that_are_none_are_refused(name):
     ("name", "kind", "message"),
     [
         ("lora", "tuner", "there is a tuner 'lora' already"),
-        ("ddp", "strategy", "there is a parallel 'ddp' already"),
+        ("ddp", "strategy", "there is a strategy 'ddp' already"),
         ("peft", "hub", "there is a plugin 'peft' already"),
         ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
         ("serve", "command", "there is a command 'serve' already"),
         ("my-hub", "hub", "'my-hub' can't be the scheme of references"),
         ("x", "loader", "'loader' is not one of"),
+        ("x", "famly", "Did you mean 'family'?"),
     ],
 )
 def test_names_that_would_clash_are_refused(name, kind, message, swift):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -126,7 +127,10 @@ def _from_click(error: click.ClickException) -> SwiftError:
         near = [name for name in error.possibilities or () if name.startswith("--")]
         hint = f"Did you mean {' or '.join(near[:3])}? {hint}" if near else hint
         return UsageError(f"there is no option {error.option_name}", hint=hint)
-    return UsageError(error.format_message(), hint=hint)
+    if isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
+        given = re.match(r"'(.*)' is not one of", error.message or "")
+        hint = f"{suggestion(given[1], error.param.type.choices)} {hint}".strip() if given else hint
+    return UsageError(" ".join(error.format_message().split()), hint=hint)  # click lists choices over many lines
 
 
 def _others() -> dict[str, Point]:

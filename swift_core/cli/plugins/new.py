@@ -38,7 +38,7 @@ def _refuse_taken(name: str, kind: str) -> None:
     if f"{template.PREFIX}{name}" in first_party or name in known.plugins.found:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
-        taken = f"a {part}"
+        taken = f"a {kind}"
     elif kind == "command" and name in COMMANDS:
         taken = "a command"
     if taken:

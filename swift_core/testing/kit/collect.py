@@ -64,7 +64,8 @@ def entries_of(distribution: str) -> list[Entry]:
     found = [entry for entry in points.values() if distribution in (entry.distribution, entry.name)]
     if not found:
         names = [name for key in points for name in key]
-        hint = suggestion(distribution, names) or f"Installed: {', '.join(sorted({home for home, _ in points}))}."
+        near = suggestion(distribution, names) or f"Installed: {', '.join(sorted({home for home, _ in points}))}."
+        hint = f"Is it installed here? In its folder: pip install -e . {near}"
         raise UsageError(f"no plugin comes with '{distribution}'", hint=hint)
     return found
 
