@@ -89,6 +89,7 @@ def wait_for(condition, seconds=30):
 # -- the same command on each machine --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_nodes_are_one_run(jobs, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         first, second = (node.result() for node in on_two("ranks", tmp_path, pool))
@@ -100,6 +101,7 @@ def test_two_nodes_are_one_run(jobs, tmp_path):
     assert "node 1 of the run in" in (second.folder / "events.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_stop_on_any_node_stops_the_run(jobs, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         nodes = on_two("long", tmp_path, pool)
@@ -129,6 +131,7 @@ def test_numbers_that_can_not_be_are_refused_before_anything_is_loaded(tiny_mode
 # -- a hostfile ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_hostfile_starts_every_host(jobs, tmp_path):
     shell = tmp_path / "shell"
     shell.write_text('#!/bin/sh\necho "$1" >> hosts-asked\nshift\nexec env -u SWIFT_LOAD_PLUGINS sh -c "$*"\n')
@@ -142,6 +145,7 @@ def test_a_hostfile_starts_every_host(jobs, tmp_path):
     assert (tmp_path / "hosts-asked").read_text() == "127.0.0.2\n"
 
 
+@pytest.mark.slow
 def test_a_host_that_can_not_be_reached_is_named(jobs, tmp_path):
     shell = tmp_path / "shell"
     shell.write_text('#!/bin/sh\necho "ssh: connect to host $1 port 22: Connection refused" >&2\nexit 255\n')
@@ -257,6 +261,7 @@ def test_node_0_that_is_not_there_is_named(tmp_path):
         preflight(folder, Meeting("127.0.0.1", free_port(), 1, 2, 0.5))
 
 
+@pytest.mark.slow
 def test_a_number_twice_is_named(tmp_path):
     folders = nodes_with(tmp_path, a_run(), a_run(), a_run())
     for error in meet(folders, numbers=(0, 1, 1)):
@@ -386,20 +391,27 @@ def losses_of(folder: str, base: Path) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
 
 
+def family(pid: int) -> list[int]:
+    """The process and all that it has started, in whatever sessions."""
+    lines = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
+    parents = {int(child): int(parent) for child, parent in map(str.split, lines)}
+    found = [pid]
+    for parent in found:
+        found += [child for child, its in parents.items() if its == parent]
+    return found
+
+
 @pytest.mark.full("nodes")
 def test_a_lost_node_is_done_without(jobs, tmp_path):
     """With one node enough and a restart left, node 0 goes on alone when node 1 is killed."""
     folder = tmp_path / "run"
     write_run(a_run("long"), folder)
     words = [sys.executable, "-m", "swift_core.nodes", str(folder), "--nodes=2", "--fewest=1", f"--port={free_port()}", "--restarts=3"]
-    nodes = [
-        subprocess.Popen([*words, f"--node={number}", f"--local-addr=127.0.0.{number + 1}"], start_new_session=True) for number in range(2)
-    ]
+    nodes = [subprocess.Popen([*words, f"--node={number}", f"--local-addr=127.0.0.{number + 1}"]) for number in range(2)]
     try:
         wait_for(lambda: (folder / "started-1-of-2").exists() and (folder / "started-0-of-2").exists(), 60)
-        victims = subprocess.run(["ps", "-s", str(nodes[1].pid), "-o", "pid="], capture_output=True, text=True, check=True)
-        for pid in victims.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+        for pid in family(nodes[1].pid):
+            os.kill(pid, signal.SIGKILL)
         (folder / "lost").touch()
         wait_for((folder / "started-0-of-1").exists, 120)
         (folder / "stop").touch()

@@ -63,6 +63,7 @@ def test_what_is_asked_of_slurm(run, tmp_path):
     assert "--processes=8" in text
 
 
+@pytest.mark.slow
 def test_two_nodes_through_the_scheduler(run, slurm):
     folder = run("ranks")
     code, events = launch(folder, nodes=2)
@@ -82,6 +83,7 @@ def test_a_script_alone(run):
     assert "--conclude" in (folder / "job.sbatch").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_waits_for_records_its_own_end(run, slurm, tmp_path):
     expected = {"ranks": "done", "fail": "failed"}
     for job in expected:

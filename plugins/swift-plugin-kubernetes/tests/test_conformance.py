@@ -1,0 +1,13 @@
+"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-kubernetes` as tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from swift_core.testing.kit import parametrize_with_checks
+
+
+@pytest.mark.usefixtures("cluster")
+@parametrize_with_checks("swift-plugin-kubernetes")
+def test_conformance(check):
+    check()
