@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swift_core import specs
     from swift_core.run import Run
 
-API_VERSION = "0.1"
+API_VERSION = "1.0"
 
 hookspec = pluggy.HookspecMarker("swift")
 hookimpl = pluggy.HookimplMarker("swift")
