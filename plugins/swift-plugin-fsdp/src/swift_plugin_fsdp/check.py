@@ -13,6 +13,11 @@ from swift_core.specs import Problem
 if TYPE_CHECKING:
     from swift_core.run import Run
 
+_TUNERS = {
+    "adalora": "AdaLoRA looks at whole gradients, which fsdp has cut",
+    "vblora": "VB-LoRA's bank belongs to every block, and fsdp gathers the blocks one at a time",
+}
+
 
 def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
@@ -20,9 +25,8 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from _sizes(int(run.options.get("processes", 1)) * int(run.options.get("nodes", 1)), options.get("shard_size"))
     yield from _device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from _quantized(run)
-    if "tuner" in run.parts and run.parts["tuner"].name == "adalora":
-        hint = "Use --parallel ddp, or --tuner lora."
-        yield Problem(where="tuner", message="AdaLoRA looks at whole gradients, which fsdp has cut", hint=hint)
+    if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
+        yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
 
 def _sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:

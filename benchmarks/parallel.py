@@ -1,0 +1,167 @@
+"""Training over several processes: speed against the ideal, memory against the formula, checkpoints, and what our loop costs.
+
+    python benchmarks/parallel.py [--strategies ddp fsdp] [--processes 1 2] [--steps 6] [--rounds 3] [--layers 6] [--hidden 320]
+
+The model is a random Llama, trained whole in float32 with AdamW on rows of 200 to 460 tokens, eight a step over all processes, each with
+one thread. `bare` is a loop of torch alone in one process: the same model, micro-batches and loss, nothing else. The first step is not
+counted. Tokens a CPU-second are over the CPU time of all processes, so that ideal is what one process does; the formula for the weights of
+a process is the model for ddp, and its part for strategies that cut it. A checkpoint's time and size are of `state/` and `model/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROWS_A_STEP = 8
+
+
+def write_model(folder: Path, layers: int, hidden: int) -> Path:
+    """A random Llama with the tokenizer of the tiny test model."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from swift_core.testing.rig import tiny_tokenizer, write_tiny_model
+
+    tokenizer = tiny_tokenizer()
+    write_tiny_model(folder)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=3 * hidden, num_hidden_layers=layers,
+        num_attention_heads=hidden // 32, num_key_value_heads=hidden // 64, max_position_embeddings=512,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def run_of(model: Path, rows: Path, strategy: str, processes: int, steps: int) -> Any:
+    """The training that every side does."""
+    from swift_train.testing import training_run
+
+    return training_run(
+        model, rows, task="pretrain", tuner="full", parallel=strategy, batch_size=1, gradient_accumulation_steps=ROWS_A_STEP // processes,
+        max_steps=steps, save_steps=steps, learning_rate=1e-4, schedule="constant",
+    )  # fmt: skip
+
+
+def ours(run: Any, folder: Path) -> dict[str, Any]:
+    """In each process: train, and measure the steps and the checkpoint."""
+    from swift_train.checkpoints import Checkpoints
+    from swift_train.job import train
+    from swift_train.testing import Recorder
+
+    marks: list[tuple[float, int]] = []
+    saves: list[float] = []
+    save = Checkpoints.save
+
+    class Timed(Recorder):
+        def metric(self, step: int, **values: Any) -> None:
+            marks.append((time.process_time(), values.get("tokens", 0)))
+
+    def timed_save(self: Checkpoints, *args: Any) -> Path:
+        began = time.perf_counter()
+        path = save(self, *args)
+        saves.append(time.perf_counter() - began)
+        return path
+
+    Checkpoints.save = timed_save  # type: ignore[method-assign]
+    folder.mkdir(parents=True, exist_ok=True)
+    train(run, Timed(folder))
+    size = sum(file.stat().st_size for file in (folder / "checkpoints").rglob("*") if file.is_file())
+    return {
+        "cpu": marks[-1][0] - marks[0][0],
+        "tokens": sum(tokens for _, tokens in marks[1:]),
+        "save_s": saves[0],
+        "save_mb": size / 1e6,
+        "proof": json.loads((folder / "parallel.json").read_text()),
+    }
+
+
+def bare(run: Any, folder: Path) -> dict[str, Any]:
+    """torch alone: the loop that one would write by hand, over micro-batches made before the clock starts."""
+    import torch
+    from swift_train.batches import collate, share
+    from swift_train.build import load_base
+    from swift_train.feed import feed_of
+    from swift_train.job import tokenised
+    from swift_train.testing import Recorder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    task = run.part("task").build()
+    samples, _ = tokenised(run, task, load_base(run, "meta"), Recorder(folder))
+    feed = feed_of(samples, ROWS_A_STEP, task.options, 512)
+    steps = []
+    for index in range(task.options.max_steps):
+        _, rows = feed.step(index)
+        pieces = share(rows, samples.lengths, rank=0, ranks=1, most_rows=1, most_tokens=512)
+        steps.append([collate(samples, piece) for piece in pieces])
+    model = load_base(run).model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0)
+    began, tokens = 0.0, 0
+    for index, micros in enumerate(steps):
+        if index == 1:
+            began = time.process_time()
+        weight = 1 / sum(len(micro.labels) for micro in micros)
+        for micro in micros:
+            (task.loss(task.forward(model, micro), micro) * weight).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += sum(micro.input_ids.numel() for micro in micros) if index else 0
+    return {"cpu": time.process_time() - began, "tokens": tokens}
+
+
+def main() -> None:
+    """Measure every side in turn, round after round, and print the medians."""
+    from swift_train.testing import on_ranks, write_rows
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strategies", nargs="+", default=["ddp", "fsdp"])
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    for name, default in (("steps", 6), ("rounds", 3), ("layers", 6), ("hidden", 320)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args = parser.parse_args()
+    sides = [("bare", 1), *((strategy, count) for strategy in args.strategies for count in args.processes)]
+    found: dict[tuple[str, int], list[list[dict[str, Any]]]] = {side: [] for side in sides}
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        model = write_model(folder / "model", args.layers, args.hidden)
+        texts = [{"text": "word " * (40 + 13 * (number % 5))} for number in range(ROWS_A_STEP * args.steps)]
+        rows = write_rows(folder / "rows.jsonl", texts)
+        for attempt in range(args.rounds):
+            for name, count in sides:
+                run = run_of(model, rows, "ddp" if name == "bare" else name, count, args.steps)
+                work = partial(bare if name == "bare" else ours, run, folder / f"{name}-{count}-{attempt}")
+                found[name, count].append(on_ranks(count, work, timeout=600))
+    show(found)
+
+
+def show(found: dict[tuple[str, int], list[list[dict[str, Any]]]]) -> None:
+    """A line a side."""
+    speed = {side: statistics.median(_per_cpu_second(ranks) for ranks in rounds) for side, rounds in found.items()}
+    alone = speed["bare", 1]
+    print("| strategy | processes | tokens a CPU-second | of bare | weights a process, MB | by the formula | checkpoint, s | MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for (name, count), rounds in found.items():
+        line = f"| {name} | {count} | {speed[name, count]:.0f} | {speed[name, count] / alone:.2f} |"
+        if name != "bare":
+            proof, first = rounds[0][0]["proof"], rounds[0][0]
+            formula = proof["model_bytes"] / proof.get("shard_size", 1)
+            seconds = statistics.median(ranks[0]["save_s"] for ranks in rounds)
+            line += f" {proof['weight_bytes_most'] / 1e6:.1f} | {formula / 1e6:.1f} | {seconds:.2f} | {first['save_mb']:.0f} |"
+        else:
+            line += " | | | |"
+        print(line)
+
+
+def _per_cpu_second(ranks: list[dict[str, Any]]) -> float:
+    return ranks[0]["tokens"] / sum(rank["cpu"] for rank in ranks)
+
+
+if __name__ == "__main__":
+    main()
