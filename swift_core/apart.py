@@ -13,7 +13,7 @@ from swift_core import tether
 from swift_core.environments.interpreters import CLEARED, variables
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.last_words import last_words
-from swift_core.launchers import STOP_FILE, watch_processes
+from swift_core.launchers import CONTROL_PIPE, STOP_FILE, watch_processes
 from swift_core.reporting import Report
 from swift_core.run import Run, write_run
 
@@ -39,7 +39,7 @@ def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, 
 
     threading.Thread(target=_pass_on_a_stop, args=(report, folder), daemon=True).start()
     command = tether.argv([python, "-m", "swift_core.worker", str(folder)])
-    environment = {**variables(python), **dict.fromkeys(CLEARED[:2], "")}  # the parent's are added to these
+    environment = {**variables(python), **dict.fromkeys(CLEARED[:2], ""), CONTROL_PIPE: ""}  # the parent's are added to these
     code = watch_processes([(command, environment)], folder, watch)
     if error := told.get("error"):
         kind = UsageError if error["exit_code"] == 2 else SwiftError

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoint import read_config
+from swift_core.engines import state
 from swift_core.specs import Problem, Ref
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Why the quantizer can't do what the run asks of it, before anything is started."""
     if "quantizer" not in run.parts or run.model is None:
         return
-    spec = known.get("quantizer", run.part("quantizer").name)
+    choice = run.part("quantizer")
+    spec = known.get("quantizer", choice.name)
+    engine = state(spec, choice.distribution)
+    if not (spec.isolated or engine.present):
+        yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
     if run.verb != "quantize":
         if spec.when == "offline":
             hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."

@@ -13,6 +13,7 @@ import pytest
 from swift_core.api import settings_of
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_core.launchers import CONTROL_PIPE
 from swift_core.registry import registry
 from swift_core.reporting import Report
 from swift_core.resolve import resolve
@@ -59,7 +60,8 @@ def spec(name, **more):
 
 @hookimpl
 def swift_quantizers():
-    return [spec("round"), spec("calibrated", calibrates=True)]
+    absent = Engine(requirements=("moonshine>=2",))
+    return [spec("round"), spec("calibrated", calibrates=True), spec("absent", engines=(absent,))]
 """
 ROWS = [{"messages": [{"role": "user", "content": f"{n} + {n}?"}, {"role": "assistant", "content": f"{2 * n}."}]} for n in range(20)]
 
@@ -157,6 +159,7 @@ def test_held_out_rows_take_the_place_of_the_documentation(here):
         ({"quantizer": "calibrated"}, "calibrated needs rows to calibrate with", "--dataset"),
         ({"quantizer": "calibrated", "dataset": ["rows.jsonl"]}, "tokens in all, and 65,536 are wanted", "--calibration.tokens"),
         ({"quantizer": "calibrated", "dataset": ["labels.jsonl"]}, "has label rows; conversations or texts are wanted", "--data.columns"),
+        ({"quantizer": "absent"}, "absent needs moonshine>=2", "pip install 'moonshine>=2'"),
         ({"quantizer": "ruond"}, "ruond", "Did you mean 'round'?"),
         ({"output": "rows.jsonl"}, "'rows.jsonl' exists", "--overwrite"),
         ({"model": "quantized"}, "is quantized already (gptq)", "the checkpoint that it was made from"),
@@ -195,7 +198,8 @@ def test_an_offline_quantizer_is_none_for_loading(here, tiny_model):
         resolve(verb, settings)
 
 
-def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path):
+def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path, monkeypatch):
+    monkeypatch.setenv(CONTROL_PIPE, "1")  # as in a worker that a command has started
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
     python.chmod(0o755)

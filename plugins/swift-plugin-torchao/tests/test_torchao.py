@@ -12,6 +12,8 @@ from swift_core.checkpoint import read_config
 from swift_core.registry import registry
 from swift_core.run import Run, Source
 
+pytest.importorskip("torchao", reason="pip install 'swift-plugin-torchao[engine]'")
+
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 
 

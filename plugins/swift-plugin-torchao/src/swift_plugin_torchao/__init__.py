@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.specs import Problem, QuantizerSpec, Ref
+from swift_core.specs import Engine, Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
     from swift_core.run import Run
+
+# No dependency of this distribution: where torchao is installed, transformers imports it with every model, which takes a second
+_ENGINE = Engine(requirements=("torchao>=0.17",), disk=0.02)
 
 
 @hookimpl
@@ -21,6 +24,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
             summary="8-bit weights (int8, fp8) while loading, through torchao",
             factory=Ref("swift_plugin_torchao.quantizer:TorchaoQuantizer"),
             options=Ref("swift_plugin_torchao.options:TorchaoOptions"),
+            engines=(_ENGINE,),
             when="load",
             format="torchao",
             bits=(8,),

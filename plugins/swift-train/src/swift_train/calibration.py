@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     Rows = list[NDArray[np.int32]]
 
-_TASKS = {"chat": "sft", "text": "pretrain"}  # whose tokens the rows of a kind become
+_TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"chat": ("sft", {"mask": {"turns": "everything"}}), "text": ("pretrain", {})}
+"""Whose tokens the rows of a kind become; all of a conversation counts, so that one that is cut has something left."""
 
 
 def rows_of(
@@ -40,7 +41,7 @@ def rows_of(
     if kind not in _TASKS:
         problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are wanted"
         raise UsageError(problem, where=where.partition(".")[0], hint="Name another data set, or rename its fields: --data.columns.")
-    reading = reading_of(run, registry().choose("task", _TASKS[kind]).build(), shapes)
+    reading = reading_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
     cut = replace(reading, truncation="right", max_length=min(max_length, reading.max_length))
     samples = read(choices, cut, report, seed=seed)
     there = int(samples.lengths.sum())

@@ -1,0 +1,70 @@
+"""Quantized checkpoints for serving, through llm-compressor, in the format that vLLM, SGLang and transformers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, Problem, QuantizerSpec, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+
+SWIFT_EXAMPLES = Ref("swift_plugin_compressed_tensors.examples:EXAMPLES")
+
+# llm-compressor 0.14 takes torch up to 2.14.0 and an older transformers than ours, so it has an environment of its own
+_ENGINES = (
+    Engine(when="cpu", requirements=("llmcompressor>=0.14", "torch>=2.10,<2.14"), disk=1.5),
+    Engine(requirements=("llmcompressor>=0.14",), disk=7.0),
+)
+_GROUPED = ("gptq", "awq", "w4a16")
+
+
+def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: str, calibrates: bool, options: str = "") -> QuantizerSpec:
+    return QuantizerSpec(
+        name=name,
+        summary=summary,
+        also=also,
+        factory=Ref(f"swift_plugin_compressed_tensors.quantizer:{builds}"),
+        options=Ref(f"swift_plugin_compressed_tensors.options:{options or builds}Options"),
+        engines=_ENGINES,
+        isolated=True,
+        when="offline",
+        format="compressed-tensors",
+        bits=bits,
+        calibrates=calibrates,
+    )
+
+
+@hookimpl
+def swift_quantizers() -> list[QuantizerSpec]:
+    """Six methods, one engine."""
+    return [
+        _spec("gptq", "GPTQ: 4-bit weights, rounded so that each column makes up for the last", "Gptq", (4, 8), calibrates=True),
+        _spec("awq", "AWQ: 4-bit weights, scaled so that those which matter lose least", "Awq", (4,), calibrates=True),
+        _spec("w4a16", "4-bit weights, rounded to nearest: quick, and the yardstick", "W4a16", (4, 8), "rtn", calibrates=False),
+        _spec("fp8", "FP8 weights and activations, scaled as they come", "Fp8", (8,), "fp8-dynamic", calibrates=False),
+        _spec("fp8-static", "FP8 weights and activations, scaled once", "Fp8Static", (8,), calibrates=True, options="Fp8"),
+        _spec("w8a8", "8-bit weights and activations, as whole numbers", "W8a8", (8,), "int8", calibrates=True),
+    ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse groups that don't divide the rows of the weights, with those that do."""
+    choice = run.parts.get("quantizer")
+    if run.verb != "quantize" or choice is None or choice.name not in _GROUPED or run.model is None:
+        return
+    from swift_plugin_compressed_tensors.shapes import columns, fitting
+
+    size = choice.options["group_size"]
+    widths = columns(Path(run.model.path), choice.options["skip"])
+    odd = {name: width for name, width in widths.items() if size > 0 and width % size}
+    if odd:
+        name, width = next(iter(odd.items()))
+        sizes = ", ".join(map(str, fitting(widths.values()))) or "-1 (one scale a row)"
+        more = f" ({name} and {len(odd) - 1} more)" if len(odd) > 1 else f" ({name})"
+        message = f"groups of {size} don't divide rows of {width} weights{more}"
+        yield Problem(where="group_size", message=message, hint=f"These divide all of them: {sizes}.")

@@ -1,0 +1,159 @@
+"""llm-compressor's methods behind one role. This module runs in the engine's own environment; what it imports is there alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoint import checkpoint_format
+from swift_core.errors import UsageError
+from swift_plugin_compressed_tensors.options import AwqOptions, Fp8Options, GptqOptions, SkipOptions, W4a16Options, W8a8Options
+
+
+class Compressor:
+    """Quantizes layer by layer; a method says by which modifiers."""
+
+    def __init__(self, options: SkipOptions) -> None:
+        self.options = options
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """llm-compressor's modifiers, in their order; they leave the modules in `ignore` whole."""
+        raise NotImplementedError
+
+    def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
+        """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
+
+        Raises:
+            UsageError: there is no checkpoint, or not one of safetensors.
+        """
+        if checkpoint_format(checkpoint) != "safetensors":
+            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
+        import torch
+        from llmcompressor import oneshot
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
+        stored = model.dtype
+        if not torch.accelerator.is_available():
+            model.float()  # a CPU computes halves slowly, if at all
+            _pin_nothing()
+        rows = _rows(calibration, tokenizer) if calibration else None
+        torch.manual_seed(0)
+        ignore = [f"re:(.*\\.)?{re.escape(name)}(\\..*)?$" for name in dict.fromkeys(("lm_head", *self.options.skip))]
+        oneshot(model=model, recipe=self.modifiers(ignore), dataset=rows, pipeline="sequential" if rows else "datafree")
+        _restore(model, stored)
+        model.save_pretrained(out, save_compressed=True)
+        tokenizer.save_pretrained(out)
+        return {"calibration_tokens": sum(row["input_ids"].numel() for row in rows)} if rows else {}
+
+
+class W4a16(Compressor):
+    """Weights rounded to nearest."""
+
+    options: W4a16Options
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """Rounding alone."""
+        from llmcompressor.modifiers.quantization import QuantizationModifier
+
+        return [QuantizationModifier(config_groups=_groups(self.options.bits, self.options.group_size), ignore=ignore)]
+
+
+class Gptq(Compressor):
+    """Weights rounded one column after the other, each making up for the error of the last."""
+
+    options: GptqOptions
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """GPTQ."""
+        from llmcompressor.modifiers.gptq import GPTQModifier
+
+        options = self.options
+        groups = _groups(options.bits, options.group_size)
+        return [GPTQModifier(config_groups=groups, ignore=ignore, dampening_frac=options.dampening, block_size=options.block_size)]
+
+
+class Awq(Compressor):
+    """Weights scaled before they are rounded."""
+
+    options: AwqOptions
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """The scaling, and rounding to nearest after it."""
+        from llmcompressor.modifiers.quantization import QuantizationModifier
+        from llmcompressor.modifiers.transform.awq import AWQModifier
+
+        groups = _groups(self.options.bits, self.options.group_size)
+        return [AWQModifier(n_grid=self.options.grid), QuantizationModifier(config_groups=groups, ignore=ignore)]
+
+
+class Fp8(Compressor):
+    """FP8 weights; each token's activations are scaled as they come."""
+
+    options: Fp8Options
+    scheme = "FP8_DYNAMIC"
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """Rounding to FP8."""
+        from llmcompressor.modifiers.quantization import QuantizationModifier
+
+        return [QuantizationModifier(targets="Linear", scheme=self.scheme, ignore=ignore)]
+
+
+class Fp8Static(Fp8):
+    """FP8 with one scale a layer for activations, found by calibration."""
+
+    scheme = "FP8"
+
+
+class W8a8(Compressor):
+    """Whole numbers of 8 bits for weights and activations."""
+
+    options: W8a8Options
+
+    def modifiers(self, ignore: list[str]) -> list[Any]:
+        """Outliers moved into the weights, then rounding."""
+        from llmcompressor.modifiers.quantization import QuantizationModifier
+        from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+
+        rounding = QuantizationModifier(targets="Linear", scheme="W8A8", ignore=ignore)
+        return [SmoothQuantModifier(smoothing_strength=self.options.smoothing), rounding]
+
+
+def _groups(bits: int, size: int) -> dict[str, Any]:
+    """Symmetric whole numbers: what both transformers and vLLM's kernels read."""
+    shape = {"strategy": "group", "group_size": size} if size > 0 else {"strategy": "channel"}
+    return {"group_0": {"targets": ["Linear"], "weights": {"num_bits": bits, "type": "int", "symmetric": True, **shape}}}
+
+
+def _rows(file: Path, tokenizer: Any) -> Any:
+    """Batches of one row, without padding."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    tensors = [torch.tensor([row["ids"] if "ids" in row else tokenizer(row["text"])["input_ids"]]) for row in rows]
+    batches: Any = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for ids in tensors]
+    return DataLoader(batches, batch_size=None)
+
+
+def _pin_nothing() -> None:
+    """llm-compressor 0.14 pins memory whatever the machine, and torch refuses to without an accelerator."""
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    IntermediatesCache.pin_memory = lambda *_, **__: None
+
+
+def _restore(model: Any, dtype: Any) -> None:
+    """What was not quantized goes back to the type that it was stored in; scales stay as they were found."""
+    from compressed_tensors.quantization.utils import is_module_quantized
+
+    for module in model.modules():
+        if not is_module_quantized(module):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+    model.config.dtype = dtype

@@ -1,0 +1,36 @@
+"""Groups that don't divide the rows of the weights are refused before anything starts, with those that do."""
+
+from __future__ import annotations
+
+import pytest
+from swift_plugin_compressed_tensors import swift_check
+from swift_plugin_compressed_tensors.shapes import columns, fitting
+
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+
+def run_with(folder, name, **options):
+    source = Source(reference="file:tiny", path=str(folder), hash="", format="safetensors", family="llama")
+    return Run(verb="quantize", job="", model=source, parts={"quantizer": registry().choose("quantizer", name, options)})
+
+
+def test_the_rows_of_linear_layers_are_measured(tiny_model):
+    widths = columns(tiny_model, ["o_proj"])
+    assert widths["model.layers.0.mlp.down_proj"] == 128
+    assert set(widths.values()) == {64, 128}
+    assert not any(name.endswith(("o_proj", "embed_tokens", "norm")) for name in widths)
+    assert fitting(widths.values()) == [32, 64]
+
+
+@pytest.mark.parametrize("name", ["gptq", "awq", "rtn"])
+def test_groups_that_dont_divide_are_refused(name, tiny_model):
+    (problem,) = swift_check(run_with(tiny_model, name))
+    assert problem.where == "group_size"
+    assert "groups of 128 don't divide rows of 64 weights (model.layers.0" in problem.message
+    assert problem.hint == "These divide all of them: 32, 64."
+
+
+@pytest.mark.parametrize(("name", "options"), [("gptq", {"group_size": 64}), ("awq", {"group_size": -1}), ("fp8", {}), ("w8a8", {})])
+def test_what_divides_is_taken(name, options, tiny_model):
+    assert list(swift_check(run_with(tiny_model, name, **options))) == []

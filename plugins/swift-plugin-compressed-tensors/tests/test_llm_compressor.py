@@ -1,0 +1,117 @@
+"""llm-compressor on SmolLM2 through `swift quantize`: `make test-full LANE=quantize`.
+
+SWIFT_TEST_LLMCOMPRESSOR names the interpreter that has the engine; without it, the environment of `swift env create gptq` is used.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from swift_train.build import load_checkpoint
+
+from swift_core import quantize
+from swift_core.checkpoint import hash_files, read_config, read_manifest
+from swift_core.environments import find
+from swift_core.environments.inside import look
+from swift_core.environments.wanted import isolated_entry
+from swift_core.registry import registry
+
+pytestmark = pytest.mark.full("quantize")
+
+CALIBRATION = {"dataset": ["alpaca-en-demo"], "calibration": {"tokens": 2048, "max_length": 256}}
+METHODS = {
+    "w4a16": {"group_size": 64},
+    "gptq": {"group_size": 64},
+    "awq": {"group_size": 64, "grid": 6},
+    "fp8": {},
+    "fp8-static": {},
+    "w8a8": {},
+}
+
+
+@pytest.fixture(scope="session")
+def python():
+    return os.environ.get("SWIFT_TEST_LLMCOMPRESSOR") or find.python_for(isolated_entry(registry(), "gptq"), {})
+
+
+@pytest.fixture(scope="session")
+def made(python, smollm2, tmp_path_factory):
+    """Quantizes SmolLM2 by a method, once."""
+    folder, results = tmp_path_factory.mktemp("quantized"), {}
+
+    def make(name):
+        if name not in results:
+            results[name] = run(smollm2, name, folder / name, python, runs=str(folder / "runs"))
+        return results[name]
+
+    return make
+
+
+def run(model, name, out, python, **more):
+    rows = CALIBRATION if registry().get("quantizer", name).calibrates else {}
+    return quantize(model, {"name": name, **METHODS[name]}, output=str(out), envs={name: python}, device="cpu", **rows, **more)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_it_answers_and_says_what_it_is(name, made):
+    done = made(name)
+    loaded = load_checkpoint(done.output, device="cpu", dtype="float32")
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    ids = loaded.processor.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        answer = loaded.model.generate(**ids, max_new_tokens=24, do_sample=False)
+    assert "Paris" in loaded.processor.decode(answer[0])
+    assert read_config(done.output)["quantization_config"]["quant_method"] == "compressed-tensors"
+    manifest = read_manifest(done.output)
+    assert manifest.quantizer["name"] == name
+    assert manifest.quantizer["options"].items() >= METHODS[name].items()
+    assert done.figures["bytes"] < 0.65 * done.figures["bytes_before"]
+
+
+def test_the_methods_that_calibrate_lose_less_than_rounding(made):
+    rounded = made("w4a16").figures["kl"]
+    assert made("gptq").figures["kl"] < rounded
+    assert made("awq").figures["kl"] < rounded
+    assert made("fp8").figures["kl"] < rounded / 3
+    assert made("w8a8").figures["kl"] < rounded / 3
+
+
+@pytest.fixture
+def tiny(tiny_model, python, tmp_path, monkeypatch):
+    """Quantizes the tiny model by GPTQ on a few rows."""
+    monkeypatch.setitem(METHODS, "gptq", {"group_size": 32})
+    return lambda out, **more: run(tiny_model, "gptq", out, python, runs=str(tmp_path / "runs"), verify={"tokens": 64}, **more)
+
+
+def test_the_same_seed_gives_the_same_files(tiny, tmp_path):
+    one, other = tiny(tmp_path / "one").output, tiny(tmp_path / "other").output
+    assert hash_files(one) == hash_files(other)
+
+
+def test_killed_it_leaves_nothing_and_is_started_again(tiny, tmp_path, tiny_model, python):
+    out = tmp_path / "small"
+    words = ["quantize", str(tiny_model), "--quantizer", "gptq", "--group-size", "32", "--dataset", "alpaca-en-demo", "--output", str(out)]
+    words += ["--calibration.tokens", "2048", "--envs", f'{{"gptq": "{python}"}}', "--runs", str(tmp_path / "runs")]
+    process = subprocess.Popen([sys.executable, "-m", "swift_core.cli", *words], start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/apart/run.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    assert tiny(out).output == out
+
+
+def test_the_kit_with_the_engine(python):
+    words = [python, "-m", "swift_core.cli", "plugins", "check", "swift-plugin-compressed-tensors"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "llmcompressor" in {name.lower() for name in look(python).versions}
