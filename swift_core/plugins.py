@@ -54,6 +54,7 @@ class Plugins:
         self.manager = pluggy.PluginManager("swift")
         self.manager.add_hookspecs(hookspecs)
         self.found: dict[str, Plugin] = {}
+        self.left_out: dict[str, str] = {}  # name: distribution, of what the user's variables leave out
 
     def load_installed(self) -> None:
         """Load what the installed distributions offer, in the order of their names."""
@@ -61,6 +62,7 @@ class Plugins:
         blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
         for point in sorted(entry_points(GROUP), key=lambda item: (item.name != OWN, item.name)):
             if point.name in blocked or (only is not None and point.name not in only | {OWN}):
+                self.left_out[point.name] = point.distribution
                 continue
             self._load(point)
 

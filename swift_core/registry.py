@@ -107,7 +107,8 @@ class Registry:
                 where=where,
                 hint=f"swift plugins {broken.name} shows its traceback; pip install --force-reinstall {home} may mend it.",
             )
-        if home and home not in installed:
+        left_out = self.plugins.left_out
+        if home and home not in installed and home not in left_out.values():
             return UsageError(f"the {kind} '{name}' is not installed", where=where, hint=f"pip install {home}")
         names = [entry.spec.name for entry in self.entries(kind)]
         also = [alias for entry in self.entries(kind) for alias in entry.spec.also]
@@ -117,6 +118,8 @@ class Registry:
         broken_ones = [plugin.name for plugin in self.plugins.found.values() if plugin.failure]
         if broken_ones:
             hint += f" Not loaded, because broken: {', '.join(broken_ones)} (see `swift plugins`)."
+        if left_out:
+            hint += f" Left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}."
         offered = f" offered by '{origin}'" if origin else ""
         return UsageError(f"there is no {kind} '{name}'{offered}", where=where, hint=hint)
 

@@ -44,7 +44,7 @@ class Ref(str):
             for name in self.partition(":")[2].split("."):
                 value = getattr(value, name)
         except Exception as error:
-            absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != self.partition(".")[0]
+            absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != self.module.partition(".")[0]
             hint = f"pip install {(error.name or '').partition('.')[0]}" if isinstance(error, ModuleNotFoundError) and absent else _BROKEN
             raise SwiftError(f"'{self}' can't be imported: {type(error).__name__}: {error}", hint=hint) from error
         return value

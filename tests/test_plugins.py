@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from swift_core import UsageError, hookimpl
+from swift_core import SwiftError, UsageError, hookimpl
 from swift_core.plugins import BrokenPlugin, Plugins
 from swift_core.registry import Registry
 from swift_core.specs import BackendSpec, LauncherSpec, Ref, TunerSpec
@@ -74,7 +74,24 @@ def test_strict_makes_it_fatal(swift, distribution):
 def test_a_blocked_plugin_is_not_imported(swift, distribution):
     distribution("swift-plugin-bad", "raise RuntimeError('imported')")
     swift.env["SWIFT_BLOCK_PLUGINS"] = "bad"
-    assert "bad" not in swift("plugins").out
+    out = swift("plugins").out
+    assert "left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: bad\n" in out
+    assert "BROKEN" not in out
+
+
+@pytest.mark.parametrize("ref", ["nowhere_at_all:Thing", "nowhere_at_all.part:Thing"])
+def test_a_ref_to_nowhere_is_not_to_be_installed(ref):
+    with pytest.raises(SwiftError) as caught:
+        Ref(ref).load()
+    assert "pip install" not in caught.value.hint
+
+
+def test_a_plugin_that_is_left_out_is_not_called_uninstalled(swift):
+    swift.env["SWIFT_BLOCK_PLUGINS"] = "peft"
+    assert "swift-plugin-peft" not in swift("plugins").out
+    refused = swift("sft", "--model", "x", "--dataset", "y", "--tuner", "lora")
+    assert "Left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: peft." in refused.err
+    assert "pip install" not in refused.err
 
 
 def test_only_named_plugins_are_loaded(swift, distribution):

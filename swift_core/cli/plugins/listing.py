@@ -9,7 +9,7 @@ import click
 
 from swift_core.cli.plugins.records import records
 from swift_core.cli.tables import print_table
-from swift_core.registry import catalogue
+from swift_core.registry import catalogue, registry
 
 
 @click.command("list")
@@ -39,7 +39,11 @@ def _print(records: list[dict[str, Any]]) -> None:
         for offer in record["offers"]:
             if offer["missing"]:
                 click.echo(f"{offer['kind']} {offer['name']}: its engine is absent here ({offer['missing']}): {offer['hint']}")
-    more = sorted({home for names in catalogue().values() for home in names.values()} - {record["distribution"] for record in records})
+    left_out = registry().plugins.left_out
+    if left_out:
+        click.echo(f"left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}")
+    here = {record["distribution"] for record in records} | set(left_out.values())
+    more = sorted({home for names in catalogue().values() for home in names.values()} - here)
     if more:
         click.echo(f"not installed: {', '.join(more)}  (pip install NAME)")
     if any(record["failure"] for record in records):
