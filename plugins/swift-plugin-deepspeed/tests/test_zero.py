@@ -13,6 +13,8 @@ from itertools import pairwise
 import pytest
 import torch
 from safetensors.torch import load_file
+from swift_plugin_deepspeed.ops import cpu_adam, operators
+from swift_train.kills import steps_of, train_through_kills
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 
 from swift_core.errors import SwiftError, UsageError
@@ -315,3 +317,52 @@ def test_by_the_command(tiny_model, swift_project):
     (folder,) = (swift_project.folder / "runs").iterdir()
     assert json.loads((folder / "run.json").read_text())["parts"]["parallel"]["name"] == "deepspeed"
     assert (folder / "output/adapter_model.safetensors").is_file()
+
+
+def test_a_build_that_was_killed_holds_no_run_up():
+    """torch waits for ever on a file that a killed build left."""
+    (operators() / "cpu_adam").mkdir(parents=True, exist_ok=True)
+    (operators() / "cpu_adam" / "lock").touch()
+
+    def step():
+        made = cpu_adam(torch.optim.AdamW([torch.nn.Parameter(torch.ones(4))], lr=0.1, weight_decay=0.0))
+        (weight,) = made.param_groups[0]["params"]
+        weight.grad = torch.ones(4)
+        made.step()
+        return type(made).__name__, weight.tolist()
+
+    for made, weight in on_ranks(2, step, timeout=600):
+        assert made == "DeepSpeedCPUAdam"
+        assert weight == pytest.approx([0.9] * 4)
+
+
+def test_without_a_compiler_torchs_adamw_does_the_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
+    monkeypatch.setenv("CXX", "/no/compiler")
+    assert on_ranks(1, lambda: type(cpu_adam(torch.optim.AdamW([torch.nn.Parameter(torch.ones(4))]))).__name__) == ["AdamW"]
+
+
+@pytest.mark.parametrize("parallel", ["zero1", "zero2"])
+def test_qlora(tiny_model, rows, tmp_path, parallel):
+    """A base in 4 bits, whole in each process."""
+    got = {}
+    for name, ranks in (("ddp", 1), (parallel, 2)):
+        run = run_of(tiny_model, rows, name, ranks, tuner="qlora", tuner_options={"dropout": 0.0})
+        run = replace(run, parts={**run.parts, "quantizer": registry().choose("quantizer", "bnb")})
+        got[name], _ = train(run, ranks, tmp_path / name)
+    close(got[parallel], got["ddp"])
+
+
+@pytest.mark.parametrize(("parallel", "tuner"), [("zero1", "full"), ("zero2", "lora"), ("zero3", "full")])
+def test_ten_kills(tiny_model, rows, tmp_path, parallel, tuner):
+    """Killed at random instants, in the middle of saves too, it ends as a training that was not."""
+
+    def make(resume):
+        return run_of(tiny_model, rows, parallel, 2, tuner=tuner, resume=resume, epochs=30, save_steps=3)
+
+    on_ranks(2, lambda: do(make(""), tmp_path / "whole") and None, timeout=600)
+    survived = train_through_kills(make, tmp_path, ranks=2, kills=10, seed=1)
+    print(f"{parallel}: {survived.kills} kills, {survived.in_saves} of them in the middle of a save")
+    assert {number: {step} for number, step in steps_of(tmp_path / "whole").items()} == survived.steps
+    files = [next((folder / "output").glob("*.safetensors")).read_bytes() for folder in (tmp_path / "whole", survived.output.parent)]
+    assert files[0] == files[1]

@@ -46,7 +46,7 @@ def cpu_adam(optimizer: Optimizer) -> Optimizer:
 
     if type(optimizer) is not torch.optim.AdamW:
         return optimizer
-    folder = cache_dir("deepspeed", f"{version('deepspeed')}-torch-{version('torch')}-{platform.python_version()}-{platform.machine()}")
+    folder = operators()
     os.environ["TORCH_EXTENSIONS_DIR"] = str(folder)
     groups = [
         {key: group[key] for key in ("params", "lr", "betas", "eps", "weight_decay", "mult") if key in group}
@@ -61,6 +61,11 @@ def cpu_adam(optimizer: Optimizer) -> Optimizer:
         return optimizer
     made.register_step_pre_hook(_forget_powers)
     return made
+
+
+def operators() -> Path:
+    """Where operators are compiled: a folder for each version of what they are compiled with."""
+    return cache_dir("deepspeed", f"{version('deepspeed')}-torch-{version('torch')}-{platform.python_version()}-{platform.machine()}")
 
 
 def _forget_powers(optimizer: Any, args: Any, kwargs: Any) -> None:

@@ -19,6 +19,7 @@ def _run(subject: Subject, ranks: int, **more: Any) -> Any:
         raise Skip("its trainer is its own")
     subject.needs_engine()
     training = library("swift_train.testing")
+    options = subject.options()
     rows = subject.folder / "rows.jsonl"
     if not rows.is_file():
         training.write_rows(rows, training.ragged_chats(_ROWS))
@@ -27,6 +28,7 @@ def _run(subject: Subject, ranks: int, **more: Any) -> Any:
         rows,
         tuner="full",
         parallel=subject.spec.name,
+        parallel_options=options.model_dump(mode="json") if options else None,
         batch_size=1,
         gradient_accumulation_steps=8 // ranks,
         epochs=2,
