@@ -12,7 +12,10 @@ import torch
 from swift_plugin_fsdp import sharding
 from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.batches import Piece, collate
+from swift_train.options import PretrainOptions
+from swift_train.tasks import PretrainTask
+from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
@@ -113,6 +116,19 @@ def test_resume_is_exact(tiny_model, rows, tmp_path):
     assert files[0] == files[1]
 
 
+def test_goes_on_with_another_number_of_processes(tiny_model, rows, tmp_path):
+    """Once the change is allowed: the same rows a step, so the same losses."""
+    one = do(training_run(tiny_model, rows, **STILL, **settings(1, epochs=1)), tmp_path / "one")
+    first = on_ranks(
+        2, partial(do, cut(training_run(tiny_model, rows, **STILL, **settings(2, epochs=1))), tmp_path / "parts", stop_after=2)
+    )[0]
+    allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
+    resumed = cut(training_run(tiny_model, rows, verb_options=allowed, **STILL, **settings(1, epochs=1)))
+    second = on_ranks(1, partial(do, resumed, tmp_path / "parts"))[0]
+    assert len(steps(first)) == 2
+    close(first + second, one)
+
+
 def learned(strategy):
     """Weights and optimizer state, whole, as digests, which pass through a pipe."""
     state = {name: tensor.clone() for name, tensor in strategy.weights()}
@@ -155,17 +171,27 @@ def test_after_an_evaluation_every_weight_is_cut_again(tiny_model):
     assert on_ranks(1, evaluate) == [[]]
 
 
-def test_bfloat16_weights_that_learn_are_kept_in_float32(tiny_model):
-    def passes():
+def test_narrow_weights_that_learn_are_kept_in_float32(tiny_model, tmp_path):
+    """Computed in their own type; float16 with a loss scale, which is not in the norm."""
+    task = PretrainTask(PretrainOptions())
+    micro = collate(samples_of(tmp_path, [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
+
+    def step(dtype):
         strategy = FsdpStrategy(FsdpOptions(device="cpu"))
         strategy.build(
-            lambda device: AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.bfloat16),
+            lambda device: AutoModelForCausalLM.from_pretrained(tiny_model, dtype=dtype),
             lambda module: torch.optim.AdamW(module.parameters()),
         )
-        logits = strategy.module(input_ids=torch.arange(3, 9)[None]).logits
-        return {parameter.dtype for parameter in strategy.learned}, logits.dtype, strategy.proof["precision"]
+        assert {parameter.dtype for parameter in strategy.learned} == {torch.float32}
+        assert task.forward(strategy.module, micro).dtype == dtype
+        assert strategy.scale.value == (65536 if dtype == torch.float16 else 1)
+        return strategy.accumulate([micro], task, 1 / 39), strategy.update(1e-3, None).norm, strategy.proof["precision"]
 
-    assert on_ranks(1, passes) == [({torch.float32}, torch.bfloat16, "bfloat16")]
+    wide, *narrow = [on_ranks(1, partial(step, dtype))[0] for dtype in (torch.float32, torch.bfloat16, torch.float16)]
+    assert [precision for *_, precision in (wide, *narrow)] == ["float32", "bfloat16", "float16"]
+    for loss, norm, _ in narrow:
+        assert loss == pytest.approx(wide[0], rel=1e-2)
+        assert norm == pytest.approx(wide[1], rel=5e-2)
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing(tiny_model):
