@@ -172,3 +172,9 @@ def test_strict_error_is_a_usage_error(monkeypatch):
     monkeypatch.setenv("SWIFT_STRICT_PLUGINS", "1")
     with pytest.raises(BrokenPlugin):
         Plugins().register(object(), "empty")
+
+
+def test_a_misspelt_command_is_no_plugin(swift):
+    refused = swift("plugins", "chek", "peft")
+    assert refused.code == 2
+    assert "there is no command 'plugins chek'\n  Did you mean 'check'?" in refused.err

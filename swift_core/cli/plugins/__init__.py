@@ -7,6 +7,7 @@ import os
 import click
 
 from swift_core.cli.plugins import check, listing, new, show
+from swift_core.errors import UsageError, suggestion
 
 
 class Plugins(click.Group):
@@ -15,6 +16,9 @@ class Plugins(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Click's own, or `show`."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = suggestion(args[0], self.commands)
+            if near and any(not word.startswith("-") for word in args[1:]):
+                raise UsageError(f"there is no command 'plugins {args[0]}'", hint=near)
             args = ["show", *args, *(["--json"] if ctx.params["as_json"] else [])]
         return super().resolve_command(ctx, args)
 
