@@ -12,16 +12,19 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from swift_core import SwiftError, UsageError
+from swift_core.data.choices import choose_dataset
 from swift_core.execute import execute
 from swift_core.launchers import free_port
 from swift_core.nodes.facts import differences, fingerprint
 from swift_core.nodes.hosts import Host, read_hostfile
 from swift_core.nodes.preflight import RECORD, Meeting, preflight
+from swift_core.registry import registry
 from swift_core.run import Choice, Run, Source, write_run
 
 JOBS = """
@@ -226,6 +229,20 @@ def test_another_model_is_named(tmp_path):
     first, second = meet(nodes_with(tmp_path, *runs))
     assert "the model hf:org/moon is" in str(first)
     assert str(first) == str(second)
+
+
+def test_other_rows_are_named(tmp_path):
+    runs = []
+    for number in range(2):
+        path = tmp_path / f"rows-{number}" / "rows.jsonl"
+        path.parent.mkdir()
+        path.write_text(json.dumps({"messages": [{"role": "user", "content": str(number)}]}) + "\n")
+        choice = replace(choose_dataset(registry(), str(path), {}, "dataset"), asked="rows.jsonl")
+        runs.append(Run(verb="toy", job="j:j", datasets=(choice,)))
+    alike = nodes_with(tmp_path, runs[0], runs[0])
+    assert meet(alike) == [alike[0]] * 2
+    for error in meet(nodes_with(tmp_path / "other", *runs)):
+        assert "the data set rows.jsonl is" in str(error)
 
 
 def test_other_versions_and_plugins_are_named():

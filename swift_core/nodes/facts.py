@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from swift_core import __version__, paths
-from swift_core.data.choices import fetch_dataset
 from swift_core.errors import SwiftError
 from swift_core.plugins import GROUP
 from swift_core.run import Run, read_run
@@ -81,7 +80,8 @@ def _files(run: Run) -> Iterator[tuple[str, str]]:
             yield f"{name} {source.reference}", fingerprint(Path(source.path))
     for choice in (*run.datasets, *run.validation):
         try:
-            yield f"the data set {choice.asked}", fetch_dataset(choice, None).hash[:16]
+            files = choice.build().fetch()
+            yield f"the data set {choice.asked}", paths.digest([[file.name, fingerprint(file)] for file in files])[:16]
         except SwiftError as error:
             yield f"the data set {choice.asked}", f"unreadable ({error.message})"
     for file in run.plugins:
