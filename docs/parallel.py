@@ -4,14 +4,14 @@ Each cell is a training of two epochs over rows of very different lengths: eight
 micro-steps, and a last step of fewer; longer gradients are clipped. Texts are packed, conversations are not. A combination that a
 plugin's check refuses is not run; its reason is in the table.
 
-python docs/parallel.py     fails where a cell is further away than the bound
+python docs/parallel.py [STRATEGY …]     fails where a cell is further away than the bound; the rows of other strategies stay as they are
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 
 from swift_core import engines
-from swift_core.registry import Entry, registry
+from swift_core.registry import registry
 from swift_core.run import Run
 from swift_core.testing.rig import write_tiny_model
 
@@ -50,7 +50,7 @@ class Cell(NamedTuple):
         return bool(self.refused) or (self.loss <= BOUND and self.norm <= BOUND)
 
     def __str__(self) -> str:
-        return self.refused or f"{self.loss:.0e}, {self.norm:.0e}"
+        return self.refused or ", ".join("0" if not value else f"{value:.0e}" for value in (self.loss, self.norm))
 
 
 class Bench:
@@ -98,55 +98,70 @@ def refusal(run: Run) -> str:
     return "; ".join(f"{problem.message}. {problem.hint}" for problem in answers if problem.fatal)
 
 
-def strategies() -> Iterator[Entry]:
+def strategies(asked: Sequence[str]) -> list[str]:
     """Those of the training loop that are installed, engine and all; one that brings a trainer of its own is tested by its plugin."""
-    for entry in registry().entries("parallel"):
-        if entry.spec.trains is None and engines.state(entry.spec, entry.plugin.distribution).present:
-            yield entry
-
-
-def page(cells: Mapping[tuple[str, str, str], Sequence[Cell]], names: Mapping[str, str]) -> str:
-    """The page."""
-    lines = [
-        "# Parallel strategies",
-        "",
-        "<!-- Written by docs/parallel.py (make test-full LANE=parallel). -->",
-        "",
-        "The largest difference from one process with the same rows a step: of the loss, and of the gradient's norm (as a part of it).",
-        f"float32, a tiny Llama, the CPU with gloo, torch {version('torch')}; {2 * -(-ROWS // ROWS_A_STEP)} steps of {ROWS_A_STEP} rows",
-        "of very different lengths, in up to eight micro-steps a process, the last step of an epoch with fewer; texts packed; gradients",
-        f"clipped; dropout 0. More than {BOUND:.0e} fails. With dropout the processes draw numbers of their own, so no curve is that of",
-        "one process; that a run with dropout goes on exactly after a stop is tested for each strategy.",
-        "",
-        "| strategy | tuner | task | " + " | ".join(f"{count} process{'es' if count > 1 else ''}" for count in PROCESSES) + " |",
-        "|---|---|---|" + "---|" * len(PROCESSES),
+    return [
+        entry.spec.name
+        for entry in registry().entries("parallel")
+        if entry.spec.trains is None
+        and entry.spec.name in (asked or [entry.spec.name])
+        and engines.state(entry.spec, entry.plugin.distribution).present
     ]
-    for (strategy, tuner, task), row in cells.items():
-        reasons = {cell.refused for cell in row}
-        same = f"refused: {row[0].refused}" if len(reasons) == 1 and row[0].refused else ""
-        shown = [same, *[""] * (len(row) - 1)] if same else [str(cell) for cell in row]
-        lines.append(f"| {strategy} | {tuner} | {task} | " + " | ".join(shown) + " |")
-    made = ", ".join(f"{name} ({home})" for name, home in names.items())
-    return "\n".join([*lines, "", f"Strategies: {made}.", ""])
 
 
-def main() -> int:
-    """Run every combination and write the page; returns how many are beyond the bound."""
-    found = list(strategies())
-    names = {entry.spec.name: f"{entry.plugin.distribution} {entry.plugin.version}" for entry in found}
-    cells: dict[tuple[str, str, str], list[Cell]] = {}
+def line(strategy: str, tuner: str, task: str, cells: Sequence[Cell]) -> str:
+    """A row of the table; a reason that holds for any number of processes is said once."""
+    shown = [str(cell) for cell in cells]
+    if cells[0].refused and len(set(shown)) == 1:
+        shown = [f"refused: {shown[0]}", *[""] * (len(cells) - 1)]
+    return f"| {strategy} | {tuner} | {task} | {' | '.join(shown)} |"
+
+
+def kept(page: Path) -> dict[str, list[str]]:
+    """The rows that the page has, by strategy."""
+    rows: dict[str, list[str]] = {}
+    for text in page.read_text(encoding="utf-8").splitlines() if page.is_file() else ():
+        if text.startswith("| ") and not text.startswith("| strategy"):
+            rows.setdefault(text.split("|")[1].strip(), []).append(text)
+    return rows
+
+
+def write(page: Path, rows: Mapping[str, Sequence[str]]) -> None:
+    """Write the page."""
+    counts = " | ".join(f"{count} process{'es' if count > 1 else ''}" for count in PROCESSES)
+    head = f"""\
+# Parallel strategies
+
+<!-- Written by docs/parallel.py (make test-full LANE=parallel). -->
+
+The largest difference from one process of ddp with the same rows a step: of the loss, and of the gradient's norm (as a part of it).
+float32, a tiny Llama, the CPU with gloo, torch {version("torch")}; two epochs in steps of {ROWS_A_STEP} rows of very different lengths,
+in up to eight micro-steps a process, the last step of an epoch with fewer; texts packed; gradients clipped; dropout 0. More than
+{BOUND:.0e} fails. With dropout the processes draw numbers of their own, so no curve is that of one process; that a run with dropout goes on
+exactly after a stop is tested for each strategy.
+
+| strategy | tuner | task | {counts} |
+|---|---|---|{"---|" * len(PROCESSES)}
+"""
+    page.write_text(head + "\n".join(text for name in sorted(rows) for text in rows[name]) + "\n", encoding="utf-8")
+
+
+def main(asked: Sequence[str]) -> int:
+    """Run every combination of the strategies and write the page; returns how many are beyond the bound."""
+    rows, beyond = kept(PAGE), 0
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        for strategy, tuner, task in product(names, TUNERS, TASKS):
-            cells[strategy, tuner, task] = []
-            for processes in PROCESSES:
-                cell = bench.cell(strategy, tuner, task, processes)
-                cells[strategy, tuner, task].append(cell)
-                verdict = "" if cell.good else "  BEYOND THE BOUND"
-                sys.stderr.write(f"{strategy} {tuner} {task} {processes}: {cell}{verdict}\n")
-    PAGE.write_text(page(cells, names), encoding="utf-8")
-    return sum(not cell.good for row in cells.values() for cell in row)
+        for strategy in strategies(asked):
+            rows[strategy] = []
+            for tuner, task in product(TUNERS, TASKS):
+                cells = [bench.cell(strategy, tuner, task, processes) for processes in PROCESSES]
+                rows[strategy].append(line(strategy, tuner, task, cells))
+                bad = sum(not cell.good for cell in cells)
+                beyond += bad
+                sys.stderr.write(f"{rows[strategy][-1]}{'  BEYOND THE BOUND' if bad else ''}\n")
+    write(PAGE, rows)
+    return beyond
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(), 1))
+    sys.exit(min(main(sys.argv[1:]), 1))
