@@ -16,7 +16,7 @@ from swift_core.errors import UsageError
 
 MANIFEST = "swift.json"
 SCHEMA = 1
-_HASHED = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt")
+_HASHED = (".safetensors", ".gguf", ".onnx", ".data", ".json", ".jinja", ".model", ".txt")  # .data: the weights of an .onnx
 _OPENVINO = "openvino_"  # how the names of all files in OpenVINO's format begin; their weights are .bin, and no pickles
 
 

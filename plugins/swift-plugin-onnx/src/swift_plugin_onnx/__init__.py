@@ -1,0 +1,54 @@
+"""ONNX decoders with a KV cache, made by onnxruntime-genai's own builder in an environment of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, ExporterSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+
+_REQUIREMENTS = ("onnxruntime-genai>=0.18", "onnxruntime>=1.20", "onnx>=1.17", "onnx-ir>=0.1", "transformers>=5.5")
+ENGINES = (
+    Engine(when="cpu", requirements=(*_REQUIREMENTS, "torch>=2.6,<2.14"), disk=1.5),  # the newest whose index has a build for CPUs alone
+    Engine(requirements=(*_REQUIREMENTS, "torch>=2.6"), disk=7.0),
+)
+
+
+@hookimpl
+def swift_exporters() -> list[ExporterSpec]:
+    """Causal language models of the architectures that the builder knows."""
+    return [
+        ExporterSpec(
+            name="onnx",
+            summary="An ONNX decoder with a KV cache in 32 to 4 bits, for onnxruntime and onnxruntime-genai",
+            factory=Ref("swift_plugin_onnx.exporter:OnnxExporter"),
+            options=Ref("swift_plugin_onnx.options:OnnxOptions"),
+            engines=ENGINES,
+            isolated=True,
+            reads=("safetensors",),
+            writes="onnx",
+        )
+    ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse what the builder does not know, and say what four bits lose."""
+    chosen = run.parts.get("exporter")
+    if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
+        return
+    from swift_core.errors import UsageError
+    from swift_plugin_onnx.architectures import check_architecture
+
+    try:
+        check_architecture(Path(run.model.path))
+    except UsageError as error:
+        yield Problem(where="model", message=error.message, hint=error.hint)
+    if chosen.options.get("type") == "int4" and chosen.options.get("plain"):
+        message = "four bits rounded to nearest everywhere lose much: without --plain, what is most sensitive keeps eight"
+        yield Problem(where="plain", message=message, fatal=False)
