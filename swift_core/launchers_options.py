@@ -14,6 +14,6 @@ class TorchrunOptions(Options):
     local_addr: str = option("", "Address of this machine for the others, where its host name does not lead to it.")
     max_restarts: int = option(0, "How often a failed group of workers is started again, from its last checkpoint.", ge=0)
     min_nodes: int = option(0, "With how few machines to go on when others are lost (with max_restarts); 0: with all alone.", ge=0)
-    hostfile: str = option("", "File of lines 'HOST slots=4': the machines to start on, the first being machine 0.", also=("hostfile",))
+    hostfile: str = option("", "File of lines 'HOST slots=4': the machines to start on, the first being machine 0.")
     remote_shell: str = option("ssh", "What starts a command on another host.")
     wait: float = option(120.0, "Seconds that the last machine may take to come.", gt=0)

@@ -1,0 +1,86 @@
+"""Ray's driver: `python -m swift_plugin_ray.driver JSON` has a TorchTrainer start the workers, and passes on what rank 0 says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.nodes.following import follow
+from swift_core.reporting import Report
+from swift_core.roles import Event
+from swift_plugin_ray.options import RayOptions
+from swift_plugin_ray.worker import work
+
+
+def main() -> int:
+    """Do the job; the exit code is 0 where the workers ended well or were stopped."""
+    job = json.loads(sys.argv[1])
+    options, run = RayOptions(**job["options"]), Path(job["run"])
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # Ray prints
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of each cluster
+    report = Report(run, channel)
+    try:
+        ray.init(address=options.address or "local", log_to_driver=False, include_dashboard=False)
+        _room(job["workers"], options)
+    except (SwiftError, ConnectionError) as error:
+        report.error(error if isinstance(error, SwiftError) else SwiftError(str(error), hint="Is the Ray cluster up? `ray status`"))
+        return 2
+    done = threading.Event()
+
+    def say(event: Event) -> None:
+        channel.write(json.dumps(event) + "\n")
+        channel.flush()
+
+    listener = threading.Thread(target=follow, args=(run, say, lambda: 0 if done.is_set() else None, lambda: None), daemon=True)
+    listener.start()
+    try:
+        result = _trainer(job, options, run).fit()
+    except ray.train.TrainingFailedError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        done.set()
+        listener.join(30)
+        ray.shutdown()
+    if result.checkpoint:
+        report.note(f"The checkpoint is also at {result.checkpoint.path}.")
+    return 0
+
+
+def _room(workers: int, options: RayOptions) -> None:
+    """Refuse what the cluster will never have: Ray would wait for it."""
+    there = ray.cluster_resources()
+    for name, each in {"CPU": options.cpus, "GPU": float(options.gpu)}.items():
+        if each * workers > there.get(name, 0.0):
+            message = f"{workers} workers of {each:g} {name} are asked for, and the Ray cluster has {there.get(name, 0.0):g} {name}"
+            raise UsageError(message, where="processes", hint="Ask for fewer, or for less with --launcher.cpus.")
+
+
+def _trainer(job: dict[str, Any], options: RayOptions, run: Path) -> TorchTrainer:
+    return TorchTrainer(
+        work,
+        train_loop_config={"run": str(run), "folder": str(Path.cwd()), "environment": job["environment"], "keep": bool(options.storage)},
+        torch_config=TorchConfig(backend="gloo"),  # for us to talk before the run; its own processes choose theirs
+        scaling_config=ScalingConfig(
+            num_workers=job["workers"],
+            use_gpu=options.gpu,
+            resources_per_worker={"CPU": options.cpus, **({"GPU": 1} if options.gpu else {})},
+        ),
+        run_config=RunConfig(
+            name=run.name, storage_path=options.storage or str(run / "ray"), failure_config=FailureConfig(max_failures=options.max_restarts)
+        ),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
