@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from swift_core import template
 from swift_core.errors import UsageError
 from swift_core.plugins import plugins
 from swift_core.registry import registry
@@ -149,6 +150,21 @@ def test_a_plugin_without_a_fault_passes():
 def test_a_plugin_that_hangs_at_import_is_ended():
     with pytest.raises(NotImported, match="still being imported after 1 seconds"):
         probe(Entry("hang", "bad_hang", "swift-plugin-hang"), 1.0)
+
+
+def test_a_task_s_options_may_derive_from_those_of_swift_train(tmp_path, monkeypatch):
+    info = tmp_path / "swift_train-1.dist-info"  # as where it is installed from a wheel
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: swift-train\nVersion: 1\n")
+    (info / "top_level.txt").write_text("swift_train\n")
+    source = (template.folder() / "task" / "src" / "swift_plugin_acme" / "options.py").read_text()
+    (tmp_path / "swift_plugin_mine").mkdir()
+    (tmp_path / "swift_plugin_mine" / "options.py").write_text(source)
+    source = (template.folder() / "task" / "src" / "swift_plugin_acme" / "__init__.py").read_text()
+    (tmp_path / "swift_plugin_mine" / "__init__.py").write_text(source.replace("swift_plugin_acme", "swift_plugin_mine"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = probe(Entry("mine", "swift_plugin_mine", "swift-plugin-mine"))
+    assert (report.stage, report.foreign_for_options) == ("done", {})
 
 
 def test_an_example_gives_the_tiny_model_other_sizes():
