@@ -22,6 +22,7 @@ from swift_core.data.choices import choose_dataset
 from swift_core.execute import execute
 from swift_core.launchers import free_port
 from swift_core.nodes.facts import differences, fingerprint
+from swift_core.nodes.following import follow
 from swift_core.nodes.hosts import Host, read_hostfile
 from swift_core.nodes.preflight import RECORD, Meeting, preflight
 from swift_core.registry import registry
@@ -129,6 +130,58 @@ def test_numbers_that_can_not_be_are_refused_before_anything_is_loaded(tiny_mode
     run = swift_project.run(*common, "--num_gpus", "2", "--hostfile", "hosts").json()
     assert run["options"]["processes"] == 2
     assert run["parts"]["launcher"]["name"] == "torchrun"
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_takes_the_machine_back(jobs, tmp_path):
+    """SIGTERM stops in good order: no worker is started again, and the node records it, since nobody waits for it."""
+    folder = tmp_path / "run"
+    write_run(a_run("long"), folder)
+    node = subprocess.Popen([sys.executable, "-m", "swift_core.nodes", str(folder), "--conclude", "--restarts=2"])
+    try:
+        wait_for((folder / "started-0-of-1").exists)
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(60) == 0
+    finally:
+        node.kill()
+    assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
+    assert (folder / "events.jsonl").read_text().count("Stopped") == 1
+
+
+# -- somebody else's job ---------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_followed_and_stopped(tmp_path, monkeypatch):
+    """Ctrl-C once leaves the stop file, twice cancels; events are passed on when their lines are whole."""
+    monkeypatch.setattr("swift_core.nodes.following._PATIENCE", 0.01)
+    events: list = []
+    cancelled: list = []
+
+    def job():
+        yield None
+        (tmp_path / "events.jsonl").write_text('{"event": "note", "text": "one"}\n{"event": "no')
+        yield None
+        assert [event["text"] for event in events] == ["one"]
+        yield KeyboardInterrupt
+        assert (tmp_path / "stop").exists()
+        assert not cancelled
+        with (tmp_path / "events.jsonl").open("a") as file:
+            file.write('te", "text": "two"}\n')
+        yield KeyboardInterrupt
+        assert cancelled
+        yield 3
+
+    steps = job()
+
+    def poll():
+        step = next(steps)
+        if step is KeyboardInterrupt:
+            raise step
+        return step
+
+    assert follow(tmp_path, events.append, poll, lambda: cancelled.append(True)) == 3
+    assert [event["text"] for event in events if "Ctrl-C" not in event["text"]] == ["one", "The job is being cancelled.", "two"]
+    assert not (tmp_path / "stop").exists()
 
 
 # -- a hostfile ------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ def main() -> int:
     try:
         if (folder / "run.json").is_file():
             local_plugins.use(read_run(folder).plugins, where=str(folder / "run.json"))
+        if given.conclude and node == 0:
+            (folder / STOP_FILE).unlink(missing_ok=True)  # of a job that was stopped before
         if given.nodes > 1:
             folder = preflight(folder, meeting)
     except SwiftError as error:
@@ -65,14 +67,27 @@ def main() -> int:
 
 
 def _work(argv: list[str], own: Path, folder: Path) -> int:
-    """Run the workers and wait; SIGTERM is passed on to them, and so is a stop that is asked for in this node's own run folder."""
+    """Run the workers and wait.
+
+    SIGTERM asks the workers of all nodes to save and end, as a stop does that is asked for in this node's own run folder; a second one, or
+    the end of the grace, ends this node's.
+    """
     process = subprocess.Popen(tether.argv(argv, grace=_GRACE), stdin=subprocess.PIPE)
+    deadline: list[float] = []
+
+    def on_signal(*_: object) -> None:
+        if deadline or (folder / STOP_FILE).exists():
+            process.terminate()
+        deadline.append(time.monotonic() + _GRACE)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: process.terminate())
+        signal.signal(number, on_signal)
     while process.poll() is None:
-        if (own / STOP_FILE).exists() and not (folder / STOP_FILE).exists():
+        if (deadline or (own / STOP_FILE).exists()) and not (folder / STOP_FILE).exists():
             with suppress(OSError):
                 (folder / STOP_FILE).touch()
+        if deadline and time.monotonic() > deadline[0]:
+            process.terminate()
         time.sleep(0.2)
     return process.returncode
 
