@@ -31,7 +31,7 @@ _LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
 def save_shards(folder: Path, module: Module, optimizer: Optimizer) -> None:
     """Write what learns and the optimizer's state. Collective; every process raises where one can't write."""
     try:
-        dcp.save(_state(module, optimizer), checkpoint_id=folder)
+        dcp.save(_state(module, optimizer), storage_writer=_Writer(folder))
     except CheckpointException as error:
         raise cause(error) from error
 
@@ -66,6 +66,23 @@ def cause(error: CheckpointException) -> Exception:
     """What happened on the first process that failed: a full disk is told from what is our own fault."""
     first: BaseException = error.failures[min(error.failures)][0]
     return first if isinstance(first, Exception) else RuntimeError(str(error))
+
+
+class _Writer(dcp.FileSystemWriter):
+    def write_data(self, *args: Any) -> Any:
+        """Write this process's parts. When the disk is full, torch closes its file all the same, and fails with an error of its own."""
+        try:
+            return super().write_data(*args)
+        except Exception as error:
+            raise _first(error) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error of the operating system that an error came from; else the error itself."""
+    found: BaseException | None = error
+    while found and not isinstance(found, OSError):
+        found = found.__cause__ or found.__context__
+    return found or error
 
 
 def _state(module: Module, optimizer: Optimizer) -> dict[str, Any]:
