@@ -1,0 +1,61 @@
+"""The checkpoint's files, TensorRT-LLM's settings in `config.yml`, and the command in `serve.sh`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from swift_core.checkpoint import MANIFEST
+from swift_core.paths import atomic_folder, copy_file, write_text
+from swift_plugin_tensorrt.layout import check_checkpoint
+from swift_plugin_tensorrt.options import TensorrtOptions
+
+SETTINGS, COMMAND = "config.yml", "serve.sh"
+_IMAGE = "nvcr.io/nvidia/tensorrt-llm/release"
+
+
+class TensorrtExporter:
+    """Writes a folder that `trtllm-serve` reads."""
+
+    def __init__(self, options: TensorrtOptions) -> None:
+        self._options = options
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write the folder `out`, its weights as links where the disk allows it, and return it.
+
+        Raises:
+            UsageError: TensorRT-LLM's documentation does not list what the checkpoint is.
+        """
+        check_checkpoint(checkpoint, self._options)
+        with atomic_folder(out) as folder:
+            for path in sorted(checkpoint.iterdir()):
+                if path.suffix == ".safetensors":
+                    copy_file(path.resolve(), folder / path.name)
+                elif path.is_file() and path.name != MANIFEST:  # may be edited there
+                    shutil.copyfile(path, folder / path.name)
+            write_text(folder / SETTINGS, self._settings())
+            write_text(folder / COMMAND, self._command())
+        return out
+
+    def _settings(self) -> str:
+        """YAML; JSON's numbers and strings are that too."""
+        options = self._options
+        sizes = {"max_batch_size": options.max_batch_size, "max_num_tokens": options.max_num_tokens}
+        sizes |= {"max_seq_len": options.max_seq_len} if options.max_seq_len else {}
+        sizes |= {"tensor_parallel_size": options.tensor_parallel_size, "pipeline_parallel_size": options.pipeline_parallel_size}
+        lines = [f"{name}: {json.dumps(value)}" for name, value in sizes.items()]
+        return "\n".join([*lines, "kv_cache_config:", f"  free_gpu_memory_fraction: {options.kv_cache_fraction}"]) + "\n"
+
+    def _command(self) -> str:
+        options = self._options
+        sizes = f"--max_batch_size {options.max_batch_size} --max_num_tokens {options.max_num_tokens}"
+        sizes += f" --max_seq_len {options.max_seq_len}" if options.max_seq_len else ""
+        sizes += f" --tp_size {options.tensor_parallel_size} --pp_size {options.pipeline_parallel_size}"
+        return (
+            "#!/bin/sh\n"
+            "# Serves this folder, where TensorRT-LLM is installed. In NVIDIA's container:\n"
+            f'#   docker run --rm -it --ipc host --gpus all -p 8000:8000 -v "$PWD":/model {_IMAGE}:{options.release} /model/{COMMAND}\n'
+            'cd "$(dirname "$0")" || exit 1\n'
+            f'exec trtllm-serve "$PWD" --host 0.0.0.0 --port 8000 {sizes} --extra_llm_api_options {SETTINGS} "$@"\n'
+        )
