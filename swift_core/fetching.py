@@ -126,10 +126,12 @@ class Fetcher:
             entry = self.registry.entry("family", self.family, where="family")
             return entry.spec.name, entry.plugin.name
         entries = self.registry.entries("family")
-        if kind != "safetensors":  # no config.json: what was exported says it in its manifest
-            manifest = checkpoint.read_manifest(folder) if kind != "adapter" else None
-            told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
-            return (told.spec.name, told.plugin.name) if told else ("", "")
+        manifest = checkpoint.read_manifest(folder) if kind != "adapter" else None
+        told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
+        if told:  # what it was made from was of this family, whatever others claim its architecture
+            return told.spec.name, told.plugin.name
+        if kind != "safetensors":  # no config.json
+            return "", ""
         config = checkpoint.read_config(folder)
         found = identify(config, [entry.spec for entry in entries])
         if found is None:

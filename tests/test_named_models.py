@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from swift_core.checkpoint import Manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.fetching import Fetcher
 from swift_core.plugins import Plugin
@@ -42,6 +43,13 @@ def test_a_name_stands_for_its_reference_and_its_family(folder):
     source = Fetcher(known).source("small", "model")
     assert (source.reference, source.family, source.plugin) == ("hf:org/moon@abc", "moon", "moon")
     assert Fetcher(known).source("hf:org/moon@abc", "model").family == "another"  # not named: the first that claims it
+
+
+def test_what_was_made_of_a_family_is_of_it(folder):
+    """A merged model calls itself as transformers' class is called; its manifest has the family that the user named."""
+    write_manifest(folder, Manifest(family="moon"))
+    assert Fetcher(Known(family("another"), family("moon"))).source("x:y", "model").family == "moon"
+    assert Fetcher(Known(family("another"))).source("x:y", "model").family == "another"  # its plugin is not here any more
 
 
 def test_a_path_wins(folder, monkeypatch):

@@ -15,7 +15,7 @@ from swift_train import build, devices
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
 
-from swift_core.checkpoint import checkpoint_format, read_manifest
+from swift_core.checkpoint import Manifest, checkpoint_format, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import UNKNOWN
 from swift_core.reporting import Report
@@ -179,6 +179,11 @@ def test_a_checkpoint_for_inference(tiny_model):
     assert build.source_of(tiny_model).format == "safetensors"
     with pytest.raises(UsageError, match="not a folder"):
         build.load_checkpoint(tiny_model / "nowhere")
+
+
+def test_a_family_that_is_not_installed_any_more_is_told_by_the_architecture(copied):
+    write_manifest(copied, Manifest(family="moon"))
+    assert build.source_of(copied).family == "llama"
 
 
 @pytest.mark.parametrize(

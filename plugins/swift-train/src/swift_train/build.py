@@ -116,11 +116,12 @@ def restore_adapters(model: Module, adapters: Mapping[str, Path]) -> Module:
 
 def source_of(path: Path, family: str = "") -> Source:
     """A checkpoint folder as a Source, its family told by its manifest or its config.json where it is not given."""
-    manifest = read_manifest(path)
-    family = family or (manifest.family if manifest else "")
+    manifest, families = read_manifest(path), registry().all("family")
+    if not family and manifest and any(known.name == manifest.family for known in families):
+        family = manifest.family
     config = path / "config.json"
     if not family and config.is_file():
-        family = (identify(json.loads(config.read_text(encoding="utf-8")), registry().all("family")) or UNKNOWN).name
+        family = (identify(json.loads(config.read_text(encoding="utf-8")), families) or UNKNOWN).name
     return Source(reference=f"file:{path}", path=str(path), hash="", format=checkpoint_format(path), family=family)
 
 
