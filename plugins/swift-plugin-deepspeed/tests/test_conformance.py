@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from swift_core.testing.kit import parametrize_with_checks
 
 
 @parametrize_with_checks("swift-plugin-deepspeed")
 def test_conformance(check):
+    check()
+
+
+@pytest.mark.full("deepspeed")
+@pytest.mark.usefixtures("deepspeed")
+@parametrize_with_checks("swift-plugin-deepspeed")
+def test_conformance_with_deepspeed(check):
+    """The same where DeepSpeed is there: losses as one process has them, exact resume."""
     check()
