@@ -55,7 +55,7 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path):
             assert name, f"a block that is neither run nor written: {first}"
             script.append(f"cat > {name[1]} <<'END-OF-FILE'\n{rest}END-OF-FILE")
             written += 1
-    assert (ran, written) == (6, 6)
+    assert (ran, written) == (7, 7)
     (tmp_path / "work").mkdir()
     env = {**os.environ, "PATH": f"{home}/bin:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     env |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}  # nothing is downloaded: what it needs is here
@@ -63,6 +63,11 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "local file" in done.stdout
     assert "--dataset.verse.by" in done.stdout
+
+
+def test_the_family_of_the_tutorial_is_the_one_in_contrib():
+    source = (ROOT / "contrib" / "swift-plugin-smollm2" / "src" / "swift_plugin_smollm2" / "__init__.py").read_text(encoding="utf-8")
+    assert f"```python\n# file: smollm.py\n{source}```" in TUTORIAL.read_text(encoding="utf-8")
 
 
 def test_the_diary_is_kept(swift, tiny_model):
