@@ -137,6 +137,13 @@ def test_names_that_would_clash_are_refused(name, kind, message, swift):
     assert not list(swift.folder.glob("swift-plugin-*"))
 
 
+def test_one_of_your_own_can_be_made_anew(swift):
+    swift.env |= put_on_path(make(swift, "dataset"))
+    refused = swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").err
+    assert "To make it anew: pip uninstall swift-plugin-sample, and --overwrite." in refused
+    assert "uninstall" not in swift("plugins", "new", "peft", "--kind", "tuner").err
+
+
 def test_an_existing_folder_is_kept_unless_told(swift):
     project = make(swift, "dataset")
     (project / "mine.txt").write_text("work of a week")

@@ -42,4 +42,7 @@ def _refuse_taken(name: str, kind: str) -> None:
     elif kind == "command" and name in COMMANDS:
         taken = "a command"
     if taken:
-        raise UsageError(f"there is {taken} '{name}' already", where="NAME", hint="Choose another name.")
+        mine = known.plugins.found.get(name)
+        yours = mine.distribution if mine and mine.distribution not in first_party else ""
+        again = f" To make it anew: pip uninstall {yours}, and --overwrite." if yours else ""
+        raise UsageError(f"there is {taken} '{name}' already", where="NAME", hint=f"Choose another name.{again}")

@@ -95,7 +95,11 @@ class ChatEngine(Protocol):
         ...
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        """The prompt's own tokens with their log-probabilities (the first has none) and `top` alternatives each."""
+        """The prompt's own tokens with their log-probabilities (the first has none) and `top` alternatives each.
+
+        Raises:
+            UsageError: the engine can't tell them.
+        """
         ...
 
 
