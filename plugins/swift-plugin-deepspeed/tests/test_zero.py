@@ -316,6 +316,9 @@ def test_by_the_command(tiny_model, swift_project):
     swift_project.run(*words, "--deepspeed", "ds.json", "--batch-size", "2").assert_success()
     (folder,) = (swift_project.folder / "runs").iterdir()
     assert json.loads((folder / "run.json").read_text())["parts"]["parallel"]["name"] == "deepspeed"
+    proof = json.loads((folder / "parallel.json").read_text())
+    assert (proof["strategy"], proof["engine"], proof["stage"], proof["processes"]) == ("deepspeed", "DeepSpeedEngine", 3, 2)
+    assert proof["weight_bytes_most"] < 0.6 * proof["model_bytes"]
     assert (folder / "output/adapter_model.safetensors").is_file()
 
 
