@@ -6,19 +6,19 @@ import importlib.util
 import json
 
 import pytest
-from swift_plugin_ray.launcher import RayLauncher
-from swift_plugin_ray.options import RayOptions
+from swift_plugin_ray import swift_check
 
-from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_core.run import Run
 
 COMMON = ["--dataset", "rows.jsonl", "--max-steps", "4", "--device", "cpu", "--tuner.dropout", "0", "--json"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is here")
-def test_where_ray_is_absent(tmp_path):
-    with pytest.raises(UsageError, match="the launcher 'ray' needs Ray") as caught:
-        RayLauncher(RayOptions()).launch(tmp_path, processes=1, nodes=1, environment={}, watch=print)
-    assert caught.value.hint == "pip install 'swift-plugin-ray[engine]'"
+def test_where_ray_is_absent():
+    """It is said before anything is loaded."""
+    (problem,) = swift_check(Run(verb="toy", job="j:j", parts={"launcher": registry().choose("launcher", "ray")}))
+    assert (problem.message, problem.hint) == ("the launcher 'ray' needs Ray", "pip install 'swift-plugin-ray[engine]'")
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import subprocess
 import time
 
 import pytest
+from swift_plugin_slurm import swift_check
 from swift_plugin_slurm.launcher import SlurmLauncher
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import SwiftError
 from swift_core.launchers import free_port
+from swift_core.registry import registry
 from swift_core.run import Run, write_run
 
 JOBS = """
@@ -99,11 +101,17 @@ def test_a_run_that_nobody_waits_for_records_its_own_end(run, slurm, tmp_path):
         assert result.get("error", "as it should").startswith("as it should")
 
 
-def test_no_slurm_is_said(run, monkeypatch):
+def test_no_slurm_is_said_before_anything_is_loaded(slurm, monkeypatch):
+    def said(**options):
+        return [problem.message for problem in swift_check(Run(verb="toy", job="j:j", parts={"launcher": chosen(options)}))]
+
+    def chosen(options):
+        return registry().choose("launcher", "slurm", options)
+
+    assert said() == []
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UsageError, match="there is no sbatch on this machine") as caught:
-        launch(run("ranks"))
-    assert "--launcher.no-submit" in caught.value.hint
+    assert said() == ["there is no sbatch on this machine"]
+    assert said(submit=False) == []
 
 
 def test_slurms_own_words_reach_the_user(run, slurm):

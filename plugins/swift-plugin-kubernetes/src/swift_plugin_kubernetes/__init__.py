@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.specs import LauncherSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_kubernetes.examples:EXAMPLES")
 
@@ -21,3 +28,13 @@ def swift_launchers() -> list[LauncherSpec]:
             nodes=True,
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Say what is missing before anything is loaded."""
+    chosen = run.parts.get("launcher")
+    ours = chosen and chosen.factory.startswith("swift_plugin_kubernetes.") and chosen.options["submit"]
+    if ours and importlib.util.find_spec("kubernetes") is None:
+        hint = "pip install 'swift-plugin-kubernetes[submit]', or write the manifest alone: --launcher.no-submit."
+        yield Problem(where="launcher", message="to submit, the package kubernetes is needed", hint=hint)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
-from swift_core.specs import Engine, LauncherSpec, Ref
+from swift_core.specs import Engine, LauncherSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 
 @hookimpl
@@ -19,3 +26,13 @@ def swift_launchers() -> list[LauncherSpec]:
             nodes=True,
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Say what is missing before anything is loaded."""
+    chosen = run.parts.get("launcher")
+    ours = chosen and chosen.factory.startswith("swift_plugin_ray.")
+    if ours and importlib.util.find_spec("ray") is None:
+        hint = "pip install 'swift-plugin-ray[engine]'"
+        yield Problem(where="launcher", message="the launcher 'ray' needs Ray", hint=hint)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core import tether
-from swift_core.errors import UsageError
 from swift_core.launchers import watch_processes
 from swift_core.roles import Watch
 from swift_plugin_ray.options import RayOptions
@@ -25,8 +23,6 @@ class RayLauncher:
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Start the driver and wait for it; see `roles.Launcher`."""
-        if importlib.util.find_spec("ray") is None:
-            raise UsageError("the launcher 'ray' needs Ray", where="launcher", hint="pip install 'swift-plugin-ray[engine]'")
         job = {
             "run": str(run.resolve()),
             "workers": processes * nodes,

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.specs import LauncherSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_slurm.examples:EXAMPLES")
 
@@ -20,3 +27,12 @@ def swift_launchers() -> list[LauncherSpec]:
             nodes=True,
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Refuse to submit where there is no Slurm."""
+    chosen = run.parts.get("launcher")
+    if chosen and chosen.factory.startswith("swift_plugin_slurm.") and chosen.options["submit"] and not shutil.which("sbatch"):
+        hint = "Give the command where Slurm is, or add --launcher.no-submit and take the script there."
+        yield Problem(where="launcher", message="there is no sbatch on this machine", hint=hint)

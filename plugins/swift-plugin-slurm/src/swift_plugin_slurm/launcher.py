@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core import paths
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import SwiftError
 from swift_core.nodes.following import follow, hand_over
 from swift_core.roles import Watch
 from swift_plugin_slurm.options import SlurmOptions
@@ -31,9 +30,6 @@ class SlurmLauncher:
         paths.write_text(path, script(run, self.options, processes=processes, nodes=nodes, environment=environment))
         if not self.options.submit:
             return hand_over(watch, "prepared", path, f"Nothing was submitted. To do it: sbatch {path}")
-        if not shutil.which("sbatch"):
-            hint = f"Run this where Slurm is, or add --launcher.no-submit and take the script there: {path}"
-            raise UsageError("there is no sbatch on this machine", where="launcher", hint=hint)
         job = _slurm("sbatch", "--parsable", str(path)).partition(";")[0]
         if not self.options.follow:
             return hand_over(watch, "submitted", path, f"Submitted as job {job}. To stop it: touch {run / 'stop'}", job=job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from swift_core.nodes.command import node_command
 from swift_plugin_slurm.options import SlurmOptions
 
-_HEAD = 'head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
+_HEAD = 'export SWIFT_HEAD_NODE="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'
 
 
 def script(run: Path, options: SlurmOptions, *, processes: int, nodes: int, environment: Mapping[str, str]) -> str:
@@ -31,14 +31,12 @@ def script(run: Path, options: SlurmOptions, *, processes: int, nodes: int, envi
         "#!/bin/bash",
         *(f"#SBATCH {argument}" for argument in _arguments(run, options, nodes)),
         "",
-        "set -euo pipefail",
+        "set -eo pipefail",
         *options.setup,
         *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
         _HEAD,
-        'export SWIFT_HEAD_NODE="$head_node"',
         f"cd {shlex.quote(str(Path.cwd()))}",
         "",
-        "# Slurm signals the steps of a job; the shell waits for what they still save",
         f"srun --kill-on-bad-exit=1 --ntasks={nodes} --ntasks-per-node=1 {shlex.join(command)}",
     ]
     return "\n".join(lines) + "\n"
