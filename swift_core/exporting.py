@@ -71,7 +71,9 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """Write what the run names to its `output`, with the engine that this very Python has; no figures."""
-    del report
+    from swift_core.apart import end_when_stopped
+
+    end_when_stopped(report)
     return run.part("exporter").build().export(Path(_subject(run).path), Path(run.options["output"])), {}
 
 
