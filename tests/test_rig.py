@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from swift_core.registry import registry
 from swift_core.roles import RawRow
 from swift_core.specs import DatasetSpec, LauncherSpec, Ref
 from swift_core.testing.fake_engine import FakeEngine
+from swift_core.testing.rig import tiny_tokenizer
 
 
 def test_the_light_fixtures_import_nothing_heavy():
@@ -27,6 +29,22 @@ def test_the_light_fixtures_import_nothing_heavy():
         "with FakeEngine(): pass"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_checkpoint_with_a_chat_template_of_its_own(tiny_model, tmp_path):
+    """As the page on testing has it: what ends a turn there is learned."""
+    from swift_train.template import ChatTemplate
+    from transformers import AutoTokenizer
+
+    folder = shutil.copytree(tiny_model, tmp_path / "checkpoint")
+    tokenizer = tiny_tokenizer("<|end|>")
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}"
+    )
+    tokenizer.save_pretrained(folder)
+    template = ChatTemplate(AutoTokenizer.from_pretrained(folder))
+    assert template.stops[0] == "<|end|>"
+    assert len(tokenizer) == read_config(folder)["vocab_size"]
 
 
 def test_the_tiny_vlm_sees(tiny_vlm):
