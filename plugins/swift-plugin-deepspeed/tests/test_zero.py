@@ -369,3 +369,14 @@ def test_ten_kills(tiny_model, rows, tmp_path, parallel, tuner):
     assert {number: {step} for number, step in steps_of(tmp_path / "whole").items()} == survived.steps
     files = [next((folder / "output").glob("*.safetensors")).read_bytes() for folder in (tmp_path / "whole", survived.output.parent)]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "more"),
+    [("zero2", {"tuner": "dora", "tuner_options": {"dropout": 0.0}}), ("zero3", {"tuner": "dora", "tuner_options": {"dropout": 0.0}}),
+     ("zero3", {"tuner": "full", "packing": True, "max_length": 256})],
+)  # fmt: skip
+def test_dora_and_packing(tiny_model, rows, tmp_path, parallel, more):
+    want, _ = train(run_of(tiny_model, rows, "ddp", 1, **more), 1, tmp_path / "plain")
+    got, _ = train(run_of(tiny_model, rows, parallel, 2, **more), 2, tmp_path / "cut")
+    close(got, want)
