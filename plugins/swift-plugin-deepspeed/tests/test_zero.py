@@ -374,7 +374,7 @@ def test_ten_kills(tiny_model, rows, tmp_path, parallel, tuner):
 @pytest.mark.parametrize(
     ("parallel", "more"),
     [("zero2", {"tuner": "dora", "tuner_options": {"dropout": 0.0}}), ("zero3", {"tuner": "dora", "tuner_options": {"dropout": 0.0}}),
-     ("zero3", {"tuner": "full", "packing": True, "max_length": 256})],
+     ("zero3", {"tuner": "full", "packing": True, "max_length": 320})],
 )  # fmt: skip
 def test_dora_and_packing(tiny_model, rows, tmp_path, parallel, more):
     want, _ = train(run_of(tiny_model, rows, "ddp", 1, **more), 1, tmp_path / "plain")
