@@ -248,7 +248,7 @@ def check_stop_frees_the_port(subject: Subject) -> None:
     del subject.kept["served"]
     wrong = running.stop()
     stream.close()  # type: ignore[attr-defined]
-    require(not wrong, "; ".join(wrong))
+    require(not wrong, f"{'; '.join(wrong)}. {served.last_line(running.log)}")
 
 
 @check(BACKEND, needs=_NEEDS)
