@@ -65,7 +65,7 @@ def compare(
     Raises:
         SwiftError: the result's tokenizer renders conversations to other tokens than the source's.
     """
-    kept = [torch.tensor(list(row)) for row in rows]
+    kept = [torch.tensor(list(row), dtype=torch.long) for row in rows]
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as folder:
         files = [Path(folder, f"{number}.pt") for number in range(len(kept))]
         before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
