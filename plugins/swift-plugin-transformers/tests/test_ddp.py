@@ -103,6 +103,9 @@ def test_the_engine_is_torchs():
     def wrapped():
         strategy = DdpStrategy(DdpOptions(device="cpu"))
         strategy.build(lambda device: torch.nn.Linear(2, 2), lambda module: torch.optim.SGD(module.parameters(), 0.1))
+        assert strategy.proof["engine"] == type(strategy.engine).__name__
+        assert strategy.proof["placements"] == {"whole": 2}
+        assert strategy.proof["weight_bytes"] == strategy.proof["model_bytes"] == 4 * 6
         return type(strategy.engine).__name__, strategy.reduce(strategy.data_rank + 1.0, "sum"), strategy.reduce(strategy.data_rank, "max")
 
     assert on_ranks(2, wrapped) == [(DistributedDataParallel.__name__, 3.0, 1.0)] * 2
