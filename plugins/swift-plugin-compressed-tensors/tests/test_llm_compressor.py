@@ -25,7 +25,7 @@ from swift_core.registry import registry
 
 pytestmark = pytest.mark.full("quantize")
 
-CALIBRATION = {"dataset": ["alpaca-en-demo"], "calibration": {"tokens": 2048, "max_length": 256}}
+FEW, ENOUGH = 2048, 8192  # tokens; GPTQ solves for as many unknowns as a layer has inputs (1,536), and wants several times that many
 METHODS = {
     "w4a16": {"group_size": 64},
     "gptq": {"group_size": 64},
@@ -55,7 +55,8 @@ def made(python, smollm2, tmp_path_factory):
 
 
 def run(model, name, out, python, **more):
-    rows = CALIBRATION if registry().get("quantizer", name).calibrates else {}
+    calibration = {"tokens": ENOUGH if name == "gptq" else FEW, "max_length": 512}
+    rows = {"dataset": ["alpaca-en-demo"], "calibration": calibration} if registry().get("quantizer", name).calibrates else {}
     return quantize(model, {"name": name, **METHODS[name]}, output=str(out), envs={name: python}, device="cpu", **rows, **more)
 
 
