@@ -88,7 +88,7 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                 except KeyboardInterrupt:
                     interrupts += 1
                     if interrupts == 1:
-                        watch({"event": "note", "text": "Stopping: the work so far is being saved. Ctrl-C again ends at once."})
+                        watch({"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."})
                         _ask_to_stop(processes, run)
                     else:
                         lost = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -160,20 +161,25 @@ class Ranks:
         Raises:
             AssertionError: a rank failed, with its traceback, or did not end in time.
         """
-        for process in self.processes:
-            process.join(timeout)
+        found: dict[int, tuple[Any, str]] = {}
+        end = time.monotonic() + timeout
+        while any(process.is_alive() for process in self.processes) and time.monotonic() < end:
+            self._collect(found)  # as they come: a pipe that is full holds its writer up
+            time.sleep(0.01)
+        self._collect(found)
         late = [process for process in self.processes if process.is_alive()]
         for process in late:
             process.kill()
-        found: dict[int, tuple[Any, str]] = {}
-        while not self._results.empty():
-            rank, value, failure = self._results.get()
-            found[rank] = (value, failure)
         failures = [f"rank {rank}:\n{failure}" for rank, (_, failure) in sorted(found.items()) if failure]
         assert not failures, "\n".join(failures)
         count = len(self.processes)
         assert len(found) == count, f"{len(late)} of {count} ranks did not end in {timeout} s, {count - len(found)} said nothing"
         return [found[rank][0] for rank in range(count)]
+
+    def _collect(self, found: dict[int, tuple[Any, str]]) -> None:
+        while not self._results.empty():
+            rank, value, failure = self._results.get()
+            found[rank] = (value, failure)
 
 
 def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 120) -> list[Any]:
