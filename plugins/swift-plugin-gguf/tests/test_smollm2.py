@@ -51,7 +51,8 @@ def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch)
 def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     python = find.python_for(isolated_entry(registry(), "openvino"), {})
-    done = api.export(smollm2, "gguf", type="q8_0", output="out")
+    # its true name: transformers' reader drops the digits' part, and OpenVINO splits otherwise where the name is gpt-2
+    done = api.export(smollm2, "gguf", type="q8_0", pre_tokenizer="smollm", output="out")
     assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden
     words = ["--backend", "openvino", "--cache-gib", "1", "--name", "base", "--envs", json.dumps({"openvino": python})]
     with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # refuses to start where the golden tokens differ
