@@ -21,8 +21,8 @@ pytestmark = pytest.mark.full("export")
 
 TEXT = "The capital of France is Paris. It lies on the Seine, and 2,102,650 people live there."
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
-MOST = {"f16": 1e-9, "bf16": 1e-9, "q8_0": 0.01, "q5_1": 0.1, "q5_0": 0.1, "q4_1": 0.3, "q4_0": 0.3}
-"""Mean KL divergence to the checkpoint, whose bfloat16 weights float16 holds too."""
+MOST = {"f16": 1e-9, "bf16": 1e-9, "q8_0": 0.01, "q5_1": 0.4, "q5_0": 0.4, "q4_1": 0.001, "q4_0": 1.0}
+"""Mean KL divergence to the checkpoint. Its weights come out of a file in q4_1, which are found again, and float16 holds them all."""
 
 
 def load(path):
@@ -45,7 +45,7 @@ def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch)
         divergence[kind] = float(torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1).mean())
     (tmp_path / "kl.json").write_text(json.dumps(divergence))
     assert all(value <= MOST[kind] for kind, value in divergence.items()), divergence
-    assert divergence["q8_0"] < divergence["q5_1"] < divergence["q4_1"]
+    assert divergence["q4_1"] < divergence["q8_0"] < divergence["q5_0"] < divergence["q4_0"]
 
 
 def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
