@@ -153,7 +153,7 @@ class ZeroStrategy:
         deepspeed.utils.logger.setLevel(logging.WARNING)
         leave_out_shared_memory()
         _check(self.options)
-        join(self.device)
+        join(self.device, timeout=self.options.timeout)
         deepspeed.init_distributed(dist.get_backend(), auto_mpi_discovery=False, verbose=False)
         return deepspeed
 
