@@ -8,9 +8,9 @@ This module imports pydantic, so nothing imports it at start-up: option classes 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from swift_core.errors import UsageError, suggestion
@@ -20,6 +20,15 @@ class Options(BaseModel):
     """Base of every option class: frozen, nothing unknown accepted, `_` and `-` alike on the command line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_of_choices(cls, values: Any) -> Any:
+        """A flag's "8" for `Literal[4, 8]`: pydantic reads numbers from text elsewhere, and not there."""
+        if not isinstance(values, dict):
+            return values
+        numbers = {name: _numbers(field.annotation) for name, field in cls.model_fields.items()}
+        return {name: numbers.get(name, {}).get(value, value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def option(default: Any, description: str, *, also: tuple[str, ...] = (), **constraints: Any) -> Any:
@@ -48,6 +57,13 @@ def validate(model: type[Options], values: dict[str, Any]) -> Options:
         return model(**values)
     except ValidationError as error:
         raise Invalid([_render(item, model) for item in error.errors(include_url=False)]) from None
+
+
+def _numbers(annotation: Any) -> dict[str, int]:
+    """The numbers that a Literal, or a union with one, allows, by what a command line has for them."""
+    if get_origin(annotation) is Literal:
+        return {str(choice): choice for choice in get_args(annotation) if type(choice) is int}
+    return {text: choice for part in get_args(annotation) for text, choice in _numbers(part).items()}
 
 
 def _render(error: ErrorDetails, model: type[Options]) -> tuple[str, str]:

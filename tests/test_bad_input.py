@@ -226,3 +226,10 @@ def test_recipes_that_are_wrong(project, text, says):
     outcome = project("run", "f.yaml")
     assert outcome.code == 2
     assert says in outcome.err
+
+
+def test_a_number_among_choices_is_a_number(project):
+    outcome = sft(project, "--quantizer", "bnb", "--quantizer.bits", "8", "--dry-run", "--json")
+    assert json.loads(outcome.out)["parts"]["quantizer"]["options"]["bits"] == 8
+    outcome = sft(project, "--quantizer", "bnb", "--quantizer.bits", "3")
+    assert "--quantizer.bits: must be 4 or 8, not '3'" in outcome.err
