@@ -41,10 +41,10 @@ class Storm:
 
     def one(self, _: int) -> None:
         kind = self._chance.choice(self._kinds)
-        end = kind()
+        while (end := kind()) == "429":  # it asks again, a little later
+            self.seen[f"{kind.__name__} {end}"] += 1
+            time.sleep(0.05)
         self.seen[f"{kind.__name__} {end}"] += 1
-        if end == "429":
-            time.sleep(0.1)  # as a client would: one that asks again at once gets nothing but refusals
 
     def body(self, **more: object) -> dict[str, object]:
         text = "word " * self._chance.randint(1, 40)
