@@ -68,7 +68,8 @@ def served(checkpoint: Path, *missing: str, engine: Callable[[Any], Any] = lambd
     from swift_plugin_transformers.serve_options import ServeOptions
     from swift_plugin_transformers.serving import load
 
-    inner = create_app(engine(load(checkpoint, {}, "tiny", ServeOptions(device="cpu"))))
+    loaded = load(checkpoint, {}, "tiny", ServeOptions(device="cpu"))
+    inner = create_app(engine(loaded))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] in missing:
@@ -87,6 +88,7 @@ def served(checkpoint: Path, *missing: str, engine: Callable[[Any], Any] = lambd
     finally:
         server.should_exit = True
         thread.join()
+        loaded.close()
         socket.close()
 
 
