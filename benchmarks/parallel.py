@@ -55,6 +55,8 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
     from swift_train.job import train
     from swift_train.testing import Recorder
 
+    from swift_core.paths import size_of
+
     marks: list[tuple[float, int]] = []
     saves: list[float] = []
     save = Checkpoints.save
@@ -72,7 +74,7 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
     Checkpoints.save = timed_save  # type: ignore[method-assign]
     folder.mkdir(parents=True, exist_ok=True)
     train(run, Timed(folder))
-    size = sum(file.stat().st_size for file in (folder / "checkpoints").rglob("*") if file.is_file())
+    size = size_of(folder / "checkpoints")
     return {
         "cpu": marks[-1][0] - marks[0][0],
         "tokens": sum(tokens for _, tokens in marks[1:]),

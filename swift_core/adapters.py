@@ -20,6 +20,7 @@ from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
 from swift_core.gates import Note, check_effect, check_tokens
 from swift_core.registry import Registry, registry
+from swift_core.reporting import EVENTS, read_events
 from swift_core.roles import Backend, Progress, Server
 from swift_core.run import Run, read_run
 from swift_core.specs import BackendSpec
@@ -158,9 +159,7 @@ def _running(where: str | Path | Server, known: Registry) -> _Running:
 
 def _ready(folder: Path) -> Mapping[str, Any]:
     """What the server said when it was ready."""
-    path = folder / "events.jsonl"
-    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    ready: Mapping[str, Any] | None = next((event for event in events if event["event"] == "ready"), None)
+    ready: Mapping[str, Any] | None = next((event for event in read_events(folder) if event["event"] == "ready"), None)
     if (folder / "result.json").is_file():
         raise UsageError("this server has ended", where=str(folder), hint="Start it again: swift serve.")
     if ready is None:
@@ -170,5 +169,5 @@ def _ready(folder: Path) -> Mapping[str, Any]:
 
 def _record(folder: Path, **event: Any) -> None:
     """Add to the events of the run, so that it can be told later what was served when."""
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
+    with (folder / EVENTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,12 +13,18 @@ from typing import Any
 from swift_core import tether
 from swift_core.environments.interpreters import CLEARED, variables
 from swift_core.errors import Stopped, SwiftError, UsageError
+from swift_core.execute import error_of
 from swift_core.last_words import last_words
 from swift_core.launchers import CONTROL_PIPE, STOP_FILE, watch_processes
 from swift_core.reporting import Report
-from swift_core.run import Run, write_run
+from swift_core.run import Choice, Run, write_run
 
 FOLDER = "apart"  # in the run folder, with its own run.json, events and log
+
+
+def elsewhere(choice: Choice) -> bool:
+    """Whether a part has its engine in another environment than this one."""
+    return bool(choice.python) and choice.python != sys.executable
 
 
 def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, Any]]:
@@ -42,8 +49,7 @@ def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, 
     environment = {**variables(python), **dict.fromkeys(CLEARED[:2], ""), CONTROL_PIPE: ""}  # the parent's are added to these
     code = watch_processes([(command, environment)], folder, watch)
     if error := told.get("error"):
-        kind = UsageError if error["exit_code"] == 2 else SwiftError
-        raise kind(error["message"], hint=error["hint"], where=error["where"])
+        raise error_of(error)
     if report.stop_requested:
         raise Stopped("stopped", where=str(report.folder))
     if code or "result" not in told:

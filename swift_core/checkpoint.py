@@ -6,6 +6,7 @@ The manifest says where the checkpoint came from and how to use it; everything e
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -88,6 +89,18 @@ def content_hash(folder: Path) -> str:
     """The manifest's hash, or one made now for a folder that has none."""
     manifest = read_manifest(folder)
     return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder))
+
+
+def quantization_of(config: Mapping[str, Any]) -> str:
+    """What quantized a checkpoint, as its `config.json` says ('?' where it says no method); empty where the weights are whole."""
+    found = config.get("quantization_config")
+    return str(found.get("quant_method") or "?") if found else ""
+
+
+def copy_licence(source: Path, target: Path) -> None:
+    """Put the licence of a checkpoint beside what was made of it."""
+    for file in source.glob("LICENSE*"):
+        shutil.copyfile(file, target / file.name)
 
 
 def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from swift_core import errors, paths
 from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
+from swift_core.reporting import read_events
 from swift_core.roles import Server, Watch
 from swift_core.run import Run, RunResult, new_folder, read_run, write_run
 
@@ -66,14 +66,14 @@ def conclude(folder: Path, code: int) -> None:
 
     run, known = read_run(folder), registry()
     outcome = _Outcome(run, folder, known, None)
-    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = read_events(folder)
     try:
-        for event in lines:
+        for event in events:
             outcome(event)
         result = outcome.result(code).to_json()
     except SwiftError as error:
         result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
-    seconds = lines[-1]["time"] - lines[0]["time"] if lines else 0.0
+    seconds = events[-1]["time"] - events[0]["time"] if events else 0.0
     _finish(known, run, folder, result | {"seconds": seconds})
     write_report(folder)
 
@@ -93,7 +93,7 @@ class _Outcome:
             self.done = event
         elif kind == "error":
             if self.error is None or isinstance(self.error, PeerFailed):
-                self.error = _error_of(event)
+                self.error = error_of(event)
         elif kind == "killed":
             self.killed = self.killed or event
         elif kind == "metric":
@@ -194,7 +194,8 @@ def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) 
     _tell(known, "swift_run_finished", run=run, folder=folder, result=result)
 
 
-def _error_of(event: Mapping[str, Any]) -> SwiftError:
+def error_of(event: Mapping[str, Any]) -> SwiftError:
+    """The error that a worker reported."""
     kind = {"UsageError": errors.UsageError, "Stopped": errors.Stopped, "PeerFailed": errors.PeerFailed}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
     return kind(event["message"], hint=event["hint"], where=event["where"])

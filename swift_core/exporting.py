@@ -5,7 +5,6 @@ An exporter whose engine has an environment of its own works in a worker there.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,7 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     with paths.atomic_folder(out, overwrite=overwrite) as folder:
         folder.rmdir()  # an exporter makes what it writes to
         opened = _opened(run, source, folder, report)
-        figures = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path))}
+        figures = {"bytes": paths.size_of(folder), "bytes_before": paths.size_of(Path(source.path))}
         if folder.is_dir():
             write_manifest(folder, _manifest(run, source, {**figures, "exporter": exporter.name, "options": dict(exporter.options)}))
     report.progress("export", 1, 1)
@@ -77,17 +76,12 @@ def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     return run.part("exporter").build().export(Path(_subject(run).path), Path(run.options["output"])), {}
 
 
-def size_of(path: Path) -> int:
-    """The bytes of a file, or of all files of a folder."""
-    return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
-
-
 def _opened(run: Run, source: Source, folder: Path, report: Report) -> Path:
     """What a reader opens, relative to `folder`, which the exporter has written."""
-    exporter = run.part("exporter")
-    if exporter.python and exporter.python != sys.executable:
-        from swift_core.apart import run_apart
+    from swift_core.apart import elsewhere, run_apart
 
+    exporter = run.part("exporter")
+    if elsewhere(exporter):
         there = replace(run, job=HERE, options={**run.options, "output": str(folder.absolute())})
         opened = Path(run_apart(there, exporter.python, report)[0])
     else:

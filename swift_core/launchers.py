@@ -25,6 +25,7 @@ from swift_core.errors import UsageError
 from swift_core.roles import Watch
 
 STOP_FILE = "stop"
+STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."}
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
 
@@ -88,7 +89,7 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                 except KeyboardInterrupt:
                     interrupts += 1
                     if interrupts == 1:
-                        watch({"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."})
+                        watch(STOPPING)
                         _ask_to_stop(processes, run)
                     else:
                         lost = time.monotonic()

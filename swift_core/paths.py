@@ -121,6 +121,11 @@ def _disk_errors(target: Path) -> Iterator[None]:
         raise disk_error(error, target) from error
 
 
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all files of a folder; those of what links lead to."""
+    return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+
+
 def disk_error(error: Exception, target: Path) -> Exception:
     """A full or read-only disk in words; any other error as it was.
 

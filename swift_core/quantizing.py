@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import read_config
+from swift_core.checkpoint import quantization_of, read_config
 from swift_core.engines import state
 from swift_core.specs import Problem, Ref
 
@@ -41,7 +41,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         adapter = next(iter(run.adapters.values()))
         hint = f"Merge it first: swift merge {adapter.path}; then quantize the merged model."
         yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is learned in full precision", hint=hint)
-    if form := (read_config(Path(run.model.path)).get("quantization_config") or {}).get("quant_method"):
+    if form := quantization_of(read_config(Path(run.model.path))):
         hint = "Name the checkpoint that it was made from: rounding twice loses more than rounding once."
         yield Problem(where="model", message=f"'{run.model.reference}' is quantized already ({form})", hint=hint)
     if spec.calibrates and not run.datasets:

@@ -20,6 +20,14 @@ from typing import IO, Any
 from swift_core.errors import DiskFull, SwiftError
 from swift_core.paths import disk_error
 
+EVENTS = "events.jsonl"  # in the run folder
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The events of the run in `folder` so far; none before the first."""
+    path = folder / EVENTS
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
 
 class Report:
     """A job's channel to the outside. Only the writer rank (`speaks`) says anything; all ranks learn of a stop.
@@ -90,7 +98,7 @@ class Report:
         if not self.speaks and not always:
             return
         if event["event"] != "progress":
-            self._append("events.jsonl", {"time": round(time.time(), 3), **event})
+            self._append(EVENTS, {"time": round(time.time(), 3), **event})
         self._pass_on(event)
 
     def _pass_on(self, event: Mapping[str, Any]) -> None:

@@ -93,6 +93,11 @@ class Run:
         """The choice for a part that the verb is known to have."""
         return self.parts[kind]
 
+    @property
+    def workers(self) -> int:
+        """How many processes it has, on all nodes together."""
+        return int(self.options.get("processes", 1)) * int(self.options.get("nodes", 1))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)

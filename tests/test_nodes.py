@@ -27,6 +27,7 @@ from swift_core.nodes.hosts import Host, read_hostfile
 from swift_core.nodes.preflight import RECORD, Meeting, preflight
 from swift_core.registry import registry
 from swift_core.run import Choice, Run, Source, write_run
+from tests.waiting import wait_for
 
 JOBS = """
 import os, time
@@ -79,15 +80,6 @@ def on_two(job: str, folder: Path, pool: ThreadPoolExecutor) -> list[Future]:
         pool.submit(outcome, a_run(job, master_port=port, node_rank=number, local_addr=f"127.0.0.{number + 1}"), folder / f"runs-{number}")
         for number in range(2)
     ]
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 # -- the same command on each machine --------------------------------------------------------------------------------------

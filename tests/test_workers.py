@@ -17,6 +17,7 @@ from swift_core import SwiftError, UsageError, tether
 from swift_core.errors import Stopped
 from swift_core.execute import execute
 from swift_core.run import Run
+from tests.waiting import wait_for
 
 JOBS = """
 import json, os, sys, time
@@ -87,15 +88,6 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("waited in vain")
 
 
 def test_events_metrics_and_result(jobs, tmp_path):

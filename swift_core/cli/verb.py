@@ -110,7 +110,7 @@ class VerbCommand(FlagsCommand):
         """With a way to look before anything is done."""
         return [
             *super().common(),
-            *(provision.OPTIONS if {"backend", "exporter"} & self.verb.parts.keys() or self.verb.main == "quantizer" else ()),
+            *(provision.OPTIONS if any(flag.path == "envs" for flag in self._flags.values()) else ()),
             click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
         ]
 

@@ -22,12 +22,10 @@ from swift_core import local_plugins, tether
 from swift_core.errors import SwiftError
 from swift_core.execute import conclude
 from swift_core.launchers import STOP_FILE
-from swift_core.nodes.elastic import Group, command
+from swift_core.nodes.elastic import GRACE, Group, command
 from swift_core.nodes.preflight import Meeting, preflight
-from swift_core.reporting import Report
+from swift_core.reporting import Report, read_events
 from swift_core.run import read_run
-
-_GRACE = 60.0  # seconds that workers get to save when the node is told to end
 
 
 def main() -> int:
@@ -72,13 +70,13 @@ def _work(argv: list[str], own: Path, folder: Path) -> int:
     SIGTERM asks the workers of all nodes to save and end, as a stop does that is asked for in this node's own run folder; a second one, or
     the end of the grace, ends this node's.
     """
-    process = subprocess.Popen(tether.argv(argv, grace=_GRACE), stdin=subprocess.PIPE)
+    process = subprocess.Popen(tether.argv(argv, grace=GRACE), stdin=subprocess.PIPE)
     deadline: list[float] = []
 
     def on_signal(*_: object) -> None:
         if deadline or (folder / STOP_FILE).exists():
             process.terminate()
-        deadline.append(time.monotonic() + _GRACE)
+        deadline.append(time.monotonic() + GRACE)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
@@ -94,9 +92,7 @@ def _work(argv: list[str], own: Path, folder: Path) -> int:
 
 def _result(folder: Path) -> Mapping[str, Any] | None:
     """What rank 0 reported, wherever it ran."""
-    lines = (folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
-    events = [json.loads(line) for line in lines if '"result"' in line]
-    return next((event for event in reversed(events) if event["event"] == "result"), None)
+    return next((event for event in reversed(read_events(folder)) if event["event"] == "result"), None)
 
 
 def _variable(text: str) -> str:

@@ -11,6 +11,8 @@ from swift_core.nodes.preflight import Meeting
 # without it torch 2.13 keeps the store in which the workers find each other, and those of a second attempt look for those of the first
 _FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
 
+GRACE = 60.0  # seconds that workers get to save when they are told to end
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:

@@ -16,6 +16,7 @@ from swift_core.run import Run, read_run
 
 ABSENT = "absent"
 RUN_FOLDER = "the run folder"
+SAME = "Every machine needs the same versions, plugins, model and data, and sees the run folder under the same path."
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "deepspeed", "bitsandbytes")
 _WHOLE = 1 << 20  # bytes up to which a file is read whole
 _OWN = ("runs", "output", "resume")  # options that are places
@@ -45,6 +46,11 @@ def differences(ours: Facts, theirs: Facts, *, we: str, they: str) -> list[str]:
         for label in sorted({*ours, *theirs})
         if ours.get(label, ABSENT) != theirs.get(label, ABSENT)
     ]
+
+
+def unseen(folder: Path, *, we: str, they: str) -> str:
+    """The sentence on a node that has no access to the run folder of node 0."""
+    return f"{they} does not see the run folder {folder} of {we}: put --runs on a disk that every machine has"
 
 
 def fingerprint(path: Path) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from swift_core.launchers import STOP_FILE
+from swift_core.launchers import STOP_FILE, STOPPING
+from swift_core.reporting import EVENTS
 from swift_core.roles import Watch
 
 _PATIENCE = 1.0  # seconds between two looks
@@ -27,7 +28,7 @@ def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Call
 
     Ctrl-C once asks the workers to stop and save; twice calls `cancel`.
     """
-    events = _Tail(run / "events.jsonl", watch)
+    events = _Tail(run / EVENTS, watch)
     interrupts = 0
     try:
         while True:
@@ -39,7 +40,7 @@ def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Call
                 time.sleep(_PATIENCE)
             except KeyboardInterrupt:
                 interrupts += 1
-                watch({"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."} if interrupts == 1 else _ENDING)
+                watch(STOPPING if interrupts == 1 else _ENDING)
                 if interrupts == 1:
                     (run / STOP_FILE).touch()
                 else:

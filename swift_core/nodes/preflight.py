@@ -19,12 +19,11 @@ from typing import IO, Any
 
 from swift_core import paths
 from swift_core.errors import SwiftError, UsageError
-from swift_core.nodes.facts import Facts, differences, facts_of
+from swift_core.nodes.facts import SAME, Facts, differences, facts_of, unseen
 
 RECORD = "preflight.json"
 _MARK = ".preflight"  # holds a number that only a node that sees node 0's folder can read
 _REST = 5.0  # seconds that the nodes still out get, once one is known not to fit
-_HINT = "Every machine needs the same versions, plugins, model and data, and sees the run folder under the same path."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def _lead(folder: Path, meeting: Meeting, facts: Facts) -> Path:
                 _send(line, {"problems": problems, "late": late})
                 line.readline()  # whoever closes first keeps the port busy for a while: the guests do
     if problems:
-        raise UsageError("\n".join(problems), hint=_HINT)
+        raise UsageError("\n".join(problems), hint=SAME)
     if late:
         raise SwiftError(late, hint="Is the command running there, with the same --nodes, address and port?")
     paths.write_json(folder / RECORD, {"schema": 1, "nodes": meeting.nodes, "facts": dict(facts)})
@@ -99,7 +98,7 @@ def _meet(stack: ExitStack, folder: Path, meeting: Meeting, facts: Facts, mark: 
             problems.append(f"{they} is there twice, or one too many for {meeting.nodes} nodes: give each machine a number of its own")
         found = differences(facts, hello["facts"], we="node 0", they=they)
         if not sees:
-            found.append(f"{they} does not see the run folder {folder} of node 0: put --runs on a disk that every machine has")
+            found.append(unseen(folder, we="node 0", they=they))
         problems += found
         lines.append(line)
         came.add(number)
@@ -135,7 +134,7 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
             message = f"node {meeting.node}: {meeting.host}:{meeting.port} answers, but not as node 0 of this run does"
             raise SwiftError(message, hint="Another run may use that port; its first node has its own log.") from error
     if verdict["problems"]:
-        raise UsageError("\n".join(verdict["problems"]), hint=_HINT)
+        raise UsageError("\n".join(verdict["problems"]), hint=SAME)
     if verdict["late"]:
         raise SwiftError(verdict["late"], hint="The run has not begun.")
     return shared
@@ -145,7 +144,7 @@ def _join_late(folder: Path, meeting: Meeting, facts: Facts) -> Path:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     problems = differences(record["facts"], facts, we="node 0", they=f"node {meeting.node} ({socket.gethostname()})")
     if problems:
-        raise UsageError("\n".join(problems), hint=_HINT)
+        raise UsageError("\n".join(problems), hint=SAME)
     return folder
 
 

@@ -16,13 +16,12 @@ from swift_core.launchers import watch_processes
 if TYPE_CHECKING:
     from swift_core.launchers_options import TorchrunOptions
 from swift_core.nodes.command import node_command
-from swift_core.nodes.elastic import Group, command
+from swift_core.nodes.elastic import GRACE, Group, command
 from swift_core.nodes.hosts import Host, is_here, on_host, read_hostfile
 from swift_core.roles import Watch
 from swift_core.specs import Problem
 
-_GRACE = 60.0  # seconds for the workers to save; a node waits for them, so it gets some more
-_NODE_GRACE = _GRACE + 15
+_NODE_GRACE = GRACE + 15  # a node waits for its workers
 
 
 class TorchrunLauncher:
@@ -39,7 +38,7 @@ class TorchrunLauncher:
         elif nodes > 1:
             commands = [(self._node(run.resolve(), options.node_rank, nodes, processes, options.master_addr), environment)]
         else:
-            commands = [(tether.argv(command(run, Group(processes=processes, restarts=options.max_restarts)), grace=_GRACE), environment)]
+            commands = [(tether.argv(command(run, Group(processes=processes, restarts=options.max_restarts)), grace=GRACE), environment)]
         return watch_processes(commands, run, watch)
 
     def _on_hosts(

@@ -6,7 +6,7 @@ transformers and tokenizers are imported when such a fixture is used, so that th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,17 @@ _CORPUS = (
 )
 
 
+TINY_SIZES: Mapping[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.1,  # wide enough that the logits tell tokens apart
+}
+
+
 def write_tiny_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
     """Write a random Llama (2 layers, hidden size 64, 4 heads, 2 KV heads, float32, tied head) with a ChatML tokenizer.
 
@@ -46,18 +57,7 @@ def write_tiny_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
 
     tokenizer = tiny_tokenizer()
     tokens = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    usual: dict[str, Any] = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 512,
-        "initializer_range": 0.1,  # wide enough that the logits tell tokens apart
-        "tie_word_embeddings": True,
-    }
-    config = LlamaConfig(**{**usual, **tokens, **sizes})
+    config = LlamaConfig(**{**TINY_SIZES, "vocab_size": len(tokenizer), "tie_word_embeddings": True, **tokens, **sizes})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)

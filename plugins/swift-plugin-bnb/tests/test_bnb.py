@@ -13,6 +13,7 @@ from swift_train import build
 from swift_core.errors import UsageError
 from swift_core.registry import registry
 from swift_core.run import Run, Source
+from swift_core.testing.kit import tiny
 
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 
@@ -69,13 +70,7 @@ def test_qlora_trains_the_adapter_alone(tiny_model):
     packed = model.get_base_model().model.layers[0].self_attn.q_proj.base_layer.weight
     before = packed.clone()
     optimizer = torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-2)
-    losses = []
-    for _ in range(4):
-        loss = model(input_ids=INPUTS, labels=INPUTS).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses = tiny.learn(model, optimizer, 4)
     assert losses[-1] < losses[0] - 0.1
     assert torch.equal(packed, before)
 

@@ -20,17 +20,8 @@ from swift_core.errors import SwiftError, UsageError
 from swift_core.families import UNKNOWN
 from swift_core.roles import Loading
 from swift_core.testing.kit.tiny import difference, logits
-from swift_core.testing.rig import tiny_tokenizer
+from swift_core.testing.rig import TINY_SIZES, tiny_tokenizer
 
-SIZES = {
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "initializer_range": 0.1,
-}
 # what a file doesn't say and transformers takes from its defaults is set to these here
 CASES = {
     "llama": ("Llama", {"tie_word_embeddings": False}),
@@ -64,7 +55,7 @@ def write(folder, name: str, **more):
     tokenizer = tiny_tokenizer()
     ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config_class = getattr(transformers, f"{kind}TextConfig" if kind == "Gemma3" else f"{kind}Config")
-    config = config_class(**{**SIZES, "vocab_size": len(tokenizer), **ids, **options, **more})
+    config = config_class(**{**TINY_SIZES, "vocab_size": len(tokenizer), **ids, **options, **more})
     torch.manual_seed(0)
     model = getattr(transformers, f"{kind}ForCausalLM")(config)
     with torch.no_grad():

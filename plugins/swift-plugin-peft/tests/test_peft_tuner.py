@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from swift_core.errors import SwiftError, UsageError
 from swift_core.options import Invalid, validate
 from swift_core.specs import ModelFamily
+from swift_core.testing.kit import tiny
 
 FAMILY = ModelFamily(
     name="llama", summary="Llama", architectures=("LlamaForCausalLM",), targets=("q_proj", "v_proj", "down_proj", "qkv_proj")
@@ -264,13 +265,7 @@ def test_adalora_prunes_to_its_budget_and_keeps_what_is_left(tiny_model, tmp_pat
     model = tuner.attach(load(tiny_model), FAMILY)
     optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-2)
     tuner.prepare(model, optimizer, 20)
-    losses = []
-    for _ in range(20):
-        loss = model(input_ids=INPUTS, labels=INPUTS).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses = tiny.learn(model, optimizer, 20)
     assert losses[-1] < losses[0]
     values = [parameter for name, parameter in model.named_parameters() if "lora_E" in name]
     kept = sum(int((parameter != 0).sum()) for parameter in values)

@@ -11,6 +11,7 @@ from swift_core import quantize
 from swift_core.checkpoint import read_config
 from swift_core.registry import registry
 from swift_core.run import Run, Source
+from swift_core.testing.kit import tiny
 
 pytest.importorskip("torchao", reason="pip install 'swift-plugin-torchao[engine]'")
 
@@ -48,13 +49,7 @@ def test_an_adapter_learns_on_it(tiny_model):
     tuner = run.parts["tuner"].build()
     model = build.attach(run, build.load_base(run).model, tuner)
     optimizer = torch.optim.AdamW(tuner.parameter_groups(model), lr=1e-2)
-    losses = []
-    for _ in range(4):
-        loss = model(input_ids=INPUTS, labels=INPUTS).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss.item())
+    losses = tiny.learn(model, optimizer, 4)
     assert losses[-1] < losses[0] - 0.1
 
 

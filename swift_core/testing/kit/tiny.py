@@ -11,6 +11,7 @@ from swift_core.specs import ModelFamily
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+    from torch.optim import Optimizer
 
 FAMILY = ModelFamily(
     name="llama",
@@ -68,3 +69,15 @@ def pretend_to_learn(model: Module, seed: int = 1) -> None:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.05)
+
+
+def learn(model: Module, optimizer: Optimizer, steps: int) -> list[float]:
+    """Train on `inputs`; the loss before each step."""
+    losses = []
+    for _ in range(steps):
+        loss = model(input_ids=inputs(), labels=inputs()).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.checkpoint import checkpoint_format, copy_licence, quantization_of, read_config
 from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import atomic_folder
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
@@ -28,7 +28,7 @@ class OpenvinoExporter:
         """
         if (found := checkpoint_format(checkpoint)) != "safetensors":
             raise UsageError(f"this is {found}", where=str(checkpoint), hint="OpenVINO's format is made of safetensors checkpoints.")
-        if read_config(checkpoint).get("quantization_config"):
+        if quantization_of(read_config(checkpoint)):
             raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
         with atomic_folder(out) as folder:
             done = subprocess.run(self._command(checkpoint, folder), stderr=subprocess.PIPE, text=True, check=False, env=_offline())
@@ -37,8 +37,7 @@ class OpenvinoExporter:
                 last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
                 hint = "apart/log.txt in the run folder has all it said."
                 raise SwiftError(f"optimum could not export it: {last}", where=str(checkpoint), hint=hint)
-            for licence in sorted(checkpoint.glob("LICENSE*")):
-                (folder / licence.name).write_bytes(licence.read_bytes())
+            copy_licence(checkpoint, folder)
         return out
 
     def _command(self, checkpoint: Path, folder: Path) -> list[str]:

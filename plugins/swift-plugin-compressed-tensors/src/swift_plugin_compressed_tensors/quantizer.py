@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ from swift_core.errors import UsageError
 from swift_plugin_compressed_tensors.options import AwqOptions, Fp8Options, GptqOptions, SkipOptions, W4a16Options, W8a8Options
 
 
-class Compressor:
+class Compressor(ABC):
     """Quantizes layer by layer; a method says by which modifiers."""
 
     def __init__(self, options: SkipOptions) -> None:
         self.options = options
 
+    @abstractmethod
     def modifiers(self, ignore: list[str]) -> list[Any]:
         """llm-compressor's modifiers, in their order; they leave the modules in `ignore` whole."""
-        raise NotImplementedError
 
     def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
         """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
+from swift_train.options import highest_rate
+
 from swift_core.engines import state
 from swift_core.errors import suggestion
 from swift_core.registry import registry
@@ -88,9 +90,9 @@ def _zero(options: ZeroOptions) -> Iterator[Conflict]:
 
 def _shared(options: ZeroOptions, run: Run) -> Iterator[Conflict]:
     task = run.part("task").options
-    processes = int(run.options.get("processes", 1)) * int(run.options.get("nodes", 1))
+    processes = run.workers
     rows, steps = task["batch_size"], task["gradient_accumulation_steps"]
-    rate = task["learning_rate"] or (1e-4 if registry().get("tuner", run.part("tuner").name).trains == "adapter" else 1e-5)
+    rate = highest_rate(task["learning_rate"], adapter=registry().get("tuner", run.part("tuner").name).trains == "adapter")
     yield from _same(options, ("train_micro_batch_size_per_gpu",), rows, "--batch-size")
     yield from _same(options, ("gradient_accumulation_steps",), steps, "--gradient-accumulation-steps")
     whole = options.said("train_batch_size")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, set_random_states
+from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, settings_of
+from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
@@ -79,9 +79,7 @@ class ZeroStrategy:
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the processes."""
-        total = torch.tensor(x, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
-        return total.item()
+        return reduced(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Passes of a step, each announced as the last one or not."""
@@ -100,8 +98,7 @@ class ZeroStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip and step; a gradient that is not finite is forgotten."""
-        for group in self.zero.param_groups:
-            group["lr"] = lr * group.get("mult", 1.0)
+        set_rate(self.zero, lr)
         self.zero.clip_grad = clip or 0.0
         self.engine.step()
         self._move_scale(self.zero.overflow)
@@ -140,8 +137,7 @@ class ZeroStrategy:
                 hint="Resume with as many as before; or start anew from the checkpoint's model/.",
             )
         restore(self.zero, saved, self.data_rank, self.data_size)
-        for group, then, now in zip(self.zero.param_groups, saved["settings"], self.settings, strict=True):
-            group.update({name: value for name, value in now.items() if then.get(name) != value})
+        set_changed(self.zero, saved["settings"], self.settings)
         set_random_states(saved["random"], self.device)
 
     def _start(self) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from swift_core.checkpoint import quantization_of, read_config
 from swift_core.engines import device_kind
 from swift_core.specs import Problem
 
@@ -22,21 +22,23 @@ _TUNERS = {
 def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     options = run.part("parallel").options
-    yield from _sizes(int(run.options.get("processes", 1)) * int(run.options.get("nodes", 1)), options.get("shard_size"))
-    yield from _device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
+    yield from sizes(run.workers, options.get("shard_size"))
+    yield from devices(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from _quantized(run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
         yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
 
-def _sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
+def sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
+    """Groups that don't divide the processes."""
     if shard_size and processes % shard_size:
         fit = ", ".join(str(size) for size in range(1, processes + 1) if processes % size == 0)
         message = f"{processes} processes can't be cut into groups of {shard_size}"
         yield Problem(where="parallel.shard_size", message=message, hint=f"Sizes that fit: {fit}.")
 
 
-def _device(asked: str, *, offload: bool) -> Iterator[Problem]:
+def devices(asked: str, *, offload: bool) -> Iterator[Problem]:
+    """A device that fsdp, or offloading, is not for."""
     kind = (device_kind() if asked == "auto" else asked).partition(":")[0]
     if kind == "mps":
         yield Problem(where="device", message="fsdp has no way to exchange weights on mps", hint="Use --device cpu, or --parallel ddp.")
@@ -51,15 +53,6 @@ def _quantized(run: Run) -> Iterator[Problem]:
     quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if quantizer not in ("", "bnb"):
         yield Problem(where="parallel", message=f"fsdp can't cut weights that {quantizer} has quantized", hint=hint)
-    form = _stored(Path(run.model.path)) if run.model and not quantizer else ""
+    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
     if form:
         yield Problem(where="parallel", message=f"fsdp can't cut the model's quantized weights ({form})", hint=hint)
-
-
-def _stored(checkpoint: Path) -> str:
-    """The quantization that a checkpoint's config.json names; empty where there is none."""
-    try:
-        config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # whoever loads it says what is wrong with it
-        return ""
-    return str(config.get("quantization_config", {}).get("quant_method", ""))

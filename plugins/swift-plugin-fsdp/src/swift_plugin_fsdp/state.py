@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed.checkpoint as dcp
+from swift_train.training_state import AS_IT_WAS, set_changed
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Settings = Sequence[Mapping[str, Any]]
 
-_HINT = "Resume with the tuner and the model as they were."
 _LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
@@ -51,15 +51,14 @@ def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settin
         shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
         if shape != tuple(weight.shape):
             has = f"has {name} of the shape {shape}" if shape else f"has no {name}"
-            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=_HINT)
+            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=AS_IT_WAS)
     try:
         dcp.load(state, checkpoint_id=folder)
     except CheckpointException as error:
         raise cause(error) from error
     set_model_state_dict(module, state["weights"], options=_LEARNED)
     set_optimizer_state_dict(module, optimizer, state["optimizer"], options=_LEARNED)
-    for group, old, new in zip(optimizer.param_groups, then, now, strict=True):
-        group.update({name: value for name, value in new.items() if old.get(name) != value})
+    set_changed(optimizer, then, now)
 
 
 def cause(error: CheckpointException) -> Exception:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, set_random_states
+from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, settings_of
+from swift_train.training_state import save_tensors, set_rate, settings_of
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
 from swift_core.errors import SwiftError, UsageError
+from swift_plugin_fsdp.check import devices, sizes
 from swift_plugin_fsdp.scale import LossScale
 from swift_plugin_fsdp.sharding import parts, prove, shard
 from swift_plugin_fsdp.state import load_shards, save_shards
@@ -47,12 +48,8 @@ class FsdpStrategy:
         self.data_rank, self.data_size = rank_and_size()
         self.writer = self.data_rank == 0
         self.device = rank_device(options.device)
-        if options.offload and self.device.type == "cpu":
-            hint = "Leave it out: on a CPU they are in main memory anyway."
-            raise UsageError("there is no accelerator whose weights could be offloaded", where="parallel.offload", hint=hint)
-        if self.data_size % (options.shard_size or 1):
-            message = f"{self.data_size} processes can't be cut into groups of {options.shard_size}"
-            raise UsageError(message, where="parallel.shard_size", hint="Give a size that divides them.")
+        for problem in (*sizes(self.data_size, options.shard_size), *devices(self.device.type, offload=options.offload)):
+            raise UsageError(problem.message, where=problem.where, hint=problem.hint)  # of processes that are others than the run's
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, cut, prove that it is cut, and make the optimizer."""
@@ -71,9 +68,7 @@ class FsdpStrategy:
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the processes."""
-        total = torch.tensor(x, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
-        return total.item()
+        return reduced(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
@@ -93,8 +88,7 @@ class FsdpStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the norm over all parts of all gradients, and step; a gradient that is not finite is forgotten."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group.get("mult", 1.0)
+        set_rate(self.optimizer, lr)
         gradients = [parameter.grad for parameter in self.learned if parameter.grad is not None]
         if self.scale.value != 1.0:
             torch._foreach_mul_(gradients, 1 / self.scale.value)
@@ -118,21 +112,19 @@ class FsdpStrategy:
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_tensors(folder / f"random-{self.data_rank}.pt", random_states(self.device))
+        save_random_states(folder, self.device)
         if self.writer:
             save_tensors(folder / _FACTS, {"scale": self.scale.state(), "settings": self.settings})
         save_shards(folder / _SHARDS, self.module, self.optimizer)
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on any number of processes: one that there was not keeps the random numbers that it began with."""
+        """The inverse of `save`, on any number of processes."""
         if not (folder / _FACTS).is_file():
             raise SwiftError("this checkpoint is not fsdp's", where=str(folder), hint="Resume with the strategy that wrote it.")
         facts = torch.load(folder / _FACTS, weights_only=True)
         load_shards(folder / _SHARDS, self.module, self.optimizer, facts["settings"], self.settings)
         self.scale.load(facts["scale"])
-        random = folder / f"random-{self.data_rank}.pt"
-        if random.is_file():
-            set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+        load_random_states(folder, self.device)
 
 
 def _mesh(device: torch.device, processes: int, options: FsdpOptions) -> DeviceMesh:

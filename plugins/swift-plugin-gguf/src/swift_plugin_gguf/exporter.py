@@ -7,7 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from swift_core.checkpoint import read_manifest
+from swift_core.checkpoint import copy_licence, read_manifest
 from swift_core.paths import atomic_folder
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions
@@ -37,8 +37,7 @@ class GgufExporter:
         plan, tokens = prepare(checkpoint, self._options)
         with atomic_folder(out) as folder:
             write(plan, tokens, self._options, folder)
-            for licence in sorted(checkpoint.glob("LICENSE*")):
-                (folder / licence.name).write_bytes(licence.read_bytes())
+            copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from swift_train.template_facts import template_facts
 
-from swift_core.checkpoint import read_manifest
+from swift_core.checkpoint import copy_licence, read_manifest
 from swift_core.errors import UsageError
 from swift_core.paths import atomic_folder, write_text
 from swift_plugin_gguf.exporter import prepare, write
@@ -41,8 +41,7 @@ class OllamaExporter:
         plan, tokens = prepare(checkpoint, self._options)
         with atomic_folder(out) as folder:
             write(plan, tokens, self._options, folder)
-            for licence in sorted(checkpoint.glob("LICENSE*")):
-                (folder / licence.name).write_bytes(licence.read_bytes())
+            copy_licence(checkpoint, folder)
             file = next(folder.glob("*.gguf")).name
             write_text(folder / MODELFILE, "\n".join(modelfile(checkpoint, file, tokens, self._options)) + "\n")
         return out / MODELFILE

@@ -15,7 +15,7 @@ from typing import Any
 import gguf
 from swift_train.weights import check_weights, read_header, weight_files
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
 from swift_core.errors import UsageError, suggestion
 from swift_core.specs import Ref
 from swift_plugin_gguf.layouts import Layout, layout_of, layouts
@@ -79,8 +79,7 @@ def _layout(config: Mapping[str, Any], checkpoint: Path) -> Layout:
         known = sorted({name for each in layouts() for name in each.architectures})
         hint = f"{suggestion(named[0], known)} Known: {', '.join(known)}. llama.cpp's own converter knows more.".strip()
         raise UsageError(f"there is no GGUF layout for the architecture {', '.join(named)}", where=where, hint=hint)
-    if config.get("quantization_config"):
-        method = config["quantization_config"].get("quant_method", "?")
+    if method := quantization_of(config):
         raise UsageError(f"the checkpoint is quantized already ({method})", where=where, hint="Export the full-precision model.")
     for name, values in layout.assumes.items():
         if name in config and config[name] not in values:

@@ -70,7 +70,7 @@ def prune(*, keep: Collection[str] = (), unused_since: datetime | None = None) -
 def _entry(folder: Path) -> Entry:
     manifest = checkpoint.read_manifest(folder)
     used = (folder / checkpoint.MANIFEST).stat().st_mtime
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = paths.size_of(folder)
     return Entry(manifest.origin if manifest else "", folder, size, datetime.fromtimestamp(used))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
+from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import atomic_folder
 from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
@@ -45,8 +45,7 @@ class LlamaQuantize:
         name = f"{files[0].stem.removesuffix('-F16').removesuffix('-BF16').removesuffix('-F32')}-{self._options.type.upper()}.gguf"
         with atomic_folder(out) as folder:
             self._quantize(files[0], folder / name)
-            for licence in sorted(checkpoint.glob("LICENSE*")):
-                shutil.copyfile(licence, folder / licence.name)
+            copy_licence(checkpoint, folder)
         return out / name
 
     def _quantize(self, source: Path, target: Path) -> None:

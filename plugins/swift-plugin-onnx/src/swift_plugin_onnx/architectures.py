@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
 from swift_core.errors import UsageError, suggestion
 
 KNOWN = (
@@ -28,5 +28,5 @@ def check_architecture(checkpoint: Path) -> None:
     if named not in KNOWN:
         hint = f"{suggestion(named, KNOWN)} Known: {', '.join(KNOWN)}.".strip()
         raise UsageError(f"onnxruntime-genai makes no decoder of the architecture {named}", where=str(checkpoint), hint=hint)
-    if config.get("quantization_config"):
+    if quantization_of(config):
         raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")

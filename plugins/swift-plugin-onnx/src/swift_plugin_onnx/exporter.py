@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError
 from swift_core.paths import atomic_folder
 from swift_plugin_onnx.architectures import check_architecture
@@ -38,8 +39,7 @@ class OnnxExporter:
             self._build(checkpoint.absolute(), folder)
             if self._options.device == "cpu":
                 self._check(checkpoint, folder)
-            for licence in sorted(checkpoint.glob("LICENSE*")):
-                (folder / licence.name).write_bytes(licence.read_bytes())
+            copy_licence(checkpoint, folder)
         return out
 
     def _build(self, checkpoint: Path, folder: Path) -> None:

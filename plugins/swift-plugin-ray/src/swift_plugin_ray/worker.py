@@ -17,7 +17,7 @@ import torch.distributed as dist
 
 from swift_core.errors import UsageError
 from swift_core.launchers import CONTROL_PIPE
-from swift_core.nodes.facts import differences, facts_of
+from swift_core.nodes.facts import SAME, differences, facts_of, unseen
 from swift_core.reporting import Report
 from swift_core.run import output_path, read_run
 
@@ -71,9 +71,9 @@ def _preflight(run: Path, rank: int) -> None:
         they = f"worker {number} ({host})"
         problems += differences(rows[0][1], facts, we="worker 0", they=they)
         if not seen:
-            problems.append(f"{they} does not see the run folder {run} of worker 0: put --runs on a disk that every machine has")
+            problems.append(unseen(run, we="worker 0", they=they))
     if problems:
-        error = UsageError("\n".join(problems), hint="Every machine needs the same versions, plugins, model and data, and the run folder.")
+        error = UsageError("\n".join(problems), hint=SAME)
         if rank == 0:
             Report(run).error(error)
         raise error

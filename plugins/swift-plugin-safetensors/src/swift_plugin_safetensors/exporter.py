@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from swift_train.weights import check_weights, read_header, weight_files
 
 from swift_core import paths
-from swift_core.checkpoint import MANIFEST, checkpoint_format
+from swift_core.checkpoint import MANIFEST, checkpoint_format, quantization_of, read_config
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_safetensors.options import SafetensorsOptions
 
@@ -72,9 +72,7 @@ class SafetensorsExporter:
     def _dtype(self, checkpoint: Path) -> torch.dtype | None:
         if self._options.type == "auto":
             return None
-        file = checkpoint / "config.json"
-        config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if config.get("quantization_config"):
+        if quantization_of(read_config(checkpoint)):
             hint = "Leave --type out to copy it as it is, or export the full-precision model."
             raise UsageError("the checkpoint is quantized: its weights can't be rounded", where=str(checkpoint), hint=hint)
         found: torch.dtype = getattr(torch, self._options.type)

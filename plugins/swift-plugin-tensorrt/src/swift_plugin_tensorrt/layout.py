@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
 from swift_core.errors import UsageError, suggestion
 from swift_plugin_tensorrt.options import TensorrtOptions
 
@@ -30,7 +30,7 @@ def check_checkpoint(checkpoint: Path, options: TensorrtOptions) -> None:
     if named not in KNOWN:
         hint = f"{suggestion(named, KNOWN)} Known: {', '.join(KNOWN)}.".strip()
         raise UsageError(f"TensorRT-LLM's documentation lists no architecture {named}", where="model", hint=hint)
-    method = (config.get("quantization_config") or {}).get("quant_method", "")
+    method = quantization_of(config)
     if method and method not in QUANTIZED and not (checkpoint / MODELOPT).is_file():
         hint = f"It reads {', '.join(QUANTIZED)}, or ModelOpt's {MODELOPT} beside the weights."
         raise UsageError(f"TensorRT-LLM does not read checkpoints quantized by {method}", where="model", hint=hint)

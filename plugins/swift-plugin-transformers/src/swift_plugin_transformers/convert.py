@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
@@ -55,8 +55,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     source = read_manifest(file.parent)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_model(folder, model, loaded.processor)
-        for licence in sorted(file.parent.glob("LICENSE*")):
-            (folder / licence.name).write_bytes(licence.read_bytes())
+        copy_licence(file.parent, folder)
         write_manifest(
             folder,
             Manifest(

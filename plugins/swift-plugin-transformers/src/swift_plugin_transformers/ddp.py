@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.distributed as dist
 from swift_train.proof import spread
-from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, set_random_states
+from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
 from swift_train.strategy import Update
-from swift_train.training_state import load_optimizer, load_weights, save_tensors, settings_of
+from swift_train.training_state import load_optimizer, load_weights, save_tensors, set_rate, settings_of
 from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
@@ -62,11 +61,7 @@ class DdpStrategy:
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the ranks."""
-        if self.data_size == 1:
-            return x
-        total = torch.tensor(x, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
-        return total.item()
+        return reduced(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Passes of a step; gradients are exchanged in the last backward pass only."""
@@ -84,8 +79,7 @@ class DdpStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip and step; a gradient that is not finite is forgotten."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group.get("mult", 1.0)
+        set_rate(self.optimizer, lr)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.learned if parameter.grad is not None])
         finite = bool(norm.isfinite())
@@ -107,17 +101,15 @@ class DdpStrategy:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
             optimizer = {"optimizer": self.optimizer.state_dict(), "settings": self.settings}
             save_tensors(folder / "training.pt", {"weights": weights, **optimizer, "scaler": self.scaler.state_dict()})
-        save_tensors(folder / f"random-{self.data_rank}.pt", random_states(self.device))
+        save_random_states(folder, self.device)
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on any number of ranks: one that there was not keeps the random numbers that it began with."""
+        """The inverse of `save`, on any number of ranks."""
         state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
         load_weights(self.module, state["weights"])
         load_optimizer(self.optimizer, state["optimizer"], state["settings"], self.settings)
         self.scaler.load_state_dict(state["scaler"])
-        random = folder / f"random-{self.data_rank}.pt"
-        if random.is_file():
-            set_random_states(torch.load(random, map_location="cpu", weights_only=True), self.device)
+        load_random_states(folder, self.device)
 
     def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
         return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()

@@ -49,12 +49,9 @@ def rows_of(
         raise UsageError(
             f"the rows have {there:,} tokens in all, and {tokens:,} are wanted", where=where, hint=f"Name more rows, or --{where} {there}."
         )
-    rows: Rows = []
-    for place in np.random.default_rng(seed).permutation(len(samples)):
-        if sum(map(len, rows)) >= tokens:
-            break
-        rows.append(samples[int(place)].ids)
-    return rows
+    order = np.random.default_rng(seed).permutation(len(samples))
+    enough = int(np.searchsorted(np.cumsum(samples.lengths[order]), tokens)) + 1
+    return [samples[int(place)].ids for place in order[:enough]]
 
 
 def write_rows(rows: Rows, file: Path) -> None:

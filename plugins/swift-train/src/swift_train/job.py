@@ -20,7 +20,7 @@ from swift_train.checkpoints import together, whole
 from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
-from swift_train.options import SftOptions
+from swift_train.options import SftOptions, highest_rate
 from swift_train.own_template import use_template
 from swift_train.proof import record
 from swift_train.resuming import resume_of
@@ -127,7 +127,7 @@ class _Trainer:
         self.run, self.options, self.processor, self.strategy = run, options, processor, strategy
         self.tuner = run.part("tuner").build()
         self.adapter = registry().get("tuner", run.part("tuner").name).trains == "adapter"
-        self.rate = options.learning_rate or (1e-4 if self.adapter else 1e-5)
+        self.rate = highest_rate(options.learning_rate, adapter=self.adapter)
         self.module: Module | None = None
 
     def build(self) -> None:

@@ -21,6 +21,11 @@ class StrategyOptions(Options):
     )
 
 
+def highest_rate(asked: float | None, *, adapter: bool) -> float:
+    """The learning rate that was asked for, or the usual one of adapters and of the model's own weights."""
+    return asked or (1e-4 if adapter else 1e-5)
+
+
 class TrainOptions(Options):
     """What every task that is a forward and a loss has."""
 

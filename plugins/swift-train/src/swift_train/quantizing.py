@@ -6,15 +6,14 @@ the model is loaded here, and the model is saved.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
 
-from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.apart import elsewhere, run_apart
+from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
@@ -57,8 +56,7 @@ def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     with atomic_folder(out, overwrite=overwrite) as folder:
         report.progress("quantize", 0, 1)
         figures = _write(run, folder, rows, report)
-        for licence in source.glob("LICENSE*"):
-            shutil.copy2(licence, folder)
+        copy_licence(source, folder)
         report.progress("quantize", 1, 1)
         if held_out:
             report.progress("verify", 0, 1)
@@ -119,9 +117,7 @@ def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> dict[st
         return _saved(run, folder)
     choice, there = _with_the_familys_skips(run), str(folder.absolute())
     folder.rmdir()  # an offline quantizer makes what it writes to
-    if choice.python and choice.python != sys.executable:
-        from swift_core.apart import run_apart
-
+    if elsewhere(choice):
         apart = replace(
             run, job=HERE, parts={"quantizer": choice}, options={**run.options, "output": there, "calibration": str(rows or "")}
         )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import atexit
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
 
 from swift_train.devices import pick_device
+from swift_train.training_state import save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +56,15 @@ def join(device: torch.device, backend: str = "", timeout: float = 0.0) -> None:
     atexit.register(_leave)
 
 
+def reduced(x: float, op: Literal["sum", "max"], device: torch.device) -> float:
+    """Sum or largest of a number over the processes that have joined; of one that is alone, the number. Collective."""
+    if not dist.is_initialized():
+        return x
+    total = torch.tensor(x, dtype=torch.float64, device=device)
+    dist.all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
+    return total.item()
+
+
 def narrowest(module: Module) -> torch.dtype:
     """The type that the passes are computed in: bfloat16 or float16 where weights are, else float32."""
     kinds = {parameter.dtype for parameter in module.parameters()}
@@ -73,6 +84,22 @@ def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
     torch.set_rng_state(states["cpu"])
     if device.type in states and device.type != "cpu":
         torch.get_device_module(device).set_rng_state(states[device.type])
+
+
+def save_random_states(folder: Path, device: torch.device) -> None:
+    """Write this process's to a checkpoint."""
+    save_tensors(_random_file(folder), random_states(device))
+
+
+def load_random_states(folder: Path, device: torch.device) -> None:
+    """The inverse, on any number of processes: one that there was not keeps the random numbers that it began with."""
+    file = _random_file(folder)
+    if file.is_file():
+        set_random_states(torch.load(file, map_location="cpu", weights_only=True), device)
+
+
+def _random_file(folder: Path) -> Path:
+    return folder / f"random-{rank_and_size()[0]}.pt"
 
 
 def _share_cores(device: torch.device) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-_HINT = "Resume with the tuner and the model as they were."
+AS_IT_WAS = "Resume with the tuner and the model as they were."
 
 
 def save_tensors(path: Path, state: Any) -> None:
@@ -38,7 +38,7 @@ def load_weights(module: Module, weights: Mapping[str, Tensor]) -> None:
         shape = tuple(own[name].shape) if name in own else None
         if shape != tuple(value.shape):
             now = f"has the shape {shape}" if shape else "is not there"
-            raise UsageError(f"the checkpoint has {name} of the shape {tuple(value.shape)}; here it {now}", where="resume", hint=_HINT)
+            raise UsageError(f"the checkpoint has {name} of the shape {tuple(value.shape)}; here it {now}", where="resume", hint=AS_IT_WAS)
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
@@ -60,6 +60,17 @@ def load_optimizer(
     try:
         optimizer.load_state_dict(dict(state))
     except ValueError as error:
-        raise UsageError(f"the optimizer's state is of other weights: {error}", where="resume", hint=_HINT) from None
+        raise UsageError(f"the optimizer's state is of other weights: {error}", where="resume", hint=AS_IT_WAS) from None
+    set_changed(optimizer, then, now)
+
+
+def set_changed(optimizer: Optimizer, then: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> None:
+    """Set again what differs between the settings of then, which a loaded state has brought back, and now."""
     for group, old, new in zip(optimizer.param_groups, then, now, strict=True):
         group.update({name: value for name, value in new.items() if old.get(name) != value})
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """The learning rate of each group: `rate` × its own `mult`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("mult", 1.0)

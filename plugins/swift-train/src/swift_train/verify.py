@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from swift_core.errors import SwiftError
-from swift_core.exporting import size_of
+from swift_core.paths import size_of
 from swift_train.build import load_checkpoint
 from swift_train.template_facts import golden
 
@@ -35,11 +35,13 @@ _WINDOW = 256  # tokens of a piece of the documentation
 def documentation(tokenizer: Any, tokens: int) -> list[list[int]]:
     """Pieces of Python's own documentation, the held-out text that is on every machine: at least `tokens` tokens in all."""
     pieces: list[list[int]] = []
+    there = 0
     for topic in sorted(pydoc_data.topics.topics):
         ids = tokenizer(pydoc_data.topics.topics[topic], verbose=False)["input_ids"]
         for at in range(0, len(ids) - 1, _WINDOW):
             pieces.append(ids[at : at + _WINDOW])
-            if sum(map(len, pieces)) >= tokens:
+            there += len(pieces[-1])
+            if there >= tokens:
                 return pieces
     return pieces
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from swift_core.errors import SwiftError
+from swift_train.ranks import rank_and_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ class Watchdog:
 
     def __init__(self, report: Report, timeout: float) -> None:
         self._report, self._timeout, self._folder = report, timeout, report.folder / FOLDER
-        self._rank, self._ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        self._rank, self._ranks = rank_and_size()
         self._tick = min(10.0, timeout / 10)
         self._ended = threading.Event()
         self._place, self._stage = Place(0, 0, "", f"{threading.main_thread().ident:#018x}"), ""

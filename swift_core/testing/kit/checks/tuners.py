@@ -86,13 +86,7 @@ def check_it_learns(subject: Subject) -> None:
     optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-2)
     if prepare := getattr(tuner, "prepare", None):
         prepare(model, optimizer, 6)
-    losses = []
-    for _ in range(6):
-        loss = model(input_ids=tiny.inputs(), labels=tiny.inputs()).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(float(loss.detach()))
+    losses = tiny.learn(model, optimizer, 6)
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")
 
 
@@ -161,13 +155,7 @@ def check_quantized_base(subject: Subject) -> None:
         tuner = subject.build()
         model = _attached(subject, tuner, quantization_config=four_bits)
         optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-3)
-        losses = []
-        for _ in range(3):
-            loss = model.eval()(input_ids=tiny.inputs(), labels=tiny.inputs()).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(float(loss.detach()))
+        losses = tiny.learn(model.eval(), optimizer, 3)
         return losses[-1] - losses[0]
 
     if subject.spec.quantized_base:
