@@ -107,6 +107,7 @@ def test_yaml_that_is_none(project):
     assert project("sft", "none.yaml").code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -138,6 +139,7 @@ def test_a_model_without_weights(project):
     assert "model: no weights here (*.safetensors)" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_truncated_weights_file(project):
     path = project.folder / "model" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])

@@ -294,6 +294,7 @@ def test_a_row_without_a_model_is_shown_in_the_one_spelling(data):
     assert json.loads(data("show", "a.jsonl")[1]) == chat("Calculate.\n6 x 7", "42")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("no_color", [False, True])
 def test_colours_on_a_terminal_and_no_control_characters_of_the_row(swift, tmp_path, tiny_model, no_color):
     write(tmp_path / "a.jsonl", chat("One?\u001b[31m", "Yes."))

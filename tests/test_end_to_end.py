@@ -12,6 +12,8 @@ import pytest
 
 from swift_core.checkpoint import read_manifest
 
+pytestmark = pytest.mark.slow
+
 TURNS = [("Who are you?", "I am Swifty."), ("Hi", "Hello!"), ("What is one and one?", "Two."), ("Bye", "Goodbye, come again.")]
 TRAINING = ["--dataset", "rows.jsonl", "--learning-rate", "0.01", "--dtype", "float32", "--batch-size", "2"]
 

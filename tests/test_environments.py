@@ -22,6 +22,8 @@ from swift_core.environments.process import Work
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 from swift_core import hookimpl
 from swift_core.specs import BackendSpec, Command, Engine, Ref

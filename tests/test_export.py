@@ -137,6 +137,7 @@ def test_a_failed_export_leaves_nothing_and_keeps_what_was_there(here, tmp_path)
     here(overwrite=True)
 
 
+@pytest.mark.slow
 def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')

@@ -130,6 +130,7 @@ def _installed(request, distribution, swift, monkeypatch):
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "_installed"), [(name, name) for name in FAULTS], indirect=["_installed"], ids=list(FAULTS))
 @pytest.mark.usefixtures("_installed")
 def test_the_kit_names_the_fault(fault):
@@ -197,6 +198,7 @@ def test_the_command_line_is_usable_beside_all_of_them(swift, distribution):
     assert "plugin bad-exit: check_import: it can't be imported: SystemExit: 3" in outcome.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["hang", "end"])
 def test_help_and_check_work_beside_one_that_stops_everything(fault, swift, distribution):
     distribution("swift-plugin-stops", (BAD / f"bad_{fault}.py").read_text())

@@ -16,6 +16,8 @@ import pytest
 from swift_core import checkpoint as checkpoints
 from swift_core.parity import Parity, check_parity
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def made(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,6 +19,8 @@ from swift_core.reporting import Report
 from swift_core.resolve import resolve
 from swift_core.verbs import verb_named
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 import json
 

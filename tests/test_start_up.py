@@ -57,6 +57,7 @@ def core_modules() -> list[str]:
     return [name for _, name, _ in pkgutil.walk_packages(swift_core.__path__, "swift_core.") if not name.endswith("__main__")]
 
 
+@pytest.mark.slow
 def test_every_core_module_can_be_imported_alone():
     """One subprocess that forks for each module, so that no module profits from what another has imported."""
     code = f"""

@@ -49,6 +49,7 @@ def passes(project: Path, python: str, env: dict[str, str], *words: str) -> None
     assert " passed" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_made_passes_its_own_tests(kind, swift):
     project = make(swift, kind)

@@ -19,6 +19,8 @@ from swift_core.execute import execute
 from swift_core.run import Run
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 JOBS = """
 import json, os, sys, time
 from pathlib import Path

@@ -125,6 +125,7 @@ def test_a_body_that_drips_is_not_waited_for(served: Served):
     assert time.monotonic() - begin < 4
 
 
+@pytest.mark.slow
 def test_headers_that_do_not_come_are_not_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(PromptProtocol, "seconds", 0.5)
     assert raw(served, b"") == b""

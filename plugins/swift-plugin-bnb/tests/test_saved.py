@@ -12,6 +12,8 @@ from swift_core import merge, quantize, sft
 from swift_core.checkpoint import read_config, read_manifest
 from swift_core.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 ROWS = [{"messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]}] * 4
 

@@ -25,6 +25,8 @@ from transformers import AutoModelForCausalLM
 from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
 
+pytestmark = pytest.mark.slow
+
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 STILL = {"tuner_options": {"dropout": 0.0}}
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from swift_core.testing.kit import parametrize_with_checks
+
+pytestmark = pytest.mark.slow
 
 
 @parametrize_with_checks("swift-plugin-hubs")

@@ -6,6 +6,8 @@ import pytest
 
 from swift_core.testing.kit import parametrize_with_checks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("cluster")
 @parametrize_with_checks("swift-plugin-kubernetes")

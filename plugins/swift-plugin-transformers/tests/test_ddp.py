@@ -15,6 +15,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from swift_core.errors import SwiftError, UsageError
 
+pytestmark = pytest.mark.slow
+
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 
 

@@ -27,6 +27,8 @@ from swift_core.errors import UsageError
 from swift_core.launchers import free_port
 from swift_core.roles import Serving
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-test"
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 

@@ -182,6 +182,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
     assert numbers[0] == numbers[1]
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_path):
     run = training_run(tiny_model, rows, max_steps=50, batch_size=1, gradient_accumulation_steps=2, parallel_options={"timeout": 3.0})
     forward = NextToken.forward
