@@ -67,18 +67,35 @@ def compare(
     Raises:
         SwiftError: the result's tokenizer renders conversations to other tokens than the source's.
     """
-    kept = [torch.tensor(list(row), dtype=torch.long) for row in rows]
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as folder:
-        files = [Path(folder, f"{number}.pt") for number in range(len(kept))]
         before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
         tokens_before = golden(before.processor)
-        for file, row in zip(files, kept, strict=True):
-            torch.save(_logits(before, row), file)
+        kept = keep(before.model, rows, Path(folder))
         del before
         after, seconds = _load(result, device=device, dtype=dtype, **loading)
         if golden(after.processor) != tokens_before:
             raise SwiftError("the result's tokenizer gives other tokens than its source's", where=str(result))
-        sums = _sums((torch.load(file), _logits(after, row), row) for file, row in zip(files, kept, strict=True))
+        figures = divergence(kept, after.model, rows)
+    return {
+        **figures,
+        "bytes": size_of(result),
+        "bytes_before": size_of(source),
+        "load_seconds": seconds,
+        "load_seconds_before": seconds_before,
+    }
+
+
+def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
+    """Write what a model predicts for each row into a folder, a file a row."""
+    files = [folder / f"{number}.pt" for number in range(len(rows))]
+    for file, row in zip(files, rows, strict=True):
+        torch.save(_logits(model, row), file)
+    return files
+
+
+def divergence(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Compare what a model predicts for each row with what `keep` has written: the figures of `compare` that come from logits."""
+    sums = _sums((torch.load(file), _logits(model, row), torch.tensor(row)) for file, row in zip(kept, rows, strict=True))
     count = sums.pop("tokens")
     return {
         "perplexity": math.exp(min(sums["loss"] / count, 700.0)),
@@ -87,10 +104,6 @@ def compare(
         "top1": sums["top1"] / count,
         "max_logit_difference": sums["difference"],
         "tokens": count,
-        "bytes": size_of(result),
-        "bytes_before": size_of(source),
-        "load_seconds": seconds,
-        "load_seconds_before": seconds_before,
     }
 
 
@@ -115,9 +128,8 @@ def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:
 
 
 @torch.inference_mode()
-def _logits(loaded: Loaded, row: Tensor) -> Tensor:
-    model: Any = loaded.model
-    return model(input_ids=row[None].to(model.device), use_cache=False).logits[0, :-1].float().cpu()  # type: ignore[no-any-return]
+def _logits(model: Any, row: Sequence[int]) -> Tensor:
+    return model(input_ids=torch.tensor([list(row)], device=model.device), use_cache=False).logits[0, :-1].float().cpu()  # type: ignore[no-any-return]
 
 
 def _sums(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
