@@ -95,7 +95,12 @@ def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
 
 def divergence(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
     """Compare what a model predicts for each row with what `keep` has written: the figures of `compare` that come from logits."""
-    sums = _sums((torch.load(file), _logits(model, row), torch.tensor(row)) for file, row in zip(kept, rows, strict=True))
+    return measure((torch.load(file), _logits(model, row), torch.tensor(row)) for file, row in zip(kept, rows, strict=True))
+
+
+def measure(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+    """The figures of `compare` that come from logits: of the source and of the result, but those of each row's last token; and the row."""
+    sums = _sums(pairs)
     count = sums.pop("tokens")
     return {
         "perplexity": math.exp(min(sums["loss"] / count, 700.0)),
