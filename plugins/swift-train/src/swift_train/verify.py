@@ -95,7 +95,9 @@ def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
 
 def divergence(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
     """Compare what a model predicts for each row with what `keep` has written: the figures of `compare` that come from logits."""
-    return measure((torch.load(file), _logits(model, row), torch.tensor(row)) for file, row in zip(kept, rows, strict=True))
+    return measure(
+        (torch.load(file), _logits(model, row), torch.tensor(list(row), dtype=torch.long)) for file, row in zip(kept, rows, strict=True)
+    )
 
 
 def measure(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
