@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 import torch
-from swift_plugin_fsdp import sharding
 from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
+from swift_train import sharding
 from swift_train.batches import Piece, collate
 from swift_train.options import PretrainOptions
 from swift_train.tasks import PretrainTask

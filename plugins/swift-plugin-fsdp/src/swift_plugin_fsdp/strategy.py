@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
+from swift_train.scale import LossScale
+from swift_train.sharding import parts, shard
+from swift_train.shards import load_shards, save_shards
 from swift_train.strategy import Update
 from swift_train.training_state import save_tensors, set_rate, settings_of
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
@@ -22,9 +25,7 @@ from torch.distributed.tensor import DTensor
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_fsdp.check import devices, sizes
-from swift_plugin_fsdp.scale import LossScale
-from swift_plugin_fsdp.sharding import parts, prove, shard
-from swift_plugin_fsdp.state import load_shards, save_shards
+from swift_plugin_fsdp.proof import prove
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -59,7 +60,11 @@ class FsdpStrategy:
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        shard(self.module, self.mesh, self.dtype, self.options)
+        options = self.options
+        shard(
+            self.module, self.mesh, self.dtype, wrap=options.wrap, reshard_after_forward=options.reshard_after_forward,
+            reduce_dtype=getattr(torch, options.reduce_dtype), offload=options.offload,
+        )  # fmt: skip
         self.proof = prove(self.module, self.mesh, self.dtype)
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(moves=self.dtype == torch.float16)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed.checkpoint as dcp
-from swift_train.training_state import AS_IT_WAS, set_changed
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -18,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from swift_core.errors import UsageError
+from swift_train.training_state import AS_IT_WAS, set_changed
 
 if TYPE_CHECKING:
     from torch.nn import Module

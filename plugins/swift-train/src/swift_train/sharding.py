@@ -6,48 +6,59 @@ the root's are all that is in no block (embeddings, head, last norm). Method: Zh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from math import prod
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.proof import spread
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor
 
-from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
-    from torch.nn import Module
-
-    from swift_plugin_fsdp.options import FsdpOptions
+    from torch.nn import Module, Parameter
 
 
-def shard(module: Module, mesh: DeviceMesh, dtype: torch.dtype, options: FsdpOptions) -> None:
+def shard(
+    module: Module, mesh: DeviceMesh, dtype: torch.dtype, *, wrap: Collection[str] = (), reshard_after_forward: bool = True,
+    reduce_dtype: torch.dtype = torch.float32, offload: bool = False, fill: Callable[[list[Parameter]], None] = lambda parameters: None,
+) -> None:  # fmt: skip
     """Cut a model in place, and make its gradients sums over the processes.
 
     Args:
+        mesh: over which it is cut; of two dimensions, over the second.
         dtype: type that the passes are computed in.
+        wrap: classes of the modules that are gathered one at a time; by default the model's blocks.
+        reshard_after_forward: let go of a block between its passes.
+        reduce_dtype: type in which gradients are added up.
+        offload: keep all state in main memory.
+        fill: gives the parameters of a block their values, just before it is cut, so that one block at a time is whole in a process.
 
     Raises:
         UsageError: its blocks are unknown, or it has weights that can't be cut.
     """
-    units = blocks(module, options.wrap)
+    units = blocks(module, wrap)
     check(module, units)
     narrow = dtype != torch.float32
     policy: dict[str, Any] = {
         "mesh": mesh,
-        "mp_policy": MixedPrecisionPolicy(param_dtype=dtype if narrow else None, reduce_dtype=getattr(torch, options.reduce_dtype)),
-        "offload_policy": CPUOffloadPolicy() if options.offload else OffloadPolicy(),
+        "mp_policy": MixedPrecisionPolicy(param_dtype=dtype if narrow else None, reduce_dtype=reduce_dtype),
+        "offload_policy": CPUOffloadPolicy() if offload else OffloadPolicy(),
     }
     for unit in reversed(units):  # inner ones first
-        fully_shard(unit, reshard_after_forward=options.reshard_after_forward, **policy)
+        fill(_uncut(unit))
+        fully_shard(unit, reshard_after_forward=reshard_after_forward, **policy)
+    fill(_uncut(module))
     fully_shard(module, **policy)
     for part in parts(module):
         part.set_gradient_divide_factor(1.0)
         part.set_force_sum_reduction_for_comms(True)  # gloo multiplies nothing on the way
         part.set_reduce_scatter_unused_params(True, recurse=False)  # of ranks with other experts or without images
+
+
+def _uncut(module: Module) -> list[Parameter]:
+    return [parameter for parameter in module.parameters() if not isinstance(parameter, DTensor)]
 
 
 def parts(module: Module) -> Iterator[FSDPModule]:
@@ -96,30 +107,3 @@ def check(module: Module, units: Collection[Module]) -> None:
             owner = owners.setdefault(id(parameter), unit)
             if owner is not unit and unit not in set(owner.modules()):
                 raise UsageError(f"the weight {name} is shared by several blocks", where="parallel", hint="Use --parallel ddp.")
-
-
-def prove(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dict[str, Any]:
-    """Check that every parameter is cut as asked and that this process holds its part alone; return it for the run's record.
-
-    Raises:
-        SwiftError: it is not so. Libraries have been seen to train whole copies instead, in silence.
-    """
-    size = mesh.size(mesh.ndim - 1)
-    most = 0
-    for name, parameter in module.named_parameters():
-        if not isinstance(parameter, DTensor) or parameter.device_mesh != mesh or parameter.placements[-1] != Shard(0):
-            raise _not_cut(f"the weight {name} is not cut over the mesh")
-        most += -(-parameter.shape[0] // size) * prod(parameter.shape[1:]) * parameter.element_size()
-    found = spread(module)
-    if not isinstance(module, FSDPModule) or found["weight_bytes"] > most:
-        raise _not_cut(f"a process holds {found['weight_bytes']:,} bytes of {found['model_bytes']:,}, and {most:,} at most are its part")
-    return found | {
-        "processes": mesh.size(),
-        "shard_size": size,
-        "blocks": sum(1 for _ in parts(module)) - 1,
-        "precision": str(dtype).removeprefix("torch."),
-    }
-
-
-def _not_cut(otherwise: str) -> SwiftError:
-    return SwiftError(f"fully_shard did not prepare what was asked for: {otherwise}", where="parallel", hint="Please report this.")
