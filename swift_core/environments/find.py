@@ -69,8 +69,11 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
 
 def environment_of(entry: Entry) -> Environment | None:
     """The environment that was made for the spec: a whole one if there is, else one that no longer works, else None."""
+    made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
+    if not made:
+        return None  # what is wanted takes long to find out
     wish = wanted(entry)
-    found = [each for each in environments() if each.serves(wish)]
+    found = [each for each in made if each.serves(wish)]
     return next((each for each in found if each.state == "whole"), found[0] if found else None)
 
 

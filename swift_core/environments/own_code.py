@@ -12,6 +12,7 @@ import importlib.util
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
@@ -38,12 +39,18 @@ def distributions(plugin: str) -> list[Distribution]:
         found[name] = importlib.metadata.distribution(name)
         for text, needed in _needs(found[name]):
             try:
-                ours = needed == CORE or any(name == CORE for _, name in _needs(importlib.metadata.distribution(needed)))
+                ours = _is_ours(needed)
             except importlib.metadata.PackageNotFoundError:
                 raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
             if ours:
                 asked.append(needed)
     return [found[name] for name in sorted(found)]
+
+
+@cache
+def _is_ours(name: str) -> bool:
+    """Whether a distribution is built on swift-core, or is it."""
+    return name == CORE or any(needed == CORE for _, needed in _needs(importlib.metadata.distribution(name)))
 
 
 def third_party(ours: Sequence[Distribution]) -> tuple[str, ...]:
@@ -104,12 +111,19 @@ def _canonical(name: str) -> str:
 
 def _needs(distribution: Distribution) -> Iterator[tuple[str, str]]:
     """Each requirement that holds here without extras, as text and as canonical name."""
+    for text in distribution.requires or ():
+        if name := _needed(text):
+            yield text, name
+
+
+@cache
+def _needed(text: str) -> str:
+    """The canonical name in a requirement; '' where it does not hold here without extras."""
     from packaging.requirements import Requirement
 
-    for text in distribution.requires or ():
-        requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield text, _canonical(requirement.name)
+    requirement = Requirement(text)
+    holds = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    return _canonical(requirement.name) if holds else ""
 
 
 def _info(distribution: Distribution) -> Files:
