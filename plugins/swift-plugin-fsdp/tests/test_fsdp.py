@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import resource
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,14 +17,16 @@ from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
 from swift_train import sharding
 from swift_train.batches import Piece, collate
+from swift_train.build import load_base
 from swift_train.options import PretrainOptions
+from swift_train.ranks import join
 from swift_train.tasks import PretrainTask
 from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
 from torch import nn
 from torch.distributed.tensor import DTensor
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import PeerFailed, SwiftError, UsageError
 from swift_core.registry import registry
 
 pytestmark = pytest.mark.slow
@@ -133,6 +137,74 @@ def test_goes_on_with_another_number_of_processes(tiny_model, rows, tmp_path):
     close(first + second, one)
 
 
+def most_memory():
+    """The most bytes that this process has held since that was last forgotten."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs /proc")
+def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
+    """The others never hold more than their part and a block, and all have the same weights and buffers."""
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=10, num_attention_heads=8,
+        rope_parameters={"rope_type": "default", "rope_theta": 5e5},
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    whole = sum(parameter.nbytes for parameter in model.parameters())
+    want = {name: digest(tensor) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    del model
+    run = training_run(tmp_path / "model", rows, tuner="full")
+
+    def build():
+        strategy = FsdpStrategy(FsdpOptions(device="cpu"))
+        join(torch.device("cpu"))
+        load_base(run, "meta")  # what is imported is not counted
+        Path("/proc/self/clear_refs").write_text("5")
+        before = most_memory()
+        strategy.build(lambda device: load_base(run, str(device)).model, lambda module: torch.optim.AdamW(module.parameters()))
+        grown = most_memory() - before
+        got = {name: digest(tensor) for name, tensor in (*strategy.weights(), *strategy.module.named_buffers())}
+        return grown / whole, got, strategy.proof["loaded_whole"]
+
+    first, *others = on_ranks(3, build)
+    assert first[0] > 1
+    assert max(grown for grown, *_ in others) < 0.75, "a third, a block and what the exchange needs"
+    assert [got for _, got, _ in (first, *others)] == [want] * 3
+    assert first[2] == 1
+
+
+def test_a_tuner_that_starts_from_the_weights_reads_them_everywhere(tiny_model, rows, tmp_path):
+    """PiSSA splits the base: on shapes alone that can't be done."""
+    settled = settings(1, epochs=1, tuner_options={"dropout": 0.0, "init": "pissa"})
+    one = do(training_run(tiny_model, rows, **settled), tmp_path / "one")
+    run = training_run(tiny_model, rows, **{**settled, "gradient_accumulation_steps": 4})
+    close(on_ranks(2, partial(do, cut(run), tmp_path / "two"))[0], one)
+    assert json.loads((tmp_path / "two/parallel.json").read_text())["loaded_whole"] == 2
+
+
+def test_a_model_that_process_0_can_not_read_holds_nobody_up(tmp_path):
+    def build():
+        strategy = FsdpStrategy(FsdpOptions(device="cpu"))
+        with pytest.raises(UsageError if strategy.writer else PeerFailed) as caught:
+            strategy.build(load, torch.optim.AdamW)
+        return caught.value.message
+
+    def load(device):
+        if device.type == "meta":
+            return nn.Linear(2, 2, device=device)
+        raise UsageError("model.safetensors is truncated")
+
+    assert on_ranks(2, build) == ["model.safetensors is truncated", "process 0 could not load the model"]
+
+
+def digest(tensor):
+    return hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
+
+
 def learned(strategy):
     """Weights and optimizer state, whole, as digests, which pass through a pipe."""
     state = {name: tensor.clone() for name, tensor in strategy.weights()}
@@ -140,7 +212,7 @@ def learned(strategy):
         for key, value in strategy.optimizer.state[parameter].items():
             state[f"{name}.{key}"] = value.full_tensor() if isinstance(value, DTensor) else value
     assert sum(name.endswith("exp_avg") and bool(tensor.any()) for name, tensor in state.items()) == len(strategy.learned)
-    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in state.items()}
+    return {name: digest(tensor) for name, tensor in state.items()}
 
 
 def test_a_checkpoint_is_read_by_another_number_of_processes(tiny_model, tmp_path):

@@ -1,6 +1,6 @@
 """FSDP2 behind the Strategy contract: `fully_shard` cuts the model, torch.distributed.checkpoint keeps it.
 
-- The weights are loaded into main memory and cut from there, block by block: no device ever holds the whole model.
+- One process loads the weights into main memory; block by block they are given to the others and cut: nothing else ever holds the whole.
 - The optimizer is made after the cut: made before, it would step tensors that nothing computes with.
 - Weights that learn are float32; where the loaded ones are bfloat16 or float16, so are the passes, on gathered copies.
 - Gradients are added up after each backward pass: kept whole until the last one, they would take as much as a whole model.
@@ -9,11 +9,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
+from swift_train.loading import give_out, load_once
 from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
 from swift_train.scale import LossScale
 from swift_train.sharding import parts, shard
@@ -55,17 +57,17 @@ class FsdpStrategy:
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, cut, prove that it is cut, and make the optimizer."""
         self.mesh = _mesh(self.device, self.data_size, self.options)
-        self.module = load(torch.device("cpu"))
+        self.module, whole = load_once(load, self.device)
         self.dtype = narrowest(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        options = self.options
         shard(
-            self.module, self.mesh, self.dtype, wrap=options.wrap, reshard_after_forward=options.reshard_after_forward,
-            reduce_dtype=getattr(torch, options.reduce_dtype), offload=options.offload,
+            self.module, self.mesh, self.dtype, wrap=self.options.wrap, reshard_after_forward=self.options.reshard_after_forward,
+            reduce_dtype=getattr(torch, self.options.reduce_dtype), offload=self.options.offload,
+            fill=partial(give_out, device=self.device),
         )  # fmt: skip
-        self.proof = prove(self.module, self.mesh, self.dtype)
+        self.proof = prove(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(moves=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)
