@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
@@ -114,3 +115,10 @@ def test_flags_win_over_yaml(swift, tmp_path, tiny_model):
     assert run["parts"]["tuner"]["options"]["rank"] == 4
     assert run["parts"]["tuner"]["options"]["alpha"] == 7
     assert "note: --lora_alpha is --tuner.alpha here" in outcome.err
+
+
+@pytest.mark.parametrize("verb", ["sft", "pretrain", "merge", "quantize"])
+def test_a_bare_first_word_is_the_model(verb):
+    command = importlib.import_module(f"swift_core.cli.{verb}").command
+    words, _ = command.prepare(["org/name", "--dry-run"])
+    assert words[:2] == ["--model", "org/name"]

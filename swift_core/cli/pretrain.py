@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from swift_core.cli.verb import VerbCommand, carry_out
 
-command = VerbCommand("pretrain", carry_out)
+command = VerbCommand("pretrain", carry_out, positional="model")
