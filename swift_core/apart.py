@@ -27,14 +27,16 @@ def elsewhere(choice: Choice) -> bool:
     return bool(choice.python) and choice.python != sys.executable
 
 
-def run_apart(run: Run, python: str, report: Report) -> tuple[str, Mapping[str, Any]]:
+def run_apart(run: Run, python: str, report: Report, name: str = FOLDER) -> tuple[str, Mapping[str, Any]]:
     """Do `run` with the interpreter `python`, which has swift-core and the plugins that the run needs; its output and figures.
+
+    What it says is kept in the folder `name` of the run folder.
 
     Raises:
         Stopped: a stop was asked for.
         SwiftError: it failed, for the reason that it told.
     """
-    folder = report.folder / FOLDER
+    folder = report.folder / name
     write_run(run, folder)
     told: dict[str, Mapping[str, Any]] = {}
 

@@ -176,12 +176,13 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
 
 
 def _needed(run: Run, known: Registry) -> set[str]:
-    """The plugins that a worker loads: those that answer a part of the run."""
+    """The plugins that a worker loads: those that answer a part of the run, and what an export is compared with its source by."""
     choices = [*run.parts.values(), *run.datasets, *run.validation]
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
     adapters = run.adapters or run.options.get("runtime_adapters")
     tuners = {entry.plugin.name for entry in known.entries("tuner")} if adapters else set()
-    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners
+    loaders = {entry.plugin.name for entry in known.entries("loader") if entry.spec.verifying} if "exporter" in run.parts else set()
+    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders
 
 
 def _tell(known: Registry, hook: str, **arguments: Any) -> None:

@@ -5,7 +5,7 @@ An exporter whose engine has an environment of its own works in a worker there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core import __version__, paths
 from swift_core.checkpoint import Manifest, read_manifest, write_manifest
 from swift_core.errors import UsageError
+from swift_core.proving import prove, traits_of
 from swift_core.run import output_path
 from swift_core.specs import Problem, Ref
 
@@ -48,11 +49,12 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """Write what the run names with its exporter.
 
     Returns:
-        The file or folder that a reader opens, and figures: `bytes` of what was written, `bytes_before` of the checkpoint.
+        The file or folder that a reader opens, and figures: `bytes` of what was written, `bytes_before` of the checkpoint, and what
+        `swift_core.proving.prove` found.
 
     Raises:
         UsageError: the output exists, or the exporter refuses the checkpoint.
-        SwiftError: the exporter failed; nothing half-written is left.
+        SwiftError: the exporter failed, or wrote something else than the checkpoint; nothing half-written is left.
     """
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     paths.check_free(out, overwrite=overwrite)
@@ -60,33 +62,37 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("export", 0, 1)
     with paths.atomic_folder(out, overwrite=overwrite) as folder:
         folder.rmdir()  # an exporter makes what it writes to
-        opened = _opened(run, source, folder, report)
+        opened, traits = _written(run, source, folder, report)
+        report.progress("export", 1, 1)
         figures = {"bytes": paths.size_of(folder), "bytes_before": paths.size_of(Path(source.path))}
+        figures |= prove(run, source, folder.absolute() / opened, traits, report)
         if folder.is_dir():
             write_manifest(folder, _manifest(run, source, {**figures, "exporter": exporter.name, "options": dict(exporter.options)}))
-    report.progress("export", 1, 1)
     return out / opened, figures
 
 
 def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Write what the run names to its `output`, with the engine that this very Python has; no figures."""
+    """Write what the run names to its `output`, with the engine that this very Python has; what `prove` has to know of the exporter."""
     from swift_core.apart import end_when_stopped
 
     end_when_stopped(report)
-    return run.part("exporter").build().export(Path(_subject(run).path), Path(run.options["output"])), {}
+    exporter = run.part("exporter").build()
+    return exporter.export(Path(_subject(run).path), Path(run.options["output"])), traits_of(exporter)
 
 
-def _opened(run: Run, source: Source, folder: Path, report: Report) -> Path:
-    """What a reader opens, relative to `folder`, which the exporter has written."""
+def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Path, Mapping[str, Any]]:
+    """What a reader opens, relative to `folder`, which the exporter has written; and what `prove` has to know of the exporter."""
     from swift_core.apart import elsewhere, run_apart
 
     exporter = run.part("exporter")
+    traits: Mapping[str, Any]
     if elsewhere(exporter):
         there = replace(run, job=HERE, options={**run.options, "output": str(folder.absolute())})
-        opened = Path(run_apart(there, exporter.python, report)[0])
+        opened, traits = run_apart(there, exporter.python, report)
     else:
-        opened = Path(exporter.build().export(Path(source.path), folder.absolute()))
-    return opened.relative_to(folder.absolute())
+        built = exporter.build()
+        opened, traits = built.export(Path(source.path), folder.absolute()), traits_of(built)
+    return Path(opened).relative_to(folder.absolute()), traits
 
 
 def _subject(run: Run) -> Source:

@@ -84,11 +84,58 @@ class OfflineQuantizer(Protocol):
         ...
 
 
+class LoadableQuantizer(OfflineQuantizer, Protocol):
+    """A quantizer whose results transformers here can't load: they are compared with their source where its engine is."""
+
+    @property
+    def own_reader(self) -> bool:
+        """Whether that is so of what these options make."""
+        ...
+
+    def load(self, checkpoint: Path) -> Module:
+        """Load what `quantize` has written, as a module that is called as transformers' are: `model(input_ids=…).logits`."""
+        ...
+
+
 class Exporter(Protocol):
     """Checkpoint folder → another format."""
 
     def export(self, checkpoint: Path, out: Path) -> Path:
         """Write to `out` and return the file or folder that a reader opens."""
+        ...
+
+
+class Exported(Protocol):
+    """What an exporter has written, loaded in the engine that will serve it."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens it predicts among."""
+        ...
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """What it predicts after each of the tokens: `len(ids)` × `vocabulary` float32 in a buffer (bytes, an array)."""
+        ...
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens of a rendered conversation: control tokens in it are read as such, and none are added."""
+        ...
+
+
+class LoadableExporter(Exporter, Protocol):
+    """An exporter that can load what it writes, so that each run of it ends with a comparison of result and source."""
+
+    @property
+    def max_kl(self) -> float:
+        """The divergence from the source, in nats a token, past which a result with these options is broken, not merely coarser."""
+        ...
+
+    def load(self, exported: Path) -> Exported:
+        """Load what `export` has returned.
+
+        Raises:
+            NotImplementedError: this engine can't load such a result, though others can: it is not compared, and the reason is told.
+        """
         ...
 
 

@@ -134,6 +134,7 @@ class LoaderSpec(Spec):
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
     `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures. `quantizing` is the job of `swift quantize`, likewise.
+    `verifying` compares an export with its source: (source, result, *, tokens, scratch) -> figures; see `swift_core.proving.Result`.
     """
 
     kind: ClassVar[str] = "loader"
@@ -142,6 +143,7 @@ class LoaderSpec(Spec):
     converts: tuple[str, ...] = ()
     converter: Ref | None = None
     quantizing: Ref | None = None
+    verifying: Ref | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,15 +112,28 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     nodes: int = option(1, "Machines.", ge=1, also=("nnodes", "num_nodes"))
 
 
+class VerifyOptions(Options):
+    """Limits that a checkpoint in fewer bits or another format must keep to."""
+
+    max_kl: float | None = option(
+        None, "Most divergence from the source's next-token distribution, in nats a token; by default what its bits allow.", gt=0
+    )
+    tokens: int = option(1024, "Tokens of held-out text to compare on: --val-dataset, or else Python's own documentation.", ge=16)
+
+
 class MergeOptions(DeviceOptions, OutputOptions):
     """swift merge."""
 
     allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
+    verify: bool | VerifyOptions = option(
+        True, "Compare the merged model with base + adapter on held-out text too; a few fixed prompts are always compared."
+    )
 
 
 class ExportOptions(AdapterOptions, OutputOptions):
     """swift export."""
 
+    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
     envs: dict[str, str] = option(dict, ENVS)
 
 
@@ -130,15 +143,6 @@ class CalibrationOptions(Options):
     tokens: int = option(65_536, "Tokens to calibrate with, in all.", ge=1)
     max_length: int = option(2048, "Most tokens a row; longer ones are cut.", ge=2, also=("quant_seqlen",))
     seed: int = option(42, "Seed of the choice of rows.", ge=0)
-
-
-class VerifyOptions(Options):
-    """Limits that a quantized checkpoint must keep to."""
-
-    max_kl: float | None = option(
-        None, "Most divergence from the source's next-token distribution, in nats a token; by default what its bits allow.", gt=0
-    )
-    tokens: int = option(1024, "Tokens of held-out text to compare on: --val-dataset, or else Python's own documentation.", ge=16)
 
 
 class QuantizeOptions(DeviceOptions, OutputOptions):

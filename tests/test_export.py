@@ -37,9 +37,65 @@ class Copy:
         return out / "config.json"
 
 
+class WholeOptions(Options):
+    fault: str = option("", "What is wrong with what it writes.")
+
+
+class Loaded:
+    def __init__(self, folder):
+        from swift_train.exported import LoadedExport
+
+        self.inner = LoadedExport(folder)
+        self.vocabulary = self.inner.vocabulary
+
+    def logits(self, ids):
+        return self.inner.logits(ids)
+
+    def encode(self, text):
+        return self.inner.encode(text)
+
+
+class Shifted(Loaded):
+    def encode(self, text):
+        return [*self.inner.encode(text), 1]
+
+
+class Short(Loaded):
+    def logits(self, ids):
+        return self.inner.logits(ids)[1:]
+
+
+class Whole:
+    max_kl = 1e-6
+
+    def __init__(self, options):
+        self.fault = options.fault
+
+    def export(self, checkpoint, out):
+        from shutil import copytree
+
+        from safetensors.torch import load_file, save_file
+
+        copytree(checkpoint, out)
+        if self.fault == "weights":
+            tensors = load_file(out / "model.safetensors")
+            tensors["model.norm.weight"] *= 3
+            save_file(tensors, out / "model.safetensors", {"format": "pt"})
+        return out
+
+    def load(self, exported):
+        if self.fault == "engine":
+            raise NotImplementedError("its engine has no llamas")
+        return {"tokens": Shifted, "short": Short}.get(self.fault, Loaded)(exported)
+
+
 @hookimpl
 def swift_exporters():
     return [
+        ExporterSpec(
+            name="whole", summary="All of it, loaded again", factory=Ref("copying:Whole"), options=Ref("copying:WholeOptions"),
+            reads=("safetensors",), writes="safetensors",
+        ),
         ExporterSpec(
             name="copy", summary="The config alone", factory=Ref("copying:Copy"), options=Ref("copying:CopyOptions"),
             reads=("safetensors",), writes="json",
@@ -64,21 +120,21 @@ def here(tmp_path, tiny_model, monkeypatch):
     folder = tmp_path / "run"
     folder.mkdir()
 
-    def export(*, python="", adapters=None, **options):
+    def export(name="copy", *, python="", adapters=None, verify=True, **options):
         choice = Choice(
             kind="exporter",
-            name="copy",
+            name=name,
             plugin="copying",
             distribution="copying",
             version="1",
-            factory="copying:Copy",
-            options_class="copying:CopyOptions",
+            factory=f"copying:{name.title()}",
+            options_class=f"copying:{name.title()}Options",
             options=options,
             python=python,
         )
         source = Source(reference="file:tiny", path=str(tiny_model), hash="abc", format="safetensors", family="llama")
-        overwrite = {"output": str(tmp_path / "out"), "overwrite": bool(options.pop("overwrite", False))}
-        run = Run(verb="export", job="", model=source, adapters=adapters or {}, options=overwrite, parts={"exporter": choice})
+        asked = {"output": str(tmp_path / "out"), "overwrite": bool(options.pop("overwrite", False)), "verify": verify}
+        run = Run(verb="export", job="", model=source, adapters=adapters or {}, options=asked, parts={"exporter": choice})
         return exporting.export(run, Report(folder))
 
     return export
@@ -94,6 +150,8 @@ def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
     assert manifest.files.keys() == {"config.json"}
     for name in ("run.json", "events.jsonl", "report.html"):
         assert (tmp_path / done["folder"] / name).is_file()
+    assert done["figures"]["verified"] is False  # such an exporter loads nothing, and it is said
+    assert "not verified: copy has no engine here" in (tmp_path / done["folder"] / "events.jsonl").read_text()
     refused = project("model", "--to", "copy", "--output", "out")
     assert refused.code == 2
     assert "--output: 'out' exists" in refused.err
@@ -135,6 +193,53 @@ def test_a_failed_export_leaves_nothing_and_keeps_what_was_there(here, tmp_path)
     assert (tmp_path / "out/swift.json").read_text() == before
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"copying.py", "out", "run"}
     here(overwrite=True)
+
+
+FEW = {"tokens": 64, "max_kl": None}
+
+
+def test_what_is_written_is_compared_with_its_source(here, tmp_path):
+    _, figures = here("whole", verify=FEW)
+    assert figures["verified"]
+    assert figures["kl"] < 1e-6
+    assert figures["top1"] == 1
+    assert figures["perplexity"] == pytest.approx(figures["perplexity_before"])
+    assert figures["load_seconds"] > 0
+    assert read_manifest(tmp_path / "out").figures["kl"] == figures["kl"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("weights", "too far from its source"), ("tokens", "into other tokens than its source"), ("short", "another number of logits")],
+)
+def test_what_is_something_else_is_not_kept(here, tmp_path, fault, message):
+    with pytest.raises(SwiftError, match=message):
+        here("whole", verify=FEW, fault=fault)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wider_limit_and_none(here):
+    _, figures = here("whole", verify={**FEW, "max_kl": 50.0}, fault="weights")
+    assert figures["kl"] > 1e-3
+    assert "kl" not in here("whole", verify=False, fault="weights", overwrite=True)[1]
+
+
+def test_an_engine_that_can_not_load_it_is_said(here, tmp_path):
+    assert here("whole", verify=FEW, fault="engine")[1]["verified"] is False
+    assert "WARNING: not verified: its engine has no llamas" in (tmp_path / "run/events.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_an_engine_of_another_environment_answers_there(here, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    _, figures = here("whole", python=str(python), verify=FEW)
+    assert figures["verified"]
+    assert figures["kl"] < 1e-6
+    assert figures["peak_bytes"] > 1e8
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"apart", "verify"}
+    assert here("whole", python=str(python), verify=FEW, fault="engine", overwrite=True)[1]["verified"] is False
 
 
 @pytest.mark.slow

@@ -60,6 +60,7 @@ FAULTS = {
     "random": ("check_it_is_deterministic", "these files differ: model.safetensors"),
     "manifest": ("check_what_it_says_is_true", "another hash than the file has: model.safetensors"),
     "export": ("check_export_is_deterministic", "these files differ: model.dated"),
+    "reader": ("check_it_loads_what_it_writes", "and its own limit is 0.0001"),
     "evaluator": ("check_same_scores_twice", "and then"),
     "dataset": ("check_rows_come_again", "it gives other rows"),
     "rows": ("check_rows", "is none of chat"),

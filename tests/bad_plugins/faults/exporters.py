@@ -1,8 +1,10 @@
-"""An exporter that writes the time of day into its file."""
+"""Exporters: one that writes the time of day into its file, one that loads another model than it wrote."""
 
 from __future__ import annotations
 
+import shutil
 import time
+from pathlib import Path
 
 from swift_core.errors import UsageError
 
@@ -17,3 +19,33 @@ class Dated:
         out.mkdir()
         (out / "model.dated").write_text(str(time.time_ns()))
         return out / "model.dated"
+
+
+class Forgetful:
+    """What it loads has never learned anything: all tokens are as likely."""
+
+    max_kl = 1e-4
+
+    def __init__(self, options: None = None) -> None:
+        pass
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Copy the checkpoint."""
+        shutil.copytree(checkpoint, out)
+        return out
+
+    def load(self, exported: Path) -> Forgetful:
+        """Read the tokenizer alone."""
+        from transformers import AutoTokenizer
+
+        self.tokenizer = AutoTokenizer.from_pretrained(exported)
+        self.vocabulary = len(self.tokenizer)
+        return self
+
+    def encode(self, text: str) -> list[int]:
+        """As the checkpoint does."""
+        return self.tokenizer(text, add_special_tokens=False).input_ids
+
+    def logits(self, ids: list[int]) -> bytes:
+        """Zeros."""
+        return bytes(4 * len(ids) * self.vocabulary)

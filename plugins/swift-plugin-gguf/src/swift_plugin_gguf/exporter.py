@@ -6,12 +6,14 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from swift_train.exported import LoadedExport
 
 from swift_core.checkpoint import copy_licence, read_manifest
 from swift_core.paths import atomic_folder
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Plan, make_plan
+from swift_plugin_gguf.reading import MAX_KL, load
 from swift_plugin_gguf.tokens import Tokens, read_tokens
 from swift_plugin_gguf.weights import KINDS, Reader, kind_of, size_in, type_of
 
@@ -39,6 +41,19 @@ class GgufExporter:
             write(plan, tokens, self._options, folder)
             copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
+
+    @property
+    def max_kl(self) -> float:
+        """Nats a token that the type may lose."""
+        return MAX_KL[self._options.type]
+
+    def load(self, exported: Path) -> LoadedExport:
+        """Load the file with transformers.
+
+        Raises:
+            NotImplementedError: its reader does not know what is in it.
+        """
+        return load(exported.parent)
 
 
 def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from swift_train.exported import LoadedExport
 from swift_train.weights import check_weights, read_header, weight_files
 
 from swift_core import paths
@@ -68,6 +69,15 @@ class SafetensorsExporter:
                     folder / _INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": dict(sorted(index.items()))}
                 )
         return out
+
+    @property
+    def max_kl(self) -> float:
+        """Nats a token that rounding once may lose."""
+        return 1e-4 if self._options.type in ("auto", "float32") else 0.01
+
+    def load(self, exported: Path) -> LoadedExport:
+        """Load the checkpoint."""
+        return LoadedExport(exported)
 
     def _dtype(self, checkpoint: Path) -> torch.dtype | None:
         if self._options.type == "auto":

@@ -28,6 +28,7 @@ def swift_model_loaders() -> list[LoaderSpec]:
             converts=("gguf",),
             converter=Ref("swift_plugin_transformers.convert:convert"),
             quantizing=Ref("swift_train.quantizing:quantize"),
+            verifying=Ref("swift_train.exported:compare"),
         )
     ]
 

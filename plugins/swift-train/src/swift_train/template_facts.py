@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _TOOLS = [
@@ -56,14 +56,12 @@ def golden(processor: Any) -> tuple[dict[str, Any], ...]:
 
     Left out is what the template refuses, a tool call that it has no place for, and what has today's date in it.
     """
-    tokenizer = getattr(processor, "tokenizer", processor)
-    kept = []
-    for entry in _GOLDEN:
-        text = _render(tokenizer, entry["messages"], entry.get("tools"))
-        if text is None or _dated(tokenizer, entry, text) or ("tools" in entry and not all(told in text for told in _TOLD)):
-            continue
-        kept.append({**copy.deepcopy(entry), "ids": tokenizer(text, add_special_tokens=False)["input_ids"]})
-    return tuple(kept)
+    return tuple({**copy.deepcopy(entry), "ids": ids} for entry, _, ids in _golden(processor))
+
+
+def golden_texts(processor: Any) -> list[tuple[str, list[int]]]:
+    """The same conversations as texts, rendered, each with its token ids."""
+    return [(text, ids) for _, text, ids in _golden(processor)]
 
 
 def template_facts(processor: Any) -> dict[str, Any]:
@@ -116,6 +114,15 @@ def stop_ids(processor: Any) -> list[int]:
         tail = tokenizer(text.rpartition(answer)[2], add_special_tokens=False)["input_ids"]
         ends.insert(0, next((token for token in tail if token in special), None))
     return list(dict.fromkeys(token for token in ends if token is not None))
+
+
+def _golden(processor: Any) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+    tokenizer = getattr(processor, "tokenizer", processor)
+    for entry in _GOLDEN:
+        text = _render(tokenizer, entry["messages"], entry.get("tools"))
+        if text is None or _dated(tokenizer, entry, text) or ("tools" in entry and not all(told in text for told in _TOLD)):
+            continue
+        yield entry, text, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _default_system(tokenizer: Any) -> str | None:

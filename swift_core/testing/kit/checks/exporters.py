@@ -1,11 +1,15 @@
-"""An exporter on the tiny model: a file or folder of the other format, the same every time."""
+"""An exporter on the tiny model: a file or folder of the other format, the same every time, and the same model."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from swift_core import paths
+from swift_core.answering import answer
 from swift_core.errors import SwiftError
+from swift_core.testing.kit import tiny
 from swift_core.testing.kit.model import CheckFailed, Skip, check, require
 from swift_core.testing.kit.subject import Subject
 
@@ -45,6 +49,34 @@ def check_export_is_deterministic(subject: Subject) -> None:
     one, other = _hashes(_exported(subject)[0]), _hashes(_exported(subject, again=True)[0])
     differ = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
     require(not differ, f"exported twice, these files differ: {', '.join(differ)}")
+
+
+@check(EXPORTER, needs=_NEEDS)
+def check_it_loads_what_it_writes(subject: Subject) -> None:
+    """What it loads again predicts what the checkpoint does, within its limit, and splits text as the checkpoint does."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer
+
+    exporter = subject.build()
+    if not hasattr(exporter, "load"):
+        raise Skip("it does not load what it writes, so runs of it are not verified")
+    opened = _exported(subject)[1]
+    tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
+    text = str(tokenizer.apply_chat_template(tiny.QUESTION, tokenize=False, add_generation_prompt=True))
+    questions, answers = subject.folder / "questions.jsonl", subject.folder / "answers.safetensors"
+    lines = [{"text": text}, *({"ids": row} for row in tiny.inputs().tolist())]
+    questions.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    said = answer(exporter, opened, questions, answers)
+    require(
+        said["texts"] == [tokenizer(text, add_special_tokens=False).input_ids],
+        f"{text!r} is split otherwise than by the checkpoint's tokenizer",
+    )
+    found = torch.stack([tensor for _, tensor in sorted(load_file(answers).items())]).log_softmax(-1)
+    wanted = tiny.logits(tiny.base(subject.tiny_model)).log_softmax(-1)
+    require(found.shape == wanted.shape, f"its logits are {list(found.shape)}, and the checkpoint's {list(wanted.shape)}")
+    kl = float(torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1).mean())
+    require(kl <= exporter.max_kl, f"it diverges by {kl:.3g} nats a token, and its own limit is {exporter.max_kl:g}")
 
 
 @check(EXPORTER)

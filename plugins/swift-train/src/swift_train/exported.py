@@ -1,0 +1,93 @@
+"""An export compared with the checkpoint that it was made of: on text that neither was made with, and on how it splits text into tokens."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+
+from swift_core.errors import SwiftError
+from swift_core.paths import write_text
+from swift_train.build import load_checkpoint
+from swift_train.template_facts import golden_texts
+from swift_train.verify import documentation, keep, measure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_core.proving import Result
+    from swift_core.run import Source
+
+_KEPT = ("load_seconds", "peak_bytes")
+
+
+class LoadedExport:
+    """An export that the installed loaders read, loaded as they load it: what `load` of an exporter returns for such a format."""
+
+    def __init__(self, exported: Path) -> None:
+        self._loaded = load_checkpoint(exported, dtype="float32")
+        self.vocabulary = int(self._loaded.model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]
+
+    @torch.inference_mode()
+    def logits(self, ids: list[int]) -> Any:
+        """What it predicts after each token."""
+        model: Any = self._loaded.model
+        found = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
+        return found.float().cpu().contiguous().numpy()
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a rendered conversation."""
+        tokenizer = getattr(self._loaded.processor, "tokenizer", self._loaded.processor)
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def compare(source: Source, result: Result, *, tokens: int, scratch: Path) -> dict[str, float]:
+    """Compare an export with its source, which is computed in float32.
+
+    Args:
+        source: what was exported.
+        result: what was written, which answers a file of questions.
+        tokens: of how much text.
+        scratch: where the logits of both are kept for the while: tokens × vocabulary × 8 bytes.
+
+    Returns:
+        Figures of `measure`, `load_seconds` of the result and `load_seconds_before` of the source, and `peak_bytes`, the memory of the
+        result's process, where it has one of its own.
+
+    Raises:
+        SwiftError: the result splits the manifest's conversations into other tokens than the source.
+    """
+    began = time.perf_counter()
+    loaded = load_checkpoint(Path(source.path), dtype="float32", family=source.family)
+    seconds = time.perf_counter() - began
+    rows = documentation(getattr(loaded.processor, "tokenizer", loaded.processor), tokens)
+    conversations = golden_texts(loaded.processor)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as name:
+        folder = Path(name)
+        kept = keep(loaded.model, rows, folder)
+        del loaded
+        questions, answers = folder / "questions.jsonl", folder / "answers.safetensors"
+        asked: list[dict[str, Any]] = [{"ids": list(row)} for row in rows] + [{"text": text} for text, _ in conversations]
+        write_text(questions, "".join(json.dumps(item) + "\n" for item in asked))
+        found = result.answer(questions, answers)
+        for (text, wanted), got in zip(conversations, found["texts"], strict=True):
+            if list(wanted) != list(got):
+                raise SwiftError(f"the result splits {text!r} into other tokens than its source", where=source.path)
+        figures = measure(_pairs(kept, answers, rows))
+    return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _KEPT if name in found}}
+
+
+def _pairs(kept: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Logits of the source and of the result for each row, but those of its last token, and the row."""
+    with safe_open(answers, "pt") as file:  # type: ignore[no-untyped-call]
+        for number, (path, row) in enumerate(zip(kept, rows, strict=True)):
+            before, after = torch.load(path), file.get_tensor(str(number))[:-1]
+            if before.shape != after.shape:
+                raise SwiftError(f"the result predicts among {after.shape[1]} tokens, and its source among {before.shape[1]}")
+            yield before, after, torch.tensor(list(row))

@@ -1,0 +1,114 @@
+"""An export compared with its source: what it predicts and how it splits text, asked of the engine that will serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.answering import answer
+from swift_core.apart import elsewhere, run_apart
+from swift_core.errors import SwiftError
+from swift_core.registry import registry
+from swift_core.specs import Ref
+
+if TYPE_CHECKING:
+    from swift_core.reporting import Report
+    from swift_core.run import Run, Source
+
+HERE = Ref("swift_core.answering:answer_here")
+FOLDER = "verify"  # in the run folder, of the worker in the engine's environment
+
+
+class Result:
+    """What an exporter has written, to be asked by a loader's `verifying`; `opened` is what the exporter's `export` returned."""
+
+    def __init__(self, run: Run, opened: Path, report: Report) -> None:
+        self._run, self._opened, self._report = run, opened, report
+
+    def answer(self, questions: Path, logits: Path) -> Mapping[str, Any]:
+        """Answer a file of questions where the engine is; arguments and figures are those of `swift_core.answering.answer`.
+
+        Raises:
+            NotImplementedError: the engine can't load it.
+            SwiftError: it failed.
+        """
+        exporter = self._run.part("exporter")
+        if not elsewhere(exporter):
+            return answer(exporter.build(), self._opened, questions, logits)
+        files = {"exported": str(self._opened), "questions": str(questions.absolute()), "logits": str(logits.absolute())}
+        there = replace(self._run, job=HERE, options={**self._run.options, **files})
+        found = run_apart(there, exporter.python, self._report, FOLDER)[1]
+        if "refused" in found:
+            raise NotImplementedError(found["refused"])
+        return found
+
+
+def traits_of(exporter: Any) -> dict[str, Any]:
+    """What has to be known of an exporter that is built elsewhere; nothing, where it can't load what it writes."""
+    return {"max_kl": exporter.max_kl} if hasattr(exporter, "load") else {}
+
+
+def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Compare what an exporter has written with its source, unless the run says not to.
+
+    Args:
+        run: the export.
+        source: what was exported.
+        opened: what the exporter's `export` returned.
+        traits: what `traits_of` says of the exporter.
+        report: where a note goes that says why nothing was compared.
+
+    Returns:
+        What the loader found; `verified` says whether anything was compared.
+
+    Raises:
+        SwiftError: the result is farther from its source than is allowed.
+    """
+    from swift_core.verb_options import VerifyOptions
+
+    asked = run.options.get("verify", True)
+    if asked is False:
+        return {}
+    limits = dict(asked) if isinstance(asked, Mapping) else VerifyOptions().model_dump()
+    report.progress("verify", 0, 1)
+    try:
+        _check_comparable(run, traits)
+        verifying = _verifying(source.format)
+        figures = verifying.load()(source, Result(run, opened, report), tokens=limits["tokens"], scratch=report.folder)
+    except NotImplementedError as reason:
+        report.note(f"WARNING: not verified: {reason}")
+        return {"verified": False}
+    judge(figures, limits["max_kl"] or traits["max_kl"], source.path)
+    report.progress("verify", 1, 1)
+    return {"verified": True, **figures}
+
+
+def judge(figures: Mapping[str, Any], max_kl: float, where: str) -> None:
+    """Hold what was found to the limit.
+
+    Raises:
+        SwiftError: it is passed, or the result is no number.
+    """
+    if not figures["kl"] <= max_kl:  # a NaN is no proof either
+        raise SwiftError(
+            f"the result is too far from its source: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
+            f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
+            where=where,
+            hint="A type with more bits loses less. --verify.max-kl sets the limit, --no-verify leaves the comparison out.",
+        )
+
+
+def _check_comparable(run: Run, traits: Mapping[str, Any]) -> None:
+    if run.adapters:
+        raise NotImplementedError("an adapter alone predicts nothing")
+    if not traits:
+        raise NotImplementedError(f"{run.part('exporter').name} has no engine here that loads what it writes")
+
+
+def _verifying(form: str) -> Ref:
+    found: Ref | None = next((spec.verifying for spec in registry().all("loader") if spec.verifying and form in spec.reads), None)
+    if found is None:
+        raise NotImplementedError(f"no installed plugin loads {form} checkpoints to compare it with")
+    return found
