@@ -144,5 +144,5 @@ def _selects(model: Module) -> bool:
     """Whether logits can be had at chosen positions only: transformers' causal models can, a checkpoint's own code may not."""
     from transformers import PreTrainedModel
 
-    proper = next(part for part in model.modules() if isinstance(part, PreTrainedModel))
+    proper = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), model)
     return "logits_to_keep" in inspect.signature(proper.forward).parameters

@@ -1,0 +1,72 @@
+"""What megatron can't do, known from the run and the model's config.json alone: nothing is loaded and no torch imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoint import quantization_of, read_config
+from swift_core.engines import device_kind, state
+from swift_core.registry import registry
+from swift_core.specs import Problem
+from swift_plugin_megatron.maps import architectures
+from swift_plugin_megatron.sizes import misfits
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+    from swift_plugin_megatron.maps import Architecture
+
+_TUNERS = ("full", "freeze")
+_ELSE = "Use --parallel fsdp."
+
+
+def problems(run: Run) -> Iterator[Problem]:
+    """Every reason against the run."""
+    choice = run.part("parallel")
+    found = state(registry().get("parallel", choice.name), choice.distribution)
+    if not found.present:
+        hint = "Python 3.12 or newer: pip install " + " ".join(f"'{item}'" for item in found.missing)
+        yield Problem(where="parallel", message=f"megatron needs {', '.join(found.missing)}, which is not installed", hint=hint)
+    asked = str(run.options.get("device", "auto"))
+    if (device_kind() if asked == "auto" else asked).partition(":")[0] == "mps":
+        yield Problem(where="device", message="megatron has no way to exchange weights on mps", hint="Use --device cpu.")
+    if run.options.get("dtype") == "float16":
+        yield Problem(where="dtype", message="megatron has no loss scale here for float16", hint="Use --dtype bfloat16.")
+    yield from _parts(run)
+    if run.model:
+        config = read_config(Path(run.model.path))
+        yield from _model(config, quantized="quantizer" in run.parts)
+        yield from misfits(choice.make_options(), run.workers, config)
+
+
+def unmet(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Values of a config.json that an architecture's map is not true for."""
+    for name, value in architecture.needs.items():
+        if name in config and config[name] not in (value, None):
+            message = f"megatron's map of {config['model_type']} is not for models with {name} {config[name]!r}"
+            yield Problem(where="parallel", message=message, hint=_ELSE)
+
+
+def _model(config: Mapping[str, Any], *, quantized: bool) -> Iterator[Problem]:
+    kind = str(config.get("model_type", ""))
+    if kind not in architectures():
+        message = f"megatron has no map for models of the type '{kind}'"
+        hint = f"{_ELSE} It has maps for {', '.join(sorted(architectures()))}; plugins can bring more (swift.megatron_maps)."
+        yield Problem(where="parallel", message=message, hint=hint)
+    else:
+        yield from unmet(architectures()[kind], config)
+    if quantized or quantization_of(config):
+        yield Problem(where="parallel", message="megatron can't cut quantized weights", hint="Use --parallel ddp, or an unquantized model.")
+
+
+def _parts(run: Run) -> Iterator[Problem]:
+    tuner, optimizer = (run.parts[kind].name if kind in run.parts else "" for kind in ("tuner", "optimizer"))
+    if tuner and tuner not in _TUNERS:
+        hint = f"Use --tuner {' or '.join(_TUNERS)}, or --parallel fsdp."
+        yield Problem(where="tuner", message=f"megatron's layers are cut otherwise than '{tuner}' needs", hint=hint)
+    if optimizer not in ("", "adamw"):
+        message = f"'{optimizer}' may compute something else on parts of weights than on whole ones"
+        yield Problem(where="optimizer", message=message, hint="Use --optimizer adamw.")
+    if "task" in run.parts and run.part("task").options.get("compile"):
+        yield Problem(where="compile", message="megatron-core's layers are not compiled here", hint="Leave --compile out.")

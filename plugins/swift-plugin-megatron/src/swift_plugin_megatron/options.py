@@ -1,0 +1,21 @@
+"""Options of megatron: into how many parts each thing is cut. What is left of the processes are copies (data parallelism)."""
+
+from __future__ import annotations
+
+from swift_train.options import StrategyOptions
+
+from swift_core.options import option
+
+
+class MegatronOptions(StrategyOptions):
+    """Sizes; their product divides the processes."""
+
+    tensor: int = option(
+        1, "Processes over which each layer is cut (tensor parallelism).", ge=1, also=("tensor_model_parallel_size", "tensor_parallel_size")
+    )
+    pipeline: int = option(
+        1,
+        "Processes over which the layers are placed one after the other (pipeline parallelism).",
+        ge=1,
+        also=("pipeline_model_parallel_size", "pipeline_parallel_size"),
+    )

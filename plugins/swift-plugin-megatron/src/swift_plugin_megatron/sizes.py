@@ -1,0 +1,76 @@
+"""How processes are numbered and what divides what, as arithmetic: no torch, so that the check can ask before anything is loaded.
+
+The order is megatron-core's own: neighbours share a layer (tensor), then come the copies (data), then the stages (pipeline).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from swift_core.specs import Problem
+
+if TYPE_CHECKING:
+    from swift_plugin_megatron.options import MegatronOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Into how many parts each thing is cut."""
+
+    processes: int
+    tensor: int
+    pipeline: int
+
+    @property
+    def data(self) -> int:
+        """Copies of the model."""
+        return self.processes // (self.tensor * self.pipeline)
+
+    @property
+    def stages(self) -> int:
+        """Stages of the pipeline."""
+        return self.pipeline
+
+    def data_rank(self, rank: int) -> int:
+        """Which copy a process belongs to."""
+        return rank // self.tensor % self.data
+
+
+def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
+    """The sizes of a run; ask `misfits` first."""
+    return Sizes(processes, options.tensor, options.pipeline)
+
+
+def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Sizes that don't divide, with those that would.
+
+    Args:
+        config: the model's `config.json`.
+    """
+    heads = int(config.get("num_attention_heads") or 0)
+    keys = int(config.get("num_key_value_heads") or heads)
+    layers, wide = int(config.get("num_hidden_layers") or 0), int(config.get("intermediate_size") or 0)
+    yield from _divides("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "columns of the MLP": wide})
+    yield from _divides("pipeline", options.pipeline, {"layers": layers})
+    if processes % (options.tensor * options.pipeline):
+        parts = f"{options.tensor} (tensor) × {options.pipeline} (pipeline)"
+        message = f"{processes} processes can't be cut into {parts}"
+        fit = [f"tensor {t}, pipeline {p}" for t, p in _pairs(processes) if not (heads % t or keys % t or wide % t or layers % p)]
+        yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
+
+
+def _divides(name: str, size: int, things: Mapping[str, int]) -> Iterator[Problem]:
+    for what, count in things.items():
+        if count % size:
+            fit = [number for number in range(1, min(count, 64) + 1) if not any(other % number for other in things.values())]
+            hint = f"Sizes that fit: {', '.join(map(str, fit))}."
+            yield Problem(where=f"parallel.{name}", message=f"{count} {what} can't be cut into {size} parts", hint=hint)
+            return
+
+
+def _pairs(processes: int) -> list[tuple[int, int]]:
+    """Sizes whose product divides the processes."""
+    numbers = range(1, processes + 1)
+    return [(tensor, pipeline) for tensor in numbers for pipeline in numbers if processes % (tensor * pipeline) == 0]

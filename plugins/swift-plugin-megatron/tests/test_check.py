@@ -1,0 +1,74 @@
+"""What can't be cut is said before anything is loaded, with what would do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from swift_plugin_megatron import swift_check
+from swift_plugin_megatron.options import MegatronOptions
+from swift_plugin_megatron.sizes import sizes_of
+
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads": 6, "num_hidden_layers": 6, "intermediate_size": 96}
+
+
+@pytest.fixture(autouse=True)
+def engine_present(monkeypatch):
+    """That megatron-core is absent is told too; here it is looked at what else is."""
+    monkeypatch.setattr("swift_plugin_megatron.check.state", lambda spec, distribution: type("Found", (), {"present": True})())
+
+
+def run_with(tmp_path, *, processes=4, config=None, tuner="", verb_options=None, task_options=None, **options):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA if config is None else config))
+    known = registry()
+    parts = {"parallel": known.choose("parallel", "megatron", options)}
+    if tuner:
+        parts["tuner"] = known.choose("tuner", tuner)
+    if task_options:
+        parts["task"] = known.choose("task", "sft", task_options)
+    source = Source(reference="file:m", path=str(tmp_path), hash="", format="safetensors", family="")
+    return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "processes": processes, **(verb_options or {})})
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "says", "hint"),
+    [
+        ({"tensor": 4}, "parallel.tensor", "6 key-value heads can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
+        ({"pipeline": 4}, "parallel.pipeline", "6 layers can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
+        ({"tensor": 3}, "parallel", "4 processes can't be cut into 3 (tensor)", "tensor 2, pipeline 2"),
+        ({"config": {"model_type": "bloom"}}, "parallel", "no map for models of the type 'bloom'", "llama, mistral"),
+        ({"config": {**LLAMA, "attention_bias": True}}, "parallel", "not for models with attention_bias True", "--parallel fsdp"),
+        ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "quantized", "--parallel ddp"),
+        ({"verb_options": {"device": "mps"}}, "device", "mps", "--device cpu"),
+        ({"verb_options": {"dtype": "float16"}}, "dtype", "float16", "bfloat16"),
+        ({"tuner": "dora"}, "tuner", "'dora'", "--parallel fsdp"),
+        ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
+    ],
+)
+def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
+    (problem,) = swift_check(run_with(tmp_path, **asked))
+    assert (problem.where, problem.fatal) == (where, True)
+    assert says in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize("asked", [{}, {"tensor": 2}, {"tensor": 2, "pipeline": 2}, {"pipeline": 2}, {"processes": 12, "tensor": 3}])
+def test_what_it_goes_with(asked, tmp_path):
+    assert list(swift_check(run_with(tmp_path, tuner="full", **asked))) == []
+
+
+def test_where_megatron_core_is_absent(tmp_path, monkeypatch):
+    absent = type("Found", (), {"present": False, "missing": ("megatron-core>=0.17",)})()
+    monkeypatch.setattr("swift_plugin_megatron.check.state", lambda spec, distribution: absent)
+    (problem,) = swift_check(run_with(tmp_path))
+    assert problem.message == "megatron needs megatron-core>=0.17, which is not installed"
+    assert problem.hint == "Python 3.12 or newer: pip install 'megatron-core>=0.17'"
+
+
+def test_neighbours_share_a_layer_and_stages_are_far_apart():
+    sizes = sizes_of(MegatronOptions(tensor=2, pipeline=2), 8)
+    assert sizes.data == 2
+    assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 1, 1, 0, 0, 1, 1]

@@ -1,0 +1,20 @@
+"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-megatron` as tests."""
+
+from __future__ import annotations
+
+import pytest
+
+from swift_core.testing.kit import parametrize_with_checks
+
+
+@parametrize_with_checks("swift-plugin-megatron")
+def test_conformance(check):
+    check()
+
+
+@pytest.mark.full("megatron")
+@pytest.mark.usefixtures("megatron")
+@parametrize_with_checks("swift-plugin-megatron")
+def test_conformance_with_megatron(check):
+    """The same where megatron-core is there: losses as one process has them, exact resume."""
+    check()

@@ -1,0 +1,205 @@
+"""megatron-core itself on CPU processes: `make test-full LANE=megatron`. What one process learns is the measure of everything."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from swift_plugin_megatron.options import MegatronOptions
+from swift_train.kills import steps_of, train_through_kills
+from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from swift_core.errors import SwiftError
+
+pytestmark = [pytest.mark.full("megatron"), pytest.mark.usefixtures("megatron")]
+
+ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
+LAYOUTS = {  # processes, and what is cut
+    "TP1": (1, {}), "DP2": (2, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
+    "TP2 DP2": (4, {"tensor": 2}), "TP2 PP2": (4, {"tensor": 2, "pipeline": 2}), "PP2 DP2": (4, {"pipeline": 2}),
+}  # fmt: skip
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(ROWS))
+
+
+def settings(copies, **more):
+    """Eight rows a step in several micro-steps, clipped, over two epochs; without dropout, which is a process's own."""
+    if more.get("tuner", "full") != "full":
+        more = {"tuner_options": {"dropout": 0.0}, **more}
+    return {
+        "tuner": "full", "batch_size": 1, "gradient_accumulation_steps": 8 // copies, "epochs": 2, "max_grad_norm": 0.5,
+        "learning_rate": 3e-3, **more,
+    }  # fmt: skip
+
+
+def run_of(model, rows, layout, *, resume="", **more):
+    processes, sizes = LAYOUTS[layout]
+    copies = processes // (sizes.get("tensor", 1) * sizes.get("pipeline", 1))
+    verb_options = {"processes": processes, **({"resume": str(resume)} if resume else {}), **more.pop("verb_options", {})}
+    return training_run(model, rows, parallel="megatron", parallel_options=sizes, verb_options=verb_options, **settings(copies, **more))
+
+
+def steps(metrics):
+    return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def train(run, processes, folder, **more):
+    """The steps of a run; all processes see the same."""
+    metrics = on_ranks(processes, partial(do, run, folder, **more))
+    assert all(steps(rank) == steps(metrics[0]) for rank in metrics)
+    return steps(metrics[0])
+
+
+def close(ours, theirs, bound=1e-5):
+    torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=bound, rtol=bound)
+
+
+def written(folder):
+    (file,) = (folder / "output").glob("*.safetensors")
+    return load_file(file)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_as_one_process(tiny_model, rows, tmp_path, layout):
+    """Losses, norms, scores of held-out rows, and weights under transformers' names."""
+    more = {"validation": write_rows(tmp_path / "held.jsonl", ragged_chats(5))}
+    one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
+    processes, sizes = LAYOUTS[layout]
+    metrics = on_ranks(processes, partial(do, run_of(tiny_model, rows, layout, **more), tmp_path / "many"))[0]
+    assert len(steps(one)) == 6
+    close(steps(metrics), steps(one))
+    scores = [[line["heldout_loss"] for line in each if "heldout_loss" in line] for each in (metrics, one)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    proof = json.loads((tmp_path / "many/parallel.json").read_text())
+    assert (proof["engine"], proof["tensor"], proof["pipeline"]) == ("GPTModel", sizes.get("tensor", 1), sizes.get("pipeline", 1))
+    parts = proof["tensor"] * proof["pipeline"]
+    tied = 320 * 64 * 4 / proof["tensor"] if proof["pipeline"] > 1 else 0  # the last stage's copy of the embeddings
+    assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / parts + tied / 2, rel=0.05)
+    ours, theirs = (AutoModelForCausalLM.from_pretrained(tmp_path / name / "output") for name in ("many", "one"))
+    for (name, got), want in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("layout", ["TP2 DP2", "PP2"])
+def test_packed_texts(tiny_model, tmp_path, layout):
+    """Several rows in one, which don't see each other."""
+    texts = [{"text": " ".join(turn["content"] for turn in row["messages"])} for row in ragged_chats(3 * ROWS)]
+    rows = write_rows(tmp_path / "texts.jsonl", texts)
+    more = {"task": "pretrain", "packing": True, "max_length": 64}
+    one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
+    close(train(run_of(tiny_model, rows, layout, **more), LAYOUTS[layout][0], tmp_path / "many"), steps(one))
+
+
+@pytest.mark.parametrize("layout", ["TP2 DP2", "PP2"])
+def test_resume_is_exact(tiny_model, rows, tmp_path, layout):
+    processes = LAYOUTS[layout][0]
+    whole = train(run_of(tiny_model, rows, layout), processes, tmp_path / "whole")
+    first = train(run_of(tiny_model, rows, layout), processes, tmp_path / "parts", stop_after=2)
+    second = train(run_of(tiny_model, rows, layout, resume=tmp_path / "parts"), processes, tmp_path / "parts")
+    assert len(first) == 2
+    assert first + second == whole
+    ours, theirs = (written(tmp_path / name) for name in ("parts", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
+    train(run_of(tiny_model, rows, "TP2"), 2, tmp_path / "parts", stop_after=2)
+    allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
+
+    def again():
+        with pytest.raises(SwiftError, match="written with tensor 2, pipeline 1, copies 1, and its parts can't be cut anew") as caught:
+            do(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
+        return caught.value.hint
+
+    assert on_ranks(2, again) == ["Resume with the same sizes; or start anew from the checkpoint's model/."] * 2
+
+
+@pytest.mark.parametrize("layout", ["TP2", "PP2"])
+def test_killed_again_and_again(tiny_model, rows, tmp_path, layout):
+    """SIGKILL at random instants, of saves too; each time it goes on, and in the end nothing of it is seen."""
+    more = {"epochs": 30, "save_steps": 3}
+    train(run_of(tiny_model, rows, layout, **more), 2, tmp_path / "whole")
+    survived = train_through_kills(
+        lambda resume: run_of(tiny_model, rows, layout, resume=resume, **more), tmp_path / "killed", ranks=2, kills=10, seed=1
+    )
+    whole = steps_of(tmp_path / "whole")
+    assert {number: {step} for number, step in whole.items()} == survived.steps
+    ours, theirs = load_file(survived.output / "model.safetensors"), load_file(tmp_path / "whole/output/model.safetensors")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    print(f"{layout}: {survived.kills} kills, {survived.in_saves} in a save")
+
+
+SIZES = {
+    "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 8,
+    "vocab_size": 51, "max_position_embeddings": 64,
+}  # fmt: skip
+KINDS = {
+    "llama": {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                  "original_max_position_embeddings": 32}},
+    "mistral": {"sliding_window": 16, "head_dim": 12},
+    "qwen2": {"tie_word_embeddings": True},
+    "qwen3": {},
+}  # fmt: skip
+
+
+def built(kind, dtype="float32", **options):
+    from swift_plugin_megatron.strategy import MegatronStrategy
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{**SIZES, **KINDS[kind]})
+    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.05)  # biases and norms too
+    strategy = MegatronStrategy(MegatronOptions(device="cpu", **options))
+    whole = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    reference = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    reference.load_state_dict(model.state_dict())
+    strategy.build(lambda device: model, lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0))
+    return strategy, reference, whole
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_and_weights_are_transformers_own(kind):
+    ids = torch.arange(3, 43)[None]
+
+    def compare(**options):
+        strategy, reference, whole = built(kind, **options)
+        with torch.no_grad():
+            want = reference.eval()(input_ids=ids).logits
+            far = (strategy.stage(ids).logits - want).abs().max().item()
+        back = dict(strategy.weights())
+        assert back.keys() == whole.keys()
+        return far if all(torch.equal(back[name], weight) for name, weight in whole.items()) else None
+
+    for processes, options in ((1, {}), (2, {"tensor": 2}), (4, {"tensor": 4})):
+        far = on_ranks(processes, partial(compare, **options))
+        print(kind, processes, far)
+        assert None not in far, "the weights come back bit for bit"
+        assert max(far) < 1e-5
+
+
+def test_weights_come_back_from_every_stage():
+    def back():
+        strategy, _, whole = built("qwen2", pipeline=2, tensor=2)
+        found = dict(strategy.weights())
+        return found.keys() == whole.keys() and all(torch.equal(found[name], weight) for name, weight in whole.items())
+
+    assert on_ranks(4, back) == [True] * 4
+
+
+def test_bfloat16_learns_in_float32(tiny_model, rows, tmp_path):
+    """Passes in bfloat16; what is stepped and kept is float32, so that small steps are not lost in rounding."""
+    wide = train(run_of(tiny_model, rows, "TP2"), 2, tmp_path / "wide")
+    narrow = train(run_of(tiny_model, rows, "TP2", save_steps=3, verb_options={"dtype": "bfloat16"}), 2, tmp_path / "narrow")
+    assert narrow != wide
+    close(narrow, wide, bound=0.1)
+    saved = torch.load(next((tmp_path / "narrow/checkpoints").glob("*/state/tensor-0-pipeline-0.pt")), weights_only=True)
+    assert {weight.dtype for weight in saved["weights"].values()} == {torch.float32}
