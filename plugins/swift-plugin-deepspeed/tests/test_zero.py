@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from swift_plugin_deepspeed.ops import cpu_adam, operators
 from swift_train.kills import steps_of, train_through_kills
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import do, memory_grown, on_ranks, ragged_chats, training_run, write_rows
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
@@ -169,6 +169,42 @@ def test_what_a_process_holds_is_proved(stage):
     assert two["optimizer_bytes"] == one["optimizer_bytes"] / 2
     assert four["optimizer_bytes"] == one["optimizer_bytes"] / 4
     assert two["weight_bytes"] == 4 * whole / (2 if stage == 3 else 1)
+
+
+def test_one_process_alone_reads_the_model():
+    """Under ZeRO-3: the others build its shapes, whatever they would have drawn, and get their parts and the buffers."""
+    layers, width = 12, 1500
+    whole = 4 * layers * (width * width + width)
+
+    def load(device):
+        torch.manual_seed(torch.distributed.get_rank())
+        with device:
+            model = torch.nn.Sequential(*(torch.nn.Linear(width, width) for _ in range(layers)))
+            model.register_buffer("frequencies", torch.rand(8), persistent=False)
+        return model
+
+    def work():
+        import deepspeed
+
+        initialize = deepspeed.initialize
+
+        def measured(**given):
+            most.append(grown() / whole)
+            return initialize(**given)
+
+        small("zero3")  # what is imported and set up is not counted
+        deepspeed.initialize = measured
+        most, grown = [], memory_grown()
+        strategy = registry().choose("parallel", "zero3", {"device": "cpu"}).build()
+        strategy.build(load, lambda module: torch.optim.AdamW(module.parameters()))
+        sums = [tensor.double().sum().item() for _, tensor in strategy.weights()]
+        return most[0], [*sums, strategy.module.frequencies.sum().item()], strategy.proof["loaded_whole"]
+
+    first, *others = on_ranks(4, work)
+    assert first[0] > 1
+    assert max(most for most, *_ in others) < 0.5, "a quarter, and a layer"
+    assert all(sums == first[1] for _, sums, _ in others)
+    assert first[2] == 1
 
 
 def test_zero_that_became_data_parallel_is_found(monkeypatch):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
+from swift_train.loading import load_once, make_real
 from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
 from swift_train.strategy import Update
 from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
@@ -48,12 +49,13 @@ class ZeroStrategy:
         self.device = rank_device(options.device)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, make the optimizer, cut, and prove that it is cut.
-
-        Under ZeRO-3 each process loads the whole model into main memory, and keeps its part of it.
-        """
+        """Load, make the optimizer, cut, and prove that it is cut. Under ZeRO-3 one process reads the weights."""
         deepspeed = self._start()
-        self.module = load(torch.device("cpu") if self.stage == 3 else self.device)
+        whole = self.data_size
+        if self.stage == 3:
+            self.module, whole = load_once(load, self.device)
+        else:
+            self.module = load(self.device)
         asked = precision_of(self.options)
         kind: torch.dtype = getattr(torch, asked) if asked else narrowest(self.module)
         self.rounded = kind != torch.float32
@@ -66,11 +68,14 @@ class ZeroStrategy:
         if "offload_optimizer" in config["zero_optimization"]:
             made = cpu_adam(made)
         if self.stage == 3:
-            deepspeed.zero.Init(module=self.module, config_dict_or_path=config)
+            for part in reversed(list(self.module.modules())):  # the inner ones first, so that few weights at a time are whole
+                for parameter in part.parameters(recurse=False):
+                    make_real(parameter, self.device)
+                deepspeed.zero.Init(module=part, config_dict_or_path=config)  # takes each from the first process, and cuts it
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.proof = prove(self.engine, self.stage, self.data_size) | {"precision": precision}
+        self.proof = prove(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
         self.settings = settings_of(self.zero.optimizer)
         # The scale is moved after the step. DeepSpeed moves it before it divides by it, and halves the gradient whenever it grows.
         self._move_scale: Callable[[bool], None] = self.zero._update_scale

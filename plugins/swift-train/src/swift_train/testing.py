@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span
 
 Rows = Sequence[Mapping[str, Any]]
+_MMAP_THRESHOLD = -3  # of the C library's mallopt
 
 
 def ragged_chats(count: int) -> list[dict[str, Any]]:
@@ -106,6 +108,19 @@ def do(run: Run, folder: Path, *, stop_after: int | None = None) -> list[dict[st
     except Stopped:
         assert stop_after
     return report.metrics
+
+
+def memory_grown() -> Callable[[], int]:
+    """A function that says how many bytes this process has held at most since now, beyond those that it holds now; on Linux."""
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 20)  # what is let go of is gone, and no hole in the heap
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the most so far
+    before = _most_memory()
+    return lambda: _most_memory() - before
+
+
+def _most_memory() -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")]
+    return 1024 * int(line.split()[1])
 
 
 class Recorder(Report):
