@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from swift_core import hookimpl
-from swift_core.specs import Engine, Problem, QuantizerSpec, Ref
-
-if TYPE_CHECKING:
-    from swift_core.run import Run
+from swift_core.specs import Engine, QuantizerSpec, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_compressed_tensors.examples:EXAMPLES")
 
@@ -19,7 +12,6 @@ _ENGINES = (
     Engine(when="cpu", requirements=("llmcompressor>=0.14", "torch>=2.10,<2.14"), disk=1.5),
     Engine(requirements=("llmcompressor>=0.14",), disk=7.0),
 )
-_GROUPED = ("gptq", "awq", "w4a16")
 
 
 def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: str, calibrates: bool, options: str = "") -> QuantizerSpec:
@@ -49,22 +41,3 @@ def swift_quantizers() -> list[QuantizerSpec]:
         _spec("fp8-static", "FP8 weights and activations, scaled once", "Fp8Static", (8,), calibrates=True, options="Fp8"),
         _spec("w8a8", "8-bit weights and activations, as whole numbers", "W8a8", (8,), "int8", calibrates=True),
     ]
-
-
-@hookimpl
-def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse groups that don't divide the rows of the weights, with those that do."""
-    choice = run.parts.get("quantizer")
-    if run.verb != "quantize" or choice is None or choice.name not in _GROUPED or run.model is None:
-        return
-    from swift_plugin_compressed_tensors.shapes import columns, fitting
-
-    size = choice.options["group_size"]
-    widths = columns(Path(run.model.path), choice.options["skip"])
-    odd = {name: width for name, width in widths.items() if size > 0 and width % size}
-    if odd:
-        name, width = next(iter(odd.items()))
-        sizes = ", ".join(map(str, fitting(widths.values()))) or "-1 (one scale a row)"
-        more = f" ({name} and {len(odd) - 1} more)" if len(odd) > 1 else f" ({name})"
-        message = f"groups of {size} don't divide rows of {width} weights{more}"
-        yield Problem(where="group_size", message=message, hint=f"These divide all of them: {sizes}.")

@@ -118,7 +118,11 @@ def swift_backends() -> list[BackendSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """What a stream can't do, said before anything is read."""
+    """What a stream can't do, and groups of weights that don't divide, said before anything is read."""
+    if run.verb == "quantize":
+        from swift_train import groups
+
+        yield from groups.problems(run)
     if "task" not in run.parts or not run.options.get("data", {}).get("streaming"):
         return
     options = run.part("task").options

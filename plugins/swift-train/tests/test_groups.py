@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swift_plugin_compressed_tensors import swift_check
-from swift_plugin_compressed_tensors.shapes import columns, fitting
+from swift_train.groups import columns, fitting, problems
 
 from swift_core.registry import registry
 from swift_core.run import Run, Source
@@ -23,9 +22,9 @@ def test_the_rows_of_linear_layers_are_measured(tiny_model):
     assert fitting(widths.values()) == [32, 64]
 
 
-@pytest.mark.parametrize("name", ["gptq", "awq", "rtn"])
+@pytest.mark.parametrize("name", ["gptq", "awq", "rtn", "gptq-native", "awq-native"])
 def test_groups_that_dont_divide_are_refused(name, tiny_model):
-    (problem,) = swift_check(run_with(tiny_model, name))
+    (problem,) = problems(run_with(tiny_model, name))
     assert problem.where == "group_size"
     assert "groups of 128 don't divide rows of 64 weights (model.layers.0" in problem.message
     assert problem.hint == "These divide all of them: 32, 64."
@@ -33,4 +32,4 @@ def test_groups_that_dont_divide_are_refused(name, tiny_model):
 
 @pytest.mark.parametrize(("name", "options"), [("gptq", {"group_size": 64}), ("awq", {"group_size": -1}), ("fp8", {}), ("w8a8", {})])
 def test_what_divides_is_taken(name, options, tiny_model):
-    assert list(swift_check(run_with(tiny_model, name, **options))) == []
+    assert list(problems(run_with(tiny_model, name, **options))) == []
