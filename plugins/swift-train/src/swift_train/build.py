@@ -43,8 +43,8 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
     return load_with(run, device=meant if device == "auto" else pick_device(device), dtype=dtype, quantizer=run.parts.get("quantizer"))
 
 
-def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) -> Loaded:
-    """`load_base` with device, type and quantizer decided; raises the same."""
+def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, arguments: Mapping[str, Any] | None = None) -> Loaded:
+    """`load_base` with device, type and quantizer decided, and more `arguments` for the loader; raises the same."""
     source = base_of(run)
     family = family_of(source)
     loading = Loading(
@@ -52,7 +52,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None) ->
         dtype=dtype,
         attention=run.options.get("attention", "auto"),
         trust_remote_code=bool(run.options.get("trust_remote_code")),
-        arguments=quantizer.build().load_arguments(family, dtype) if quantizer else {},
+        arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
     )
     loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, loading)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json

@@ -1,30 +1,36 @@
-"""`swift merge`: fold an adapter into its base, and prove from the files that were written that they answer as both did.
+"""`swift merge`: fold adapters into their base, and prove from the files that were written that they answer as all did together.
 
-The arithmetic is float32; the result is rounded once, to the type it is stored in. Where the adapter was trained on a base that
-was quantized while loading (qlora), the base is quantized the same way and then dequantized, since that is what the adapter was
-fitted to, and since merging into quantized weights silently drops the adapter.
+The arithmetic is float32; the result is rounded once, to the type it is stored in. A quantized base is dequantized first, to the numbers
+that the adapter was fitted to, since merging into quantized weights silently drops the adapter. Several adapters go in one after the
+other, in the order given, and each has to show in the answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from swift_core.bases import check_base
-from swift_core.checkpoint import Manifest, read_manifest, write_manifest
+from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
-from swift_core.paths import atomic_folder, check_free
-from swift_core.roles import Loaded
+from swift_core.paths import atomic_folder, check_free, size_of
 from swift_core.run import Run, output_path
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
-from swift_train.build import base_of, load_checkpoint, load_with
+from swift_train.build import base_of, load_checkpoint
+from swift_train.dequantize import check_base_form, whole_base
 from swift_train.devices import pick_device
-from swift_train.saving import plain_copy, versions, write_model
+from swift_train.merge_proof import check_divergence, difference, divergence, encode, judge, logits
+from swift_train.processors import tokenizer_of
+from swift_train.saving import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
+from swift_train.verify import documentation, keep
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
@@ -33,128 +39,127 @@ if TYPE_CHECKING:
 
     from swift_core.reporting import Report
 
-TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference of a logit, as a part of the largest logit, that rounding the merged weights to a type explains."""
-
-PROMPTS = (
-    "The capital of France is",
-    "Q: What is 2 + 3?\nA:",
-    "def fibonacci(n):\n    ",
-    "《论语》是一部记录孔子及其弟子言行的书。",
-)
-
 
 def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """The job: write the run's base with its adapter folded in.
+    """The job: write the run's base with its adapters folded in.
 
     Returns:
-        The folder, and figures: `max_logit_difference` between base + adapter and the merged files, the `tolerance` it was held
-        to, `adapter_effect` (the largest change of a logit by the adapter), and the `dtype` of the files.
+        The folder, and figures: `max_logit_difference` between base + adapters and the merged files, the `tolerance` it was held
+        to, `adapter_effect` (the largest change of a logit by an adapter, the least of several), the `dtype` of the files, and, unless
+        told not to compare, what `swift_train.verify.divergence` finds on held-out text.
 
     Raises:
-        UsageError: no adapter, not its base, or the output exists.
-        SwiftError: the adapter changes nothing, or the merged files do not answer as base + adapter.
+        UsageError: no adapter, not its base, a base that can't be dequantized, or the output exists.
+        SwiftError: an adapter changes nothing, or the merged files do not answer as base + adapters.
     """
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)
-    source = base_of(run)
-    if len(run.adapters) != 1:
-        problem = "a whole model has nothing to merge" if not run.adapters else "only one adapter can be merged at a time"
-        raise UsageError(problem, where="adapter", hint="Name the adapter checkpoint that training wrote.")
-    adapter = Path(next(iter(run.adapters.values())).path)
-    check_adapter(adapter)
-    if not run.options.get("allow_other_base"):
-        check_base(adapter, source)
-
+    source, adapters = base_of(run), _adapters(run)
+    check_base_form(Path(source.path))
     device = pick_device(run.options.get("device", "auto"))
     asked = run.options.get("dtype", "auto")
     dtype = asked if asked != "auto" else "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
-    loaded = _whole_base(run, adapter, device)
-    report.progress("merge", 1, 4, unit="stages")
+    last = list(adapters.values())[-1]
+    with tempfile.TemporaryDirectory(dir=report.folder, prefix="merge-") as scratch, atomic_folder(out, overwrite=overwrite) as folder:
+        loaded = whole_base(run, quantizer_of(last), device, Path(scratch))
+        report.progress("merge", 1, 4, unit="stages")
+        processor = _processor(last, loaded.processor)
+        limits = _limits(run)
+        rows = documentation(tokenizer_of(processor), limits["tokens"]) if limits else []
+        inputs = encode(processor)
+        for kept in ("wanted", "found"):
+            Path(scratch, kept).mkdir()
+        folded = _fold(loaded.model, adapters, inputs, rows, Path(scratch))
+        report.progress("merge", 2, 4, unit="stages")
 
-    tuner = tuner_of(adapter)
-    inputs = encode(loaded.processor)
-    base_logits = logits(loaded.model, inputs)
-    adapted = tuner.restore(loaded.model, adapter)
-    wanted = logits(adapted, inputs)
-    effect = difference(base_logits, wanted)
+        merged: Any = folded.model.to(getattr(torch, dtype))
+        write_model(folder, merged, processor)
+        copy_licence(Path(source.path), folder)
+        generation = generation_facts(merged, processor)
+        del loaded, merged
+        folded.model = None
+        report.progress("merge", 3, 4, unit="stages")
+
+        began = time.perf_counter()
+        again = load_checkpoint(folder, device=device, dtype="float32", family=source.family)
+        seconds = time.perf_counter() - began
+        if golden(again.processor) != golden(processor):
+            raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
+        figures: dict[str, Any] = judge(folded.wanted, logits(again.model, inputs), min(folded.effects.values()), dtype, last)
+        if limits:
+            found = divergence(folded.kept, keep(again.model, rows, Path(scratch, "found")), rows)
+            check_divergence(found, limits["max_kl"], dtype, last)
+            sizes = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path)), "load_seconds": seconds}
+            figures = {**found, **sizes, **figures}  # the largest difference of a logit is that on the fixed prompts
+        figures["dtype"] = dtype
+        write_manifest(folder, _manifest(run, folded.effects, figures, processor, generation=generation))
+    report.progress("merge", 4, 4, unit="stages")
+    return out, figures
+
+
+@dataclass(slots=True)
+class _Folded:
+    """The base with all adapters in it; what base + adapters answered before the last went in; each adapter's effect."""
+
+    model: Module | None
+    wanted: list[Tensor]
+    kept: list[Path]
+    effects: dict[str, float]
+
+
+def _fold(model: Module, adapters: Mapping[str, Path], inputs: list[Tensor], rows: Sequence[Sequence[int]], scratch: Path) -> _Folded:
+    effects: dict[str, float] = {}
+    last = list(adapters)[-1]
+    for name, adapter in adapters.items():
+        tuner = tuner_of(adapter)
+        before = logits(model, inputs)
+        adapted = tuner.restore(model, adapter)
+        wanted = logits(adapted, inputs)
+        effects[name] = _effect(before, wanted, adapter)
+        kept = keep(adapted, rows, scratch / "wanted") if name == last else []
+        model = tuner.merge(adapted)
+        judge(wanted, logits(model, inputs), effects[name], "float32", adapter)  # what is lost now is lost for all that follow
+    return _Folded(model, wanted, kept, effects)
+
+
+def _adapters(run: Run) -> dict[str, Path]:
+    """The adapters by name, in the order that they go in; raises UsageError where there is none, or they do not belong together."""
+    if not run.adapters:
+        raise UsageError("a whole model has nothing to merge", where="adapter", hint="Name the adapter checkpoint that training wrote.")
+    folders = {name: Path(source.path) for name, source in run.adapters.items()}
+    for folder in folders.values():
+        check_adapter(folder)
+        if not run.options.get("allow_other_base"):
+            check_base(folder, base_of(run))
+    if len({str(quantizer_of(folder)) for folder in folders.values()}) > 1 and not run.options.get("allow_other_base"):
+        forms = ", ".join(f"{name}: {choice.name if (choice := quantizer_of(folder)) else 'none'}" for name, folder in folders.items())
+        raise UsageError(
+            f"the adapters' base was not quantized alike while they were trained ({forms})",
+            where="adapter",
+            hint="Add --allow-other-base to merge them into what the last one was trained on, or serve them beside their base.",
+        )
+    return folders
+
+
+def _effect(before: list[Tensor], wanted: list[Tensor], adapter: Path) -> float:
+    effect = difference(before, wanted)
     if effect == 0:
         raise SwiftError(
-            "the adapter changes nothing: base and base + adapter give the same logits",
+            "the adapter changes nothing: the logits are the same with it and without it",
             where=str(adapter),
             hint="Was it trained? At the start its update is zero.",
         )
-    report.progress("merge", 2, 4, unit="stages")
-
-    processor = _processor(adapter, loaded.processor)
-    merged = tuner.merge(adapted).to(getattr(torch, dtype))
-    report.progress("merge", 3, 4, unit="stages")
-    with atomic_folder(out, overwrite=overwrite) as folder:
-        write_model(folder, merged, processor)
-        generation = generation_facts(merged, processor)
-        del merged, adapted
-        found = logits(load_checkpoint(folder, device=device, dtype="float32", family=source.family).model, inputs)
-        figures = judge(wanted, found, effect, dtype, adapter)
-        write_manifest(folder, _manifest(run, adapter, loaded.processor, dtype, figures, generation=generation))
-    report.progress("merge", 4, 4, unit="stages")
-    return out, {**figures, "dtype": dtype}
+    return effect
 
 
-def judge(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtype: str, adapter: Path) -> dict[str, float]:
-    """Compare the merged files with base + adapter.
+def _limits(run: Run) -> Mapping[str, Any]:
+    """What is asked of the comparison on held-out text; nothing where none is wanted."""
+    from swift_core.verb_options import VerifyOptions
 
-    The difference must be within what rounding to `dtype` explains, and below half of the adapter's effect: a merge that lost the
-    adapter differs by all of it.
-
-    Raises:
-        SwiftError: it is not.
-    """
-    found_difference = difference(wanted, found)
-    tolerance = min(TOLERANCE[dtype] * max(float(rows.abs().max()) for rows in wanted), effect / 2)
-    if not found_difference <= tolerance:  # a NaN is no proof either
-        raise SwiftError(
-            f"the merged model does not answer as base + adapter: a logit differs by {found_difference:.3g}, allowed is {tolerance:.3g} "
-            f"(the adapter's effect is {effect:.3g})",
-            where=str(adapter),
-            hint=f"The update is too small for {dtype}: merge with --dtype float32."
-            if dtype != "float32"
-            else "Serve the adapter beside its base instead.",
-        )
-    return {"max_logit_difference": found_difference, "tolerance": tolerance, "adapter_effect": effect}
-
-
-def encode(processor: Any) -> list[Tensor]:
-    """The fixed prompts as token ids, each (1, length)."""
-    tokenizer = getattr(processor, "tokenizer", processor)
-    return [tokenizer(text, return_tensors="pt")["input_ids"] for text in PROMPTS]
-
-
-@torch.no_grad()
-def logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Logits of each prompt, (length, vocabulary), float32 on the CPU."""
-    model.eval()
-    device = next(model.parameters()).device
-    return [model(input_ids=ids.to(device)).logits[0].float().cpu() for ids in inputs]
-
-
-def difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """The largest difference of a logit."""
-    return max(float((first - second).abs().max()) for first, second in zip(one, other, strict=True))
-
-
-def _whole_base(run: Run, adapter: Path, device: str) -> Loaded:
-    """The base in float32, as the adapter knew it: through its quantizer, where it was trained with one."""
-    loaded = load_with(run, device=device, dtype="float32", quantizer=quantizer_of(adapter))
-    model: Any = loaded.model
-    if not getattr(model, "is_quantized", False):
-        return loaded
-    try:
-        whole = model.dequantize(dtype=torch.float32)
-    except NotImplementedError as error:
-        raise SwiftError(
-            f"the base can't be dequantized: {error}", where=base_of(run).path, hint="Name the unquantized model as the base."
-        ) from error
-    return Loaded(plain_copy(whole), loaded.processor)
+    asked = run.options.get("verify", True)
+    if asked is False:
+        return {}
+    return asked if isinstance(asked, Mapping) else VerifyOptions().model_dump()
 
 
 def _processor(adapter: Path, base: Any) -> Any:
@@ -162,19 +167,24 @@ def _processor(adapter: Path, base: Any) -> Any:
     return type(base).from_pretrained(adapter) if (adapter / "tokenizer_config.json").is_file() else base
 
 
-def _manifest(run: Run, adapter: Path, processor: Any, dtype: str, figures: dict[str, float], *, generation: dict[str, Any]) -> Manifest:
-    source, trained = base_of(run), read_manifest(adapter)
-    base = read_manifest(Path(source.path))
+def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], processor: Any, *, generation: dict[str, Any]) -> Manifest:
+    source, sources = base_of(run), list(run.adapters.values())
+    base, trained = read_manifest(Path(source.path)), [read_manifest(Path(adapter.path)) for adapter in sources]
+    last = trained[-1]
+    merged = [
+        {"reference": adapter.reference, "hash": adapter.hash, "effect": effect}
+        for adapter, effect in zip(sources, effects.values(), strict=True)
+    ]
     return Manifest(
         origin="merge",
         licence=base.licence if base else "",
         base={"reference": source.reference, "hash": source.hash, "path": source.path},
         family=family_of(source).name,
-        dtype=dtype,
-        tuner=dict(trained.tuner) if trained else {"name": "lora"},
+        dtype=str(figures["dtype"]),
+        tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
-        template=(trained.template if trained else {}) or template_facts(processor),
-        golden=(trained.golden if trained else ()) or (base.golden if base else ()) or golden(processor),
+        template=(last.template if last else {}) or template_facts(processor),
+        golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor),
         generation=generation,
         figures=figures,
         versions=versions(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ def write_model(folder: Path, model: Any, processor: Any) -> None:
     processor.save_pretrained(folder)
 
 
-def plain_copy(model: Any) -> Any:
-    """A fresh model with the same weights: one that was loaded quantized can't be saved even after it is dequantized."""
+def plain_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = None) -> Any:
+    """A fresh model with the same weights, or `weights`: one that was loaded quantized can't be saved even after it is dequantized."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     fresh = type(model)(config).to(model.dtype)
-    fresh.load_state_dict(model.state_dict())
+    fresh.load_state_dict(weights or model.state_dict())
     fresh.generation_config = model.generation_config
     return fresh.to(model.device).eval()
 

@@ -1,0 +1,64 @@
+"""For tests of what is done with adapters: one that has learned something, in a second, and the run that merges it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from swift_core.checkpoint import Manifest, checkpoint_format, content_hash, write_manifest
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+from swift_train import build
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INPUTS = torch.arange(3, 43).reshape(2, 20)
+
+
+def source_of(folder: Path) -> Source:
+    """A checkpoint folder as the source of a run."""
+    return Source(reference=f"file:{folder}", path=str(folder), hash=content_hash(folder), format=checkpoint_format(folder), family="")
+
+
+@torch.no_grad()
+def logits(model: Any) -> Tensor:
+    """What a model answers to `INPUTS`."""
+    return model.eval()(input_ids=INPUTS).logits.float()  # type: ignore[no-any-return]
+
+
+def learned_adapter(
+    base: Path, folder: Path, tuner: str = "lora", *, size: float = 0.05, quantizer: str = "", seed: int = 1, **options: Any
+) -> Tensor:
+    """Write an adapter that has learned noise of a size, with a manifest as training writes it; returns what base + adapter answers."""
+    parts = {"tuner": registry().choose("tuner", tuner, options)}
+    if quantizer:
+        parts["quantizer"] = registry().choose("quantizer", quantizer)
+    run = Run(verb="sft", job="", model=source_of(base), parts=parts, options={"device": "cpu", "dtype": "float32"})
+    loaded, implementation = build.load_base(run), parts["tuner"].build()
+    model = build.attach(run, loaded.model, implementation)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad and size:
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * size)
+    implementation.save(model, folder)
+    manifest = Manifest(
+        kind="adapter",
+        base={"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)},
+        tuner={"name": tuner, "options": options},
+        quantizer={"name": quantizer, "options": {}} if quantizer else {},
+        template={"hash": "of the adapter", "stop": ["<|im_end|>"]},
+        golden=({"messages": [], "ids": [1, 2]},),
+    )
+    write_manifest(folder, manifest)
+    return logits(model)
+
+
+def merge_run(base: Path, *adapters: Path, out: Path, **options: Any) -> Run:
+    """The run that merges adapters, named after their folders, into a base."""
+    sources = {adapter.name: source_of(adapter) for adapter in adapters}
+    given = {"device": "cpu", "output": str(out), "verify": {"tokens": 64, "max_kl": None}, **options}
+    return Run(verb="merge", job="", model=source_of(base), adapters=sources, options=given)
