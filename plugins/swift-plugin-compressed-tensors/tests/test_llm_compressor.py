@@ -121,3 +121,20 @@ def test_the_kit_with_the_engine(python, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert "its engine is absent" not in done.stdout
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_adapter_on_it_is_merged(name, tiny_model, python, tmp_path, monkeypatch):
+    from swift_train.merge import merge
+    from swift_train.testing_adapters import learned_adapter, logits, merge_run
+
+    from swift_core.reporting import Report
+
+    if "group_size" in METHODS[name]:
+        monkeypatch.setitem(METHODS, name, {**METHODS[name], "group_size": 32})
+    small = run(tiny_model, name, tmp_path / "small", python, runs=str(tmp_path / "runs"), verify=False).output
+    learned = learned_adapter(small, tmp_path / "adapter", dropout=0)
+    out, figures = merge(merge_run(small, tmp_path / "adapter", out=tmp_path / "out", dtype="float32"), Report(tmp_path))
+    found = logits(load_checkpoint(out, device="cpu").model)
+    torch.testing.assert_close(found, learned, atol=1e-3 if "group_size" in METHODS[name] else 0.5, rtol=0)  # 8 bits round activations too
+    assert figures["adapter_effect"] > 1

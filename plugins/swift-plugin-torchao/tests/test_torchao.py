@@ -59,3 +59,19 @@ def test_its_weights_themselves_are_not_trained(tiny_model):
     (problem,) = swift_check(run_with(tiny_model, "full"))
     assert "'full' can't train on weights that torchao has quantized" in problem.message
     assert list(swift_check(run_with(tiny_model, "lora"))) == []
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8"])
+def test_an_adapter_on_it_is_merged(kind, tiny_model, tmp_path):
+    from swift_train.merge import merge
+    from swift_train.testing_adapters import learned_adapter, merge_run
+
+    from swift_core.reporting import Report
+
+    small = tmp_path / "small"
+    quantizer = {"name": "torchao", "kind": kind}
+    quantize(tiny_model, quantizer, device="cpu", verify=False, output=str(small), runs=str(tmp_path / "runs"))
+    learned_adapter(small, tmp_path / "adapter", dropout=0)
+    out, figures = merge(merge_run(small, tmp_path / "adapter", out=tmp_path / "out", dtype="float32"), Report(tmp_path))
+    assert "quantization_config" not in read_config(out)
+    assert figures["max_logit_difference"] < 1e-3 < figures["adapter_effect"]

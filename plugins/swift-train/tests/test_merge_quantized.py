@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,6 @@ def quantized(base, folder, form):
 def as_trained_on(base, adapter):
     """Say in the manifest of an adapter that `base` is its own."""
     manifest = read_manifest(adapter)
-    from dataclasses import replace
-
     write_manifest(adapter, replace(manifest, base={"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)}))
 
 
@@ -161,6 +160,18 @@ def test_a_stored_base_is_dequantized_to_what_its_numbers_stand_for(form, tiny_m
     assert figures["kl"] < 1e-5
     assert figures["top1"] == 1
     assert not list((tmp_path / "run").glob("merge-*"))
+
+
+@pytest.mark.parametrize("form", ["w4a16", "w8a8", "fp8"])
+def test_an_adapter_learns_on_what_compressed_tensors_has_packed(form, tiny_model, tmp_path, report):
+    small, _ = quantized(tiny_model, tmp_path, form)
+    learned = learned_adapter(small, tmp_path / "adapter", dropout=0)
+    adapted = build.load_checkpoint(small, device="cpu", dtype="float32", adapters={"adapter": tmp_path / "adapter"}).model
+    torch.testing.assert_close(logits(adapted), learned, atol=1e-4, rtol=0)
+    out, _ = merge(merge_run(small, tmp_path / "adapter", out=tmp_path / "out", dtype="float32"), report)
+    # W8A8 and FP8 round the activations too while the base is quantized
+    found = logits(build.load_checkpoint(out, device="cpu").model)
+    torch.testing.assert_close(found, learned, atol=1e-3 if form == "w4a16" else 0.5, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{"bits": 4}, {"bits": 8}])

@@ -55,6 +55,7 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
     )
     loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, loading)
+    _unpack(loaded.model)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):
         _ready_to_train(loaded.model, quantizer)
@@ -153,6 +154,13 @@ def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
             return
         quantizer = registry().choose("quantizer", names[0])
     quantizer.build().ready_to_train(model)
+
+
+def _unpack(model: Any) -> None:
+    """Let compressed-tensors unpack its layers now: by itself it does so at the first answer, when an adapter has missed their weights."""
+    compressor = getattr(getattr(model, "hf_quantizer", None), "compressor", None)
+    if compressor is not None and getattr(model, "is_quantized", False):
+        compressor.decompress_model(model)
 
 
 def _loader(run: Run, form: str) -> Choice:
