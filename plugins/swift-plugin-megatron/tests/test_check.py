@@ -12,6 +12,7 @@ from swift_plugin_megatron.sizes import sizes_of
 from swift_core.registry import registry
 from swift_core.run import Run, Source
 
+MIXTURE = {"model_type": "qwen3_moe", "num_attention_heads": 8, "num_key_value_heads": 4, "num_hidden_layers": 4, "num_experts": 6}
 LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads": 6, "num_hidden_layers": 6, "intermediate_size": 96}
 
 
@@ -21,12 +22,12 @@ def engine_present(monkeypatch):
     monkeypatch.setattr("swift_plugin_megatron.check.state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
-def run_with(tmp_path, *, processes=4, config=None, tuner="", verb_options=None, task_options=None, **options):
+def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None, verb_options=None, task_options=None, **options):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA if config is None else config))
     known = registry()
     parts = {"parallel": known.choose("parallel", "megatron", options)}
     if tuner:
-        parts["tuner"] = known.choose("tuner", tuner)
+        parts["tuner"] = known.choose("tuner", tuner, tuner_options or {})
     if task_options:
         parts["task"] = known.choose("task", "sft", task_options)
     source = Source(reference="file:m", path=str(tmp_path), hash="", format="safetensors", family="")
@@ -44,7 +45,11 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", verb_options=None,
         ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "quantized", "--parallel ddp"),
         ({"verb_options": {"device": "mps"}}, "device", "mps", "--device cpu"),
         ({"verb_options": {"dtype": "float16"}}, "dtype", "float16", "bfloat16"),
-        ({"tuner": "dora"}, "tuner", "'dora'", "--parallel fsdp"),
+        ({"tuner": "dora"}, "tuner", "'dora'", "Use one of full, freeze, lora"),
+        ({"tuner": "lora", "tuner_options": {"dora": True}}, "tuner.dora", "magnitudes", "Leave --tuner.dora out"),
+        ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
+        ({"expert": 4, "config": MIXTURE}, "parallel.expert", "6 experts can't be dealt out over 4 of 4 copies", "Sizes that fit: 1, 2."),
+        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "sequence parallelism", "--parallel.expert"),
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
@@ -55,9 +60,13 @@ def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
     assert hint in problem.hint
 
 
-@pytest.mark.parametrize("asked", [{}, {"tensor": 2}, {"tensor": 2, "pipeline": 2}, {"pipeline": 2}, {"processes": 12, "tensor": 3}])
-def test_what_it_goes_with(asked, tmp_path):
-    assert list(swift_check(run_with(tmp_path, tuner="full", **asked))) == []
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"tensor": 2}, {"tensor": 2, "pipeline": 2}, {"pipeline": 2}, {"processes": 12, "tensor": 3}, {"config": MIXTURE, "expert": 2}],
+)
+def test_what_it_goes_with(asked, tuner, tmp_path):
+    assert list(swift_check(run_with(tmp_path, tuner=tuner, **asked))) == []
 
 
 def test_where_megatron_core_is_absent(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from swift_core.run import Run
     from swift_plugin_megatron.maps import Architecture
 
-_TUNERS = ("full", "freeze")
+_TUNERS = ("full", "freeze", "lora", "rslora", "loraplus", "pissa")
 _ELSE = "Use --parallel fsdp."
 
 
@@ -63,8 +63,10 @@ def _model(config: Mapping[str, Any], *, quantized: bool) -> Iterator[Problem]:
 def _parts(run: Run) -> Iterator[Problem]:
     tuner, optimizer = (run.parts[kind].name if kind in run.parts else "" for kind in ("tuner", "optimizer"))
     if tuner and tuner not in _TUNERS:
-        hint = f"Use --tuner {' or '.join(_TUNERS)}, or --parallel fsdp."
+        hint = f"Use one of {', '.join(_TUNERS)}; or --parallel fsdp."
         yield Problem(where="tuner", message=f"megatron's layers are cut otherwise than '{tuner}' needs", hint=hint)
+    elif tuner and run.part("tuner").options.get("dora"):
+        yield Problem(where="tuner.dora", message="magnitudes are of whole columns, which megatron has cut", hint="Leave --tuner.dora out.")
     if optimizer not in ("", "adamw"):
         message = f"'{optimizer}' may compute something else on parts of weights than on whole ones"
         yield Problem(where="optimizer", message=message, hint="Use --optimizer adamw.")

@@ -28,6 +28,7 @@ def start(device: torch.device, sizes: Sizes, timeout: float) -> None:
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=sizes.tensor,
         pipeline_model_parallel_size=sizes.pipeline,
+        expert_model_parallel_size=sizes.expert,
         distributed_timeout_minutes=int(max(_MINUTES, 2 * timeout / 60)),
         create_gloo_process_groups=False,
     )
@@ -53,3 +54,13 @@ def pipeline() -> dist.ProcessGroup:
 def ends() -> dist.ProcessGroup:
     """The first and the last stage, where a tied head's weights are."""
     return parallel_state.get_embedding_group()
+
+
+def experts() -> dist.ProcessGroup:
+    """Processes over which the experts of a layer are dealt out."""
+    return parallel_state.get_expert_model_parallel_group()
+
+
+def copies_of_experts() -> dist.ProcessGroup:
+    """Processes that have the same experts."""
+    return parallel_state.get_expert_data_parallel_group()

@@ -72,6 +72,13 @@ def split(weight: Tensor, kind: Kind, heads: Heads, parts: int) -> Sequence[Tens
     return [part.flatten(0, 1) for part in grouped]
 
 
+def widths(size: int, kind: Kind, heads: Heads, parts: int) -> list[int]:
+    """How much of the first dimension of a joined weight each part has."""
+    if kind != "qkv":
+        return [size // parts] * parts
+    return [count * heads.key * heads.width for count in _counts(heads)]
+
+
 def _counts(heads: Heads) -> tuple[int, int, int]:
     """Heads of query, key and value in a group."""
     return heads.query // heads.key, 1, 1

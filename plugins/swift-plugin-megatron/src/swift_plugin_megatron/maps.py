@@ -1,6 +1,7 @@
 """How an architecture's weights lie in transformers and in megatron-core, as tables.
 
-An entry names weights on both sides and the way between them. `{layer}` counts the decoder layers, a last `*` stands for `weight` and `bias`, whichever there are. What no entry names is refused, never left out.
+An entry names weights on both sides and the way between them. `{layer}` counts the decoder layers, `{expert}` a layer's experts, and a
+last `*` stands for `weight` and `bias`, whichever there are. What no entry names is refused, never left out.
 
 Others add architectures with an entry point in the group `swift.megatron_maps` that names an `Architecture`, or a list of some:
 
@@ -16,7 +17,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-Kind = Literal["copy", "column", "row", "vocabulary", "gated", "qkv"]
+Kind = Literal["copy", "column", "row", "vocabulary", "gated", "qkv", "experts"]
 """What becomes of the weights on the way:
 
 - `copy`: the same on every process.
@@ -25,6 +26,7 @@ Kind = Literal["copy", "column", "row", "vocabulary", "gated", "qkv"]
 - `vocabulary`: cut by tokens, filled up with zeros to a number that the processes divide.
 - `gated`: gate and up, each cut by outputs, one after the other.
 - `qkv`: query, key and value, cut by heads, and interleaved by groups of heads that share a key.
+- `experts`: a tensor with a dimension for the experts, one weight an expert, dealt out over the processes.
 """
 
 
@@ -83,14 +85,44 @@ MLP = (
     _layer(("mlp.gate_proj.*", "mlp.up_proj.*"), "mlp.linear_fc1.*", "gated"),
     _layer("mlp.down_proj.*", "mlp.linear_fc2.*", "row"),
 )
+MIXTURE = (
+    _layer("mlp.gate.weight", "mlp.router.weight", "copy"),
+    _layer("mlp.experts.gate_up_proj", "mlp.experts.local_experts.{expert}.linear_fc1.weight", "experts"),
+    _layer("mlp.experts.down_proj", "mlp.experts.local_experts.{expert}.linear_fc2.weight", "experts"),
+)
+SHARED_EXPERT = (
+    _layer(("mlp.shared_expert.gate_proj.weight", "mlp.shared_expert.up_proj.weight"), "mlp.shared_experts.linear_fc1.weight", "gated"),
+    _layer("mlp.shared_expert.down_proj.weight", "mlp.shared_experts.linear_fc2.weight", "row"),
+    _layer("mlp.shared_expert_gate.weight", "mlp.shared_experts.gate_weight", "copy"),
+)
 DECODER = (*AROUND, *ATTENTION, *MLP)
 
 _PLAIN = {"hidden_act": "silu", "attention_dropout": 0.0, "attention_bias": False, "mlp_bias": False}
+_ROUTED = {
+    "num_moe_experts": "num_experts",
+    "moe_router_topk": "num_experts_per_tok",
+    "moe_ffn_hidden_size": "moe_intermediate_size",
+}
+_ALL_SPARSE = {**_PLAIN, "decoder_sparse_step": 1, "mlp_only_layers": []}
 
 ARCHITECTURES = (
     Architecture(("llama", "mistral"), DECODER, needs=_PLAIN),
     Architecture(("qwen2",), DECODER, settings={"add_qkv_bias": True}, needs=_PLAIN),
     Architecture(("qwen3",), (*DECODER, *QK_NORMS), settings={"qk_layernorm": True}, needs=_PLAIN),
+    Architecture(
+        ("qwen3_moe",),
+        (*AROUND, *ATTENTION, *QK_NORMS, *MIXTURE),
+        settings={"qk_layernorm": True},
+        from_config=_ROUTED,
+        needs={**_ALL_SPARSE, "norm_topk_prob": True},
+    ),
+    Architecture(
+        ("qwen2_moe",),
+        (*AROUND, *ATTENTION, *MIXTURE, *SHARED_EXPERT),
+        settings={"add_qkv_bias": True, "moe_shared_expert_gate": True, "moe_router_pre_softmax": True},
+        from_config={**_ROUTED, "moe_shared_expert_intermediate_size": "shared_expert_intermediate_size"},
+        needs={**_ALL_SPARSE, "norm_topk_prob": False, "qkv_bias": True},
+    ),
 )
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from swift_plugin_megatron import groups
+from swift_plugin_megatron import groups, mixture
 from swift_plugin_megatron.attention import CoreAttention, windows_of
 from swift_plugin_megatron.collectives import gather_outputs
 
@@ -60,6 +61,9 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
         attention_dropout=0.0,
         tensor_model_parallel_size=sizes.tensor,
         pipeline_model_parallel_size=sizes.pipeline,
+        expert_model_parallel_size=sizes.expert,
+        moe_token_dispatcher_type="allgather",
+        moe_router_load_balancing_type="none",
         pipeline_dtype=dtype,
         params_dtype=dtype,
         use_cpu_initialization=True,
@@ -91,6 +95,7 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.vocabulary: int = theirs.vocab_size
+        self.width: int = theirs.hidden_size
         self.last = last
         parts = config.tensor_model_parallel_size
         self.model = GPTModel(
@@ -105,6 +110,11 @@ class Stage(nn.Module):
         )
         if first and padding is not None:
             self.model.embedding.word_embeddings.register_forward_hook(partial(_learn_nothing_of, padding))
+
+    def recompute(self) -> None:
+        """Keep of each layer only what goes in, and compute it again for the backward pass."""
+        for layer in self.model.decoder.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def given(self, hidden: Tensor | None) -> None:
         """Set what the stage before has given."""
@@ -148,6 +158,8 @@ def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module) -> Tra
         spec.submodules.input_layernorm = spec.submodules.pre_mlp_layernorm = Norm
         if config.qk_layernorm:
             attention.q_layernorm = attention.k_layernorm = Norm
+        if config.num_moe_experts:
+            mixture.use(spec.submodules)
         layers.append(spec)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=Norm)
 

@@ -19,3 +19,9 @@ class MegatronOptions(StrategyOptions):
         ge=1,
         also=("pipeline_model_parallel_size", "pipeline_parallel_size"),
     )
+    expert: int = option(
+        1,
+        "Copies over which the experts of a mixture are dealt out (expert parallelism); it divides the number of copies.",
+        ge=1,
+        also=("expert_model_parallel_size",),
+    )

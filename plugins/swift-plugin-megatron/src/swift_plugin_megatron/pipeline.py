@@ -47,12 +47,11 @@ class Pipeline:
     """This process's stage, and the ways to those before and after it.
 
     Args:
-        width: numbers a token between the stages.
-        dtype: their type.
+        dtype: of what goes between the stages.
     """
 
-    def __init__(self, stage: Stage, width: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.stage, self.width, self.dtype, self.device = stage, width, dtype, device
+    def __init__(self, stage: Stage, dtype: torch.dtype, device: torch.device) -> None:
+        self.stage, self.dtype, self.device = stage, dtype, device
         self.rank, self.ranks = dist.get_rank(groups.pipeline()), dist.get_world_size(groups.pipeline())
         self.onward, self.back = (_own_group() for _ in range(2))
         self._sent: list[tuple[Any, Tensor]] = []
@@ -93,7 +92,9 @@ class Pipeline:
     def _forward(self, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
         given = None
         if self.rank:
-            given = self._receive(torch.Size((micro.input_ids.shape[1], 1, self.width)), self.rank - 1, self.onward).requires_grad_(train)
+            given = self._receive(torch.Size((micro.input_ids.shape[1], 1, self.stage.width)), self.rank - 1, self.onward).requires_grad_(
+                train
+            )
             self.stage.given(given)
         with torch.set_grad_enabled(train):
             if self.stage.last:

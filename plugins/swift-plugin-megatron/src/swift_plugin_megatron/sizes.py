@@ -22,6 +22,7 @@ class Sizes:
     processes: int
     tensor: int
     pipeline: int
+    expert: int = 1
 
     @property
     def data(self) -> int:
@@ -40,7 +41,7 @@ class Sizes:
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
     """The sizes of a run; ask `misfits` first."""
-    return Sizes(processes, options.tensor, options.pipeline)
+    return Sizes(processes, options.tensor, options.pipeline, options.expert)
 
 
 def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -59,6 +60,27 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
         message = f"{processes} processes can't be cut into {parts}"
         fit = [f"tensor {t}, pipeline {p}" for t, p in _pairs(processes) if not (heads % t or keys % t or wide % t or layers % p)]
         yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
+    elif options.expert > 1 and config:
+        yield from _experts(options, processes // (options.tensor * options.pipeline), config)
+    if options.tensor > 1 and _experts_of(config):
+        message = (
+            "megatron-core cuts the layers of a mixture only where it cuts the tokens too (sequence parallelism), and that on CUDA alone"
+        )
+        yield Problem(where="parallel.tensor", message=message, hint="Use --parallel.expert and --parallel.pipeline.")
+
+
+def _experts(options: MegatronOptions, copies: int, config: Mapping[str, Any]) -> Iterator[Problem]:
+    experts = _experts_of(config)
+    if not experts:
+        yield Problem(where="parallel.expert", message="the model has no experts to deal out", hint="Leave --parallel.expert out.")
+    elif copies % options.expert or experts % options.expert:
+        fit = [str(number) for number in range(1, copies + 1) if not (copies % number or experts % number)]
+        message = f"{experts} experts can't be dealt out over {options.expert} of {copies} copies"
+        yield Problem(where="parallel.expert", message=message, hint=f"Sizes that fit: {', '.join(fit)}.")
+
+
+def _experts_of(config: Mapping[str, Any]) -> int:
+    return int(config.get("num_experts") or config.get("num_local_experts") or 0)
 
 
 def _divides(name: str, size: int, things: Mapping[str, int]) -> Iterator[Problem]:

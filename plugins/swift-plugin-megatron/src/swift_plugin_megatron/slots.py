@@ -6,7 +6,7 @@ Every process works out all slots of the whole model alike, so that it knows wha
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,10 @@ class Slot:
 
     Args:
         theirs: names in transformers.
-        ours: name in the stage's GPTModel; with `{expert}`, counted from 0 in each process.
+        ours: name in the stage's GPTModel, where layers and experts are counted from 0 in each process.
         stage: the pipeline's stage, over all chunks.
         tied: the last stage's copy of the embeddings, which are the head too.
+        expert, share: of a layer's experts which one it is, and which process of an expert group has it; None where it is no expert's.
     """
 
     theirs: tuple[str, ...]
@@ -34,14 +35,18 @@ class Slot:
     kind: Kind
     stage: int
     tied: bool = False
+    expert: int | None = None
+    share: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stages:
-    """So many decoder layers in so many stages of the same length."""
+class Places:
+    """So many decoder layers in so many stages of the same length, and so many experts a layer dealt out in so many shares."""
 
     layers: int
     stages: int
+    experts: int = 0
+    shares: int = 1
 
     def place(self, layer: int) -> tuple[int, int]:
         """The stage of a layer, and its number in it."""
@@ -53,7 +58,7 @@ class Stages:
         return self.stages - 1
 
 
-def slots_of(architecture: Architecture, names: Collection[str], stages: Stages) -> list[Slot]:
+def slots_of(architecture: Architecture, names: Collection[str], places: Places) -> list[Slot]:
     """Every weight's place.
 
     Args:
@@ -64,29 +69,34 @@ def slots_of(architecture: Architecture, names: Collection[str], stages: Stages)
     """
     found: list[Slot] = []
     for entry in architecture.entries:
-        layers = range(stages.layers) if "{layer}" in entry.ours else (0,)
+        layers = range(places.layers) if "{layer}" in entry.ours else (0,)
         suffixes = ("weight", "bias") if entry.ours.endswith("*") else ("",)
         for layer, suffix in product(layers, suffixes):
-            slot = _slot(entry, layer, suffix, stages)
+            slot = _slot(entry, layer, suffix, places)
             here = [name for name in slot.theirs if name in names]
             if here and len(here) < len(slot.theirs):
                 raise _unmapped(f"has {here[0]} without {next(name for name in slot.theirs if name not in names)}")
             if here:
-                found.append(slot)
+                found += [slot] if slot.kind != "experts" else [_of_expert(slot, expert, places) for expert in range(places.experts)]
     mapped = {name for slot in found for name in slot.theirs}
     if left := [name for name in names if name not in mapped]:
         raise _unmapped(f"has {len(left)} weights that its map does not name, such as {left[0]}")
-    if stages.stages > 1 and not any(slot.ours == HEAD for slot in found):
-        found.append(Slot((EMBEDDINGS,), HEAD, "vocabulary", stages.last, tied=True))
+    if places.stages > 1 and not any(slot.ours == HEAD for slot in found):
+        found.append(Slot((EMBEDDINGS,), HEAD, "vocabulary", places.last, tied=True))
     return found
 
 
-def _slot(entry: Entry, layer: int, suffix: str, stages: Stages) -> Slot:
-    stage, number = stages.place(layer)
+def _slot(entry: Entry, layer: int, suffix: str, places: Places) -> Slot:
+    stage, number = places.place(layer)
     if "{layer}" not in entry.ours:
-        stage = 0 if entry.ours.startswith("embedding.") else stages.last
+        stage = 0 if entry.ours.startswith("embedding.") else places.last
     theirs = tuple(_named(name, layer, suffix) for name in entry.theirs)
     return Slot(theirs, _named(entry.ours, number, suffix), entry.kind, stage)
+
+
+def _of_expert(slot: Slot, expert: int, places: Places) -> Slot:
+    share, number = divmod(expert, places.experts // places.shares)
+    return replace(slot, ours=slot.ours.replace("{expert}", str(number)), expert=expert, share=share)
 
 
 def _named(pattern: str, layer: int, suffix: str) -> str:

@@ -27,7 +27,7 @@ def save(folder: Path, strategy: MegatronStrategy) -> None:
     save_random_states(folder, strategy.device)
     if strategy.writer:
         save_tensors(folder / _FACTS, {"sizes": _sizes(strategy), "settings": strategy.settings})
-    if strategy.data_rank == 0:
+    if dist.get_rank(groups.copies_of_experts()) == 0:
         weights = {name: weight.detach() for name, weight in strategy.masters.of.items()}
         save_tensors(folder / _part(), {"weights": weights, "optimizer": strategy.optimizer.state_dict()})
 
@@ -65,8 +65,9 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
 
 def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
     sizes = strategy.sizes
-    return {"tensor": sizes.tensor, "pipeline": sizes.pipeline, "copies": sizes.data}
+    return {"tensor": sizes.tensor, "pipeline": sizes.pipeline, "expert": sizes.expert, "copies": sizes.data}
 
 
 def _part() -> str:
-    return f"tensor-{dist.get_rank(groups.tensor())}-pipeline-{dist.get_rank(groups.pipeline())}.pt"
+    ranks = (dist.get_rank(group()) for group in (groups.tensor, groups.pipeline, groups.experts))
+    return "tensor-{}-pipeline-{}-expert-{}.pt".format(*ranks)

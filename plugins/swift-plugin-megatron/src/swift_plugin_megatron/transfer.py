@@ -33,30 +33,40 @@ class Transfer:
 
     def part(self, slot: Slot, weights: Mapping[str, Tensor]) -> Tensor:
         """This process's part of a slot, from whole weights of transformers."""
+        if slot.expert is not None:
+            return weights[slot.theirs[0]][slot.expert]
         cuts = [layout.cut(weights[name], slot.kind, self.rank, self.sizes.tensor) for name in slot.theirs]
         return layout.join(cuts, slot.kind, self.heads)
 
-    def whole(self, slot: Slot, part: Tensor | None, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    def whole(self, slot: Slot, parts: Sequence[Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """Whole weights of transformers from the parts of all processes. Collective.
 
         Args:
-            part: this process's; None where another stage has the slot.
+            slot: it, or the first of a layer's experts.
+            parts: this process's, one, or one of each expert that it has; none where another stage has the slot.
             dtype: of the weights.
         """
         weights: Sequence[Tensor]
-        if part is None:
+        if not parts:
             weights = [torch.empty(self.shapes[name], dtype=dtype, device=self.device) for name in slot.theirs]
+        elif slot.expert is not None:
+            weights = [torch.cat(_from_all(torch.stack([part.detach() for part in parts]), groups.experts()))]
         else:
-            parts = layout.split(part.detach(), slot.kind, self.heads, len(slot.theirs))
-            weights = [self._gathered(part, slot, name) for part, name in zip(parts, slot.theirs, strict=True)]
+            split = layout.split(parts[0].detach(), slot.kind, self.heads, len(slot.theirs))
+            weights = [self._gathered(part, slot, name) for part, name in zip(split, slot.theirs, strict=True)]
         for name, weight in zip(slot.theirs, weights, strict=True):
             if self.sizes.pipeline > 1:
                 dist.broadcast(weight, group=groups.pipeline(), group_src=slot.stage % self.sizes.pipeline)
             yield name, weight
 
     def _gathered(self, part: Tensor, slot: Slot, name: str) -> Tensor:
-        if layout.cut_dimension(slot.kind, part.ndim) is None or self.sizes.tensor == 1:
+        if layout.cut_dimension(slot.kind, part.ndim) is None:
             return part.clone()
-        parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(self.sizes.tensor)]
-        dist.all_gather(parts, part.contiguous(), group=groups.tensor())
-        return layout.whole(parts, slot.kind, self.shapes[name][0])
+        return layout.whole(_from_all(part, groups.tensor()), slot.kind, self.shapes[name][0])
+
+
+def _from_all(part: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
+    """The parts of a group's processes, all of one shape."""
+    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(parts, part.contiguous(), group=group)
+    return parts

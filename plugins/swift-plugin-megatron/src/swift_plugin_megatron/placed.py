@@ -1,0 +1,162 @@
+"""The model as this process holds it: its stage, with its parts of the weights in it, and the way back to whole weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from swift_train.loading import give_out
+
+from swift_core.errors import UsageError
+from swift_plugin_megatron import groups, layout, lora
+from swift_plugin_megatron.check import unmet
+from swift_plugin_megatron.gradients import Learned
+from swift_plugin_megatron.layout import Heads
+from swift_plugin_megatron.maps import architectures
+from swift_plugin_megatron.model import Stage, megatron_config
+from swift_plugin_megatron.sizes import misfits
+from swift_plugin_megatron.slots import HEAD, Places, Slot, slots_of
+from swift_plugin_megatron.transfer import Transfer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from swift_core.specs import Problem
+    from swift_plugin_megatron.maps import Architecture
+    from swift_plugin_megatron.options import MegatronOptions
+    from swift_plugin_megatron.sizes import Sizes
+
+
+class Placed:
+    """One stage of a model of transformers. The model that is given keeps no weights. Collective.
+
+    Args:
+        module: it, with its tuner, from `swift_train.loading.load_once`.
+        dtype: what the passes are computed in.
+
+    Raises:
+        UsageError: megatron-core can't hold it, or not so.
+    """
+
+    def __init__(self, module: Any, options: MegatronOptions, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> None:
+        config = module.config
+        architecture = architectures()[config.model_type]
+        refuse([*unmet(architecture, config.to_dict()), *misfits(options, sizes.processes, config.to_dict())])
+        self.sizes, self.dtype = sizes, dtype
+        self.number, self.share = dist.get_rank(groups.pipeline()), dist.get_rank(groups.experts())
+        theirs: dict[str, Parameter] = dict(module.named_parameters())
+        made = megatron_config(config, architecture, sizes, dtype)
+        places = Places(config.num_hidden_layers, sizes.stages, made.num_moe_experts or 0, sizes.expert)
+        slots = _base_slots(architecture, theirs, places)
+        pairs = lora.pairs_of(module, slots)
+        self.slots = [*slots, *lora.slots_with(slots, pairs)]
+        _check_learned(self.slots, theirs, places)
+        self.dtypes = {name: torch.float32 if weight.requires_grad else weight.dtype for name, weight in theirs.items()}
+        heads = Heads(made.num_attention_heads, made.num_query_groups, made.kv_channels)
+        self.transfer = Transfer(sizes, heads, {name: weight.shape for name, weight in theirs.items()}, device)
+        self.stage = Stage(
+            config,
+            made,
+            next(part for name, part in module.named_modules() if name.endswith("rotary_emb")),
+            first=self.number == 0,
+            last=self.number == places.last,
+            share=not any(slot.ours == HEAD for slot in slots),
+            padding=getattr(module.get_input_embeddings(), "padding_idx", None),
+        )
+        for slot in slots:
+            if self.holds(slot) and not slot.tied:
+                lora.attach(self.stage.get_submodule(key(slot).rpartition(".")[0]), slot, pairs, self.transfer.heads)
+        if getattr(module, "is_activation_checkpointing", False):
+            self.stage.recompute()
+        self._fill(theirs, device)
+
+    @property
+    def here(self) -> list[Slot]:
+        """The slots that this process has a part of."""
+        return [slot for slot in self.slots if self.holds(slot)]
+
+    def holds(self, slot: Slot) -> bool:
+        """Whether this process has a part of a slot."""
+        return slot.stage == self.number and slot.share in (None, self.share)
+
+    def whole(self, part: Callable[[str], Tensor], names: Container[str] | None) -> Iterator[tuple[str, Tensor]]:
+        """Whole weights under transformers' names, those of a slot at a time. Collective.
+
+        Args:
+            part: this process's part, by its name in the stage.
+        """
+        for theirs, slots in _bundles(slot for slot in self.slots if not slot.tied):
+            if names is None or any(name in names for name in theirs):
+                parts = [part(key(slot)) for slot in slots if self.holds(slot)]
+                for name, weight in self.transfer.whole(slots[0], parts, self.dtypes[theirs[0]]):
+                    if names is None or name in names:
+                        yield name, weight
+
+    def learned(self, slot: Slot, parameter: Parameter) -> Learned:
+        """How a weight's gradient is added up and counted."""
+        if slot.share is not None:
+            return Learned(parameter, self.sizes.data // self.sizes.expert, (groups.copies_of_experts(),))
+        twice = any(other.tied and other.theirs == slot.theirs for other in self.slots)
+        everywhere = layout.cut_dimension(slot.kind, parameter.ndim) is None
+        copies = self.sizes.data * (self.sizes.tensor if everywhere else 1) * (2 if twice else 1)
+        return Learned(parameter, copies, (groups.ends(), groups.data()) if twice else (groups.data(),))
+
+    def _fill(self, theirs: dict[str, Parameter], device: torch.device) -> None:
+        """Put the weights in, those of a slot at a time; a tied copy first, since what was given out is let go of."""
+        for names, slots in _bundles(sorted(self.slots, key=lambda slot: not slot.tied)):
+            give_out([theirs[name] for name in names], device)
+            for slot in slots:
+                if self.holds(slot):
+                    self._put(slot, theirs)
+            if not slots[0].tied:
+                for name in names:
+                    theirs[name].data = theirs[name].data.new_empty(0)
+        self.stage.to(device)
+
+    def _put(self, slot: Slot, theirs: dict[str, Parameter]) -> None:
+        weight = self.stage.get_parameter(key(slot))
+        weight.requires_grad_(theirs[slot.theirs[0]].requires_grad)
+        part = self.transfer.part(slot, {name: theirs[name].detach() for name in slot.theirs})
+        weight.data = part.to(torch.float32 if weight.requires_grad else self.dtype, copy=True).contiguous()
+
+
+def key(slot: Slot) -> str:
+    """The name of a slot's weight in the stage."""
+    return f"model.{slot.ours}"
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise the first, as a UsageError."""
+    for problem in problems:
+        raise UsageError(problem.message, where=problem.where, hint=problem.hint)
+
+
+def _base_slots(architecture: Architecture, theirs: Iterable[str], places: Places) -> list[Slot]:
+    """The slots of the model's own weights, under the names that they have with an adapter on it."""
+    base = {lora.plain(name): name for name in theirs if not lora.is_adapters(name)}
+    return [replace(slot, theirs=tuple(base[name] for name in slot.theirs)) for slot in slots_of(architecture, base, places)]
+
+
+def _bundles(slots: Iterable[Slot]) -> Iterator[tuple[tuple[str, ...], list[Slot]]]:
+    """Slots of the same weights of transformers (the experts of a layer) together."""
+    for (theirs, _), found in groupby(slots, key=lambda slot: (slot.theirs, slot.tied)):
+        yield theirs, list(found)
+
+
+def _check_learned(slots: Iterable[Slot], theirs: dict[str, Parameter], places: Places) -> None:
+    learning = set()
+    for slot in slots:
+        learn = {theirs[name].requires_grad for name in slot.theirs}
+        if len(learn) > 1:
+            message = f"{' and '.join(map(lora.plain, slot.theirs))} are one weight of megatron's, and only some of them would learn"
+            raise UsageError(message, where="tuner", hint="Train or freeze them together, or use --parallel fsdp.")
+        if learn == {True}:
+            learning.add(slot.stage)
+    if idle := [stage for stage in range(places.stages) if stage not in learning]:
+        hint = "Train layers of every stage, or use a smaller --parallel.pipeline."
+        raise UsageError(f"nothing learns in stage {idle[0] + 1} of {places.stages} of the pipeline", where="tuner", hint=hint)
