@@ -16,6 +16,7 @@ from swift_core.specs import Problem, Ref
 if TYPE_CHECKING:
     from swift_core.registry import Registry
     from swift_core.reporting import Report
+    from swift_core.roles import OfflineQuantizer
     from swift_core.run import Run
 
 HERE = Ref("swift_core.quantizing:quantize_here")
@@ -52,10 +53,19 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
 
 
 def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Quantize with the engine that this very Python has: `output` and `calibration` in the run's options say where and with what."""
+    """Quantize with the engine that this very Python has: `output` and `calibration` in the run's options say where and with what.
+
+    Returns:
+        The folder, and what `quantize` returns.
+    """
     from swift_core.apart import end_when_stopped
 
     end_when_stopped(report)
     assert run.model is not None
     out, rows = Path(run.options["output"]), run.options["calibration"]
-    return out, dict(run.part("quantizer").build().quantize(Path(run.model.path), out, Path(rows) if rows else None))
+    return out, quantize(run.part("quantizer").build(), Path(run.model.path), out, Path(rows) if rows else None)
+
+
+def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibration: Path | None) -> dict[str, Any]:
+    """Let an offline quantizer write `out`: its `figures`, and whether its `own_reader` alone loads the result."""
+    return {"figures": dict(quantizer.quantize(checkpoint, out, calibration)), "own_reader": getattr(quantizer, "own_reader", False)}

@@ -53,9 +53,26 @@ class Round:
         return {"rows": len(rows), "skipped": ", ".join(self.options.skip)}
 
 
-def spec(name, **more):
+class Own(Round):
+    own_reader = True
+
+    def quantize(self, checkpoint, out, calibration):
+        figures = super().quantize(checkpoint, out, calibration)
+        (out / "model.safetensors").rename(out / "own.safetensors")
+        return figures
+
+    def load(self, checkpoint):
+        from safetensors.torch import load_file
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(checkpoint))
+        model.load_state_dict(load_file(checkpoint / "own.safetensors"), strict=False)
+        return model.eval()
+
+
+def spec(name, builds="Round", **more):
     return QuantizerSpec(
-        name=name, summary="Rounds weights", factory=Ref("rounding:Round"), options=Ref("rounding:RoundOptions"), when="offline",
+        name=name, summary="Rounds weights", factory=Ref(f"rounding:{builds}"), options=Ref("rounding:RoundOptions"), when="offline",
         format="rounded", bits=(8,), **more,
     )
 
@@ -63,7 +80,7 @@ def spec(name, **more):
 @hookimpl
 def swift_quantizers():
     absent = Engine(requirements=("moonshine>=2",))
-    return [spec("round"), spec("calibrated", calibrates=True), spec("absent", engines=(absent,))]
+    return [spec("round"), spec("calibrated", calibrates=True), spec("own", "Own"), spec("absent", engines=(absent,))]
 """
 ROWS = [{"messages": [{"role": "user", "content": f"{n} + {n}?"}, {"role": "assistant", "content": f"{2 * n}."}]} for n in range(20)]
 
@@ -214,6 +231,21 @@ def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path
         here(python=str(python), overwrite=True)
     assert left(tmp_path) == {"out"}
     assert (tmp_path / "out/swift.json").is_file()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_only_the_engine_loads_is_compared_where_the_engine_is(apart, here, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    figures = here("own", python=str(python) if apart else "")[1]
+    assert (tmp_path / "out/own.safetensors").exists()
+    assert figures["load_seconds"] > 0
+    same = here("round", output="other")[1]
+    assert figures["kl"] == pytest.approx(same["kl"])
+    assert figures["max_logit_difference"] == pytest.approx(same["max_logit_difference"])
+    assert not apart or "run/verify" in (tmp_path / "called").read_text()
+    assert not list((tmp_path / "run").glob("logits-*"))
 
 
 def test_a_stop_ends_the_engine_and_leaves_nothing(here, tmp_path, monkeypatch):

@@ -6,7 +6,10 @@ the model is loaded here, and the model is saved.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +21,13 @@ from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
 from swift_core.quantizing import HERE
+from swift_core.quantizing import quantize as write
 from swift_core.registry import registry
 from swift_core.run import Choice, Run, output_path
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import rows_of, write_rows
 from swift_train.devices import pick_device, pick_dtype
+from swift_train.predicting import THERE, predict
 from swift_train.saving import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import MAX_KL, compare, documentation, judge
@@ -55,12 +60,12 @@ def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     held_out = _held_out(plain, shapes, report)
     with atomic_folder(out, overwrite=overwrite) as folder:
         report.progress("quantize", 0, 1)
-        figures = _write(run, folder, rows, report)
+        figures, own_reader = _write(run, folder, rows, report)
         copy_licence(source, folder)
         report.progress("quantize", 1, 1)
         if held_out:
             report.progress("verify", 0, 1)
-            figures |= _verified(run, source, folder, held_out, report)
+            figures |= _verified(run, source, folder, held_out, report, own_reader=own_reader)
             report.progress("verify", 1, 1)
         write_manifest(folder, _manifest(run, shapes, figures))
     return out, figures
@@ -112,17 +117,20 @@ def _limits(run: Run) -> dict[str, Any]:
     return dict(asked) if isinstance(asked, dict) else VerifyOptions().model_dump()
 
 
-def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> dict[str, Any]:
+def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[dict[str, Any], bool]:
+    """The quantizer's figures, and whether its own environment alone loads what it has written."""
     if _spec(run).when == "load":
-        return _saved(run, folder)
+        return _saved(run, folder), False
     choice, there = _with_the_familys_skips(run), str(folder.absolute())
     folder.rmdir()  # an offline quantizer makes what it writes to
     if elsewhere(choice):
         apart = replace(
             run, job=HERE, parts={"quantizer": choice}, options={**run.options, "output": there, "calibration": str(rows or "")}
         )
-        return dict(run_apart(apart, choice.python, report)[1])
-    return dict(choice.build().quantize(Path(base_of(run).path), Path(there), rows))
+        told = run_apart(apart, choice.python, report)[1]
+    else:
+        told = write(choice.build(), Path(base_of(run).path), Path(there), rows)
+    return dict(told["figures"]), told["own_reader"]
 
 
 def _with_the_familys_skips(run: Run) -> Choice:
@@ -148,13 +156,27 @@ def _saved(run: Run, folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Report) -> dict[str, float]:
+def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Report, *, own_reader: bool) -> dict[str, float]:
     device = pick_device(run.options.get("device", "auto"))
     dtype = pick_dtype(run.options.get("dtype", "auto"), device, stored_dtype(source))
     loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
-    figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, **loading)
+    asked = partial(_predicted, run, folder, report) if own_reader else None
+    figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=asked, **loading)
     judge(figures, _limits(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4], str(source))
     return figures
+
+
+def _predicted(run: Run, folder: Path, report: Report, rows: Sequence[Sequence[int]], out: Path) -> float:
+    """Ask the result in its engine's environment what it predicts."""
+    choice = run.part("quantizer")
+    if not elsewhere(choice):
+        return predict(choice.build(), folder, rows, out)
+    file = out.with_suffix(".jsonl")
+    file.write_text("".join(json.dumps({"ids": list(map(int, row))}) + "\n" for row in rows), encoding="utf-8")
+    places = {"checkpoint": folder, "rows": file, "output": out}
+    options = {**run.options, **{name: str(place.absolute()) for name, place in places.items()}}
+    there = replace(run, job=THERE, parts={"quantizer": choice}, options=options)
+    return float(run_apart(there, choice.python, report, "verify")[1]["load_seconds"])
 
 
 def _bits(run: Run) -> int:

@@ -1,6 +1,7 @@
 """What was lost: a checkpoint compared with the one it was made from, on text that neither was made with.
 
-Both are loaded as they will be served. The source's logits wait on the disk, so that only one of the two models is in memory.
+Both are loaded as they will be served: here, or where only the engine's own environment loads the result, there. The source's logits wait
+on the disk, so that only one of the two models is in memory.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import math
 import pydoc_data.topics
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_core.roles import Loaded
+
+Predict = Callable[[Sequence[Sequence[int]], Path], float]
+"""Writes what the result predicts for rows into a folder, as `keep` does, and returns the seconds that loading took."""
 
 MAX_KL: Mapping[int, float] = {8: 0.1, 4: 1.0}
 """By bits a weight: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
@@ -47,17 +51,26 @@ def documentation(tokenizer: Any, tokens: int) -> list[list[int]]:
 
 
 def compare(
-    source: Path, result: Path, rows: Sequence[Sequence[int]], *, device: str, dtype: str, scratch: Path, **loading: Any
+    source: Path,
+    result: Path,
+    rows: Sequence[Sequence[int]],
+    *,
+    device: str,
+    dtype: str,
+    scratch: Path,
+    predict: Predict | None = None,
+    **loading: Any,
 ) -> dict[str, float]:
     """Load one checkpoint after the other, and compare what they predict.
 
     Args:
         source: what `result` was made from.
-        result: a checkpoint that an installed loader reads.
+        result: a checkpoint that an installed loader reads, unless there is `predict`.
         rows: token ids, each row by itself.
         device: where both are computed.
         dtype: in which type, as far as the result is not quantized.
-        scratch: where the source's logits are kept for the while: rows × vocabulary × 4 bytes.
+        scratch: where logits are kept for the while: rows × vocabulary × 4 bytes, twice that with `predict`.
+        predict: asks the result in the environment that loads it, where this one does not.
         loading: more arguments of `swift_train.build.load_checkpoint`.
 
     Returns:
@@ -70,12 +83,17 @@ def compare(
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as folder:
         before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
         tokens_before = golden(before.processor)
-        kept = keep(before.model, rows, Path(folder))
+        kept = keep(before.model, rows, _made(folder, "before"))
         del before
-        after, seconds = _load(result, device=device, dtype=dtype, **loading)
+        after, seconds = _load(result, device="meta" if predict else device, dtype=dtype, **loading)
         if golden(after.processor) != tokens_before:
             raise SwiftError("the result's tokenizer gives other tokens than its source's", where=str(result))
-        figures = divergence(kept, after.model, rows)
+        if predict:
+            there = _made(folder, "after")
+            seconds = predict(rows, there)
+            figures = measure(_pairs(kept, (torch.load(file) for file in _files(there, len(rows))), rows))
+        else:
+            figures = divergence(kept, after.model, rows)
     return {
         **figures,
         "bytes": size_of(result),
@@ -87,7 +105,7 @@ def compare(
 
 def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
     """Write what a model predicts for each row into a folder, a file a row."""
-    files = [folder / f"{number}.pt" for number in range(len(rows))]
+    files = _files(folder, len(rows))
     for file, row in zip(files, rows, strict=True):
         torch.save(_logits(model, row), file)
     return files
@@ -95,9 +113,7 @@ def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
 
 def divergence(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
     """Compare what a model predicts for each row with what `keep` has written: the figures of `compare` that come from logits."""
-    return measure(
-        (torch.load(file), _logits(model, row), torch.tensor(list(row), dtype=torch.long)) for file, row in zip(kept, rows, strict=True)
-    )
+    return measure(_pairs(kept, (_logits(model, row) for row in rows), rows))
 
 
 def measure(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
@@ -129,9 +145,24 @@ def judge(figures: Mapping[str, float], max_kl: float, where: str) -> None:
         )
 
 
+def _made(folder: str, name: str) -> Path:
+    made = Path(folder, name)
+    made.mkdir()
+    return made
+
+
+def _files(folder: Path, count: int) -> list[Path]:
+    return [folder / f"{number}.pt" for number in range(count)]
+
+
 def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:
     began = time.perf_counter()
     return load_checkpoint(folder, **loading), time.perf_counter() - began
+
+
+def _pairs(kept: Sequence[Path], found: Iterable[Tensor], rows: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    for file, logits, row in zip(kept, found, rows, strict=True):
+        yield torch.load(file), logits, torch.tensor(list(row), dtype=torch.long)
 
 
 @torch.inference_mode()

@@ -45,10 +45,17 @@ def _written(subject: Subject, again: bool = False) -> tuple[Path, Mapping[str, 
     return make() if again else subject.keep("quantized", make)
 
 
+def _read(subject: Subject, out: Path) -> Module:
+    """What it wrote, as whoever compares it with its source loads it: transformers, or the quantizer where that can't."""
+    quantizer = subject.build()
+    own: Any = quantizer.load if getattr(quantizer, "own_reader", False) else lambda folder: tiny.base(folder, dtype="auto")
+    return own(out).eval()  # type: ignore[no-any-return]
+
+
 @check(QUANTIZER, needs=_NEEDS)
 def check_it_quantizes(subject: Subject) -> None:
     """The model that it gives is quantized: smaller than it was, not the same, and not far off."""
-    model: Any = _loaded(subject) if subject.spec.when == "load" else tiny.base(_written(subject)[0], dtype="auto")
+    model: Any = _loaded(subject) if subject.spec.when == "load" else _read(subject, _written(subject)[0])
     whole = tiny.base(subject.tiny_model)
     require(_bytes(model) < _bytes(whole), f"the model takes {_bytes(model)} bytes, and {_bytes(whole)} without it")
     far = tiny.difference(tiny.logits(model), tiny.logits(whole))
@@ -81,7 +88,7 @@ def check_skipped_layers_stay_whole(subject: Subject) -> None:
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_folder_loads(subject: Subject) -> None:
-    """What it wrote is a checkpoint that transformers reads, with its tokenizer: others than we are to use it."""
+    """What it wrote is a checkpoint that transformers reads, or its own `load`, with its tokenizer: others than we are to use it."""
     out, _ = _written(subject)
     try:
         found = checkpoint_format(out)
@@ -90,9 +97,10 @@ def check_folder_loads(subject: Subject) -> None:
     require(found == "safetensors", f"it wrote a checkpoint of the format {found}")
     require((out / "tokenizer_config.json").is_file(), "it left out the tokenizer")
     try:
-        tiny.base(out, dtype="auto")
+        _read(subject, out)
     except Exception as error:
-        raise CheckFailed(f"transformers can't load what it wrote: {type(error).__name__}: {error}") from error
+        own = getattr(subject.build(), "own_reader", False)
+        raise CheckFailed(f"{'its `load`' if own else 'transformers'} can't load what it wrote: {type(error).__name__}: {error}") from error
 
 
 @check(QUANTIZER, needs=_NEEDS)

@@ -1,0 +1,40 @@
+"""What a quantized checkpoint predicts, asked in the environment of its engine: the job of a worker there.
+
+Where transformers here can't load what a quantizer writes, the quantizer has `own_reader` and `load` (`roles.LoadableQuantizer`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.apart import end_when_stopped
+from swift_core.specs import Ref
+from swift_train.verify import keep
+
+if TYPE_CHECKING:
+    from swift_core.reporting import Report
+    from swift_core.roles import LoadableQuantizer
+    from swift_core.run import Run
+
+THERE = Ref("swift_train.predicting:predict_here")
+
+
+def predict_here(run: Run, report: Report) -> tuple[None, dict[str, float]]:
+    """Load `checkpoint` of the run's options with its quantizer, and write what it predicts for `rows` into the folder `output`."""
+    end_when_stopped(report)
+    checkpoint, file, out = (Path(run.options[name]) for name in ("checkpoint", "rows", "output"))
+    rows = [json.loads(line)["ids"] for line in file.read_text(encoding="utf-8").splitlines()]
+    return None, {"load_seconds": predict(run.part("quantizer").build(), checkpoint, rows, out)}
+
+
+def predict(quantizer: LoadableQuantizer, checkpoint: Path, rows: Sequence[Sequence[int]], out: Path) -> float:
+    """Write what a checkpoint predicts for rows into a folder; the seconds that loading took."""
+    began = time.perf_counter()
+    model: Any = quantizer.load(checkpoint)
+    seconds = time.perf_counter() - began
+    keep(model, rows, out)
+    return seconds
