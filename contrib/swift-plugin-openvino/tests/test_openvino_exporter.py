@@ -36,6 +36,8 @@ def test_smollm2_is_exported_and_served(smollm2: Path, tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     done = api.export(smollm2, "openvino-ir", type="int8", output="out")
     assert done.output
+    assert done.figures["verified"]
+    assert done.figures["kl"] < 0.05
     assert done.figures["bytes"] < 0.75 * done.figures["bytes_before"]
     words = ["out", "--backend", "openvino", "--cache-gib", "1", "--name", "base"]
     with SwiftServe(tmp_path, *words) as server:  # which compares the golden tokens

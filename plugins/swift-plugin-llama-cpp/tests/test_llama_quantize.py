@@ -26,7 +26,9 @@ def test_llama_cpp_quantizes_smollm2(smollm2, tmp_path, monkeypatch):
     whole = api.export(smollm2, "gguf", type="f16", output="f16")
     packed = api.export("f16", "gguf-k", type="q6_k", output="k")
     assert packed.output.name == "model-Q6_K.gguf"
-    assert api.export("f16", "gguf-k", type="q4_k_m", output="k4").figures["bytes"] < packed.figures["bytes"] < whole.figures["bytes"] / 1.8
+    few = api.export("f16", "gguf-k", type="q4_k_m", output="k4")
+    assert few.figures["bytes"] < packed.figures["bytes"] < whole.figures["bytes"] / 1.8
+    assert packed.figures["kl"] < few.figures["kl"] < 0.2  # as llama.cpp itself computes them
     with pytest.raises(SwiftError, match=r"llama\.cpp does not quantize this file"):
         api.export("k", "gguf-k", type="q4_k_m", output="twice")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f16", "k", "k4", "runs"]

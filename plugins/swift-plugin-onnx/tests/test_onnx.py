@@ -51,11 +51,16 @@ def test_a_gguf_folder_is_no_source(tmp_path):
 
 @pytest.mark.full("export")
 def test_smollm2_in_32_and_4_bits(smollm2, tmp_path, monkeypatch):
-    """The exporter compares each with the checkpoint itself, and fails where it is too far away."""
+    """Each is compared with the checkpoint in onnxruntime-genai."""
     monkeypatch.chdir(tmp_path)
     whole = api.export(smollm2, "onnx", type="fp32", output="fp32")
     assert {"model.onnx", "model.onnx.data", "genai_config.json", "tokenizer.json", "swift.json"} <= {
         path.name for path in whole.output.iterdir()
     }
+    assert whole.figures["verified"]
+    assert whole.figures["kl"] < 1e-6
+    assert whole.figures["max_logit_difference"] < 1e-2
     few = api.export(smollm2, "onnx", type="int4", output="int4")
+    plain = api.export(smollm2, "onnx", type="int4", plain=True, output="plain")
+    assert whole.figures["kl"] < few.figures["kl"] < plain.figures["kl"]
     assert few.figures["bytes"] < 0.3 * whole.figures["bytes"]

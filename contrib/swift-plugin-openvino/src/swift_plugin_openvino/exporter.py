@@ -6,11 +6,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swift_core.checkpoint import checkpoint_format, copy_licence, quantization_of, read_config
 from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import atomic_folder
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
+
+if TYPE_CHECKING:
+    from swift_plugin_openvino.loaded import LoadedFolder
+
+MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
+"""By type: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
 
 
 class OpenvinoExporter:
@@ -39,6 +46,17 @@ class OpenvinoExporter:
                 raise SwiftError(f"optimum could not export it: {last}", where=str(checkpoint), hint=hint)
             copy_licence(checkpoint, folder)
         return out
+
+    @property
+    def max_kl(self) -> float:
+        """Nats a token that the type may lose."""
+        return MAX_KL[self._options.type]
+
+    def load(self, exported: Path) -> LoadedFolder:
+        """Load the folder in OpenVINO."""
+        from swift_plugin_openvino.loaded import LoadedFolder
+
+        return LoadedFolder(exported)
 
     def _command(self, checkpoint: Path, folder: Path) -> list[str]:
         options = self._options

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import atomic_folder
 from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
+
+if TYPE_CHECKING:
+    from swift_plugin_llama_cpp.loaded import LoadedGguf
 
 FILE_TYPES = {
     "q2_k": 10,
@@ -22,6 +26,9 @@ FILE_TYPES = {
     "q6_k": 18,
 }
 """llama.cpp's numbers (enum llama_ftype)."""
+
+MAX_KL = {"q2": 5.0, "q3": 2.0, "q4": 1.0, "q5": 0.5, "q6": 0.1}
+"""By bits: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
 
 
 class LlamaQuantize:
@@ -47,6 +54,17 @@ class LlamaQuantize:
             self._quantize(files[0], folder / name)
             copy_licence(checkpoint, folder)
         return out / name
+
+    @property
+    def max_kl(self) -> float:
+        """Nats a token that the type may lose."""
+        return MAX_KL[self._options.type[:2]]
+
+    def load(self, exported: Path) -> LoadedGguf:
+        """Load the file in llama.cpp."""
+        from swift_plugin_llama_cpp.loaded import LoadedGguf
+
+        return LoadedGguf(exported, self._options.threads)
 
     def _quantize(self, source: Path, target: Path) -> None:
         from cyllama.llama.llama_cpp import LlamaModelQuantizeParams, model_quantize

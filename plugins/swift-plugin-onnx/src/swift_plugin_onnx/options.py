@@ -14,4 +14,4 @@ class OnnxOptions(Options):
     device: Literal["cpu", "cuda"] = option("cpu", "What the decoder is made for; one for CUDA is not checked.")
     block_size: Literal[16, 32, 64, 128, 256] = option(32, "Weights that share a scale, with int8 and int4.")
     plain: bool = option(False, "With int4: round every matrix to nearest, and keep none in eight bits; smaller, and much worse.")
-    threads: int = option(0, "Threads of the builder and the check; 0: as many as torch takes.", ge=0)
+    threads: int = option(0, "Threads of the builder; 0: as many as torch takes.", ge=0)

@@ -1,0 +1,45 @@
+"""A folder in OpenVINO's own format, asked for the logits of whole rows, computed in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+
+
+class LoadedFolder:
+    """The folder, as OpenVINO predicts and splits text."""
+
+    def __init__(self, folder: Path) -> None:
+        import openvino_tokenizers  # noqa: F401  # gives OpenVINO the tokenizer's operations
+
+        core = openvino.Core()
+        compiled: Any = core.compile_model(str(folder / "openvino_model.xml"), "CPU", _EXACT)
+        self._inputs = {name for port in compiled.inputs for name in port.get_names()}
+        self._request: Any = compiled.create_infer_request()
+        self._tokenizer: Any = core.compile_model(str(folder / "openvino_tokenizer.xml"), "CPU")
+        self.vocabulary = int(compiled.output("logits").get_partial_shape()[2].get_length())
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """What it predicts after each token."""
+        given = {
+            "input_ids": np.array([ids], dtype=np.int64),
+            "attention_mask": np.ones((1, len(ids)), dtype=np.int64),
+            "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, dtype=np.int32),
+        }
+        self._request.reset_state()
+        found = self._request.infer({name: value for name, value in given.items() if name in self._inputs})
+        return np.ascontiguousarray(found["logits"][0], dtype=np.float32)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a rendered conversation."""
+        return [int(token) for token in self._tokenizer([text])["input_ids"][0]]
