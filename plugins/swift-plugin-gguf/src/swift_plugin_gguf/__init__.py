@@ -27,7 +27,7 @@ def swift_exporters() -> list[ExporterSpec]:
             factory=Ref("swift_plugin_gguf.exporter:GgufExporter"),
             options=Ref("swift_plugin_gguf.options:GgufOptions"),
             engines=_ENGINES,
-            reads=("safetensors",),
+            reads=("safetensors", "adapter"),
             writes="gguf",
         ),
         ExporterSpec(
@@ -46,7 +46,12 @@ def swift_exporters() -> list[ExporterSpec]:
 def swift_check(run: Run) -> Iterator[Problem]:
     """Refuse, from config, tokenizer and headers alone, what has no place in a GGUF file."""
     chosen = run.parts.get("exporter")
-    if chosen is None or chosen.name not in _NAMES or run.model is None or run.adapters or run.model.format != "safetensors":
+    if chosen is None or chosen.name not in _NAMES or run.model is None:
+        return
+    if run.adapters:
+        yield from _adapter_problems(run) if chosen.name == "gguf" else ()
+        return
+    if run.model.format != "safetensors":
         return
     from swift_core.errors import UsageError
     from swift_plugin_gguf.exporter import prepare
@@ -65,3 +70,13 @@ def swift_check(run: Run) -> Iterator[Problem]:
     if other:
         block = f"{len(other)} of {len(plan.targets)} weights have rows that are no whole blocks of {KINDS[kind][0].name}"
         yield Problem(where="type", message=f"{block}: these stay in F16", fatal=False)
+
+
+def _adapter_problems(run: Run) -> Iterator[Problem]:
+    from swift_core.errors import UsageError
+    from swift_plugin_gguf.adapter import plan_adapter
+
+    try:
+        plan_adapter(Path(next(iter(run.adapters.values())).path), run.part("exporter").make_options())
+    except UsageError as error:
+        yield Problem(where="adapter", message=f"{error.message} ({error.where})", hint=error.hint)

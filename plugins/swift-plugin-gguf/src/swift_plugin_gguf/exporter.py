@@ -8,8 +8,9 @@ import gguf
 import numpy as np
 from swift_train.exported import LoadedExport
 
-from swift_core.checkpoint import copy_licence, read_manifest
+from swift_core.checkpoint import checkpoint_format, copy_licence, read_manifest
 from swift_core.paths import atomic_folder
+from swift_plugin_gguf.adapter import plan_adapter, write_adapter
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Plan, make_plan
@@ -27,7 +28,7 @@ class GgufExporter:
         self._options = options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write the GGUF file, and the licence beside it, into the folder `out`.
+        """Write the GGUF file, and the licence beside it, into the folder `out`; of an adapter, the adapter alone.
 
         Returns:
             The file; the first, where there are several.
@@ -36,6 +37,12 @@ class GgufExporter:
             UsageError: the architecture, the tokenizer or a number of the model has no place in GGUF.
             SwiftError: a weight is no number.
         """
+        if checkpoint_format(checkpoint) == "adapter":
+            adapter = plan_adapter(checkpoint, self._options)
+            with atomic_folder(out) as folder:
+                name = write_adapter(adapter, self._options, folder).name
+                copy_licence(adapter.base, folder)
+            return out / name
         plan, tokens = prepare(checkpoint, self._options)
         with atomic_folder(out) as folder:
             write(plan, tokens, self._options, folder)

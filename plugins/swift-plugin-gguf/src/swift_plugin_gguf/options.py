@@ -20,6 +20,7 @@ class GgufOptions(Options):
     )
     model_name: str = option("model", "Name of the file, and of the model in it.", pattern=r"^[\w.+-]+$")
     pre_tokenizer: str = option("", "Name that llama.cpp has for the way text is split, where the tokenizer does not tell.")
+    base: str = option("", "Of an adapter alone: the folder of its base, where its manifest does not tell.")
     shard_size: float = option(0.0, "Gigabytes a file may have; 0: one file. llama.cpp reads several, transformers does not.", ge=0)
 
     @field_validator("type", mode="before")

@@ -62,7 +62,7 @@ def make_plan(checkpoint: Path) -> Plan:
     if (found := checkpoint_format(checkpoint)) != "safetensors":
         raise UsageError(f"this is {found}, and GGUF is written from safetensors", where=str(checkpoint), hint="Merge or convert it first.")
     config = read_config(checkpoint)
-    layout = _layout(config, checkpoint)
+    layout = layout_for(config, checkpoint)
     check_weights(checkpoint)
     headers = {file: read_header(file) for file in weight_files(checkpoint)}
     files = {name: file for file, header in headers.items() for name in header if not any(fnmatchcase(name, each) for each in _UNWANTED)}
@@ -72,7 +72,12 @@ def make_plan(checkpoint: Path) -> Plan:
     return Plan(checkpoint, config, layout, tuple(_targets(shapes, layout, config, checkpoint)), files)
 
 
-def _layout(config: Mapping[str, Any], checkpoint: Path) -> Layout:
+def layout_for(config: Mapping[str, Any], checkpoint: Path) -> Layout:
+    """The layout of a full-precision checkpoint, by its config.
+
+    Raises:
+        UsageError: there is none, or one that would be read wrongly.
+    """
     where, named = str(checkpoint / "config.json"), [str(name) for name in config.get("architectures") or ["?"]]
     layout = layout_of(config)
     if layout is None:
@@ -90,7 +95,7 @@ def _layout(config: Mapping[str, Any], checkpoint: Path) -> Layout:
 
 def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapping[str, Any], checkpoint: Path) -> list[Target]:
     blocks = int(config["num_hidden_layers"])
-    names = _Names(layout, blocks)
+    names = Names(layout, blocks)
     targets: list[Target] = []
     experts: dict[str, list[str]] = {}
     lost: list[str] = []
@@ -129,7 +134,7 @@ def _order(target: Target) -> tuple[int, str]:
     return (int(block[1]) if block else -1 if target.name == "token_embd.weight" else 1_000_000, target.name)
 
 
-class _Names:
+class Names:
     """Names of a checkpoint's tensors → GGUF's."""
 
     def __init__(self, layout: Layout, blocks: int) -> None:
@@ -138,6 +143,7 @@ class _Names:
         self._more = [(re.compile(re.escape(ours).replace(r"\{n\}", r"(\d+)")), theirs) for ours, theirs in layout.names.items()]
 
     def of(self, name: str) -> str | None:
+        """GGUF's name of a tensor, or None."""
         for pattern, theirs in self._more:
             if match := pattern.fullmatch(name):
                 return theirs.replace("{n}", match[1]) if match.groups() else theirs
