@@ -1,0 +1,71 @@
+"""What a mesh can't do, known from the run and the model's config.json alone: nothing is loaded and no torch imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.checkpoint import quantization_of, read_config
+from swift_core.engines import device_kind
+from swift_core.specs import Problem
+from swift_plugin_mesh.sizes import misfits, uneven
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+    from swift_plugin_mesh.options import MeshOptions
+
+_LORA = ("lora", "rslora", "loraplus")
+_WITH_TENSOR = ("full", "freeze", *_LORA)
+_PLAIN: Mapping[str, tuple[Any, ...]] = {
+    "init": ("default", "true", "gaussian"),
+    "dora": (False,),
+    "bias": ("none",),
+    "modules_to_save": ([],),
+}
+
+
+def problems(run: Run) -> Iterator[Problem]:
+    """Every reason against the run."""
+    options: MeshOptions = run.part("parallel").make_options()
+    yield from misfits(options, run.workers)
+    yield from _device(str(run.options.get("device", "auto")))
+    if run.model:
+        yield from uneven(options, read_config(Path(run.model.path)))
+    yield from _quantized(run)
+    if "tuner" in run.parts:
+        yield from _tuner(run, options)
+    if "task" in run.parts and run.part("task").options.get("compile") and options.tensor > 1:
+        hint = "Leave --compile out, or use --parallel fsdp."
+        yield Problem(where="compile", message="a model that is cut over a mesh is not compiled here", hint=hint)
+
+
+def _device(asked: str) -> Iterator[Problem]:
+    if (device_kind() if asked == "auto" else asked).partition(":")[0] == "mps":
+        yield Problem(where="device", message="a mesh has no way to exchange weights on mps", hint="Use --device cpu, or --parallel ddp.")
+
+
+def _quantized(run: Run) -> Iterator[Problem]:
+    """bnb is refused by its own plugin; here are the others, and models stored in few bits."""
+    hint = "Use --parallel ddp, or an unquantized model."
+    quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
+    if quantizer not in ("", "bnb"):
+        yield Problem(where="parallel", message=f"a mesh can't cut weights that {quantizer} has quantized", hint=hint)
+    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
+    if form:
+        yield Problem(where="parallel", message=f"a mesh can't cut the model's quantized weights ({form})", hint=hint)
+
+
+def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
+    tuner = run.parts["tuner"]
+    if options.tensor > 1 and tuner.name not in _WITH_TENSOR:
+        message = f"'{tuner.name}' is not computed here on parts of layers"
+        yield Problem(where="tuner", message=message, hint=f"Use --tuner {', '.join(_WITH_TENSOR)}; or --parallel fsdp.")
+    if options.tensor == 1 and tuner.name in ("adalora", "vblora"):
+        message = f"'{tuner.name}' needs whole weights, which are cut"
+        yield Problem(where="tuner", message=message, hint="Use --parallel ddp, or --tuner lora.")
+    if options.tensor > 1 and tuner.name in _LORA:
+        for name, plain in _PLAIN.items():
+            if (value := tuner.options.get(name)) not in (None, *plain):
+                message = f"tensor parallelism can't cut an adapter with {name} {value}"
+                yield Problem(where=f"tuner.{name}", message=message, hint="Leave it out, or use --parallel fsdp.")

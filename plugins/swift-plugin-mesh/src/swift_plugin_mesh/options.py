@@ -1,0 +1,21 @@
+"""Options of a mesh: how many processes share what."""
+
+from __future__ import annotations
+
+from swift_train.options import StrategyOptions
+
+from swift_core.options import option
+
+
+class MeshOptions(StrategyOptions):
+    """data × tensor is the number of processes."""
+
+    data: int | None = option(
+        None, "Parts into which the rows of a step are cut; by default as many as the processes allow.", ge=1, also=("data_parallel_size",)
+    )
+    tensor: int = option(
+        1, "Processes that compute each layer together, each with a part of its weights.", ge=1, also=("tensor_parallel_size", "tp_size")
+    )
+    pipeline: int = option(
+        1, "Stages into which the blocks are cut; only 1 is supported.", ge=1, also=("pipeline_parallel_size", "pp_size")
+    )

@@ -1,0 +1,49 @@
+"""That a mesh is what it says: every weight lies over the processes as the plan has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from swift_train.proof import spread
+from torch.distributed.tensor import DTensor, Placement, Replicate
+
+from swift_core.errors import SwiftError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from swift_plugin_mesh.tensor import Cut
+
+
+def prove(module: Module, plan: Mapping[str, Cut], *, shards: bool) -> dict[str, Any]:
+    """Check that this process holds its part alone, and return where the weights are for the run's record.
+
+    Args:
+        plan: what tensor parallelism cuts.
+        shards: whether everything is cut over the processes of the data dimension too.
+
+    Raises:
+        SwiftError: it is not so. Libraries have been seen to train whole copies instead, in silence.
+    """
+    for name, parameter in module.named_parameters():
+        owner, _, kind = name.rpartition(".")
+        wanted = plan[owner].of(kind) if owner in plan else Replicate()
+        if (lies := along(parameter, "tensor")) != wanted:
+            raise _otherwise(f"the weight {name} is {lies} over the tensor dimension, and was to be {wanted}")
+        if shards and along(parameter, "data").is_replicate():
+            raise _otherwise(f"the weight {name} is not cut over the data dimension")
+    return spread(module)
+
+
+def along(parameter: Tensor, dimension: str) -> Placement:
+    """How a parameter lies along a dimension of the mesh."""
+    if not isinstance(parameter, DTensor):
+        return Replicate()
+    names = parameter.device_mesh.mesh_dim_names or ()
+    return parameter.placements[names.index(dimension)] if dimension in names else Replicate()
+
+
+def _otherwise(what: str) -> SwiftError:
+    return SwiftError(f"the mesh is not what was asked for: {what}", where="parallel", hint="Please report this.")

@@ -1,0 +1,50 @@
+"""Which sizes a mesh may have: as many processes as there are, and parts that come out even."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from swift_core.specs import Problem
+
+if TYPE_CHECKING:
+    from swift_plugin_mesh.options import MeshOptions
+
+# what tensor parallelism cuts: attention by heads, the feed-forward part by its width
+_CUT = {"num_attention_heads": "attention heads", "num_key_value_heads": "key-value heads", "intermediate_size": "feed-forward width"}
+
+
+def data_size(options: MeshOptions, processes: int) -> int:
+    """Into how many parts the rows are cut; 0 where no number makes the mesh as large as the processes are many."""
+    rest, left = divmod(processes, options.tensor * options.pipeline)
+    return 0 if left or options.data not in (None, rest) else rest
+
+
+def misfits(options: MeshOptions, processes: int) -> Iterator[Problem]:
+    """A mesh of another size than the processes, or with stages, which are not built here."""
+    if options.pipeline > 1:
+        yield Problem(where="parallel.pipeline", message="a mesh has no pipeline stages here", hint="Use --parallel megatron.")
+        return
+    if data_size(options, processes):
+        return
+    asked = f"{f'data {options.data} × ' if options.data else ''}tensor {options.tensor}"
+    fit = [f"data {rest} × tensor {size}" for size in range(1, processes + 1) if processes % size == 0 for rest in (processes // size,)]
+    where = "parallel.data" if options.data else "parallel"
+    message = f"{processes} process{'es' if processes > 1 else ''} can't be a mesh of {asked}"
+    yield Problem(where=where, message=message, hint=f"Sizes that fit: {', '.join(fit)}; or give other --processes.")
+
+
+def uneven(options: MeshOptions, config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Parts of a model, by its `config.json`, that would not come out even."""
+    text = {**config, **config.get("text_config", {})}
+    sizes = {key: text[key] for key in _CUT if isinstance(text.get(key), int)}
+    for key, size in sizes.items():
+        if size % options.tensor:
+            message = f"the model's {_CUT[key]}, {size}, can't be cut into {options.tensor} equal parts"
+            fit = _fitting(lambda parts: not any(other % parts for other in sizes.values()), min(sizes.values()))
+            yield Problem(where="parallel.tensor", message=message, hint=f"Sizes that fit: {fit}.")
+            return
+
+
+def _fitting(fits: Callable[[int], bool], most: int) -> str:
+    return ", ".join(str(parts) for parts in range(1, most + 1) if fits(parts))

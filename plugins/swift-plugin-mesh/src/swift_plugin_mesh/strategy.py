@@ -1,0 +1,16 @@
+"""Which strategy a mesh is: with stages, or of layers that are cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swift_plugin_mesh.layers import LayersStrategy
+
+if TYPE_CHECKING:
+    from swift_plugin_mesh.base import MeshStrategy
+    from swift_plugin_mesh.options import MeshOptions
+
+
+def mesh_strategy(options: MeshOptions) -> MeshStrategy:
+    """The strategy for a mesh of those sizes."""
+    return LayersStrategy(options)

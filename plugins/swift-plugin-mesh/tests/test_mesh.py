@@ -1,0 +1,173 @@
+"""A mesh of processes learns what one process learns, each with its part of the weights alone, and resumes exactly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from swift_plugin_mesh import tensor
+from swift_plugin_mesh.options import MeshOptions
+from swift_plugin_mesh.strategy import mesh_strategy
+from swift_train.batches import Piece, collate
+from swift_train.options import PretrainOptions
+from swift_train.tasks import PretrainTask
+from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from swift_core.errors import SwiftError, UsageError
+from swift_core.registry import registry
+
+pytestmark = pytest.mark.slow
+
+ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
+STILL = {"tuner_options": {"dropout": 0.0}}
+ENGINE = {"full": "FSDPLlamaForCausalLM", "lora": "FSDPPeftModelForCausalLM"}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return write_rows(tmp_path / "rows.jsonl", ragged_chats(ROWS))
+
+
+def settings(ranks, **more):
+    """Eight rows a step in micro-steps of one, clipped, over two epochs."""
+    return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
+
+
+def meshed(run, **sizes):
+    """The run on a mesh."""
+    return replace(run, parts={**run.parts, "parallel": registry().choose("parallel", "mesh", sizes)})
+
+
+def steps(metrics):
+    return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(torch.tensor(steps(ours)), torch.tensor(steps(theirs)), atol=1e-5, rtol=1e-5)
+
+
+def proof_of(folder):
+    return json.loads((folder / "parallel.json").read_text())
+
+
+@pytest.mark.parametrize(("tuner", "data"), [("lora", 1), ("full", 1), ("full", 2)])
+def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tuner, data):
+    """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    options = {"tuner": tuner, "validation": held, "packing": (tuner, data) == ("full", 1), **(STILL if tuner == "lora" else {})}
+    one = do(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
+    run = meshed(training_run(tiny_model, rows, **options, **settings(data)), tensor=2)
+    many = on_ranks(2 * data, partial(do, run, tmp_path / "many"))
+    assert any(norm > 0.5 for _, norm in steps(one))
+    close(many[0], one)
+    assert all(steps(metrics) == steps(many[0]) for metrics in many), "every process sees the same numbers"
+    heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
+    assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
+    proof = proof_of(tmp_path / "many")
+    assert (proof["engine"], proof["data"], proof["tensor"], proof["loaded_whole"]) == (ENGINE[tuner], data, 2, 1)
+    assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / (2 * data), rel=0.08), "norms and half a LoRA are whole"
+    by_columns, by_rows = {"full": (11, 4), "lora": (21, 8)}[tuner]
+    assert (proof["placements"]["_S(0, 2) S(0)"], proof["placements"]["S(0) S(1)"]) == (by_columns, by_rows)
+    if tuner == "full":
+        ours, theirs = (AutoModelForCausalLM.from_pretrained(tmp_path / name / "output") for name in ("many", "one"))
+        for (name, got), want in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+            torch.testing.assert_close(got, want, atol=1e-4, rtol=0, msg=name)
+
+
+SIZES = {
+    "vocab_size": 320, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "initializer_range": 0.1, "pad_token_id": 0,
+}  # fmt: skip
+
+
+def fresh(kind):
+    """A random model of an architecture."""
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SIZES))
+
+
+def built(make, **options):
+    strategy = mesh_strategy(MeshOptions(device="cpu", **options))
+    strategy.build(lambda device: make().to(device), lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0))
+    return strategy
+
+
+def three_steps(make, folder, **options):
+    """Two micro-batches each."""
+    task = PretrainTask(PretrainOptions())
+    micro = collate(samples_of(folder / f"{torch.distributed.is_initialized()}", [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
+    strategy = built(make, **options)
+    found = []
+    for _ in range(3):
+        loss = strategy.accumulate([micro, micro], task, 1 / 78)
+        found.append((loss, strategy.update(3e-3, 0.5).norm))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "starcoder2", "gemma2", "phi3"])
+def test_other_plans(kind, tmp_path):
+    """Norms of single heads, biases of layers cut by rows, embeddings of another class, layers whose inputs and outputs are whole."""
+    (one,) = on_ranks(1, partial(three_steps, partial(fresh, kind), tmp_path / "one"))
+    many = on_ranks(2, partial(three_steps, partial(fresh, kind), tmp_path / "many", tensor=2))
+    assert many[0] == many[1]
+    torch.testing.assert_close(torch.tensor(many[0]), torch.tensor(one), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "message"), [("opt", "has no plan for tensor parallelism"), ("qwen3_moe", "layers of the kind moe_tp")])
+def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_read(kind, message):
+    read = []
+
+    def load(device):
+        read.append(device.type)
+        with device:
+            return fresh(kind)
+
+    def build():
+        with pytest.raises(UsageError, match=message):
+            mesh_strategy(MeshOptions(device="cpu", tensor=2)).build(load, torch.optim.AdamW)
+        return read
+
+    assert on_ranks(2, build) == [["meta"]] * 2
+
+
+def test_whole_copies_are_noticed(tiny_model, monkeypatch):
+    """The losses would be right."""
+    monkeypatch.setattr(tensor, "parallelize_module", lambda module, *_, **__: module)
+
+    def build():
+        with pytest.raises(SwiftError, match="was to be"):
+            built(partial(AutoModelForCausalLM.from_pretrained, tiny_model), tensor=2)
+        return True
+
+    assert on_ranks(2, build) == [True, True]
+
+
+@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}])
+def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
+    """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
+    settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
+    ranks = sizes["data"] * sizes.get("tensor", 1) * sizes.get("pipeline", 1)
+    whole = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "whole"))
+    first = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "parts", stop_after=2))
+    resumed = meshed(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled), **sizes)
+    second = on_ranks(ranks, partial(do, resumed, tmp_path / "parts"))
+    assert steps(first[0] + second[0]) == steps(whole[0])
+    assert len(steps(first[0])) == 2
+    files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
+    assert files[0] == files[1]
+
+
+def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path):
+    """Once the change is allowed: the same rows a step, so the same losses."""
+    one = do(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
+    run = meshed(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tensor=2)
+    first = on_ranks(2, partial(do, run, tmp_path / "parts", stop_after=2))[0]
+    allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
+    resumed = meshed(training_run(tiny_model, rows, tuner="full", verb_options=allowed, **settings(1, epochs=1)))
+    second = on_ranks(1, partial(do, resumed, tmp_path / "parts"))[0]
+    assert len(steps(first)) == 2
+    close(first + second, one)

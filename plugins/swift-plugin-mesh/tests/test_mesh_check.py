@@ -1,0 +1,82 @@
+"""What a mesh can't do is said before anything is loaded, with what would do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from swift_plugin_mesh import swift_check
+
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+SMOLLM2 = {"num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536, "num_hidden_layers": 30}
+LLAMA = {"num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336, "num_hidden_layers": 32}
+
+
+def run_with(tmp_path, *, parallel="mesh", config=None, quantizer="", tuner="", tuner_options=None, task=None, verb=None, **options):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA if config is None else config))
+    parts = {"parallel": registry().choose("parallel", parallel, options)}
+    if tuner:
+        parts["tuner"] = registry().choose("tuner", tuner, tuner_options or {})
+    if task:
+        parts["task"] = registry().choose("task", "sft", task)
+    if quantizer:
+        parts["quantizer"] = replace(registry().choose("quantizer", "bnb"), name=quantizer)
+    source = Source(reference="file:m", path=str(tmp_path), hash="", format="safetensors", family="")
+    return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "processes": 4, **(verb or {})})
+
+
+@pytest.mark.parametrize(
+    ("asked", "where", "message", "hint"),
+    [
+        ({"tensor": 8}, "parallel", "4 processes can't be a mesh of tensor 8", "data 2 × tensor 2"),
+        ({"tensor": 2, "data": 4}, "parallel.data", "data 4 × tensor 2", "data 1 × tensor 4"),
+        ({"tensor": 2, "config": SMOLLM2}, "parallel.tensor", "attention heads, 9", "Sizes that fit: 1, 3."),
+        ({"tensor": 2, "config": {"text_config": SMOLLM2}}, "parallel.tensor", "attention heads, 9", "1, 3."),
+        ({"tensor": 4, "config": {**LLAMA, "num_key_value_heads": 2}}, "parallel.tensor", "key-value heads, 2", "1, 2."),
+        ({"pipeline": 2}, "parallel.pipeline", "no pipeline stages", "--parallel megatron"),
+        ({"verb": {"device": "mps"}}, "device", "mps", "--parallel ddp"),
+        ({"tensor": 2, "tuner": "dora"}, "tuner", "'dora'", "--parallel fsdp"),
+        ({"tensor": 2, "tuner": "lora", "tuner_options": {"init": "pissa"}}, "tuner.init", "init pissa", "--parallel fsdp"),
+        ({"tensor": 2, "tuner": "lora", "tuner_options": {"modules_to_save": ["lm_head"]}}, "tuner.modules_to_save", "lm_head", "Leave it"),
+        ({"tuner": "adalora"}, "tuner", "whole weights", "--parallel ddp"),
+        ({"tensor": 2, "task": {"compile": True}}, "compile", "not compiled", "--parallel fsdp"),
+        ({"quantizer": "torchao"}, "parallel", "torchao", "--parallel ddp"),
+        ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "gptq", "--parallel ddp"),
+    ],
+)
+def test_what_it_does_not_go_with(asked, where, message, hint, tmp_path):
+    (problem,) = swift_check(run_with(tmp_path, **asked))
+    assert problem.where == where
+    assert problem.fatal
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tensor": 2, "tuner": "lora"},
+        {"data": 2, "tensor": 2, "tuner": "full"},
+        {"tensor": 3, "config": SMOLLM2, "verb": {"processes": 3}},
+        {"tensor": 8, "verb": {"nodes": 4}},
+        {"task": {"compile": True}},
+        {"config": {}, "tensor": 4},
+    ],
+)
+def test_what_it_goes_with(asked, tmp_path):
+    assert list(swift_check(run_with(tmp_path, **asked))) == []
+
+
+def test_other_strategies_are_none_of_its_business(tmp_path):
+    assert list(swift_check(run_with(tmp_path, parallel="ddp", config={"quantization_config": {"quant_method": "gptq"}}))) == []
+
+
+def test_qlora_is_refused_with_what_would_do(tmp_path):
+    """By the plugin of bitsandbytes, whose weights they are, and by it alone."""
+    run = run_with(tmp_path, quantizer="bnb")
+    answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
+    assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == [("parallel", True, True)]
