@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from swift_plugin_safetensors.exporter import SafetensorsExporter
 from swift_plugin_safetensors.options import SafetensorsOptions
+from swift_plugin_safetensors.servable import notes
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.checkpoint import checkpoint_format
@@ -79,3 +80,31 @@ def test_numbers_that_do_not_fit_leave_nothing_behind(tiny_model, tmp_path):
     with pytest.raises(SwiftError, match=r"model\.norm\.weight"):
         export(tmp_path / "large", tmp_path / "out", type="float16")
     assert [path.name for path in tmp_path.iterdir()] == ["large"]
+
+
+def test_an_adapter_leaves_behind_what_training_left(adapter, tmp_path):
+    for name in ("optimizer.pt", "trainer_state.json", "events.jsonl", "tokenizer.json", "chat_template.jinja"):
+        (adapter / name).write_text("{}")
+    out = export(adapter, tmp_path / "out")
+    assert {path.name for path in out.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json", "chat_template.jinja",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"use_dora": True}, "vLLM does not serve DoRA"),
+        ({"peft_type": "IA3"}, "this is IA3"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save (lm_head)"),
+        ({"bias": "all"}, "with biases"),
+        ({"rank_pattern": {"q_proj": 48}}, "--max-lora-rank 64"),
+        ({"r": 1024}, "ranks up to 512"),
+        ({}, ""),
+    ],
+)
+def test_what_vllm_makes_of_an_adapter_is_said_before(config, words, adapter):
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    assert words in "".join(notes(adapter))
+    assert bool(words) == bool(list(notes(adapter)))

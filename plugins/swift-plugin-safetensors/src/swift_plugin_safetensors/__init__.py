@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
-from swift_core.specs import Engine, ExporterSpec, Ref
+from swift_core.specs import Engine, ExporterSpec, Problem, Ref
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
 
 
 @hookimpl
@@ -12,6 +19,7 @@ def swift_exporters() -> list[ExporterSpec]:
     return [
         ExporterSpec(
             name="safetensors",
+            also=("peft",),
             summary="The checkpoint, or an adapter alone, in another type or in files of another size",
             factory=Ref("swift_plugin_safetensors.exporter:SafetensorsExporter"),
             options=Ref("swift_plugin_safetensors.options:SafetensorsOptions"),
@@ -20,3 +28,16 @@ def swift_exporters() -> list[ExporterSpec]:
             writes="safetensors",
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterator[Problem]:
+    """Say which adapters vLLM would not serve as they are; a copy of them is made all the same."""
+    chosen = run.parts.get("exporter")
+    if chosen is None or chosen.name != "safetensors":
+        return
+    from swift_plugin_safetensors.servable import notes
+
+    for adapter in run.adapters.values():
+        for note in notes(Path(adapter.path)):
+            yield Problem(where="adapter", message=note, fatal=False)

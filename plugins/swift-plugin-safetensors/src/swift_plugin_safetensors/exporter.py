@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,17 @@ from swift_plugin_safetensors.options import SafetensorsOptions
 
 _ADAPTER = "adapter_model"
 _INDEX = "model.safetensors.index.json"
+_BESIDE = (
+    "adapter_config.json",
+    "README.md",
+    "LICENSE*",
+    "token*",
+    "special_tokens_map.json",
+    "*.jinja",
+    "vocab*",
+    "merges.txt",
+    "*processor*",
+)
 _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # those that are rounded; others are kept
 
 
@@ -48,7 +60,7 @@ class SafetensorsExporter:
         dtype = self._dtype(checkpoint)
         with paths.atomic_folder(out) as folder:
             for path in sorted(checkpoint.iterdir()):
-                if path.is_file() and path.suffix != ".safetensors" and path.name not in (MANIFEST, _INDEX):
+                if path.is_file() and path.suffix != ".safetensors" and path.name not in (MANIFEST, _INDEX) and _wanted(path, adapter):
                     shutil.copyfile(path, folder / path.name)
             _say_dtype(folder / "config.json", dtype)
             with ExitStack() as stack:
@@ -87,6 +99,11 @@ class SafetensorsExporter:
             raise UsageError("the checkpoint is quantized: its weights can't be rounded", where=str(checkpoint), hint=hint)
         found: torch.dtype = getattr(torch, self._options.type)
         return found
+
+
+def _wanted(path: Path, adapter: bool) -> bool:
+    """Whether a file comes along: beside an adapter, what PEFT and the servers read, and nothing that training left there."""
+    return not adapter or any(fnmatchcase(path.name, pattern) for pattern in _BESIDE)
 
 
 def _say_dtype(config: Path, dtype: torch.dtype | None) -> None:
