@@ -33,6 +33,7 @@ BOUND = 1e-5
 TUNERS = {"full": {}, "lora": {"dropout": 0.0}, "dora": {"dropout": 0.0}, "qlora": {"dropout": 0.0}}
 TASKS: Mapping[str, Mapping[str, Any]] = {"pretrain": {"packing": True, "max_length": 64}, "sft": {}}
 PROCESSES = (1, 2, 4)
+SIZES: Mapping[str, Mapping[int, Mapping[str, int]]] = {"mesh": {2: {"tensor": 2}, 4: {"data": 2, "tensor": 2}}}  # by processes
 ROWS, ROWS_A_STEP = 19, 8
 LEARNING = {"batch_size": 1, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3}
 
@@ -80,9 +81,11 @@ class Bench:
         return Cell(max(abs(ours[0] - theirs[0]) for ours, theirs in pairs), max(abs(a[1] - b[1]) / b[1] for a, b in pairs))
 
     def _run(self, strategy: str, tuner: str, task: str, processes: int) -> Run:
+        sizes = SIZES.get(strategy, {}).get(processes, {})
         run = training_run(
-            self.model, self.rows[task], task=task, tuner=tuner, tuner_options=TUNERS[tuner], parallel=strategy,
-            gradient_accumulation_steps=ROWS_A_STEP // processes, verb_options={"processes": processes}, **LEARNING, **TASKS[task],
+            self.model, self.rows[task], task=task, tuner=tuner, tuner_options=TUNERS[tuner], parallel=strategy, parallel_options=sizes,
+            gradient_accumulation_steps=ROWS_A_STEP // processes * sizes.get("tensor", 1),
+            verb_options={"processes": processes}, **LEARNING, **TASKS[task],
         )  # fmt: skip
         if implied := registry().get("tuner", tuner).implies:
             run = replace(run, parts={**run.parts, "quantizer": registry().choose("quantizer", implied)})
@@ -140,7 +143,7 @@ The largest difference from one process of ddp with the same rows a step: of the
 float32, a tiny Llama, the CPU with gloo, torch {version("torch")}; two epochs in steps of {ROWS_A_STEP} rows of very different lengths,
 in up to eight micro-steps a process, the last step of an epoch with fewer; texts packed; gradients clipped; dropout 0. More than
 {BOUND:.0e} fails. With dropout the processes draw numbers of their own, so no curve is that of one process; that a run with dropout goes on
-exactly after a stop is tested for each strategy.
+exactly after a stop is tested for each strategy. mesh is tensor 2 on two processes, and data 2 × tensor 2 on four.
 
 Rows of a strategy whose engine the interpreter lacks stay as they were: zero1, zero2 and zero3 were run with DeepSpeed 0.19.8.
 

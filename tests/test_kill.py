@@ -20,7 +20,12 @@ STRATEGIES = [
     pytest.param("ddp", 2, "full", 16, id="ddp-2-full"),
     pytest.param("ddp", 4, "lora", 16, id="ddp-4-lora"),
     pytest.param("fsdp", 2, "full", 10, id="fsdp-2-full"),
+    pytest.param("mesh", 2, "full", 10, id="mesh-2-full"),
+    pytest.param("mesh", 4, "lora", 10, id="mesh-4-lora"),
 ]
+
+
+SIZES = {"mesh": {"tensor": 2}}
 
 
 @pytest.fixture
@@ -30,7 +35,7 @@ def survives(tiny_model, tmp_path):
     def check(parallel, ranks, tuner, kills, steps):
         def make(resume):
             return training_run(
-                tiny_model, rows, validation=held, parallel=parallel, tuner=tuner,
+                tiny_model, rows, validation=held, parallel=parallel, parallel_options=SIZES.get(parallel), tuner=tuner,
                 tuner_options={"dropout": 0.1} if tuner == "lora" else {}, verb_options={"resume": resume},
                 batch_size=2, gradient_accumulation_steps=2, learning_rate=3e-3, max_steps=steps, eval_steps=6, save_steps=3,
             )  # fmt: skip

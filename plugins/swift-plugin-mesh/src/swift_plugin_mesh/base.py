@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from swift_plugin_mesh.options import MeshOptions
+
+logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)  # that gathering over two dimensions takes two steps
 
 _SHARDS, _FACTS = "shards", "mesh.pt"
 
