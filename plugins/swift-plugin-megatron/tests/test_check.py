@@ -47,6 +47,8 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"verb_options": {"dtype": "float16"}}, "dtype", "float16", "bfloat16"),
         ({"tuner": "dora"}, "tuner", "'dora'", "Use one of full, freeze, lora"),
         ({"tuner": "lora", "tuner_options": {"dora": True}}, "tuner.dora", "magnitudes", "Leave --tuner.dora out"),
+        ({"chunks": 2}, "parallel.chunks", "nothing to interleave", "--parallel.pipeline 2"),
+        ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "3 layers of each of 2 processes can't be cut into 2 parts", "1, 3"),
         ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
         ({"expert": 4, "config": MIXTURE}, "parallel.expert", "6 experts can't be dealt out over 4 of 4 copies", "Sizes that fit: 1, 2."),
         ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "sequence parallelism", "--parallel.expert"),

@@ -15,12 +15,18 @@ from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.errors import SwiftError, UsageError
+from swift_core.testing.rig import write_tiny_model
 
 pytestmark = [pytest.mark.full("megatron"), pytest.mark.usefixtures("megatron")]
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 MIXED = {
     "EP2": (2, {"expert": 2}), "EP2 DP2": (4, {"expert": 2}), "EP2 PP2": (4, {"expert": 2, "pipeline": 2}),
+}  # fmt: skip
+INTERLEAVED = {
+    "PP2 × 2": (2, {"pipeline": 2, "chunks": 2}), "PP2 × 4": (2, {"pipeline": 2, "chunks": 4}),
+    "PP4 × 2": (4, {"pipeline": 4, "chunks": 2}), "TP2 PP2 × 2": (4, {"tensor": 2, "pipeline": 2, "chunks": 2}),
+    "PP2 × 2 DP2": (4, {"pipeline": 2, "chunks": 2}),
 }  # fmt: skip
 LAYOUTS = {  # processes, and what is cut
     "TP1": (1, {}), "DP2": (2, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
@@ -44,7 +50,7 @@ def settings(copies, **more):
 
 
 def run_of(model, rows, layout, *, resume="", **more):
-    processes, sizes = {**LAYOUTS, **MIXED}[layout]
+    processes, sizes = {**LAYOUTS, **MIXED, **INTERLEAVED}[layout]
     copies = processes // (sizes.get("tensor", 1) * sizes.get("pipeline", 1))
     verb_options = {"processes": processes, **({"resume": str(resume)} if resume else {}), **more.pop("verb_options", {})}
     return training_run(model, rows, parallel="megatron", parallel_options=sizes, verb_options=verb_options, **settings(copies, **more))
@@ -100,6 +106,23 @@ def test_as_one_process(tiny_model, rows, tmp_path, layout, tuner):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
     if tuner == "full":
         AutoModelForCausalLM.from_pretrained(tmp_path / "many/output")
+
+
+@pytest.mark.parametrize("tuner", ["full", "lora"])
+@pytest.mark.parametrize("layout", INTERLEAVED)
+def test_interleaved_stages(rows, tmp_path, layout, tuner):
+    """Numbers of micro-batches that the stages don't divide too; resumed exactly."""
+    model = write_tiny_model(tmp_path / "model", num_hidden_layers=8)
+    one = do(training_run(model, rows, **settings(1, tuner=tuner)), tmp_path / "one")
+    processes = INTERLEAVED[layout][0]
+    whole = train(run_of(model, rows, layout, tuner=tuner), processes, tmp_path / "many")
+    print(f"{layout} {tuner}:", *far_of(whole, steps(one)))
+    close(whole, steps(one))
+    first = train(run_of(model, rows, layout, tuner=tuner), processes, tmp_path / "parts", stop_after=2)
+    assert first + train(run_of(model, rows, layout, tuner=tuner, resume=tmp_path / "parts"), processes, tmp_path / "parts") == whole
+    ours, theirs = (written(tmp_path / name) for name in ("many", "one"))
+    for name, want in theirs.items():
+        torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize("layout", ["TP2 DP2", "PP2"])
@@ -175,7 +198,7 @@ def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
 
     def again():
         with pytest.raises(
-            SwiftError, match="written with tensor 2, pipeline 1, expert 1, copies 1, and its parts can't be cut anew"
+            SwiftError, match="written with tensor 2, pipeline 1, chunks 1, expert 1, copies 1, and its parts can't be cut anew"
         ) as caught:
             do(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
         return caught.value.hint

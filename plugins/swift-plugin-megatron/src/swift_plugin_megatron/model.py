@@ -61,6 +61,7 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
         attention_dropout=0.0,
         tensor_model_parallel_size=sizes.tensor,
         pipeline_model_parallel_size=sizes.pipeline,
+        virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
         expert_model_parallel_size=sizes.expert,
         moe_token_dispatcher_type="allgather",
         moe_router_load_balancing_type="none",
@@ -86,27 +87,31 @@ class Stage(nn.Module):
 
     Args:
         rotary: transformers' own module for rotary positions, which holds no weights.
+        chunk: which of this process's stages it is.
         share: whether the head is the embeddings.
         padding: the token whose embedding does not learn, where transformers' model has one.
     """
 
     def __init__(
-        self, theirs: Any, config: TransformerConfig, rotary: nn.Module, *, first: bool, last: bool, share: bool, padding: int | None
-    ) -> None:
+        self, theirs: Any, config: TransformerConfig, rotary: nn.Module, *, chunk: int, first: bool, last: bool, share: bool,
+        padding: int | None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.vocabulary: int = theirs.vocab_size
         self.width: int = theirs.hidden_size
-        self.last = last
+        self.first, self.last = first, last
+        virtual = chunk if config.virtual_pipeline_model_parallel_size else None
         parts = config.tensor_model_parallel_size
         self.model = GPTModel(
             config,
-            layer_spec(theirs, config, rotary),
+            layer_spec(theirs, config, rotary, virtual),
             vocab_size=-(-theirs.vocab_size // parts) * parts,
             max_sequence_length=theirs.max_position_embeddings,
             pre_process=first,
             post_process=last,
             share_embeddings_and_output_weights=share,
             position_embedding_type="none",
+            vp_stage=virtual,
         )
         if first and padding is not None:
             self.model.embedding.word_embeddings.register_forward_hook(partial(_learn_nothing_of, padding))
@@ -142,14 +147,14 @@ class Stage(nn.Module):
         return result
 
 
-def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module) -> TransformerBlockSubmodules:
-    """The layers of this process's stage, with our attention and norm in them."""
+def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtual: int | None) -> TransformerBlockSubmodules:
+    """The layers of a stage of this process, with our attention and norm in them."""
     from megatron.core.transformer.transformer_block import get_num_layers_to_build
     from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 
-    offset, windows = get_transformer_layer_offset(config), windows_of(theirs)
+    offset, windows = get_transformer_layer_offset(config, virtual), windows_of(theirs)
     layers = []
-    for number in range(get_num_layers_to_build(config)):
+    for number in range(get_num_layers_to_build(config, virtual)):
         spec: ModuleSpec = get_gpt_layer_local_spec(
             num_experts=config.num_moe_experts, qk_layernorm=config.qk_layernorm, normalization="RMSNorm"
         )

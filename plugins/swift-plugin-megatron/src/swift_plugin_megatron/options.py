@@ -19,6 +19,12 @@ class MegatronOptions(StrategyOptions):
         ge=1,
         also=("pipeline_model_parallel_size", "pipeline_parallel_size"),
     )
+    chunks: int = option(
+        1,
+        "Stretches of layers that each process of a pipeline has, in turn with the others (interleaving): less waiting, more sending.",
+        ge=1,
+        also=("num_virtual_stages_per_pipeline_rank", "virtual_pipeline_model_parallel_size"),
+    )
     expert: int = option(
         1,
         "Copies over which the experts of a mixture are dealt out (expert parallelism); it divides the number of copies.",

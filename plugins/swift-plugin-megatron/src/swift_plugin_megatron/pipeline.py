@@ -1,21 +1,21 @@
-"""A step's passes through the stages: one forward, one backward in turn (1F1B), so that few micro-batches are kept at a time.
+"""A step's passes through the stages of a pipeline, and what goes between them.
 
 megatron-core's own schedule puts what it receives on CUDA, whatever the weights are on, and so is not used. Rows need not be of the same
 length: every process of a copy has the same micro-batches, and so knows the shapes that come. Sending never waits, and each direction
 has a group of its own, so that no two processes can wait for one another.
-
-Method: Narayanan et al. 2021, https://arxiv.org/abs/2104.04473
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 
 from swift_plugin_megatron import groups
+from swift_plugin_megatron.schedule import order
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -25,35 +25,18 @@ if TYPE_CHECKING:
     from swift_plugin_megatron.model import Stage
 
 
-class Pass(NamedTuple):
-    """What a process does next: the forward (or else the backward) pass of a micro-batch."""
-
-    forward: bool
-    micro: int
-
-
-def order(rank: int, ranks: int, micros: int) -> list[Pass]:
-    """A process's passes of a step: as many forward ones ahead as there are stages behind it, then in turn."""
-    ahead = min(ranks - rank - 1, micros)
-    passes = [Pass(True, micro) for micro in range(ahead)]
-    for micro in range(micros):
-        if micro + ahead < micros:
-            passes.append(Pass(True, micro + ahead))
-        passes.append(Pass(False, micro))
-    return passes
-
-
 class Pipeline:
-    """This process's stage, and the ways to those before and after it.
+    """This process's stages, and the ways to those before and after them.
 
     Args:
         dtype: of what goes between the stages.
     """
 
-    def __init__(self, stage: Stage, dtype: torch.dtype, device: torch.device) -> None:
-        self.stage, self.dtype, self.device = stage, dtype, device
+    def __init__(self, stages: Sequence[Stage], dtype: torch.dtype, device: torch.device) -> None:
+        self.stages, self.dtype, self.device = stages, dtype, device
         self.rank, self.ranks = dist.get_rank(groups.pipeline()), dist.get_world_size(groups.pipeline())
-        self.onward, self.back = (_own_group() for _ in range(2))
+        # onward and back, each between neighbours and between the last process and the first
+        self.onward, self.back = ([_own_group() for _ in range(min(2, len(stages)))] for _ in range(2))
         self._sent: list[tuple[Any, Tensor]] = []
 
     def run(self, micros: Sequence[Micro], task: LossTask, weight: float, *, train: bool, after: Callable[[], None]) -> float:
@@ -63,23 +46,26 @@ class Pipeline:
             after: called after each backward pass.
         """
         losses: list[Tensor] = []
-        kept: dict[int, tuple[Tensor | None, Tensor]] = {}
-        passes = order(self.rank, self.ranks, len(micros)) if train else [Pass(True, micro) for micro in range(len(micros))]
-        for forward, micro in passes:
+        kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
+        if len(self.stages) > 1 and (missing := -len(micros) % self.ranks):
+            micros = [*micros, *[replace(micros[-1], weights=torch.zeros_like(micros[-1].weights))] * missing]
+        passes = order(self.rank, self.ranks, len(self.stages), len(micros))
+        for forward, chunk, micro in passes if train else [each for each in passes if each.forward]:
+            stage = self.stages[chunk]
             if forward:
-                given, output = self._forward(micros[micro].to(self.device), task, train=train)
-                if self.stage.last:
+                given, output = self._forward(stage, micros[micro].to(self.device), task, train=train)
+                if stage.last:
                     losses.append(output.detach())
                 else:
-                    self._send(output.detach(), self.rank + 1, self.onward)
+                    self._send(output.detach(), 1, self.onward)
                 if train:
-                    kept[micro] = given, output * weight if self.stage.last else output
+                    kept[chunk, micro] = given, output * weight if stage.last else output
             else:
-                given, output = kept.pop(micro)
-                torch.autograd.backward(output, None if self.stage.last else self._receive(output.shape, self.rank + 1, self.back))
+                given, output = kept.pop((chunk, micro))
+                torch.autograd.backward(output, None if stage.last else self._receive(output.shape, 1, self.back))
                 if given is not None:
                     assert given.grad is not None
-                    self._send(given.grad, self.rank - 1, self.back)
+                    self._send(given.grad, -1, self.back)
                 after()
         for work, _ in self._sent:
             work.wait()
@@ -89,27 +75,33 @@ class Pipeline:
             dist.all_reduce(total, group=groups.pipeline())
         return total.item()
 
-    def _forward(self, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
+    def _forward(self, stage: Stage, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
         given = None
-        if self.rank:
-            given = self._receive(torch.Size((micro.input_ids.shape[1], 1, self.stage.width)), self.rank - 1, self.onward).requires_grad_(
-                train
-            )
-            self.stage.given(given)
+        if not stage.first:
+            shape = torch.Size((micro.input_ids.shape[1], 1, stage.width))
+            given = self._receive(shape, -1, self.onward).requires_grad_(train)
+            stage.given(given)
         with torch.set_grad_enabled(train):
-            if self.stage.last:
-                return given, task.loss(task.forward(self.stage, micro), micro)
-            return given, self.stage.hidden(micro.input_ids, micro.position_ids)
+            if stage.last:
+                return given, task.loss(task.forward(stage, micro), micro)
+            return given, stage.hidden(micro.input_ids, micro.position_ids)
 
-    def _send(self, tensor: Tensor, to: int, group: dist.ProcessGroup | None) -> None:
+    def _send(self, tensor: Tensor, step: int, ways: Sequence[dist.ProcessGroup | None]) -> None:
         self._sent = [(work, kept) for work, kept in self._sent if not work.is_completed()]
+        to, group = self._way(step, ways)
         tensor = tensor.contiguous()
         self._sent.append((dist.isend(tensor, group=group, group_dst=to), tensor))
 
-    def _receive(self, shape: torch.Size, source: int, group: dist.ProcessGroup | None) -> Tensor:
+    def _receive(self, shape: torch.Size, step: int, ways: Sequence[dist.ProcessGroup | None]) -> Tensor:
+        source, group = self._way(step, ways)
         tensor = torch.empty(shape, dtype=self.dtype, device=self.device)
         dist.recv(tensor, group=group, group_src=source)
         return tensor
+
+    def _way(self, step: int, ways: Sequence[dist.ProcessGroup | None]) -> tuple[int, dist.ProcessGroup | None]:
+        """The process one before or after this one, and the group for what goes to it or comes from it."""
+        other = self.rank + step
+        return other % self.ranks, ways[-1] if not 0 <= other < self.ranks else ways[0]
 
 
 def _own_group() -> dist.ProcessGroup | None:

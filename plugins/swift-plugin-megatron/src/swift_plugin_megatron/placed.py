@@ -1,4 +1,4 @@
-"""The model as this process holds it: its stage, with its parts of the weights in it, and the way back to whole weights."""
+"""The model as this process holds it: its stages, with its parts of the weights in it, and the way back to whole weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.loading import give_out
+from torch import nn
 
 from swift_core.errors import UsageError
 from swift_plugin_megatron import groups, layout, lora
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Placed:
-    """One stage of a model of transformers. The model that is given keeps no weights. Collective.
+    """This process's stages of a model of transformers. The model that is given keeps no weights. Collective.
 
     Args:
         module: it, with its tuner, from `swift_train.loading.load_once`.
@@ -59,20 +60,20 @@ class Placed:
         self.dtypes = {name: torch.float32 if weight.requires_grad else weight.dtype for name, weight in theirs.items()}
         heads = Heads(made.num_attention_heads, made.num_query_groups, made.kv_channels)
         self.transfer = Transfer(sizes, heads, {name: weight.shape for name, weight in theirs.items()}, device)
-        self.stage = Stage(
-            config,
-            made,
-            next(part for name, part in module.named_modules() if name.endswith("rotary_emb")),
-            first=self.number == 0,
-            last=self.number == places.last,
-            share=not any(slot.ours == HEAD for slot in slots),
-            padding=getattr(module.get_input_embeddings(), "padding_idx", None),
-        )
+        rotary = next(part for name, part in module.named_modules() if name.endswith("rotary_emb"))
+        share = not any(slot.ours == HEAD for slot in slots)
+        padding = getattr(module.get_input_embeddings(), "padding_idx", None)
+        self.stages = nn.ModuleList()
+        for chunk in range(sizes.chunks):
+            number = chunk * sizes.pipeline + self.number
+            ends = {"first": number == 0, "last": number == places.last}
+            self.stages.append(Stage(config, made, rotary, chunk=chunk, **ends, share=share, padding=padding))
         for slot in slots:
             if self.holds(slot) and not slot.tied:
-                lora.attach(self.stage.get_submodule(key(slot).rpartition(".")[0]), slot, pairs, self.transfer.heads)
+                lora.attach(self.stages.get_submodule(self.key(slot).rpartition(".")[0]), slot, pairs, self.transfer.heads)
         if getattr(module, "is_activation_checkpointing", False):
-            self.stage.recompute()
+            for stage in self.stages:
+                stage.recompute()
         self._fill(theirs, device)
 
     @property
@@ -82,17 +83,21 @@ class Placed:
 
     def holds(self, slot: Slot) -> bool:
         """Whether this process has a part of a slot."""
-        return slot.stage == self.number and slot.share in (None, self.share)
+        return slot.stage % self.sizes.pipeline == self.number and slot.share in (None, self.share)
+
+    def key(self, slot: Slot) -> str:
+        """The name of a slot's weight in `stages`."""
+        return f"{slot.stage // self.sizes.pipeline}.model.{slot.ours}"
 
     def whole(self, part: Callable[[str], Tensor], names: Container[str] | None) -> Iterator[tuple[str, Tensor]]:
         """Whole weights under transformers' names, those of a slot at a time. Collective.
 
         Args:
-            part: this process's part, by its name in the stage.
+            part: this process's part, by its name in `stages`.
         """
         for theirs, slots in _bundles(slot for slot in self.slots if not slot.tied):
             if names is None or any(name in names for name in theirs):
-                parts = [part(key(slot)) for slot in slots if self.holds(slot)]
+                parts = [part(self.key(slot)) for slot in slots if self.holds(slot)]
                 for name, weight in self.transfer.whole(slots[0], parts, self.dtypes[theirs[0]]):
                     if names is None or name in names:
                         yield name, weight
@@ -116,18 +121,13 @@ class Placed:
             if not slots[0].tied:
                 for name in names:
                     theirs[name].data = theirs[name].data.new_empty(0)
-        self.stage.to(device)
+        self.stages.to(device)
 
     def _put(self, slot: Slot, theirs: dict[str, Parameter]) -> None:
-        weight = self.stage.get_parameter(key(slot))
+        weight = self.stages.get_parameter(self.key(slot))
         weight.requires_grad_(theirs[slot.theirs[0]].requires_grad)
         part = self.transfer.part(slot, {name: theirs[name].detach() for name in slot.theirs})
         weight.data = part.to(torch.float32 if weight.requires_grad else self.dtype, copy=True).contiguous()
-
-
-def key(slot: Slot) -> str:
-    """The name of a slot's weight in the stage."""
-    return f"model.{slot.ours}"
 
 
 def refuse(problems: Iterable[Problem]) -> None:

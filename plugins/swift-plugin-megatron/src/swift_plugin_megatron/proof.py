@@ -26,25 +26,26 @@ def prove(placed: Placed) -> dict[str, Any]:
     """
     from megatron.core.models.gpt import GPTModel
 
-    sizes, model, shapes = placed.sizes, placed.stage.model, placed.transfer.shapes
+    sizes, models, shapes = placed.sizes, [stage.model for stage in placed.stages], placed.transfer.shapes
     found = tuple(dist.get_world_size(group()) for group in (groups.tensor, groups.pipeline, groups.data, groups.experts))
     _require(
         found == (sizes.tensor, sizes.pipeline, sizes.data, sizes.expert), f"groups of {found} processes (tensor, pipeline, data, expert)"
     )
-    _require(type(model) is GPTModel, f"a {type(model).__name__}")
-    weights = dict(model.named_parameters())
-    _require(weights.keys() == {slot.ours for slot in placed.here}, f"other weights than the map's: {sorted(weights)[:3]}, …")
+    _require({type(model) for model in models} == {GPTModel}, f"{[type(model).__name__ for model in models]}")
+    weights = dict(placed.stages.named_parameters())
+    _require(weights.keys() == {placed.key(slot) for slot in placed.here}, f"other weights than the map's: {sorted(weights)[:3]}, …")
     for slot in placed.here:
-        weight = weights[slot.ours]
+        weight = weights[placed.key(slot)]
         most = sum(_part(shapes[name], slot, sizes) for name in slot.theirs)
         _require(weight.numel() == most, f"{weight.numel():,} numbers of {slot.ours}, of which {most:,} are this process's")
     return {
-        "engine": type(model).__name__,
+        "engine": GPTModel.__name__,
         "learned": sum(weight.numel() for weight in weights.values() if weight.requires_grad),
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights.values()),
         "model_bytes": sum(prod(shape) * placed.dtypes[name].itemsize for name, shape in shapes.items()),
         "tensor": sizes.tensor,
         "pipeline": sizes.pipeline,
+        "chunks": sizes.chunks,
         "expert": sizes.expert,
         "processes": sizes.processes,
     }

@@ -23,6 +23,7 @@ class Sizes:
     tensor: int
     pipeline: int
     expert: int = 1
+    chunks: int = 1
 
     @property
     def data(self) -> int:
@@ -31,8 +32,8 @@ class Sizes:
 
     @property
     def stages(self) -> int:
-        """Stages of the pipeline."""
-        return self.pipeline
+        """Stages of the pipeline: process 0 has the first, and so on round and round."""
+        return self.pipeline * self.chunks
 
     def data_rank(self, rank: int) -> int:
         """Which copy a process belongs to."""
@@ -41,7 +42,7 @@ class Sizes:
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
     """The sizes of a run; ask `misfits` first."""
-    return Sizes(processes, options.tensor, options.pipeline, options.expert)
+    return Sizes(processes, options.tensor, options.pipeline, options.expert, options.chunks)
 
 
 def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -55,6 +56,11 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
     layers, wide = int(config.get("num_hidden_layers") or 0), int(config.get("intermediate_size") or 0)
     yield from _divides("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "columns of the MLP": wide})
     yield from _divides("pipeline", options.pipeline, {"layers": layers})
+    if options.chunks > 1 and options.pipeline == 1:
+        message = "one process has all layers: there is nothing to interleave"
+        yield Problem(where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or use --parallel.pipeline 2.")
+    elif layers % options.pipeline == 0:
+        yield from _divides("chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline})
     if processes % (options.tensor * options.pipeline):
         parts = f"{options.tensor} (tensor) × {options.pipeline} (pipeline)"
         message = f"{processes} processes can't be cut into {parts}"

@@ -65,7 +65,7 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
 
 def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
     sizes = strategy.sizes
-    return {"tensor": sizes.tensor, "pipeline": sizes.pipeline, "expert": sizes.expert, "copies": sizes.data}
+    return {"tensor": sizes.tensor, "pipeline": sizes.pipeline, "chunks": sizes.chunks, "expert": sizes.expert, "copies": sizes.data}
 
 
 def _part() -> str:

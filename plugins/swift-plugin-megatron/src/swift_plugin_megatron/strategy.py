@@ -24,7 +24,7 @@ from swift_plugin_megatron import groups, state
 from swift_plugin_megatron.gradients import add_up, norm
 from swift_plugin_megatron.masters import Masters
 from swift_plugin_megatron.pipeline import Pipeline
-from swift_plugin_megatron.placed import Placed, key, refuse
+from swift_plugin_megatron.placed import Placed, refuse
 from swift_plugin_megatron.proof import prove
 from swift_plugin_megatron.sizes import misfits, sizes_of
 
@@ -58,14 +58,14 @@ class MegatronStrategy:
         module, readers = load_once(load, self.device)
         dtype = narrowest(module)
         self.placed = Placed(module, self.options, self.sizes, self.device, dtype)
-        self.stage = self.placed.stage
+        self.stages = self.placed.stages
         self.proof = prove(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
-        self.optimizer = optimizer(self.stage)
+        self.optimizer = optimizer(self.stages)
         self.settings = settings_of(self.optimizer)
-        self.masters = Masters(self.stage, dtype)
-        learned = [(slot, self.masters.of[key(slot)]) for slot in self.placed.here if key(slot) in self.masters.of]
-        self.learned = [self.placed.learned(slot, parameter) for slot, parameter in learned]
-        self.pipeline = Pipeline(self.stage, dtype, self.device)
+        self.masters = Masters(self.stages, dtype)
+        masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
+        self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
+        self.pipeline = Pipeline(self.stages, dtype, self.device)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum over the copies, or largest of all processes."""
@@ -77,7 +77,7 @@ class MegatronStrategy:
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Passes of a step through all stages."""
-        self.stage.train(train)
+        self.stages.train(train)
         return self.reduce(self.pipeline.run(micros, task, weight, train=train, after=self.masters.collect), "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
@@ -109,4 +109,4 @@ class MegatronStrategy:
 
     def _part(self, name: str) -> Tensor:
         """What is learned in float32, the rest as it is."""
-        return self.masters.of[name] if name in self.masters.of else self.stage.get_parameter(name)
+        return self.masters.of[name] if name in self.masters.of else self.stages.get_parameter(name)

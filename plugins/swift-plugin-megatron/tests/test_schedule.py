@@ -1,0 +1,46 @@
+"""The order of passes, played through: every stage gets what it waits for, once, and little is kept."""
+
+from __future__ import annotations
+
+import pytest
+from swift_plugin_megatron.schedule import Pass, order
+
+
+def played(ranks, chunks, micros):
+    """Most micro-batches that each process keeps; each waits for what it needs, and sending never waits."""
+    left = [order(rank, ranks, chunks, micros) for rank in range(ranks)]
+    done, most, last = set(), [0] * ranks, ranks * chunks - 1
+    while any(left):
+        moved = False
+        for rank in range(ranks):
+            while left[rank]:
+                forward, chunk, micro = left[rank][0]
+                stage = chunk * ranks + rank
+                needs = {(True, stage - 1, micro)} if forward else {(True, stage, micro), (False, stage + 1, micro)}
+                if not {need for need in needs if 0 <= need[1] <= last} <= done:
+                    break
+                assert (forward, stage, micro) not in done
+                done.add((forward, stage, micro))
+                left[rank].pop(0)
+                kept = sum(1 if forward else -1 for forward, stage, _ in done if stage % ranks == rank)
+                most[rank] = max(most[rank], kept)
+                moved = True
+        assert moved, f"they wait for one another: {[passes[0] for passes in left if passes]}"
+    assert len(done) == 2 * ranks * chunks * micros
+    return most
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize("micros", [1, 2, 5, 12])
+def test_one_stage_a_process(ranks, micros):
+    assert played(ranks, 1, micros) == [min(ranks - rank, micros) for rank in range(ranks)]
+
+
+@pytest.mark.parametrize(("ranks", "chunks", "micros"), [(2, 2, 2), (2, 2, 8), (2, 4, 4), (3, 2, 9), (4, 2, 8), (4, 3, 4)])
+def test_several_stages_a_process(ranks, chunks, micros):
+    played(ranks, chunks, micros)
+
+
+def test_in_turn():
+    assert order(1, 2, 1, 2) == [Pass(True, 0, 0), Pass(False, 0, 0), Pass(True, 0, 1), Pass(False, 0, 1)]
+    assert [each[1:] for each in order(0, 2, 2, 4) if each.forward][:6] == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3)]
