@@ -1,14 +1,15 @@
-"""A line chart as an SVG text: no scripts, no fonts of its own, readable in light and dark."""
+"""Charts as SVG texts: no scripts, no fonts of their own, readable in light and dark."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 260, 56, 34, 12, 16
 COLOURS = ("#2563eb", "#d97706", "#059669")
 Points = Sequence[tuple[float, float]]
+Place = Callable[[float, float], tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
@@ -21,24 +22,7 @@ def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
     every = [point for points in clean.values() for point in points]
     if not every:
         return ""
-    (x_low, x_high), (y_low, y_high) = (_span([point[axis] for point in every]) for axis in (0, 1))
-    y_ticks = _ticks(y_low, y_high)
-    y_low, y_high = min(y_low, y_ticks[0]), max(y_high, y_ticks[-1])
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-        return across, HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP)
-
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(", ".join(clean))} by {escape(x_label)}">']
-    for tick in y_ticks:
-        _, y = place(x_low, tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for tick in _ticks(x_low, x_high):
-        if x_low <= tick <= x_high:
-            x, _ = place(tick, y_low)
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>')
+    parts, place = _axes(every, title=f"{', '.join(clean)} by {x_label}", x_label=x_label)
     for colour, (name, points) in zip(COLOURS, clean.items(), strict=False):
         placed = [place(*point) for point in points]
         if len(placed) > 1:
@@ -54,6 +38,59 @@ def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
         f'<span><i style="background:{colour}"></i>{escape(name)}</span>' for colour, name in zip(COLOURS, clean, strict=False)
     )
     return f'{"".join(parts)}</svg><p class="legend">{legend}</p>'
+
+
+def scatter(points: Mapping[str, tuple[float, float]], *, x_label: str, y_label: str) -> str:
+    """A chart of named points; an empty string where there is none that is finite."""
+    clean = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
+    if not clean:
+        return ""
+    low = [(0.0, 0.0)]  # so that distances from the origin can be compared by eye
+    parts, place = _axes([*clean.values(), *low], title=f"{y_label} by {x_label}", x_label=x_label)
+    parts.append(f'<text x="{LEFT + 8}" y="{TOP + 4}">{escape(y_label)}</text>')
+    taken: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(clean.items(), key=lambda item: item[1][1]):
+        across, down = place(x, y)
+        left = across > WIDTH * 0.8  # a name that would run out of the picture stands before its point
+        beside = down + 4
+        while any(abs(across - other) < 110 and abs(beside - height) < 12 for other, height in taken):
+            beside -= 12  # above the names of its neighbours
+        taken.append((across, beside))
+        title = f"<title>{escape(name)}: {x:.4g}, {y:.4g}</title>"
+        parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4" fill="{COLOURS[0]}">{title}</circle>')
+        start, anchor = (across - 8, "end") if left else (across + 8, "start")
+        parts.append(f'<text x="{start:.1f}" y="{beside:.1f}" text-anchor="{anchor}">{escape(name)}</text>')
+    return f"{''.join(parts)}</svg>"
+
+
+def standalone(svg: str) -> str:
+    """A chart as a file of its own, on white."""
+    style = "<style>text{font:11px sans-serif;fill:#4b5563}.grid{stroke:#e5e7eb}</style>"
+    head, _, rest = svg.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{style}<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
+
+
+def _axes(every: Points, *, title: str, x_label: str) -> tuple[list[str], Place]:
+    """An SVG's beginning with grid and axes for all the points, and where in it a point is."""
+    (x_low, x_high), (y_low, y_high) = (_span([point[axis] for point in every]) for axis in (0, 1))
+    y_ticks = _ticks(y_low, y_high)
+    y_low, y_high = min(y_low, y_ticks[0]), max(y_high, y_ticks[-1])
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+        return across, HEIGHT - BOTTOM - (y - y_low) / (y_high - y_low) * (HEIGHT - BOTTOM - TOP)
+
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
+    for tick in y_ticks:
+        _, y = place(x_low, tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in _ticks(x_low, x_high):
+        if x_low <= tick <= x_high:
+            x, _ = place(tick, y_low)
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{escape(x_label)}</text>')
+    return parts, place
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:

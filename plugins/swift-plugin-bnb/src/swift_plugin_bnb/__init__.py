@@ -22,7 +22,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
         QuantizerSpec(
             name="bnb",
             summary="4-bit (nf4, fp4) or 8-bit weights while loading, through bitsandbytes",
-            also=("bitsandbytes",),
+            also=("bitsandbytes", "nf4"),
             factory=Ref("swift_plugin_bnb.quantizer:BnbQuantizer"),
             options=Ref("swift_plugin_bnb.options:BnbOptions"),
             when="load",
