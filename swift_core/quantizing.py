@@ -28,15 +28,15 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         return
     choice = run.part("quantizer")
     spec = known.get("quantizer", choice.name)
+    if run.verb != "quantize" and spec.when == "offline":
+        hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."
+        message = f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded"
+        yield Problem(where="quantizer", message=message, hint=hint)
+        return
     engine = state(spec, choice.distribution)
     if not (spec.isolated or engine.present):
         yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
     if run.verb != "quantize":
-        if spec.when == "offline":
-            hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."
-            yield Problem(
-                where="quantizer", message=f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded", hint=hint
-            )
         return
     if run.adapters:
         adapter = next(iter(run.adapters.values()))

@@ -53,7 +53,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     known = using or registry()
     settings.values = normalise(settings.values)
     options, parts = _options_and_parts(verb, settings, known)
-    _engines(options, parts, known, settings)
+    _engines(verb, options, parts, known, settings)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
     with offline_if(options["offline"]):
@@ -140,7 +140,7 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
     return options, parts
 
 
-def _engines(options: Mapping[str, Any], parts: dict[str, Choice], known: Registry, settings: Settings) -> None:
+def _engines(verb: Verb, options: Mapping[str, Any], parts: dict[str, Choice], known: Registry, settings: Settings) -> None:
     """Which interpreter each isolated part has its engine in; nothing is asked of a server that others have started."""
     from swift_core.environments import find
 
@@ -148,7 +148,8 @@ def _engines(options: Mapping[str, Any], parts: dict[str, Choice], known: Regist
     find.check_names(envs, known, settings.where)
     for part, choice in parts.items():
         entry = known.entry(part, choice.name, origin=choice.plugin)
-        if getattr(entry.spec, "isolated", False) and not (part == "backend" and options.get("url")):
+        of_no_use = part == "quantizer" and verb.name != "quantize" and entry.spec.when == "offline"  # which is the error to tell
+        if getattr(entry.spec, "isolated", False) and not (part == "backend" and options.get("url")) and not of_no_use:
             parts[part] = replace(choice, python=find.python_for(entry, envs))
 
 

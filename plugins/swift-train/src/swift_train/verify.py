@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from swift_core.checkpoint import quantization_of, read_config
 from swift_core.errors import SwiftError
 from swift_core.paths import size_of
+from swift_train import packed
 from swift_train.build import load_checkpoint
 from swift_train.template_facts import golden
 
@@ -85,7 +87,8 @@ def compare(
         tokens_before = golden(before.processor)
         kept = keep(before.model, rows, _made(folder, "before"))
         del before
-        after, seconds = _load(result, device="meta" if predict else device, dtype=dtype, **loading)
+        readable = result if predict else _readable(result, Path(folder, "plain"))
+        after, seconds = _load(readable, device="meta" if predict else device, dtype=dtype, **loading)
         if golden(after.processor) != tokens_before:
             raise SwiftError("the result's tokenizer gives other tokens than its source's", where=str(result))
         if predict:
@@ -153,6 +156,12 @@ def _made(folder: str, name: str) -> Path:
 
 def _files(folder: Path, count: int) -> list[Path]:
     return [folder / f"{number}.pt" for number in range(count)]
+
+
+def _readable(checkpoint: Path, folder: Path) -> Path:
+    """The checkpoint, or where it is packed in a way that transformers needs a library for, its numbers written out plainly."""
+    packs = quantization_of(read_config(checkpoint)) in packed.METHODS
+    return packed.unpack(checkpoint, folder) if packs else checkpoint
 
 
 def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:

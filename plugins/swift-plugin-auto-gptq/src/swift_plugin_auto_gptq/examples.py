@@ -1,0 +1,7 @@
+"""With what the conformance kit tries the quantizer: groups that divide the tiny model's rows."""
+
+from __future__ import annotations
+
+from swift_core.testing.kit import Example
+
+EXAMPLES = {"auto-gptq": Example(options={"group_size": 32})}

@@ -1,0 +1,32 @@
+"""AWQ checkpoints through AutoAWQ, which is archived; `awq` and `awq-native` are its successors."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import Engine, QuantizerSpec, Ref
+
+SWIFT_EXAMPLES = Ref("swift_plugin_autoawq.examples:EXAMPLES")
+
+_LAST = ("autoawq==0.2.9", "transformers==4.51.3")  # the versions that its authors tested last; it gets no others
+
+
+@hookimpl
+def swift_quantizers() -> list[QuantizerSpec]:
+    """One method."""
+    return [
+        QuantizerSpec(
+            name="autoawq",
+            summary="AWQ through AutoAWQ 0.2.9, archived in 2025: take awq, or awq-native for the same format",
+            factory=Ref("swift_plugin_autoawq.quantizer:AutoAwq"),
+            options=Ref("swift_plugin_autoawq.options:AutoAwqOptions"),
+            engines=(
+                Engine(when="cpu", requirements=(*_LAST, "torch>=2.6,<2.14"), disk=2.5),
+                Engine(when="cuda", requirements=(*_LAST, "torch==2.6.0"), disk=6.0),
+            ),
+            isolated=True,
+            when="offline",
+            format="awq",
+            bits=(4,),
+            calibrates=True,
+        )
+    ]

@@ -1,0 +1,75 @@
+"""AutoAWQ behind the quantizer's role. This module runs in the engine's own environment; what it imports is there alone."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.errors import UsageError
+from swift_core.older_transformers import as_the_source, older_view
+from swift_plugin_autoawq.options import AutoAwqOptions
+
+_LONGEST = 512  # AutoAWQ cuts all rows, put end to end, into pieces of one length, and leaves out a row that is longer
+
+
+class AutoAwq:
+    """AWQ, layer by layer, laid out as GEMM."""
+
+    def __init__(self, options: AutoAwqOptions) -> None:
+        self.options = options
+
+    def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
+        """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
+
+        Raises:
+            UsageError: there is no checkpoint, or not one of safetensors, or there are no rows.
+        """
+        if checkpoint_format(checkpoint) != "safetensors":
+            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
+        if calibration is None:
+            raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+        import torch
+        from awq import AutoAWQForCausalLM
+        from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
+
+        kind = read_config(checkpoint).get("model_type")
+        if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
+            raise UsageError(f"AutoAWQ knows no models of the type {kind}", where=str(checkpoint), hint="Take awq or awq-native.")
+        options = self.options
+        pieces = _pieces(calibration, checkpoint)
+        tokens = sum(map(len, pieces))
+        torch.manual_seed(0)
+        with tempfile.TemporaryDirectory(prefix="autoawq-") as folder:
+            older = older_view(checkpoint, Path(folder, "model"))
+            model = AutoAWQForCausalLM.from_pretrained(str(older), trust_remote_code=False, local_files_only=True)
+            model.quantize(
+                None,  # it needs a tokenizer for texts alone
+                quant_config={
+                    "zero_point": True,  # its GEMM layout has no place for numbers without one
+                    "q_group_size": options.group_size,
+                    "w_bit": options.bits,
+                    "version": "GEMM",
+                    "modules_to_not_convert": list(dict.fromkeys(options.skip)) or None,
+                },
+                calib_data=pieces,
+                n_parallel_calib_samples=options.parallel_rows,
+                max_calib_samples=len(pieces),
+                max_calib_seq_len=min(_LONGEST, tokens),
+            )
+            model.save_quantized(str(out))
+        as_the_source(checkpoint, out, dtype="float16")
+        return {"calibration_tokens": tokens}
+
+
+def _pieces(file: Path, checkpoint: Path) -> list[list[int]]:
+    """The rows as token ids, long ones in pieces. Of a newer tokenizer, transformers 4 need not know more than its file."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    every = [row["ids"] if "ids" in row else tokenizer.encode(row["text"]).ids for row in rows]
+    return [ids[at : at + _LONGEST] for ids in every for at in range(0, len(ids), _LONGEST)]

@@ -1,0 +1,10 @@
+"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-autoawq` as tests."""
+
+from __future__ import annotations
+
+from swift_core.testing.kit import parametrize_with_checks
+
+
+@parametrize_with_checks("swift-plugin-autoawq")
+def test_conformance(check):
+    check()

@@ -1,0 +1,26 @@
+"""A quantizer that writes checkpoints is refused by verbs that load, for that reason, whether its engine is there or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from swift_core.api import settings_of
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_core.resolve import resolve
+from swift_core.verbs import verb_named
+
+
+def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
+    verb, options = verb_named("sft"), {"model": str(tiny_model), "dataset": ["alpaca-en-demo"], "quantizer": "gptq"}
+    with pytest.raises(UsageError, match="can't quantize while a model is loaded") as refused:
+        resolve(verb, settings_of(verb, options, registry()))
+    assert "swift quantize" in refused.value.hint
+
+
+def test_quantizing_itself_wants_the_engine(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
+    verb, options = verb_named("quantize"), {"model": str(tiny_model), "dataset": ["alpaca-en-demo"], "quantizer": "gptq"}
+    with pytest.raises(UsageError, match="engine of the quantizer 'gptq' is absent"):
+        resolve(verb, settings_of(verb, options, registry()))
