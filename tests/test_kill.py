@@ -19,9 +19,11 @@ STRATEGIES = [
     pytest.param("ddp", 1, "lora", 16, id="ddp-1-lora"),
     pytest.param("ddp", 2, "full", 16, id="ddp-2-full"),
     pytest.param("ddp", 4, "lora", 16, id="ddp-4-lora"),
+    pytest.param("fsdp", 1, "lora", 10, id="fsdp-1-lora"),
     pytest.param("fsdp", 2, "full", 10, id="fsdp-2-full"),
     pytest.param("mesh", 2, "full", 10, id="mesh-2-full"),
     pytest.param("mesh", 4, "lora", 10, id="mesh-4-lora"),
+    pytest.param("fsdp", 4, "full", 10, id="fsdp-4-full"),
 ]
 
 

@@ -22,12 +22,14 @@ from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions, highest_rate
 from swift_train.own_template import use_template
+from swift_train.processors import tokenizer_of
 from swift_train.proof import record
 from swift_train.resuming import resume_of
 from swift_train.samples import Samples
 from swift_train.saving import versions
 from swift_train.stream import Stream
 from swift_train.template_facts import generation_facts, golden, template_facts
+from swift_train.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 # options that a resumed run may change, and those that the loop accounts for itself
 _NOT_COMPARED = ("save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
+_PATIENCE = 2.5  # times the timeout: what reads or writes a whole model passes no place meanwhile
 _COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
 
 
@@ -60,25 +63,29 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
     rows, heldout = tokenised(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
-    trainer = _Trainer(run, options, shapes.processor, strategy)
-    report.progress("load", 0, 1)
-    trainer.build()
-    record(strategy, run.part("parallel").name, report.folder)
-    report.progress("load", 1, 1)
-    loop = Loop(
-        task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
-        longest=longest_of(shapes, options), setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
-        timeout=float(run.part("parallel").options["timeout"]),
-    )  # fmt: skip
-    trainer.prepare(loop.total, resuming=resume is not None)
-    figures = loop.run(resume)
-    out = output_path(run, report.folder)
-    try:
-        trainer.write(out, figures)
-    except DiskFull as error:
-        if whole(report.folder / "checkpoints"):
-            error.hint = f"Free some space, and go on from the last checkpoint with --resume {report.folder}"
-        raise
+    watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
+    watchdog.stage("loading the model", patience=_PATIENCE)
+    with watchdog:
+        trainer = _Trainer(run, options, shapes.processor, strategy, watchdog)
+        report.progress("load", 0, 1)
+        trainer.build()
+        record(strategy, run.part("parallel").name, report.folder)
+        report.progress("load", 1, 1)
+        loop = Loop(
+            task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
+            longest=longest_of(shapes, options), setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
+            watchdog=watchdog,
+        )  # fmt: skip
+        trainer.prepare(loop.total, resuming=resume is not None)
+        figures = loop.run(resume)
+        out = output_path(run, report.folder)
+        watchdog.stage("the checkpoint in the end", patience=_PATIENCE)
+        try:
+            trainer.write(out, figures)
+        except DiskFull as error:
+            if whole(report.folder / "checkpoints"):
+                error.hint = f"Free some space, and go on from the last checkpoint with --resume {report.folder}"
+            raise
     return out, figures
 
 
@@ -105,7 +112,7 @@ def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
 
 def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
     """How the run's rows become samples for its model."""
-    tokenizer = getattr(shapes.processor, "tokenizer", shapes.processor)
+    tokenizer = tokenizer_of(shapes.processor)
     if isinstance(task.options, SftOptions):
         use_template(shapes.processor, task.options)
     how = run.options.get("data", {})
@@ -123,8 +130,8 @@ def longest_of(shapes: Loaded, options: TrainOptions) -> int:
 class _Trainer:
     """The model with its tuner and optimizer, as the strategy asks for them, and how they are kept."""
 
-    def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy) -> None:
-        self.run, self.options, self.processor, self.strategy = run, options, processor, strategy
+    def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
+        self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
         self.adapter = registry().get("tuner", run.part("tuner").name).trains == "adapter"
         self.rate = highest_rate(options.learning_rate, adapter=self.adapter)
@@ -162,19 +169,21 @@ class _Trainer:
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the checkpoint; on every rank, since weights may be spread."""
         weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
+        self.watchdog.mark("its weights are gathered")
 
         def write() -> None:
-            if not self.strategy.writer:
-                return
-            with atomic_folder(folder, overwrite=bool(self.run.options.get("overwrite"))) as aside:
-                self.tuner.save(self.module, aside, weights)
-                self.processor.save_pretrained(aside)
-                write_manifest(aside, self._manifest(figures))
+            if self.strategy.writer:
+                with atomic_folder(folder, overwrite=bool(self.run.options.get("overwrite"))) as aside:
+                    self.tuner.save(self.module, aside, weights)
+                    self.processor.save_pretrained(aside)
+                    write_manifest(aside, self._manifest(figures))
+            self.watchdog.mark("waiting for the others")
 
         together(self.strategy, folder, write)
 
     def _load(self, device: torch.device) -> Module:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank
+        self.watchdog.mark("reading it")
         module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
         if self.options.gradient_checkpointing:
             module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
@@ -182,6 +191,7 @@ class _Trainer:
             module.compile(dynamic=True)
         self.module = module
         self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
+        self.watchdog.mark("giving it out")
         return module
 
     def _optimizer(self, module: Module) -> Optimizer:

@@ -21,7 +21,7 @@ from swift_train.figures import State, Window
 from swift_train.nonfinite import rows_not_finite
 from swift_train.resuming import Resume, changes, read_state, sound
 from swift_train.schedule import learning_rate
-from swift_train.watchdog import Watchdog, Watched
+from swift_train.watchdog import Watched
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
     from swift_train.tasks import LossTask
+    from swift_train.watchdog import Watchdog
 
 _MOST_SKIPPED = 30  # float16's loss scale needs up to about 16 halvings to fit; a run that skips on is broken
 _EVALUATED_AT_ONCE = 32
@@ -46,18 +47,18 @@ class Loop:
         longest: tokens of a packed row.
         setup: whatever must be the same for a resumed run to be the same run, by name.
         run: the run, as JSON, kept with each checkpoint.
-        timeout: seconds without progress after which the run is ended.
+        watchdog: runs, and is told where the loop is.
         write_model: writes the model as a checkpoint folder; called on every rank.
     """
 
     def __init__(
         self, *, task: LossTask, strategy: Strategy, rows: Samples | Stream, heldout: Samples | None, options: TrainOptions,
-        rate: float, longest: int, setup: Mapping[str, Any], run: Mapping[str, Any], timeout: float,
+        rate: float, longest: int, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
         write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
     ) -> None:  # fmt: skip
         self.strategy, self.heldout, self.options, self.report, self.longest = strategy, heldout, options, report, longest
-        self.watchdog = Watchdog(report, timeout)
-        self.task: LossTask = Watched(task, self.watchdog)
+        self.watchdog = watchdog
+        self.task: LossTask = Watched(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
         self.feed = feed_of(rows, per_step, options, longest)
         self.total = total_steps(options, self.feed.epoch)
@@ -77,23 +78,22 @@ class Loop:
             SwiftError: the loss is not finite, or a checkpoint could not be written.
             UsageError: the checkpoint is of another run.
         """
-        with self.watchdog:
-            if resume:
-                self._resume(resume)
-            began, before = time.perf_counter(), self.state.seconds
-            window = Window()
-            while True:
-                scored = self._evaluate()
-                if self.state.step and self.state.step % self.options.save_steps == 0:
-                    self._save()
-                if self.state.step == self.total and scored:
-                    return self.figures()
-                if not scored or self._stopping():
-                    raise self._stopped()
-                values = self._step()
-                self.state.seconds = before + time.perf_counter() - began
-                window.add(values)
-                window = self._tell(values, window)
+        if resume:
+            self._resume(resume)
+        began, before = time.perf_counter(), self.state.seconds
+        window = Window()
+        while True:
+            scored = self._evaluate()
+            if self.state.step and self.state.step % self.options.save_steps == 0:
+                self._save()
+            if self.state.step == self.total and scored:
+                return self.figures()
+            if not scored or self._stopping():
+                raise self._stopped()
+            values = self._step()
+            self.state.seconds = before + time.perf_counter() - began
+            window.add(values)
+            window = self._tell(values, window)
 
     def figures(self) -> dict[str, Any]:
         """The run's numbers so far."""

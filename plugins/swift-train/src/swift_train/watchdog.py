@@ -54,11 +54,12 @@ class Watchdog:
         self._rank, self._ranks = rank_and_size()
         self._tick = min(10.0, timeout / 10)
         self._ended = threading.Event()
-        self._place, self._stage = Place(0, 0, "", f"{threading.main_thread().ident:#018x}"), ""
+        self._limit = timeout
+        self._place, self._stage = Place(0, 0, "it has begun", f"{threading.main_thread().ident:#018x}"), ""
 
-    def stage(self, text: str) -> None:
-        """A new part of the work begins."""
-        self._stage = text
+    def stage(self, text: str, *, patience: float = 1.0) -> None:
+        """A new part of the work begins, whose places may be `patience` times as far apart as others."""
+        self._stage, self._limit = text, self._timeout * patience
         self._place = self._place._replace(stage=self._place.stage + 1, mark=0, doing=text)
 
     def mark(self, text: str) -> None:
@@ -90,8 +91,8 @@ class Watchdog:
             if self._place is not seen or now - ticked > self._tick + _SUSPENDED:
                 seen, moved = self._place, now
                 self._publish(seen)
-                faulthandler.dump_traceback_later(self._timeout, file=self._stack)
-            elif now - moved > self._timeout + self._tick:
+                faulthandler.dump_traceback_later(self._limit, file=self._stack)
+            elif now - moved > self._limit + self._tick:
                 self._report.error(self._verdict())
                 os._exit(1)  # the main thread hangs: nothing else ends it
             ticked = now
@@ -109,7 +110,7 @@ class Watchdog:
             names = "every process"
         frames = "; ".join(dict.fromkeys(self._frame(rank, places[rank]) for rank in behind))
         return SwiftError(
-            f"{names} has not moved for {self._timeout:g} s: {places[behind[0]].doing}",
+            f"{names} has not moved for {self._limit:g} s: {places[behind[0]].doing}",
             where=str(self._stack_of(behind[0])),
             hint=f"It is at {frames}. What may take so long needs a longer --parallel.timeout; the run goes on with --resume.",
         )
