@@ -146,7 +146,8 @@ def disk_error(error: Exception, target: Path) -> Exception:
 def _number_of(error: BaseException | None) -> int | None:
     while error:
         if isinstance(error, OSError):
-            return error.errno
+            short = error.errno is None and re.fullmatch(r"\d+ requested and \d+ written", str(error))  # NumPy's `tofile`
+            return errno.ENOSPC if short else error.errno
         if found := re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(error)):
             return int(found[1] or found[2])
         error = error.__cause__ or error.__context__
