@@ -29,7 +29,7 @@ INTERLEAVED = {
     "PP2 × 2 DP2": (4, {"pipeline": 2, "chunks": 2}),
 }  # fmt: skip
 LAYOUTS = {  # processes, and what is cut
-    "TP1": (1, {}), "DP2": (2, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
+    "TP1": (1, {}), "DP2": (2, {}), "DP4": (4, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
     "TP2 DP2": (4, {"tensor": 2}), "TP2 PP2": (4, {"tensor": 2, "pipeline": 2}), "PP2 DP2": (4, {"pipeline": 2}),
 }  # fmt: skip
 
@@ -49,11 +49,18 @@ def settings(copies, **more):
     }  # fmt: skip
 
 
-def run_of(model, rows, layout, *, resume="", **more):
+def run_of(model, rows, layout, *, resume="", dealt=False, **more):
     processes, sizes = {**LAYOUTS, **MIXED, **INTERLEAVED}[layout]
     copies = processes // (sizes.get("tensor", 1) * sizes.get("pipeline", 1))
     verb_options = {"processes": processes, **({"resume": str(resume)} if resume else {}), **more.pop("verb_options", {})}
-    return training_run(model, rows, parallel="megatron", parallel_options=sizes, verb_options=verb_options, **settings(copies, **more))
+    return training_run(
+        model,
+        rows,
+        parallel="megatron",
+        parallel_options={**sizes, "distributed_optimizer": dealt},
+        verb_options=verb_options,
+        **settings(copies, **more),
+    )
 
 
 def steps(metrics):
@@ -106,6 +113,25 @@ def test_as_one_process(tiny_model, rows, tmp_path, layout, tuner):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
     if tuner == "full":
         AutoModelForCausalLM.from_pretrained(tmp_path / "many/output")
+
+
+@pytest.mark.parametrize(("layout", "dtype"), [("DP4", "float32"), ("PP2 DP2", "float32"), ("TP2 DP2", "float32"), ("DP4", "bfloat16")])
+def test_the_optimizer_dealt_out(tiny_model, rows, tmp_path, layout, dtype):
+    """The very same training, with the state of each weight on one copy; resumed exactly."""
+    processes, more = LAYOUTS[layout][0], {"save_steps": 2, "verb_options": {"dtype": dtype}}
+    want = train(run_of(tiny_model, rows, layout, **more), processes, tmp_path / "whole")
+    whole = train(run_of(tiny_model, rows, layout, dealt=True, **more), processes, tmp_path / "dealt")
+    assert whole == want
+    states = [
+        sum(
+            len(torch.load(file, weights_only=True)["state"]) for file in (tmp_path / name / "checkpoints/step-000006/state").glob("optim*")
+        )
+        for name in ("dealt", "whole")
+    ]
+    assert states[0] == states[1], "each is kept once"
+    first = train(run_of(tiny_model, rows, layout, dealt=True, **more), processes, tmp_path / "parts", stop_after=2)
+    more["verb_options"] = {"dtype": dtype, "resume": str(tmp_path / "parts")}
+    assert first + train(run_of(tiny_model, rows, layout, dealt=True, **more), processes, tmp_path / "parts") == want
 
 
 @pytest.mark.parametrize("tuner", ["full", "lora"])
@@ -198,7 +224,8 @@ def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
 
     def again():
         with pytest.raises(
-            SwiftError, match="written with tensor 2, pipeline 1, chunks 1, expert 1, copies 1, and its parts can't be cut anew"
+            SwiftError,
+            match="tensor 2, pipeline 1, chunks 1, expert 1, copies 1, parts of the optimizer 1, and its parts can't",
         ) as caught:
             do(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
         return caught.value.hint
@@ -292,7 +319,7 @@ def test_bfloat16_learns_in_float32(tiny_model, rows, tmp_path):
     assert narrow != wide
     close(narrow, wide, bound=0.1)
     saved = torch.load(next((tmp_path / "narrow/checkpoints").glob("*/state/tensor-0-pipeline-0-expert-0.pt")), weights_only=True)
-    assert {weight.dtype for weight in saved["weights"].values()} == {torch.float32}
+    assert {weight.dtype for weight in saved.values()} == {torch.float32}
 
 
 @pytest.fixture

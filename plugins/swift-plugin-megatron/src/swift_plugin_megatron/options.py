@@ -31,3 +31,8 @@ class MegatronOptions(StrategyOptions):
         ge=1,
         also=("expert_model_parallel_size",),
     )
+    distributed_optimizer: bool = option(
+        False,
+        "Keep the optimizer's state of each weight on one of its copies alone, which steps it for all.",
+        also=("use_distributed_optimizer",),
+    )

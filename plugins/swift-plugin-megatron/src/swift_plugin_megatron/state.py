@@ -6,7 +6,7 @@ Of the processes that hold the same part, the first writes it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,8 @@ from swift_core.errors import SwiftError, UsageError
 from swift_plugin_megatron import groups
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from swift_plugin_megatron.strategy import MegatronStrategy
 
 _FACTS = "megatron.pt"
@@ -27,9 +29,11 @@ def save(folder: Path, strategy: MegatronStrategy) -> None:
     save_random_states(folder, strategy.device)
     if strategy.writer:
         save_tensors(folder / _FACTS, {"sizes": _sizes(strategy), "settings": strategy.settings})
-    if dist.get_rank(groups.copies_of_experts()) == 0:
-        weights = {name: weight.detach() for name, weight in strategy.masters.of.items()}
-        save_tensors(folder / _part(), {"weights": weights, "optimizer": strategy.optimizer.state_dict()})
+    copy = dist.get_rank(groups.copies_of_experts())
+    if copy == 0:
+        save_tensors(folder / f"{_part()}.pt", {name: weight.detach() for name, weight in strategy.masters.of.items()})
+    if copy == 0 or strategy.dealt:
+        save_tensors(folder / _optimizer(strategy), strategy.optimizer.state_dict())
 
 
 def load(folder: Path, strategy: MegatronStrategy) -> None:
@@ -49,25 +53,38 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
             where=str(folder),
             hint="Resume with the same sizes; or start anew from the checkpoint's model/.",
         )
-    saved: dict[str, Any] = torch.load(folder / _part(), map_location=strategy.device, weights_only=True)
+    saved: dict[str, Tensor] = torch.load(folder / f"{_part()}.pt", map_location=strategy.device, weights_only=True)
     own = strategy.masters.of
-    shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (saved["weights"], own)]
+    shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (saved, own)]
     if shapes[0] != shapes[1]:
         name = min(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
         raise UsageError(f"the checkpoint has another {name} than the run", where="resume", hint=AS_IT_WAS)
     with torch.no_grad():
-        for name, weight in saved["weights"].items():
+        for name, weight in saved.items():
             own[name].copy_(weight)
     strategy.masters.publish()
-    load_optimizer(strategy.optimizer, saved["optimizer"], facts["settings"], strategy.settings)
+    steps = torch.load(folder / _optimizer(strategy), map_location=strategy.device, weights_only=True)
+    load_optimizer(strategy.optimizer, steps, facts["settings"], strategy.settings)
     load_random_states(folder, strategy.device)
 
 
 def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
     sizes = strategy.sizes
-    return {"tensor": sizes.tensor, "pipeline": sizes.pipeline, "chunks": sizes.chunks, "expert": sizes.expert, "copies": sizes.data}
+    return {
+        "tensor": sizes.tensor,
+        "pipeline": sizes.pipeline,
+        "chunks": sizes.chunks,
+        "expert": sizes.expert,
+        "copies": sizes.data,
+        "parts of the optimizer": sizes.data if strategy.dealt else 1,
+    }
 
 
 def _part() -> str:
     ranks = (dist.get_rank(group()) for group in (groups.tensor, groups.pipeline, groups.experts))
-    return "tensor-{}-pipeline-{}-expert-{}.pt".format(*ranks)
+    return "tensor-{}-pipeline-{}-expert-{}".format(*ranks)
+
+
+def _optimizer(strategy: MegatronStrategy) -> str:
+    copy = dist.get_rank(groups.data()) if strategy.dealt else 0
+    return f"optimizer-{_part()}-copy-{copy}.pt"

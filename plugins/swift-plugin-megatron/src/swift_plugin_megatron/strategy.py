@@ -21,6 +21,7 @@ from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of
 
 from swift_plugin_megatron import groups, state
+from swift_plugin_megatron.dealt import Dealt
 from swift_plugin_megatron.gradients import add_up, norm
 from swift_plugin_megatron.masters import Masters
 from swift_plugin_megatron.pipeline import Pipeline
@@ -65,6 +66,7 @@ class MegatronStrategy:
         self.masters = Masters(self.stages, dtype)
         masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
         self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
+        self.dealt = Dealt(self.optimizer, self.learned) if self.options.distributed_optimizer else None
         self.pipeline = Pipeline(self.stages, dtype, self.device)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
@@ -90,8 +92,11 @@ class MegatronStrategy:
             torch.nn.utils.clip_grads_with_norm_([item.parameter for item in self.learned], clip, length.float())
         if finite:
             self.optimizer.step()
+            if self.dealt:
+                self.dealt.give()
             self.masters.publish()
-        self.optimizer.zero_grad(set_to_none=True)
+        for item in self.learned:
+            item.parameter.grad = None
         return Update(length.item(), skipped=not finite)
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
