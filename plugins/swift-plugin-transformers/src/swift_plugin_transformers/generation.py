@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Sampling
+from swift_train.processors import tokenizer_of
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from swift_core.errors import SwiftError, UsageError
@@ -48,7 +49,7 @@ class Answering:
 
     def __init__(self, loaded: Loaded, *, adapters: Mapping[str, str], ends: Sequence[int], longest: int) -> None:
         self.model: Any = loaded.model.eval()
-        self.tokenizer: Any = getattr(loaded.processor, "tokenizer", loaded.processor)
+        self.tokenizer: Any = tokenizer_of(loaded.processor)
         self.context = context_of(self.model, self.tokenizer)
         self.adapters = dict(adapters)
         self.ends = frozenset(ends)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
@@ -171,7 +172,7 @@ def refused(error: Exception, folder: Path) -> SwiftError:
 
 def with_pad_token(processor: Any) -> Any:
     """A tokenizer without a pad token pads with its end token: padding is masked, so any token will do."""
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return processor

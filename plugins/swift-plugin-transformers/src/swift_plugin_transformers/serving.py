@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_http import Limits, bind, create_app, run
+from swift_train.processors import tokenizer_of
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.options import validate
@@ -54,7 +55,7 @@ def load(
         trust_remote_code=trust_remote_code,
         adapters=folders,
     )
-    tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
+    tokenizer = tokenizer_of(loaded.processor)
     ends = end_tokens(loaded.model, tokenizer, family_of(source_of(checkpoint)).stop_tokens)
     answering = Answering(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
     return EmbeddedEngine(answering, name, options)

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from swift_core.errors import SwiftError
 from swift_core.paths import write_text
 from swift_train.build import load_checkpoint
+from swift_train.processors import tokenizer_of
 from swift_train.template_facts import golden_texts
 from swift_train.verify import documentation, keep, measure
 
@@ -43,7 +44,7 @@ class LoadedExport:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a rendered conversation."""
-        tokenizer = getattr(self._loaded.processor, "tokenizer", self._loaded.processor)
+        tokenizer = tokenizer_of(self._loaded.processor)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -66,7 +67,7 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path) -> di
     began = time.perf_counter()
     loaded = load_checkpoint(Path(source.path), dtype="float32", family=source.family)
     seconds = time.perf_counter() - began
-    rows = documentation(getattr(loaded.processor, "tokenizer", loaded.processor), tokens)
+    rows = documentation(tokenizer_of(loaded.processor), tokens)
     conversations = golden_texts(loaded.processor)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as name:
         folder = Path(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
+from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:
     from swift_train.options import SftOptions
@@ -20,7 +21,7 @@ def use_template(processor: Any, options: SftOptions) -> None:
     Raises:
         UsageError: the file can't be read, or there is no template whose variables could be set.
     """
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     template = _read(Path(options.chat_template)) if options.chat_template else tokenizer.chat_template
     if options.template_variables:
         if not isinstance(template, str):

@@ -28,6 +28,7 @@ from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import rows_of, write_rows
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.predicting import THERE, predict
+from swift_train.processors import tokenizer_of
 from swift_train.saving import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import MAX_KL, compare, documentation, judge
@@ -107,7 +108,7 @@ def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
     if plain.validation:
         longest = plain.options["calibration"]["max_length"]
         return rows_of(plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens")
-    return documentation(getattr(shapes.processor, "tokenizer", shapes.processor), limits["tokens"])
+    return documentation(tokenizer_of(shapes.processor), limits["tokens"])
 
 
 def _limits(run: Run) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[d
         )
         told = run_apart(apart, choice.python, report)[1]
     else:
-        told = write(choice.build(), Path(base_of(run).path), Path(there), rows)
+        told = write(choice.build(), Path(base_of(run).path), Path(there), rows, report)
     return dict(told["figures"]), told["own_reader"]
 
 

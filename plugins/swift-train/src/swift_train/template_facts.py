@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from swift_train.processors import tokenizer_of
+
 _TOOLS = [
     {
         "type": "function",
@@ -70,7 +72,7 @@ def template_facts(processor: Any) -> dict[str, Any]:
     `hash` is its SHA-256, `stop` the tokens that end an answer, `default_system` the system prompt that it adds where a conversation
     has none (absent: it adds none). `dated` says that the template writes today's date: what it adds is another text tomorrow.
     """
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     template = getattr(processor, "chat_template", None) or tokenizer.chat_template
     if not template:
         return {}
@@ -90,7 +92,7 @@ def generation_config(model: Any, processor: Any) -> Any:
     config = copy.deepcopy(model.generation_config)
     own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if stops := list(dict.fromkeys([*stop_ids(processor), *(token for token in own if token is not None)])):
-        tokenizer = getattr(processor, "tokenizer", processor)
+        tokenizer = tokenizer_of(processor)
         config.eos_token_id = stops[0] if len(stops) == 1 else stops
         config.bos_token_id = tokenizer.bos_token_id
         config.pad_token_id = tokenizer.pad_token_id
@@ -105,7 +107,7 @@ def generation_facts(model: Any, processor: Any) -> dict[str, Any]:
 
 def stop_ids(processor: Any) -> list[int]:
     """Tokens that end the assistant's turn: the first special one that the chat template writes after it, and the tokenizer's own."""
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     ends = [tokenizer.eos_token_id]
     answer = "∎"
     text = _render(tokenizer, [{"role": "user", "content": "?"}, {"role": "assistant", "content": answer}], prompt=False)
@@ -117,7 +119,7 @@ def stop_ids(processor: Any) -> list[int]:
 
 
 def _golden(processor: Any) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
-    tokenizer = getattr(processor, "tokenizer", processor)
+    tokenizer = tokenizer_of(processor)
     for entry in _GOLDEN:
         text = _render(tokenizer, entry["messages"], entry.get("tools"))
         if text is None or _dated(tokenizer, entry, text) or ("tools" in entry and not all(told in text for told in _TOLD)):
