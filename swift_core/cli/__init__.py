@@ -65,7 +65,13 @@ class Swift(click.Group):
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             near = suggestion(args[0], [*self.list_commands(ctx), *ALIASES])
             raise UsageError(f"there is no command '{args[0]}'", hint=near or "swift --help lists them.")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if name == "export":
+            from swift_core.cli import ms_swift
+
+            name, rest = ms_swift.export(rest)
+            command = self.get_command(ctx, name)
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing one."""
