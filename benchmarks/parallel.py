@@ -4,8 +4,15 @@
 
 The model is a random Llama, trained whole in float32 with AdamW on rows of 200 to 460 tokens, eight a step over all processes, each with
 one thread. `bare` is a loop of torch alone in one process: the same model, micro-batches and loss, nothing else. The first step is not
-counted. Tokens a CPU-second are over the CPU time of all processes, so that ideal is what one process does; the formula for the weights of
-a process is the model for ddp, and its part for strategies that cut it. A checkpoint's time and size are of `state/` and `model/`.
+counted. Tokens a CPU-second are over the CPU time of all processes, so that ideal is what one process does, and `of one` is 1. What our
+layer costs is what a round's ddp in one process takes beyond the round's `bare`. Rounds are interleaved: every side in turn, then again.
+
+Memory is what the process that held most has held at most while it trained, beyond what it held before; the formula counts weights,
+gradients, and AdamW's state (of ZeRO with its copy of the weights), each whole or cut over the processes, and neither activations nor the
+block that is whole at a time. What a process imports meanwhile, about 0.1 GB, is in it, so that it tells something of large models only.
+A checkpoint's time and size are of `state/` and `model/`.
+
+ZeRO needs an interpreter with DeepSpeed: DS_ACCELERATOR=cpu python benchmarks/parallel.py --strategies ddp fsdp zero2 zero3
 """
 
 from __future__ import annotations
@@ -20,6 +27,9 @@ from pathlib import Path
 from typing import Any
 
 ROWS_A_STEP = 8
+FLOAT32 = 4
+WHOLE = {"ddp": 4, "fsdp": 0, "zero1": 2, "zero2": 1, "zero3": 0}  # floats a weight that each process holds: weight, gradient, two means
+CUT = {"ddp": 0, "fsdp": 4, "zero1": 3, "zero2": 4, "zero3": 5}  # and those of which it holds its part
 
 
 def write_model(folder: Path, layers: int, hidden: int) -> Path:
@@ -53,7 +63,7 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
     """In each process: train, and measure the steps and the checkpoint."""
     from swift_train.checkpoints import Checkpoints
     from swift_train.job import train
-    from swift_train.testing import Recorder
+    from swift_train.testing import Recorder, memory_grown
 
     from swift_core.paths import size_of
 
@@ -73,11 +83,13 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
 
     Checkpoints.save = timed_save  # type: ignore[method-assign]
     folder.mkdir(parents=True, exist_ok=True)
+    grown = memory_grown()
     train(run, Timed(folder))
     size = size_of(folder / "checkpoints")
     return {
         "cpu": marks[-1][0] - marks[0][0],
         "tokens": sum(tokens for _, tokens in marks[1:]),
+        "grown": grown(),
         "save_s": saves[0],
         "save_mb": size / 1e6,
         "proof": json.loads((folder / "parallel.json").read_text()),
@@ -144,21 +156,32 @@ def main() -> None:
 
 
 def show(found: dict[tuple[str, int], list[list[dict[str, Any]]]]) -> None:
-    """A line a side."""
-    speed = {side: statistics.median(_per_cpu_second(ranks) for ranks in rounds) for side, rounds in found.items()}
-    alone = speed["bare", 1]
-    print("| strategy | processes | tokens a CPU-second | of bare | weights a process, MB | by the formula | checkpoint, s | MB |")
-    print("|---|---|---|---|---|---|---|---|")
+    """A line a side, and what our layer costs."""
+    speed = {side: [_per_cpu_second(ranks) for ranks in rounds] for side, rounds in found.items()}
+    heads = ["strategy", "processes", "tokens a CPU-second", "of one", "of bare", "weights, MB", "by the formula", "memory, MB"]
+    print(f"| {' | '.join([*heads, 'by the formula', 'checkpoint, s', 'MB'])} |")
+    print("|" + "---|" * 11)
     for (name, count), rounds in found.items():
-        line = f"| {name} | {count} | {speed[name, count]:.0f} | {speed[name, count] / alone:.2f} |"
+        of_one = f"{_ratio(speed[name, count], speed[name, 1]):.2f}" if (name, 1) in speed else ""
+        line = f"| {name} | {count} | {statistics.median(speed[name, count]):.0f} | {of_one} "
+        line += f"| {_ratio(speed[name, count], speed['bare', 1]):.2f} |"
         if name != "bare":
-            proof, first = rounds[0][0]["proof"], rounds[0][0]
-            formula = proof["model_bytes"] / proof.get("shard_size", 1)
+            most = statistics.median(max(rank["grown"] for rank in ranks) for ranks in rounds)
+            proof, weights = rounds[0][0]["proof"], rounds[0][0]["proof"]["model_bytes"] / (1 if WHOLE[name] else count)
+            held = proof["learned"] * FLOAT32 * (WHOLE[name] + CUT[name] / count)
+            line += f" {proof['weight_bytes_most'] / 1e6:.1f} | {weights / 1e6:.1f} |"
             seconds = statistics.median(ranks[0]["save_s"] for ranks in rounds)
-            line += f" {proof['weight_bytes_most'] / 1e6:.1f} | {formula / 1e6:.1f} | {seconds:.2f} | {first['save_mb']:.0f} |"
+            line += f" {most / 1e6:.0f} | {held / 1e6:.0f} | {seconds:.2f} | {rounds[0][0]['save_mb']:.0f} |"
         else:
-            line += " | | | |"
+            line += " | | | | | |"
         print(line)
+    if ("ddp", 1) in speed:
+        print(f"\nOur layer over the bare loop: {100 * (_ratio(speed['bare', 1], speed['ddp', 1]) - 1):+.1f} % of CPU time")
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median over the rounds of one side's speed by another's of the same round."""
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def _per_cpu_second(ranks: list[dict[str, Any]]) -> float:
