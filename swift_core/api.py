@@ -125,11 +125,12 @@ def carry_out(
 
 
 def settings_of(verb: Verb, options: Mapping[str, Any], known: Registry) -> Settings:
-    """Keyword arguments → settings, other tools' names included.
+    """Keyword arguments → settings, other tools' names included; a path may stand wherever a file or a checkpoint is named.
 
     Raises:
         UsageError: a name that nothing knows, with a suggestion.
     """
+    options = {key: _without_paths(value) for key, value in options.items()}
     settings = Settings({key: value for key, value in options.items() if value is not None and (key in verb.parts or key == "dataset")})
     flags = flags_for(verb, [], settings, known)
     for key, value in options.items():
@@ -149,6 +150,17 @@ def settings_of(verb: Verb, options: Mapping[str, Any], known: Registry) -> Sett
         settings.flags.discard(path)
         flags = flags_for(verb, [], settings, known)
     return settings
+
+
+def _without_paths(value: Any) -> Any:
+    """The value as a recipe would have it: a path as its text, in lists and mappings too."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(item) for item in value]
+    return value
 
 
 def _path_in_any_part(verb: Verb, key: str, settings: Settings, known: Registry) -> str | None:

@@ -1,0 +1,43 @@
+"""The Python API: what stands for a file or a checkpoint may be a path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swift_core import fetch
+from swift_core.api import settings_of
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_core.resolve import resolve
+from swift_core.verbs import verb_named
+
+
+def resolved(verb, **options):
+    return resolve(verb_named(verb), settings_of(verb_named(verb), options, registry())).run
+
+
+def test_a_path_stands_for_its_text(tiny_model, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}) + "\n")
+    run = resolved(
+        "sft", model=tiny_model, dataset=[rows, {"name": "file", "path": rows}], val_dataset=(rows,), output=tmp_path / "out", runs=tmp_path
+    )
+    assert run.model.path == str(tiny_model)
+    assert [choice.options["path"] for choice in (*run.datasets, *run.validation)] == [str(rows)] * 3
+    assert (run.options["output"], run.options["runs"]) == (str(tmp_path / "out"), str(tmp_path))
+    assert not any(isinstance(value, Path) for value in run.options.values())
+    assert fetch(tiny_model).output == tiny_model
+
+
+def test_adapters_are_named_by_paths(tiny_model, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    run = resolved("export", model=tiny_model, adapter=[tmp_path], exporter="safetensors", output=tmp_path / "out")
+    assert run.adapters["adapter"].path == str(tmp_path)
+
+
+def test_a_path_that_leads_nowhere_is_named(tmp_path):
+    with pytest.raises(UsageError, match="missing"):
+        resolved("load", model=tmp_path / "missing")
