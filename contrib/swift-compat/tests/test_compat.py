@@ -1,12 +1,28 @@
-"""The names are the core's own."""
+"""The names are the core's own, and ms-swift's `export_awq_model` is `swift quantize`."""
 
 from __future__ import annotations
 
+import pytest
 import swift
 
 import swift_core
+from swift_core.environments.find import EngineAbsent
+from swift_core.errors import SwiftError
 
 
 def test_the_names_are_the_cores():
     assert swift.get_model is swift_core.get_model
-    assert all(getattr(swift, name) is getattr(swift_core, name) for name in swift.__all__)
+    own = {"export_awq_model"}
+    assert all(getattr(swift, name) is getattr(swift_core, name) for name in swift.__all__ if name not in own)
+
+
+def test_awq_wants_the_engine_of_awq(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
+    with pytest.raises(EngineAbsent, match="quantizer 'awq'"):
+        swift.export_awq_model("llama", tiny_model, tmp_path / "out", 1, 512)
+    assert not (tmp_path / "out").exists()
+
+
+def test_its_arguments_are_options_here(tiny_model, tmp_path):
+    with pytest.raises(SwiftError, match=r"calibration\.max_length|max_length"):
+        swift.export_awq_model(None, tiny_model, tmp_path / "out", batch_size=4, seqlen=1)
