@@ -18,7 +18,7 @@ _NAMES = ("gguf", "ollama")
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """The file alone, and the file with what Ollama wants beside it."""
+    """The file alone, the file with what Ollama wants beside it, and files cut or put together."""
     return [
         ExporterSpec(
             name="gguf",
@@ -37,6 +37,16 @@ def swift_exporters() -> list[ExporterSpec]:
             options=Ref("swift_plugin_gguf.options:OllamaOptions"),
             engines=_ENGINES,
             reads=("safetensors",),
+            writes="gguf",
+        ),
+        ExporterSpec(
+            name="gguf-split",
+            summary="A GGUF model as it is, cut into several files or made one of several",
+            also=("gguf-merge",),
+            factory=Ref("swift_plugin_gguf.split:GgufSplit"),
+            options=Ref("swift_plugin_gguf.options:SplitOptions"),
+            engines=_ENGINES,
+            reads=("gguf",),
             writes="gguf",
         ),
     ]

@@ -41,3 +41,9 @@ class OllamaOptions(GgufOptions):
     system: str = option("", "System prompt; empty: the one that the chat template adds where a conversation has none.")
     temperature: float | None = option(None, "Default temperature; none: the checkpoint's own, where it has one.", ge=0)
     context: int = option(0, "Tokens that a conversation may have; 0: Ollama's own default.", ge=0, also=("num_ctx",))
+
+
+class SplitOptions(Options):
+    """How large the files are."""
+
+    shard_size: float = option(0.0, "Gigabytes of weights that a file may have; 0: one file.", ge=0, also=("split_max_size",))

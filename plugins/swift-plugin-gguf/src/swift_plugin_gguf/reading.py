@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import gguf
 from swift_train.exported import LoadedExport
 
 from swift_core.errors import SwiftError
+from swift_plugin_gguf.shards import model_files
+from swift_plugin_gguf.split import rewrite
 
 MAX_KL = {"f32": 1e-4, "f16": 1e-3, "auto": 0.01, "bf16": 0.01, "q8_0": 0.05, "q5_1": 0.6, "q5_0": 0.6, "q4_1": 1.0, "q4_0": 1.0}
 """By type: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
 
 
 def load(folder: Path) -> LoadedExport:
-    """Load the one GGUF file of a folder.
+    """Load the one GGUF model of a folder; transformers reads one file, so several are made one for the while.
 
     Raises:
         NotImplementedError: transformers' reader does not know what is in it.
     """
-    files = sorted(folder.glob("*.gguf"))
+    files = model_files(folder)
     if len(files) > 1:
-        raise NotImplementedError("transformers reads one GGUF file, not several; llama.cpp reads them")
+        with tempfile.TemporaryDirectory(dir=folder) as one:
+            rewrite(files, Path(one, "model.gguf"))
+            return load(Path(one))
     if unknown := unread(gguf.GGUFReader(files[0])):
         raise NotImplementedError(f"transformers' reader of GGUF files does not know {unknown}; llama.cpp does")
     try:
