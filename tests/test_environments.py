@@ -43,6 +43,7 @@ def backend(name, **engine):
 def swift_backends():
     return [
         backend("tiny", requirements=("tiny-engine>=1",)),
+        backend("twin", requirements=("tiny-engine>=1",)),
         backend("other", requirements=("other-engine",), disk=0.1),
         backend("loose", requirements=("tiny-lib",)),
         backend("alone", no_deps=("other-engine",)),
@@ -106,7 +107,7 @@ def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
     rows = json.loads(made("env", "list", "--json").out)
     assert [(row["name"], row["state"], row["used_by"]) for row in rows] == [
         ("other", "whole", "backend other"),
-        ("tiny", "whole", "backend tiny"),
+        ("tiny", "whole", "backend tiny, twin"),
     ]
     assert all(row["size"] > 1e6 for row in rows)
     assert "whole" in made("env", "list").out
@@ -137,6 +138,17 @@ def test_nothing_is_removed_unasked(made):
 def test_a_second_create_finds_the_first(made):
     again = json.loads(made("env", "create", "tiny", "--json").out)
     assert again["made"] == shown(made, "tiny")["made"]
+
+
+def test_two_on_the_same_engine_share_one(made):
+    before = left(made)
+    done = made("env", "create", "twin")
+    assert "tiny is ready" in done.out
+    assert left(made) == before
+    assert shown(made, "twin")["folder"] == shown(made, "tiny")["folder"]
+    asked = made("env", "remove", "twin")
+    assert "tiny-" in asked.out
+    assert "nobody to ask" in asked.err
 
 
 def test_our_code_in_it_is_what_is_running(made):

@@ -19,7 +19,7 @@ from swift_core.environments.inside import look
 from swift_core.environments.installer import installer, own_settings
 from swift_core.environments.interpreters import Interpreter
 from swift_core.environments.process import Work
-from swift_core.environments.record import STAMP, Environment, Record, clear, size_of
+from swift_core.environments.record import STAMP, Environment, Record, clear, environments, size_of
 from swift_core.environments.wanted import Wanted
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Watch
@@ -38,7 +38,11 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the environment will be."""
+        """Where the environment will be: the one that another spec on the same engine has, where there is one."""
+        minor = self.interpreter.version.split(".")[:2]
+        for each in environments():
+            if each.record and each.state == "whole" and each.serves(self.wanted) and each.record.python.split(".")[:2] == minor:
+                return each.folder
         return self.wanted.folder(self.interpreter.version)
 
 

@@ -52,13 +52,18 @@ class Wanted:
         return cls(**{**data, "requirements": tuple(data["requirements"]), "no_deps": tuple(data["no_deps"])})
 
 
+def isolated_entries(known: Registry) -> list[Entry]:
+    """All specs that may have an environment."""
+    return [entry for kind in sorted(ISOLATABLE) for entry in known.entries(kind) if entry.spec.isolated]
+
+
 def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry:
     """The spec of that name that may have an environment.
 
     Raises:
         UsageError: there is none, or several kinds have the name.
     """
-    entries = [entry for each in sorted(ISOLATABLE) for entry in known.entries(each) if entry.spec.isolated and kind in ("", each)]
+    entries = [entry for entry in isolated_entries(known) if kind in ("", entry.spec.kind)]
     found = [entry for entry in entries if name == entry.spec.name or name in entry.spec.also]
     if len(found) == 1:
         return found[0]

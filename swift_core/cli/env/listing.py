@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from swift_core.cli.env.shared import megabytes
+from swift_core.cli.env.shared import megabytes, served
 from swift_core.cli.tables import print_table
 from swift_core.environments.record import Environment, environments, size_of
-from swift_core.environments.wanted import isolated_entry, wanted
+from swift_core.environments.wanted import isolated_entries, isolated_entry
 from swift_core.errors import UsageError
 from swift_core.registry import registry
 
@@ -55,11 +55,18 @@ def _row(each: Environment) -> dict[str, Any]:
 
 
 def _used_by(each: Environment) -> str:
+    """Everything that runs in it, by kind, or why nothing does."""
     if each.record is None:
         return ""
-    what = each.record.wanted
+    made_for = each.record.wanted
+    users: dict[str, list[str]] = {}
+    for entry in isolated_entries(registry()):
+        if entry.plugin.distribution == made_for.distribution and served(each, entry):
+            users.setdefault(entry.spec.kind, []).append(entry.spec.name)
+    if users:
+        return "; ".join(f"{kind} {', '.join(names)}" for kind, names in users.items())
     try:
-        current = each.serves(wanted(isolated_entry(registry(), what.name, what.kind)))
+        isolated_entry(registry(), made_for.name, made_for.kind)
     except UsageError as error:
         return f"nothing: {error.message}"
-    return f"{what.kind} {what.name}" if current else f"nothing: {what.distribution} wants other packages now"
+    return f"nothing: {made_for.distribution} wants other packages now"

@@ -6,11 +6,13 @@ import sys
 
 import click
 
-from swift_core.cli.env.shared import megabytes
+from swift_core.cli.env.shared import megabytes, served
 from swift_core.cli.messages import note
-from swift_core.environments.record import environments, remove, size_of
+from swift_core.environments.record import Environment, environments, remove, size_of
 from swift_core.environments.users import users
+from swift_core.environments.wanted import isolated_entry
 from swift_core.errors import UsageError, suggestion
+from swift_core.registry import registry
 
 
 @click.command("remove", short_help="Take environments away")
@@ -22,7 +24,7 @@ def command(name: str | None, everything: bool, yes: bool) -> None:
     if (name is None) != everything:
         raise UsageError("which?", where="NAME", hint="Name one, or add --all.")
     there = list(environments())
-    found = [each for each in there if everything or name in (each.name, each.folder.name)]
+    found = [each for each in there if everything or name in (each.name, each.folder.name)] or _shared(name or "", there)
     if not found:
         hint = suggestion(name or "", [each.name for each in there]) or "swift env list shows what there is."
         raise UsageError(f"there is no environment of '{name}'" if name else "there is no environment", where="NAME", hint=hint)
@@ -38,3 +40,12 @@ def command(name: str | None, everything: bool, yes: bool) -> None:
     for each in found:
         remove(each, lambda: note("another process is making it: waiting for that to end"))
     click.echo(f"removed: {len(found)}")
+
+
+def _shared(name: str, there: list[Environment]) -> list[Environment]:
+    """The environments that were made for another spec on the same engine."""
+    try:
+        entry = isolated_entry(registry(), name)
+    except UsageError:
+        return []
+    return [each for each in there if served(each, entry)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from swift_core.environments.find import environment_of
 from swift_core.environments.record import Environment, Record
-from swift_core.environments.wanted import isolated_entry
+from swift_core.environments.wanted import isolated_entry, wanted
 from swift_core.errors import UsageError
-from swift_core.registry import registry
+from swift_core.registry import Entry, registry
 
 KIND_HELP = "Kind of part (backend, evaluator, …), where two have the name."
 
@@ -23,6 +23,14 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
         state = f"; {found.folder.name} can't be used: {found.state}" if found else ""
         raise UsageError(f"there is no environment of '{entry.spec.name}'{state}", where="NAME", hint=f"swift env create {entry.spec.name}")
     return found, found.record
+
+
+def served(environment: Environment, entry: Entry) -> bool:
+    """Whether the environment is what the entry wants on this machine."""
+    try:
+        return environment.serves(wanted(entry))
+    except UsageError:  # its engine does not run here
+        return False
 
 
 def megabytes(size: int) -> str:
