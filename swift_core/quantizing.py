@@ -63,9 +63,14 @@ def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     end_when_stopped(report)
     assert run.model is not None
     out, rows = Path(run.options["output"]), run.options["calibration"]
-    return out, quantize(run.part("quantizer").build(), Path(run.model.path), out, Path(rows) if rows else None)
+    return out, quantize(run.part("quantizer").build(), Path(run.model.path), out, Path(rows) if rows else None, report)
 
 
-def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibration: Path | None) -> dict[str, Any]:
-    """Let an offline quantizer write `out`: its `figures`, and whether its `own_reader` alone loads the result."""
+def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibration: Path | None, report: Report) -> dict[str, Any]:
+    """Let an offline quantizer write `out`: its `figures`, and whether its `own_reader` alone loads the result.
+
+    One that can tell how far it is has a method `watch`, which is given `Report.progress`.
+    """
+    if watch := getattr(quantizer, "watch", None):
+        watch(report.progress)
     return {"figures": dict(quantizer.quantize(checkpoint, out, calibration)), "own_reader": getattr(quantizer, "own_reader", False)}

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from swift_train.build import load_checkpoint
+from swift_train.weights import read_header
 
 from swift_core import quantize
 from swift_core.checkpoint import hash_files, read_config, read_manifest
 from swift_core.environments import find
 from swift_core.environments.wanted import isolated_entry
+from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
 
 pytestmark = pytest.mark.full("quantize")
@@ -57,7 +61,7 @@ def made(python, smollm2, tmp_path_factory):
 def run(model, name, out, python, **more):
     calibration = {"tokens": ENOUGH if name == "gptq" else FEW, "max_length": 512}
     rows = {"dataset": ["alpaca-en-demo"], "calibration": calibration} if registry().get("quantizer", name).calibrates else {}
-    return quantize(model, {"name": name, **METHODS[name]}, output=str(out), envs={name: python}, device="cpu", **rows, **more)
+    return quantize(model, {"name": name, **METHODS[name]}, output=str(out), envs={name: python}, device="cpu", **{**rows, **more})
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -94,6 +98,63 @@ def tiny(tiny_model, python, tmp_path, monkeypatch):
 def test_the_same_seed_gives_the_same_files(tiny, tmp_path):
     one, other = tiny(tmp_path / "one").output, tiny(tmp_path / "other").output
     assert hash_files(one) == hash_files(other)
+
+
+def test_asymmetric_weights_are_compared_where_they_load(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "symmetric": False})
+    seen = []
+    done = tiny(tmp_path / "out", watch=seen.append)
+    assert 0 < done.figures["kl"] < 0.5
+    assert (done.folder / "verify/run.json").is_file()
+    weights = read_config(done.output)["quantization_config"]["config_groups"]["group_0"]["weights"]
+    assert weights["symmetric"] is False
+    with pytest.raises(SwiftError, match="other shapes"):
+        load_checkpoint(done.output, device="cpu", dtype="float32")
+    told = [(event["done"], event["total"]) for event in seen if event.get("unit") == "layers"]
+    assert told[:2] == [(1, 2), (2, 2)]
+
+
+def test_some_modules_get_other_bits(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "mixed": {"down_proj": 8, "re:.*layers.1.*up_proj": 8}})
+    done = tiny(tmp_path / "out")
+    shapes = {
+        name.removesuffix(".weight_packed"): entry["shape"][1]
+        for name, entry in read_header(done.output / "model.safetensors").items()
+        if name.endswith("packed")
+    }
+    assert shapes["model.layers.0.mlp.down_proj"] == 128 * 8 // 32
+    assert (shapes["model.layers.0.mlp.up_proj"], shapes["model.layers.1.mlp.up_proj"]) == (64 * 4 // 32, 64 * 8 // 32)
+    monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "mixed": {"dawn_proj": 8}})
+    with pytest.raises(UsageError, match="'dawn_proj' names no linear layer"):
+        tiny(tmp_path / "other")
+
+
+@pytest.mark.parametrize("who", ["swift_core.worker .*apart", "swift_core.worker .*[0-9a-f]{4}$"])
+def test_when_a_worker_is_killed_nothing_is_left(who, tiny, tmp_path):
+    def kill():
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    words = place.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                except OSError:
+                    continue
+                if str(tmp_path) in words and "swift_core.tether" not in words and re.search(who, words) and started.is_set():
+                    os.kill(int(place.parent.name), signal.SIGKILL)
+                    return
+            time.sleep(0.05)
+
+    started = threading.Event()
+
+    def watch(event):
+        if event.get("unit") == "layers":
+            started.set()
+
+    threading.Thread(target=kill, daemon=True).start()
+    with pytest.raises(SwiftError, match=r"ended with code 137"):
+        tiny(tmp_path / "out", calibration={"tokens": 65536, "max_length": 512}, watch=watch)
+    assert not (tmp_path / "out").exists()
+    assert tiny(tmp_path / "out").output
 
 
 def test_killed_it_leaves_nothing_and_is_started_again(tiny, tmp_path, tiny_model, python):

@@ -17,6 +17,14 @@ class GroupOptions(SkipOptions):
     """Of methods whose weights share a scale in groups."""
 
     group_size: int = option(128, "Weights of a row that share a scale; -1: the whole row.", ge=-1)
+    symmetric: bool = option(
+        True,
+        "Numbers around zero; without it, each group has a zero of its own, which vLLM reads and transformers 5.23 does not.",
+        also=("sym",),
+    )
+    mixed: dict[str, Literal[4, 8]] = option(
+        dict, 'Other bits for some modules: {"down_proj": 8}, or by a pattern on the whole name {"re:.*layers.0\\..*": 8}.'
+    )
 
 
 class W4a16Options(GroupOptions):

@@ -5,20 +5,36 @@ from __future__ import annotations
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from swift_core.checkpoint import checkpoint_format
 from swift_core.errors import UsageError
-from swift_plugin_compressed_tensors.options import AwqOptions, Fp8Options, GptqOptions, SkipOptions, W4a16Options, W8a8Options
+from swift_plugin_compressed_tensors.options import (
+    AwqOptions,
+    Fp8Options,
+    GptqOptions,
+    GroupOptions,
+    SkipOptions,
+    W4a16Options,
+    W8a8Options,
+)
 
 
 class Compressor(ABC):
     """Quantizes layer by layer; a method says by which modifiers."""
 
+    own_reader = False
+
     def __init__(self, options: SkipOptions) -> None:
         self.options = options
+        self._progress: Callable[..., None] = lambda *_, **__: None
+
+    def watch(self, progress: Callable[..., None]) -> None:
+        """Tell of every layer that is done."""
+        self._progress = progress
 
     @abstractmethod
     def modifiers(self, ignore: list[str]) -> list[Any]:
@@ -44,15 +60,45 @@ class Compressor(ABC):
             _pin_nothing()
         rows = _rows(calibration, tokenizer) if calibration else None
         torch.manual_seed(0)
-        ignore = [f"re:(.*\\.)?{re.escape(name)}(\\..*)?$" for name in dict.fromkeys(("lm_head", *self.options.skip))]
-        oneshot(model=model, recipe=self.modifiers(ignore), dataset=rows, pipeline="sequential" if rows else "datafree")
+        ignore = [_pattern(name) for name in dict.fromkeys(("lm_head", *self.options.skip))]
+        _check_names(getattr(self.options, "mixed", {}), model)
+        with _layers_told(self._progress, model.config.get_text_config().num_hidden_layers if rows else 1):
+            oneshot(model=model, recipe=self.modifiers(ignore), dataset=rows, pipeline="sequential" if rows else "datafree")
         _restore(model, stored)
         model.save_pretrained(out, save_compressed=True)
         tokenizer.save_pretrained(out)
         return {"calibration_tokens": sum(row["input_ids"].numel() for row in rows)} if rows else {}
 
+    def load(self, checkpoint: Path) -> Any:
+        """Load what `quantize` has written, with the transformers that is here."""
+        from transformers import AutoModelForCausalLM
 
-class W4a16(Compressor):
+        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True).eval()
+
+
+class Grouped(Compressor):
+    """Whole numbers in groups that share a scale."""
+
+    options: GroupOptions
+
+    @property
+    def own_reader(self) -> bool:  # type: ignore[override]
+        """Zeros are packed in a shape that transformers 5.23 does not expect; the older one beside llm-compressor reads them."""
+        return not self.options.symmetric
+
+    def groups(self, bits: int) -> dict[str, Any]:
+        """llm-compressor's groups: a name or pattern counts before the class `Linear`."""
+        size = self.options.group_size
+        shape = {"strategy": "group", "group_size": size} if size > 0 else {"strategy": "channel"}
+        shared = {"type": "int", "symmetric": self.options.symmetric, **shape}
+        found = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": bits, **shared}}}
+        for other in sorted(set(self.options.mixed.values())):
+            targets = [_pattern(asked) for asked, wanted in self.options.mixed.items() if wanted == other]
+            found[f"group_{len(found)}"] = {"targets": targets, "weights": {"num_bits": other, **shared}}
+        return found
+
+
+class W4a16(Grouped):
     """Weights rounded to nearest."""
 
     options: W4a16Options
@@ -61,10 +107,10 @@ class W4a16(Compressor):
         """Rounding alone."""
         from llmcompressor.modifiers.quantization import QuantizationModifier
 
-        return [QuantizationModifier(config_groups=_groups(self.options.bits, self.options.group_size), ignore=ignore)]
+        return [QuantizationModifier(config_groups=self.groups(self.options.bits), ignore=ignore)]
 
 
-class Gptq(Compressor):
+class Gptq(Grouped):
     """Weights rounded one column after the other, each making up for the error of the last."""
 
     options: GptqOptions
@@ -74,11 +120,11 @@ class Gptq(Compressor):
         from llmcompressor.modifiers.gptq import GPTQModifier
 
         options = self.options
-        groups = _groups(options.bits, options.group_size)
+        groups = self.groups(options.bits)
         return [GPTQModifier(config_groups=groups, ignore=ignore, dampening_frac=options.dampening, block_size=options.block_size)]
 
 
-class Awq(Compressor):
+class Awq(Grouped):
     """Weights scaled before they are rounded."""
 
     options: AwqOptions
@@ -88,7 +134,7 @@ class Awq(Compressor):
         from llmcompressor.modifiers.quantization import QuantizationModifier
         from llmcompressor.modifiers.transform.awq import AWQModifier
 
-        groups = _groups(self.options.bits, self.options.group_size)
+        groups = self.groups(self.options.bits)
         return [AWQModifier(n_grid=self.options.grid), QuantizationModifier(config_groups=groups, ignore=ignore)]
 
 
@@ -125,10 +171,38 @@ class W8a8(Compressor):
         return [SmoothQuantModifier(smoothing_strength=self.options.smoothing), rounding]
 
 
-def _groups(bits: int, size: int) -> dict[str, Any]:
-    """Symmetric whole numbers: what both transformers and vLLM's kernels read."""
-    shape = {"strategy": "group", "group_size": size} if size > 0 else {"strategy": "channel"}
-    return {"group_0": {"targets": ["Linear"], "weights": {"num_bits": bits, "type": "int", "symmetric": True, **shape}}}
+def _pattern(name: str) -> str:
+    """A module's name, or a part of it, as llm-compressor writes patterns."""
+    return name if name.startswith("re:") else f"re:(.*\\.)?{re.escape(name)}(\\..*)?$"
+
+
+def _check_names(mixed: Mapping[str, int], model: Any) -> None:
+    names = [name for name, module in model.named_modules() if type(module).__name__ == "Linear"]
+    for asked in mixed:
+        if not any(re.match(_pattern(asked).removeprefix("re:"), name) for name in names):
+            hint = f"Names are like {names[0]}; a pattern is written re:.*down_proj."
+            raise UsageError(f"'{asked}' names no linear layer of this model", where="mixed", hint=hint)
+
+
+@contextmanager
+def _layers_told(progress: Callable[..., None], layers: int) -> Iterator[None]:
+    """Tell of every part of the model that llm-compressor's pipeline has done: the layers, and after them the head."""
+    from llmcompressor.core import LifecycleCallbacks
+
+    theirs, done = LifecycleCallbacks.sequential_epoch_end, 0
+
+    def ours(*arguments: Any, **more: Any) -> Any:
+        nonlocal done
+        found = theirs(*arguments, **more)
+        done += 1
+        progress("quantize", min(done, layers), layers, unit="layers")
+        return found
+
+    LifecycleCallbacks.sequential_epoch_end = ours
+    try:
+        yield
+    finally:
+        LifecycleCallbacks.sequential_epoch_end = theirs
 
 
 def _rows(file: Path, tokenizer: Any) -> Any:
