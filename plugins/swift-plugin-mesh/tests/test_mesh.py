@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from swift_plugin_mesh import tensor
 from swift_plugin_mesh.options import MeshOptions
 from swift_plugin_mesh.strategy import mesh_strategy
@@ -19,6 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
+from swift_core.testing.rig import write_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +80,35 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("tuner", "sizes", "more"),
+    [
+        ("full", {"pipeline": 2}, {}),
+        ("lora", {"pipeline": 2, "data": 2, "schedule": "gpipe"}, {}),
+        ("full", {"pipeline": 4}, {"packing": True, "gradient_accumulation_steps": 2, "batch_size": 4}),
+    ],
+)
+def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
+    """With a tied head, ragged rows, packed ones, and fewer micro-batches than stages."""
+    model = write_tiny_model(tmp_path / "model", num_hidden_layers=4, tie_word_embeddings=sizes["pipeline"] == 2)
+    data = sizes.get("data", 1)
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
+    one = do(training_run(model, rows, **options, **settings(1, **more)), tmp_path / "one")
+    run = meshed(training_run(model, rows, **options, **settings(data, **more)), **sizes)
+    many = on_ranks(sizes["pipeline"] * data, partial(do, run, tmp_path / "many"))
+    close(many[0], one)
+    assert all(steps(metrics) == steps(many[0]) for metrics in many)
+    heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
+    assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
+    proof = proof_of(tmp_path / "many")
+    assert (proof["pipeline"], proof["stage_blocks"], proof["loaded_whole"]) == (sizes["pipeline"], 4 // sizes["pipeline"], 1)
+    assert proof["weight_bytes_most"] < proof["model_bytes"] * 0.6
+    file = "model.safetensors" if tuner == "full" else "adapter_model.safetensors"
+    ours, theirs = (load_file(tmp_path / name / "output" / file) for name in ("many", "one"))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
 SIZES = {
     "vocab_size": 320, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "initializer_range": 0.1, "pad_token_id": 0,
@@ -92,7 +123,12 @@ def fresh(kind):
 
 def built(make, **options):
     strategy = mesh_strategy(MeshOptions(device="cpu", **options))
-    strategy.build(lambda device: make().to(device), lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0))
+
+    def load(device):
+        with device:
+            return make()
+
+    strategy.build(load, lambda module: torch.optim.AdamW(module.parameters(), weight_decay=0.0))
     return strategy
 
 
@@ -108,11 +144,17 @@ def three_steps(make, folder, **options):
     return found
 
 
-@pytest.mark.parametrize("kind", ["qwen3", "starcoder2", "gemma2", "phi3"])
-def test_other_plans(kind, tmp_path):
-    """Norms of single heads, biases of layers cut by rows, embeddings of another class, layers whose inputs and outputs are whole."""
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("qwen3", {"tensor": 2}), ("starcoder2", {"tensor": 2}), ("gemma2", {"tensor": 2}), ("phi3", {"tensor": 2}),
+        ("gemma2", {"pipeline": 2}), ("granite", {"pipeline": 2}),
+    ],
+)  # fmt: skip
+def test_other_architectures(kind, sizes, tmp_path):
+    """Norms of single heads, biases of layers cut by rows, scaled embeddings and logits, layers whose inputs and outputs are whole."""
     (one,) = on_ranks(1, partial(three_steps, partial(fresh, kind), tmp_path / "one"))
-    many = on_ranks(2, partial(three_steps, partial(fresh, kind), tmp_path / "many", tensor=2))
+    many = on_ranks(2, partial(three_steps, partial(fresh, kind), tmp_path / "many", **sizes))
     assert many[0] == many[1]
     torch.testing.assert_close(torch.tensor(many[0]), torch.tensor(one), atol=1e-5, rtol=1e-5)
 
@@ -146,7 +188,7 @@ def test_whole_copies_are_noticed(tiny_model, monkeypatch):
     assert on_ranks(2, build) == [True, True]
 
 
-@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}])
+@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}])
 def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LORA = ("lora", "rslora", "loraplus")
 _WITH_TENSOR = ("full", "freeze", *_LORA)
+_WITH_PIPELINE = ("full", *_LORA, "dora")
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "init": ("default", "true", "gaussian"),
     "dora": (False,),
@@ -33,9 +34,12 @@ def problems(run: Run) -> Iterator[Problem]:
     if run.model:
         yield from uneven(options, read_config(Path(run.model.path)))
     yield from _quantized(run)
+    if options.pipeline > 1 and (dtype := run.options.get("dtype", "auto")) not in ("auto", "float32"):
+        message = f"pipeline stages compute in float32 here, not in {dtype}"
+        yield Problem(where="dtype", message=message, hint="Use --dtype float32, or --parallel fsdp.")
     if "tuner" in run.parts:
         yield from _tuner(run, options)
-    if "task" in run.parts and run.part("task").options.get("compile") and options.tensor > 1:
+    if "task" in run.parts and run.part("task").options.get("compile") and max(options.tensor, options.pipeline) > 1:
         hint = "Leave --compile out, or use --parallel fsdp."
         yield Problem(where="compile", message="a model that is cut over a mesh is not compiled here", hint=hint)
 
@@ -58,9 +62,11 @@ def _quantized(run: Run) -> Iterator[Problem]:
 
 def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
     tuner = run.parts["tuner"]
-    if options.tensor > 1 and tuner.name not in _WITH_TENSOR:
-        message = f"'{tuner.name}' is not computed here on parts of layers"
-        yield Problem(where="tuner", message=message, hint=f"Use --tuner {', '.join(_WITH_TENSOR)}; or --parallel fsdp.")
+    for size, known, parts in ((options.tensor, _WITH_TENSOR, "parts of layers"), (options.pipeline, _WITH_PIPELINE, "stages")):
+        if size > 1 and tuner.name not in known:
+            message = f"'{tuner.name}' is not computed here on {parts}"
+            yield Problem(where="tuner", message=message, hint=f"Use --tuner {', '.join(known)}; or --parallel fsdp.")
+            return
     if options.tensor == 1 and tuner.name in ("adalora", "vblora"):
         message = f"'{tuner.name}' needs whole weights, which are cut"
         yield Problem(where="tuner", message=message, hint="Use --parallel ddp, or --tuner lora.")

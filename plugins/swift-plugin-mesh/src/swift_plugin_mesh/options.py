@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from swift_train.options import StrategyOptions
 
 from swift_core.options import option
 
 
 class MeshOptions(StrategyOptions):
-    """data × tensor is the number of processes."""
+    """data × tensor × pipeline is the number of processes."""
 
     data: int | None = option(
         None, "Parts into which the rows of a step are cut; by default as many as the processes allow.", ge=1, also=("data_parallel_size",)
@@ -17,5 +19,8 @@ class MeshOptions(StrategyOptions):
         1, "Processes that compute each layer together, each with a part of its weights.", ge=1, also=("tensor_parallel_size", "tp_size")
     )
     pipeline: int = option(
-        1, "Stages into which the blocks are cut; only 1 is supported.", ge=1, also=("pipeline_parallel_size", "pp_size")
+        1, "Stages into which the blocks are cut, one after the other.", ge=1, also=("pipeline_parallel_size", "pp_size")
+    )
+    schedule: Literal["1f1b", "gpipe"] = option(
+        "1f1b", "Order of a pipeline's passes: each backward pass as soon as it can be (1f1b), or all forward passes first (gpipe)."
     )

@@ -21,14 +21,18 @@ def data_size(options: MeshOptions, processes: int) -> int:
 
 
 def misfits(options: MeshOptions, processes: int) -> Iterator[Problem]:
-    """A mesh of another size than the processes, or with stages, which are not built here."""
-    if options.pipeline > 1:
-        yield Problem(where="parallel.pipeline", message="a mesh has no pipeline stages here", hint="Use --parallel megatron.")
+    """A mesh of another size than the processes, or of more dimensions than can be."""
+    if options.tensor > 1 and options.pipeline > 1:
+        message = "a mesh has either tensor or pipeline parallelism here, with data parallelism"
+        yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
         return
     if data_size(options, processes):
         return
-    asked = f"{f'data {options.data} × ' if options.data else ''}tensor {options.tensor}"
-    fit = [f"data {rest} × tensor {size}" for size in range(1, processes + 1) if processes % size == 0 for rest in (processes // size,)]
+    asked = f"{f'data {options.data} × ' if options.data else ''}" + (
+        f"pipeline {options.pipeline}" if options.pipeline > 1 else f"tensor {options.tensor}"
+    )
+    kind = "pipeline" if options.pipeline > 1 else "tensor"
+    fit = [f"data {rest} × {kind} {size}" for size in range(1, processes + 1) if processes % size == 0 for rest in (processes // size,)]
     where = "parallel.data" if options.data else "parallel"
     message = f"{processes} process{'es' if processes > 1 else ''} can't be a mesh of {asked}"
     yield Problem(where=where, message=message, hint=f"Sizes that fit: {', '.join(fit)}; or give other --processes.")
@@ -43,7 +47,12 @@ def uneven(options: MeshOptions, config: Mapping[str, Any]) -> Iterator[Problem]
             message = f"the model's {_CUT[key]}, {size}, can't be cut into {options.tensor} equal parts"
             fit = _fitting(lambda parts: not any(other % parts for other in sizes.values()), min(sizes.values()))
             yield Problem(where="parallel.tensor", message=message, hint=f"Sizes that fit: {fit}.")
-            return
+            break
+    layers = text.get("num_hidden_layers")
+    if isinstance(layers, int) and layers % options.pipeline:
+        message = f"the model's {layers} blocks can't be dealt out to {options.pipeline} stages evenly"
+        fit = _fitting(lambda parts: layers % parts == 0, layers)
+        yield Problem(where="parallel.pipeline", message=message, hint=f"Sizes that fit: {fit}.")
 
 
 def _fitting(fits: Callable[[int], bool], most: int) -> str:

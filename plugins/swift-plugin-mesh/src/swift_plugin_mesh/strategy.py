@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swift_plugin_mesh.layers import LayersStrategy
+from swift_plugin_mesh.pipeline import PipelineStrategy
 
 if TYPE_CHECKING:
     from swift_plugin_mesh.base import MeshStrategy
@@ -13,4 +14,4 @@ if TYPE_CHECKING:
 
 def mesh_strategy(options: MeshOptions) -> MeshStrategy:
     """The strategy for a mesh of those sizes."""
-    return LayersStrategy(options)
+    return PipelineStrategy(options) if options.pipeline > 1 else LayersStrategy(options)
