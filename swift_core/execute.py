@@ -209,7 +209,8 @@ def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
     tail = ""
     with suppress(OSError):
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        tail = f" Its last words: {lines[-1][:200]}" if lines else ""
+        # a process that was killed said nothing: the last line is another's, who noticed
+        tail = f" Its last words: {lines[-1][:200]}" if lines and code != 137 else ""
     return SwiftError(
         f"{who} ended with code {code}{killed}.{tail}",
         where=str(folder / "log.txt"),

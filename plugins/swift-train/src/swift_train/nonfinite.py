@@ -38,4 +38,5 @@ def rows_not_finite(
     named = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     if len(bad) == len(rows):
         return named, "It is so for every row, so the weights have diverged: try a lower --learning-rate, or an earlier checkpoint."
-    return named, "Look at these rows, or leave such steps out with --on-nan skip; try a lower --learning-rate, or --dtype float32."
+    among = f"One row at least of each {strategy.data_size} that were computed at a time is bad. " if strategy.data_size > 1 else ""
+    return named, f"{among}Look at these rows, or leave such steps out with --on-nan skip; try a lower --learning-rate, or --dtype float32."
