@@ -103,7 +103,7 @@ def copy_licence(source: Path, target: Path) -> None:
         shutil.copyfile(file, target / file.name)
 
 
-def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino"]:
+def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino", "onnx"]:
     """What kind of weights a folder holds.
 
     Raises:
@@ -124,6 +124,8 @@ def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf",
         return "gguf"
     if "openvino_model.xml" in names:
         return "openvino"
+    if any(name.endswith(".onnx") for name in names):
+        return "onnx"
     pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
     if pickled:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""TensorRT-LLM: the checkpoint as it serves it, and the command; no engine is built, since it builds none ahead any more."""
+"""Checkpoints for TensorRT-LLM with the command, since it builds no engines ahead any more; and TensorRT's own engines from ONNX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.specs import ExporterSpec, Problem, Ref
+from swift_core.specs import Engine, ExporterSpec, Problem, Ref
 
 if TYPE_CHECKING:
     from swift_core.run import Run
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """One exporter, which needs neither a GPU nor TensorRT-LLM."""
+    """A checkpoint for TensorRT-LLM, which needs neither a GPU nor it; an engine of TensorRT, which needs both."""
     return [
         ExporterSpec(
             name="tensorrt",
@@ -25,7 +25,18 @@ def swift_exporters() -> list[ExporterSpec]:
             options=Ref("swift_plugin_tensorrt.options:TensorrtOptions"),
             reads=("safetensors",),
             writes="safetensors",
-        )
+        ),
+        ExporterSpec(
+            name="tensorrt-engine",
+            summary="An ONNX classifier or embedder as an engine for this machine's GPU",
+            also=("trt",),
+            factory=Ref("swift_plugin_tensorrt.engine:EngineExporter"),
+            options=Ref("swift_plugin_tensorrt.engine_options:EngineOptions"),
+            engines=(Engine(when="cuda", requirements=("tensorrt>=10",), disk=5.0),),
+            isolated=True,
+            reads=("onnx",),
+            writes="tensorrt",
+        ),
     ]
 
 
