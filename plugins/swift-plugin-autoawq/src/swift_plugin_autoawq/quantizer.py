@@ -43,6 +43,7 @@ class AutoAwq:
         pieces = _pieces(calibration, checkpoint)
         tokens = sum(map(len, pieces))
         torch.manual_seed(0)
+        _keep_weights()
         with tempfile.TemporaryDirectory(prefix="autoawq-") as folder:
             older = older_view(checkpoint, Path(folder, "model"))
             model = AutoAWQForCausalLM.from_pretrained(str(older), trust_remote_code=False, local_files_only=True)
@@ -73,3 +74,20 @@ def _pieces(file: Path, checkpoint: Path) -> list[list[int]]:
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     every = [row["ids"] if "ids" in row else tokenizer.encode(row["text"]).ids for row in rows]
     return [ids[at : at + _LONGEST] for ids in every for at in range(0, len(ids), _LONGEST)]
+
+
+def _keep_weights() -> None:
+    """AutoAWQ keeps the weights as `.cpu()` gives them while it tries scales in place: on a CPU that is no copy, and they are lost."""
+    from awq.quantize.quantizer import AwqQuantizer
+
+    search = AwqQuantizer._compute_best_scale
+
+    def search_with_copies(self: Any, x: Any, w_mean: Any, x_mean: Any, module: Any, *more: Any) -> Any:
+        plain = module.state_dict
+        module.state_dict = lambda: {name: tensor.clone() for name, tensor in plain().items()}
+        try:
+            return search(self, x, w_mean, x_mean, module, *more)
+        finally:
+            del module.state_dict
+
+    AwqQuantizer._compute_best_scale = search_with_copies
