@@ -143,10 +143,10 @@ def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
 
 
 def _made(choice: DataChoice, reading: Reading, report: Report, what: str) -> Store:
-    """A store for this process alone, gone when it ends."""
-    folder = tempfile.TemporaryDirectory(prefix="swift-tokenised-")
-    _write(Path(folder.name), choice, reading, report, what)
-    return Store(Path(folder.name), keep=folder)
+    """A store for this process alone. Its files have lost their names, so that nothing is left however the process ends."""
+    with tempfile.TemporaryDirectory(prefix="swift-tokenised-") as folder:
+        _write(Path(folder), choice, reading, report, what)
+        return Store(Path(folder))
 
 
 def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: str) -> Store:

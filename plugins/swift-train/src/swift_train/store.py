@@ -92,10 +92,10 @@ class StoreWriter:
 
 
 class Store:
-    """A whole store. `keep` is held as long as the store is, such as the temporary folder that it lies in."""
+    """A whole store. All is mapped when it is made: the folder may go away afterwards."""
 
-    def __init__(self, folder: Path, keep: Any = None) -> None:
-        self.folder, self._keep = folder, keep
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
         arrays: dict[str, NDArray[Any]] = {name: _mapped(folder / f"{name}.bin", kind) for name, kind in _TYPES.items()}
         self.ids, self.codes, self.ends = arrays["ids"], arrays["codes"], arrays["ends"]

@@ -71,9 +71,9 @@ class Stream:
         return part
 
     def _part(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
-        folder = tempfile.TemporaryDirectory(prefix="swift-stream-")
-        fill(Path(folder.name), rows, self._reading, skips)
-        return Samples([Store(Path(folder.name), keep=folder)])
+        with tempfile.TemporaryDirectory(prefix="swift-stream-") as folder:
+            fill(Path(folder), rows, self._reading, skips)
+            return Samples([Store(Path(folder))])
 
     def _rows(self) -> Iterator[RawRow]:
         """All sets' rows, mixed, without end."""
