@@ -14,7 +14,7 @@ from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
 from swift_core.reporting import read_events
 from swift_core.roles import Server, Watch
-from swift_core.run import Run, RunResult, new_folder, read_run, write_run
+from swift_core.run import Run, RunResult, new_folder, output_path, read_run, write_run
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
@@ -165,7 +165,11 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
 def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
     launcher = run.parts["launcher"] if "launcher" in run.parts else known.choose("launcher", "local")
     options = run.options
-    environment = {SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))),
+        "PYTHONUNBUFFERED": "1",
+        paths.RUN_NAME: folder.absolute().name,
+    }
     if options.get("offline"):
         environment |= {"SWIFT_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
     return int(
@@ -191,6 +195,7 @@ def _tell(known: Registry, hook: str, **arguments: Any) -> None:
 
 
 def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+    paths.remove_asides(output_path(run, folder), folder.absolute().name)
     paths.write_json(folder / "result.json", {"schema": 1, **result})
     _tell(known, "swift_run_finished", run=run, folder=folder, result=result)
 

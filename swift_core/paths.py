@@ -10,11 +10,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from swift_core.errors import DiskFull, UsageError
+
+RUN_NAME = "SWIFT_RUN"  # the name of the run that a process belongs to; it is in the names of the folders that it writes aside
 
 
 def cache_dir(*parts: str) -> Path:
@@ -55,7 +57,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     check_free(target, overwrite=overwrite)
     with _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_aside(target, os.environ.get(RUN_NAME, ""))))
         aside.chmod(0o777 & ~_umask())
     try:
         with _disk_errors(target):
@@ -70,6 +72,14 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     except BaseException:
         _remove(aside)
         raise
+
+
+def remove_asides(target: Path, run: str) -> None:
+    """Remove what processes of the run, all of them gone now, had begun to write for `target`: one that is killed leaves it behind."""
+    with suppress(OSError):
+        for path in target.parent.iterdir():
+            if _aside(target, run) in path.name:  # an engine's own, aside from this one, has the whole of its name
+                _remove(path)
 
 
 def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
@@ -98,6 +108,10 @@ def digest(value: Any) -> str:
     """SHA-256 of a JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _aside(target: Path, run: str) -> str:
+    return f".{target.name}.{run}." if run else f".{target.name}."
 
 
 def _remove(path: Path) -> None:
