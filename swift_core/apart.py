@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 from swift_core import tether
+from swift_core.environments.inside import look
 from swift_core.environments.interpreters import CLEARED, variables
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.execute import error_of
@@ -27,15 +30,17 @@ def elsewhere(choice: Choice) -> bool:
     return bool(choice.python) and choice.python != sys.executable
 
 
-def run_apart(run: Run, python: str, report: Report, name: str = FOLDER) -> tuple[str, Mapping[str, Any]]:
+def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted: Sequence[str] = ()) -> tuple[str, Mapping[str, Any]]:
     """Do `run` with the interpreter `python`, which has swift-core and the plugins that the run needs; its output and figures.
 
-    What it says is kept in the folder `name` of the run folder.
+    What it says is kept in the folder `name` of the run folder; `wanted` are figures that must be among what it says.
 
     Raises:
         Stopped: a stop was asked for.
+        UsageError: the environment has other versions of our code, or none.
         SwiftError: it failed, for the reason that it told.
     """
+    _check_versions(run, python)
     folder = report.folder / name
     write_run(run, folder)
     told: dict[str, Mapping[str, Any]] = {}
@@ -57,10 +62,30 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER) -> tupl
     if code or "result" not in told:
         log = folder / "log.txt"
         if "No module named 'swift_core'" in log.read_text(encoding="utf-8", errors="replace"):
-            wanted = " ".join(sorted({"swift-core", *(choice.distribution for choice in run.parts.values())}))
-            raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=f"{python} -m pip install {wanted}")
+            hint = f"{python} -m pip install {' '.join(_ours(run))}"
+            raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=hint)
         raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_words(log))
-    return told["result"]["output"], told["result"]["figures"]
+    figures = told["result"]["figures"]
+    if missing := [each for each in wanted if each not in figures]:
+        message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"
+        raise UsageError(message, where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
+    return told["result"]["output"], figures
+
+
+def _ours(run: Run) -> list[str]:
+    """The distributions of ours that do the run."""
+    return sorted({"swift-core", *(choice.distribution for choice in run.parts.values())})
+
+
+def _check_versions(run: Run, python: str) -> None:
+    """Refuse an environment where a distribution of ours has another version: the two would not understand each other."""
+    there = look(Path(python))
+    for name in _ours(run):
+        version = there.version(name)
+        with suppress(PackageNotFoundError):  # a file that the user has named as a plugin
+            if version and version != (here := metadata.version(name)):
+                hint = f"{python} -m pip install -U {name}=={here}"
+                raise UsageError(f"the environment of '{python}' has {name} {version}, and this one {here}", where="envs", hint=hint)
 
 
 def end_when_stopped(report: Report) -> None:

@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,52 @@ def test_a_worker_that_is_killed_takes_the_engine_with_it(swift, distribution, t
     assert left(tmp_path) == {"model"}
     wait_for(lambda: not processes(name))
     assert left(tmp_path) == {"model"}
+
+
+OLDER = """
+import json
+
+print(json.dumps({"event": "result", "output": "", "figures": {"rows": 3}}))
+"""
+
+
+@pytest.fixture
+def older(tmp_path):
+    """Makes an environment that has the engine, and before it some files of its own."""
+
+    def make(files):
+        venv.create(tmp_path / "older", symlinks=True)
+        place = next(tmp_path.glob("older/lib/python*/site-packages"))
+        (place / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        for name, text in files.items():
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(text)
+        return tmp_path / "older/bin/python"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "upgrade"),
+    [
+        (
+            {"swift_core-0.0.9.dist-info/METADATA": "Metadata-Version: 2.1\nName: swift-core\nVersion: 0.0.9\n"},
+            "has swift-core 0.0.9, and this one ",
+            "-m pip install -U swift-core==",
+        ),
+        (
+            {"swift_core/__init__.py": "", "swift_core/worker.py": OLDER},
+            "has other code of ours than this one: it doesn't tell figures and own_reader",
+            "-m pip install -U swift-core swift-plugin-slow",
+        ),
+    ],
+)
+@pytest.mark.slow
+def test_an_environment_with_older_code_of_ours_is_named(files, message, upgrade, swift, distribution, tiny_model, older, tmp_path):  # noqa: PLR0917
+    distribution("swift-plugin-slow", SLOW)
+    python = older(files)
+    refused = swift("quantize", str(tiny_model), "--quantizer", "slow", "--output", "out", "--envs", f'{{"slow": "{python}"}}')
+    assert refused.code == 2
+    assert f"envs: the environment of '{python}' {message}" in refused.err
+    assert f"{python} {upgrade}" in refused.err
+    assert left(tmp_path) == {"older"}

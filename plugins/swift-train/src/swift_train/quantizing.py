@@ -128,7 +128,7 @@ def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[d
         apart = replace(
             run, job=HERE, parts={"quantizer": choice}, options={**run.options, "output": there, "calibration": str(rows or "")}
         )
-        told = run_apart(apart, choice.python, report)[1]
+        told = run_apart(apart, choice.python, report, wanted=("figures", "own_reader"))[1]
     else:
         told = write(choice.build(), Path(base_of(run).path), Path(there), rows, report)
     return dict(told["figures"]), told["own_reader"]
@@ -177,7 +177,7 @@ def _predicted(run: Run, folder: Path, report: Report, rows: Sequence[Sequence[i
     places = {"checkpoint": folder, "rows": file, "output": out}
     options = {**run.options, **{name: str(place.absolute()) for name, place in places.items()}}
     there = replace(run, job=THERE, parts={"quantizer": choice}, options=options)
-    return float(run_apart(there, choice.python, report, "verify")[1]["load_seconds"])
+    return float(run_apart(there, choice.python, report, "verify", wanted=("load_seconds",))[1]["load_seconds"])
 
 
 def _bits(run: Run) -> int:
