@@ -139,6 +139,15 @@ class LoadableExporter(Exporter, Protocol):
         ...
 
 
+class CheckingExporter(Exporter, Protocol):
+    """An exporter that compares result and source itself, before the result appears, where a model predicts no next token."""
+
+    @property
+    def checked(self) -> Mapping[str, Any]:
+        """What `export` has found out; empty where it compared nothing, and the result is to be compared as any other's."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names that clients send, the base first.

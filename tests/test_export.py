@@ -41,6 +41,18 @@ class WholeOptions(Options):
     fault: str = option("", "What is wrong with what it writes.")
 
 
+class ProvedOptions(CopyOptions):
+    pass
+
+
+class Proved(Copy):
+    checked = {}
+
+    def export(self, checkpoint, out):
+        self.checked = {"max_difference": 0.5}
+        return super().export(checkpoint, out)
+
+
 class Loaded:
     def __init__(self, folder):
         from swift_train.exported import LoadedExport
@@ -95,6 +107,10 @@ def swift_exporters():
         ExporterSpec(
             name="whole", summary="All of it, loaded again", factory=Ref("copying:Whole"), options=Ref("copying:WholeOptions"),
             reads=("safetensors",), writes="safetensors",
+        ),
+        ExporterSpec(
+            name="proved", summary="It compares both itself", factory=Ref("copying:Proved"), options=Ref("copying:ProvedOptions"),
+            reads=("safetensors",), writes="json",
         ),
         ExporterSpec(
             name="copy", summary="The config alone", factory=Ref("copying:Copy"), options=Ref("copying:CopyOptions"),
@@ -227,6 +243,12 @@ def test_a_wider_limit_and_none(here):
 def test_an_engine_that_can_not_load_it_is_said(here, tmp_path):
     assert here("whole", verify=FEW, fault="engine")[1]["verified"] is False
     assert "WARNING: not verified: its engine has no llamas" in (tmp_path / "run/events.jsonl").read_text()
+
+
+def test_an_exporter_that_has_compared_both_itself_is_believed(here, tmp_path):
+    _, figures = here("proved", verify=FEW)
+    assert (figures["verified"], figures["max_difference"]) == (True, 0.5)
+    assert "proved has compared the result with its source itself" in (tmp_path / "run/events.jsonl").read_text()
 
 
 @pytest.mark.slow

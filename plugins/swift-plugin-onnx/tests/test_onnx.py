@@ -6,7 +6,7 @@ import json
 
 import pytest
 from swift_plugin_onnx import swift_check
-from swift_plugin_onnx.architectures import check_architecture
+from swift_plugin_onnx.architectures import way_of
 
 from swift_core import api
 from swift_core.errors import UsageError
@@ -19,23 +19,54 @@ def run_with(folder, **options):
     return Run(verb="export", job="", model=source, parts={"exporter": registry().choose("exporter", "onnx", options)})
 
 
+def folder_of(folder, **config):
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").touch()
+    return folder
+
+
 def test_what_the_builder_knows_is_taken(tiny_model):
-    check_architecture(tiny_model)
+    assert way_of(tiny_model) == "builder"
     assert list(swift_check(run_with(tiny_model))) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"architectures": ["MambaForCausalLM"]}, "MambaForCausalLM"), ({"quantization_config": {"quant_method": "gptq"}}, "quantized")],
+    [
+        ({"architectures": ["T5ForConditionalGeneration"]}, "T5ForConditionalGeneration"),
+        ({"architectures": ["T5Model"], "is_encoder_decoder": True}, "T5Model"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantized"),
+    ],
 )
-def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, message, tiny_model, tmp_path):
-    config = json.loads((tiny_model / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, **changed}))
-    (tmp_path / "model.safetensors").touch()
-    (problem,) = swift_check(run_with(tmp_path))
+def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, message, tmp_path):
+    (problem,) = swift_check(run_with(folder_of(tmp_path, **changed)))
     assert problem.fatal
     assert message in problem.message
     assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("architecture", "way"),
+    [
+        ("RobertaForSequenceClassification", "sequence classifier"),
+        ("LlamaForSequenceClassification", "sequence classifier"),
+        ("DistilBertForTokenClassification", "token classifier"),
+        ("BertModel", "embedder"),
+        ("GPTNeoXForCausalLM", "decoder"),
+        ("GPT2LMHeadModel", "decoder"),
+    ],
+)
+def test_what_torch_makes_a_graph_of_is_told_from_the_architecture(architecture, way, tmp_path):
+    assert way_of(folder_of(tmp_path, architectures=[architecture])) == way
+    problem = next(swift_check(run_with(tmp_path, type="int4")))
+    assert problem.fatal
+    assert problem.where == "type"
+
+
+def test_a_decoder_without_a_cache_is_said(tmp_path):
+    (problem,) = swift_check(run_with(folder_of(tmp_path, architectures=["GPTNeoXForCausalLM"])))
+    assert not problem.fatal
+    assert "no KV cache" in problem.message
 
 
 def test_plain_four_bits_are_warned_of(tiny_model):
@@ -46,7 +77,7 @@ def test_plain_four_bits_are_warned_of(tiny_model):
 def test_a_gguf_folder_is_no_source(tmp_path):
     (tmp_path / "model.gguf").touch()
     with pytest.raises(UsageError, match="this is gguf"):
-        check_architecture(tmp_path)
+        way_of(tmp_path)
 
 
 @pytest.mark.full("export")

@@ -1,4 +1,4 @@
-"""ONNX decoders with a KV cache, made by onnxruntime-genai's own builder in an environment of its own."""
+"""ONNX decoders with a KV cache, made by onnxruntime-genai's own builder, and torch.onnx's graphs of other models."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ENGINES = (
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """Causal language models of the architectures that the builder knows."""
+    """One exporter, in an environment of its own."""
     return [
         ExporterSpec(
             name="onnx",
-            summary="An ONNX decoder with a KV cache in 32 to 4 bits, for onnxruntime and onnxruntime-genai",
+            summary="An ONNX decoder with a KV cache in 32 to 4 bits for onnxruntime-genai, or a classifier or embedder",
             factory=Ref("swift_plugin_onnx.exporter:OnnxExporter"),
             options=Ref("swift_plugin_onnx.options:OnnxOptions"),
             engines=ENGINES,
@@ -38,17 +38,25 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse what the builder does not know, and say what four bits lose."""
+    """Refuse what there is no way for, and say what four bits lose and what a decoder without a cache is not for."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
         return
     from swift_core.errors import UsageError
-    from swift_plugin_onnx.architectures import check_architecture
+    from swift_plugin_onnx.architectures import check_type, way_of
 
     try:
-        check_architecture(Path(run.model.path))
+        way = way_of(Path(run.model.path))
     except UsageError as error:
         yield Problem(where="model", message=error.message, hint=error.hint)
+        return
+    try:
+        check_type(way, chosen.options.get("type", "fp32"))
+    except UsageError as error:
+        yield Problem(where=error.where, message=error.message, hint=error.hint)
+    if way == "decoder":
+        message = "the builder does not know this architecture: the decoder that torch.onnx makes has no KV cache, and is not for serving"
+        yield Problem(where="model", message=message, fatal=False)
     if chosen.options.get("type") == "int4" and chosen.options.get("plain"):
         message = "four bits rounded to nearest everywhere lose much: without --plain, what is most sensitive keeps eight"
         yield Problem(where="plain", message=message, fatal=False)

@@ -1,11 +1,12 @@
-"""What onnxruntime-genai's builder (0.18) makes a decoder of."""
+"""What becomes of a checkpoint: a decoder by onnxruntime-genai's builder (0.18) where it knows the architecture, else torch's own graph."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
-from swift_core.errors import UsageError, suggestion
+from swift_core.errors import UsageError
 
 KNOWN = (
     "Ernie4_5ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GptOssForCausalLM", "GraniteForCausalLM",
@@ -14,19 +15,46 @@ KNOWN = (
     "SmolLM3ForCausalLM",
 )  # fmt: skip
 
+Way = Literal["builder", "decoder", "sequence classifier", "token classifier", "embedder"]
+"""How a checkpoint is exported: by the builder, or by torch.onnx as one of the others."""
 
-def check_architecture(checkpoint: Path) -> None:
-    """See that the builder knows the checkpoint's architecture and that its weights are whole.
+_TRACED: tuple[tuple[str, Way], ...] = (
+    ("ForSequenceClassification", "sequence classifier"),
+    ("ForTokenClassification", "token classifier"),
+    ("ForCausalLM", "decoder"),
+    ("LMHeadModel", "decoder"),
+    ("Model", "embedder"),
+)
+_TRACED_TYPES = ("fp32", "fp16")
+
+
+def way_of(checkpoint: Path) -> Way:
+    """How the checkpoint is exported, told from `architectures` in its configuration.
 
     Raises:
-        UsageError: it does not, they are quantized, or this is no checkpoint.
+        UsageError: in no way, its weights are quantized, or this is no checkpoint.
     """
     if (found := checkpoint_format(checkpoint)) != "safetensors":
         raise UsageError(f"this is {found}, and ONNX is made of safetensors", where=str(checkpoint), hint="Merge or convert it first.")
     config = read_config(checkpoint)
-    named = str((config.get("architectures") or ["?"])[0])
-    if named not in KNOWN:
-        hint = f"{suggestion(named, KNOWN)} Known: {', '.join(KNOWN)}.".strip()
-        raise UsageError(f"onnxruntime-genai makes no decoder of the architecture {named}", where=str(checkpoint), hint=hint)
     if quantization_of(config):
         raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
+    named = str((config.get("architectures") or ["?"])[0])
+    if named in KNOWN:
+        return "builder"
+    way = next((way for ending, way in _TRACED if named.endswith(ending)), None)
+    if way is None or config.get("is_encoder_decoder"):
+        hint = "Decoders, encoders, and classifiers of sequences and of tokens are; see `architectures` in config.json."
+        raise UsageError(f"models of the architecture {named} are not exported to ONNX", where=str(checkpoint), hint=hint)
+    return way
+
+
+def check_type(way: Way, type_: str) -> None:
+    """See that what is exported this way can be had in the type.
+
+    Raises:
+        UsageError: it can't.
+    """
+    if way != "builder" and type_ not in _TRACED_TYPES:
+        message = f"{type_} is made by onnxruntime-genai's builder, which does not know this architecture"
+        raise UsageError(message, where="type", hint=f"Choose --type {' or '.join(_TRACED_TYPES)}.")

@@ -1,4 +1,4 @@
-"""onnxruntime-genai's builder, and what it has built, loaded again."""
+"""onnxruntime-genai's builder, and what it has built, loaded again; torch.onnx for what the builder does not know."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError
 from swift_core.paths import atomic_folder
-from swift_plugin_onnx.architectures import check_architecture
+from swift_plugin_onnx.architectures import check_type, way_of
 from swift_plugin_onnx.options import OnnxOptions
 
 if TYPE_CHECKING:
@@ -25,21 +26,28 @@ _IMPROVED = ("algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mix
 
 
 class OnnxExporter:
-    """Makes `model.onnx` and what onnxruntime-genai wants beside it."""
+    """Makes `model.onnx` and what its readers want beside it."""
 
     def __init__(self, options: OnnxOptions) -> None:
         self._options = options
+        self.checked: Mapping[str, Any] = {}
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write the decoder, its configuration and the tokenizer into the folder `out`, and return it.
+        """Write the graph, its configuration and the tokenizer into the folder `out`, and return it.
 
         Raises:
-            UsageError: the builder does not know the architecture, or the checkpoint is quantized.
-            SwiftError: the builder failed.
+            UsageError: there is no way for the architecture or the type, or the checkpoint is quantized.
+            SwiftError: the builder failed, or torch.onnx did, or its graph is not the model.
         """
-        check_architecture(checkpoint)
+        way = way_of(checkpoint)
+        check_type(way, self._options.type)
         with atomic_folder(out) as folder:
-            self._build(checkpoint.absolute(), folder)
+            if way == "builder":
+                self._build(checkpoint.absolute(), folder)
+            else:
+                from swift_plugin_onnx.traced import export_traced
+
+                self.checked = export_traced(checkpoint, folder, way, self._options.type, self._options.threads)
             copy_licence(checkpoint, folder)
         return out
 

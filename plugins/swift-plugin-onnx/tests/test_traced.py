@@ -1,0 +1,78 @@
+"""torch.onnx's graphs of small random models, held to transformers: `make test-full LANE=export`, after `swift env create onnx`."""
+
+from __future__ import annotations
+
+import pytest
+
+from swift_core import api
+from swift_core.errors import SwiftError, UsageError
+from swift_core.testing.rig import tiny_tokenizer
+
+pytestmark = pytest.mark.full("export")
+SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "initializer_range": 0.2}
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """A random checkpoint of a class of transformers, by its name and that of its configuration."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(kind, config, **values):
+        import torch
+        import transformers
+
+        tokenizer = tiny_tokenizer()
+        torch.manual_seed(0)
+        values = {**SIZES, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **values}
+        getattr(transformers, kind)(getattr(transformers, config)(**values)).save_pretrained("model")
+        tokenizer.save_pretrained("model")
+        return tmp_path / "model"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "way"),
+    [
+        ("BertForSequenceClassification", "BertConfig", "sequence classifier"),
+        ("RobertaForSequenceClassification", "RobertaConfig", "sequence classifier"),
+        ("LlamaForSequenceClassification", "LlamaConfig", "sequence classifier"),
+        ("DebertaV2ForTokenClassification", "DebertaV2Config", "token classifier"),
+        ("BertModel", "BertConfig", "embedder"),
+        ("ModernBertModel", "ModernBertConfig", "embedder"),
+        ("GPTNeoXForCausalLM", "GPTNeoXConfig", "decoder"),
+    ],
+)
+def test_a_graph_answers_as_the_model_does(kind, config, way, checkpoint):
+    done = api.export(checkpoint(kind, config, num_labels=3), "onnx", output="out")
+    assert done.figures["verified"]
+    assert (done.figures["exported_by"], done.figures["exported_as"]) == ("torch.onnx", way)
+    assert done.figures["max_difference"] < 1e-5 * max(1, done.figures["max_output"])
+    files = {path.name for path in done.output.iterdir()}
+    assert {"model.onnx", "model.onnx.data", "config.json", "tokenizer.json", "tokenizer_config.json", "swift.json"} <= files
+    assert not any(name.endswith(".safetensors") for name in files)
+    assert "has compared the result with its source itself" in (done.folder / "events.jsonl").read_text()
+
+
+def test_half_precision_has_half_the_size(checkpoint):
+    model = checkpoint("BertModel", "BertConfig")
+    whole, half = (api.export(model, "onnx", type=type_, output=type_) for type_ in ("fp32", "fp16"))
+    assert 1e-5 < half.figures["max_difference"] < 0.03 * half.figures["max_output"]
+    size = {done.output: (done.output / "model.onnx.data").stat().st_size for done in (whole, half)}
+    assert size[half.output] == pytest.approx(size[whole.output] / 2, rel=0.05)
+
+
+def test_a_graph_that_holds_for_one_length_alone_is_not_kept(checkpoint, tmp_path):
+    """Mamba goes over the tokens in a Python loop, which a graph has unrolled."""
+    model = checkpoint("MambaForCausalLM", "MambaConfig")
+    with pytest.raises(SwiftError, match="the graph is not the model"):
+        api.export(model, "onnx", output="out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_head_that_is_not_in_the_checkpoint_is_not_made_up(checkpoint):
+    model = checkpoint("BertModel", "BertConfig")
+    config = (model / "config.json").read_text()
+    (model / "config.json").write_text(config.replace('"BertModel"', '"BertForSequenceClassification"'))
+    with pytest.raises(UsageError, match=r"lacks weights: classifier\.bias"):
+        api.export(model, "onnx", output="out")
