@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import checkpoint, paths
-from swift_core.errors import UsageError
+from swift_core.errors import SwiftError, UsageError
 from swift_core.families import identify
 from swift_core.references import Reference, parse
 from swift_core.registry import Entry, Registry
@@ -49,7 +49,12 @@ class Fetcher:
         """One checkpoint, fetched, checked and converted where needed."""
         named = None if Path(text).exists() else self._named(text, where)
         reference = parse(named.spec.models[text] if named else text, hub=self.hub, where=where)
-        folder = self.folder(reference, where)
+        try:
+            folder = self.folder(reference, where)
+        except SwiftError as error:
+            if "/" not in text and ":" not in text:  # more often a folder's name than a hub's
+                error.hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
+            raise
         reference = _pinned(reference, folder)
         kind = checkpoint.checkpoint_format(folder)
         if kind not in ("adapter", *self.reads):
