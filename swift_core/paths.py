@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import DiskFull, UsageError
+from swift_core.errors import DiskFull, SwiftError, UsageError
 
 RUN_NAME = "SWIFT_RUN"  # the name of the run that a process belongs to; it is in the names of the folders that it writes aside
 
@@ -28,7 +28,7 @@ def cache_dir(*parts: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -55,12 +55,12 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         SwiftError: the disk is full or not writable.
     """
     check_free(target, overwrite=overwrite)
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_aside(target, os.environ.get(RUN_NAME, ""))))
         aside.chmod(0o777 & ~_umask())
     try:
-        with _disk_errors(target):
+        with disk_errors(target):
             yield aside
             for path in aside.rglob("*"):  # some libraries write through temporary files that only their owner may read
                 path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
@@ -69,8 +69,10 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 target.rename(old)
             aside.rename(target)
             _remove(old)
-    except BaseException:
+    except BaseException as error:
         _remove(aside)
+        if isinstance(error, DiskFull) and aside.name in error.where:  # told by an engine, which knows this folder alone
+            raise DiskFull(error.message, where=str(target), hint=error.hint) from error
         raise
 
 
@@ -127,17 +129,23 @@ def _umask() -> int:
     return mask
 
 
-@contextmanager
-def _disk_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error, target) from error
-
-
 def size_of(path: Path) -> int:
     """The bytes of a file, or of all files of a folder; those of what links lead to."""
     return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
+
+
+@contextmanager
+def disk_errors(target: Path) -> Iterator[None]:
+    """Tell what the disk refuses in words: a full one whoever raises it, the rest where the system itself does."""
+    try:
+        yield
+    except SwiftError:
+        raise
+    except Exception as error:
+        told = disk_error(error, target)
+        if told is error or (not isinstance(error, OSError) and not isinstance(told, DiskFull)):
+            raise
+        raise told from error
 
 
 def disk_error(error: Exception, target: Path) -> Exception:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoint import quantization_of, read_config
 from swift_core.engines import state
+from swift_core.paths import disk_errors
 from swift_core.specs import Problem, Ref
 
 if TYPE_CHECKING:
@@ -73,4 +74,6 @@ def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibrati
     """
     if watch := getattr(quantizer, "watch", None):
         watch(report.progress)
-    return {"figures": dict(quantizer.quantize(checkpoint, out, calibration)), "own_reader": getattr(quantizer, "own_reader", False)}
+    with disk_errors(out):
+        figures = dict(quantizer.quantize(checkpoint, out, calibration))
+    return {"figures": figures, "own_reader": getattr(quantizer, "own_reader", False)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import venv
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from swift_core.checkpoint import hash_files
 from tests.waiting import wait_for
 
 SLOW = """
+import shutil
 import time
 from pathlib import Path
 
@@ -33,11 +37,27 @@ class Slow:
         time.sleep(600)
 
 
+class Round:
+    def __init__(self, options=None):
+        pass
+
+    def quantize(self, checkpoint, out, calibration):
+        from safetensors.torch import load_file, save_file
+
+        shutil.copytree(checkpoint, out, ignore=shutil.ignore_patterns("*.safetensors"))
+        save_file(load_file(checkpoint / "model.safetensors"), out / "model.safetensors", {"format": "pt"})
+        return {}
+
+
+def spec(name, builds, **more):
+    factory = Ref(f"swift_plugin_slow:{builds}")
+    return QuantizerSpec(name=name, summary=name, factory=factory, when="offline", format="slow", bits=(8,), **more)
+
+
 @hookimpl
 def swift_quantizers():
-    factory, engine = Ref("swift_plugin_slow:Slow"), Engine(requirements=("torch",))
-    here = {"factory": factory, "engines": (engine,), "isolated": True}
-    return [QuantizerSpec(name="slow", summary="Slow", when="offline", format="slow", bits=(8,), **here)]
+    apart = {"engines": (Engine(requirements=("torch",)),), "isolated": True}
+    return [spec("slow", "Slow", **apart), spec("round-apart", "Round", **apart), spec("round", "Round")]
 """
 
 
@@ -85,6 +105,28 @@ def test_a_worker_that_is_killed_takes_the_engine_with_it(swift, distribution, t
     assert left(tmp_path) == {"model"}
     wait_for(lambda: not processes(name))
     assert left(tmp_path) == {"model"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantizer", ["round", "round-apart"])
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(quantizer, swift, distribution, tiny_model, elsewhere, tmp_path):  # noqa: PLR0917
+    shutil.copytree(tiny_model, tmp_path / "model")
+    before = hash_files(tmp_path / "model")
+    distribution("swift-plugin-slow", SLOW)
+    (tmp_path / "disk").mkdir()
+    if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "disk"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    envs = f'{{"round-apart": "{elsewhere}"}}'
+    command = shlex.join([sys.executable, "-m", "swift_core.cli", "quantize", "model", "--quantizer", quantizer, "--envs", envs])
+    script = f"mount -t tmpfs -o size=200k tmpfs disk && {command} --output disk/out; code=$?; ls -A disk | sed 's/^/LEFT /'; exit $code"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}
+    words = ["unshare", "-Urm", "sh", "-c", script]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "disk/out: the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "LEFT" not in done.stdout
+    assert hash_files(tmp_path / "model") == before
 
 
 OLDER = """
