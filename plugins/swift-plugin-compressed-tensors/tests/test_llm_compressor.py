@@ -88,6 +88,12 @@ def test_the_methods_that_calibrate_lose_less_than_rounding(made):
     assert made("w8a8").figures["kl"] < rounded / 3
 
 
+@pytest.mark.parametrize("name", ["gptq", "awq"])
+def test_perplexity_grows_by_no_larger_factor_than_rounding_to_as_many_bits_lets_it(name, made):
+    calibrated, rounded = made(name).figures, made("w4a16").figures
+    assert calibrated["perplexity"] / calibrated["perplexity_before"] <= rounded["perplexity"] / rounded["perplexity_before"]
+
+
 @pytest.fixture
 def tiny(tiny_model, python, tmp_path, monkeypatch):
     """Quantizes the tiny model by GPTQ on a few rows."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import checkpoint_format
+from swift_core.checkpoint import checkpoint_format, read_config
 from swift_core.errors import UsageError
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
@@ -44,16 +44,19 @@ class Compressor(ABC):
         """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
 
         Raises:
-            UsageError: there is no checkpoint, or not one of safetensors.
+            UsageError: there is no checkpoint, not one of safetensors, of an architecture that is unknown here, or without linear layers.
         """
         if checkpoint_format(checkpoint) != "safetensors":
             raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
         import torch
-        from llmcompressor import oneshot
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        _check_architecture(checkpoint)
         tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
+        _check_layers(model, checkpoint)
+        from llmcompressor import oneshot
+
         stored = model.dtype
         if not torch.accelerator.is_available():
             model.float()  # a CPU computes halves slowly, if at all
@@ -174,6 +177,26 @@ class W8a8(Compressor):
 def _pattern(name: str) -> str:
     """A module's name, or a part of it, as llm-compressor writes patterns."""
     return name if name.startswith("re:") else f"re:(.*\\.)?{re.escape(name)}(\\..*)?$"
+
+
+def _check_architecture(checkpoint: Path) -> None:
+    """Refuse a model that is newer than the transformers that llm-compressor goes with."""
+    from transformers import __version__
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    kind = read_config(checkpoint).get("model_type")
+    if kind not in CONFIG_MAPPING:
+        hint = "Take bnb or torchao, which quantize with the transformers that loads the model."
+        message = f"transformers {__version__} beside llm-compressor knows no models of the type {kind}"
+        raise UsageError(message, where=str(checkpoint), hint=hint)
+
+
+def _check_layers(model: Any, checkpoint: Path) -> None:
+    """Refuse a model of which llm-compressor would write a copy: it quantizes what is of torch's class `Linear`."""
+    head = model.get_output_embeddings()
+    if not any(type(module).__name__ == "Linear" and module is not head for module in model.modules()):
+        message = f"{type(model).__name__} has no linear layers that llm-compressor quantizes"
+        raise UsageError(message, where=str(checkpoint), hint="Take bnb.")
 
 
 def _check_names(mixed: Mapping[str, int], model: Any) -> None:
