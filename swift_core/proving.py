@@ -85,13 +85,16 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     except NotImplementedError as reason:
         report.note(f"WARNING: not verified: {reason}")
         return {"verified": False}
-    judge(figures, limits["max_kl"] or traits["max_kl"], source.path)
+    judge(figures, limits["max_kl"] or traits["max_kl"], source.path, "A type with more bits loses less.")
     report.progress("verify", 1, 1)
     return {"verified": True, **figures}
 
 
-def judge(figures: Mapping[str, Any], max_kl: float, where: str) -> None:
+def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str) -> None:
     """Hold what was found to the limit.
+
+    Args:
+        less: what loses less, for the user who is told.
 
     Raises:
         SwiftError: it is passed, or the result is no number.
@@ -101,7 +104,7 @@ def judge(figures: Mapping[str, Any], max_kl: float, where: str) -> None:
             f"the result is too far from its source: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
             f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
             where=where,
-            hint="A type with more bits loses less. --verify.max-kl sets the limit, --no-verify leaves the comparison out.",
+            hint=f"{less} --verify.max-kl sets the limit, --no-verify leaves the comparison out.",
         )
 
 

@@ -176,13 +176,13 @@ def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_r
     assert on_ranks(2, build) == [["meta"]] * 2
 
 
-def test_whole_copies_are_noticed(tiny_model, monkeypatch):
+def test_whole_copies_are_noticed(monkeypatch):
     """The losses would be right."""
     monkeypatch.setattr(tensor, "parallelize_module", lambda module, *_, **__: module)
 
     def build():
         with pytest.raises(SwiftError, match="was to be"):
-            built(partial(AutoModelForCausalLM.from_pretrained, tiny_model), tensor=2)
+            built(partial(fresh, "llama"), tensor=2)
         return True
 
     assert on_ranks(2, build) == [True, True]

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from swift_train.loading import give_out, load_once
 from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
 from swift_train.scale import LossScale
-from swift_train.sharding import parts, shard
+from swift_train.sharding import passes, shard
 from swift_train.shards import load_shards, save_shards
 from swift_train.strategy import Update
 from swift_train.training_state import save_tensors, set_rate, settings_of
@@ -79,19 +79,8 @@ class FsdpStrategy:
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
-        self.module.train(train)
-        losses = []
-        for micro in micros:
-            moved = micro.to(self.device)
-            with torch.set_grad_enabled(train):
-                loss = task.loss(task.forward(self.module, moved), moved)
-            if train:
-                torch.autograd.backward(loss * (weight * self.scale.value))
-            losses.append(loss.detach())
-        if not train:  # what a backward pass would have let go of
-            for part in parts(self.module):
-                part.reshard()
-        return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
+        losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
+        return self.reduce(losses, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the norm over all parts of all gradients, and step; a gradient that is not finite is forgotten."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_train.loading import give_out
-from swift_train.sharding import parts, shard
+from swift_train.sharding import passes, shard
 
 from swift_plugin_mesh.base import MeshStrategy
 from swift_plugin_mesh.proof import along, prove
@@ -47,16 +47,5 @@ class LayersStrategy(MeshStrategy):
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
-        self.module.train(train)
-        losses = []
-        for micro in micros:
-            moved = micro.to(self.device)
-            with torch.set_grad_enabled(train):
-                loss = task.loss(task.forward(self.module, moved), moved)
-            if train:
-                torch.autograd.backward(loss * (weight * self.scale.value))
-            losses.append(loss.detach())
-        if not train:  # what a backward pass would have let go of
-            for part in parts(self.module):
-                part.reshard()
-        return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
+        losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
+        return self.reduce(losses, "sum") * weight

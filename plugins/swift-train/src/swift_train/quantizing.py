@@ -20,6 +20,7 @@ from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_m
 from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
+from swift_core.proving import judge
 from swift_core.quantizing import HERE
 from swift_core.quantizing import quantize as write
 from swift_core.registry import registry
@@ -31,7 +32,7 @@ from swift_train.predicting import THERE, predict
 from swift_train.processors import tokenizer_of
 from swift_train.saving import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.verify import MAX_KL, compare, documentation, judge
+from swift_train.verify import MAX_KL, compare, documentation
 from swift_train.weights import check_weights, stored_dtype, weight_files
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
     loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
     asked = partial(_predicted, run, folder, report) if own_reader else None
     figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=asked, **loading)
-    judge(figures, _limits(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4], str(source))
+    most = _limits(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
+    judge(figures, most, str(source), "More bits, smaller groups or rows nearer to the use lose less.")
     return figures
 
 

@@ -6,7 +6,7 @@ the root's are all that is in no block (embeddings, head, last norm). Method: Zh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,9 @@ from swift_core.errors import UsageError, suggestion
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from torch.nn import Module, Parameter
+
+    from swift_train.batches import Micro
+    from swift_train.tasks import LossTask
 
 
 def shard(
@@ -59,6 +62,30 @@ def shard(
 
 def _uncut(module: Module) -> list[Parameter]:
     return [parameter for parameter in module.parameters() if not isinstance(parameter, DTensor)]
+
+
+def passes(module: Module, micros: Sequence[Micro], task: LossTask, device: torch.device, *, factor: float, train: bool) -> float:
+    """Forward and, to train, backward passes of a cut model, one micro-batch after another.
+
+    Args:
+        factor: what a loss is multiplied by before its backward pass.
+
+    Returns:
+        The sum of this process's losses.
+    """
+    module.train(train)
+    losses = []
+    for micro in micros:
+        moved = micro.to(device)
+        with torch.set_grad_enabled(train):
+            loss = task.loss(task.forward(module, moved), moved)
+        if train:
+            torch.autograd.backward(loss * factor)
+        losses.append(loss.detach())
+    if not train:  # what a backward pass would have let go of
+        for part in parts(module):
+            part.reshard()
+    return sum(loss.item() for loss in losses)
 
 
 def parts(module: Module) -> Iterator[FSDPModule]:

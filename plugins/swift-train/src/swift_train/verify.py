@@ -133,21 +133,6 @@ def measure(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
     }
 
 
-def judge(figures: Mapping[str, float], max_kl: float, where: str) -> None:
-    """Hold what `compare` found to the limit.
-
-    Raises:
-        SwiftError: it is passed, or the result is no number.
-    """
-    if not figures["kl"] <= max_kl:  # a NaN is no proof either
-        raise SwiftError(
-            f"the result is too far from its source: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
-            f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
-            where=where,
-            hint="More bits, smaller groups or rows nearer to the use lose less. --verify.max-kl sets the limit.",
-        )
-
-
 def _made(folder: str, name: str) -> Path:
     made = Path(folder, name)
     made.mkdir()
