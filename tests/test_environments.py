@@ -250,7 +250,7 @@ def test_an_environment_made_elsewhere(made, tiny_model, tmp_path):
         ({"tiny": "/no/such/python"}, "there is no '/no/such/python'"),
         ({"tiny": shown(made, "other")["python_path"]}, "has no tiny-engine"),
         ({"tiny": "/bin/false"}, "is no Python that runs"),
-        ({"tini": python}, "Did you mean 'tiny'?"),
+        ({"tinny": python}, "Did you mean 'tiny'?"),
     ):
         told = elsewhere("serve", str(tiny_model), "--backend", "tiny", "--dry-run", "--envs", json.dumps(envs))
         assert told.code == 2

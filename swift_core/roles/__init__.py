@@ -1,0 +1,41 @@
+"""What the factories of the specs build, as Protocols.
+
+Those of `sources`, `checkpoints` and `engines` speak in paths, strings and JSON, so their members may run in an environment of their own
+(`isolated`). Those of `modules` touch an `nn.Module` and share the training process.
+"""
+
+from __future__ import annotations
+
+from swift_core.roles.checkpoints import CheckingExporter, Exported, Exporter, LoadableExporter, LoadableQuantizer, OfflineQuantizer
+from swift_core.roles.common import ISOLATABLE, Event, Progress, Watch
+from swift_core.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
+from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, Tuner
+from swift_core.roles.sources import Dataset, Hub, RawRow
+
+__all__ = [
+    "ISOLATABLE",
+    "Backend",
+    "CheckingExporter",
+    "Dataset",
+    "Evaluator",
+    "Event",
+    "Exported",
+    "Exporter",
+    "Hub",
+    "Launcher",
+    "LoadQuantizer",
+    "LoadableExporter",
+    "LoadableQuantizer",
+    "Loaded",
+    "Loader",
+    "Loading",
+    "OfflineQuantizer",
+    "OptimizerFactory",
+    "Progress",
+    "RawRow",
+    "Scores",
+    "Server",
+    "Serving",
+    "Tuner",
+    "Watch",
+]
