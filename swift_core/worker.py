@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from swift_core.run import Run, read_run
 from swift_core.specs import Ref
 
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, which would start again a worker that was stopped, if its code were not 0
+_ORPHANED = 300.0  # seconds for a job to save and end once its parent is dead: nobody is there to end it after that
 _LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # as gloo and NCCL say it
 
 
@@ -82,11 +84,16 @@ def _listen_for_stop(report: Report) -> None:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         report.request_stop()
 
+    parent = os.getppid()
+
     def on_close() -> None:
         with suppress(OSError):
             while os.read(0, 1024):
                 pass
         report.request_stop()
+        time.sleep(_ORPHANED)
+        if os.getppid() != parent:
+            os._exit(1)
 
     def on_file() -> None:
         while not report.wait_for_stop(0.5):

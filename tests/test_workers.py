@@ -57,6 +57,10 @@ def deaf(run, report):
     report.progress("work", 0, None)
     time.sleep(600)
 
+def deaf_with_little_grace(run, report):
+    sys.modules["__main__"]._ORPHANED = 0.5
+    deaf(run, report)
+
 def one_rank_dies(run, report):
     if os.environ["RANK"] == "1":
         raise SwiftError("rank 1 has had enough")
@@ -202,6 +206,13 @@ def test_a_worker_outlives_no_killed_parent(parent):
     process.communicate()
     wait_for(lambda: not alive(worker))
     assert (folder / "saved").exists()
+
+
+def test_a_worker_that_hears_nothing_outlives_no_killed_parent_for_long(parent):
+    process, _, worker = parent("deaf_with_little_grace")
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not alive(worker))
 
 
 def test_a_stop_file_is_heard(jobs, tmp_path):
