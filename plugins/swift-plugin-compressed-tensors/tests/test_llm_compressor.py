@@ -68,11 +68,12 @@ def run(model, name, out, python, **more):
 def test_it_answers_and_says_what_it_is(name, made):
     done = made(name)
     loaded = load_checkpoint(done.output, device="cpu", dtype="float32")
-    question = [{"role": "user", "content": "What is the capital of France?"}]
-    ids = loaded.processor.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    # The beginning of the answer is given: the source itself prefers "The capital" to "La capitale" by a tenth of a nat alone.
+    asked = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "The capital of France is"}]
+    ids = loaded.processor.apply_chat_template(asked, continue_final_message=True, return_tensors="pt", return_dict=True)
     with torch.no_grad():
-        answer = loaded.model.generate(**ids, max_new_tokens=24, do_sample=False)
-    assert "Paris" in loaded.processor.decode(answer[0])
+        answer = loaded.model.generate(**ids, max_new_tokens=3, do_sample=False)
+    assert "Paris" in loaded.processor.decode(answer[0, ids["input_ids"].shape[1] :])
     assert read_config(done.output)["quantization_config"]["quant_method"] == "compressed-tensors"
     manifest = read_manifest(done.output)
     assert manifest.quantizer["name"] == name

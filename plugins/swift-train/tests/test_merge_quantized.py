@@ -24,6 +24,8 @@ from swift_core.errors import UsageError
 from swift_core.reporting import Report
 from swift_core.run import Run
 
+pytestmark = pytest.mark.slow
+
 GROUP = 32
 WEIGHTS = {"num_bits": 8, "symmetric": True, "strategy": "channel", "type": "int", "dynamic": False}
 TOKENS = {"num_bits": 8, "symmetric": True, "strategy": "token", "type": "int", "dynamic": True}
