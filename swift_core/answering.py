@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +65,9 @@ def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) ->
         SwiftError: the engine gives another number of logits.
     """
     sizes = [len(row) * loaded.vocabulary * 4 for row in rows]
-    ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
     header = {
         str(number): {"dtype": "F32", "shape": [len(row), loaded.vocabulary], "data_offsets": [end - size, end]}
-        for number, (row, size, end) in enumerate(zip(rows, sizes, ends, strict=True))
+        for number, (row, size, end) in enumerate(zip(rows, sizes, accumulate(sizes), strict=True))
     }
     text = json.dumps(header).encode()
     with file.open("wb") as stream:

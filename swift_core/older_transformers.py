@@ -11,6 +11,7 @@ from pathlib import Path
 from swift_core.checkpoint import MANIFEST, read_config
 from swift_core.errors import UsageError
 from swift_core.paths import write_json
+from swift_core.quantizing import calibration_rows
 
 _LEFT_OUT = ("config.json", "model.safetensors.index.json", MANIFEST)
 
@@ -38,6 +39,18 @@ def older_view(checkpoint: Path, folder: Path) -> Path:
             (folder / path.name).symlink_to(path.resolve())
     write_json(folder / "config.json", config)
     return folder
+
+
+def calibration(file: Path | None, checkpoint: Path) -> list[list[int]]:
+    """`quantizing.calibration_rows` by the tokenizer's file alone: transformers 4 need not know a newer tokenizer.
+
+    Raises:
+        UsageError: there are no rows.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    return calibration_rows(file, lambda text: tokenizer.encode(text).ids)
 
 
 def as_the_source(source: Path, out: Path, dtype: str) -> None:

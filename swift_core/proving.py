@@ -68,15 +68,11 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     Raises:
         SwiftError: the result is farther from its source than is allowed.
     """
-    from swift_core.verb_options import VerifyOptions
-
     if checked := traits.get("checked"):
         report.note(f"{run.part('exporter').name} has compared the result with its source itself; next tokens are not compared")
         return {"verified": True, **checked}
-    asked = run.options.get("verify", True)
-    if asked is False:
+    if not (limits := limits_of(run)):
         return {}
-    limits = dict(asked) if isinstance(asked, Mapping) else VerifyOptions().model_dump()
     report.progress("verify", 0, 1)
     try:
         _check_comparable(run, traits)
@@ -90,18 +86,29 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     return {"verified": True, **figures}
 
 
-def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str) -> None:
+def limits_of(run: Run) -> Mapping[str, Any]:
+    """What a run asks of the comparison that it ends with: the fields of `VerifyOptions`; nothing where none is wanted."""
+    from swift_core.verb_options import VerifyOptions
+
+    asked = run.options.get("verify", True)
+    if asked is False:
+        return {}
+    return asked if isinstance(asked, Mapping) else VerifyOptions().model_dump()
+
+
+def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str, what: str = "the result is too far from its source") -> None:
     """Hold what was found to the limit.
 
     Args:
         less: what loses less, for the user who is told.
+        what: what it means where the limit is passed.
 
     Raises:
         SwiftError: it is passed, or the result is no number.
     """
     if not figures["kl"] <= max_kl:  # a NaN is no proof either
         raise SwiftError(
-            f"the result is too far from its source: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
+            f"{what}: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
             f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
             where=where,
             hint=f"{less} --verify.max-kl sets the limit, --no-verify leaves the comparison out.",

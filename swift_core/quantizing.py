@@ -5,12 +5,14 @@ The job itself reads rows, loads models and compares them; the loader brings it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import quantization_of, read_config
+from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
 from swift_core.engines import state
+from swift_core.errors import UsageError
 from swift_core.paths import disk_errors
 from swift_core.specs import Problem, Ref
 
@@ -51,6 +53,28 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         yield Problem(where="dataset", message=f"{spec.name} needs rows to calibrate with", hint=hint)
     elif run.datasets and not spec.calibrates:
         yield Problem(where="dataset", message=f"{spec.name} looks at the weights alone; the rows are not used", fatal=False)
+
+
+def check_source(checkpoint: Path) -> None:
+    """For an offline quantizer: refuse what is no checkpoint of safetensors.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if checkpoint_format(checkpoint) != "safetensors":
+        raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
+
+
+def calibration_rows(file: Path | None, encode: Callable[[str], Sequence[int]]) -> list[list[int]]:
+    """Token ids of the rows that an offline quantizer is given, a row a line, `ids` or `text`.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if file is None:
+        raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [row["ids"] if "ids" in row else list(encode(row["text"])) for row in rows]
 
 
 def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import checkpoint_format
+from swift_core import older_transformers
 from swift_core.errors import UsageError
-from swift_core.older_transformers import as_the_source, older_view
+from swift_core.quantizing import check_source
 from swift_plugin_auto_gptq.options import AutoGptqOptions
 
 
@@ -26,10 +25,8 @@ class AutoGptq:
         Raises:
             UsageError: there is no checkpoint, or not one of safetensors, or there are no rows, or no CUDA.
         """
-        if checkpoint_format(checkpoint) != "safetensors":
-            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
-        if calibration is None:
-            raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+        check_source(checkpoint)
+        rows = older_transformers.calibration(calibration, checkpoint)
         import torch
 
         if not torch.cuda.is_available():
@@ -38,7 +35,6 @@ class AutoGptq:
         from auto_gptq import AutoGPTQForCausalLM, BaseQuantizeConfig
 
         options = self.options
-        rows = _rows(calibration, checkpoint)
         torch.manual_seed(0)
         config = BaseQuantizeConfig(
             bits=options.bits,
@@ -48,19 +44,9 @@ class AutoGptq:
             damp_percent=options.dampening,
         )
         with tempfile.TemporaryDirectory(prefix="auto-gptq-") as folder:
-            older = older_view(checkpoint, Path(folder, "model"))
+            older = older_transformers.older_view(checkpoint, Path(folder, "model"))
             model = AutoGPTQForCausalLM.from_pretrained(str(older), config, local_files_only=True)
-            model.quantize(rows)
+            model.quantize([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows])
             model.save_quantized(str(out), use_safetensors=True)
-        as_the_source(checkpoint, out, dtype="float16")
-        return {"calibration_tokens": sum(len(row["input_ids"]) for row in rows)}
-
-
-def _rows(file: Path, checkpoint: Path) -> list[dict[str, list[int]]]:
-    """Token ids. Of a newer tokenizer, transformers 4 need not know more than its file."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    ids = [row["ids"] if "ids" in row else tokenizer.encode(row["text"]).ids for row in rows]
-    return [{"input_ids": each, "attention_mask": [1] * len(each)} for each in ids]
+        older_transformers.as_the_source(checkpoint, out, dtype="float16")
+        return {"calibration_tokens": sum(map(len, rows))}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core import older_transformers
+from swift_core.checkpoint import read_config
 from swift_core.errors import UsageError
-from swift_core.older_transformers import as_the_source, older_view
+from swift_core.quantizing import check_source
 from swift_plugin_autoawq.options import AutoAwqOptions
 
 _LONGEST = 512  # AutoAWQ cuts all rows, put end to end, into pieces of one length, and leaves out a row that is longer
@@ -28,10 +28,8 @@ class AutoAwq:
         Raises:
             UsageError: there is no checkpoint, or not one of safetensors, or there are no rows.
         """
-        if checkpoint_format(checkpoint) != "safetensors":
-            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
-        if calibration is None:
-            raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+        check_source(checkpoint)
+        rows = older_transformers.calibration(calibration, checkpoint)
         import torch
         from awq import AutoAWQForCausalLM
         from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
@@ -40,12 +38,12 @@ class AutoAwq:
         if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
             raise UsageError(f"AutoAWQ knows no models of the type {kind}", where=str(checkpoint), hint="Take awq or awq-native.")
         options = self.options
-        pieces = _pieces(calibration, checkpoint)
+        pieces = [ids[at : at + _LONGEST] for ids in rows for at in range(0, len(ids), _LONGEST)]
         tokens = sum(map(len, pieces))
         torch.manual_seed(0)
         _keep_weights()
         with tempfile.TemporaryDirectory(prefix="autoawq-") as folder:
-            older = older_view(checkpoint, Path(folder, "model"))
+            older = older_transformers.older_view(checkpoint, Path(folder, "model"))
             model = AutoAWQForCausalLM.from_pretrained(str(older), trust_remote_code=False, local_files_only=True)
             model.quantize(
                 None,  # it needs a tokenizer for texts alone
@@ -62,18 +60,8 @@ class AutoAwq:
                 max_calib_seq_len=min(_LONGEST, tokens),
             )
             model.save_quantized(str(out))
-        as_the_source(checkpoint, out, dtype="float16")
+        older_transformers.as_the_source(checkpoint, out, dtype="float16")
         return {"calibration_tokens": tokens}
-
-
-def _pieces(file: Path, checkpoint: Path) -> list[list[int]]:
-    """The rows as token ids, long ones in pieces. Of a newer tokenizer, transformers 4 need not know more than its file."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    every = [row["ids"] if "ids" in row else tokenizer.encode(row["text"]).ids for row in rows]
-    return [ids[at : at + _LONGEST] for ids in every for at in range(0, len(ids), _LONGEST)]
 
 
 def _keep_weights() -> None:

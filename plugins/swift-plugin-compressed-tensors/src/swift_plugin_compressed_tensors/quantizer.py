@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import checkpoint_format, read_config
+from swift_core.checkpoint import read_config
 from swift_core.errors import UsageError
+from swift_core.quantizing import calibration_rows, check_source
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
     Fp8Options,
@@ -46,8 +46,7 @@ class Compressor(ABC):
         Raises:
             UsageError: there is no checkpoint, not one of safetensors, of an architecture that is unknown here, or without linear layers.
         """
-        if checkpoint_format(checkpoint) != "safetensors":
-            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
+        check_source(checkpoint)
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -233,8 +232,7 @@ def _rows(file: Path, tokenizer: Any) -> Any:
     import torch
     from torch.utils.data import DataLoader
 
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    tensors = [torch.tensor([row["ids"] if "ids" in row else tokenizer(row["text"])["input_ids"]]) for row in rows]
+    tensors = [torch.tensor([ids]) for ids in calibration_rows(file, lambda text: tokenizer(text)["input_ids"])]
     batches: Any = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for ids in tensors]
     return DataLoader(batches, batch_size=None)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import device_kind
+from swift_train.refusals import kind_of, no_exchange, quantized
+
 from swift_core.specs import Problem
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def problems(run: Run) -> Iterator[Problem]:
     options = run.part("parallel").options
     yield from sizes(run.workers, options.get("shard_size"))
     yield from devices(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
-    yield from _quantized(run)
+    yield from quantized("fsdp", run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
         yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
@@ -39,20 +38,7 @@ def sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
 
 def devices(asked: str, *, offload: bool) -> Iterator[Problem]:
     """A device that fsdp, or offloading, is not for."""
-    kind = (device_kind() if asked == "auto" else asked).partition(":")[0]
-    if kind == "mps":
-        yield Problem(where="device", message="fsdp has no way to exchange weights on mps", hint="Use --device cpu, or --parallel ddp.")
-    elif offload and kind == "cpu":
+    yield from no_exchange("fsdp", asked)
+    if offload and kind_of(asked) == "cpu":
         message = "offload moves weights from an accelerator to main memory, and this run has no accelerator"
         yield Problem(where="parallel.offload", message=message, hint="Leave it out: on a CPU they are in main memory anyway.")
-
-
-def _quantized(run: Run) -> Iterator[Problem]:
-    """bnb, chosen by name or implied by the tuner, is refused by its own plugin; here are the others, and models stored in few bits."""
-    hint = "Use --parallel ddp, or an unquantized model."
-    quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
-    if quantizer not in ("", "bnb"):
-        yield Problem(where="parallel", message=f"fsdp can't cut weights that {quantizer} has quantized", hint=hint)
-    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
-    if form:
-        yield Problem(where="parallel", message=f"fsdp can't cut the model's quantized weights ({form})", hint=hint)

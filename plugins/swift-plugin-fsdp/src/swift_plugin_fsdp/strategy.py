@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.loading import give_out, load_once
-from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
+from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
 from swift_train.scale import LossScale
 from swift_train.sharding import passes, shard
-from swift_train.shards import load_shards, save_shards
+from swift_train.shards import load_cut, save_cut
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, set_rate, settings_of
+from swift_train.training_state import set_rate, settings_of
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import UsageError
 from swift_plugin_fsdp.check import devices, sizes
 from swift_plugin_fsdp.proof import prove
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from swift_plugin_fsdp.options import FsdpOptions
 
-_SHARDS, _FACTS = "shards", "fsdp.pt"
+_FACTS = "fsdp.pt"
 
 
 class FsdpStrategy:
@@ -108,19 +108,11 @@ class FsdpStrategy:
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_random_states(folder, self.device)
-        if self.writer:
-            save_tensors(folder / _FACTS, {"scale": self.scale.state(), "settings": self.settings})
-        save_shards(folder / _SHARDS, self.module, self.optimizer)
+        save_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on any number of processes."""
-        if not (folder / _FACTS).is_file():
-            raise SwiftError("this checkpoint is not fsdp's", where=str(folder), hint="Resume with the strategy that wrote it.")
-        facts = torch.load(folder / _FACTS, weights_only=True)
-        load_shards(folder / _SHARDS, self.module, self.optimizer, facts["settings"], self.settings)
-        self.scale.load(facts["scale"])
-        load_random_states(folder, self.device)
+        load_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
 
 
 def _mesh(device: torch.device, processes: int, options: FsdpOptions) -> DeviceMesh:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-from swift_train.exported import LoadedExport
 
 from swift_core.checkpoint import checkpoint_format, copy_licence, read_manifest
 from swift_core.paths import atomic_folder
@@ -14,14 +13,14 @@ from swift_plugin_gguf.adapter import plan_adapter, write_adapter
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Plan, make_plan
-from swift_plugin_gguf.reading import MAX_KL, load
+from swift_plugin_gguf.reading import ReadAgain
 from swift_plugin_gguf.tokens import Tokens, read_tokens
 from swift_plugin_gguf.weights import KINDS, Reader, kind_of, size_in, type_of
 
 _FLOAT = np.dtype(np.float32)  # of the numbers themselves; how they are packed is said beside it
 
 
-class GgufExporter:
+class GgufExporter(ReadAgain):
     """Writes the file, one tensor in memory at a time."""
 
     def __init__(self, options: GgufOptions) -> None:
@@ -48,19 +47,6 @@ class GgufExporter:
             write(plan, tokens, self._options, folder)
             copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
-
-    @property
-    def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
-        return MAX_KL[self._options.type]
-
-    def load(self, exported: Path) -> LoadedExport:
-        """Load the file with transformers.
-
-        Raises:
-            NotImplementedError: its reader does not know what is in it.
-        """
-        return load(exported.parent)
 
 
 def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_train.exported import LoadedExport
 from swift_train.template_facts import template_facts
 
 from swift_core.checkpoint import copy_licence, read_manifest
@@ -15,7 +14,7 @@ from swift_core.errors import UsageError
 from swift_core.paths import atomic_folder, write_text
 from swift_plugin_gguf.exporter import prepare, write
 from swift_plugin_gguf.options import OllamaOptions
-from swift_plugin_gguf.reading import MAX_KL, load
+from swift_plugin_gguf.reading import ReadAgain
 from swift_plugin_gguf.tokens import Tokens
 from swift_plugin_gguf.turns import Message, Turns, turns_of
 
@@ -23,7 +22,7 @@ MODELFILE = "Modelfile"
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "repetition_penalty": "repeat_penalty"}
 
 
-class OllamaExporter:
+class OllamaExporter(ReadAgain):
     """Writes the GGUF file and the Modelfile; `ollama create NAME -f FOLDER/Modelfile` reads both."""
 
     def __init__(self, options: OllamaOptions) -> None:
@@ -47,19 +46,6 @@ class OllamaExporter:
             file = next(folder.glob("*.gguf")).name
             write_text(folder / MODELFILE, "\n".join(modelfile(checkpoint, file, tokens, self._options)) + "\n")
         return out / MODELFILE
-
-    @property
-    def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
-        return MAX_KL[self._options.type]
-
-    def load(self, exported: Path) -> LoadedExport:
-        """Load the GGUF file with transformers.
-
-        Raises:
-            NotImplementedError: its reader does not know what is in it.
-        """
-        return load(exported.parent)
 
 
 def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOptions) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gguf
 from swift_train.exported import LoadedExport
@@ -12,8 +13,30 @@ from swift_core.errors import SwiftError
 from swift_plugin_gguf.shards import model_files
 from swift_plugin_gguf.split import rewrite
 
+if TYPE_CHECKING:
+    from swift_plugin_gguf.options import GgufOptions
+
 MAX_KL = {"f32": 1e-4, "f16": 1e-3, "auto": 0.01, "bf16": 0.01, "q8_0": 0.05, "q5_1": 0.6, "q5_0": 0.6, "q4_1": 1.0, "q4_0": 1.0}
 """By type: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
+
+
+class ReadAgain:
+    """An exporter whose GGUF file, in the type of its options, is loaded again for the comparison with its source."""
+
+    _options: GgufOptions
+
+    @property
+    def max_kl(self) -> float:
+        """Nats a token that the type may lose."""
+        return MAX_KL[self._options.type]
+
+    def load(self, exported: Path) -> LoadedExport:
+        """Load the file with transformers.
+
+        Raises:
+            NotImplementedError: its reader does not know what is in it.
+        """
+        return load(exported.parent)
 
 
 def load(folder: Path) -> LoadedExport:

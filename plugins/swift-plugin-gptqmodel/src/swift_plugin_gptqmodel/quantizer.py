@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import checkpoint_format
-from swift_core.errors import UsageError
 from swift_core.paths import write_json
+from swift_core.quantizing import calibration_rows, check_source
 from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions, NativeOptions
 
 if TYPE_CHECKING:
@@ -37,27 +36,24 @@ class Native(ABC):
         Raises:
             UsageError: there is no checkpoint, or not one of safetensors, or there are no rows.
         """
-        if checkpoint_format(checkpoint) != "safetensors":
-            raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
-        if calibration is None:
-            raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+        check_source(checkpoint)
         os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, os.cpu_count() or 2)))  # one worker alone waits for itself
         import torch
         from gptqmodel import GPTQModel
         from transformers import AutoTokenizer
 
         tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-        rows = _rows(calibration, tokenizer)
+        rows = calibration_rows(calibration, lambda text: tokenizer(text)["input_ids"])
         torch.manual_seed(0)
         options = self.options
         skipped: dict[str, dict[str, Any]] = {f"-:(.*\\.)?{re.escape(name)}(\\..*)?$": {} for name in dict.fromkeys(options.skip)}
         config = self.config(bits=options.bits, group_size=options.group_size, sym=options.symmetric, dynamic=skipped or None)
         model = GPTQModel.load(str(checkpoint), config)
-        model.quantize(rows, batch_size=1, tokenizer=tokenizer, calibration_data_min_length=1)
+        model.quantize(_batches(rows), batch_size=1, tokenizer=tokenizer, calibration_data_min_length=1)
         model.save(str(out))
         tokenizer.save_pretrained(out)
         _leave_out_the_run(out)
-        return {"calibration_tokens": sum(len(row["input_ids"]) for row in rows)}
+        return {"calibration_tokens": sum(map(len, rows))}
 
     def load(self, checkpoint: Path) -> Module:
         """Load what was written, as transformers does where GPTQModel and optimum are."""
@@ -91,10 +87,8 @@ class Awq(Native):
         return AWQConfig(**shared)
 
 
-def _rows(file: Path, tokenizer: Any) -> list[dict[str, list[int]]]:
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    ids = [row["ids"] if "ids" in row else tokenizer(row["text"])["input_ids"] for row in rows]
-    return [{"input_ids": each, "attention_mask": [1] * len(each)} for each in ids]
+def _batches(rows: list[list[int]]) -> list[dict[str, list[int]]]:
+    return [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows]
 
 
 def _leave_out_the_run(out: Path) -> None:

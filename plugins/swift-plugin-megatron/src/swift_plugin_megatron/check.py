@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_train.refusals import no_exchange
+
 from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import device_kind, state
+from swift_core.engines import state
 from swift_core.registry import registry
 from swift_core.specs import Problem
 from swift_plugin_megatron.maps import architectures
@@ -28,9 +30,7 @@ def problems(run: Run) -> Iterator[Problem]:
     if not found.present:
         hint = "Python 3.12 or newer: pip install " + " ".join(f"'{item}'" for item in found.missing)
         yield Problem(where="parallel", message=f"megatron needs {', '.join(found.missing)}, which is not installed", hint=hint)
-    asked = str(run.options.get("device", "auto"))
-    if (device_kind() if asked == "auto" else asked).partition(":")[0] == "mps":
-        yield Problem(where="device", message="megatron has no way to exchange weights on mps", hint="Use --device cpu.")
+    yield from no_exchange("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
     if run.options.get("dtype") == "float16":
         yield Problem(where="dtype", message="megatron has no loss scale here for float16", hint="Use --dtype bfloat16.")
     yield from _parts(run)

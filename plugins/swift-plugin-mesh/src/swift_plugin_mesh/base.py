@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from swift_train.loading import load_once
-from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
+from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
 from swift_train.scale import LossScale
-from swift_train.shards import load_shards, save_shards
+from swift_train.shards import load_cut, save_cut
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, set_rate, settings_of
+from swift_train.training_state import set_rate, settings_of
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import UsageError
 from swift_plugin_mesh.gradients import clip_factor, scale, total_norm
 from swift_plugin_mesh.sizes import data_size, misfits
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)  # that gathering over two dimensions takes two steps
 
-_SHARDS, _FACTS = "shards", "mesh.pt"
+_FACTS = "mesh.pt"
 
 
 class MeshStrategy(ABC):
@@ -127,19 +127,11 @@ class MeshStrategy(ABC):
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_random_states(folder, self.device)
-        if self.writer:
-            save_tensors(folder / _FACTS, {"scale": self.scale.state(), "settings": self.settings})
-        save_shards(folder / _SHARDS, self.module, self.optimizer)
+        save_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on a mesh of any size."""
-        if not (folder / _FACTS).is_file():
-            raise SwiftError("this checkpoint is not of a mesh", where=str(folder), hint="Resume with the strategy that wrote it.")
-        facts = torch.load(folder / _FACTS, weights_only=True)
-        load_shards(folder / _SHARDS, self.module, self.optimizer, facts["settings"], self.settings)
-        self.scale.load(facts["scale"])
-        load_random_states(folder, self.device)
+        load_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
 
 
 def gathered(tensor: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import device_kind
+from swift_train.refusals import no_exchange, quantized
+
+from swift_core.checkpoint import read_config
 from swift_core.specs import Problem
 from swift_plugin_mesh.sizes import misfits, uneven
 
@@ -30,10 +31,10 @@ def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     options: MeshOptions = run.part("parallel").make_options()
     yield from misfits(options, run.workers)
-    yield from _device(str(run.options.get("device", "auto")))
+    yield from no_exchange("a mesh", str(run.options.get("device", "auto")))
     if run.model:
         yield from uneven(options, read_config(Path(run.model.path)))
-    yield from _quantized(run)
+    yield from quantized("a mesh", run)
     if options.pipeline > 1 and (dtype := run.options.get("dtype", "auto")) not in ("auto", "float32"):
         message = f"pipeline stages compute in float32 here, not in {dtype}"
         yield Problem(where="dtype", message=message, hint="Use --dtype float32, or --parallel fsdp.")
@@ -42,22 +43,6 @@ def problems(run: Run) -> Iterator[Problem]:
     if "task" in run.parts and run.part("task").options.get("compile") and max(options.tensor, options.pipeline) > 1:
         hint = "Leave --compile out, or use --parallel fsdp."
         yield Problem(where="compile", message="a model that is cut over a mesh is not compiled here", hint=hint)
-
-
-def _device(asked: str) -> Iterator[Problem]:
-    if (device_kind() if asked == "auto" else asked).partition(":")[0] == "mps":
-        yield Problem(where="device", message="a mesh has no way to exchange weights on mps", hint="Use --device cpu, or --parallel ddp.")
-
-
-def _quantized(run: Run) -> Iterator[Problem]:
-    """bnb is refused by its own plugin; here are the others, and models stored in few bits."""
-    hint = "Use --parallel ddp, or an unquantized model."
-    quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
-    if quantizer not in ("", "bnb"):
-        yield Problem(where="parallel", message=f"a mesh can't cut weights that {quantizer} has quantized", hint=hint)
-    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
-    if form:
-        yield Problem(where="parallel", message=f"a mesh can't cut the model's quantized weights ({form})", hint=hint)
 
 
 def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:

@@ -21,16 +21,17 @@ from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_m
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free, size_of
+from swift_core.proving import limits_of
 from swift_core.run import Run, output_path
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_checkpoint
 from swift_train.dequantize import check_base_form, whole_base
 from swift_train.devices import pick_device
-from swift_train.merge_proof import check_divergence, difference, divergence, encode, judge, logits
+from swift_train.merge_proof import check_divergence, difference, encode, judge, logits
 from swift_train.processors import tokenizer_of
 from swift_train.saving import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.verify import documentation, keep
+from swift_train.verify import divergence, documentation, keep
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
@@ -64,11 +65,9 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loaded = whole_base(run, quantizer_of(last), device, Path(scratch))
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
-        limits = _limits(run)
+        limits = limits_of(run)
         rows = documentation(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode(processor)
-        for kept in ("wanted", "found"):
-            Path(scratch, kept).mkdir()
         folded = _fold(loaded.model, adapters, inputs, rows, Path(scratch))
         report.progress("merge", 2, 4, unit="stages")
 
@@ -87,7 +86,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
         figures: dict[str, Any] = judge(folded.wanted, logits(again.model, inputs), min(folded.effects.values()), dtype, last)
         if limits:
-            found = divergence(folded.kept, keep(again.model, rows, Path(scratch, "found")), rows)
+            found = divergence(folded.kept, again.model, rows)
             check_divergence(found, limits["max_kl"], dtype, last)
             sizes = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path)), "load_seconds": seconds}
             figures = {**found, **sizes, **figures}  # the largest difference of a logit is that on the fixed prompts
@@ -116,7 +115,7 @@ def _fold(model: Module, adapters: Mapping[str, Path], inputs: list[Tensor], row
         adapted = tuner.restore(model, adapter)
         wanted = logits(adapted, inputs)
         effects[name] = _effect(before, wanted, adapter)
-        kept = keep(adapted, rows, scratch / "wanted") if name == last else []
+        kept = keep(adapted, rows, scratch) if name == last else []
         model = tuner.merge(adapted)
         judge(wanted, logits(model, inputs), effects[name], "float32", adapter)  # what is lost now is lost for all that follow
     return _Folded(model, wanted, kept, effects)
@@ -150,16 +149,6 @@ def _effect(before: list[Tensor], wanted: list[Tensor], adapter: Path) -> float:
             hint="Was it trained? At the start its update is zero.",
         )
     return effect
-
-
-def _limits(run: Run) -> Mapping[str, Any]:
-    """What is asked of the comparison on held-out text; nothing where none is wanted."""
-    from swift_core.verb_options import VerifyOptions
-
-    asked = run.options.get("verify", True)
-    if asked is False:
-        return {}
-    return asked if isinstance(asked, Mapping) else VerifyOptions().model_dump()
 
 
 def _processor(adapter: Path, base: Any) -> Any:

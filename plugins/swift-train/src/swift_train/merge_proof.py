@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from swift_core import proving
 from swift_core.errors import SwiftError
 from swift_train.processors import tokenizer_of
-from swift_train.verify import measure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,28 +53,14 @@ def judge(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtyp
     return {"max_logit_difference": found_difference, "tolerance": tolerance, "adapter_effect": effect}
 
 
-def divergence(wanted: Sequence[Path], found: Sequence[Path], rows: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Figures of what base + adapter and the merged model predict for rows, each kept in a file a row."""
-    return measure(
-        (torch.load(one), torch.load(other), torch.tensor(list(row), dtype=torch.long))
-        for one, other, row in zip(wanted, found, rows, strict=True)
-    )
-
-
 def check_divergence(figures: Mapping[str, float], max_kl: float | None, dtype: str, adapter: Path) -> None:
     """Hold what was found on held-out text to the limit, `max_kl` or that of the type.
 
     Raises:
         SwiftError: it is passed, or the result is no number.
     """
-    limit = max_kl or MAX_KL[dtype]
-    if not figures["kl"] <= limit:
-        raise SwiftError(
-            f"the merged model is too far from base + adapter: it diverges by {figures['kl']:.3g} nats a token, allowed are {limit:g} "
-            f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
-            where=str(adapter),
-            hint="--dtype float32 loses nothing by rounding. --verify.max-kl sets the limit, --no-verify leaves the comparison out.",
-        )
+    what, less = "the merged model is too far from base + adapter", "--dtype float32 loses nothing by rounding."
+    proving.judge(figures, max_kl or MAX_KL[dtype], str(adapter), less, what)
 
 
 def encode(processor: Any) -> list[Tensor]:

@@ -20,7 +20,7 @@ from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_m
 from swift_core.errors import UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, check_free
-from swift_core.proving import judge
+from swift_core.proving import judge, limits_of
 from swift_core.quantizing import HERE
 from swift_core.quantizing import quantize as write
 from swift_core.registry import registry
@@ -102,21 +102,12 @@ def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path |
 
 def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
     """Token ids to compare on; none where the user wants no comparison."""
-    asked = plain.options["verify"]
-    if asked is False:
+    if not (limits := limits_of(plain)):
         return []
-    limits = _limits(plain)
     if plain.validation:
         longest = plain.options["calibration"]["max_length"]
         return rows_of(plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens")
     return documentation(tokenizer_of(shapes.processor), limits["tokens"])
-
-
-def _limits(run: Run) -> dict[str, Any]:
-    from swift_core.verb_options import VerifyOptions
-
-    asked = run.options["verify"]
-    return dict(asked) if isinstance(asked, dict) else VerifyOptions().model_dump()
 
 
 def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[dict[str, Any], bool]:
@@ -164,7 +155,7 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
     loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
     asked = partial(_predicted, run, folder, report) if own_reader else None
     figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=asked, **loading)
-    most = _limits(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
+    most = limits_of(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
     judge(figures, most, str(source), "More bits, smaller groups or rows nearer to the use lose less.")
     return figures
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
@@ -16,16 +17,53 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from swift_core.errors import UsageError
-from swift_train.training_state import AS_IT_WAS, set_changed
+from swift_core.errors import SwiftError, UsageError
+from swift_train.ranks import load_random_states, rank_and_size, save_random_states
+from swift_train.training_state import AS_IT_WAS, save_tensors, set_changed
 
 if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
+    from swift_train.scale import LossScale
+
 Settings = Sequence[Mapping[str, Any]]
 
+_SHARDS = "shards"
 _LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
+
+
+def save_cut(
+    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device
+) -> None:
+    """Write a cut model's checkpoint: what learns, the optimizer, the loss scale, each process's random states. Collective.
+
+    Args:
+        facts: name of the file that tells whose checkpoint it is.
+        settings: what the optimizer's groups were made with.
+    """
+    save_random_states(folder, device)
+    if rank_and_size()[0] == 0:
+        save_tensors(folder / facts, {"scale": scale.state(), "settings": settings})
+    save_shards(folder / _SHARDS, module, optimizer)
+
+
+def load_cut(
+    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device
+) -> None:
+    """The inverse, on any number of processes. Collective.
+
+    Raises:
+        SwiftError: another strategy wrote it.
+        UsageError: as `load_shards`.
+    """
+    if not (folder / facts).is_file():
+        name = facts.removesuffix(".pt")
+        raise SwiftError(f"this checkpoint is not {name}'s", where=str(folder), hint="Resume with the strategy that wrote it.")
+    saved = torch.load(folder / facts, weights_only=True)
+    load_shards(folder / _SHARDS, module, optimizer, saved["settings"], settings)
+    scale.load(saved["scale"])
+    load_random_states(folder, device)
 
 
 def save_shards(folder: Path, module: Module, optimizer: Optimizer) -> None:

@@ -1,0 +1,36 @@
+"""What no strategy that cuts weights can do, for the checks of their plugins: no torch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core.checkpoint import quantization_of, read_config
+from swift_core.engines import device_kind
+from swift_core.specs import Problem
+
+if TYPE_CHECKING:
+    from swift_core.run import Run
+
+
+def kind_of(device: str) -> str:
+    """The kind of device that an option asks for: cpu, cuda, mps, …"""
+    return (device_kind() if device == "auto" else device).partition(":")[0]
+
+
+def no_exchange(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
+    """A device over which torch has no way to exchange weights."""
+    if kind_of(device) == "mps":
+        yield Problem(where="device", message=f"{who} has no way to exchange weights on mps", hint=hint)
+
+
+def quantized(who: str, run: Run) -> Iterator[Problem]:
+    """Weights in few bits: bnb, by name or implied by the tuner, is refused by its own plugin; here are the others, and stored models."""
+    hint = "Use --parallel ddp, or an unquantized model."
+    quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
+    if quantizer not in ("", "bnb"):
+        yield Problem(where="parallel", message=f"{who} can't cut weights that {quantizer} has quantized", hint=hint)
+    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
+    if form:
+        yield Problem(where="parallel", message=f"{who} can't cut the model's quantized weights ({form})", hint=hint)
