@@ -176,6 +176,7 @@ def test_what_is_learned_is_what_training_learns(data, tiny_model):
     assert len(shown[2]["sequences"]) > 1
 
 
+@pytest.mark.slow
 def test_many_rows_need_little_memory(tmp_path):
     """Twenty thousand rows more must not cost what they weigh."""
     row = {"messages": [{"role": "user", "content": "x" * 2000}, {"role": "assistant", "content": ""}]}

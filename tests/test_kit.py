@@ -149,6 +149,7 @@ def test_a_plugin_without_a_fault_passes():
     assert found["check_adapters"] == found["check_stop_frees_the_port"] == found["check_missing_checkpoint_ends_it"] == ""
 
 
+@pytest.mark.slow
 def test_a_plugin_that_hangs_at_import_is_ended():
     with pytest.raises(NotImported, match="still being imported after 1 seconds"):
         probe(Entry("hang", "bad_hang", "swift-plugin-hang"), 1.0)
@@ -182,6 +183,7 @@ def test_every_check_says_why():
     assert all(len(check.why) > 30 and check.name.startswith("check_") for check in all_checks())
 
 
+@pytest.mark.slow
 def test_the_command_line_is_usable_beside_all_of_them(swift, distribution):
     """The one that ends the process and the one that hangs are apart: nothing that imports plugins goes on beside those."""
     swift.paths.append(str(BAD))
@@ -211,6 +213,7 @@ def test_help_and_check_work_beside_one_that_stops_everything(fault, swift, dist
     assert results["check_import_is_light"]["outcome"] == "skipped"
 
 
+@pytest.mark.slow
 def test_a_check_that_never_ends_is_ended_and_the_rest_are_done(distribution, swift, monkeypatch):
     from swift_core.testing.kit.running import results
 

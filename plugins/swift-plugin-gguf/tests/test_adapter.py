@@ -59,6 +59,7 @@ def test_base_and_adapter_are_the_merged_model(options, tiny_model, tmp_path):
         np.testing.assert_allclose(weight, wanted[name], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_by_the_verb_with_a_manifest(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     learned_adapter(tiny_model, tmp_path / "adapter")
