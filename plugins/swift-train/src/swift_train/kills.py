@@ -20,6 +20,7 @@ from swift_train.testing import Ranks, do
 
 Step = tuple[float, float]  # loss and gradient norm
 _LONGEST = 300.0  # seconds that an attempt may take until its kill is due, or to its end
+_PATIENCE = 4  # attempts for each kill
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
     """Train, kill all ranks with SIGKILL `kills` times, going on from what there is each time, and then to the end.
 
     The instants are random: of the start, of a step, of a save once it has begun. Half the time one rank dies alone first.
+    A training that ends before its kill was due counts as no kill: the next one begins anew.
 
     Args:
         make: the run that goes on from a run folder ('' begins).
@@ -69,7 +71,12 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
             survived.output = home / "output"
             return survived
         _wait_for_an_instant(group, home, chance)
-        assert all(process.is_alive() for process in group.processes), f"it ended after {survived.kills} of {kills} kills: make it longer"
+        if not all(process.is_alive() for process in group.processes):
+            group.results(_LONGEST)  # raises what a rank failed of
+            assert attempt < _PATIENCE * kills, f"it ended before {attempt - survived.kills} of {attempt} kills: make it longer"
+            survived.add(home)
+            resume = ""
+            continue
         _kill(group, chance)
         survived.kills += 1
         survived.in_saves += bool(list((home / "checkpoints").glob(".step-*")))
