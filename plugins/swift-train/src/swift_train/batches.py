@@ -38,10 +38,16 @@ class Micro:
     labels: Tensor  # (supervised,) int64
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
+    lengths: tuple[int, ...] = ()  # of the rows, where this is a part of their tokens (swift_train.context)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is one row, whole: its positions go without saying."""
+        return len(self.rows) == 1 and not self.lengths
 
     def to(self, device: torch.device) -> Micro:
         """The same with its tensors on a device."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rows"}
+        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("rows", "lengths")}
         moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
         return replace(self, **moved)
 

@@ -66,7 +66,7 @@ class NextToken:
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Logits (learned, vocabulary) at the micro-batch's positions."""
-        several = {"position_ids": micro.position_ids} if len(micro.rows) > 1 else {}  # they tell transformers where rows begin
+        several = {} if micro.plain else {"position_ids": micro.position_ids}  # they tell transformers where rows begin
         if not _selects(model):
             logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **several).logits
             return logits.squeeze(0).index_select(0, micro.positions)
