@@ -109,16 +109,43 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("tuner", "sizes", "more"),
+    [
+        ("full", {"context": 2}, {"packing": True}),
+        ("lora", {"context": 2, "data": 2}, {"gradient_checkpointing": True}),
+        ("full", {"context": 2, "tensor": 2}, {}),
+        ("full", {"context": 4}, {}),
+    ],
+)
+def test_tokens_that_are_cut_learn_as_whole_rows(tiny_model, rows, tmp_path, tuner, sizes, more):  # noqa: PLR0917
+    """Rows of all lengths, some shorter than there are parts; heads that are fewer than the parts are repeated."""
+    data = sizes.get("data", 1)
+    held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
+    options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
+    one = do(training_run(tiny_model, rows, **options, **settings(1, **more)), tmp_path / "one")
+    run = meshed(training_run(tiny_model, rows, **options, **settings(data, **more)), **sizes)
+    many = on_ranks(sizes["context"] * data * sizes.get("tensor", 1), partial(do, run, tmp_path / "many"))
+    close(many[0], one)
+    assert all(steps(metrics) == steps(many[0]) for metrics in many)
+    heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
+    assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
+    proof = proof_of(tmp_path / "many")
+    assert (proof["data"], proof["context"]) == (data, sizes["context"])
+    assert proof["context_difference"] < 1e-5
+    assert "swift_context" not in (tmp_path / "many/output" / ("config.json" if tuner == "full" else "adapter_config.json")).read_text()
+
+
 SIZES = {
     "vocab_size": 320, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "initializer_range": 0.1, "pad_token_id": 0,
+    "num_key_value_heads": 2, "initializer_range": 0.1, "pad_token_id": 0, "sliding_window": 16,
 }  # fmt: skip
 
 
-def fresh(kind):
+def fresh(kind, **more):
     """A random model of an architecture."""
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SIZES))
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SIZES, **more))
 
 
 def built(make, **options):
@@ -148,7 +175,7 @@ def three_steps(make, folder, **options):
     ("kind", "sizes"),
     [
         ("qwen3", {"tensor": 2}), ("starcoder2", {"tensor": 2}), ("gemma2", {"tensor": 2}), ("phi3", {"tensor": 2}),
-        ("gemma2", {"pipeline": 2}), ("granite", {"pipeline": 2}),
+        ("gemma2", {"pipeline": 2}), ("granite", {"pipeline": 2}), ("qwen3_moe", {"context": 2}), ("mistral", {"context": 2}),
     ],
 )  # fmt: skip
 def test_other_architectures(kind, sizes, tmp_path):
@@ -188,11 +215,28 @@ def test_whole_copies_are_noticed(monkeypatch):
     assert on_ranks(2, build) == [True, True]
 
 
-@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}])
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("gemma2", {}, "has 'softcap'"),
+        ("mamba", {}, "computes something else"),
+        ("lfm2", {"layer_types": ["conv", "full_attention"]}, "computes something else"),
+    ],
+)
+def test_tokens_that_see_one_another_outside_attention_are_not_cut(kind, more, message):
+    def build():
+        with pytest.raises(UsageError, match=message):
+            built(partial(fresh, kind, **more), context=2)
+        return True
+
+    assert on_ranks(2, build) == [True, True]
+
+
+@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}])
 def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
-    ranks = sizes["data"] * sizes.get("tensor", 1) * sizes.get("pipeline", 1)
+    ranks = sizes["data"] * sizes.get("tensor", 1) * sizes.get("pipeline", 1) * sizes.get("context", 1)
     whole = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "whole"))
     first = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "parts", stop_after=2))
     resumed = meshed(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled), **sizes)

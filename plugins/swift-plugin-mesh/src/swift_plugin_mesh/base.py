@@ -1,7 +1,7 @@
-"""The Strategy contract over a mesh of pipeline × data × tensor processes, neighbours in the tensor dimension having neighbouring ranks.
+"""The Strategy contract over a mesh of pipeline × data × context × tensor processes; neighbours in the last have neighbouring ranks.
 
 - One process reads the weights and gives them out; each keeps its part: of a layer (tensor), of the blocks (pipeline), of every
-  weight (data).
+  weight (data × context, which are one dimension to the weights).
 - Processes that share rows draw the same random numbers: a dropout must be the same on each of them.
 - Losses and norms are sums over the mesh, divided by how many processes hold the same: so all processes see the same numbers.
 """
@@ -55,7 +55,7 @@ class MeshStrategy(ABC):
         for problem in misfits(options, processes):
             raise UsageError(problem.message, where=problem.where, hint=problem.hint)
         self.data_size = data_size(options, processes)
-        self.data_rank = rank // options.tensor % self.data_size
+        self.data_rank = rank // (options.tensor * options.context) % self.data_size
         self.shared_by = processes // self.data_size  # processes with the same rows
         self.writer = rank == 0
         self.device = rank_device(options.device)
@@ -63,7 +63,7 @@ class MeshStrategy(ABC):
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, place, prove that it is placed, and make the optimizer."""
         join(self.device, timeout=self.options.timeout)
-        shape = (self.options.pipeline, self.data_size, self.options.tensor)
+        shape = (self.options.pipeline, self.data_size * self.options.context, self.options.tensor)
         self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("pipeline", "data", "tensor"))
         self.look(load)
         self.module, whole = load_once(load, self.device)
@@ -72,7 +72,7 @@ class MeshStrategy(ABC):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.place()
-        sizes = dict(zip(("pipeline", "data", "tensor"), shape, strict=True))
+        sizes = {"data": self.data_size, **{name: getattr(self.options, name) for name in ("context", "tensor", "pipeline")}}
         self.proof = self.prove() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(moves=self.dtype == torch.float16)

@@ -38,9 +38,12 @@ def problems(run: Run) -> Iterator[Problem]:
     if options.pipeline > 1 and (dtype := run.options.get("dtype", "auto")) not in ("auto", "float32"):
         message = f"pipeline stages compute in float32 here, not in {dtype}"
         yield Problem(where="dtype", message=message, hint="Use --dtype float32, or --parallel fsdp.")
+    if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
+        message = f"rows whose tokens are cut have an attention of their own here, not '{attention}'"
+        yield Problem(where="attention", message=message, hint="Leave --attention out.")
     if "tuner" in run.parts:
         yield from _tuner(run, options)
-    if "task" in run.parts and run.part("task").options.get("compile") and max(options.tensor, options.pipeline) > 1:
+    if "task" in run.parts and run.part("task").options.get("compile") and max(options.context, options.tensor, options.pipeline) > 1:
         hint = "Leave --compile out, or use --parallel fsdp."
         yield Problem(where="compile", message="a model that is cut over a mesh is not compiled here", hint=hint)
 

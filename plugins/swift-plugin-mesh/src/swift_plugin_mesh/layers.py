@@ -1,4 +1,4 @@
-"""Tensor × data: layers are cut by their plan, then every weight is cut over the data dimension too, as FSDP2 does.
+"""Tensor × context × data: layers are cut by their plan, then every weight is cut over the data dimension too, as FSDP2 does.
 
 With data 1 it is `fully_shard` all the same: it is what computes in bfloat16 with weights that learn in float32.
 """
@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_train.loading import give_out
+from swift_train.ranks import reduced
 from swift_train.sharding import passes, shard
+from torch.distributed.device_mesh import init_device_mesh
 
 from swift_plugin_mesh.base import MeshStrategy
+from swift_plugin_mesh.context import Context
 from swift_plugin_mesh.proof import along, prove
 from swift_plugin_mesh.tensor import parallelize, plan_of
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
     from swift_train.tasks import LossTask
+    from torch.distributed import ProcessGroup
     from torch.nn import Module, Parameter
 
 
 class LayersStrategy(MeshStrategy):
     """`swift_train.strategy.Strategy` over layers that are cut."""
+
+    context: Context | None = None
 
     def look(self, load: Callable[[torch.device], Module]) -> None:
         """Find the plan."""
@@ -36,10 +42,14 @@ class LayersStrategy(MeshStrategy):
         fill = partial(give_out, device=self.device)
         parallelize(self.module, self.mesh["tensor"], self.plan, fill)
         shard(self.module, self.mesh["data"], self.dtype, fill=fill)
+        if self.options.context > 1:
+            self.context = Context(self._tokens(), self.device)
+            self.context.install(self.module, self.dtype)
 
     def prove(self) -> dict[str, Any]:
         """Every weight as the plan has it, and in parts over the data dimension."""
-        return prove(self.module, self.plan, shards=True) | {"layers_cut": len(self.plan)}
+        context = {"context_difference": self.context.difference} if self.context else {}
+        return prove(self.module, self.plan, shards=True) | {"layers_cut": len(self.plan)} | context
 
     def held_by(self, parameter: Parameter) -> int:
         """Those along the tensor dimension, where it is whole over that."""
@@ -47,5 +57,13 @@ class LayersStrategy(MeshStrategy):
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
+        if self.context:
+            micros, task = self.context.cut(micros), self.context.task(task)
         losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
-        return self.reduce(losses, "sum") * weight
+        return reduced(losses, "sum", self.device) / self.options.tensor * weight  # parts of rows add up, copies don't
+
+    def _tokens(self) -> ProcessGroup:
+        """The processes that have the same rows, and other tokens of them."""
+        shape = (self.data_size, self.options.context, self.options.tensor)
+        mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("data", "context", "tensor"))
+        return mesh.get_group("context")

@@ -10,7 +10,7 @@ from swift_core.options import option
 
 
 class MeshOptions(StrategyOptions):
-    """data × tensor × pipeline is the number of processes."""
+    """data × context × tensor × pipeline is the number of processes."""
 
     data: int | None = option(
         None, "Parts into which the rows of a step are cut; by default as many as the processes allow.", ge=1, also=("data_parallel_size",)
@@ -18,6 +18,10 @@ class MeshOptions(StrategyOptions):
     tensor: int = option(
         1, "Processes that compute each layer together, each with a part of its weights.", ge=1, also=("tensor_parallel_size", "tp_size")
     )
+    context: int = option(
+        1, "Processes that compute the same rows together, each a part of the tokens: for rows that are long.", ge=1,
+        also=("context_parallel_size", "cp_size", "sequence_parallel_size"),
+    )  # fmt: skip
     pipeline: int = option(
         1, "Stages into which the blocks are cut, one after the other.", ge=1, also=("pipeline_parallel_size", "pp_size")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from swift_core.specs import Problem
@@ -16,26 +17,37 @@ _CUT = {"num_attention_heads": "attention heads", "num_key_value_heads": "key-va
 
 def data_size(options: MeshOptions, processes: int) -> int:
     """Into how many parts the rows are cut; 0 where no number makes the mesh as large as the processes are many."""
-    rest, left = divmod(processes, options.tensor * options.pipeline)
+    rest, left = divmod(processes, prod(size for _, size in _shares(options)))
     return 0 if left or options.data not in (None, rest) else rest
 
 
 def misfits(options: MeshOptions, processes: int) -> Iterator[Problem]:
-    """A mesh of another size than the processes, or of more dimensions than can be."""
-    if options.tensor > 1 and options.pipeline > 1:
-        message = "a mesh has either tensor or pipeline parallelism here, with data parallelism"
-        yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
-        return
+    """A mesh of another size than the processes, or of dimensions that don't go together."""
+    if options.pipeline > 1:
+        for name, size in _shares(options):
+            if size > 1 and name != "pipeline":
+                message = f"a mesh has either {name} or pipeline parallelism here, with data parallelism"
+                yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
+                return
     if data_size(options, processes):
         return
-    asked = f"{f'data {options.data} × ' if options.data else ''}" + (
-        f"pipeline {options.pipeline}" if options.pipeline > 1 else f"tensor {options.tensor}"
-    )
-    kind = "pipeline" if options.pipeline > 1 else "tensor"
-    fit = [f"data {rest} × {kind} {size}" for size in range(1, processes + 1) if processes % size == 0 for rest in (processes // size,)]
+    shares = [(name, size) for name, size in _shares(options) if size > 1] or [("tensor", 1)]
+    asked = " × ".join(f"{name} {size}" for name, size in [*([("data", options.data)] if options.data else []), *shares])
+    *others, (last, _) = shares
+    taken = prod(size for _, size in others)
+    fit = [
+        " × ".join(f"{name} {size}" for name, size in [("data", processes // taken // size), *others, (last, size)])
+        for size in range(1, processes // taken + 1)
+        if processes % (taken * size) == 0
+    ] or [f"data {processes}"]
     where = "parallel.data" if options.data else "parallel"
     message = f"{processes} process{'es' if processes > 1 else ''} can't be a mesh of {asked}"
     yield Problem(where=where, message=message, hint=f"Sizes that fit: {', '.join(fit)}; or give other --processes.")
+
+
+def _shares(options: MeshOptions) -> list[tuple[str, int]]:
+    """The dimensions whose processes have the same rows."""
+    return [(name, getattr(options, name)) for name in ("context", "tensor", "pipeline")]
 
 
 def uneven(options: MeshOptions, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -48,6 +60,11 @@ def uneven(options: MeshOptions, config: Mapping[str, Any]) -> Iterator[Problem]
             fit = _fitting(lambda parts: not any(other % parts for other in sizes.values()), min(sizes.values()))
             yield Problem(where="parallel.tensor", message=message, hint=f"Sizes that fit: {fit}.")
             break
+    heads = text.get("num_attention_heads", 0) // options.tensor
+    if isinstance(heads, int) and heads % options.context:
+        message = f"the {heads} attention heads of a process can't be dealt out to {options.context} parts of the tokens evenly"
+        fit = _fitting(lambda parts: heads % parts == 0, heads)
+        yield Problem(where="parallel.context", message=message, hint=f"Sizes that fit: {fit}.")
     layers = text.get("num_hidden_layers")
     if isinstance(layers, int) and layers % options.pipeline:
         message = f"the model's {layers} blocks can't be dealt out to {options.pipeline} stages evenly"
