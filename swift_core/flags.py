@@ -44,12 +44,12 @@ class Flags:
 def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
     """The flags that this command line may use, given the parts that it and the YAML choose."""
     flags: dict[str, Flag] = {}
-    aliases = {_dash(old): _dash(new) for old, new in PART_SPELLINGS.items() if new in verb.parts}
+    aliases = {dashed(old): dashed(new) for old, new in PART_SPELLINGS.items() if new in verb.parts}
 
     def add(name: str, path: str, field: schemas.Field, section: str) -> None:
-        flags.setdefault(_dash(name), Flag(_dash(name), path, field, section))
+        flags.setdefault(dashed(name), Flag(dashed(name), path, field, section))
         for other in field.also:
-            aliases.setdefault(_dash(other), _dash(name))
+            aliases.setdefault(dashed(other), dashed(name))
 
     for item in sorted(schemas.fields(verb.options), key=lambda item: not item.required):
         add(item.path, item.path, item, "Options")
@@ -60,7 +60,7 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
             name = verb.flags.get(part, part)
             add(name, part, field, "Parts")
             if name != part:
-                aliases[_dash(part)] = _dash(name)
+                aliases[dashed(part)] = dashed(name)
     for part, name in chosen(verb, argv, config, aliases).items():
         entry = _entry(registry, part, name)
         if entry is None:
@@ -72,7 +72,7 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
         entry = _entry(registry, "dataset", name)
         for item in schemas.fields(entry.options) if entry else ():
             add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset {name}")
-            aliases.setdefault(_dash(item.path), _dash(f"dataset.{name}.{item.path}"))
+            aliases.setdefault(dashed(item.path), dashed(f"dataset.{name}.{item.path}"))
     return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
 
 
@@ -111,7 +111,7 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
             out.append(word)
             continue
         given, equals, value = word[2:].partition("=")
-        name = _dash(given)
+        name = dashed(given)
         if name in known.aliases:
             known.notes.append(f"--{given} is --{known.aliases[name]} here")
             name = known.aliases[name]
@@ -168,7 +168,7 @@ def _values(argv: Sequence[str], wanted: str, aliases: dict[str, str]) -> Iterat
     words = iter(range(len(argv)))
     for at in words:
         given, equals, value = argv[at].removeprefix("--").partition("=")
-        if not argv[at].startswith("--") or aliases.get(_dash(given), _dash(given)) != _dash(wanted):
+        if not argv[at].startswith("--") or aliases.get(dashed(given), dashed(given)) != dashed(wanted):
             continue
         if equals:
             yield value
@@ -183,7 +183,8 @@ def _until_flag(words: Iterable[str]) -> Iterator[str]:
         yield word
 
 
-def _dash(name: str) -> str:
+def dashed(name: str) -> str:
+    """`learning_rate` as flags are spelled: `learning-rate`."""
     return name.replace("_", "-")
 
 

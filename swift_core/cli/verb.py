@@ -47,7 +47,15 @@ class FlagsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Find out which flags there are, bring the words into click's form, and let click parse them."""
         words, known = self.prepare(args)
-        rest = super().parse_args(ctx, flags.rewrite(words, known))
+        try:
+            rest = super().parse_args(ctx, flags.rewrite(words, known))
+        except click.NoSuchOption as error:
+            from swift_core import unknown_flags
+
+            advice = unknown_flags.advice(error.option_name, self.verb, known, registry())
+            raise UsageError(
+                f"there is no option {error.option_name}", hint=f"{advice} {ctx.command_path} --help lists the options.".strip()
+            ) from None
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
                 note(text)
