@@ -44,7 +44,7 @@ class CommandLine:
             **options,
         )
 
-    def __call__(self, *words: str, stdin: str | None = None, timeout: float = 300) -> Outcome:
+    def __call__(self, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
         process = self.popen(*words, stdin=subprocess.PIPE)
         out, err = process.communicate(stdin, timeout=timeout)
         assert "Traceback" not in err, err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
 
 import pytest
 
@@ -17,25 +16,28 @@ from swift_core.reporting import Report
 from swift_core.run import Run
 from swift_core.testing.scripted import ScriptedServer, events, reply
 from swift_core.verb_options import AskOptions
+from tests.waiting import HANG
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture
 def server():
-    """Answers each question with itself; later questions faster, and keeps how many it had at once."""
+    """Answers each question with itself, once it has had `server.wanted` at once, and question 0 after the others that are there."""
     with ScriptedServer() as server:
         server.now = server.most = 0
-        lock = threading.Lock()
+        server.wanted = 1
+        changed = threading.Condition()
 
         def answer(handler):
-            with lock:
+            text = handler.asked["body"]["messages"][-1]["content"]
+            with changed:
                 server.now += 1
                 server.most = max(server.most, server.now)
-            text = server.seen[-1]["body"]["messages"][-1]["content"]
-            time.sleep(0.05 if text == "0" else 0.01)
-            with lock:
+                changed.notify_all()
+                assert changed.wait_for(lambda: server.most >= server.wanted and (text != "0" or server.now == 1), HANG)
                 server.now -= 1
+                changed.notify_all()
             if text == server.fails_at:
                 reply(handler, 400, {"error": {"message": "too long"}})
             else:
@@ -61,10 +63,11 @@ def answers(path):
 
 
 def test_several_at_once_and_answers_in_order(server, questions):
+    server.wanted = 4
     output, figures = questions(concurrency=4)
     assert [answer["answer"] for answer in answers(output)] == [f"<{number}>" for number in range(20)]
     assert figures == {"questions": 20}
-    assert 1 < server.most <= 4
+    assert server.most == 4
     assert not output.with_name("answers.jsonl.partial").exists()
 
 
@@ -99,7 +102,7 @@ def test_a_stop_keeps_what_was_answered(server, questions, tmp_path):
     usual = server.answer
 
     def answer(handler):
-        if server.seen[-1]["body"]["messages"][-1]["content"] == "5":
+        if handler.asked["body"]["messages"][-1]["content"] == "5":
             report.request_stop()
         usual(handler)
 

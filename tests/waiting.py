@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+HANG = 300.0  # seconds; no test depends on how fast a machine is, so this only ends one that would wait for ever
 
 
-def wait_for(condition: Callable[[], T], seconds: float = 30) -> T:
+def wait_for(condition: Callable[[], T], seconds: float = HANG) -> T:
     """What `condition` gives once it gives something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from swift_core.roles import Server
-from swift_core.testing.scripted import ScriptedServer, events, reply
+from swift_core.testing.scripted import Request, ScriptedServer, events, reply
 
 Messages = Sequence[Mapping[str, Any]]
 Answer = str | Callable[[Messages], str]
@@ -40,8 +40,8 @@ class FakeEngine(ScriptedServer):
         """The last message of every chat, in order."""
         return [request["body"]["messages"][-1]["content"] for request in self.seen if request["path"].endswith("/chat/completions")]
 
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        request = self.seen[-1]
+    def _answer(self, handler: Request) -> None:
+        request = handler.asked
         path, body = request["path"].removeprefix("/v1"), request["body"] or {}
         if path == "/health":
             reply(handler, 200, {})

@@ -50,7 +50,7 @@ class SwiftProject:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_text(content), encoding="utf-8")
 
-    def run(self, *words: str, stdin: str | None = None, timeout: float = 300) -> Outcome:
+    def run(self, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
         """`swift WORDS` in the folder, in this environment."""
         done = subprocess.run(
             [sys.executable, "-m", "swift_core.cli", *words],

@@ -9,15 +9,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
+class Request(BaseHTTPRequestHandler):
+    """A request that is to be answered; `asked` is what it said: `path`, `key` and `body`."""
+
+    asked: dict[str, Any]
+
+
 class ScriptedServer:
     """A server on a port of its own; `answer` is called with each request, and `seen` keeps them."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: reply(handler, 404, {})
+        self.answer: Callable[[Request], None] = lambda handler: reply(handler, 404, {})
         script = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Request):
             def do_GET(self) -> None:
                 """Any route."""
                 script.take(self, None)
@@ -42,9 +48,10 @@ class ScriptedServer:
         self.thread.join()
         self.server.server_close()
 
-    def take(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
+    def take(self, handler: Request, body: Any) -> None:
         """Note a request and answer it."""
-        self.seen.append({"path": handler.path, "key": handler.headers.get("authorization"), "body": body})
+        handler.asked = {"path": handler.path, "key": handler.headers.get("authorization"), "body": body}
+        self.seen.append(handler.asked)
         self.answer(handler)
 
 

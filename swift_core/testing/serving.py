@@ -68,7 +68,7 @@ class SwiftServe:
             pids = descendants(self._process.pid)
             if self._process.poll() is None:
                 self._process.send_signal(signal.SIGINT)
-            out, err = self._process.communicate(timeout=120)
+            out, err = self._process.communicate(timeout=300)
             self.ended = Ended(self._process.returncode, out, err, tuple(pid for pid in pids if alive(pid)))
         return self.ended
 
@@ -102,7 +102,7 @@ class SwiftServe:
 
     def _event(self) -> dict[str, Any] | None:
         for path in self.folder.glob("runs/*-serve-*/events.jsonl"):
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # the last one may be being written
                 if (event := json.loads(line))["event"] == "ready":
                     return dict(event)
         return None

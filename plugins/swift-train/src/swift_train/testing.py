@@ -96,13 +96,17 @@ def training_run(
     )
 
 
-def do(run: Run, folder: Path, *, stop_after: int | None = None) -> list[dict[str, Any]]:
-    """Do a training run in this process and return its metrics; `stop_after` asks for a stop once so many steps are reported."""
+def do(run: Run, folder: Path, *, stop_after: int | None = None, held: bool = False) -> list[dict[str, Any]]:
+    """Do a training run in this process and return its metrics.
+
+    Once `stop_after` steps are reported it is asked to stop. One that is `held` never ends by itself: before its last step it leaves
+    a file `held` in its folder and waits, so that a test can kill it in good time, however fast the machine is.
+    """
     from swift_core.errors import Stopped
     from swift_train.job import train
 
     folder.mkdir(parents=True, exist_ok=True)
-    report = Recorder(folder, stop_after)
+    report = Recorder(folder, stop_after, held=held)
     try:
         train(run, report)
     except Stopped:
@@ -126,10 +130,10 @@ def _most_memory() -> int:
 class Recorder(Report):
     """A report that keeps the metrics, on every rank."""
 
-    def __init__(self, folder: Path, stop_after: int | None = None) -> None:
+    def __init__(self, folder: Path, stop_after: int | None = None, *, held: bool = False) -> None:
         super().__init__(folder, speaks=os.environ.get("RANK", "0") == "0")
         self.metrics: list[dict[str, Any]] = []
-        self.stop_after = stop_after
+        self.stop_after, self.held = stop_after, held
 
     def metric(self, step: int, **values: Any) -> None:
         """Keep it, and perhaps ask for a stop."""
@@ -137,6 +141,13 @@ class Recorder(Report):
         self.metrics.append({"step": step, **values})
         if self.stop_after and step >= self.stop_after:
             self.request_stop()
+
+    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
+        """Pass it on, and perhaps wait for the end."""
+        super().progress(what, done, total, unit=unit, **figures)
+        while self.held and what == "train" and total and done >= total - 1:
+            (self.folder / "held").touch()
+            time.sleep(1)
 
 
 class Ranks:
