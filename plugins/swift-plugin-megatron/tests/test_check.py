@@ -39,7 +39,11 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
     [
         ({"tensor": 4}, "parallel.tensor", "6 key-value heads can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
         ({"pipeline": 4}, "parallel.pipeline", "6 layers can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
-        ({"tensor": 3}, "parallel", "4 processes can't be cut into 3 (tensor)", "tensor 2, pipeline 2"),
+        ({"tensor": 3}, "parallel", "4 processes can't be cut into tensor 3 × pipeline 1", "tensor 2 × pipeline 2"),
+        ({"context": 3}, "parallel", "4 processes can't be cut into tensor 1 × context 3 × pipeline 1", "tensor 2 × pipeline 2"),
+        ({"context": 2, "pipeline": 3}, "parallel", "tensor 1 × context 2 × pipeline 3", "tensor 2 × context 2 × pipeline 1"),
+        ({"context": 4, "tensor": 2, "processes": 8}, "parallel.context", "6 attention heads of a process", "Sizes that fit: 1, 2, 3, 6."),
+        ({"sequence_parallel": True}, "parallel.sequence_parallel", "no processes share a layer", "--parallel.tensor 2"),
         ({"config": {"model_type": "bloom"}}, "parallel", "no map for models of the type 'bloom'", "llama, mistral"),
         ({"config": {**LLAMA, "attention_bias": True}}, "parallel", "not for models with attention_bias True", "--parallel fsdp"),
         ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "quantized", "--parallel ddp"),
@@ -51,7 +55,7 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "3 layers of each of 2 processes can't be cut into 2 parts", "1, 3"),
         ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
         ({"expert": 4, "config": MIXTURE}, "parallel.expert", "6 experts can't be dealt out over 4 of 4 copies", "Sizes that fit: 1, 2."),
-        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "sequence parallelism", "--parallel.expert"),
+        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "cut layers of a mixture", "--parallel.expert"),
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
@@ -65,7 +69,17 @@ def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
 @pytest.mark.parametrize("tuner", ["full", "lora"])
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"tensor": 2}, {"tensor": 2, "pipeline": 2}, {"pipeline": 2}, {"processes": 12, "tensor": 3}, {"config": MIXTURE, "expert": 2}],
+    [
+        {},
+        {"tensor": 2},
+        {"tensor": 2, "pipeline": 2},
+        {"pipeline": 2},
+        {"processes": 12, "tensor": 3},
+        {"config": MIXTURE, "expert": 2},
+        {"context": 4},
+        {"context": 2, "tensor": 2, "sequence_parallel": True},
+        {"config": MIXTURE, "expert": 2, "context": 4},
+    ],
 )
 def test_what_it_goes_with(asked, tuner, tmp_path):
     assert list(swift_check(run_with(tmp_path, tuner=tuner, **asked))) == []
@@ -83,3 +97,9 @@ def test_neighbours_share_a_layer_and_stages_are_far_apart():
     sizes = sizes_of(MegatronOptions(tensor=2, pipeline=2), 8)
     assert sizes.data == 2
     assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 1, 1, 0, 0, 1, 1]
+
+
+def test_those_that_share_rows_are_between_them():
+    sizes = sizes_of(MegatronOptions(tensor=2, context=2), 8)
+    assert (sizes.data, sizes.copies) == (2, 4)
+    assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]

@@ -32,6 +32,13 @@ LAYOUTS = {  # processes, and what is cut
     "TP1": (1, {}), "DP2": (2, {}), "DP4": (4, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
     "TP2 DP2": (4, {"tensor": 2}), "TP2 PP2": (4, {"tensor": 2, "pipeline": 2}), "PP2 DP2": (4, {"pipeline": 2}),
 }  # fmt: skip
+SEQUENCE = {"tensor": 2, "sequence_parallel": True}
+TOKENS = {  # tokens are cut
+    "SP2": (2, SEQUENCE), "SP2 DP2": (4, SEQUENCE), "SP2 PP2": (4, {**SEQUENCE, "pipeline": 2}), "CP2": (2, {"context": 2}),
+    "CP4": (4, {"context": 4}), "CP2 DP2": (4, {"context": 2}), "TP2 CP2": (4, {"tensor": 2, "context": 2}),
+    "SP2 CP2": (4, {**SEQUENCE, "context": 2}), "CP2 PP2": (4, {"context": 2, "pipeline": 2}),
+}  # fmt: skip
+ALL = {**LAYOUTS, **TOKENS, **MIXED, **INTERLEAVED}
 
 
 @pytest.fixture
@@ -50,8 +57,8 @@ def settings(copies, **more):
 
 
 def run_of(model, rows, layout, *, resume="", dealt=False, **more):
-    processes, sizes = {**LAYOUTS, **MIXED, **INTERLEAVED}[layout]
-    copies = processes // (sizes.get("tensor", 1) * sizes.get("pipeline", 1))
+    processes, sizes = ALL[layout]
+    parts = processes // (sizes.get("tensor", 1) * sizes.get("context", 1) * sizes.get("pipeline", 1))
     verb_options = {"processes": processes, **({"resume": str(resume)} if resume else {}), **more.pop("verb_options", {})}
     return training_run(
         model,
@@ -59,7 +66,7 @@ def run_of(model, rows, layout, *, resume="", dealt=False, **more):
         parallel="megatron",
         parallel_options={**sizes, "distributed_optimizer": dealt},
         verb_options=verb_options,
-        **settings(copies, **more),
+        **settings(parts, **more),
     )
 
 
@@ -90,19 +97,20 @@ def written(folder):
 
 
 @pytest.mark.parametrize("tuner", ["full", "lora"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, *TOKENS])
 def test_as_one_process(tiny_model, rows, tmp_path, layout, tuner):
     """Losses, norms, scores of held-out rows, and weights under transformers' names, which others can read."""
     more = {"tuner": tuner, "validation": write_rows(tmp_path / "held.jsonl", ragged_chats(5))}
     one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
-    processes, sizes = LAYOUTS[layout]
+    processes, sizes = ALL[layout]
     metrics = on_ranks(processes, partial(do, run_of(tiny_model, rows, layout, **more), tmp_path / "many"))[0]
     assert len(steps(one)) == 6
     close(steps(metrics), steps(one))
     scores = [[line["heldout_loss"] for line in each if "heldout_loss" in line] for each in (metrics, one)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     proof = json.loads((tmp_path / "many/parallel.json").read_text())
-    assert (proof["engine"], proof["tensor"], proof["pipeline"]) == ("GPTModel", sizes.get("tensor", 1), sizes.get("pipeline", 1))
+    assert proof["engine"] == "GPTModel"
+    assert {name: proof[name] for name in sizes} == sizes
     parts = proof["tensor"] * proof["pipeline"]
     tied = 320 * 64 * 4 / proof["tensor"] if proof["pipeline"] > 1 else 0  # the last stage's copy of the embeddings
     assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / parts + tied / 2, rel=0.1)  # norms and some of LoRA are whole
@@ -323,8 +331,8 @@ def test_bfloat16_learns_in_float32(tiny_model, rows, tmp_path):
 
 
 @pytest.fixture
-def mixture(tiny_model, tmp_path):
-    """A mixture of experts with the tiny model's tokenizer."""
+def made(tiny_model, tmp_path):
+    """A model of a kind with the tiny model's tokenizer."""
 
     def make(kind):
         tokens = AutoConfig.from_pretrained(tiny_model).to_dict()
@@ -338,11 +346,23 @@ def mixture(tiny_model, tmp_path):
     return make
 
 
+@pytest.mark.parametrize("layout", ["TP2", "TP2 PP2"])
+def test_norms_of_heads(made, rows, tmp_path, layout):
+    """Each process of a tensor group has some heads, and so a share of the gradient of the norms that all heads have in common."""
+    model = made("qwen3")
+    one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
+    got = train(run_of(model, rows, layout), LAYOUTS[layout][0], tmp_path / "many")
+    close(got, steps(one))
+    ours, theirs = (written(tmp_path / name) for name in ("many", "one"))
+    for name, want in theirs.items():
+        torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
+
+
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
 @pytest.mark.parametrize("layout", ["EP2", "PP2", "EP2 DP2", "EP2 PP2"])
-def test_mixtures(mixture, rows, tmp_path, kind, layout):
+def test_mixtures(made, rows, tmp_path, kind, layout):
     """Experts dealt out over copies whose rows are of different lengths."""
-    model = mixture(kind)
+    model = made(kind)
     one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
     got = train(run_of(model, rows, layout), {**LAYOUTS, **MIXED}[layout][0], tmp_path / "many")
     print(f"{kind} {layout}:", *far_of(got, steps(one)))
@@ -352,8 +372,8 @@ def test_mixtures(mixture, rows, tmp_path, kind, layout):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
 
 
-def test_a_mixture_resumes_exactly(mixture, rows, tmp_path):
-    model, more = mixture("qwen2_moe"), {"tuner": "lora", "tuner_options": {"dropout": 0.2}}
+def test_a_mixture_resumes_exactly(made, rows, tmp_path):
+    model, more = made("qwen2_moe"), {"tuner": "lora", "tuner_options": {"dropout": 0.2}}
     for number, tuner in enumerate(({}, more)):
         folder = tmp_path / str(number)
         whole = train(run_of(model, rows, "EP2 DP2", **tuner), 4, folder / "whole")

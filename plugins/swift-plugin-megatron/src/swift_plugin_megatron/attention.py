@@ -1,4 +1,7 @@
-"""Attention of rows one after the other, each of which sees itself alone; rotary positions as transformers computes them."""
+"""Attention of rows one after the other, each of which sees itself alone; rotary positions as transformers computes them.
+
+With context parallelism a process has some tokens of all heads, and computes here all tokens of some heads (`swift_train.context`).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.context import heads_for, heads_for_tokens, tokens_for_heads
 from torch import nn
 from torch.nn import functional
+
+from swift_plugin_megatron import groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +39,17 @@ class CoreAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **_: Any) -> Tensor:
         """(tokens, 1, heads, width) of each → (tokens, 1, heads × width); `attention_mask` holds the lengths of the rows."""
+        group = groups.context()
+        if group.size() == 1:
+            return self._rows(query, key, value, attention_mask)
+        times = heads_for(key.shape[2], group.size()) // key.shape[2]  # key heads that are too few are had by several processes
+        key, value = (part.repeat_interleave(times, 2) for part in (key, value))
+        given = (tokens_for_heads(part.squeeze(1).transpose(0, 1), group) for part in (query, key, value))
+        found = self._rows(*(part.transpose(0, 1).unsqueeze(1) for part in given), attention_mask)
+        own = heads_for_tokens(found.unflatten(2, (-1, query.shape[3])).squeeze(1).transpose(0, 1), group)
+        return own.transpose(0, 1).flatten(1).unsqueeze(1)
+
+    def _rows(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
         lengths = attention_mask.tolist()
         positions = torch.cat([torch.arange(length, device=query.device) for length in lengths])[None]
         cosine, sine = (part.transpose(0, 1).unsqueeze(2) for part in self._rotary[0](value, positions))

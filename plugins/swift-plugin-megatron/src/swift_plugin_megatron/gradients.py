@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -31,11 +30,12 @@ class Learned(NamedTuple):
 
 def add_up(learned: Sequence[Learned]) -> None:
     """Make each gradient the sum over all that computed a share of it. One that this process had no share in is zero."""
+    alike: dict[tuple[dist.ProcessGroup, ...], list[Tensor]] = {}
     for item in learned:
         if item.parameter.grad is None:
             item.parameter.grad = torch.zeros_like(item.parameter)
-    for over, items in groupby(learned, key=lambda item: item.over):
-        gradients = [item.parameter.grad for item in items if item.parameter.grad is not None]
+        alike.setdefault(item.over, []).append(item.parameter.grad)
+    for over, gradients in alike.items():
         for group in over:
             if dist.get_world_size(group) > 1:
                 _sum(gradients, group)

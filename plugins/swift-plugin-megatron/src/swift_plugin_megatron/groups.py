@@ -27,6 +27,7 @@ def start(device: torch.device, sizes: Sizes, timeout: float) -> None:
     parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=sizes.tensor,
+        context_parallel_size=sizes.context,
         pipeline_model_parallel_size=sizes.pipeline,
         virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
         expert_model_parallel_size=sizes.expert,
@@ -42,9 +43,19 @@ def tensor() -> dist.ProcessGroup:
     return parallel_state.get_tensor_model_parallel_group()
 
 
+def context() -> dist.ProcessGroup:
+    """Processes that share the tokens of the same rows."""
+    return parallel_state.get_context_parallel_group()
+
+
 def data() -> dist.ProcessGroup:
-    """Processes with the same part of the model."""
+    """Processes that have other rows each, and the same place otherwise."""
     return parallel_state.get_data_parallel_group()
+
+
+def copies() -> dist.ProcessGroup:
+    """Processes with the same part of the model: those of other rows, and those of other tokens."""
+    return parallel_state.get_data_parallel_group(with_context_parallel=True)
 
 
 def pipeline() -> dist.ProcessGroup:

@@ -1,7 +1,8 @@
 """LoRA on megatron-core's cut layers, as PEFT has it: an adapter for each of q, k, v, gate and up, though each few are one layer here.
 
 Of a layer that is cut by outputs, A is whole and B is cut like the layer; of one that is cut by inputs, A is cut and B whole. So what
-crosses between the processes is as narrow as the rank. Dropout draws what PEFT would draw, however the layer is cut.
+crosses between the processes is as narrow as the rank, where tokens are exchanged (`sequence`) too. Dropout draws what PEFT would draw,
+however layer and tokens are cut.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch.nn import functional
 
 from swift_core.errors import UsageError
 from swift_plugin_megatron import groups, layout
+from swift_plugin_megatron.collectives import even, gather_rows, scatter_rows
+from swift_plugin_megatron.sequence import Column, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +88,7 @@ def attach(linear: Module, slot: Slot, pairs: Mapping[str, Pair], heads: Heads) 
     """Put adapters on a cut layer, without their values: what it gives is then its own output and theirs."""
     if not any(name in pairs for name in slot.theirs):
         return
-    linear.adapters = Adapters(slot, pairs, heads)
+    linear.adapters = Adapters(slot, pairs, heads, exchanges=isinstance(linear, Column | Row))
 
     def add(module: Any, given: tuple[Tensor], output: tuple[Tensor, Any]) -> tuple[Tensor, Any]:
         return output[0] + module.adapters(given[0], output[0]), output[1]
@@ -98,14 +101,15 @@ class Adapters(nn.Module):
 
     Args:
         heads: those that this process has.
+        exchanges: whether the layer gathers tokens, or ends with some of them.
     """
 
-    def __init__(self, slot: Slot, pairs: Mapping[str, Pair], heads: Heads) -> None:
+    def __init__(self, slot: Slot, pairs: Mapping[str, Pair], heads: Heads, *, exchanges: bool) -> None:
         super().__init__()
         self.kind, self.heads, self.names = slot.kind, heads, [_part(name) for name in slot.theirs]
         for name in slot.theirs:
             if pair := pairs.get(name):
-                self.add_module(_part(name), Adapter(pair, slot.kind))
+                self.add_module(_part(name), Adapter(pair, slot.kind, exchanges=exchanges))
 
     def forward(self, given: Tensor, output: Tensor) -> Tensor:
         """What they add to the layer's `output`."""
@@ -121,24 +125,35 @@ class Adapters(nn.Module):
 class Adapter(nn.Module):
     """One adapter: scale × B A, of dropped-out inputs."""
 
-    def __init__(self, pair: Pair, kind: Kind) -> None:
+    def __init__(self, pair: Pair, kind: Kind, *, exchanges: bool) -> None:
         super().__init__()
-        self.by_inputs, self.scale, self.dropout = kind == "row", pair.scale, pair.dropout
+        self.by_inputs, self.exchanges, self.scale, self.dropout = kind == "row", exchanges, pair.scale, pair.dropout
         self.lora_A, self.lora_B = nn.Parameter(torch.empty(0)), nn.Parameter(torch.empty(0))
 
     def forward(self, given: Tensor) -> Tensor:
         """Its share of the layer's output."""
         group = groups.tensor()
-        narrow = functional.linear(self._dropped(given, group), self.lora_A)
-        across = reduce_from_tensor_model_parallel_region if self.by_inputs else copy_to_tensor_model_parallel_region
-        return functional.linear(across(narrow, group=group), self.lora_B) * self.scale
+        narrow = self._across(functional.linear(self._dropped(given, group), self.lora_A), group)
+        return functional.linear(narrow, self.lora_B) * self.scale
+
+    def _across(self, narrow: Tensor, group: dist.ProcessGroup) -> Tensor:
+        if not self.exchanges:
+            across = reduce_from_tensor_model_parallel_region if self.by_inputs else copy_to_tensor_model_parallel_region
+            found: Tensor = across(narrow, group=group)
+            return found
+        if self.by_inputs:
+            return scatter_rows(narrow, even(len(narrow) // group.size(), group), group)
+        return gather_rows(narrow, even(len(narrow), group), group)
 
     def _dropped(self, given: Tensor, group: dist.ProcessGroup) -> Tensor:
         if not self.training or not self.dropout:
             return given
-        parts = dist.get_world_size(group) if self.by_inputs else 1
-        kept = functional.dropout(given.new_ones(*given.shape[:-1], given.shape[-1] * parts), self.dropout)
-        return given * kept.chunk(parts, -1)[dist.get_rank(group) if parts > 1 else 0]
+        tokens, token = groups.context().size(), groups.context().rank()  # which part of all tokens these are
+        if self.exchanges and not self.by_inputs:
+            tokens, token = tokens * group.size(), token * group.size() + group.rank()
+        parts, part = (group.size(), group.rank()) if self.by_inputs else (1, 0)
+        whole = given.new_ones(given.shape[0] * tokens, *given.shape[1:-1], given.shape[-1] * parts)
+        return given * functional.dropout(whole, self.dropout).chunk(tokens)[token].chunk(parts, -1)[part]
 
 
 def _pair(path: str, module: Module) -> Pair:

@@ -17,10 +17,11 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-Kind = Literal["copy", "column", "row", "vocabulary", "gated", "qkv", "experts"]
+Kind = Literal["copy", "heads", "column", "row", "vocabulary", "gated", "qkv", "experts"]
 """What becomes of the weights on the way:
 
 - `copy`: the same on every process.
+- `heads`: the same on every process too, each of which computes with it for its own heads alone.
 - `column`: cut by outputs, the first dimension.
 - `row`: cut by inputs, the second dimension; its bias is whole.
 - `vocabulary`: cut by tokens, filled up with zeros to a number that the processes divide.
@@ -78,8 +79,8 @@ ATTENTION = (
     _layer("post_attention_layernorm.weight", "pre_mlp_layernorm.weight", "copy"),
 )
 QK_NORMS = (
-    _layer("self_attn.q_norm.weight", "self_attention.q_layernorm.weight", "copy"),
-    _layer("self_attn.k_norm.weight", "self_attention.k_layernorm.weight", "copy"),
+    _layer("self_attn.q_norm.weight", "self_attention.q_layernorm.weight", "heads"),
+    _layer("self_attn.k_norm.weight", "self_attention.k_layernorm.weight", "heads"),
 )
 MLP = (
     _layer(("mlp.gate_proj.*", "mlp.up_proj.*"), "mlp.linear_fc1.*", "gated"),

@@ -1,8 +1,8 @@
 """megatron-core's GPTModel from a transformers configuration: one stage of it, with this process's part of each layer.
 
-Nothing of it is patched. Two modules of the layer's specification are ours: the attention between q, k, v and the output (megatron-core's
-own knows neither rows one after the other nor a CPU), and the norm. Positions go through the layers as the lengths of the rows, in the
-place of an attention mask.
+Nothing of it is patched. Some modules of the layer's specification are ours: the attention between q, k, v and the output (megatron-core's
+own knows neither rows one after the other nor a CPU), the norm, and linear layers that exchange tokens (`sequence`). Positions go through
+the layers as the lengths of the rows, in the place of an attention mask.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from swift_plugin_megatron import groups, mixture
+from swift_plugin_megatron import groups, mixture, sequence
 from swift_plugin_megatron.attention import CoreAttention, windows_of
-from swift_plugin_megatron.collectives import gather_outputs
+from swift_plugin_megatron.collectives import gather, own_part
 
 with warnings.catch_warnings():  # of libraries that are absent, at each import
     warnings.simplefilter("ignore")
@@ -60,6 +60,7 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
         hidden_dropout=0.0,
         attention_dropout=0.0,
         tensor_model_parallel_size=sizes.tensor,
+        context_parallel_size=sizes.context,
         pipeline_model_parallel_size=sizes.pipeline,
         virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
         expert_model_parallel_size=sizes.expert,
@@ -88,23 +89,25 @@ class Stage(nn.Module):
     Args:
         rotary: transformers' own module for rotary positions, which holds no weights.
         chunk: which of this process's stages it is.
+        cut: whether tokens are cut between the parts of a layer (sequence parallelism).
         share: whether the head is the embeddings.
         padding: the token whose embedding does not learn, where transformers' model has one.
     """
 
     def __init__(
-        self, theirs: Any, config: TransformerConfig, rotary: nn.Module, *, chunk: int, first: bool, last: bool, share: bool,
+        self, theirs: Any, config: TransformerConfig, rotary: nn.Module, *, chunk: int, cut: bool, first: bool, last: bool, share: bool,
         padding: int | None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.vocabulary: int = theirs.vocab_size
         self.width: int = theirs.hidden_size
-        self.first, self.last = first, last
+        self.first, self.last, self.cut = first, last, cut
+        self._lengths: tuple[int, ...] = ()
         virtual = chunk if config.virtual_pipeline_model_parallel_size else None
         parts = config.tensor_model_parallel_size
         self.model = GPTModel(
             config,
-            layer_spec(theirs, config, rotary, virtual),
+            layer_spec(theirs, config, rotary, virtual, cut=cut),
             vocab_size=-(-theirs.vocab_size // parts) * parts,
             max_sequence_length=theirs.max_position_embeddings,
             pre_process=first,
@@ -115,6 +118,8 @@ class Stage(nn.Module):
         )
         if first and padding is not None:
             self.model.embedding.word_embeddings.register_forward_hook(partial(_learn_nothing_of, padding))
+        if first and cut:
+            self.model.embedding.register_forward_hook(lambda module, given, embedded: own_part(embedded, 0, groups.tensor()))
 
     def recompute(self) -> None:
         """Keep of each layer only what goes in, and compute it again for the backward pass."""
@@ -125,6 +130,10 @@ class Stage(nn.Module):
         """Set what the stage before has given."""
         self.model.set_input_tensor(hidden)
 
+    def rows(self, lengths: tuple[int, ...]) -> None:
+        """Set how long the rows of the next pass are, where its positions don't tell: they may be those of some of the tokens."""
+        self._lengths = lengths
+
     def forward(
         self, input_ids: Tensor, position_ids: Tensor | None = None, logits_to_keep: Tensor | None = None, use_cache: bool = False
     ) -> Any:
@@ -132,22 +141,24 @@ class Stage(nn.Module):
         from transformers.modeling_outputs import CausalLMOutput
 
         def head(hidden_states: Tensor, output_layer: nn.Module, output_weight: Tensor | None, **_: Any) -> Tensor:
+            hidden_states = gather(hidden_states, 0, groups.tensor()) if self.cut else hidden_states
             kept = hidden_states if logits_to_keep is None else hidden_states.index_select(0, logits_to_keep)
-            logits = gather_outputs(output_layer(kept, weight=output_weight)[0], groups.tensor())
+            logits = gather(output_layer(kept, weight=output_weight)[0], -1, groups.tensor())
             return logits.transpose(0, 1)[..., : self.vocabulary]
 
         return CausalLMOutput(logits=self._run(input_ids, position_ids, head))
 
     def hidden(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """Hidden states (tokens, 1, width), of a stage that is not the last."""
+        """Hidden states (tokens, 1, width), of a stage that is not the last; of this process's tokens, where they are cut."""
         return self._run(input_ids, position_ids, None)
 
     def _run(self, input_ids: Tensor, position_ids: Tensor | None, head: Any) -> Tensor:
-        result: Tensor = self.model(input_ids, position_ids, _lengths(input_ids, position_ids), output_processor=head)
+        lengths = torch.tensor(self._lengths) if self._lengths else _lengths(input_ids, position_ids)
+        result: Tensor = self.model(input_ids, position_ids, lengths, output_processor=head)
         return result
 
 
-def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtual: int | None) -> TransformerBlockSubmodules:
+def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtual: int | None, *, cut: bool) -> TransformerBlockSubmodules:
     """The layers of a stage of this process, with our attention and norm in them."""
     from megatron.core.transformer.transformer_block import get_num_layers_to_build
     from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
@@ -165,6 +176,8 @@ def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtua
             attention.q_layernorm = attention.k_layernorm = Norm
         if config.num_moe_experts:
             mixture.use(spec.submodules)
+        if cut:
+            sequence.use(spec.submodules)
         layers.append(spec)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=Norm)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from swift_train.context import cut, filled
 
 from swift_plugin_megatron import groups
 from swift_plugin_megatron.schedule import order
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_plugin_megatron.model import Stage
+    from swift_plugin_megatron.sizes import Sizes
 
 
 class Pipeline:
@@ -32,8 +34,8 @@ class Pipeline:
         dtype: of what goes between the stages.
     """
 
-    def __init__(self, stages: Sequence[Stage], dtype: torch.dtype, device: torch.device) -> None:
-        self.stages, self.dtype, self.device = stages, dtype, device
+    def __init__(self, stages: Sequence[Stage], sizes: Sizes, dtype: torch.dtype, device: torch.device) -> None:
+        self.stages, self.sizes, self.dtype, self.device = stages, sizes, dtype, device
         self.rank, self.ranks = dist.get_rank(groups.pipeline()), dist.get_world_size(groups.pipeline())
         # onward and back, each between neighbours and between the last process and the first
         self.onward, self.back = ([_own_group() for _ in range(min(2, len(stages)))] for _ in range(2))
@@ -49,6 +51,7 @@ class Pipeline:
         kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
         if len(self.stages) > 1 and (missing := -len(micros) % self.ranks):
             micros = [*micros, *[replace(micros[-1], weights=torch.zeros_like(micros[-1].weights))] * missing]
+        micros = [self._own(micro) for micro in micros]
         passes = order(self.rank, self.ranks, len(self.stages), len(micros))
         for forward, chunk, micro in passes if train else [each for each in passes if each.forward]:
             stage = self.stages[chunk]
@@ -71,14 +74,21 @@ class Pipeline:
             work.wait()
         self._sent.clear()
         total = torch.tensor(sum(loss.item() for loss in losses), dtype=torch.float64, device=self.device)
-        if self.ranks > 1:
-            dist.all_reduce(total, group=groups.pipeline())
+        for group in (groups.pipeline(), groups.context()):
+            if group.size() > 1:
+                dist.all_reduce(total, group=group)
         return total.item()
+
+    def _own(self, micro: Micro) -> Micro:
+        """This process's tokens."""
+        micro = filled(micro, self.sizes.context * self.sizes.between)
+        return cut(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
 
     def _forward(self, stage: Stage, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
         given = None
+        stage.rows(micro.lengths)
         if not stage.first:
-            shape = torch.Size((micro.input_ids.shape[1], 1, stage.width))
+            shape = torch.Size((micro.input_ids.shape[1] // self.sizes.between, 1, stage.width))
             given = self._receive(shape, -1, self.onward).requires_grad_(train)
             stage.given(given)
         with torch.set_grad_enabled(train):

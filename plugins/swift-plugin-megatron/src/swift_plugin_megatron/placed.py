@@ -67,7 +67,7 @@ class Placed:
         for chunk in range(sizes.chunks):
             number = chunk * sizes.pipeline + self.number
             ends = {"first": number == 0, "last": number == places.last}
-            self.stages.append(Stage(config, made, rotary, chunk=chunk, **ends, share=share, padding=padding))
+            self.stages.append(Stage(config, made, rotary, chunk=chunk, cut=sizes.sequence, **ends, share=share, padding=padding))
         for slot in slots:
             if self.holds(slot) and not slot.tied:
                 lora.attach(self.stages.get_submodule(self.key(slot).rpartition(".")[0]), slot, pairs, self.transfer.heads)
@@ -105,11 +105,13 @@ class Placed:
     def learned(self, slot: Slot, parameter: Parameter) -> Learned:
         """How a weight's gradient is added up and counted."""
         if slot.share is not None:
-            return Learned(parameter, self.sizes.data // self.sizes.expert, (groups.copies_of_experts(),))
+            return Learned(parameter, self.sizes.copies // self.sizes.expert, (groups.copies_of_experts(),))
         twice = any(other.tied and other.theirs == slot.theirs for other in self.slots)
         everywhere = layout.cut_dimension(slot.kind, parameter.ndim) is None
-        copies = self.sizes.data * (self.sizes.tensor if everywhere else 1) * (2 if twice else 1)
-        return Learned(parameter, copies, (groups.ends(), groups.data()) if twice else (groups.data(),))
+        copies = self.sizes.copies * (self.sizes.tensor if everywhere else 1) * (2 if twice else 1)
+        shares = everywhere and (self.sizes.sequence or slot.kind == "heads")  # of some tokens alone, or of some heads
+        over = [*([groups.tensor()] if shares else []), *([groups.ends()] if twice else []), groups.copies()]
+        return Learned(parameter, copies, tuple(over))
 
     def _fill(self, theirs: dict[str, Parameter], device: torch.device) -> None:
         """Put the weights in, those of a slot at a time; a tied copy first, since what was given out is let go of."""

@@ -25,12 +25,19 @@ def prove(placed: Placed) -> dict[str, Any]:
         SwiftError: they are others than asked for.
     """
     from megatron.core.models.gpt import GPTModel
+    from megatron.core.tensor_parallel.layers import RowParallelLinear
+
+    from swift_plugin_megatron.sequence import Row
 
     sizes, models, shapes = placed.sizes, [stage.model for stage in placed.stages], placed.transfer.shapes
-    found = tuple(dist.get_world_size(group()) for group in (groups.tensor, groups.pipeline, groups.data, groups.experts))
-    _require(
-        found == (sizes.tensor, sizes.pipeline, sizes.data, sizes.expert), f"groups of {found} processes (tensor, pipeline, data, expert)"
-    )
+    asked = {
+        "tensor": sizes.tensor, "context": sizes.context, "data": sizes.data, "copies": sizes.copies, "pipeline": sizes.pipeline,
+        "experts": sizes.expert,
+    }  # fmt: skip
+    found = {name: dist.get_world_size(getattr(groups, name)()) for name in asked}
+    _require(found == asked, f"groups of so many processes: {found}")
+    linears = {type(part) for part in placed.stages.modules() if isinstance(part, RowParallelLinear)}
+    _require((Row in linears) == sizes.sequence, f"layers cut by inputs that are {[kind.__module__ for kind in linears]}")
     _require({type(model) for model in models} == {GPTModel}, f"{[type(model).__name__ for model in models]}")
     weights = dict(placed.stages.named_parameters())
     _require(weights.keys() == {placed.key(slot) for slot in placed.here}, f"other weights than the map's: {sorted(weights)[:3]}, …")
@@ -44,6 +51,8 @@ def prove(placed: Placed) -> dict[str, Any]:
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights.values()),
         "model_bytes": sum(prod(shape) * placed.dtypes[name].itemsize for name, shape in shapes.items()),
         "tensor": sizes.tensor,
+        "sequence_parallel": sizes.sequence,
+        "context": sizes.context,
         "pipeline": sizes.pipeline,
         "chunks": sizes.chunks,
         "expert": sizes.expert,

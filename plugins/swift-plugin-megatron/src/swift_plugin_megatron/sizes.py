@@ -1,6 +1,7 @@
 """How processes are numbered and what divides what, as arithmetic: no torch, so that the check can ask before anything is loaded.
 
-The order is megatron-core's own: neighbours share a layer (tensor), then come the copies (data), then the stages (pipeline).
+The order is megatron-core's own: neighbours share a layer (tensor), then come those that share rows (context), then the copies (data),
+then the stages (pipeline).
 """
 
 from __future__ import annotations
@@ -22,13 +23,25 @@ class Sizes:
     processes: int
     tensor: int
     pipeline: int
+    context: int = 1
     expert: int = 1
     chunks: int = 1
+    sequence: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Copies of the model."""
+        return self.processes // (self.tensor * self.pipeline)
 
     @property
     def data(self) -> int:
-        """Copies of the model."""
-        return self.processes // (self.tensor * self.pipeline)
+        """Into how many parts the rows of a step are cut."""
+        return self.copies // self.context
+
+    @property
+    def between(self) -> int:
+        """Into how many parts the tokens of a process are cut between the parts of a layer."""
+        return self.tensor if self.sequence else 1
 
     @property
     def stages(self) -> int:
@@ -36,13 +49,15 @@ class Sizes:
         return self.pipeline * self.chunks
 
     def data_rank(self, rank: int) -> int:
-        """Which copy a process belongs to."""
-        return rank // self.tensor % self.data
+        """Which part of the rows is a process's."""
+        return rank // (self.tensor * self.context) % self.data
 
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
     """The sizes of a run; ask `misfits` first."""
-    return Sizes(processes, options.tensor, options.pipeline, options.expert, options.chunks)
+    return Sizes(
+        processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence_parallel
+    )
 
 
 def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -61,18 +76,27 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
         yield Problem(where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or use --parallel.pipeline 2.")
     elif layers % options.pipeline == 0:
         yield from _divides("chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline})
-    if processes % (options.tensor * options.pipeline):
-        parts = f"{options.tensor} (tensor) × {options.pipeline} (pipeline)"
-        message = f"{processes} processes can't be cut into {parts}"
-        fit = [f"tensor {t}, pipeline {p}" for t, p in _pairs(processes) if not (heads % t or keys % t or wide % t or layers % p)]
+    if heads % options.tensor == 0:
+        yield from _divides("context", options.context, {"attention heads of a process": heads // options.tensor})
+    if options.sequence_parallel and options.tensor == 1:
+        message = "no processes share a layer, over which tokens could be cut between its parts"
+        hint = "Leave --parallel.sequence-parallel out, or use --parallel.tensor 2; --parallel.context cuts the tokens without."
+        yield Problem(where="parallel.sequence_parallel", message=message, hint=hint)
+    if processes % (options.tensor * options.context * options.pipeline):
+        context = options.context if processes % options.context == 0 else 1
+        fit = [
+            _product(t, context, p)
+            for t, p in _pairs(processes // context)
+            if not (heads % (t * context) or keys % t or wide % t or layers % p)
+        ]
+        message = f"{processes} processes can't be cut into {_product(options.tensor, options.context, options.pipeline)}"
         yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
     elif options.expert > 1 and config:
         yield from _experts(options, processes // (options.tensor * options.pipeline), config)
     if options.tensor > 1 and _experts_of(config):
-        message = (
-            "megatron-core cuts the layers of a mixture only where it cuts the tokens too (sequence parallelism), and that on CUDA alone"
-        )
-        yield Problem(where="parallel.tensor", message=message, hint="Use --parallel.expert and --parallel.pipeline.")
+        message = "megatron-core's cut layers of a mixture exchange tokens on CUDA alone"
+        hint = "Use --parallel.expert, --parallel.context and --parallel.pipeline."
+        yield Problem(where="parallel.tensor", message=message, hint=hint)
 
 
 def _experts(options: MegatronOptions, copies: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -96,6 +120,10 @@ def _divides(name: str, size: int, things: Mapping[str, int]) -> Iterator[Proble
             hint = f"Sizes that fit: {', '.join(map(str, fit))}."
             yield Problem(where=f"parallel.{name}", message=f"{count} {what} can't be cut into {size} parts", hint=hint)
             return
+
+
+def _product(tensor: int, context: int, pipeline: int) -> str:
+    return " × ".join([f"tensor {tensor}", *([f"context {context}"] if context > 1 else []), f"pipeline {pipeline}"])
 
 
 def _pairs(processes: int) -> list[tuple[int, int]]:

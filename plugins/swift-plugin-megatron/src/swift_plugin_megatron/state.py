@@ -72,11 +72,12 @@ def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
     sizes = strategy.sizes
     return {
         "tensor": sizes.tensor,
+        "context": sizes.context,
         "pipeline": sizes.pipeline,
         "chunks": sizes.chunks,
         "expert": sizes.expert,
-        "copies": sizes.data,
-        "parts of the optimizer": sizes.data if strategy.dealt else 1,
+        "copies": sizes.copies,
+        "parts of the optimizer": sizes.copies if strategy.dealt else 1,
     }
 
 
@@ -86,5 +87,5 @@ def _part() -> str:
 
 
 def _optimizer(strategy: MegatronStrategy) -> str:
-    copy = dist.get_rank(groups.data()) if strategy.dealt else 0
+    copy = dist.get_rank(groups.copies()) if strategy.dealt else 0
     return f"optimizer-{_part()}-copy-{copy}.pt"

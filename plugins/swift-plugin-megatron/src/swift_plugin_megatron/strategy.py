@@ -2,7 +2,8 @@
 
 - One process reads the model as transformers has it and gives the weights out, a few at a time; each puts its part of them into a
   GPTModel. What is written is gathered again by the same map, so that a checkpoint is one of transformers.
-- The processes of a tensor group compute the same rows, and the same loss from whole logits, so that any task of the loop works.
+- The processes of a tensor group compute the same rows, and the same loss from whole logits, so that any task of the loop works; those
+  of a context group, each the loss of some tokens of the same rows.
 - Gradients are added up over the copies once a step, before they are clipped.
 - Weights that learn are float32; where the loaded ones are bfloat16, the passes use rounded copies of them.
 """
@@ -67,10 +68,10 @@ class MegatronStrategy:
         masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
         self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
         self.dealt = Dealt(self.optimizer, self.learned) if self.options.distributed_optimizer else None
-        self.pipeline = Pipeline(self.stages, dtype, self.device)
+        self.pipeline = Pipeline(self.stages, self.sizes, dtype, self.device)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum over the copies, or largest of all processes."""
+        """Sum over the parts of the rows, or largest of all processes."""
         if op == "max":
             return reduced(x, op, self.device)
         total = torch.tensor(x, dtype=torch.float64, device=self.device)

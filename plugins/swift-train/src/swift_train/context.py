@@ -21,24 +21,36 @@ if TYPE_CHECKING:
 
 
 def cut(micro: Micro, part: int, parts: int) -> Micro:
-    """The tokens of one of `parts` equal parts, and what is scored there.
+    """The tokens of one of `parts` equal parts, all rows filled up for that, and what is scored there.
 
-    All rows are filled up to a multiple of `parts` by a row of its own, which nothing sees and nothing scores. `lengths` are those of
-    all rows, of all parts.
+    `lengths` are those of all rows, of all parts.
     """
-    tokens = micro.input_ids.shape[1]
-    size = -(-tokens // parts)
-    missing = size * parts - tokens
+    micro = filled(micro, parts)
+    size = micro.input_ids.shape[1] // parts
     begin, end = part * size, (part + 1) * size
     own = (micro.positions >= begin) & (micro.positions < end)
     return replace(
         micro,
-        input_ids=torch.cat([micro.input_ids, micro.input_ids[:, :1].expand(1, missing)], 1)[:, begin:end],
-        position_ids=torch.cat([micro.position_ids, torch.arange(missing)[None]], 1)[:, begin:end],
+        input_ids=micro.input_ids[:, begin:end],
+        position_ids=micro.position_ids[:, begin:end],
         positions=micro.positions[own] - begin,
         labels=micro.labels[own],
         weights=micro.weights[own],
-        lengths=(*row_lengths(micro.position_ids), *([missing] if missing else [])),
+        lengths=tuple(row_lengths(micro.position_ids)),
+    )
+
+
+def filled(micro: Micro, multiple: int) -> Micro:
+    """With as many tokens as a multiple of a number: what is missing is a row of its own, which nothing sees and nothing scores."""
+    missing = -micro.input_ids.shape[1] % multiple
+    if not missing:
+        return micro
+    position_ids = torch.cat([micro.position_ids, torch.arange(missing)[None]], 1)
+    return replace(
+        micro,
+        input_ids=torch.cat([micro.input_ids, micro.input_ids[:, :1].expand(1, missing)], 1),
+        position_ids=position_ids,
+        lengths=tuple(row_lengths(position_ids)),
     )
 
 
