@@ -17,6 +17,7 @@ from swift_http.engine import Piece, Sampling, Token
 from swift_http.limits import Limits
 from swift_http.server import Server, bind, url_of
 
+HANG = 300.0  # seconds; no test depends on how fast a machine is, so this only ends one that would wait for ever
 KEY = "sk-very-secret"
 WORDS = ("The ", "capital ", "is ", "Paris", ".")
 
@@ -138,11 +139,11 @@ class Served:
         """A POST request."""
         url = self.url.removesuffix("/v1") + path
         content = {"json": body} if body is not None else {}
-        return httpx2.post(url, headers={"Authorization": f"Bearer {key}", **more.pop("headers", {})}, **content, **more)
+        return httpx2.post(url, headers={"Authorization": f"Bearer {key}", **more.pop("headers", {})}, **content, **{"timeout": HANG, **more})
 
     def get(self, path: str, key: str = KEY) -> httpx2.Response:
         """A GET request."""
-        return httpx2.get(self.url.removesuffix("/v1") + path, headers={"Authorization": f"Bearer {key}"})
+        return httpx2.get(self.url.removesuffix("/v1") + path, headers={"Authorization": f"Bearer {key}"}, timeout=HANG)
 
     def ask(self, text: str = "hello", **more: Any) -> httpx2.Response:
         """One question."""
@@ -154,7 +155,7 @@ def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
     return {"model": "base", "messages": [{"role": "user", "content": text}], **more}
 
 
-def until(condition: Any, seconds: float = 5) -> None:
+def until(condition: Any, seconds: float = HANG) -> None:
     """Wait until a condition holds."""
     event = threading.Event()
     for _ in range(int(seconds / 0.01)):
