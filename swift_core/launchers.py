@@ -27,6 +27,7 @@ from swift_core.roles import Watch
 STOP_FILE = "stop"
 STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."}
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
+_LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
 
 
@@ -64,6 +65,7 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
     events: queue.Queue[dict[str, Any]] = queue.Queue()
     (run / STOP_FILE).unlink(missing_ok=True)
     processes: list[subprocess.Popen[bytes]] = []
+    readers: list[threading.Thread] = []
     interrupts = 0
     lost: float | None = None
     with (run / "log.txt").open("ab") as log:
@@ -73,7 +75,8 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                     argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **env}, start_new_session=True
                 )
                 processes.append(process)
-                threading.Thread(target=_read, args=(process.stdout, events), daemon=True).start()
+                readers.append(threading.Thread(target=_read, args=(process.stdout, events), daemon=True))
+                readers[-1].start()
             while True:
                 try:
                     _drain(events, watch)
@@ -82,7 +85,9 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                         lost = time.monotonic()
                         _tell_who(codes, watch)
                     if all(code is not None for code in codes):
-                        _drain(events, watch, patience=0.5)
+                        for reader in readers:
+                            reader.join(_LAST_WORDS)
+                        _drain(events, watch)
                         return next((code if code > 0 else 128 - code for code in codes if code), 0)
                     if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
                         _kill(processes)

@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from swift_core.environments.installer import own_settings
 from swift_core.environments.process import Work
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
+from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -200,11 +202,11 @@ def test_an_absent_engine_is_told_offered_and_made(swift, tiny_model):
     process = swift.popen(*serve, "--yes", stdin=subprocess.DEVNULL)
     try:
         line = next(line for line in process.stdout if line.startswith("ready: "))
-        with urllib.request.urlopen(f"{line.split()[1]}/models", timeout=10) as response:
+        with urllib.request.urlopen(f"{line.split()[1]}/models", timeout=HANG) as response:
             said = json.load(response)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=HANG)
     env = shown(swift, "tiny")
     assert (said["python"], said["lib"]) == (env["python_path"], "1.0")
     run = json.loads(next((swift.folder / "runs").glob("*/run.json")).read_text())
@@ -230,7 +232,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(swift, tiny_model):
         except OSError:  # the other side is closed
             break
     os.close(ours)
-    assert process.wait(30) == 2
+    assert process.wait(HANG) == 2
     text = said.decode()
     assert "installed: other-engine" in text
     assert "about 100.0 MB" in text
@@ -268,7 +270,7 @@ def test_the_other_device_and_the_wrong_name_are_told(swift):
 @pytest.mark.slow
 def test_two_processes_make_one_environment(swift):
     both = [swift.popen("env", "create", "loose", "--json") for _ in range(2)]
-    answers = [process.communicate(timeout=120) for process in both]
+    answers = [process.communicate(timeout=HANG) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     first, second = (json.loads(out) for out, _ in answers)
     assert first == second
@@ -285,16 +287,18 @@ def test_what_is_on_the_path_here_is_not_there(swift):
     assert (Path(shown(swift, "other")["site_packages"]) / "tiny_lib.py").is_file()
 
 
-def start_and_wait_for_pip(line: CommandLine, name: str) -> tuple[subprocess.Popen, Path]:
-    """A create that is in the middle of its installation, and the folder that it fills."""
-    process = line.popen("env", "create", name)
-    home = Path(line.env["SWIFT_HOME"]) / "envs"
-    deadline = time.monotonic() + 60
-    while not any("Processing" in log.read_text() for log in home.glob("*.log")):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-    return process, next(home.glob(f"{name}-*/"))
+@contextmanager
+def installing(line: CommandLine, name: str) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """A create whose pip waits for an index that takes the connection and never answers, and the folder that it fills."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        usual = line.env
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        line.env = {**usual, "PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": url}
+        process = line.popen("env", "create", name)
+        line.env = usual
+        silent.settimeout(HANG)
+        with silent.accept()[0]:
+            yield process, next((Path(line.env["SWIFT_HOME"]) / "envs").glob(f"{name}-*/"))
 
 
 def working_in(folder: Path) -> list[str]:
@@ -310,14 +314,14 @@ def working_in(folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_killed_create_leaves_nothing_that_is_used(swift, tiny_model):
-    process, folder = start_and_wait_for_pip(swift, "tiny")
-    assert working_in(folder)
-    process.kill()
-    process.communicate()
-    assert not (folder / "environment.json").exists()
-    assert "unfinished" in swift("env", "list").out
-    assert "is absent here" in swift("serve", str(tiny_model), "--backend", "tiny").err
-    again = swift("env", "create", "tiny")  # waits until what the killed one had started has ended
+    with installing(swift, "tiny") as (process, folder):
+        assert working_in(folder)
+        process.kill()
+        process.communicate()
+        assert not (folder / "environment.json").exists()
+        assert "unfinished" in swift("env", "list").out
+        assert "is absent here" in swift("serve", str(tiny_model), "--backend", "tiny").err
+        again = swift("env", "create", "tiny")  # waits until what the killed one had started has ended
     assert again.code == 0, again.err
     assert "can't be used (unfinished): it is made anew" in again.err
     assert not working_in(folder)
@@ -328,28 +332,19 @@ def test_a_killed_create_leaves_nothing_that_is_used(swift, tiny_model):
 
 def test_the_installer_ends_with_the_process_that_started_it(swift):
     """pip waits for an index that takes the connection and never answers; it must not go on doing so alone."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        swift.env |= {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": url}
-        process = swift.popen("env", "create", "tiny")
-        silent.settimeout(60)
-        silent.accept()
-        folder = next((Path(swift.env["SWIFT_HOME"]) / "envs").glob("tiny-*/"))
+    with installing(swift, "tiny") as (process, folder):
         process.kill()
         process.communicate()
-        deadline = time.monotonic() + 15
-        while working_in(folder):
-            assert time.monotonic() < deadline, working_in(folder)
-            time.sleep(0.1)
+        wait_for(lambda: not working_in(folder))
 
 
 def test_a_stopped_create_takes_its_folder_away(swift):
-    process, folder = start_and_wait_for_pip(swift, "tiny")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert left(swift) == []
-    assert not working_in(folder)
+    with installing(swift, "tiny") as (process, folder):
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=HANG)
+        assert process.returncode == 130
+        assert left(swift) == []
+        assert not working_in(folder)
 
 
 def test_a_full_disk_is_told_and_nothing_stays(swift):
@@ -437,11 +432,11 @@ def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model)
     for source, said in (
         ("raise ImportError('no kernel image')", "importing tiny_engine: ImportError: no kernel image"),
         ("import os; os.kill(os.getpid(), 11)", "it ended with code -11"),
-        ("import time; time.sleep(60)", "no answer in 2 seconds"),
+        ("import time; time.sleep(600)", "no answer in 2 seconds"),
         ("print('{}')", "tiny_engine can be imported"),
     ):
         (site / "tiny_lib.py").write_text(source if "print" not in source else f"VERSION = 1\n{source}\n")
-        limit = "2" if "sleep" in source else "60"
+        limit = "2" if "sleep" in source else "300"
         assert said in swift("env", "doctor", "tiny", "--timeout", limit).out
     python = Path(env["python_path"])
     python.unlink()

@@ -8,9 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+
+from tests.waiting import HANG, wait_for
 
 pytest.importorskip("swift_plugin_gguf")
 
@@ -30,7 +31,7 @@ class Slow:
         out.mkdir()
         (out / "half.bin").write_bytes(b"half")
         Path("begun").touch()
-        time.sleep(600)
+        time.sleep(3600)
 
 
 @hookimpl
@@ -88,12 +89,11 @@ def test_killed_in_the_middle_nothing_has_the_name(swift, model, tmp_path):
     process = swift.popen(
         "--plugin", "slowly.py", "export", "model", "--to", "slow", "--output", "out", "--no-verify", start_new_session=True
     )
-    end = time.monotonic() + 60
-    while not (tmp_path / "begun").exists() and time.monotonic() < end:
-        time.sleep(0.1)
+    wait_for(lambda: (tmp_path / "begun").exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[1]
     assert not (tmp_path / "out").exists()
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.wait(HANG)
     process.stdout.close()
     process.stderr.close()
     assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ from swift_core import SwiftError, UsageError, tether
 from swift_core.errors import Stopped
 from swift_core.execute import execute
 from swift_core.run import Run
-from tests.waiting import wait_for
+from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def long(run, report):
 def deaf(run, report):
     (report.folder / "started-0").write_text(str(os.getpid()))
     report.progress("work", 0, None)
-    time.sleep(600)
+    time.sleep(3600)
 
 def deaf_with_little_grace(run, report):
     sys.modules["__main__"]._ORPHANED = 0.5
@@ -64,16 +64,16 @@ def deaf_with_little_grace(run, report):
 def one_rank_dies(run, report):
     if os.environ["RANK"] == "1":
         raise SwiftError("rank 1 has had enough")
-    time.sleep(600)
+    time.sleep(3600)
 
 def one_rank_is_killed(run, report):
     victim = report.folder / "victim"
     if os.environ["RANK"] == "1":
-        victim.touch()
+        victim.with_suffix(".new").write_text(str(os.getpid()))
+        victim.with_suffix(".new").rename(victim)
         os.kill(os.getpid(), 9)
-    while not victim.exists():
+    while not victim.exists() or Path(f"/proc/{victim.read_text()}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
         time.sleep(0.05)
-    time.sleep(0.5)
     raise RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:4567")
 
 def ranks(run, report):
@@ -138,7 +138,7 @@ def test_when_one_rank_dies_the_others_do_not_stay(jobs, tmp_path):
     begin = time.monotonic()
     with pytest.raises(SwiftError, match="rank 1 has had enough"):
         execute(jobs("one_rank_dies", processes=2), tmp_path / "runs")
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 1800, "the other sleeps for an hour"
 
 
 def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_path):
@@ -174,7 +174,7 @@ def parent(jobs, tmp_path):
 def test_ctrl_c_once_saves_and_ends(parent):
     process, folder, worker = parent("long")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANG)
     assert "Stopped: stopped" in errors
     assert (folder / "saved").exists()
     assert json.loads((folder / "result.json").read_text())["status"] == "stopped"
@@ -185,18 +185,18 @@ def test_sigterm_to_a_worker_saves_and_ends(parent):
     """As a cluster does that takes the machine back: it signals every process."""
     process, folder, worker = parent("long")
     os.kill(worker, signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=HANG)
     assert "Stopped: stopped" in errors
     assert (folder / "saved").exists()
 
 
 def test_ctrl_c_twice_ends_at_once(parent):
-    process, _, worker = parent("deaf")
+    process, folder, worker = parent("deaf")
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    wait_for((folder / "stop").exists)  # else two signals might be taken as one
     assert alive(worker)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANG)
     assert not alive(worker)
 
 
@@ -228,29 +228,29 @@ def test_a_stop_file_is_heard(jobs, tmp_path):
     thread.start()
     started = wait_for(lambda: next(iter((tmp_path / "runs").glob("*/started-0")), None))
     (started.parent / "stop").touch()
-    thread.join(20)
+    thread.join(HANG)
     assert str(thread_error[0]).endswith("Go on with --resume.")
 
 
 def test_the_tether_ends_the_whole_group_when_it_is_cut(tmp_path):
     script = f"""
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
 open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
-time.sleep(600)
+time.sleep(3600)
 """
     process = subprocess.Popen(tether.argv([sys.executable, "-c", script], grace=2), stdin=subprocess.PIPE)
     grandchild = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     assert alive(grandchild)
     process.stdin.close()
-    assert process.wait(20) != 0
+    assert process.wait(HANG) != 0
     wait_for(lambda: not alive(grandchild))
 
 
 def test_the_tether_passes_the_exit_code_on():
     for code in (0, 3):
         process = subprocess.Popen(tether.argv([sys.executable, "-c", f"raise SystemExit({code})"]), stdin=subprocess.PIPE)
-        assert process.wait(20) == code
+        assert process.wait(HANG) == code
         process.stdin.close()
 
 
