@@ -101,7 +101,7 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
             timer.start()
             yield line
         process.wait()
-        reader.join(1)
+        reader.join(10)
         if open_check:
             words_left = " ".join(line.strip() for line in said[-1:])
             yield {"fault": f"it was not done after {limit:.0f} seconds" if late.is_set() else f"the process ended. {words_left}".strip()}

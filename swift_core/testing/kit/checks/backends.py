@@ -21,7 +21,7 @@ BACKEND = "backend"
 _NEEDS = ("torch", "transformers", "httpx2")
 _ADAPTER = "poet"
 _KEY = "sk-of-the-check"
-_REFUSAL_SECONDS = 60.0
+_REFUSAL_SECONDS = 240.0
 
 
 def _python(subject: Subject) -> str:

@@ -21,6 +21,8 @@ def _exported(subject: Subject, again: bool = False) -> tuple[Path, Path]:
     """The folder that was named, and what the exporter says a reader opens; once more if `again`."""
     if "safetensors" not in subject.spec.reads:
         raise Skip("it does not read safetensors, and the tiny model has no others")
+    if subject.spec.calibrates:
+        raise Skip("it wants the rows of a run")
     subject.needs_engine()
 
     def make() -> tuple[Path, Path]:
