@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import torch
 from swift_http import Limits, create_app
 from swift_http.server import Server, bind, url_of
+from swift_http.testing import until
 from swift_plugin_transformers.backend import TransformersBackend
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.rows import RowsUnsupported
@@ -189,7 +190,7 @@ def test_adapters_come_and_go_while_others_are_answered(served: Running, roots: 
 
 def test_what_is_no_adapter_is_refused(served: Running, roots: Path):
     (roots / "empty").mkdir(exist_ok=True)
-    answer = httpx2.post(served.url + "/load_lora_adapter", json={"lora_name": "x", "lora_path": "empty"})
+    answer = httpx2.post(served.url + "/load_lora_adapter", json={"lora_name": "x", "lora_path": "empty"}, timeout=300)
     assert answer.status_code == 400
     assert [model.id for model in served.openai.models.list()] == ["m"]
 
@@ -202,13 +203,18 @@ def test_a_server_without_adapter_folders_takes_none():
 # -- limits --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_request_that_takes_too_long_ends_and_frees_its_room(tiny_model: Path):
-    with Running(tiny_model, limits=Limits(seconds=0.3)) as running:
+def test_a_request_that_takes_too_long_ends_and_frees_its_room(long_model: Path):
+    with Running(long_model, limits=Limits(seconds=0.3)) as running:
         with pytest.raises(openai.InternalServerError, match=r"longer than 0.3 seconds"):
-            running.text(max_tokens=440, temperature=1.0, n=8)
-        time.sleep(0.3)
-        assert running.engine.worker.room.used == 0  # type: ignore[union-attr]
-        assert running.text(max_tokens=2)
+            running.text(max_tokens=20_000, temperature=0)
+        until(lambda: running.engine.worker.room.used == 0)  # type: ignore[union-attr]
+
+        def answers() -> str:
+            with suppress(openai.InternalServerError):  # a busy machine may need longer than that even for two tokens
+                return running.text(max_tokens=2)
+            return ""
+
+        until(answers)
 
 
 # -- models that can't be batched ----------------------------------------------------------------------------------------

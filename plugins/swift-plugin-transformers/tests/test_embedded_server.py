@@ -10,14 +10,15 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+from swift_http.testing import until
 from swift_plugin_transformers.backend import TransformersBackend
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import main
@@ -49,13 +50,13 @@ def serving(checkpoint: Path, **more: Any) -> Iterator[tuple[str, subprocess.Pop
     port = free_port()
     process = start(checkpoint, port, **more)
     try:
-        if not client.wait_ready(f"http://127.0.0.1:{port}/health", alive=lambda: process.poll() is None, timeout=120):
+        if not client.wait_ready(f"http://127.0.0.1:{port}/health", alive=lambda: process.poll() is None, timeout=300):
             process.kill()
             pytest.fail(process.communicate()[1])
         yield f"http://127.0.0.1:{port}/v1", process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(300)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(tiny_model: Path, adapter: Path) -> Iterator[str]:
-    with serving(tiny_model, adapters={"poet.v1": adapter}, queue=4) as (url, _):
+def served(long_model: Path, adapter: Path) -> Iterator[str]:
+    with serving(long_model, adapters={"poet.v1": adapter}, queue=4) as (url, _):
         yield url
 
 
@@ -162,16 +163,19 @@ def openai_error(url: str, **request: Any) -> None:
 
 
 def test_a_long_answer_is_cancelled_for_the_next(served: str):
-    def seconds(work: Callable[[], object]) -> float:
-        begin = time.monotonic()
-        work()
-        return time.monotonic() - begin
+    def metric(name: str) -> float:
+        text = httpx2.get(served.removesuffix("/v1") + "/metrics", headers={"Authorization": f"Bearer {KEY}"}, timeout=300).text
+        return float(next((line.split()[-1] for line in text.splitlines() if line.startswith(name)), 0))
 
-    whole = seconds(lambda: greedy(served, max_tokens=400))
-    stream = client.chat(served, ASK, model="tiny", api_key=KEY, temperature=0, max_tokens=400)
+    written = 'swift_tokens_total{kind="completion",model="tiny"}'
+    before = metric(written)
+    stream = client.chat(served, ASK, model="tiny", api_key=KEY, temperature=0, max_tokens=20_000)
     next(stream)
+    assert metric("swift_requests_in_flight") == 1
     stream.close()
-    assert seconds(lambda: greedy(served, max_tokens=1)) < whole / 2
+    until(lambda: metric("swift_requests_in_flight") == 0)
+    assert metric(written) - before < 20_000
+    assert greedy(served, max_tokens=1)
 
 
 def test_stop_in_mid_answer_frees_the_port_and_leaves_no_process(tiny_model: Path):
@@ -179,7 +183,7 @@ def test_stop_in_mid_answer_frees_the_port_and_leaves_no_process(tiny_model: Pat
         stream = client.chat(url, ASK, model="tiny", temperature=1.5, max_tokens=400)
         next(stream)
         process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(300)
     assert process.returncode == 0
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
