@@ -20,19 +20,21 @@ from swift_core.testing.rig import write_tiny_model
 pytestmark = [pytest.mark.full("megatron"), pytest.mark.usefixtures("megatron")]
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
+SEQUENCE = {"tensor": 2, "sequence_parallel": True}
 MIXED = {
     "EP2": (2, {"expert": 2}), "EP2 DP2": (4, {"expert": 2}), "EP2 PP2": (4, {"expert": 2, "pipeline": 2}),
+    "EP2 CP2": (2, {"expert": 2, "context": 2}), "EP2 CP2 DP2": (4, {"expert": 2, "context": 2}),
 }  # fmt: skip
 INTERLEAVED = {
     "PP2 × 2": (2, {"pipeline": 2, "chunks": 2}), "PP2 × 4": (2, {"pipeline": 2, "chunks": 4}),
     "PP4 × 2": (4, {"pipeline": 4, "chunks": 2}), "TP2 PP2 × 2": (4, {"tensor": 2, "pipeline": 2, "chunks": 2}),
-    "PP2 × 2 DP2": (4, {"pipeline": 2, "chunks": 2}),
+    "PP2 × 2 DP2": (4, {"pipeline": 2, "chunks": 2}), "SP2 PP2 × 2": (4, {**SEQUENCE, "pipeline": 2, "chunks": 2}),
+    "CP2 PP2 × 2": (4, {"context": 2, "pipeline": 2, "chunks": 2}),
 }  # fmt: skip
 LAYOUTS = {  # processes, and what is cut
     "TP1": (1, {}), "DP2": (2, {}), "DP4": (4, {}), "TP2": (2, {"tensor": 2}), "PP2": (2, {"pipeline": 2}),
     "TP2 DP2": (4, {"tensor": 2}), "TP2 PP2": (4, {"tensor": 2, "pipeline": 2}), "PP2 DP2": (4, {"pipeline": 2}),
 }  # fmt: skip
-SEQUENCE = {"tensor": 2, "sequence_parallel": True}
 TOKENS = {  # tokens are cut
     "SP2": (2, SEQUENCE), "SP2 DP2": (4, SEQUENCE), "SP2 PP2": (4, {**SEQUENCE, "pipeline": 2}), "CP2": (2, {"context": 2}),
     "CP4": (4, {"context": 4}), "CP2 DP2": (4, {"context": 2}), "TP2 CP2": (4, {"tensor": 2, "context": 2}),
@@ -123,10 +125,20 @@ def test_as_one_process(tiny_model, rows, tmp_path, layout, tuner):
         AutoModelForCausalLM.from_pretrained(tmp_path / "many/output")
 
 
-@pytest.mark.parametrize(("layout", "dtype"), [("DP4", "float32"), ("PP2 DP2", "float32"), ("TP2 DP2", "float32"), ("DP4", "bfloat16")])
+@pytest.mark.parametrize(
+    ("layout", "dtype"),
+    [
+        ("DP4", "float32"),
+        ("PP2 DP2", "float32"),
+        ("TP2 DP2", "float32"),
+        ("DP4", "bfloat16"),
+        ("SP2 CP2", "float32"),
+        ("CP2 DP2", "bfloat16"),
+    ],
+)
 def test_the_optimizer_dealt_out(tiny_model, rows, tmp_path, layout, dtype):
     """The very same training, with the state of each weight on one copy; resumed exactly."""
-    processes, more = LAYOUTS[layout][0], {"save_steps": 2, "verb_options": {"dtype": dtype}}
+    processes, more = ALL[layout][0], {"save_steps": 2, "verb_options": {"dtype": dtype}}
     want = train(run_of(tiny_model, rows, layout, **more), processes, tmp_path / "whole")
     whole = train(run_of(tiny_model, rows, layout, dealt=True, **more), processes, tmp_path / "dealt")
     assert whole == want
@@ -159,20 +171,24 @@ def test_interleaved_stages(rows, tmp_path, layout, tuner):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
 
 
-@pytest.mark.parametrize("layout", ["TP2 DP2", "PP2"])
+@pytest.mark.parametrize("layout", ["TP2 DP2", "PP2", "SP2", "CP4", "SP2 CP2"])
 def test_packed_texts(tiny_model, tmp_path, layout):
     """Several rows in one, which don't see each other."""
     texts = [{"text": " ".join(turn["content"] for turn in row["messages"])} for row in ragged_chats(3 * ROWS)]
     rows = write_rows(tmp_path / "texts.jsonl", texts)
     more = {"task": "pretrain", "packing": True, "max_length": 64}
     one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
-    close(train(run_of(tiny_model, rows, layout, **more), LAYOUTS[layout][0], tmp_path / "many"), steps(one))
+    got = train(run_of(tiny_model, rows, layout, **more), ALL[layout][0], tmp_path / "many")
+    print(f"{layout} packed:", *far_of(got, steps(one)))
+    close(got, steps(one))
 
 
-@pytest.mark.parametrize(("layout", "tuner"), [("TP2 DP2", "full"), ("PP2", "full"), ("TP2 PP2", "loraplus"), ("DP2", "pissa")])
+@pytest.mark.parametrize(("layout", "tuner"), [
+    ("TP2 DP2", "full"), ("PP2", "full"), ("TP2 PP2", "loraplus"), ("DP2", "pissa"), ("SP2 PP2", "lora"), ("CP2 DP2", "lora"),
+])  # fmt: skip
 def test_resume_is_exact(tiny_model, rows, tmp_path, layout, tuner):
     """With dropout, where the tuner has some."""
-    processes, more = LAYOUTS[layout][0], {"tuner": tuner, "tuner_options": {} if tuner == "full" else {"dropout": 0.2}}
+    processes, more = ALL[layout][0], {"tuner": tuner, "tuner_options": {} if tuner == "full" else {"dropout": 0.2}}
     whole = train(run_of(tiny_model, rows, layout, **more), processes, tmp_path / "whole")
     first = train(run_of(tiny_model, rows, layout, **more), processes, tmp_path / "parts", stop_after=2)
     second = train(run_of(tiny_model, rows, layout, resume=tmp_path / "parts", **more), processes, tmp_path / "parts")
@@ -191,7 +207,16 @@ def test_adapters_are_pefts(tiny_model, rows, tmp_path, tuner, options):
     """Dropout draws the same on a cut layer; layers without an adapter; other starts and scales."""
     more = {"tuner": tuner, "tuner_options": {"dropout": 0.0, **options}}
     one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
-    close(train(run_of(tiny_model, rows, "TP2", **more), 2, tmp_path / "two"), steps(one))
+    layouts = ["TP2"] if "dropout" in options else ["TP2", "SP2"]
+    for layout in layouts:
+        close(train(run_of(tiny_model, rows, layout, **more), 2, tmp_path / layout), steps(one))
+
+
+def test_dropout_of_cut_tokens(tiny_model, rows, tmp_path):
+    """Each process draws for all tokens, and takes what is for its own: so wherever they are cut, it is the same."""
+    more = {"tuner": "lora", "tuner_options": {"dropout": 0.3}}
+    between, among = (train(run_of(tiny_model, rows, layout, **more), 2, tmp_path / layout) for layout in ("SP2", "CP2"))
+    close(between, among)
 
 
 def test_adapters_that_are_refused(tiny_model, rows, tmp_path):
@@ -218,12 +243,12 @@ def test_a_stage_in_which_nothing_learns(tiny_model, rows, tmp_path):
     assert on_ranks(2, build) == [True] * 2
 
 
-@pytest.mark.parametrize("layout", ["TP2", "PP2"])
+@pytest.mark.parametrize("layout", ["TP2", "PP2", "SP2", "CP2", "SP2 CP2"])
 def test_computed_twice(tiny_model, rows, tmp_path, layout):
     """--gradient-checkpointing keeps less and changes nothing, dropout neither."""
     more = {"tuner": "lora", "tuner_options": {"dropout": 0.2}}
-    once = train(run_of(tiny_model, rows, layout, **more), 2, tmp_path / "once")
-    assert train(run_of(tiny_model, rows, layout, gradient_checkpointing=True, **more), 2, tmp_path / "twice") == once
+    once = train(run_of(tiny_model, rows, layout, **more), ALL[layout][0], tmp_path / "once")
+    assert train(run_of(tiny_model, rows, layout, gradient_checkpointing=True, **more), ALL[layout][0], tmp_path / "twice") == once
 
 
 def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
@@ -233,7 +258,7 @@ def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
     def again():
         with pytest.raises(
             SwiftError,
-            match="tensor 2, pipeline 1, chunks 1, expert 1, copies 1, parts of the optimizer 1, and its parts can't",
+            match="tensor 2, context 1, pipeline 1, chunks 1, expert 1, copies 1, parts of the optimizer 1, and its parts can't",
         ) as caught:
             do(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
         return caught.value.hint
@@ -346,12 +371,12 @@ def made(tiny_model, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("layout", ["TP2", "TP2 PP2"])
+@pytest.mark.parametrize("layout", ["TP2", "TP2 PP2", "SP2 CP2"])
 def test_norms_of_heads(made, rows, tmp_path, layout):
     """Each process of a tensor group has some heads, and so a share of the gradient of the norms that all heads have in common."""
     model = made("qwen3")
     one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
-    got = train(run_of(model, rows, layout), LAYOUTS[layout][0], tmp_path / "many")
+    got = train(run_of(model, rows, layout), ALL[layout][0], tmp_path / "many")
     close(got, steps(one))
     ours, theirs = (written(tmp_path / name) for name in ("many", "one"))
     for name, want in theirs.items():
@@ -359,12 +384,12 @@ def test_norms_of_heads(made, rows, tmp_path, layout):
 
 
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
-@pytest.mark.parametrize("layout", ["EP2", "PP2", "EP2 DP2", "EP2 PP2"])
+@pytest.mark.parametrize("layout", ["EP2", "PP2", "EP2 DP2", "EP2 PP2", "EP2 CP2", "EP2 CP2 DP2"])
 def test_mixtures(made, rows, tmp_path, kind, layout):
     """Experts dealt out over copies whose rows are of different lengths."""
     model = made(kind)
     one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
-    got = train(run_of(model, rows, layout), {**LAYOUTS, **MIXED}[layout][0], tmp_path / "many")
+    got = train(run_of(model, rows, layout), ALL[layout][0], tmp_path / "many")
     print(f"{kind} {layout}:", *far_of(got, steps(one)))
     close(got, steps(one))
     ours, theirs = (written(tmp_path / name) for name in ("many", "one"))

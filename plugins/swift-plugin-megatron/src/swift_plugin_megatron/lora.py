@@ -2,7 +2,7 @@
 
 Of a layer that is cut by outputs, A is whole and B is cut like the layer; of one that is cut by inputs, A is cut and B whole. So what
 crosses between the processes is as narrow as the rank, where tokens are exchanged (`sequence`) too. Dropout draws what PEFT would draw,
-however layer and tokens are cut.
+however layer and tokens are cut; where tokens are filled up to be cut, it draws for the filling too.
 """
 
 from __future__ import annotations
