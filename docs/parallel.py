@@ -7,6 +7,8 @@ plugin's check refuses is not run; its reason is in the table.
 python docs/parallel.py [STRATEGY …]     fails where a cell is further away than the bound; the rows of other strategies stay as they are
 
 An interpreter with DeepSpeed writes the rows of ZeRO: python docs/parallel.py zero1 zero2 zero3
+One with megatron-core writes Megatron's; the lane megatron installs it into a folder in the cache of tests:
+PYTHONPATH=~/.cache/swift-core/tests/megatron-core==0.19.2 python docs/parallel.py megatron
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +36,10 @@ BOUND = 1e-5
 TUNERS = {"full": {}, "lora": {"dropout": 0.0}, "dora": {"dropout": 0.0}, "qlora": {"dropout": 0.0}}
 TASKS: Mapping[str, Mapping[str, Any]] = {"pretrain": {"packing": True, "max_length": 64}, "sft": {}}
 PROCESSES = (1, 2, 4)
-SIZES: Mapping[str, Mapping[int, Mapping[str, int]]] = {"mesh": {2: {"tensor": 2}, 4: {"data": 2, "tensor": 2}}}  # by processes
+SIZES: Mapping[str, Mapping[int, Mapping[str, int]]] = {  # by processes
+    "mesh": {2: {"tensor": 2}, 4: {"data": 2, "tensor": 2}},
+    "megatron": {2: {"tensor": 2}, 4: {"tensor": 2, "pipeline": 2}},
+}
 ROWS, ROWS_A_STEP = 19, 8
 LEARNING = {"batch_size": 1, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3}
 
@@ -84,7 +90,7 @@ class Bench:
         sizes = SIZES.get(strategy, {}).get(processes, {})
         run = training_run(
             self.model, self.rows[task], task=task, tuner=tuner, tuner_options=TUNERS[tuner], parallel=strategy, parallel_options=sizes,
-            gradient_accumulation_steps=ROWS_A_STEP // processes * sizes.get("tensor", 1),
+            gradient_accumulation_steps=ROWS_A_STEP // processes * prod(size for name, size in sizes.items() if name != "data"),
             verb_options={"processes": processes}, **LEARNING, **TASKS[task],
         )  # fmt: skip
         if implied := registry().get("tuner", tuner).implies:
@@ -143,9 +149,11 @@ The largest difference from one process of ddp with the same rows a step: of the
 float32, a tiny Llama, the CPU with gloo, torch {version("torch")}; two epochs in steps of {ROWS_A_STEP} rows of very different lengths,
 in up to eight micro-steps a process, the last step of an epoch with fewer; texts packed; gradients clipped; dropout 0. More than
 {BOUND:.0e} fails. With dropout the processes draw numbers of their own, so no curve is that of one process; that a run with dropout goes on
-exactly after a stop is tested for each strategy. mesh is tensor 2 on two processes, and data 2 × tensor 2 on four.
+exactly after a stop is tested for each strategy. mesh is tensor 2 on two processes, and data 2 × tensor 2 on four; megatron is tensor 2
+on two, and tensor 2 × pipeline 2 on four.
 
-Rows of a strategy whose engine the interpreter lacks stay as they were: zero1, zero2 and zero3 were run with DeepSpeed 0.19.8.
+Rows of a strategy whose engine the interpreter lacks stay as they were: zero1, zero2 and zero3 were run with DeepSpeed 0.19.8, megatron
+with megatron-core 0.19.2.
 
 | strategy | tuner | task | {counts} |
 |---|---|---|{"---|" * len(PROCESSES)}
