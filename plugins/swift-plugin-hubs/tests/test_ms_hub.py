@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import sys
+from pathlib import Path
 
 import pytest
 from swift_plugin_hubs.ms import ModelScopeHub
@@ -30,6 +32,30 @@ def test_offline(monkeypatch, tmp_path):
         fetch()
 
 
+@pytest.fixture
+def heads(monkeypatch):
+    """The addresses that are asked whether they are there."""
+    requests = pytest.importorskip("requests")
+    pytest.importorskip("modelscope")
+    asked, head = [], requests.head
+    monkeypatch.setattr(requests, "head", lambda url, **more: asked.append(url) or head(url, **more))
+    return asked
+
+
+@pytest.mark.parametrize("act", [fetch, lambda: ModelScopeHub().push(Path(), parse("ms:org/plain"), message="x")], ids=["fetch", "push"])
+def test_no_network_is_said_after_one_try(monkeypatch, tmp_path, heads, act):
+    """modelscope tries nine times, which takes 23 seconds."""
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", url)
+        with pytest.raises(SwiftError, match=rf"no connection: {url} can't be reached \(.*refused") as caught:
+            act()
+    assert "SWIFT_OFFLINE=1" in caught.value.hint
+    assert heads == [url]
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "text"),
     [
@@ -40,12 +66,14 @@ def test_offline(monkeypatch, tmp_path):
     ],
 )
 def test_errors_in_words(monkeypatch, name, kind, text):
+    requests = pytest.importorskip("requests")
     pytest.importorskip("modelscope")
     from modelscope_hub import errors
 
     def fail(*args, **more):
         raise getattr(errors, name)("as it is")
 
+    monkeypatch.setattr(requests, "head", lambda *_, **__: None)
     monkeypatch.setattr(importlib.import_module("modelscope.hub.snapshot_download"), "snapshot_download", fail)
     with pytest.raises(kind, match=text) as caught:
         fetch()

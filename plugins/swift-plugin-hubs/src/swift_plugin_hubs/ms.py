@@ -14,6 +14,8 @@ from swift_core.references import Reference
 from swift_core.roles import Progress
 from swift_plugin_hubs import patterns
 
+_REACH_SECONDS = 5
+
 
 class ModelScopeHub:
     """Reads MODELSCOPE_API_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_CACHE as modelscope does."""
@@ -35,6 +37,8 @@ class ModelScopeHub:
         with _explained(reference):
             from modelscope.hub.snapshot_download import snapshot_download
 
+            if not downloads.offline():
+                _reach(str(reference))
             folder = Path(
                 snapshot_download(
                     reference.name,
@@ -61,6 +65,7 @@ class ModelScopeHub:
             from modelscope_hub import HubApi
             from modelscope_hub.errors import AlreadyExistsError
 
+            _reach(str(reference))
             api = HubApi()
             with suppress(AlreadyExistsError):
                 api.create_repo(reference.name, "model", visibility="private" if private else "public")
@@ -73,6 +78,29 @@ class ModelScopeHub:
                 ignore_patterns=list(patterns.PICKLES),
             )
         return f"https://www.modelscope.cn/models/{reference.name}"
+
+
+def _reach(where: str) -> None:
+    """Ask the hub for anything at all, once: modelscope itself tries nine times, for 23 seconds, before it says that there is no network.
+
+    Raises:
+        SwiftError: it can't be reached.
+    """
+    import requests
+    from modelscope_hub.config import HubConfig
+
+    endpoint = HubConfig().endpoint
+    try:
+        requests.head(endpoint, timeout=_REACH_SECONDS)
+    except requests.RequestException as error:
+        raise downloads.no_network(ConnectionError(f"{endpoint} can't be reached ({_cause(error)})"), where) from error
+
+
+def _cause(error: BaseException) -> str:
+    """What the system said, without the layers over it."""
+    while found := error.__cause__ or error.__context__:
+        error = found
+    return str(error) or type(error).__name__
 
 
 def _callback(progress: Progress) -> type[Any]:
