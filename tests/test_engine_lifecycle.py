@@ -14,6 +14,7 @@ from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Server
 from swift_core.testing import stand_in
 from swift_core.testing.serving import SwiftServe
+from tests.waiting import HANG, wait_for
 
 VERSIONS = {"sglang": "0.5.23", "lmdeploy": "0.18.0"}
 pytestmark = pytest.mark.slow
@@ -101,8 +102,9 @@ def test_an_engine_that_does_not_start_or_ends_says_why(engine, tiny_model, tmp_
     assert "the engine ended with code 1" in ended.err
     assert "Not enough memory" in ended.err
     assert ended.left == ()
-    running = serving(tmp_path / "later", tiny_model, *engine, STAND_IN_FAULT="later").start()
-    running._process.wait(30)
+    running = serving(tmp_path / "later", tiny_model, *engine, STAND_IN_FAULT="later", STAND_IN_END=str(tmp_path / "end")).start()
+    (tmp_path / "end").touch()
+    running._process.wait(HANG)
     ended = running.stop()
     assert ended.code == 1
     assert "the engine ended with code 1" in ended.err
@@ -125,11 +127,7 @@ def test_a_killed_command_leaves_no_engine(engine, tiny_model, tmp_path):
     pids = descendants(running._process.pid)
     os.kill(running._process.pid, signal.SIGKILL)
     running._process.communicate()
-    for _ in range(150):
-        if not any(alive(pid) for pid in pids):
-            break
-        signal.sigtimedwait([], 0.1)
-    assert not [pid for pid in pids if alive(pid)]
+    wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
 def test_adapters_come_and_go(sglang, tiny_model, tmp_path):

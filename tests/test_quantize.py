@@ -18,6 +18,7 @@ from swift_core.registry import registry
 from swift_core.reporting import Report
 from swift_core.resolve import resolve
 from swift_core.verbs import verb_named
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -249,21 +250,25 @@ def test_what_only_the_engine_loads_is_compared_where_the_engine_is(apart, here,
 
 
 def test_a_stop_ends_the_engine_and_leaves_nothing(here, tmp_path, monkeypatch):
-    (tmp_path / "rounding.py").write_text(PLUGIN.replace("import torch\n", "import time; time.sleep(300)\n", 1))
+    called = f"open({str(tmp_path / 'called')!r}, 'w').close()"
+    (tmp_path / "rounding.py").write_text(PLUGIN.replace("import torch\n", f"import time; {called}; time.sleep(3600)\n", 1))
     python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
 
-    def stop(self, what, *_, **__):
-        if what == "quantize":
-            threading.Timer(4, self.request_stop).start()
+    def stop(report):
+        wait_for((tmp_path / "called").exists)
+        report.request_stop()
 
-    monkeypatch.setattr(Report, "progress", stop)
+    def progress(self, what, *_, **__):
+        if what == "quantize":
+            threading.Thread(target=stop, args=(self,)).start()
+
+    monkeypatch.setattr(Report, "progress", progress)
     begin = time.monotonic()
     with pytest.raises(Stopped):
         here(python=str(python))
-    assert time.monotonic() - begin < 60
-    assert (tmp_path / "called").exists()
+    assert time.monotonic() - begin < 1800, "the engine sleeps for an hour"
     assert left(tmp_path) == set()
 
 

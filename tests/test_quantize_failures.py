@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from swift_core.checkpoint import hash_files
-from tests.waiting import wait_for
+from tests.waiting import HANG, wait_for
 
 SLOW = """
 import shutil
@@ -34,7 +34,7 @@ class Slow:
     def quantize(self, checkpoint, out, calibration):
         out.mkdir()
         (out / "half.safetensors").write_bytes(b"half")
-        time.sleep(600)
+        time.sleep(3600)
 
 
 class Round:
@@ -94,12 +94,12 @@ def test_a_worker_that_is_killed_takes_the_engine_with_it(swift, distribution, t
     distribution("swift-plugin-slow", SLOW)
     words = ["quantize", "model", "--quantizer", "slow", "--output", "out", "--envs", f'{{"slow": "{elsewhere}"}}']
     command = swift.popen(*words)
-    wait_for(lambda: list(tmp_path.glob(".out.*/half.safetensors")) or command.poll() is not None, 120)
+    wait_for(lambda: list(tmp_path.glob(".out.*/half.safetensors")) or command.poll() is not None)
     assert command.poll() is None, command.communicate()[1]
     name = next(tmp_path.glob("runs/*")).name
     (worker,) = processes("swift_core.worker", rf"{name} $")
     os.kill(worker, signal.SIGKILL)
-    err = command.communicate(timeout=60)[1]
+    err = command.communicate(timeout=HANG)[1]
     assert command.returncode == 1
     assert "the worker ended with code 137 (killed" in err
     assert left(tmp_path) == {"model"}

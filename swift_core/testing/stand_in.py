@@ -2,7 +2,7 @@
 
 `environment()` makes a virtual environment whose module of that name is this file. It needs the standard library alone. A model answers
 with made-up tokens; an adapter changes their log-probabilities by the size of its weights, so that an empty one changes nothing.
-STAND_IN_FAULT=start makes it end before it listens, later soon after; never makes it listen to nobody.
+STAND_IN_FAULT=start makes it end before it listens, later once the file STAND_IN_END is there; never makes it listen to nobody.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ def main() -> None:
     server = ThreadingHTTPServer((state.host, state.port), type("Bound", (Handler,), {"state": state}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while True:
-        time.sleep(1)
-        if fault == "later":
+        time.sleep(0.1)
+        if fault == "later" and Path(os.environ["STAND_IN_END"]).exists():
             sys.exit("Scheduler hit an exception: CUDA error")
 
 
