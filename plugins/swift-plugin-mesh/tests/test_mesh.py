@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
+from math import prod
 
 import pytest
 import torch
@@ -86,6 +88,9 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
         ("full", {"pipeline": 2}, {}),
         ("lora", {"pipeline": 2, "data": 2, "schedule": "gpipe"}, {}),
         ("full", {"pipeline": 4}, {"packing": True, "gradient_accumulation_steps": 2, "batch_size": 4}),
+        ("full", {"tensor": 2, "pipeline": 2}, {}),
+        ("lora", {"tensor": 2, "pipeline": 2}, {"gradient_checkpointing": True}),
+        ("dora", {"pipeline": 2}, {}),
     ],
 )
 def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
@@ -93,17 +98,18 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
     model = write_tiny_model(tmp_path / "model", num_hidden_layers=4, tie_word_embeddings=sizes["pipeline"] == 2)
     data = sizes.get("data", 1)
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
-    options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
+    options = {"tuner": tuner, "validation": held, **({} if tuner == "full" else STILL)}
     one = do(training_run(model, rows, **options, **settings(1, **more)), tmp_path / "one")
     run = meshed(training_run(model, rows, **options, **settings(data, **more)), **sizes)
-    many = on_ranks(sizes["pipeline"] * data, partial(do, run, tmp_path / "many"))
+    ranks = sizes["pipeline"] * sizes.get("tensor", 1) * data
+    many = on_ranks(ranks, partial(do, run, tmp_path / "many"))
     close(many[0], one)
     assert all(steps(metrics) == steps(many[0]) for metrics in many)
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
     assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
     proof = proof_of(tmp_path / "many")
     assert (proof["pipeline"], proof["stage_blocks"], proof["loaded_whole"]) == (sizes["pipeline"], 4 // sizes["pipeline"], 1)
-    assert proof["weight_bytes_most"] < proof["model_bytes"] * 0.6
+    assert proof["weight_bytes_most"] < proof["model_bytes"] * (1 / ranks + 0.07), "the ends have more than the others"
     file = "model.safetensors" if tuner == "full" else "adapter_model.safetensors"
     ours, theirs = (load_file(tmp_path / name / "output" / file) for name in ("many", "one"))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
@@ -162,7 +168,7 @@ def built(make, **options):
 def three_steps(make, folder, **options):
     """Two micro-batches each."""
     task = PretrainTask(PretrainOptions())
-    micro = collate(samples_of(folder / f"{torch.distributed.is_initialized()}", [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
+    micro = collate(samples_of(folder / os.environ["RANK"], [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
     strategy = built(make, **options)
     found = []
     for _ in range(3):
@@ -186,6 +192,16 @@ def test_other_architectures(kind, sizes, tmp_path):
     torch.testing.assert_close(torch.tensor(many[0]), torch.tensor(one), atol=1e-5, rtol=1e-5)
 
 
+def test_stages_in_bfloat16(tmp_path):
+    """Passes in bfloat16, weights that learn in float32: as without stages, to the last bit."""
+
+    def half():
+        return fresh("llama").bfloat16()
+
+    (one,) = on_ranks(1, partial(three_steps, half, tmp_path / "one"))
+    assert on_ranks(2, partial(three_steps, half, tmp_path / "many", pipeline=2)) == [one, one]
+
+
 @pytest.mark.parametrize(("kind", "message"), [("opt", "has no plan for tensor parallelism"), ("qwen3_moe", "layers of the kind moe_tp")])
 def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_read(kind, message):
     read = []
@@ -203,16 +219,17 @@ def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_r
     assert on_ranks(2, build) == [["meta"]] * 2
 
 
-def test_whole_copies_are_noticed(monkeypatch):
+@pytest.mark.parametrize("sizes", [{"tensor": 2}, {"tensor": 2, "pipeline": 2}])
+def test_whole_copies_are_noticed(monkeypatch, sizes):
     """The losses would be right."""
     monkeypatch.setattr(tensor, "parallelize_module", lambda module, *_, **__: module)
 
     def build():
         with pytest.raises(SwiftError, match="was to be"):
-            built(partial(fresh, "llama"), tensor=2)
+            built(partial(fresh, "llama"), **sizes)
         return True
 
-    assert on_ranks(2, build) == [True, True]
+    assert all(on_ranks(prod(sizes.values()), build))
 
 
 @pytest.mark.parametrize(
@@ -232,11 +249,14 @@ def test_tokens_that_see_one_another_outside_attention_are_not_cut(kind, more, m
     assert on_ranks(2, build) == [True, True]
 
 
-@pytest.mark.parametrize("sizes", [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}])
+@pytest.mark.parametrize(
+    "sizes",
+    [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}, {"data": 1, "tensor": 2, "pipeline": 2}],
+)
 def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
-    ranks = sizes["data"] * sizes.get("tensor", 1) * sizes.get("pipeline", 1) * sizes.get("context", 1)
+    ranks = prod(sizes.values())
     whole = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "whole"))
     first = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "parts", stop_after=2))
     resumed = meshed(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled), **sizes)

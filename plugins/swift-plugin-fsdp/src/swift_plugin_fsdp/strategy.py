@@ -108,7 +108,9 @@ class FsdpStrategy:
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
+        save_cut(
+            folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device, writes=self.writer
+        )
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on any number of processes."""

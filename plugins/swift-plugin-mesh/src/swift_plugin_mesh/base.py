@@ -39,15 +39,14 @@ if TYPE_CHECKING:
 
 logging.getLogger("torch.distributed.tensor._redistribute").setLevel(logging.ERROR)  # that gathering over two dimensions takes two steps
 
-_FACTS = "mesh.pt"
-
 
 class MeshStrategy(ABC):
     """What any mesh has: its processes, the update, and checkpoints."""
 
     fixed_shapes = False
     proof: dict[str, Any]
-    copies: list[int]
+    facts = "mesh.pt"  # the file of a checkpoint that tells what wrote it
+    part = ""  # of the model, where other processes have others
 
     def __init__(self, options: MeshOptions) -> None:
         self.options = options
@@ -127,11 +126,15 @@ class MeshStrategy(ABC):
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
+        first = self.mesh["data"].get_local_rank() == self.mesh["tensor"].get_local_rank() == 0
+        save_cut(folder, self.facts, self.module, self.optimizer, **self._state(), writes=first)
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on a mesh of any size."""
-        load_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
+        load_cut(folder, self.facts, self.module, self.optimizer, **self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {"scale": self.scale, "settings": self.settings, "device": self.device, "part": self.part}
 
 
 def gathered(tensor: Tensor) -> Tensor:

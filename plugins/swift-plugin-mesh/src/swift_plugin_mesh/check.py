@@ -35,9 +35,6 @@ def problems(run: Run) -> Iterator[Problem]:
     if run.model:
         yield from uneven(options, read_config(Path(run.model.path)))
     yield from quantized("a mesh", run)
-    if options.pipeline > 1 and (dtype := run.options.get("dtype", "auto")) not in ("auto", "float32"):
-        message = f"pipeline stages compute in float32 here, not in {dtype}"
-        yield Problem(where="dtype", message=message, hint="Use --dtype float32, or --parallel fsdp.")
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"rows whose tokens are cut have an attention of their own here, not '{attention}'"
         yield Problem(where="attention", message=message, hint="Leave --attention out.")
@@ -50,10 +47,13 @@ def problems(run: Run) -> Iterator[Problem]:
 
 def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
     tuner = run.parts["tuner"]
-    for size, known, parts in ((options.tensor, _WITH_TENSOR, "parts of layers"), (options.pipeline, _WITH_PIPELINE, "stages")):
-        if size > 1 and tuner.name not in known:
+    known_to = ((options.tensor, _WITH_TENSOR, "parts of layers"), (options.pipeline, _WITH_PIPELINE, "stages"))
+    cuts = [(known, parts) for size, known, parts in known_to if size > 1]
+    for known, parts in cuts:
+        if tuner.name not in known:
             message = f"'{tuner.name}' is not computed here on {parts}"
-            yield Problem(where="tuner", message=message, hint=f"Use --tuner {', '.join(known)}; or --parallel fsdp.")
+            those = ", ".join(name for name in known if all(name in names for names, _ in cuts))
+            yield Problem(where="tuner", message=message, hint=f"Use --tuner {those}; or --parallel fsdp.")
             return
     if options.tensor == 1 and tuner.name in ("adalora", "vblora"):
         message = f"'{tuner.name}' needs whole weights, which are cut"

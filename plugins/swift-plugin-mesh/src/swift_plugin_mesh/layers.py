@@ -49,7 +49,7 @@ class LayersStrategy(MeshStrategy):
     def prove(self) -> dict[str, Any]:
         """Every weight as the plan has it, and in parts over the data dimension."""
         context = {"context_difference": self.context.difference} if self.context else {}
-        return prove(self.module, self.plan, shards=True) | {"layers_cut": len(self.plan)} | context
+        return prove(self.module, self.plan) | {"layers_cut": len(self.plan)} | context
 
     def held_by(self, parameter: Parameter) -> int:
         """Those along the tensor dimension, where it is whole over that."""

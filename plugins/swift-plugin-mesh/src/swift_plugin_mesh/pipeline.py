@@ -1,8 +1,9 @@
-"""Pipeline × data: the blocks are dealt out to stages, which pass micro-batches on (`torch.distributed.pipelining`).
+"""Pipeline × tensor × data: the blocks are dealt out to stages, which pass micro-batches on (`torch.distributed.pipelining`).
 
 - A schedule needs micro-batches of one shape, so those of a step are filled up to the longest, behind their rows, where nothing sees it;
   and at least as many as stages, so empty ones are added.
-- The data dimension has whole copies of each stage, whose gradients are added up once a step.
+- A stage's layers are cut by their plan, then every weight of it over the data dimension, as without stages. Hidden states are whole
+  in each process of a stage, and go to the one with the same place in the next.
 - A head that is tied to the embedding is in the first stage and in the last, and so are the sums of its gradients.
 Method: Huang et al. 2019, https://arxiv.org/abs/1811.06965 (gpipe); Narayanan et al. 2021, https://arxiv.org/abs/2104.04473 (1f1b)
 """
@@ -19,15 +20,17 @@ import torch
 import torch.distributed as dist
 from swift_train.loading import give_out
 from swift_train.proof import spread
-from swift_train.ranks import load_random_states, narrowest, save_random_states
-from swift_train.training_state import load_optimizer, load_weights, save_tensors
+from swift_train.sharding import parts, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.nn import ParameterList
 from torch.nn.functional import pad
 
-from swift_core.errors import SwiftError, UsageError
-from swift_plugin_mesh.base import MeshStrategy
+from swift_core.errors import SwiftError
+from swift_plugin_mesh.base import MeshStrategy, gathered
+from swift_plugin_mesh.gradients import local
+from swift_plugin_mesh.proof import along, check_places
 from swift_plugin_mesh.stages import Layout, Stage
+from swift_plugin_mesh.tensor import parallelize, plan_of
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -44,42 +47,57 @@ class PipelineStrategy(MeshStrategy):
     fixed_shapes = True
 
     def look(self, load: Callable[[torch.device], Module]) -> None:
-        """Deal the blocks out."""
-        module = load(torch.device("meta"))
-        if narrowest(module) != torch.float32:
-            raise UsageError("pipeline stages compute in float32 here", where="dtype", hint="Use --dtype float32, or --parallel fsdp.")
+        """Deal the blocks out, and find the plan of their layers."""
+        module, size = load(torch.device("meta")), self.options.tensor
         self.layout = Layout(module, self.options.pipeline)
+        self.plan = plan_of(module, size) if size > 1 else {}
 
     def place(self) -> None:
-        """Keep this stage's blocks."""
+        """Keep this process's part of this stage's blocks."""
         self.number: int = self.mesh["pipeline"].get_local_rank()
         self.begins, self.ends = self.number == 0, self.number == self.options.pipeline - 1
-        ranks = self.mesh.mesh[[0, -1], :, 0].T.tolist()
-        groups = [dist.new_group(pair) for pair in ranks] if self.layout.tied else []
-        self.twins = groups[self.data_rank] if groups and (self.begins or self.ends) else None
-        first, last = self.layout.cut(self.module, self.number, partial(give_out, device=self.device))
-        self.module._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(self.device))  # type: ignore[no-untyped-call]
-        self.stage = Stage(self.module, first, last, begins=self.begins, ends=self.ends)
+        self.part = f"-stage-{self.number}-of-{self.options.pipeline}"  # its optimizer has groups of its own
+        self.facts = f"mesh{self.part}.pt"
+        self.twins = self._twins() if self.layout.tied else None
+        own = self.layout.cut(self.module, self.number, partial(give_out, device=self.device), self._divide)
+        ends = (name for name in self.plan if not name.startswith(f"{self.layout.name}."))
+        for name in ends:
+            if self.layout.has(self.number, f"{name}.weight"):
+                self._divide(name)
+        shard(self.module, self.mesh["data"], self.dtype, units=own)
+        self.stage = Stage(self.module, own[0], own[-1], begins=self.begins, ends=self.ends)
         self.names = {id(parameter): name for name, parameter in self.module.named_parameters() if not parameter.is_meta}
 
+    def _divide(self, name: str) -> None:
+        """Cut a module's layers by the plan."""
+        inside = {layer: cut for layer, cut in self.plan.items() if f"{layer}.".startswith(f"{name}.")}
+        parallelize(self.module, self.mesh["tensor"], inside)
+
     def prove(self) -> dict[str, Any]:
-        """Each stage has its blocks and nothing of the others."""
-        wanted = {name for name, stage in self.layout.names.items() if stage == self.number}
-        if self.ends and self.layout.tied:
-            wanted.add(f"{self.layout.embedding}.weight")
+        """Each stage has its blocks and nothing of the others, in parts."""
+        wanted = {name for name in self.layout.names if self.layout.has(self.number, name)}
         if (has := set(self.names.values())) != wanted:
             raise SwiftError(f"a stage has other weights than its own: {', '.join(sorted(has ^ wanted)[:3])}", where="parallel")
-        size = sum(shape.numel() for shape in self.layout.shapes.values())
-        held = ParameterList(parameter for parameter in self.module.parameters() if not parameter.is_meta)
-        shown = {"engine": type(self.module).__name__, "model_bytes": 4 * size}
-        return spread(held) | shown | {"stage_blocks": self.layout.count // self.options.pipeline}
+        every = dict(self.module.named_parameters())
+        held = {name: parameter for name, parameter in every.items() if not parameter.is_meta}
+        check_places(held.items(), self.plan)
+        size = sum(shape.numel() * every[name].element_size() for name, shape in self.layout.shapes.items())
+        shown = {"engine": type(self.module).__name__, "model_bytes": size}
+        return spread(ParameterList(held.values())) | shown | {"stage_blocks": self.layout.count // self.options.pipeline}
 
     def held_by(self, parameter: Parameter) -> int:
-        """The data dimension's copies, and of a tied weight those of both ends."""
-        return self.data_size * (2 if self._tied(parameter) else 1)
+        """Those along the tensor dimension, where it is whole over that; of a tied weight those of both ends."""
+        copies = self.options.tensor if along(parameter, "tensor").is_replicate() else 1
+        return copies * (2 if self._tied(parameter) else 1)
 
     def _tied(self, parameter: Parameter) -> bool:
         return self.twins is not None and self.names[id(parameter)] == f"{self.layout.embedding}.weight"
+
+    def _twins(self) -> dist.ProcessGroup | None:
+        """The processes of both ends that have the same part of a tied weight, this one among them."""
+        pairs = self.mesh.mesh[[0, -1]].flatten(1).T.tolist()
+        groups = {rank: group for pair in pairs for group in (dist.new_group(pair),) for rank in pair}
+        return groups.get(dist.get_rank())
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """A schedule's passes over all micro-batches."""
@@ -90,7 +108,7 @@ class PipelineStrategy(MeshStrategy):
 
         def scaled(loss: Tensor, _: Tensor) -> Tensor:
             losses.append(loss.detach())
-            return loss * weight
+            return loss * weight * self.scale.value
 
         schedule = _SCHEDULES[self.options.schedule](self._engine(filled[0]), len(filled), loss_fn=scaled, scale_grads=False)
         numbers = torch.arange(len(filled), device=self.device)
@@ -101,11 +119,13 @@ class PipelineStrategy(MeshStrategy):
         else:
             with torch.no_grad():
                 schedule.eval(*inputs, target=numbers, return_outputs=False, number=numbers)
+            for part in parts(self.module):  # what a backward pass would have let go of
+                part.reshard()
         return self.reduce(sum(loss.item() for loss in losses) * self.options.pipeline, "sum") * weight
 
     def _engine(self, micro: Micro) -> PipelineStage:
         size = self.layout.shapes[f"{self.layout.embedding}.weight"][1]
-        states = torch.empty(*micro.input_ids.shape, size, device=self.device)
+        states = torch.empty(*micro.input_ids.shape, size, dtype=self.dtype, device=self.device)
         return PipelineStage(
             self.stage, self.number, self.options.pipeline, self.device,
             input_args=micro.input_ids if self.begins else states.clone().requires_grad_(),
@@ -114,44 +134,28 @@ class PipelineStrategy(MeshStrategy):
         )  # fmt: skip
 
     def _exchange(self) -> None:
-        """Add gradients up: over the copies of a stage, and over the two of a tied weight."""
+        """Add the gradients of a tied weight's two ends up."""
         for parameter in self.learned:
-            if parameter.grad is not None:
-                if self.data_size > 1:
-                    dist.all_reduce(parameter.grad, group=self.mesh["data"].get_group())
-                if self._tied(parameter):
-                    dist.all_reduce(parameter.grad, group=self.twins)
+            if self._tied(parameter) and parameter.grad is not None:
+                dist.all_reduce(local(parameter.grad), group=self.twins)
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Parameters as their stages have them."""
+        """Parameters whole, from the stages that have them."""
         own = dict(self.module.named_parameters())
         group = self.mesh["pipeline"].get_group()
         for name, stage in self.layout.names.items():
             if names is None or name in names:
-                mine = stage == self.number
-                whole = own[name].detach() if mine else torch.empty(self.layout.shapes[name], device=self.device)
+                mine = own[name].detach()
+                whole = gathered(mine) if stage == self.number else torch.empty(mine.shape, dtype=mine.dtype, device=self.device)
                 dist.broadcast(whole, group=group, group_src=stage)
                 yield name, whole.cpu()
 
-    def save(self, folder: Path) -> None:
-        """One file a stage, and each process its random states."""
-        save_random_states(folder, self.device)
-        if self.data_rank == 0:
-            learned = {self.names[id(parameter)]: parameter.detach() for parameter in self.learned}
-            facts = {"weights": learned, "optimizer": self.optimizer.state_dict(), "settings": self.settings}
-            save_tensors(folder / f"stage-{self.number}-of-{self.options.pipeline}.pt", facts)
-
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on as many stages."""
-        file = folder / f"stage-{self.number}-of-{self.options.pipeline}.pt"
-        if not file.is_file():
-            raise SwiftError(
-                f"this checkpoint is not of {self.options.pipeline} stages", where=str(folder), hint="Resume with the mesh that wrote it."
-            )
-        facts = torch.load(file, map_location="cpu", weights_only=True)
-        load_weights(self.module, facts["weights"])
-        load_optimizer(self.optimizer, facts["optimizer"], facts["settings"], self.settings)
-        load_random_states(folder, self.device)
+        if not (folder / self.facts).is_file():
+            message = f"this checkpoint is not of {self.options.pipeline} stages"
+            raise SwiftError(message, where=str(folder), hint="Resume with the mesh that wrote it.")
+        super().load(folder)
 
 
 def even(micros: Sequence[Micro], least: int) -> list[Micro]:

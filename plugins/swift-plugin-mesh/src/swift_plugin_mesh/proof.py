@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from swift_train.proof import spread
@@ -12,29 +12,38 @@ from swift_core.errors import SwiftError
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
 
     from swift_plugin_mesh.tensor import Cut
 
 
-def prove(module: Module, plan: Mapping[str, Cut], *, shards: bool) -> dict[str, Any]:
+def prove(module: Module, plan: Mapping[str, Cut]) -> dict[str, Any]:
     """Check that this process holds its part alone, and return where the weights are for the run's record.
 
+    Raises:
+        SwiftError: as `check_places`.
+    """
+    check_places(module.named_parameters(), plan)
+    return spread(module)
+
+
+def check_places(parameters: Iterable[tuple[str, Parameter]], plan: Mapping[str, Cut]) -> None:
+    """Check that weights are in parts: by the plan over the tensor dimension, and all of them over the data dimension.
+
     Args:
+        parameters: with their names in the whole module.
         plan: what tensor parallelism cuts.
-        shards: whether everything is cut over the processes of the data dimension too.
 
     Raises:
         SwiftError: it is not so. Libraries have been seen to train whole copies instead, in silence.
     """
-    for name, parameter in module.named_parameters():
+    for name, parameter in parameters:
         owner, _, kind = name.rpartition(".")
         wanted = plan[owner].of(kind) if owner in plan else Replicate()
         if (lies := along(parameter, "tensor")) != wanted:
             raise _otherwise(f"the weight {name} is {lies} over the tensor dimension, and was to be {wanted}")
-        if shards and along(parameter, "data").is_replicate():
+        if along(parameter, "data").is_replicate():
             raise _otherwise(f"the weight {name} is not cut over the data dimension")
-    return spread(module)
 
 
 def along(parameter: Tensor, dimension: str) -> Placement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -23,26 +24,25 @@ def data_size(options: MeshOptions, processes: int) -> int:
 
 def misfits(options: MeshOptions, processes: int) -> Iterator[Problem]:
     """A mesh of another size than the processes, or of dimensions that don't go together."""
-    if options.pipeline > 1:
-        for name, size in _shares(options):
-            if size > 1 and name != "pipeline":
-                message = f"a mesh has either {name} or pipeline parallelism here, with data parallelism"
-                yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
-                return
+    if options.pipeline > 1 and options.context > 1:
+        message = "a mesh has either context or pipeline parallelism here"
+        yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
+        return
     if data_size(options, processes):
         return
-    shares = [(name, size) for name, size in _shares(options) if size > 1] or [("tensor", 1)]
-    asked = " × ".join(f"{name} {size}" for name, size in [*([("data", options.data)] if options.data else []), *shares])
-    *others, (last, _) = shares
-    taken = prod(size for _, size in others)
-    fit = [
-        " × ".join(f"{name} {size}" for name, size in [("data", processes // taken // size), *others, (last, size)])
-        for size in range(1, processes // taken + 1)
-        if processes % (taken * size) == 0
-    ] or [f"data {processes}"]
+    shares = {name: size for name, size in _shares(options) if size > 1} or {"tensor": 1}
+    asked = _shown({"data": options.data, **shares} if options.data else shares)
+    divisors = [size for size in range(1, processes + 1) if processes % size == 0]
+    fit = [sizes for sizes in product(divisors, repeat=len(shares)) if processes % prod(sizes) == 0]
+    near = [sizes for sizes in fit if sizes[:-1] == tuple(shares.values())[:-1]] or fit
+    hints = (_shown({"data": processes // prod(sizes), **dict(zip(shares, sizes, strict=True))}) for sizes in near)
     where = "parallel.data" if options.data else "parallel"
     message = f"{processes} process{'es' if processes > 1 else ''} can't be a mesh of {asked}"
-    yield Problem(where=where, message=message, hint=f"Sizes that fit: {', '.join(fit)}; or give other --processes.")
+    yield Problem(where=where, message=message, hint=f"Sizes that fit: {', '.join(hints)}; or give other --processes.")
+
+
+def _shown(sizes: Mapping[str, int]) -> str:
+    return " × ".join(f"{name} {size}" for name, size in sizes.items())
 
 
 def _shares(options: MeshOptions) -> list[tuple[str, int]]:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.ranks import narrowest
 from swift_train.sharding import blocks
 from torch import nn
 
@@ -30,7 +31,7 @@ class Layout:
     """Which stage has which parameter, by the names of the whole module."""
 
     def __init__(self, module: nn.Module, stages: int) -> None:
-        self.stages = stages
+        self.stages, self.dtype = stages, narrowest(module)
         inside = set(blocks(module, ()))
         lists = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.ModuleList) and inside & set(part)]
         if len(lists) != 1 or len(lists[0][1]) % stages:
@@ -46,22 +47,30 @@ class Layout:
         self.names = {name: self.stage_of(name) for name, _ in module.named_parameters()}
         self.shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
 
+    def has(self, stage: int, name: str) -> bool:
+        """Whether a stage has a parameter: a tied head's is in the first and in the last one."""
+        return self.stage_of(name) == stage or (self.tied and stage == self.stages - 1 and name.startswith(f"{self.embedding}."))
+
     def stage_of(self, name: str) -> int:
-        """The first stage that has a parameter; a tied head's is in the last one too."""
+        """The first stage that has a parameter."""
         if name.startswith(f"{self.name}."):
             return int(name[len(self.name) + 1 :].partition(".")[0]) * self.stages // self.count
         return 0 if name.startswith(f"{self.embedding}.") else self.stages - 1
 
-    def cut(self, module: nn.Module, stage: int, fill: Callable[[Iterable[Tensor]], None]) -> tuple[nn.Module, nn.Module]:
-        """Leave a stage's part of a module in place, and return its first and its last block.
+    def cut(
+        self, module: nn.Module, stage: int, fill: Callable[[Iterable[Tensor]], None], divide: Callable[[str], None]
+    ) -> list[nn.Module]:
+        """Leave a stage's part of a module in place, and return its blocks.
 
         Args:
             fill: gives parameters their values, a block at a time.
+            divide: cuts the layers of a block that stays, by its name.
         """
         own = []
         for index, block in enumerate(module.get_submodule(self.name).children()):
             fill(block.parameters())
             if index * self.stages // self.count == stage:
+                divide(f"{self.name}.{index}")
                 own.append(block)
             else:
                 _leave_out(block, _first_input)
@@ -71,10 +80,10 @@ class Layout:
             fill(part.parameters())
         for name, part in outside.items():
             if name == self.embedding and stage and not (self.tied and last):
-                _leave_out(part, partial(_no_states, part.weight.shape[1]))
+                _leave_out(part, partial(_no_states, part.weight.shape[1], self.dtype))
             elif name != self.embedding and not last:
                 _leave_out(part, _first_input, shared=not stage and part._parameters.get("weight") is embedding.weight)
-        return own[0], own[-1]
+        return own
 
 
 def _leave_out(part: nn.Module, forward: Callable[..., Any], *, shared: bool = False) -> None:
@@ -92,8 +101,8 @@ def _first_input(states: Tensor, *_: Any, **__: Any) -> Tensor:
     return states
 
 
-def _no_states(size: int, ids: Tensor) -> Tensor:
-    return torch.zeros((), device=ids.device).expand(*ids.shape, size)
+def _no_states(size: int, dtype: torch.dtype, ids: Tensor) -> Tensor:
+    return torch.zeros((), dtype=dtype, device=ids.device).expand(*ids.shape, size)
 
 
 class Stage(nn.Module):
@@ -106,7 +115,7 @@ class Stage(nn.Module):
         self.task: LossTask
         self._received: Any = None
         self._sent: Any = None
-        first.register_forward_pre_hook(self._receive, with_kwargs=True)
+        first.register_forward_pre_hook(self._receive, prepend=True, with_kwargs=True)  # before FSDP's, which watches what comes in
         last.register_forward_hook(self._send)
 
     def forward(self, states: Tensor, number: Tensor) -> Tensor:

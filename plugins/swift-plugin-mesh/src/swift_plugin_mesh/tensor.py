@@ -86,7 +86,9 @@ def plan_of(module: nn.Module, size: int) -> dict[str, Cut]:
     return plan
 
 
-def parallelize(module: nn.Module, mesh: DeviceMesh, plan: Mapping[str, Cut], fill: Callable[[Iterable[Tensor]], None]) -> None:
+def parallelize(
+    module: nn.Module, mesh: DeviceMesh, plan: Mapping[str, Cut], fill: Callable[[Iterable[Tensor]], None] = lambda parameters: None
+) -> None:
     """Cut a module in place, layer by layer; weights that layers share stay shared.
 
     Args:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def shard(
     module: Module, mesh: DeviceMesh, dtype: torch.dtype, *, wrap: Collection[str] = (), reshard_after_forward: bool = True,
     reduce_dtype: torch.dtype = torch.float32, offload: bool = False, fill: Callable[[list[Parameter]], None] = lambda parameters: None,
+    units: Sequence[Module] | None = None,
 ) -> None:  # fmt: skip
     """Cut a model in place, and make its gradients sums over the processes.
 
@@ -37,11 +38,13 @@ def shard(
         reduce_dtype: type in which gradients are added up.
         offload: keep all state in main memory.
         fill: gives the parameters of a block their values, just before it is cut, so that one block at a time is whole in a process.
+        units: the blocks that this process has, where it has not all and they have their values; what is on `meta` is left alone.
 
     Raises:
         UsageError: its blocks are unknown, or it has weights that can't be cut.
     """
-    units = blocks(module, wrap)
+    elsewhere = {parameter for parameter in module.parameters() if parameter.is_meta} if units is not None else set()
+    units = blocks(module, wrap) if units is None else units
     check(module, units)
     narrow = dtype != torch.float32
     policy: dict[str, Any] = {
@@ -53,7 +56,7 @@ def shard(
         fill(_uncut(unit))
         fully_shard(unit, reshard_after_forward=reshard_after_forward, **policy)
     fill(_uncut(module))
-    fully_shard(module, **policy)
+    fully_shard(module, ignored_params=elsewhere, **policy)
     for part in parts(module):
         part.set_gradient_divide_factor(1.0)
         part.set_force_sum_reduction_for_comms(True)  # gloo multiplies nothing on the way

@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from swift_core.errors import SwiftError, UsageError
-from swift_train.ranks import load_random_states, rank_and_size, save_random_states
+from swift_train.ranks import load_random_states, save_random_states
 from swift_train.training_state import AS_IT_WAS, save_tensors, set_changed
 
 if TYPE_CHECKING:
@@ -34,23 +34,27 @@ _LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 def save_cut(
-    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device
-) -> None:
+    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
+    writes: bool, part: str = "",
+) -> None:  # fmt: skip
     """Write a cut model's checkpoint: what learns, the optimizer, the loss scale, each process's random states. Collective.
 
     Args:
         facts: name of the file that tells whose checkpoint it is.
         settings: what the optimizer's groups were made with.
+        writes: this is the process that writes that file.
+        part: which part of the model this process has, where others have others; each has a file of its own.
     """
     save_random_states(folder, device)
-    if rank_and_size()[0] == 0:
+    if writes:
         save_tensors(folder / facts, {"scale": scale.state(), "settings": settings})
-    save_shards(folder / _SHARDS, module, optimizer)
+    save_shards(folder / _SHARDS, module, optimizer, part=part)
 
 
 def load_cut(
-    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device
-) -> None:
+    folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
+    part: str = "",
+) -> None:  # fmt: skip
     """The inverse, on any number of processes. Collective.
 
     Raises:
@@ -61,20 +65,20 @@ def load_cut(
         name = facts.removesuffix(".pt")
         raise SwiftError(f"this checkpoint is not {name}'s", where=str(folder), hint="Resume with the strategy that wrote it.")
     saved = torch.load(folder / facts, weights_only=True)
-    load_shards(folder / _SHARDS, module, optimizer, saved["settings"], settings)
+    load_shards(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
     scale.load(saved["scale"])
     load_random_states(folder, device)
 
 
-def save_shards(folder: Path, module: Module, optimizer: Optimizer) -> None:
+def save_shards(folder: Path, module: Module, optimizer: Optimizer, *, part: str = "") -> None:
     """Write what learns and the optimizer's state. Collective; every process raises where one can't write."""
     try:
-        dcp.save(_state(module, optimizer), storage_writer=_Writer(folder))
+        dcp.save(_state(module, optimizer, part), storage_writer=_Writer(folder))
     except CheckpointException as error:
         raise cause(error) from error
 
 
-def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings) -> None:
+def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings, *, part: str = "") -> None:
     """The inverse, on any number of processes. Collective.
 
     Args:
@@ -83,7 +87,7 @@ def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settin
     Raises:
         UsageError: the checkpoint's weights are others than the model's.
     """
-    state = _state(module, optimizer)
+    state = _state(module, optimizer, part)
     saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
     for name, weight in state["weights"].items():
         shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
@@ -95,7 +99,7 @@ def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settin
     except CheckpointException as error:
         raise cause(error) from error
     set_model_state_dict(module, state["weights"], options=_LEARNED)
-    set_optimizer_state_dict(module, optimizer, state["optimizer"], options=_LEARNED)
+    set_optimizer_state_dict(module, optimizer, state[f"optimizer{part}"], options=_LEARNED)
     set_changed(optimizer, then, now)
 
 
@@ -122,8 +126,8 @@ def _first(error: BaseException) -> BaseException:
     return found or error
 
 
-def _state(module: Module, optimizer: Optimizer) -> dict[str, Any]:
+def _state(module: Module, optimizer: Optimizer, part: str) -> dict[str, Any]:
     return {
         "weights": get_model_state_dict(module, options=_LEARNED),
-        "optimizer": get_optimizer_state_dict(module, optimizer, options=_LEARNED),
+        f"optimizer{part}": get_optimizer_state_dict(module, optimizer, options=_LEARNED),
     }
