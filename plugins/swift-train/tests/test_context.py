@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.distributed as dist
 from swift_train.batches import Piece, collate
-from swift_train.context import cut, heads_for, heads_for_tokens, row_lengths, tokens_for_heads
+from swift_train.causal import causal
+from swift_train.context import cut, heads_for_tokens, over_heads, row_lengths, tokens_for_heads
 from swift_train.ranks import join
 from swift_train.testing import on_ranks, samples_of
 
@@ -36,11 +39,6 @@ def test_rows_are_known_by_their_positions():
     assert row_lengths(torch.tensor([[0, 1, 2, 0, 0, 1]])) == [3, 1, 2]
 
 
-@pytest.mark.parametrize(("heads", "parts", "expected"), [(2, 2, 2), (3, 2, 6), (2, 4, 4), (1, 2, 2), (4, 6, 12)])
-def test_heads_are_repeated_until_they_can_be_shared(heads, parts, expected):
-    assert heads_for(heads, parts) == expected
-
-
 def exchange():
     """Each of two processes has 3 of 6 tokens of 4 heads; returns what it has after the exchange, and its gradient."""
     join(torch.device("cpu"))
@@ -56,3 +54,33 @@ def exchange():
 
 def test_heads_are_exchanged_for_tokens_and_back():
     assert on_ranks(2, exchange) == [[1.0, 1.0, 2.0, 2.0]] * 2
+
+
+def attended(heads):
+    """What each of three processes finds for its tokens, held against what one finds for all."""
+    join(torch.device("cpu"))
+    rank, group = dist.get_rank(), dist.group.WORLD
+    torch.manual_seed(0)
+    whole = [torch.randn(count, 9, 8) for count in (6, heads, heads)]
+    part = slice(3 * rank, 3 * rank + 3)
+
+    def attend(query, key, value):
+        return causal(query[None], key[None], value[None], window=4)[0]
+
+    torch.testing.assert_close(over_heads(attend, *(states[:, part] for states in whole), group), attend(*whole)[:, part])
+    return True
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 6])
+def test_key_heads_are_repeated_until_they_can_be_shared(heads):
+    assert on_ranks(3, partial(attended, heads)) == [True] * 3
+
+
+def test_a_row_goes_on():
+    """The last queries of a row, within a window or not, find what they find when all are asked."""
+    query, key, value = torch.randn(3, 1, 2, 7, 4)
+    for window in (None, 3):
+        whole = causal(query, key, value, window=window)
+        torch.testing.assert_close(causal(query[:, :, 5:], key, value, window=window), whole[:, :, 5:])
+    seen = causal(query, key, value, window=2)
+    torch.testing.assert_close(seen[:, :, 6:], causal(query[:, :, 6:], key[:, :, 5:], value[:, :, 5:]))

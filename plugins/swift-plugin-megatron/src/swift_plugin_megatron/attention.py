@@ -10,9 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.context import heads_for, heads_for_tokens, tokens_for_heads
+from swift_train.causal import causal
+from swift_train.context import over_heads
 from torch import nn
-from torch.nn import functional
 
 from swift_plugin_megatron import groups
 
@@ -42,11 +42,12 @@ class CoreAttention(nn.Module):
         group = groups.context()
         if group.size() == 1:
             return self._rows(query, key, value, attention_mask)
-        times = heads_for(key.shape[2], group.size()) // key.shape[2]  # key heads that are too few are had by several processes
-        key, value = (part.repeat_interleave(times, 2) for part in (key, value))
-        given = (tokens_for_heads(part.squeeze(1).transpose(0, 1), group) for part in (query, key, value))
-        found = self._rows(*(part.transpose(0, 1).unsqueeze(1) for part in given), attention_mask)
-        own = heads_for_tokens(found.unflatten(2, (-1, query.shape[3])).squeeze(1).transpose(0, 1), group)
+
+        def attend(*states: Tensor) -> Tensor:
+            found = self._rows(*(part.transpose(0, 1).unsqueeze(1) for part in states), attention_mask)
+            return found.unflatten(2, (-1, query.shape[3])).squeeze(1).transpose(0, 1)
+
+        own = over_heads(attend, *(part.squeeze(1).transpose(0, 1) for part in (query, key, value)), group)
         return own.transpose(0, 1).flatten(1).unsqueeze(1)
 
     def _rows(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
@@ -55,14 +56,8 @@ class CoreAttention(nn.Module):
         cosine, sine = (part.transpose(0, 1).unsqueeze(2) for part in self._rotary[0](value, positions))
         query, key = (_rotated(part, cosine, sine) for part in (query, key))
         rows = zip(*(part.split(lengths) for part in (query, key, value)), strict=True)
-        return torch.cat([self._row(*(part.permute(1, 2, 0, 3) for part in row)) for row in rows])
-
-    def _row(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        mask, tokens = None, query.shape[2]
-        if self.window and tokens > self.window:
-            mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril().triu(1 - self.window)
-        found = functional.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
-        return found.permute(2, 0, 1, 3).flatten(2)
+        found = [causal(*(part.permute(1, 2, 0, 3) for part in row), window=self.window) for row in rows]
+        return torch.cat([row.permute(2, 0, 1, 3).flatten(2) for row in found])
 
 
 def windows_of(config: Any) -> list[int | None]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.context import cut, heads_for, heads_for_tokens, tokens_for_heads
+from swift_train.causal import causal
+from swift_train.context import cut, over_heads
 from swift_train.sharding import parts
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 from swift_core.errors import UsageError
@@ -85,22 +85,13 @@ class Context:
         if found := [name for name in _UNKNOWN if more.get(name) is not None]:
             message = f"{type(module).__name__} has '{found[0]}', which is not computed here with tokens that are cut"
             raise UsageError(message, where="parallel.context", hint=_HINT)
-        shared = heads_for(key.shape[1], self.parts) // key.shape[1]
-        key, value = (states.repeat_interleave(shared, 1) for states in (key, value)) if shared > 1 else (key, value)
-        rows = [tokens_for_heads(states[0], self.group)[None].split(list(self.lengths), 2) for states in (query, key, value)]
-        drawn = dropout if module.training else 0.0
-        found_rows = [_row(*row, drawn, scaling, sliding_window) for row in zip(*rows, strict=True)]
-        return heads_for_tokens(torch.cat(found_rows, 2)[0], self.group).transpose(0, 1)[None], None
+        options = {"window": sliding_window, "scale": scaling, "dropout": dropout if module.training else 0.0}
 
+        def rows(*states: Tensor) -> Tensor:
+            parts = zip(*(each[None].split(list(self.lengths), 2) for each in states), strict=True)
+            return torch.cat([causal(*part, **options) for part in parts], 2)[0]
 
-def _row(query: Tensor, key: Tensor, value: Tensor, dropout: float, scaling: float | None, window: int | None) -> Tensor:  # noqa: PLR0917
-    """One row that sees itself alone."""
-    mask, tokens = None, query.shape[2]
-    if window and tokens > window:
-        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril().triu(1 - window)
-    return scaled_dot_product_attention(
-        query, key, value, mask, dropout_p=dropout, is_causal=mask is None, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
-    )
+        return over_heads(rows, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
 
 
 class _OfPart:

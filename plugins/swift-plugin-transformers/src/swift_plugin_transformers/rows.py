@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from swift_train.causal import causal
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -128,19 +129,12 @@ def attend(  # noqa: PLR0917 (transformers calls it so)
 
 def _attend_row(query: Tensor, keys: Tensor, values: Tensor, scaling: float | None, window: int | None) -> Tensor:
     """One row's attention, (tokens, heads, size)."""
-    count, length = query.shape[2], keys.shape[2]
-    if count == 1:  # heads that share keys are queries of one head: nothing is repeated
+    if query.shape[2] == 1:  # heads that share keys are queries of one head: nothing is repeated
         if window:
             keys, values = keys[:, :, -window:], values[:, :, -window:]
         grouped = query.reshape(1, keys.shape[1], -1, query.shape[-1])
         return scaled_dot_product_attention(grouped, keys, values, scale=scaling).reshape(1, -1, values.shape[-1])
-    mask = None
-    if count < length or (window and length > window):
-        mask = torch.ones(count, length, dtype=torch.bool, device=query.device).tril(length - count)
-        if window:
-            mask = mask.triu(length - count - window + 1)
-    output = scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=True)
-    return output[0].transpose(0, 1)
+    return causal(query, keys, values, window=window, scale=scaling)[0].transpose(0, 1)
 
 
 @torch.inference_mode()

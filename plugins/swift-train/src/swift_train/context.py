@@ -17,6 +17,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swift_train.batches import Micro
 
 
@@ -61,9 +63,18 @@ def row_lengths(position_ids: Tensor) -> list[int]:
     return lengths
 
 
-def heads_for(heads: int, parts: int) -> int:
-    """The smallest number of key-value heads that `parts` processes can share, repeated from so many."""
-    return lcm(heads, parts)
+def over_heads(
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor], query: Tensor, key: Tensor, value: Tensor, group: dist.ProcessGroup
+) -> Tensor:
+    """What `attend` gives with all tokens and some heads, of a process that has some tokens and all heads. Differentiable, collective.
+
+    Args:
+        attend: takes and gives (heads, tokens, size).
+        query, key, value: (heads, tokens of this part, size); key heads that are too few to be shared are repeated.
+    """
+    times = lcm(key.shape[0], group.size()) // key.shape[0]
+    given = (tokens_for_heads(states, group) for states in (query, key.repeat_interleave(times, 0), value.repeat_interleave(times, 0)))
+    return heads_for_tokens(attend(*given), group)
 
 
 def tokens_for_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
