@@ -43,6 +43,11 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         first = [other.name for other in known.all("exporter") if other.writes in spec.reads and run.model.format in other.reads]
         hint = f"Export it first: --to {' or '.join(first)}." if first else "Name the checkpoint that it was made from."
         yield Problem(where="model", message=message, hint=hint)
+    if spec.calibrates and not run.datasets:
+        hint = "Name rows like those that the model will see: --dataset FILE."
+        yield Problem(where="dataset", message=f"{spec.name} needs rows to calibrate with", hint=hint)
+    elif run.datasets and not spec.calibrates:
+        yield Problem(where="dataset", message=f"{spec.name} looks at the weights alone; the rows are not used", fatal=False)
 
 
 def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -91,6 +96,8 @@ def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Pa
         opened, traits = run_apart(there, exporter.python, report)
     else:
         built = exporter.build()
+        if run.datasets and hasattr(built, "calibrate"):
+            built.calibrate(run, report)
         opened, traits = built.export(Path(source.path), folder.absolute()), traits_of(built)
     return Path(opened).relative_to(folder.absolute()), traits
 

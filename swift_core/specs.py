@@ -208,11 +208,12 @@ class QuantizerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
-    """Checkpoint → another format."""
+    """Checkpoint → another format. `calibrates`: it wants rows, and is a `roles.CalibratingExporter` in the main environment."""
 
     kind: ClassVar[str] = "exporter"
     reads: tuple[str, ...]
     writes: str
+    calibrates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

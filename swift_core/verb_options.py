@@ -130,19 +130,22 @@ class MergeOptions(DeviceOptions, OutputOptions):
     )
 
 
-class ExportOptions(AdapterOptions, OutputOptions):
-    """swift export."""
-
-    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
-    envs: dict[str, str] = option(dict, ENVS)
-
-
 class CalibrationOptions(Options):
-    """What a quantizer sees of the rows: whole ones, chosen at random but always the same, until there are tokens enough."""
+    """What a quantizer or exporter sees of the rows: whole ones, chosen at random but always the same, until there are tokens enough."""
 
     tokens: int = option(65_536, "Tokens to calibrate with, in all.", ge=1)
     max_length: int = option(2048, "Most tokens a row; longer ones are cut.", ge=2, also=("quant_seqlen",))
     seed: int = option(42, "Seed of the choice of rows.", ge=0)
+
+
+class ExportOptions(AdapterOptions, OutputOptions):
+    """swift export."""
+
+    dataset: list[Any] = option(list, f"Rows for an exporter that calibrates. {DATASETS}")
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+    calibration: CalibrationOptions = option(CalibrationOptions, "What such an exporter sees of the rows.")
+    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
+    envs: dict[str, str] = option(dict, ENVS)
 
 
 class QuantizeOptions(DeviceOptions, OutputOptions):

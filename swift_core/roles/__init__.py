@@ -6,7 +6,15 @@ Those of `sources`, `checkpoints` and `engines` speak in paths, strings and JSON
 
 from __future__ import annotations
 
-from swift_core.roles.checkpoints import CheckingExporter, Exported, Exporter, LoadableExporter, LoadableQuantizer, OfflineQuantizer
+from swift_core.roles.checkpoints import (
+    CalibratingExporter,
+    CheckingExporter,
+    Exported,
+    Exporter,
+    LoadableExporter,
+    LoadableQuantizer,
+    OfflineQuantizer,
+)
 from swift_core.roles.common import ISOLATABLE, Event, Progress, Watch
 from swift_core.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
 from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, Tuner
@@ -15,6 +23,7 @@ from swift_core.roles.sources import Dataset, Hub, RawRow
 __all__ = [
     "ISOLATABLE",
     "Backend",
+    "CalibratingExporter",
     "CheckingExporter",
     "Dataset",
     "Evaluator",

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from swift_core.reporting import Report
+    from swift_core.run import Run
+
 
 class OfflineQuantizer(Protocol):
     """Checkpoint folder → quantized checkpoint folder."""
@@ -70,6 +73,14 @@ class LoadableExporter(Exporter, Protocol):
         Raises:
             NotImplementedError: this engine can't load such a result, though others can: it is not compared, and the reason is told.
         """
+        ...
+
+
+class CalibratingExporter(Exporter, Protocol):
+    """An exporter that looks at rows (`ExporterSpec.calibrates`)."""
+
+    def calibrate(self, run: Run, report: Report) -> None:
+        """Look at the run's `datasets`, as its options `data` and `calibration` say; called before `export`."""
         ...
 
 

@@ -18,7 +18,7 @@ _NAMES = ("gguf", "ollama")
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """The file alone, the file with what Ollama wants beside it, and files cut or put together."""
+    """The file alone, the file with what Ollama wants beside it, files cut or put together, and what a quantizer of them wants to know."""
     return [
         ExporterSpec(
             name="gguf",
@@ -49,6 +49,15 @@ def swift_exporters() -> list[ExporterSpec]:
             reads=("gguf",),
             writes="gguf",
         ),
+        ExporterSpec(
+            name="imatrix",
+            summary="An importance matrix, with which gguf-k and llama-quantize lose less in few bits",
+            factory=Ref("swift_plugin_gguf.imatrix:ImatrixExporter"),
+            engines=_ENGINES,
+            reads=("safetensors",),
+            writes="imatrix",
+            calibrates=True,
+        ),
     ]
 
 
@@ -56,7 +65,11 @@ def swift_exporters() -> list[ExporterSpec]:
 def swift_check(run: Run) -> Iterator[Problem]:
     """Refuse, from config, tokenizer and headers alone, what has no place in a GGUF file."""
     chosen = run.parts.get("exporter")
-    if chosen is None or chosen.name not in _NAMES or run.model is None:
+    if chosen is None or run.model is None:
+        return
+    if chosen.name == "imatrix" and not run.adapters and run.model.format == "safetensors":
+        yield from _imatrix_problems(run)
+    if chosen.name not in _NAMES:
         return
     if run.adapters:
         yield from _adapter_problems(run) if chosen.name == "gguf" else ()
@@ -90,3 +103,14 @@ def _adapter_problems(run: Run) -> Iterator[Problem]:
         plan_adapter(Path(next(iter(run.adapters.values())).path), run.part("exporter").make_options())
     except UsageError as error:
         yield Problem(where="adapter", message=f"{error.message} ({error.where})", hint=error.hint)
+
+
+def _imatrix_problems(run: Run) -> Iterator[Problem]:
+    from swift_core.errors import UsageError
+    from swift_plugin_gguf.plan import make_plan
+
+    assert run.model is not None
+    try:
+        make_plan(Path(run.model.path))
+    except UsageError as error:
+        yield Problem(where="model", message=f"{error.message} ({error.where})", hint=error.hint)

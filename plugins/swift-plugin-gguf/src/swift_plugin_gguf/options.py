@@ -27,7 +27,7 @@ class GgufOptions(Options):
     @classmethod
     def _known(cls, value: object) -> object:
         text = str(value).lower().replace("-", "_")
-        if re.fullmatch(r"i?q\d_(k(_[sml])?|[xns].*)", text):
+        if re.fullmatch(r"i?q\d_(k(_[sml])?|[xnsm].*)", text):
             raise ValueError(
                 f"'{value}' needs llama.cpp's quantizer: export f16, then that with --to gguf-k --type {text} (swift-plugin-llama-cpp); "
                 "here there are q8_0, q5_1, q5_0, q4_1 and q4_0"

@@ -10,7 +10,9 @@ from swift_core.options import Options, option
 class LlamaQuantizeOptions(Options):
     """What the file becomes."""
 
-    type: Literal["q2_k", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k"] = option(
-        "q4_k_m", "Type of the matrices: q2_k to q6_k."
-    )
+    type: Literal[
+        "q2_k", "q2_k_s", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m", "q6_k",
+        "iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs", "iq3_xs", "iq3_s", "iq3_m", "iq4_nl", "iq4_xs",
+    ] = option("q4_k_m", "Type of the matrices: q2_k to q6_k, iq1_s to iq4_nl.")  # fmt: skip
+    imatrix: str = option("", "Importance matrix: a GGUF file of llama-imatrix, or the folder that --to imatrix has made.")
     threads: int = option(0, "Threads; 0: one a core.", ge=0)

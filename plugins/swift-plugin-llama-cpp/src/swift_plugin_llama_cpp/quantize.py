@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from array import array
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import atomic_folder
+from swift_plugin_llama_cpp.imatrix import matrix_file, read_matrix, tensor_names, with_matrix
 from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
 
 if TYPE_CHECKING:
@@ -24,10 +28,23 @@ FILE_TYPES = {
     "q5_k_s": 16,
     "q5_k_m": 17,
     "q6_k": 18,
+    "iq2_xxs": 19,
+    "iq2_xs": 20,
+    "q2_k_s": 21,
+    "iq3_xs": 22,
+    "iq3_xxs": 23,
+    "iq1_s": 24,
+    "iq4_nl": 25,
+    "iq3_s": 26,
+    "iq3_m": 27,
+    "iq2_s": 28,
+    "iq2_m": 29,
+    "iq4_xs": 30,
+    "iq1_m": 31,
 }
 """llama.cpp's numbers (enum llama_ftype)."""
 
-MAX_KL = {"q2": 5.0, "q3": 2.0, "q4": 1.0, "q5": 0.5, "q6": 0.1}
+MAX_KL = {"1": 8.0, "2": 5.0, "3": 2.0, "4": 1.0, "5": 0.5, "6": 0.1}
 """By bits: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
 
 
@@ -41,7 +58,7 @@ class LlamaQuantize:
         """Write the quantized file into the folder `out`, the licence beside it, and return the file.
 
         Raises:
-            UsageError: no GGUF file in the folder, or several.
+            UsageError: no GGUF file in the folder, or several; no importance matrix where one is named, or that of another model.
             SwiftError: llama.cpp refused it: it takes files of 32 and 16 bits.
         """
         files = sorted(checkpoint.glob("*.gguf"))
@@ -58,7 +75,7 @@ class LlamaQuantize:
     @property
     def max_kl(self) -> float:
         """Nats a token that the type may lose."""
-        return MAX_KL[self._options.type[:2]]
+        return MAX_KL[self._options.type.removeprefix("i")[1]]
 
     def load(self, exported: Path) -> LoadedGguf:
         """Load the file in llama.cpp."""
@@ -73,10 +90,18 @@ class LlamaQuantize:
         params.ftype = FILE_TYPES[self._options.type]
         params.nthread = self._options.threads or os.cpu_count() or 1
         try:
-            model_quantize(str(source), str(target), params)
+            with with_matrix(params, self._matrix(source)) if self._options.imatrix else nullcontext():
+                model_quantize(str(source), str(target), params)
         except RuntimeError as error:
             raise SwiftError(
                 "llama.cpp does not quantize this file",
                 where=str(source),
                 hint="It takes files of 32 and 16 bits (--to gguf --type f16); apart/log.txt in the run folder has its own reason.",
             ) from error
+
+    def _matrix(self, source: Path) -> Mapping[str, array[float]]:
+        file = matrix_file(self._options.imatrix)
+        matrix = read_matrix(file)
+        if not matrix.keys() & tensor_names(source):
+            raise UsageError(f"the matrix is of another model than {source}", where=str(file), hint="Make one of this model: --to imatrix.")
+        return matrix
