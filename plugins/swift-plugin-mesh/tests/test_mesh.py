@@ -202,8 +202,15 @@ def test_stages_in_bfloat16(tmp_path):
     assert on_ranks(2, partial(three_steps, half, tmp_path / "many", pipeline=2)) == [one, one]
 
 
-@pytest.mark.parametrize(("kind", "message"), [("opt", "has no plan for tensor parallelism"), ("qwen3_moe", "layers of the kind moe_tp")])
-def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_read(kind, message):
+@pytest.mark.parametrize(
+    ("kind", "sizes", "message"),
+    [
+        ("opt", {"tensor": 2}, "has no plan for tensor parallelism"),
+        ("qwen3_moe", {"tensor": 2}, "layers of the kind moe_tp"),
+        ("bloom", {"pipeline": 2}, "has no plan for pipeline parallelism"),
+    ],
+)
+def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_read(kind, sizes, message):
     read = []
 
     def load(device):
@@ -213,7 +220,7 @@ def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_r
 
     def build():
         with pytest.raises(UsageError, match=message):
-            mesh_strategy(MeshOptions(device="cpu", tensor=2)).build(load, torch.optim.AdamW)
+            mesh_strategy(MeshOptions(device="cpu", **sizes)).build(load, torch.optim.AdamW)
         return read
 
     assert on_ranks(2, build) == [["meta"]] * 2

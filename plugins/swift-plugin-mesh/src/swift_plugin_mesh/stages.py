@@ -8,7 +8,7 @@ receives takes the place of its first block's input, and its last block's output
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import torch
 from swift_train.ranks import narrowest
 from swift_train.sharding import blocks
 from torch import nn
+from transformers import PreTrainedModel
 
 from swift_core.errors import UsageError
 
@@ -39,13 +40,16 @@ class Layout:
             what = f"{count} blocks, which {stages} stages can't share evenly" if count else "blocks in other than one row"
             raise UsageError(f"the model has {what}", where="parallel.pipeline", hint=_ELSE)
         self.name, self.count = lists[0][0], len(lists[0][1])
-        model: Any = next(part for part in module.modules() if hasattr(part, "get_input_embeddings"))
-        ends = {id(part): name for name, part in module.named_modules()}
-        self.embedding = ends[id(model.get_input_embeddings())]
+        model: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
+        name_of = {id(part): name for name, part in module.named_modules()}
+        self.embedding = name_of[id(model.get_input_embeddings())]
         head = model.get_output_embeddings()
         self.tied = head is not None and head.weight is model.get_input_embeddings().weight
         self.names = {name: self.stage_of(name) for name, _ in module.named_parameters()}
         self.shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+        if not all(name.startswith((f"{self.name}.", *_ends(model, name_of))) for name in self.names):  # such as learned positions
+            message = f"the architecture {type(model).__name__} has no plan for pipeline parallelism"
+            raise UsageError(message, where="parallel.pipeline", hint=_ELSE)
 
     def has(self, stage: int, name: str) -> bool:
         """Whether a stage has a parameter: a tied head's is in the first and in the last one."""
@@ -84,6 +88,13 @@ class Layout:
             elif name != self.embedding and not last:
                 _leave_out(part, _first_input, shared=not stage and part._parameters.get("weight") is embedding.weight)
         return own
+
+
+def _ends(model: Any, name_of: Mapping[int, str]) -> list[str]:
+    """Beginnings of the names of what is outside the blocks, by transformers' plan: an embedding before them, norm and head behind."""
+    root = f"{name_of[id(model.base_model)]}.".lstrip(".")
+    ends = [name_of[id(end)] for end in (model.get_input_embeddings(), model.get_output_embeddings()) if end is not None]
+    return [*(f"{end}." for end in ends), *(f"{root}{name}." for name in model.base_model._pp_plan or ())]
 
 
 def _leave_out(part: nn.Module, forward: Callable[..., Any], *, shared: bool = False) -> None:
