@@ -101,6 +101,13 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
             yield from _lines(value, f"{prefix}{index}.", name)
 
 
+def listed(value: Any) -> list[Any]:
+    """Several things, or a lone one, as a list; none where there is nothing."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keys with `_` for `-`, at every level of mappings but in `columns` and `envs`, whose keys are names and not options."""
     named = {str(key).replace("-", "_"): value for key, value in values.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import local_plugins, schemas
-from swift_core.config import Settings, read_yaml
+from swift_core.config import Settings, listed, read_yaml
 from swift_core.errors import UsageError
 from swift_core.registry import Registry
 from swift_core.verbs import PART_SPELLINGS, Verb
@@ -91,10 +91,7 @@ def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str,
 
 def datasets(argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> list[str]:
     """The names of the data sets that are asked for, without files and hub references."""
-    asked: list[object] = (
-        list(config.values.get("dataset") or []) if isinstance(config.values.get("dataset"), list) else [config.values.get("dataset")]
-    )
-    asked += list(_values(argv, "dataset", aliases))
+    asked: list[object] = [*listed(config.values.get("dataset")), *_values(argv, "dataset", aliases)]
     names = [str(item.get("name", "")) if isinstance(item, dict) else str(item or "") for item in asked]
     return sorted({name.partition("#")[0].replace("_", "-") for name in names if name})
 

@@ -8,12 +8,15 @@ This module imports pydantic, so nothing imports it at start-up: option classes 
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from swift_core.config import listed
 from swift_core.errors import UsageError, suggestion
+
+Several = Annotated[list[Any], BeforeValidator(listed)]  # of which a lone one needs no list
 
 
 class Options(BaseModel):

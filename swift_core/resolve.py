@@ -171,7 +171,7 @@ def _datasets(
         try:
             chosen.append(choose_dataset(known, item, options, where, streaming=streaming))
         except Invalid as invalid:
-            errors += [UsageError(message, where=f"{where}.{path}") for path, message in invalid.problems]
+            errors += [UsageError(message, where=path) for path, message in invalid.problems]
         except SwiftError as error:
             errors.append(error)
     if errors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from swift_core.options import Options, option
+from swift_core.options import Options, Several, option
 
 ENVS = 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.'
 DATASETS = "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows."
@@ -90,8 +90,8 @@ class DataOptions(SkippingOptions):
 class RowsOptions(Options):
     """Of every verb that takes data sets."""
 
-    dataset: list[Any] = option(..., DATASETS, min_length=1)
-    val_dataset: list[Any] = option(list, "Data sets that are held out and scored.", also=("validation",))
+    dataset: Several = option(..., DATASETS, min_length=1)
+    val_dataset: Several = option(list, "Data sets that are held out and scored.", also=("validation",))
     data: DataOptions = option(DataOptions, "How rows are read.")
 
 
@@ -118,6 +118,12 @@ class VerifyOptions(Options):
     max_kl: float | None = option(
         None, "Most divergence from the source's next-token distribution, in nats a token; by default what its bits allow.", gt=0
     )
+    tokens: int = option(1024, "Tokens of held-out text, which is Python's own documentation, to compare on.", ge=16)
+
+
+class VerifyOnRowsOptions(VerifyOptions):
+    """The same, where the held-out text may be the user's."""
+
     tokens: int = option(1024, "Tokens of held-out text to compare on: --val-dataset, or else Python's own documentation.", ge=16)
 
 
@@ -141,7 +147,7 @@ class CalibrationOptions(Options):
 class ExportOptions(AdapterOptions, OutputOptions):
     """swift export."""
 
-    dataset: list[Any] = option(list, f"Rows for an exporter that calibrates. {DATASETS}")
+    dataset: Several = option(list, f"Rows for an exporter that calibrates. {DATASETS}")
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")
     calibration: CalibrationOptions = option(CalibrationOptions, "What such an exporter sees of the rows.")
     verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
@@ -151,11 +157,11 @@ class ExportOptions(AdapterOptions, OutputOptions):
 class QuantizeOptions(DeviceOptions, OutputOptions):
     """swift quantize."""
 
-    dataset: list[Any] = option(list, f"Rows to calibrate with. {DATASETS}")
-    val_dataset: list[Any] = option(list, "Rows to compare source and result on.", also=("validation",))
+    dataset: Several = option(list, f"Rows to calibrate with. {DATASETS}")
+    val_dataset: Several = option(list, "Rows to compare source and result on.", also=("validation",))
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")
     calibration: CalibrationOptions = option(CalibrationOptions, "What a quantizer sees of the rows.")
-    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
+    verify: bool | VerifyOnRowsOptions = option(True, "Compare the result with its source, and fail where it is too far off.")
     envs: dict[str, str] = option(dict, ENVS)
 
 
@@ -189,7 +195,7 @@ class AskOptions(EngineOptions):
     url: str = option("", "Running server to ask, ending in /v1.")
     name: str = option("", "Model name at the server; empty: the first it has.", also=("served_model_name",))
     questions: list[str] = option(list, "Questions to ask, each on its own.")
-    dataset: list[Any] = option(list, "Chat rows whose last user turn is asked.", also=("val_dataset",))
+    dataset: Several = option(list, "Chat rows whose last user turn is asked.", also=("val_dataset",))
     system: str = option("", "System prompt.")
     max_tokens: int = option(256, "Most tokens an answer.", ge=1, also=("max_new_tokens",))
     temperature: float = option(0.0, "0 takes the likeliest token each time.", ge=0)
@@ -231,14 +237,14 @@ class SeenOptions(HubOptions):
 class DataCheckOptions(SeenOptions):
     """swift data check."""
 
-    dataset: list[Any] = option(..., DATASETS, min_length=1)
-    val_dataset: list[Any] = option(list, "Data sets that are held out: none of their rows may be learned.", also=("validation",))
+    dataset: Several = option(..., DATASETS, min_length=1)
+    val_dataset: Several = option(list, "Data sets that are held out: none of their rows may be learned.", also=("validation",))
 
 
 class DataShowOptions(SeenOptions):
     """swift data show."""
 
-    dataset: list[Any] = option(..., "The data set: a name, a file, a hub data set; its first file.", min_length=1)
+    dataset: Several = option(..., "The data set: a name, a file, a hub data set; its first file.", min_length=1)
     row: int = option(1, "Which row, as messages number them: from 1, in files of lines by line.", ge=1)
     tokens: bool = option(False, "Show where each token begins.")
 
@@ -246,7 +252,7 @@ class DataShowOptions(SeenOptions):
 class DataConvertOptions(HubOptions):
     """swift data convert."""
 
-    dataset: list[Any] = option(..., DATASETS, min_length=1)
+    dataset: Several = option(..., DATASETS, min_length=1)
     output: str = option(..., "File for the rows (JSONL).")
     overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",))
     kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(

@@ -41,3 +41,14 @@ def test_adapters_are_named_by_paths(tiny_model, tmp_path):
 def test_a_path_that_leads_nowhere_is_named(tmp_path):
     with pytest.raises(UsageError, match="missing"):
         resolved("load", model=tmp_path / "missing")
+
+
+@pytest.mark.parametrize("asked", ["rows.jsonl", Path("rows.jsonl"), {"name": "rows.jsonl"}, ["rows.jsonl"]])
+def test_a_lone_data_set_needs_no_list(asked, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    Path("rows.jsonl").write_text(json.dumps(row) + "\n")
+    run = resolved("sft", model=tiny_model, dataset=asked, val_dataset=asked, runs=tmp_path)
+    assert [choice.asked for choice in (*run.datasets, *run.validation)] == ["rows.jsonl"] * 2
+    with pytest.raises(UsageError, match="at least 1 item"):
+        resolved("sft", model=tiny_model, dataset=[], runs=tmp_path)

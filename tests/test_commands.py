@@ -86,3 +86,10 @@ def test_run_of_one_verb_with_overriding_flags(swift, tmp_path, tiny_model):
 def test_version_and_no_arguments(swift):
     assert swift("--version").out.startswith("swift-core, version ")
     assert "Commands:" in swift().out
+
+
+def test_the_text_to_compare_on_is_a_users_only_where_there_is_a_flag_for_it(swift):
+    for verb in ("merge", "export", "quantize"):
+        text = " ".join(swift(verb, "--help").out.split())
+        assert "--verify.tokens INTEGER" in text
+        assert ("--val-dataset, or else Python's own documentation" in text) is ("--val-dataset VALUE" in text) is (verb == "quantize")

@@ -9,6 +9,7 @@ import pytest
 
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.errors import UsageError
+from swift_core.options import Invalid
 from swift_core.registry import registry
 from swift_core.run import DataChoice, Run
 
@@ -54,6 +55,18 @@ def test_names(asked, name, options, limit):
     choice = choose(asked)
     assert (choice.name, choice.limit) == (name, limit)
     assert options.items() <= choice.options.items()
+
+
+def test_an_option_that_lacks_is_called_by_its_flag():
+    """Where one gives the name alone; an object, and a file, has it as a key."""
+    for asked, where, called in (
+        ("identity#3", "--dataset", "--dataset.identity.model-name"),
+        ('{"name": "identity"}', "--dataset", "--dataset identity, model_name"),
+        ({"name": "identity"}, "a.yaml:3: dataset.0", "a.yaml:3: dataset.0.model_name"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            choose_dataset(registry(), asked, {}, where)
+        assert caught.value.problems[0][0] == called
 
 
 def test_an_existing_path_wins_over_a_named_set(here):

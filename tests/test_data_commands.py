@@ -227,6 +227,13 @@ def swift_datasets():
 """
 
 
+def test_a_lone_data_set_of_a_file_of_settings(data):
+    write(data.folder / "a.jsonl", chat("One?", "Yes."))
+    (data.folder / "it.yaml").write_text("dataset: a.jsonl\n")
+    found = json.loads(data("check", "it.yaml", "--json")[1])
+    assert [each["name"] for each in found["train"]] == ["a.jsonl"]
+
+
 def test_ctrl_c_stops_cleanly(swift, tmp_path):
     (tmp_path / "endless.py").write_text(ENDLESS)
     process = swift.popen("--plugin", "endless.py", "data", "check", "endless")

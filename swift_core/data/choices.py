@@ -17,6 +17,7 @@ from typing import Any
 
 from swift_core import schemas
 from swift_core.errors import UsageError, suggestion
+from swift_core.options import Invalid
 from swift_core.paths import digest, sha256
 from swift_core.registry import Registry
 from swift_core.roles import Progress
@@ -30,7 +31,8 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
     """One data set, not fetched yet. `options` are those of the named set, from flags, by its name; sets that can `streaming` do, if asked.
 
     Raises:
-        UsageError: no such set or file, a bad number of rows, wrong options.
+        UsageError: no such set or file, a bad number of rows.
+        Invalid: wrong options, each with where it is.
     """
     given = _given(asked, where)
     text = given.pop("name", "")
@@ -47,7 +49,11 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
     flags = options.get(spec.replace("_", "-"), {})
     if streaming and any(field.path == "streaming" for field in schemas.fields(registry.get("dataset", spec).options)):
         implied = {"streaming": True, **implied}
-    choice = registry.choose("dataset", spec, {**implied, **flags, **given}, where=where)
+    try:
+        choice = registry.choose("dataset", spec, {**implied, **flags, **given}, where=where)
+    except Invalid as invalid:
+        named = isinstance(asked, str) and asked == text
+        raise Invalid([(_option(where, spec, path, named=named), message) for path, message in invalid.problems]) from None
     return DataChoice(**asdict(choice), asked=text, limit=limit, columns=columns, weight=weight)
 
 
@@ -55,6 +61,13 @@ def fetch_dataset(choice: DataChoice, progress: Progress | None = None) -> DataC
     """Bring the rows onto this machine, and pin what they are by one hash over their files; a set that is streamed has none."""
     files = choice.build().fetch(progress)
     return replace(choice, hash=digest([[file.name, sha256(file)] for file in files]) if files else "")
+
+
+def _option(where: str, spec: str, path: str, *, named: bool) -> str:
+    """How an error calls an option of a set: by its flag, where a flag gives the name alone; it may give an object too."""
+    if not where.startswith("--"):
+        return f"{where}.{path}"
+    return f"--dataset.{spec}.{path}".replace("_", "-") if named else f"{where} {spec}, {path}"
 
 
 def _given(asked: Any, where: str) -> dict[str, Any]:

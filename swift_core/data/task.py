@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from swift_core.config import Settings
+from swift_core.config import Settings, listed
 from swift_core.data.inspector import RowInspector
 from swift_core.data.reading import raw_rows
 from swift_core.errors import SwiftError
@@ -79,7 +79,7 @@ def inspector_of(run: Run) -> RowInspector | None:
 
 def _kind_of_first(verb: Verb, settings: Settings, known: Registry, progress: Progress | None) -> str:
     values = {key: settings.values[key] for key in _OF_ROWS if key in settings.values}
-    values["dataset"] = (values.get("dataset") or [])[:1]
+    values["dataset"] = listed(values.get("dataset"))[:1]
     only = Settings(values, settings.lines, settings.flags)
     run = resolve(replace(verb, parts={}, main=""), only, progress=progress, using=known).run
     return commonest_kind(run.datasets, run.options["data"]["columns"])

@@ -9,7 +9,7 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import FlagsCommand
-from swift_core.config import Settings
+from swift_core.config import Settings, listed
 from swift_core.downloads import offline_if
 from swift_core.errors import UsageError
 from swift_core.verbs import Verb
@@ -31,7 +31,7 @@ class DataCommand(FlagsCommand):
     def _call(self, **values: Any) -> int:
         settings = self.settings(values)
         if values["more"]:
-            settings.set("dataset", [*settings.values.get("dataset", ()), *values["more"]])
+            settings.set("dataset", [*listed(settings.values.get("dataset")), *values["more"]])
         if not settings.values.get("dataset"):
             raise UsageError("no data set is named", hint=f"Write swift {self.verb.name} FILE, or a data set's name.")
         with offline_if(bool(settings.values.get("offline"))), Screen(quiet=values["json"]) as screen:

@@ -10,8 +10,8 @@ from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from swift_train.options import highest_rate
+from swift_train.refusals import no_engine
 
-from swift_core.engines import state
 from swift_core.errors import suggestion
 from swift_core.registry import registry
 from swift_core.specs import Problem
@@ -29,10 +29,7 @@ def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     choice = run.part("parallel")
     options: ZeroOptions = choice.make_options()
-    found = state(registry().get("parallel", choice.name), choice.distribution)
-    if not found.present:
-        hint = "DS_BUILD_OPS=0 pip install " + " ".join(f"'{item}'" for item in found.missing)
-        yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)
+    yield from no_engine(choice, "DS_BUILD_OPS=0 pip install")
     yield from _combinations(run, options)
     if isinstance(options.config, dict):
         for key, message, hint in (*_unknown(options.config), *_zero(options), *_shared(options, run)):

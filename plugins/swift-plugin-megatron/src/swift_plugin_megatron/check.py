@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_train.refusals import no_exchange
+from swift_train.refusals import no_engine, no_exchange
 
 from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import state
-from swift_core.registry import registry
 from swift_core.specs import Problem
 from swift_plugin_megatron.maps import architectures
 from swift_plugin_megatron.sizes import misfits
@@ -26,10 +24,7 @@ _ELSE = "Use --parallel fsdp."
 def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     choice = run.part("parallel")
-    found = state(registry().get("parallel", choice.name), choice.distribution)
-    if not found.present:
-        hint = "Python 3.12 or newer: pip install " + " ".join(f"'{item}'" for item in found.missing)
-        yield Problem(where="parallel", message=f"megatron needs {', '.join(found.missing)}, which is not installed", hint=hint)
+    yield from no_engine(choice, "Python 3.12 or newer: pip install")
     yield from no_exchange("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
     if run.options.get("dtype") == "float16":
         yield Problem(where="dtype", message="megatron has no loss scale here for float16", hint="Use --dtype bfloat16.")

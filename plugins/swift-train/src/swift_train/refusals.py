@@ -1,4 +1,4 @@
-"""What no strategy that cuts weights can do, for the checks of their plugins: no torch is imported."""
+"""What several strategies refuse alike, for the checks of their plugins: no torch is imported."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import device_kind
+from swift_core.engines import device_kind, state
+from swift_core.registry import registry
 from swift_core.specs import Problem
 
 if TYPE_CHECKING:
-    from swift_core.run import Run
+    from swift_core.run import Choice, Run
 
 
 def kind_of(device: str) -> str:
     """The kind of device that an option asks for: cpu, cuda, mps, …"""
     return (device_kind() if device == "auto" else device).partition(":")[0]
+
+
+def no_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
+    """A strategy whose engine is not installed; `how` begins the command that installs it."""
+    found = state(registry().get("parallel", choice.name), choice.distribution)
+    if not found.present:
+        hint = " ".join((how, *map(repr, found.missing)))
+        yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)
 
 
 def no_exchange(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
