@@ -10,7 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from swift_plugin_megatron.options import MegatronOptions
+from swift_train.batches import Micro
 from swift_train.kills import steps_of, train_through_kills
+from swift_train.tasks import NextToken
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -343,6 +345,35 @@ def test_weights_come_back_from_every_stage():
         return found.keys() == whole.keys() and all(torch.equal(found[name], weight) for name, weight in whole.items())
 
     assert on_ranks(4, back) == [True] * 4
+
+
+def kept_of_activations(**options):
+    """Bytes that a process keeps for the backward pass of one row of 64 tokens, beside weights."""
+    strategy, _, _ = built("qwen3", **options)
+    weights = {weight.untyped_storage().data_ptr() for weight in strategy.stages.parameters()}
+    found = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.arange(64) % 50
+    micro = Micro(ids[None], torch.arange(64)[None], torch.tensor([3]), ids[4:5], torch.ones(1), rows=(0,))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        strategy.accumulate([micro], NextToken(), 1.0)
+    return sum(found.values())
+
+
+def test_less_is_kept_of_cut_tokens():
+    (alone,) = on_ranks(1, kept_of_activations)
+    tensor, sequence, context = (
+        max(on_ranks(2, partial(kept_of_activations, **options))) for options in ({"tensor": 2}, SEQUENCE, {"context": 2})
+    )
+    print(f"kept of {alone:,} bytes: tensor {tensor / alone:.2f}, with sequence {sequence / alone:.2f}, context {context / alone:.2f}")
+    assert sequence < 0.85 * tensor
+    assert context < 0.6 * alone
 
 
 def test_bfloat16_learns_in_float32(tiny_model, rows, tmp_path):

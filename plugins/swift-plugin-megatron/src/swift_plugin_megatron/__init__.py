@@ -21,7 +21,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
     return [
         ParallelSpec(
             name="megatron",
-            summary="Tensor, pipeline and expert parallelism on megatron-core",
+            summary="Tensor, sequence, context, pipeline and expert parallelism on megatron-core",
             also=("mcore", "megatron-core"),
             factory=Ref("swift_plugin_megatron.strategy:MegatronStrategy"),
             options=Ref("swift_plugin_megatron.options:MegatronOptions"),
