@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _KIB = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
 
 
-def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: Path) -> dict[str, Any]:
-    """Load an export, and answer a file of questions.
+def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: Path, *, trusted: bool = False) -> dict[str, Any]:
+    """Load an export, and answer a file of questions; `trusted`: the code that it brings may run.
 
     Returns:
         `load_seconds`, and `texts`: the tokens of each text.
@@ -36,7 +36,7 @@ def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: 
     """
     asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
     began = time.perf_counter()
-    loaded = exporter.load(exported)
+    loaded = (getattr(exporter, "load_trusted", exporter.load) if trusted else exporter.load)(exported)
     seconds = time.perf_counter() - began
     write_logits(loaded, [item["ids"] for item in asked if "ids" in item], logits)
     return {"load_seconds": seconds, "texts": [list(loaded.encode(item["text"])) for item in asked if "text" in item]}
@@ -52,7 +52,7 @@ def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
     end_when_stopped(report)
     files = (Path(run.options[name]) for name in ("exported", "questions", "logits"))
     try:
-        found = answer(run.part("exporter").build(), *files)
+        found = answer(run.part("exporter").build(), *files, trusted=bool(run.options.get("trust_remote_code")))
     except NotImplementedError as reason:
         return None, {"refused": str(reason)}
     return None, {**found, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB}

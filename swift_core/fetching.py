@@ -149,7 +149,9 @@ class Fetcher:
         return found.name, owner
 
     def trusts(self, reference: Reference) -> bool:
-        """Whether the user has named this very repository and revision as trusted."""
+        """Whether the user has named this very repository and revision, or this folder, as trusted."""
+        if reference.scheme == "file":
+            return any(Path(name).absolute() == Path(reference.name).absolute() for name in self.trusted)
         return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
 
     def _check_remote_code(self, reference: Reference, family: str, where: str) -> None:

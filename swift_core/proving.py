@@ -36,7 +36,7 @@ class Result:
         """
         exporter = self._run.part("exporter")
         if not elsewhere(exporter):
-            return answer(exporter.build(), self._opened, questions, logits)
+            return answer(exporter.build(), self._opened, questions, logits, trusted=bool(self._run.options.get("trust_remote_code")))
         files = {"exported": str(self._opened), "questions": str(questions.absolute()), "logits": str(logits.absolute())}
         there = replace(self._run, job=HERE, options={**self._run.options, **files})
         found = run_apart(there, exporter.python, self._report, FOLDER)[1]
@@ -77,7 +77,9 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     try:
         _check_comparable(run, traits)
         verifying = _verifying(source.format)
-        figures = verifying.load()(source, Result(run, opened, report), tokens=limits["tokens"], scratch=report.folder)
+        trusted = bool(run.options.get("trust_remote_code"))
+        result = Result(run, opened, report)
+        figures = verifying.load()(source, result, tokens=limits["tokens"], scratch=report.folder, trust_remote_code=trusted)
     except NotImplementedError as reason:
         report.note(f"WARNING: not verified: {reason}")
         return {"verified": False}

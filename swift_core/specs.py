@@ -134,7 +134,8 @@ class LoaderSpec(Spec):
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
     `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures. `quantizing` is the job of `swift quantize`, likewise.
-    `verifying` compares an export with its source: (source, result, *, tokens, scratch) -> figures; see `swift_core.proving.Result`.
+    `verifying` compares an export with its source: (source, result, *, tokens, scratch,
+    trust_remote_code) -> figures; see `swift_core.proving.Result`.
     """
 
     kind: ClassVar[str] = "loader"

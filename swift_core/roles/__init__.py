@@ -14,6 +14,7 @@ from swift_core.roles.checkpoints import (
     LoadableExporter,
     LoadableQuantizer,
     OfflineQuantizer,
+    TrustingExporter,
 )
 from swift_core.roles.common import ISOLATABLE, Event, Progress, Watch
 from swift_core.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
@@ -45,6 +46,7 @@ __all__ = [
     "Scores",
     "Server",
     "Serving",
+    "TrustingExporter",
     "Tuner",
     "Watch",
 ]

@@ -76,6 +76,14 @@ class LoadableExporter(Exporter, Protocol):
         ...
 
 
+class TrustingExporter(LoadableExporter, Protocol):
+    """A loadable exporter whose results may bring Python code of their own, as the source did."""
+
+    def load_trusted(self, exported: Path) -> Exported:
+        """`load`, where the user has named the source as trusted: its code may run."""
+        ...
+
+
 class CalibratingExporter(Exporter, Protocol):
     """An exporter that looks at rows (`ExporterSpec.calibrates`)."""
 

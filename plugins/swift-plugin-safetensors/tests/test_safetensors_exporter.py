@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from swift_plugin_safetensors.options import SafetensorsOptions
 from swift_plugin_safetensors.servable import notes
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from swift_core import api
 from swift_core.checkpoint import checkpoint_format
 from swift_core.errors import SwiftError, UsageError
 from swift_core.testing.kit.tiny import base, difference, logits, pretend_to_learn
@@ -108,3 +110,36 @@ def test_what_vllm_makes_of_an_adapter_is_said_before(config, words, adapter):
     file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
     assert words in "".join(notes(adapter))
     assert bool(words) == bool(list(notes(adapter)))
+
+
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class Config(LlamaConfig):
+    model_type = "mine"
+
+class Model(LlamaForCausalLM):
+    config_class = Config
+"""
+
+
+@pytest.mark.slow
+def test_code_of_its_own_runs_only_where_it_is_trusted(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_model, "mine")
+    config = json.loads((tmp_path / "mine" / "config.json").read_text())
+    config |= {
+        "model_type": "mine",
+        "architectures": ["Model"],
+        "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"},
+    }
+    (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "mine" / "mine.py").write_text(OWN_CODE)
+    with pytest.raises(UsageError, match="needs the Python code") as refused:
+        api.export("mine", "safetensors", output="out")
+    assert "--trust-remote-code" in refused.value.hint
+    assert not (tmp_path / "out").exists()
+    done = api.export("mine", "safetensors", output="out", trust_remote_code=["mine"])
+    assert done.figures["verified"]
+    assert done.figures["kl"] == 0
+    assert (tmp_path / "out" / "mine.py").is_file()

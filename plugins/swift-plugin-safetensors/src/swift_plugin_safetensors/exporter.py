@@ -91,6 +91,10 @@ class SafetensorsExporter:
         """Load the checkpoint."""
         return LoadedExport(exported)
 
+    def load_trusted(self, exported: Path) -> LoadedExport:
+        """Load the checkpoint with the code that it brings."""
+        return LoadedExport(exported, trust_remote_code=True)
+
     def _dtype(self, checkpoint: Path) -> torch.dtype | None:
         if self._options.type == "auto":
             return None

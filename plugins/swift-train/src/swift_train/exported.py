@@ -31,8 +31,8 @@ _KEPT = ("load_seconds", "peak_bytes")
 class LoadedExport:
     """An export that the installed loaders read, loaded as they load it: what `load` of an exporter returns for such a format."""
 
-    def __init__(self, exported: Path) -> None:
-        self._loaded = load_checkpoint(exported, dtype="float32")
+    def __init__(self, exported: Path, *, trust_remote_code: bool = False) -> None:
+        self._loaded = load_checkpoint(exported, dtype="float32", trust_remote_code=trust_remote_code)
         self.vocabulary = int(self._loaded.model.get_output_embeddings().weight.shape[0])  # type: ignore[operator]
 
     @torch.inference_mode()
@@ -48,7 +48,7 @@ class LoadedExport:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def compare(source: Source, result: Result, *, tokens: int, scratch: Path) -> dict[str, float]:
+def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust_remote_code: bool = False) -> dict[str, float]:
     """Compare an export with its source, which is computed in float32.
 
     Args:
@@ -56,6 +56,7 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path) -> di
         result: what was written, which answers a file of questions.
         tokens: of how much text.
         scratch: where the logits of both are kept for the while: tokens × vocabulary × 8 bytes.
+        trust_remote_code: the code that the source brings may run.
 
     Returns:
         Figures of `measure`, `load_seconds` of the result and `load_seconds_before` of the source, and `peak_bytes`, the memory of the
@@ -65,7 +66,7 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path) -> di
         SwiftError: the result splits the manifest's conversations into other tokens than the source.
     """
     began = time.perf_counter()
-    loaded = load_checkpoint(Path(source.path), dtype="float32", family=source.family)
+    loaded = load_checkpoint(Path(source.path), dtype="float32", family=source.family, trust_remote_code=trust_remote_code)
     seconds = time.perf_counter() - began
     rows = documentation(tokenizer_of(loaded.processor), tokens)
     conversations = golden_texts(loaded.processor)
