@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from swift_core import api
@@ -52,6 +54,29 @@ def test_a_graph_answers_as_the_model_does(kind, config, way, checkpoint):
     assert {"model.onnx", "model.onnx.data", "config.json", "tokenizer.json", "tokenizer_config.json", "swift.json"} <= files
     assert not any(name.endswith(".safetensors") for name in files)
     assert "has compared the result with its source itself" in (done.folder / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "pooling"),
+    [
+        ("BertModel", "BertConfig", {"pooling_mode_mean_tokens": True}),
+        ("MPNetForMaskedLM", "MPNetConfig", {"pooling_mode": "cls"}),
+        ("Qwen3ForCausalLM", "Qwen3Config", {"pooling_mode_lasttoken": True}),
+    ],
+)
+def test_an_embedder_of_sentence_transformers_gives_one_vector_a_text(kind, config, pooling, checkpoint):
+    model = checkpoint(kind, config, num_key_value_heads=2)
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    modules = [{"path": path, "type": f"sentence_transformers.models.{name}"} for path, name in kinds.items()]
+    (model / "modules.json").write_text(json.dumps(modules))
+    for type_ in ("fp32", "fp16"):
+        figures = api.export(model, "onnx", type=type_, output=type_).figures
+        assert figures["pooling"] in next(iter(pooling.values() if "pooling_mode" in pooling else pooling))
+        assert figures["normalized"]
+        assert 0.05 < figures["max_output"] <= 1
+        assert figures["max_difference"] < {"fp32": 1e-5, "fp16": 0.03}[type_]
 
 
 def test_half_precision_has_half_the_size(checkpoint):

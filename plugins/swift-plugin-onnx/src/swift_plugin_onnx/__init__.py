@@ -44,9 +44,12 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.errors import UsageError
     from swift_plugin_onnx.architectures import check_type, way_of
+    from swift_plugin_onnx.pooling import pooling_of
 
     try:
         way = way_of(Path(run.model.path))
+        if way == "embedder":
+            pooling_of(Path(run.model.path))
     except UsageError as error:
         yield Problem(where="model", message=error.message, hint=error.hint)
         return

@@ -7,6 +7,7 @@ from typing import Literal
 
 from swift_core.checkpoint import checkpoint_format, quantization_of, read_config
 from swift_core.errors import UsageError
+from swift_plugin_onnx.pooling import MODULES
 
 KNOWN = (
     "Ernie4_5ForCausalLM", "GemmaForCausalLM", "Gemma2ForCausalLM", "Gemma3ForCausalLM", "GptOssForCausalLM", "GraniteForCausalLM",
@@ -29,7 +30,7 @@ _TRACED_TYPES = ("fp32", "fp16")
 
 
 def way_of(checkpoint: Path) -> Way:
-    """How the checkpoint is exported, told from `architectures` in its configuration.
+    """How the checkpoint is exported, told from `architectures` in its configuration, and whether sentence-transformers made it.
 
     Raises:
         UsageError: in no way, its weights are quantized, or this is no checkpoint.
@@ -40,9 +41,9 @@ def way_of(checkpoint: Path) -> Way:
     if quantization_of(config):
         raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
     named = str((config.get("architectures") or ["?"])[0])
-    if named in KNOWN:
-        return "builder"
-    way = next((way for ending, way in _TRACED if named.endswith(ending)), None)
+    way: Way | None = "builder" if named in KNOWN else next((way for ending, way in _TRACED if named.endswith(ending)), None)
+    if (checkpoint / MODULES).is_file() and not str(way).endswith("classifier"):
+        way = "embedder"  # of sentence-transformers, whatever it was made of
     if way is None or config.get("is_encoder_decoder"):
         hint = "Decoders, encoders, and classifiers of sequences and of tokens are; see `architectures` in config.json."
         raise UsageError(f"models of the architecture {named} are not exported to ONNX", where=str(checkpoint), hint=hint)

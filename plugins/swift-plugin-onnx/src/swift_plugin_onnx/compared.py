@@ -26,12 +26,15 @@ Batch = Mapping[str, torch.Tensor]
 
 
 def probes(names: Sequence[str], config: Any) -> list[Batch]:
-    """Random rows of each length, and last of all a padded batch where the model takes a mask."""
+    """Random rows of each length; where the model takes a mask, batches padded on the left and, last of all, on the right."""
     positions = getattr(config, "max_position_embeddings", None) or 0  # some say -1 where there is no limit
     most = max(positions - _RESERVED, 1) if positions > 0 else max(_LENGTHS)
     shapes = [*((length,) for length in _LENGTHS), _PADDED if "attention_mask" in names else _PADDED[:1] * 3]
     generator = torch.Generator().manual_seed(0)
-    return [_batch(names, config, [min(length, most) for length in lengths], generator) for lengths in shapes]
+    batches = [_batch(names, config, [min(length, most) for length in lengths], generator) for lengths in shapes]
+    if "attention_mask" in names:
+        batches.insert(-1, {name: tensor.flip(1) for name, tensor in batches[-1].items()})
+    return batches
 
 
 def _batch(names: Sequence[str], config: Any, lengths: Sequence[int], generator: torch.Generator) -> Batch:

@@ -22,6 +22,7 @@ import transformers
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_onnx.architectures import Way
 from swift_plugin_onnx.compared import compare, probes, reference
+from swift_plugin_onnx.pooling import Pooling, pooling_of
 
 _CLASSES: Mapping[Way, str] = {
     "sequence classifier": "AutoModelForSequenceClassification",
@@ -30,7 +31,18 @@ _CLASSES: Mapping[Way, str] = {
     "decoder": "AutoModelForCausalLM",
 }
 _OPSET = 18
-_BESIDE = ("config.json", "token*", "special_tokens_map.json", "added_tokens.json", "vocab*", "merges.txt", "*.model", "*.jinja")
+_BESIDE = (
+    "config.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "token*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*.jinja",
+)
 
 
 def export_traced(checkpoint: Path, folder: Path, way: Way, type_: str, threads: int) -> dict[str, Any]:
@@ -47,36 +59,42 @@ def export_traced(checkpoint: Path, folder: Path, way: Way, type_: str, threads:
         Figures of `compare`, and what was made in which way.
 
     Raises:
-        UsageError: the checkpoint lacks weights, or transformers can't load it or ask it for a batch.
+        UsageError: the checkpoint lacks weights, its pooling is not known, or transformers can't load it or ask it for a batch.
         SwiftError: torch can't export it, or the graph answers otherwise than the model.
     """
     if threads:
         torch.set_num_threads(threads)
+    pooling = pooling_of(checkpoint) if way == "embedder" else None
     model = _loaded(checkpoint, way)
-    graph = _Graph(model, _inputs(model, checkpoint), "last_hidden_state" if way == "embedder" else "logits")
+    graph = _Graph(model, _inputs(model, checkpoint), "last_hidden_state" if way == "embedder" else "logits", pooling)
+    rows_alone = way == "sequence classifier" or pooling is not None
     batches = probes(graph.names, model.config.get_text_config())
     try:
         wanted = [reference(graph, batch) for batch in batches]
     except (ValueError, RuntimeError) as error:
         hint = "A classifier that was made of a decoder needs a pad_token_id in config.json."
         raise UsageError(f"the model itself fails on a batch: {error}", where=str(checkpoint), hint=hint) from error
-    _trace(graph if type_ == "fp32" else graph.half(), batches[-1], way, folder / "model.onnx")
+    _trace(graph if type_ == "fp32" else graph.half(), batches[-1], rows_alone, folder / "model.onnx")
     for file in sorted(checkpoint.iterdir()):
         if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in _BESIDE):
             shutil.copyfile(file, folder / file.name)
-    figures = compare(folder / "model.onnx", batches, wanted, type_, rows_alone=way == "sequence classifier")
-    return {"exported_by": "torch.onnx", "exported_as": way, **figures}
+    figures = compare(folder / "model.onnx", batches, wanted, type_, rows_alone=rows_alone)
+    said = {"pooling": pooling.mode, "normalized": pooling.normalized} if pooling else {}
+    return {"exported_by": "torch.onnx", "exported_as": way, **said, **figures}
 
 
 class _Graph(torch.nn.Module):
     """The model with positional tensors in and one tensor out, as a graph has it."""
 
-    def __init__(self, model: Any, names: tuple[str, ...], output: str) -> None:
+    def __init__(self, model: Any, names: tuple[str, ...], taken: str, pooling: Pooling | None) -> None:
         super().__init__()
-        self.model, self.names, self.output = model, names, output
+        self.model, self.names, self.pooling, self._taken = model, names, pooling, taken
+        self.output = "sentence_embedding" if pooling else taken
 
     def forward(self, *tensors: torch.Tensor) -> Any:
-        return self.model(**dict(zip(self.names, tensors, strict=True)))[self.output]
+        given = dict(zip(self.names, tensors, strict=True))
+        found = self.model(**given)[self._taken]
+        return self.pooling(found, given.get("attention_mask", torch.ones_like(given["input_ids"]))) if self.pooling else found
 
 
 def _loaded(checkpoint: Path, way: Way) -> Any:
@@ -106,9 +124,9 @@ def _inputs(model: Any, checkpoint: Path) -> tuple[str, ...]:
     return tuple(name for name in names if name in taken)
 
 
-def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], way: Way, file: Path) -> None:
+def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], rows_alone: bool, file: Path) -> None:
     axes = {name: {0: "batch", 1: "length"} for name in (*graph.names, graph.output)}
-    if way == "sequence classifier":
+    if rows_alone:
         del axes[graph.output][1]
     with tempfile.TemporaryDirectory(prefix="tracing-", dir=file.parent) as name, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what depends on the batch: comparing finds out whether it matters

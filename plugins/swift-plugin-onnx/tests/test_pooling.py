@@ -1,0 +1,93 @@
+"""What is read of sentence-transformers' files, and the vectors that come of it; what is not known is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from swift_plugin_onnx import swift_check
+from swift_plugin_onnx.architectures import way_of
+from swift_plugin_onnx.pooling import Pooling, pooling_of
+
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+from swift_core.run import Run, Source
+
+OLD, NEW = "sentence_transformers.models", "sentence_transformers.base.modules.m"
+
+
+def write(folder, pooling, *more, names=OLD, architecture="BertModel"):
+    """The files of a checkpoint of sentence-transformers, without weights."""
+    kinds = ["Transformer", "Pooling", *more]
+    places = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds[1:], 1))]
+    modules = [
+        {"idx": number, "name": str(number), "path": place, "type": f"{names}.{kind}"}
+        for number, (kind, place) in enumerate(zip(kinds, places, strict=True))
+    ]
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    (folder / "modules.json").write_text(json.dumps(modules))
+    if not (folder / "model.safetensors").exists():
+        (folder / "config.json").write_text(json.dumps({"architectures": [architecture]}))
+        (folder / "model.safetensors").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("pooling", "more", "found"),
+    [
+        ({"word_embedding_dimension": 8, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, [], Pooling("mean", False)),
+        ({"pooling_mode_cls_token": True, "pooling_mode_lasttoken": False}, ["Normalize"], Pooling("cls", True)),
+        ({"pooling_mode_lasttoken": True, "include_prompt": True}, ["Normalize"], Pooling("lasttoken", True)),
+        ({"embedding_dimension": 8, "pooling_mode": "mean"}, ["Normalize"], Pooling("mean", True)),
+    ],
+)
+def test_both_spellings_are_read(pooling, more, found, tmp_path):
+    for names in (OLD, NEW):
+        assert pooling_of(write(tmp_path, pooling, *more, names=names)) == found
+
+
+def test_what_it_was_made_of_does_not_matter(tmp_path):
+    for architecture in ("BertModel", "MPNetForMaskedLM", "Qwen3ForCausalLM"):
+        (tmp_path / architecture).mkdir()
+        assert way_of(write(tmp_path / architecture, {"pooling_mode": "mean"}, architecture=architecture)) == "embedder"
+    assert pooling_of(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("pooling", "more", "message"),
+    [
+        ({"pooling_mode": "weightedmean"}, [], "its pooling is weightedmean"),
+        ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}, [], "its pooling is max and mean"),
+        ({"pooling_mode": "mean"}, ["Dense"], "its modules are Transformer, Pooling, Dense"),
+        ({"pooling_mode": "mean", "include_prompt": False}, [], "leaves the prompt out"),
+    ],
+)
+def test_what_is_not_known_is_refused_in_words(pooling, more, message, tmp_path):
+    source = Source(reference="file:x", path=str(write(tmp_path, pooling, *more)), hash="", format="safetensors", family="")
+    run = Run(verb="export", job="", model=source, parts={"exporter": registry().choose("exporter", "onnx", {})})
+    (problem,) = swift_check(run)
+    assert problem.fatal
+    assert message in problem.message
+    assert "mean, cls, lasttoken" in problem.hint
+
+
+def test_a_broken_file_is_named(tmp_path):
+    write(tmp_path, {"pooling_mode": "mean"})
+    (tmp_path / "1_Pooling" / "config.json").unlink()
+    with pytest.raises(UsageError, match="can't be read") as refused:
+        pooling_of(tmp_path)
+    assert "1_Pooling" in refused.value.where
+
+
+def test_vectors_are_those_of_the_tokens_alone():
+    """Padding on either side changes nothing."""
+    states = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
+    rows = [states[number][mask[number].bool()] for number in range(3)]
+    wanted = {"mean": [row.mean(0) for row in rows], "cls": [row[0] for row in rows], "lasttoken": [row[-1] for row in rows]}
+    for mode, vectors in wanted.items():
+        torch.testing.assert_close(Pooling(mode, False)(states, mask), torch.stack(vectors))
+        unit = torch.stack([vector / vector.norm() for vector in vectors])
+        torch.testing.assert_close(Pooling(mode, True)(states.half(), mask), unit, atol=1e-3, rtol=1e-3)
