@@ -54,8 +54,8 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"chunks": 2}, "parallel.chunks", "nothing to interleave", "--parallel.pipeline 2"),
         ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "3 layers of each of 2 processes can't be cut into 2 parts", "1, 3"),
         ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
-        ({"expert": 4, "config": MIXTURE}, "parallel.expert", "6 experts can't be dealt out over 4 of 4 copies", "Sizes that fit: 1, 2."),
-        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "cut layers of a mixture", "--parallel.expert"),
+        ({"expert": 4, "config": MIXTURE}, "parallel.expert", "over 4 of a stage's 4 processes", "Sizes that fit: 1, 2."),
+        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are whole", "--parallel.sequence-parallel"),
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
@@ -79,6 +79,7 @@ def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
         {"context": 4},
         {"context": 2, "tensor": 2, "sequence_parallel": True},
         {"config": MIXTURE, "expert": 2, "context": 4},
+        {"config": MIXTURE, "expert": 2, "tensor": 4, "sequence_parallel": True},
     ],
 )
 def test_what_it_goes_with(asked, tuner, tmp_path):

@@ -25,7 +25,8 @@ ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 SEQUENCE = {"tensor": 2, "sequence_parallel": True}
 MIXED = {
     "EP2": (2, {"expert": 2}), "EP2 DP2": (4, {"expert": 2}), "EP2 PP2": (4, {"expert": 2, "pipeline": 2}),
-    "EP2 CP2": (2, {"expert": 2, "context": 2}), "EP2 CP2 DP2": (4, {"expert": 2, "context": 2}),
+    "EP2 CP2": (2, {"expert": 2, "context": 2}), "EP2 CP2 DP2": (4, {"expert": 2, "context": 2}), "EP2 SP2": (2, {**SEQUENCE, "expert": 2}),
+    "EP2 SP4": (4, {**SEQUENCE, "tensor": 4, "expert": 2}),
 }  # fmt: skip
 INTERLEAVED = {
     "PP2 × 2": (2, {"pipeline": 2, "chunks": 2}), "PP2 × 4": (2, {"pipeline": 2, "chunks": 4}),
@@ -324,13 +325,14 @@ def test_logits_and_weights_are_transformers_own(kind):
         strategy, reference, whole = built(kind, **options)
         with torch.no_grad():
             want = reference.eval()(input_ids=ids).logits
-            far = (strategy.stage(ids).logits - want).abs().max().item()
+            far = (strategy.stages[0](ids).logits - want).abs().max().item()
         back = dict(strategy.weights())
         assert back.keys() == whole.keys()
         return far if all(torch.equal(back[name], weight) for name, weight in whole.items()) else None
 
     mixture = "num_experts" in KINDS[kind]
     cuts = ((2, {"expert": 2}), (4, {"expert": 4})) if mixture else ((2, {"tensor": 2}), (4, {"tensor": 4}))
+    cuts = (*cuts, (4, {"tensor": 4, "sequence_parallel": True, **({"expert": 2} if mixture else {})}))
     for processes, options in ((1, {}), *cuts):
         far = on_ranks(processes, partial(compare, **options))
         print(kind, processes, far)
@@ -415,7 +417,7 @@ def test_norms_of_heads(made, rows, tmp_path, layout):
 
 
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
-@pytest.mark.parametrize("layout", ["EP2", "PP2", "EP2 DP2", "EP2 PP2", "EP2 CP2", "EP2 CP2 DP2"])
+@pytest.mark.parametrize("layout", ["EP2", "PP2", "EP2 DP2", "EP2 PP2", "EP2 CP2", "EP2 CP2 DP2", "SP2", "EP2 SP2", "EP2 SP4"])
 def test_mixtures(made, rows, tmp_path, kind, layout):
     """Experts dealt out over copies whose rows are of different lengths."""
     model = made(kind)
@@ -428,10 +430,20 @@ def test_mixtures(made, rows, tmp_path, kind, layout):
         torch.testing.assert_close(ours[name], want, atol=1e-4, rtol=0, msg=name)
 
 
+@pytest.mark.parametrize("layout", ["EP2 SP2", "EP2 CP2 DP2"])
+def test_adapters_on_a_mixture(made, rows, tmp_path, layout):
+    """Of attention, and of the expert that all tokens share."""
+    model = made("qwen2_moe")
+    more = {"tuner": "lora", "tuner_options": {"dropout": 0.0, "targets": ["q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]}}
+    one = do(training_run(model, rows, **settings(1, **more)), tmp_path / "one")
+    got = train(run_of(model, rows, layout, **more), ALL[layout][0], tmp_path / "many")
+    close(got, steps(one))
+
+
 def test_a_mixture_resumes_exactly(made, rows, tmp_path):
     model, more = made("qwen2_moe"), {"tuner": "lora", "tuner_options": {"dropout": 0.2}}
-    for number, tuner in enumerate(({}, more)):
+    for number, (layout, tuner) in enumerate((("EP2 DP2", {}), ("EP2 DP2", more), ("EP2 SP4", {}), ("EP2 SP4", {"dealt": True}))):
         folder = tmp_path / str(number)
-        whole = train(run_of(model, rows, "EP2 DP2", **tuner), 4, folder / "whole")
-        first = train(run_of(model, rows, "EP2 DP2", **tuner), 4, folder / "parts", stop_after=2)
-        assert first + train(run_of(model, rows, "EP2 DP2", resume=folder / "parts", **tuner), 4, folder / "parts") == whole
+        whole = train(run_of(model, rows, layout, **tuner), 4, folder / "whole")
+        first = train(run_of(model, rows, layout, **tuner), 4, folder / "parts", stop_after=2)
+        assert first + train(run_of(model, rows, layout, resume=folder / "parts", **tuner), 4, folder / "parts") == whole

@@ -31,6 +31,7 @@ def start(device: torch.device, sizes: Sizes, timeout: float) -> None:
         pipeline_model_parallel_size=sizes.pipeline,
         virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
         expert_model_parallel_size=sizes.expert,
+        expert_tensor_parallel_size=1,
         distributed_timeout_minutes=int(max(_MINUTES, 2 * timeout / 60)),
         create_gloo_process_groups=False,
     )

@@ -1,11 +1,14 @@
 """megatron-core's mixture of experts on any device: its layer, router and experts, with the exchange of tokens done anew.
 
 megatron-core's own exchanges put what they receive on CUDA, and the one that gathers wants as many tokens on each process; here each has
-rows of its own. Every process is given the tokens of all, computes those that its experts are chosen for, and the results are added up.
+tokens of its own: of its rows, or of those that it shares with others (`sequence`, `swift_train.context`). Every process is given the
+tokens of all, computes those that its experts are chosen for, and the results are added up. Experts are whole, whatever other layers are
+cut into.
 """
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,6 +21,7 @@ from megatron.core.transformer.moe.token_dispatcher import MoEAllGatherTokenDisp
 from torch import Tensor
 from torch.nn import functional
 
+from swift_plugin_megatron import groups
 from swift_plugin_megatron.collectives import gather_rows, scatter_rows
 
 
@@ -39,6 +43,8 @@ class Mixture(MoELayer):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.config = copy(self.config)
+        self.config.sequence_parallel = groups.tensor().size() > 1  # it is asked for, though what exchanges the tokens is ours
         self.token_dispatcher = Exchange(
             self.num_local_experts, self.local_expert_indices, config=self.config, pg_collection=more["pg_collection"]
         )

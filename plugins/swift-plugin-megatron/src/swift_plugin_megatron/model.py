@@ -64,6 +64,7 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
         pipeline_model_parallel_size=sizes.pipeline,
         virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
         expert_model_parallel_size=sizes.expert,
+        expert_tensor_parallel_size=1,
         moe_token_dispatcher_type="allgather",
         moe_router_load_balancing_type="none",
         pipeline_dtype=dtype,

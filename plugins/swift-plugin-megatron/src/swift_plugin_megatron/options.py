@@ -34,7 +34,7 @@ class MegatronOptions(StrategyOptions):
     )
     expert: int = option(
         1,
-        "Copies over which the experts of a mixture are dealt out (expert parallelism); it divides the number of copies.",
+        "Processes of a stage over which the experts of a mixture are dealt out (expert parallelism).",
         ge=1,
         also=("expert_model_parallel_size",),
     )

@@ -105,7 +105,7 @@ class Placed:
     def learned(self, slot: Slot, parameter: Parameter) -> Learned:
         """How a weight's gradient is added up and counted."""
         if slot.share is not None:
-            return Learned(parameter, self.sizes.copies // self.sizes.expert, (groups.copies_of_experts(),))
+            return Learned(parameter, self.sizes.processes // self.sizes.pipeline // self.sizes.expert, (groups.copies_of_experts(),))
         twice = any(other.tied and other.theirs == slot.theirs for other in self.slots)
         everywhere = layout.cut_dimension(slot.kind, parameter.ndim) is None
         copies = self.sizes.copies * (self.sizes.tensor if everywhere else 1) * (2 if twice else 1)

@@ -21,11 +21,11 @@ from swift_plugin_megatron.collectives import all_rows, even, own_rows, scatter_
 
 
 def use(layer: Any) -> None:
-    """Put our linear layers into the specification of a layer."""
-    for part, first, second in (
-        (layer.self_attention.submodules, "linear_qkv", "linear_proj"),
-        (layer.mlp.keywords["submodules"], "linear_fc1", "linear_fc2"),
-    ):
+    """Put our linear layers into the specification of a layer; of a mixture's experts, into those that all tokens share."""
+    mlp = layer.mlp.keywords["submodules"]
+    if hasattr(mlp, "shared_experts"):
+        mlp = mlp.shared_experts.keywords["submodules"]
+    for part, first, second in ((layer.self_attention.submodules, "linear_qkv", "linear_proj"), (mlp, "linear_fc1", "linear_fc2")):
         setattr(part, first, Column)
         setattr(part, second, Row)
 

@@ -68,7 +68,8 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
     """
     heads = int(config.get("num_attention_heads") or 0)
     keys = int(config.get("num_key_value_heads") or heads)
-    layers, wide = int(config.get("num_hidden_layers") or 0), int(config.get("intermediate_size") or 0)
+    layers = int(config.get("num_hidden_layers") or 0)
+    wide = int(config.get("shared_expert_intermediate_size" if _experts_of(config) else "intermediate_size") or 0)
     yield from _divides("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "columns of the MLP": wide})
     yield from _divides("pipeline", options.pipeline, {"layers": layers})
     if options.chunks > 1 and options.pipeline == 1:
@@ -92,20 +93,19 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
         message = f"{processes} processes can't be cut into {_product(options.tensor, options.context, options.pipeline)}"
         yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
     elif options.expert > 1 and config:
-        yield from _experts(options, processes // (options.tensor * options.pipeline), config)
-    if options.tensor > 1 and _experts_of(config):
-        message = "megatron-core's cut layers of a mixture exchange tokens on CUDA alone"
-        hint = "Use --parallel.expert, --parallel.context and --parallel.pipeline."
-        yield Problem(where="parallel.tensor", message=message, hint=hint)
+        yield from _experts(options, processes // options.pipeline, config)
+    if options.tensor > 1 and _experts_of(config) and not options.sequence_parallel:
+        message = "experts are whole, so those of processes that share a layer would compute the same tokens"
+        yield Problem(where="parallel.tensor", message=message, hint="Add --parallel.sequence-parallel.")
 
 
-def _experts(options: MegatronOptions, copies: int, config: Mapping[str, Any]) -> Iterator[Problem]:
+def _experts(options: MegatronOptions, count: int, config: Mapping[str, Any]) -> Iterator[Problem]:
     experts = _experts_of(config)
     if not experts:
         yield Problem(where="parallel.expert", message="the model has no experts to deal out", hint="Leave --parallel.expert out.")
-    elif copies % options.expert or experts % options.expert:
-        fit = [str(number) for number in range(1, copies + 1) if not (copies % number or experts % number)]
-        message = f"{experts} experts can't be dealt out over {options.expert} of {copies} copies"
+    elif count % options.expert or experts % options.expert:
+        fit = [str(number) for number in range(1, count + 1) if not (count % number or experts % number)]
+        message = f"{experts} experts can't be dealt out over {options.expert} of a stage's {count} processes"
         yield Problem(where="parallel.expert", message=message, hint=f"Sizes that fit: {', '.join(fit)}.")
 
 

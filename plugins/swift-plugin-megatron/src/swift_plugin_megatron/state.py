@@ -6,7 +6,7 @@ Of the processes that hold the same part, the first writes it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
@@ -29,11 +29,17 @@ def save(folder: Path, strategy: MegatronStrategy) -> None:
     save_random_states(folder, strategy.device)
     if strategy.writer:
         save_tensors(folder / _FACTS, {"sizes": _sizes(strategy), "settings": strategy.settings})
-    copy = dist.get_rank(groups.copies_of_experts())
-    if copy == 0:
+    if strategy.first:
         save_tensors(folder / f"{_part()}.pt", {name: weight.detach() for name, weight in strategy.masters.of.items()})
-    if copy == 0 or strategy.dealt:
+    if strategy.first or strategy.dealt:
         save_tensors(folder / _optimizer(strategy), strategy.optimizer.state_dict())
+
+
+def first() -> bool:
+    """Whether this process is the first of those that hold the same part. Collective."""
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, _part())
+    return parts.index(_part()) == dist.get_rank()
 
 
 def load(folder: Path, strategy: MegatronStrategy) -> None:

@@ -68,6 +68,7 @@ class MegatronStrategy:
         masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
         self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
         self.dealt = Dealt(self.optimizer, self.learned) if self.options.distributed_optimizer else None
+        self.first = state.first()
         self.pipeline = Pipeline(self.stages, self.sizes, dtype, self.device)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
