@@ -45,41 +45,43 @@ class Norm(nn.RMSNorm):
 def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype: torch.dtype) -> TransformerConfig:
     """megatron-core's configuration of a model of transformers, every fused kernel off."""
     heads = config.num_attention_heads
-    return TransformerConfig(
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
-        ffn_hidden_size=config.intermediate_size,
-        num_attention_heads=heads,
-        num_query_groups=config.num_key_value_heads,
-        kv_channels=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        layernorm_epsilon=config.rms_norm_eps,
-        normalization="RMSNorm",
-        activation_func=functional.silu,
-        gated_linear_unit=True,
-        add_bias_linear=False,
-        hidden_dropout=0.0,
-        attention_dropout=0.0,
-        tensor_model_parallel_size=sizes.tensor,
-        context_parallel_size=sizes.context,
-        pipeline_model_parallel_size=sizes.pipeline,
-        virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
-        expert_model_parallel_size=sizes.expert,
-        expert_tensor_parallel_size=1,
-        moe_token_dispatcher_type="allgather",
-        moe_router_load_balancing_type="none",
-        pipeline_dtype=dtype,
-        params_dtype=dtype,
-        use_cpu_initialization=True,
-        perform_initialization=False,  # every weight is put in from the checkpoint
-        gradient_accumulation_fusion=False,
-        bias_activation_fusion=False,
-        bias_dropout_fusion=False,
-        masked_softmax_fusion=False,
-        apply_rope_fusion=False,
-        persist_layer_norm=False,
-        **architecture.settings,
-        **{ours: getattr(config, theirs) for ours, theirs in architecture.from_config.items()},
-    )
+    with warnings.catch_warnings():  # of its own defaults, and of exchanges that are ours
+        warnings.simplefilter("ignore")
+        return TransformerConfig(
+            num_layers=config.num_hidden_layers,
+            hidden_size=config.hidden_size,
+            ffn_hidden_size=config.intermediate_size,
+            num_attention_heads=heads,
+            num_query_groups=config.num_key_value_heads,
+            kv_channels=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            layernorm_epsilon=config.rms_norm_eps,
+            normalization="RMSNorm",
+            activation_func=functional.silu,
+            gated_linear_unit=True,
+            add_bias_linear=False,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            tensor_model_parallel_size=sizes.tensor,
+            context_parallel_size=sizes.context,
+            pipeline_model_parallel_size=sizes.pipeline,
+            virtual_pipeline_model_parallel_size=sizes.chunks if sizes.chunks > 1 else None,
+            expert_model_parallel_size=sizes.expert,
+            expert_tensor_parallel_size=1,
+            moe_token_dispatcher_type="allgather",
+            moe_router_load_balancing_type="none",
+            pipeline_dtype=dtype,
+            params_dtype=dtype,
+            use_cpu_initialization=True,
+            perform_initialization=False,  # every weight is put in from the checkpoint
+            gradient_accumulation_fusion=False,
+            bias_activation_fusion=False,
+            bias_dropout_fusion=False,
+            masked_softmax_fusion=False,
+            apply_rope_fusion=False,
+            persist_layer_norm=False,
+            **architecture.settings,
+            **{ours: getattr(config, theirs) for ours, theirs in architecture.from_config.items()},
+        )
 
 
 class Stage(nn.Module):
