@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 
 import gguf
 import numpy as np
@@ -115,14 +116,13 @@ print("ANSWER", json.dumps([[each["id"], each["logprob"]] for each in answer["ch
 
 
 @pytest.mark.full("export")
-def test_llama_cpp_lays_it_over_the_base(tiny_model, tmp_path):
-    python = os.environ.get("SWIFT_TEST_XLLAMACPP")
-    if not python:
-        pytest.skip("SWIFT_TEST_XLLAMACPP names no interpreter with xllamacpp: llama.cpp's server, which takes adapters")
+def test_llama_cpp_lays_it_over_the_base(xllamacpp, tiny_model, tmp_path):
     base, adapter, merged = three_files(tiny_model, tmp_path, tuner="rslora", alpha=6)
 
     def ask(model, lora=""):
-        done = subprocess.run([python, "-c", ASK, str(model), str(lora)], capture_output=True, text=True, timeout=120, check=True)
+        command = [sys.executable, "-c", ASK, str(model), str(lora)]
+        environment = {**os.environ, "PYTHONPATH": str(xllamacpp)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
         return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("ANSWER")).removeprefix("ANSWER"))
 
     found, wanted = ask(base, adapter), ask(merged)

@@ -1,0 +1,24 @@
+"""llama.cpp's server, for the lane `export`: xllamacpp in a folder of its own, since the environment has no use for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from swift_core.paths import atomic_folder, cache_dir
+
+REQUIREMENT = "xllamacpp==2026.10.11549"
+
+
+@pytest.fixture(scope="session")
+def xllamacpp() -> Path:
+    """The folder that has it, to be put on a Python's path; installed the first time (34 MB)."""
+    folder = cache_dir("tests", REQUIREMENT)
+    if not folder.is_dir():
+        with atomic_folder(folder) as aside:
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target", str(aside)]
+            subprocess.run([*command, REQUIREMENT], check=True)
+    return folder
