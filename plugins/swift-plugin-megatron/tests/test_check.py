@@ -43,7 +43,7 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"context": 3}, "parallel", "4 processes can't be cut into tensor 1 × context 3 × pipeline 1", "tensor 2 × pipeline 2"),
         ({"context": 2, "pipeline": 3}, "parallel", "tensor 1 × context 2 × pipeline 3", "tensor 2 × context 2 × pipeline 1"),
         ({"context": 4, "tensor": 2, "processes": 8}, "parallel.context", "6 attention heads of a process", "Sizes that fit: 1, 2, 3, 6."),
-        ({"sequence_parallel": True}, "parallel.sequence_parallel", "no processes share a layer", "--parallel.tensor 2"),
+        ({"sequence": True}, "parallel.sequence", "no processes share a layer", "--parallel.tensor 2"),
         ({"config": {"model_type": "bloom"}}, "parallel", "no map for models of the type 'bloom'", "llama, mistral"),
         ({"config": {**LLAMA, "attention_bias": True}}, "parallel", "not for models with attention_bias True", "--parallel fsdp"),
         ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "quantized", "--parallel ddp"),
@@ -55,7 +55,7 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "3 layers of each of 2 processes can't be cut into 2 parts", "1, 3"),
         ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
         ({"expert": 4, "config": MIXTURE}, "parallel.expert", "over 4 of a stage's 4 processes", "Sizes that fit: 1, 2."),
-        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are whole", "--parallel.sequence-parallel"),
+        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are whole", "--parallel.sequence"),
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
@@ -77,9 +77,9 @@ def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
         {"processes": 12, "tensor": 3},
         {"config": MIXTURE, "expert": 2},
         {"context": 4},
-        {"context": 2, "tensor": 2, "sequence_parallel": True},
+        {"context": 2, "tensor": 2, "sequence": True},
         {"config": MIXTURE, "expert": 2, "context": 4},
-        {"config": MIXTURE, "expert": 2, "tensor": 4, "sequence_parallel": True},
+        {"config": MIXTURE, "expert": 2, "tensor": 4, "sequence": True},
     ],
 )
 def test_what_it_goes_with(asked, tuner, tmp_path):

@@ -22,7 +22,7 @@ from swift_core.testing.rig import write_tiny_model
 pytestmark = [pytest.mark.full("megatron"), pytest.mark.usefixtures("megatron")]
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
-SEQUENCE = {"tensor": 2, "sequence_parallel": True}
+SEQUENCE = {"tensor": 2, "sequence": True}
 MIXED = {
     "EP2": (2, {"expert": 2}), "EP2 DP2": (4, {"expert": 2}), "EP2 PP2": (4, {"expert": 2, "pipeline": 2}),
     "EP2 CP2": (2, {"expert": 2, "context": 2}), "EP2 CP2 DP2": (4, {"expert": 2, "context": 2}), "EP2 SP2": (2, {**SEQUENCE, "expert": 2}),
@@ -332,7 +332,7 @@ def test_logits_and_weights_are_transformers_own(kind):
 
     mixture = "num_experts" in KINDS[kind]
     cuts = ((2, {"expert": 2}), (4, {"expert": 4})) if mixture else ((2, {"tensor": 2}), (4, {"tensor": 4}))
-    cuts = (*cuts, (4, {"tensor": 4, "sequence_parallel": True, **({"expert": 2} if mixture else {})}))
+    cuts = (*cuts, (4, {"tensor": 4, "sequence": True, **({"expert": 2} if mixture else {})}))
     for processes, options in ((1, {}), *cuts):
         far = on_ranks(processes, partial(compare, **options))
         print(kind, processes, far)

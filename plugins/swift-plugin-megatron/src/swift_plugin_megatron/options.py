@@ -13,8 +13,10 @@ class MegatronOptions(StrategyOptions):
     tensor: int = option(
         1, "Processes over which each layer is cut (tensor parallelism).", ge=1, also=("tensor_model_parallel_size", "tensor_parallel_size")
     )
-    sequence_parallel: bool = option(
-        False, "Cut what is kept between the parts of a layer too, by tokens, over the processes that share it."
+    sequence: bool = option(
+        False,
+        "Cut what is kept between the parts of a layer too, by tokens, over the processes that share it.",
+        also=("sequence_parallel",),
     )
     context: int = option(
         1, "Processes that compute the same rows together, each a part of the tokens: for rows that are long.", ge=1,

@@ -51,7 +51,7 @@ def prove(placed: Placed) -> dict[str, Any]:
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights.values()),
         "model_bytes": sum(prod(shape) * placed.dtypes[name].itemsize for name, shape in shapes.items()),
         "tensor": sizes.tensor,
-        "sequence_parallel": sizes.sequence,
+        "sequence": sizes.sequence,
         "context": sizes.context,
         "pipeline": sizes.pipeline,
         "chunks": sizes.chunks,

@@ -55,9 +55,7 @@ class Sizes:
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
     """The sizes of a run; ask `misfits` first."""
-    return Sizes(
-        processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence_parallel
-    )
+    return Sizes(processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence)
 
 
 def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -79,10 +77,10 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
         yield from _divides("chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline})
     if heads % options.tensor == 0:
         yield from _divides("context", options.context, {"attention heads of a process": heads // options.tensor})
-    if options.sequence_parallel and options.tensor == 1:
+    if options.sequence and options.tensor == 1:
         message = "no processes share a layer, over which tokens could be cut between its parts"
-        hint = "Leave --parallel.sequence-parallel out, or use --parallel.tensor 2; --parallel.context cuts the tokens without."
-        yield Problem(where="parallel.sequence_parallel", message=message, hint=hint)
+        hint = "Leave --parallel.sequence out, or use --parallel.tensor 2; --parallel.context cuts the tokens without."
+        yield Problem(where="parallel.sequence", message=message, hint=hint)
     if processes % (options.tensor * options.context * options.pipeline):
         context = options.context if processes % options.context == 0 else 1
         fit = [
@@ -94,9 +92,9 @@ def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any])
         yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
     elif options.expert > 1 and config:
         yield from _experts(options, processes // options.pipeline, config)
-    if options.tensor > 1 and _experts_of(config) and not options.sequence_parallel:
+    if options.tensor > 1 and _experts_of(config) and not options.sequence:
         message = "experts are whole, so those of processes that share a layer would compute the same tokens"
-        yield Problem(where="parallel.tensor", message=message, hint="Add --parallel.sequence-parallel.")
+        yield Problem(where="parallel.tensor", message=message, hint="Add --parallel.sequence.")
 
 
 def _experts(options: MegatronOptions, count: int, config: Mapping[str, Any]) -> Iterator[Problem]:
