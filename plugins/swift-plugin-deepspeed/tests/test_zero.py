@@ -335,7 +335,7 @@ def test_a_process_that_can_not_write(tiny_model, rows, tmp_path, number, messag
         except SwiftError as error:
             return error.message
 
-    assert on_ranks(2, failing, timeout=60) == messages
+    assert on_ranks(2, failing) == messages
     assert not list((tmp_path / "run/checkpoints").iterdir())
 
 

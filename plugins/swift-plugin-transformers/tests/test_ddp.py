@@ -136,7 +136,7 @@ def test_a_rank_that_fails_alone(tiny_model, rows, tmp_path, number, messages):
         except SwiftError as error:
             return error.message
 
-    assert on_ranks(2, failing, timeout=60) == messages
+    assert on_ranks(2, failing) == messages
     assert not list((tmp_path / "run/checkpoints").iterdir())
     assert (tmp_path / "run/output").exists() == (number == errno.ENOSPC)
 

@@ -208,6 +208,6 @@ class Ranks:
             found[rank] = (value, failure)
 
 
-def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 120) -> list[Any]:
+def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 600) -> list[Any]:
     """Call `work` in `count` forked processes; returns what each returned, by rank. Raises as `Ranks.results`."""
     return Ranks(count, work).results(timeout)
