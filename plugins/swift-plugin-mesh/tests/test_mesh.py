@@ -274,13 +274,25 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     assert files[0] == files[1]
 
 
-def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path):
+@pytest.mark.parametrize(("then", "now"), [({"tensor": 2}, {}), ({"tensor": 2, "pipeline": 2}, {"pipeline": 2})])
+def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path, then, now):
     """Once the change is allowed: the same rows a step, so the same losses."""
     one = do(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
-    run = meshed(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tensor=2)
-    first = on_ranks(2, partial(do, run, tmp_path / "parts", stop_after=2))[0]
+    run = meshed(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), **then)
+    first = on_ranks(prod(then.values()), partial(do, run, tmp_path / "parts", stop_after=2))[0]
     allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
-    resumed = meshed(training_run(tiny_model, rows, tuner="full", verb_options=allowed, **settings(1, epochs=1)))
-    second = on_ranks(1, partial(do, resumed, tmp_path / "parts"))[0]
+    resumed = meshed(training_run(tiny_model, rows, tuner="full", verb_options=allowed, **settings(1, epochs=1)), **now)
+    second = on_ranks(prod(now.values()), partial(do, resumed, tmp_path / "parts"))[0]
     assert len(steps(first)) == 2
     close(first + second, one)
+
+
+def test_does_not_go_on_with_other_stages(tmp_path):
+    def check():
+        built(partial(fresh, "llama"), pipeline=2).save(tmp_path)
+        torch.distributed.barrier()
+        with pytest.raises(SwiftError, match="not of a mesh of one stage"):
+            built(partial(fresh, "llama"), data=2).load(tmp_path)
+        return True
+
+    assert on_ranks(2, check) == [True, True]

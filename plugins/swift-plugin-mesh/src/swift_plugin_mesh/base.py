@@ -24,7 +24,7 @@ from swift_train.training_state import set_rate, settings_of
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from swift_core.errors import UsageError
+from swift_core.errors import SwiftError, UsageError
 from swift_plugin_mesh.gradients import clip_factor, scale, total_norm
 from swift_plugin_mesh.sizes import data_size, misfits
 
@@ -130,7 +130,11 @@ class MeshStrategy(ABC):
         save_cut(folder, self.facts, self.module, self.optimizer, **self._state(), writes=first)
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on a mesh of any size."""
+        """The inverse of `save`, on a mesh of any size with as many stages."""
+        if not (folder / self.facts).is_file():
+            stages = f"{self.options.pipeline} stages" if self.options.pipeline > 1 else "one stage"
+            message = f"this checkpoint is not of a mesh of {stages}"
+            raise SwiftError(message, where=str(folder), hint="Resume with the strategy that wrote it, and as many stages.")
         load_cut(folder, self.facts, self.module, self.optimizer, **self._state())
 
     def _state(self) -> dict[str, Any]:

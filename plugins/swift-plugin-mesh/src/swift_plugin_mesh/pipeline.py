@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -149,13 +148,6 @@ class PipelineStrategy(MeshStrategy):
                 whole = gathered(mine) if stage == self.number else torch.empty(mine.shape, dtype=mine.dtype, device=self.device)
                 dist.broadcast(whole, group=group, group_src=stage)
                 yield name, whole.cpu()
-
-    def load(self, folder: Path) -> None:
-        """The inverse of `save`, on as many stages."""
-        if not (folder / self.facts).is_file():
-            message = f"this checkpoint is not of {self.options.pipeline} stages"
-            raise SwiftError(message, where=str(folder), hint="Resume with the mesh that wrote it.")
-        super().load(folder)
 
 
 def even(micros: Sequence[Micro], least: int) -> list[Micro]:
