@@ -45,6 +45,7 @@ def test_the_file_has_a_matrix_a_weight(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
     done = api.export(tiny_model, "imatrix", dataset=["rows.jsonl"], calibration={"tokens": 200}, output="out")
+    assert "verified" not in done.figures, "a matrix predicts nothing"
     reader = gguf.GGUFReader(done.output)
     keys = {name: field.contents() for name, field in reader.fields.items()}
     assert (done.output.name, keys["general.type"], keys["imatrix.datasets"]) == ("imatrix.gguf", "imatrix", ["rows.jsonl"])

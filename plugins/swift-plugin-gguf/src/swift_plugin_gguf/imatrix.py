@@ -16,7 +16,7 @@ import torch
 from swift_train.build import base_of, load_base
 from swift_train.calibration import rows_of
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.paths import atomic_folder
 from swift_plugin_gguf.inputs import Inputs
 from swift_plugin_gguf.plan import Names, Plan, make_plan
@@ -43,6 +43,7 @@ class ImatrixExporter:
         Raises:
             UsageError: an architecture without a layout, or rows that are too few or of another kind.
             SwiftError: a weight has seen nothing, or what went into it is no number.
+            Stopped: a stop was asked for.
         """
         plan = make_plan(Path(base_of(run).path))
         loaded, asked = load_base(run), run.options["calibration"]
@@ -84,6 +85,8 @@ def _read(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> Inputs
     inputs = Inputs(model.eval(), lambda name: found if (found := names.of(name)) and found.startswith("blk.") else None)
     for number, row in enumerate(rows):
         report.progress("read", number, len(rows), unit="rows")
+        if report.stop_requested:
+            raise Stopped("stopped", where=str(report.folder))
         with inputs:
             model(input_ids=torch.tensor(np.asarray(row)[None], dtype=torch.long, device=model.device), use_cache=False)
     report.progress("read", len(rows), len(rows), unit="rows")

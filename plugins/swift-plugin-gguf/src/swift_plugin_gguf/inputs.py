@@ -37,7 +37,7 @@ class Inputs(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Compute as always, and keep what goes into a known weight."""
-        if func is _LINEAR and (place := self._places.get(args[1].data_ptr())):
+        if func is _LINEAR and len(args) > 1 and (place := self._places.get(args[1].data_ptr())):
             rows = args[0].detach().reshape(-1, args[0].shape[-1]).float()
             names, expert = place
             for name in names:
