@@ -10,10 +10,11 @@ import pytest
 import torch
 from swift_plugin_transformers.ddp import DdpStrategy
 from swift_plugin_transformers.ddp_options import DdpOptions
+from swift_train.checkpoints import together
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 from torch.nn.parallel import DistributedDataParallel
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import DiskFull, SwiftError, UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +113,24 @@ def test_the_engine_is_torchs():
 
     assert on_ranks(2, wrapped) == [(DistributedDataParallel.__name__, 3.0, 1.0)] * 2
     assert on_ranks(1, wrapped) == [("Linear", 1.0, 0.0)]
+
+
+def test_every_process_says_which_disk_is_full(tmp_path):
+    """Whichever is heard first."""
+
+    def write():
+        strategy = DdpStrategy(DdpOptions(device="cpu"))
+        strategy.build(lambda device: torch.nn.Linear(2, 2), lambda module: torch.optim.SGD(module.parameters(), 0.1))
+
+        def action():
+            if strategy.data_rank == 0:
+                raise OSError(errno.ENOSPC, "no space left")
+
+        with pytest.raises(DiskFull, match="the disk is full") as caught:
+            together(strategy, tmp_path / "out", action)
+        return caught.value.where
+
+    assert on_ranks(2, write) == [str(tmp_path / "out")] * 2
 
 
 REFUSED = ["another process of the run failed", "no permission to write here"]

@@ -116,6 +116,7 @@ def test_a_resume_with_other_settings_is_refused_with_a_diff(tiny_model, rows, t
     for line in ("learning_rate: 0.0001 → 0.001", "tuner.rank: 4 → 8", "rows: "):
         assert f"  {line}" in caught.value.message
     assert "save_steps" not in caught.value.message
+    assert "task.learning_rate" not in caught.value.message, "it is said already"
 
 
 def test_the_newest_checkpoints_are_kept(tiny_model, rows, tmp_path):

@@ -40,7 +40,8 @@ def together(strategy: Strategy, folder: Path, action: Callable[[], None]) -> No
     if failure:
         raise failure
     if worst == _FULL:
-        raise DiskFull("the disk of another process of the run is full", hint="Free some space on it.")
+        hint = "Free some space and run the command again."
+        raise DiskFull("the disk is full, as another process of the run found", where=str(folder), hint=hint)
     if worst == _OTHER:
         raise PeerFailed("another process of the run failed", hint="Its message is in log.txt in the run folder.")
 

@@ -105,13 +105,13 @@ def changes(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, 
     Raises:
         UsageError: something differs, and that was not allowed, or can't be.
     """
-    keys = [key for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
+    names = {*saved, *now} - {"task.learning_rate"}  # which comes to the learning_rate that is compared
+    keys = [key for key in sorted(names) if saved.get(key) != now.get(key)]
     lines = "\n".join(f"  {key}: {saved.get(key)!r} → {now.get(key)!r}" for key in keys)
     anew = "start anew from the checkpoint's model/ (--model, or --adapter for an adapter)"
     if fixed := [key for key in keys if key in _FIXED]:
-        names = " and ".join(fixed)
         raise UsageError(
-            f"the run can't go on with another {names}:\n{lines}", where=str(checkpoint), hint=f"Give it as it was; or {anew}."
+            f"the run can't go on with another {' and '.join(fixed)}:\n{lines}", where=str(checkpoint), hint=f"Give it as it was; or {anew}."
         )
     if keys and not allow:
         raise UsageError(
