@@ -139,7 +139,8 @@ class Served:
         """A POST request."""
         url = self.url.removesuffix("/v1") + path
         content = {"json": body} if body is not None else {}
-        return httpx2.post(url, headers={"Authorization": f"Bearer {key}", **more.pop("headers", {})}, **content, **{"timeout": HANG, **more})
+        headers = {"Authorization": f"Bearer {key}", **more.pop("headers", {})}
+        return httpx2.post(url, headers=headers, **content, **{"timeout": HANG, **more})
 
     def get(self, path: str, key: str = KEY) -> httpx2.Response:
         """A GET request."""

@@ -110,8 +110,9 @@ def changes(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, 
     lines = "\n".join(f"  {key}: {saved.get(key)!r} → {now.get(key)!r}" for key in keys)
     anew = "start anew from the checkpoint's model/ (--model, or --adapter for an adapter)"
     if fixed := [key for key in keys if key in _FIXED]:
+        others = " and ".join(fixed)
         raise UsageError(
-            f"the run can't go on with another {' and '.join(fixed)}:\n{lines}", where=str(checkpoint), hint=f"Give it as it was; or {anew}."
+            f"the run can't go on with another {others}:\n{lines}", where=str(checkpoint), hint=f"Give it as it was; or {anew}."
         )
     if keys and not allow:
         raise UsageError(
