@@ -46,7 +46,12 @@ class Result:
 
 
 def traits_of(exporter: Any) -> dict[str, Any]:
-    """What has to be known of an exporter that has worked elsewhere: its limit where it can load what it writes, and what it `checked`."""
+    """What has to be known of an exporter that has worked elsewhere: its limit where it can load what it writes, and what it `checked`.
+
+    One whose results are no models, and predict nothing, has an attribute `predicts` that is false.
+    """
+    if not getattr(exporter, "predicts", True):
+        return {"predicts": False}
     limit = {"max_kl": exporter.max_kl} if hasattr(exporter, "load") else {}
     checked = getattr(exporter, "checked", None)
     return {**limit, "checked": dict(checked)} if checked else limit
@@ -71,7 +76,7 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     if checked := traits.get("checked"):
         report.note(f"{run.part('exporter').name} has compared the result with its source itself; next tokens are not compared")
         return {"verified": True, **checked}
-    if not (limits := limits_of(run)):
+    if not (traits.get("predicts", True) and (limits := limits_of(run))):
         return {}
     report.progress("verify", 0, 1)
     try:

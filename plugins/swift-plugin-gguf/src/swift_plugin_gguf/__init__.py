@@ -57,7 +57,6 @@ def swift_exporters() -> list[ExporterSpec]:
             reads=("safetensors",),
             writes="imatrix",
             calibrates=True,
-            model=False,
         ),
     ]
 

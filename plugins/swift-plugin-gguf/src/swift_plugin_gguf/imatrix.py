@@ -32,6 +32,8 @@ _ROUTER = ".ffn_gate_inp.weight"  # never quantized
 class ImatrixExporter:
     """Lets the model read rows, and writes what it has seen of its weights' inputs."""
 
+    predicts = False
+
     def __init__(self, options: None = None) -> None:
         del options
         self._inputs: Inputs | None = None
