@@ -66,13 +66,19 @@ def one_rank_dies(run, report):
         raise SwiftError("rank 1 has had enough")
     time.sleep(3600)
 
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
 def one_rank_is_killed(run, report):
     victim = report.folder / "victim"
     if os.environ["RANK"] == "1":
         victim.with_suffix(".new").write_text(str(os.getpid()))
         victim.with_suffix(".new").rename(victim)
         os.kill(os.getpid(), 9)
-    while not victim.exists() or Path(f"/proc/{victim.read_text()}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+    while not victim.exists() or alive(victim.read_text()):
         time.sleep(0.05)
     raise RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:4567")
 
@@ -92,7 +98,7 @@ def jobs(tmp_path, monkeypatch):
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
