@@ -1,4 +1,4 @@
-"""Processes as a mesh of data × context × tensor × pipeline, through torch's own DTensor, fully_shard and pipelining, on CPUs and GPUs alike."""
+"""Processes as a mesh of data × context × tensor × pipeline, by torch's own DTensor, fully_shard and pipelining, on CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
     return [
         ParallelSpec(
             name="mesh",
-            summary="Layers cut over processes (tensor), blocks dealt out to them (pipeline), rows (data) and their tokens (context) too",
+            summary="Layers cut over processes (tensor), blocks dealt out (pipeline), rows (data) and their tokens (context) too",
             factory=Ref("swift_plugin_mesh.strategy:mesh_strategy"),
             options=Ref("swift_plugin_mesh.options:MeshOptions"),
             shards=True,
