@@ -104,9 +104,9 @@ class Bench:
 
 
 def refusal(run: Run) -> str:
-    """Why the plugins' checks refuse a run; empty where they don't."""
+    """The first reason why the plugins' checks refuse a run; empty where they don't."""
     answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
-    return "; ".join(f"{problem.message}. {problem.hint}" for problem in answers if problem.fatal)
+    return next((f"{problem.message}. {problem.hint}" for problem in answers if problem.fatal), "")
 
 
 def strategies(asked: Sequence[str]) -> list[str]:
