@@ -121,6 +121,7 @@ def test_yaml_that_is_none(project):
             '{"messages": [{"role": "usr", "content": "Hi"}, {"role": "assistant", "content": "x"}]}\n',
             ["row 1", "$.messages[0].role", "'user'"],
         ),
+        ('{"messages": [{"role": "user"}]}\n', ["row 1, $.messages[0]", "swift data check", "--data.on-error skip"]),
         ('{"messages": [{"role": "user", "content": "Hi"}]}\n', ["row 1"]),
         ('{"prompt": "a", "chosen": "b", "rejected": "c"}\n', ["preference"]),
     ],

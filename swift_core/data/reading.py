@@ -15,6 +15,7 @@ from swift_core.run import DataChoice
 
 SKIPPED_FILE = "skipped_rows.jsonl"
 _SHOWN = 5
+_ELSE = "swift data check names all rows that can't be used; --data.on-error skip leaves them out."
 
 
 def raw_rows(choice: DataChoice, columns: Mapping[str, str] | None = None) -> Iterator[RawRow]:
@@ -61,6 +62,7 @@ class Skips:
         """
         placed = error if error.where else type(error)(error.message, hint=error.hint, where=f"{row.file}, row {row.number}")
         if not self.skipping:
+            placed.hint = placed.hint or _ELSE
             raise placed from error
         self.count += 1
         if len(self._first) < _SHOWN:
