@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import safe_open
 
-from swift_core.errors import SwiftError
+from swift_core.errors import SwiftError, UsageError
 from swift_core.paths import write_text
 from swift_train.build import load_checkpoint
 from swift_train.processors import tokenizer_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_core.proving import Result
+    from swift_core.roles import Loaded
     from swift_core.run import Source
 
 _KEPT = ("load_seconds", "peak_bytes")
@@ -63,10 +64,11 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
         result's process, where it has one of its own.
 
     Raises:
+        NotImplementedError: the source is in a format of others, and this one is not read here.
         SwiftError: the result splits the manifest's conversations into other tokens than the source.
     """
     began = time.perf_counter()
-    loaded = load_checkpoint(Path(source.path), dtype="float32", family=source.family, trust_remote_code=trust_remote_code)
+    loaded = _loaded(source, trust_remote_code=trust_remote_code)
     seconds = time.perf_counter() - began
     rows = documentation(tokenizer_of(loaded.processor), tokens)
     conversations = golden_texts(loaded.processor)
@@ -83,6 +85,15 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
                 raise SwiftError(f"the result splits {text!r} into other tokens than its source", where=source.path)
         figures = measure(_pairs(kept, answers, rows))
     return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _KEPT if name in found}}
+
+
+def _loaded(source: Source, *, trust_remote_code: bool) -> Loaded:
+    try:
+        return load_checkpoint(Path(source.path), dtype="float32", family=source.family, trust_remote_code=trust_remote_code)
+    except UsageError as error:
+        if source.format == "safetensors":
+            raise
+        raise NotImplementedError(f"the source is not read here: {error.message}") from error
 
 
 def _pairs(kept: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
