@@ -67,7 +67,7 @@ def test_three_kills(survives):
 def test_many_kills(survives, parallel, ranks, *, tuner, kills, sizes):
     survived = survives(parallel, ranks, tuner, kills, 120, **sizes)
     print(f"{parallel}, {ranks} ranks: {survived.kills} kills, {survived.in_saves} of them in the middle of a save")
-    assert survived.in_saves, "no kill was in the middle of a save"
+    assert survived.in_saves >= kills // 5
 
 
 @pytest.fixture

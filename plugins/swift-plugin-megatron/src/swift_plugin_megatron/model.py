@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.context import row_lengths
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -156,7 +157,8 @@ class Stage(nn.Module):
         return self._run(input_ids, position_ids, None)
 
     def _run(self, input_ids: Tensor, position_ids: Tensor | None, head: Any) -> Tensor:
-        lengths = torch.tensor(self._lengths) if self._lengths else _lengths(input_ids, position_ids)
+        known = self._lengths or (row_lengths(position_ids) if position_ids is not None else [input_ids.shape[1]])
+        lengths = torch.tensor(known)  # on the CPU, where every layer reads it
         result: Tensor = self.model(input_ids, position_ids, lengths, output_processor=head)
         return result
 
@@ -188,12 +190,3 @@ def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtua
 def _learn_nothing_of(token: int, embeddings: nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor:
     """What torch's `padding_idx` does, which transformers sets: other losses the same, a token that also ends turns would learn more."""
     return torch.where((given[0] == token).unsqueeze(-1), embedded.detach(), embedded)
-
-
-def _lengths(input_ids: Tensor, position_ids: Tensor | None) -> Tensor:
-    """How long each of the rows is that follow one another; kept on the CPU, where every layer reads it."""
-    tokens = input_ids.shape[1]
-    if position_ids is None:
-        return torch.tensor([tokens])
-    starts = (position_ids[0] == 0).nonzero().squeeze(1).cpu()
-    return torch.diff(starts, append=torch.tensor([tokens]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.causal import causal
+from swift_train.causal import causal, not_causal
 from swift_train.context import cut, over_heads
 from swift_train.sharding import parts
 from torch import Tensor
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 _NAME = "swift_context"
-_UNKNOWN = ("softcap", "s_aux", "position_bias")  # what some models do to their scores, and this attention does not
 _FAR = {torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.1}
 _HINT = "Use --parallel fsdp, or a mesh with tensor."
 
@@ -82,8 +81,8 @@ class Context:
         **more: Any,
     ) -> tuple[Tensor, None]:
         """transformers' attention interface: (1, heads, tokens of this part, size) of each → (1, tokens, heads, size)."""
-        if found := [name for name in _UNKNOWN if more.get(name) is not None]:
-            message = f"{type(module).__name__} has '{found[0]}', which is not computed here with tokens that are cut"
+        if found := not_causal(more):
+            message = f"{type(module).__name__} has '{found}', which is not computed here with tokens that are cut"
             raise UsageError(message, where="parallel.context", hint=_HINT)
         options = {"window": sliding_window, "scale": scaling, "dropout": dropout if module.training else 0.0}
 

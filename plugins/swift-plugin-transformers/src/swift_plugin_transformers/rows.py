@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from swift_train.causal import causal
+from swift_train.causal import causal, not_causal
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 IMPLEMENTATION = "swift_rows"
-
-_UNKNOWN = ("softcap", "s_aux", "position_bias")  # what some models do to their scores, and this attention does not
 
 
 class KvRow:
@@ -115,8 +113,8 @@ def attend(  # noqa: PLR0917 (transformers calls it so)
     """transformers' attention interface: query, key and value are (1, heads, tokens of all rows, size)."""
     if rows is None:  # a part of the model that sees no text, such as a vision tower
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)  # type: ignore[no-any-return]
-    if found := [name for name in _UNKNOWN if more.get(name) is not None]:
-        raise RowsUnsupported(f"its attention has '{found[0]}'")
+    if found := not_causal(more):
+        raise RowsUnsupported(f"its attention has '{found}'")
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
     begin = 0
     for row, count in rows:

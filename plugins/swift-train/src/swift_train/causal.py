@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+_OTHERS = ("softcap", "s_aux", "position_bias")
+
+
+def not_causal(arguments: Mapping[str, Any]) -> str:
+    """Of what transformers gives an attention, the name of what some models do to their scores and `causal` does not; '' for none."""
+    return next((name for name in _OTHERS if arguments.get(name) is not None), "")
 
 
 def causal(

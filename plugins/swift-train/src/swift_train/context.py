@@ -72,9 +72,10 @@ def over_heads(
         attend: takes and gives (heads, tokens, size).
         query, key, value: (heads, tokens of this part, size); key heads that are too few to be shared are repeated.
     """
-    times = lcm(key.shape[0], group.size()) // key.shape[0]
-    given = (tokens_for_heads(states, group) for states in (query, key.repeat_interleave(times, 0), value.repeat_interleave(times, 0)))
-    return heads_for_tokens(attend(*given), group)
+    if (times := lcm(key.shape[0], group.size()) // key.shape[0]) > 1:
+        key, value = (states.repeat_interleave(times, 0) for states in (key, value))
+    query, key, value = (tokens_for_heads(states, group) for states in (query, key, value))
+    return heads_for_tokens(attend(query, key, value), group)
 
 
 def tokens_for_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:

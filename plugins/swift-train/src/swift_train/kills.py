@@ -19,6 +19,7 @@ from swift_train.resuming import candidates
 from swift_train.testing import Ranks, do
 
 Step = tuple[float, float]  # loss and gradient norm
+_KINDS = ("start", "step", "step", "save", "save")
 _LONGEST = 300.0  # seconds that an attempt may take until its kill is due, or to its end
 
 
@@ -49,7 +50,8 @@ def steps_of(folder: Path) -> dict[int, Step]:
 def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> Survived:
     """Train, kill all ranks with SIGKILL `kills` times, going on from what there is each time, and then to the end.
 
-    The instants are random: of the start, of a step, of a save once it has begun. Half the time one rank dies alone first.
+    The instants are random: one of five of the start, two of a step, two of a save once it has begun, mixed. Half the time one rank dies
+    alone first.
     A training that is to be killed waits before its last step, so that none ends before its kill, however fast the machine is.
 
     Args:
@@ -58,7 +60,7 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
         seed: of the instants.
     """
     chance, attempt, resume = random.Random(seed), 0, ""
-    survived = Survived(folder)
+    survived, kinds = Survived(folder), list[str]()
     while True:
         attempt += 1
         home = folder / f"attempt-{attempt}"
@@ -70,7 +72,8 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
             survived.output = home / "output"
             return survived
         group = Ranks(ranks, partial(do, run, home, held=True))
-        _wait_for_an_instant(group, home, chance)
+        kinds = kinds or chance.sample(_KINDS, len(_KINDS))
+        _wait_for_an_instant(group, home, kinds.pop(), chance)
         if not all(process.is_alive() for process in group.processes):
             group.results(_LONGEST)  # raises what a rank failed of
             raise AssertionError("it ended by itself")
@@ -83,8 +86,7 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
             resume = str(home)
 
 
-def _wait_for_an_instant(group: Ranks, home: Path, chance: random.Random) -> None:
-    kind = chance.choice(("start", "step", "step", "save", "save"))
+def _wait_for_an_instant(group: Ranks, home: Path, kind: str, chance: random.Random) -> None:
     if kind == "start":
         time.sleep(chance.uniform(0, 1.5))
         return
