@@ -8,6 +8,7 @@ This module imports pydantic, so nothing imports it at start-up: option classes 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -17,6 +18,20 @@ from swift_core.config import listed
 from swift_core.errors import UsageError, suggestion
 
 Several = Annotated[list[Any], BeforeValidator(listed)]  # of which a lone one needs no list
+
+_NAMES = re.compile(r"[\w./@-]+(\s*,\s*[\w./@-]+)+")
+
+
+def names(value: Any) -> Any:
+    """Names as a list, from a list, a lone one, or `a,b`, as other tools have them; a comma in anything but plain names stays."""
+    if not isinstance(value, str | list | tuple):
+        return value
+    pieces = [re.split(r"\s*,\s*", item) if isinstance(item, str) and _NAMES.fullmatch(item.strip()) else [item] for item in listed(value)]
+    return [piece.strip() if isinstance(piece, str) else piece for several in pieces for piece in several]
+
+
+Names = Annotated[list[str], BeforeValidator(names)]
+"""Modules, layers, repositories: `[a, b]`, `a`, or `a,b`."""
 
 
 class Options(BaseModel):

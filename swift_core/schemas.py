@@ -31,6 +31,7 @@ class Field:
     required: bool
     choices: tuple[str, ...]
     also: tuple[str, ...]
+    types: tuple[str, ...] = ()  # all of them, where the option takes several: an array or a string
 
 
 def schema(ref: Ref) -> Schema:
@@ -114,6 +115,7 @@ def _walk(whole: Schema, node: Schema, prefix: str) -> Iterator[Field]:
             required=name in node.get("required", ()),
             choices=tuple(str(choice) for choice in choices),
             also=tuple(raw.get("also", ())),
+            types=tuple(types),
         )
         for group in groups:  # a name, or a name with options of its own: --resume FOLDER --resume.allow-change
             yield from (field for field in _walk(whole, group, f"{path}.") if field.path != f"{path}.name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from swift_core.options import Options, Several, option
+from swift_core.options import Names, Options, Several, option
 
 ENVS = 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.'
 DATASETS = "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows."
@@ -32,7 +32,7 @@ class ModelOptions(RunOptions):
         also=("model_id_or_path", "model_name_or_path"),
     )
     family: str = option("", "Model family, where config.json does not tell.", also=("model_type",))
-    trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
+    trust_remote_code: Names = option(list, "Repositories whose own code may run, as org/name@revision.")
 
 
 class AdapterOptions(ModelOptions):
@@ -230,7 +230,7 @@ class SeenOptions(HubOptions):
         "", "Model whose tokens are counted and shown; without one, the rows alone.", also=("model_id_or_path", "model_name_or_path")
     )
     family: str = option("", "Model family, where config.json does not tell.", also=("model_type",))
-    trust_remote_code: list[str] = option(list, "Repositories whose own code may run, as org/name@revision.")
+    trust_remote_code: Names = option(list, "Repositories whose own code may run, as org/name@revision.")
     data: ReadingOptions = option(ReadingOptions, "How rows are read.")
 
 

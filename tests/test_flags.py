@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from swift_core import UsageError, flags
+from swift_core import UsageError, flags, part_files, resolve
 from swift_core.config import Settings, parse_yaml
 from swift_core.registry import registry
 from swift_core.verbs import VERBS
@@ -122,3 +122,89 @@ def test_a_bare_first_word_is_the_model(verb):
     command = importlib.import_module(f"swift_core.cli.{verb}").command
     words, _ = command.prepare(["org/name", "--dry-run"])
     assert words[:2] == ["--model", "org/name"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--target_modules", "all-linear"], "all-linear"),
+        (["--target_modules", "auto"], "auto"),
+        (["--lora_target", "all"], "all"),
+        (["--target_modules", "q_proj"], ["q_proj"]),
+        (["--target_modules", "q_proj,v_proj"], ["q_proj", "v_proj"]),
+        (["--target_modules", "q_proj, v_proj"], ["q_proj", "v_proj"]),
+        (["--target_modules=q_proj,v_proj"], ["q_proj", "v_proj"]),
+        (["--target_modules", "q_proj", "v_proj"], ["q_proj", "v_proj"]),
+        (["--tuner.targets", "q_proj", "--tuner.targets", "v_proj"], ["q_proj", "v_proj"]),
+        (["--tuner.targets", r".*layers\.(0|1)\..*_proj"], r".*layers\.(0|1)\..*_proj"),
+        (["--tuner.targets", r".*\.\d{1,2}\.q_proj"], r".*\.\d{1,2}\.q_proj"),
+    ],
+)
+def test_targets_in_every_form_that_other_tools_have(words, expected):
+    settings = set_by("sft", "--model", "m", "--dataset", "d.jsonl", *words)
+    assert chosen_parts("sft", settings)["tuner"].options["targets"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("all-linear", "all-linear"), ("[all-linear]", "all-linear"), ("q_proj,v_proj", ["q_proj", "v_proj"]), ("[q_proj]", ["q_proj"])],
+)
+def test_targets_in_yaml(text, expected):
+    settings = parse_yaml(
+        f"model: m\ndataset: d.jsonl\ntuner: {{name: lora, targets: {text!r}}}".replace("'[", "[").replace("]'", "]"), "f"
+    )
+    assert chosen_parts("sft", settings)["tuner"].options["targets"] == expected
+
+
+def test_a_choice_of_all_layers_is_none_of_several_names():
+    with pytest.raises(UsageError, match="'all-linear' stands for all"):
+        chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", "d.jsonl", "--target_modules", "all-linear", "lm_head"))
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "name"),
+    [
+        (["--modules_to_save", "lm_head,embed_tokens"], "tuner", "modules_to_save"),
+        (["--tuner", "ia3", "--feedforward_modules", "lm_head,embed_tokens"], "tuner", "feedforward"),
+        (["--tuner", "freeze", "--trainable_parameters", "lm_head,embed_tokens"], "tuner", "train"),
+        (["--quantizer", "bnb", "--llm_int8_skip_modules", "lm_head,embed_tokens"], "quantizer", "skip"),
+        (["--parallel", "fsdp", "--parallel.wrap", "lm_head,embed_tokens"], "parallel", "wrap"),
+    ],
+)
+def test_lists_of_names_may_have_commas(words, part, name):
+    words = ["--tuner.modules-to-save" if word == "--modules_to_save" else word for word in words]
+    parts = chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", "d.jsonl", *words))
+    assert parts[part].options[name] == ["lm_head", "embed_tokens"]
+
+
+def test_a_comma_in_a_text_is_a_comma(swift):
+    settings = set_by("infer", "--questions", "Hello, world", "--stop", ",")
+    assert settings.values["questions"] == ["Hello, world"]
+    assert settings.values["stop"] == [","]
+
+
+def test_json_where_an_option_takes_a_name_or_a_mapping():
+    settings = set_by("sft", "--parallel", "deepspeed", "--parallel.config", '{"zero_optimization": {"stage": 2}}')
+    assert settings.values["parallel"]["config"] == {"zero_optimization": {"stage": 2}}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--sequence_parallel_size", "4"], ["--parallel", "mesh", "--parallel.context", "4"]),
+        (["--sequence_parallel_size", "4", "--parallel", "megatron"], ["--sequence_parallel_size", "4", "--parallel", "megatron"]),
+        (["--hostfile", "h", "--launcher", "torchrun"], ["--launcher", "torchrun", "--launcher.hostfile", "h", "--launcher", "torchrun"]),
+    ],
+)
+def test_flags_that_choose_a_part_too(words, expected):
+    assert part_files.expand(words) == expected
+
+
+def set_by(verb: str, *words: str) -> Settings:
+    """The settings that a command line gives, through click."""
+    command = importlib.import_module(f"swift_core.cli.{verb}").command
+    return command.settings(command.make_context(verb, list(words)).params)
+
+
+def chosen_parts(verb: str, settings: Settings):
+    return resolve._options_and_parts(VERBS[verb], settings, registry())[1]

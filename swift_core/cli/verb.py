@@ -98,9 +98,7 @@ class FlagsCommand(click.Command):
             value = values[name]
             if value is None or value == ():
                 continue
-            if flag.field.type == "object":
-                value = _json(flag, value)
-            self._settings.set(flag.path, list(value) if isinstance(value, tuple) else value)
+            self._settings.set(flag.path, _value(flag, value))
         return self._settings
 
     def _call(self, **values: Any) -> int:
@@ -160,6 +158,16 @@ def summary(result: RunResult) -> Sequence[str]:
     if (result.folder / "report.html").is_file():
         lines.append(f"report: {result.folder / 'report.html'}")
     return lines
+
+
+def _value(flag: Flag, given: Any) -> Any:
+    """What click read for a flag, as the option takes it."""
+    types = flag.field.types
+    if isinstance(given, tuple):
+        return given[0] if len(given) == 1 and "string" in types else list(given)
+    if flag.field.type == "object" or ("object" in types and str(given).lstrip().startswith("{")):
+        return _json(flag, given)
+    return given
 
 
 def _json(flag: Flag, text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class BnbOptions(Options):
@@ -18,4 +18,4 @@ class BnbOptions(Options):
     compute_dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "Type of the products; auto: that of the other weights.", also=("bnb_4bit_compute_dtype",)
     )
-    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.", also=("llm_int8_skip_modules",))
+    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.", also=("llm_int8_skip_modules",))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class SkipOptions(Options):
     """Of every method: what is left whole."""
 
-    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.", also=("ignore",))
+    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.", also=("ignore",))
 
 
 class GroupOptions(SkipOptions):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from swift_train.options import StrategyOptions
 
-from swift_core.options import option
+from swift_core.options import Names, option
 
 
 class FsdpOptions(StrategyOptions):
@@ -23,7 +23,7 @@ class FsdpOptions(StrategyOptions):
         "Let go of a block's weights after the forward pass and fetch them again for the backward pass; else they are kept until then.",
         also=("fsdp_reshard_after_forward",),
     )
-    wrap: list[str] = option(
+    wrap: Names = option(
         list,
         "Classes of modules that are fetched one at a time; by default the model's blocks.",
         also=("fsdp_transformer_layer_cls_to_wrap",),

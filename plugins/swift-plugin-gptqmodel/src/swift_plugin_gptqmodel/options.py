@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class NativeOptions(Options):
     """Of both methods."""
 
     group_size: Literal[-1, 16, 32, 64, 128, 256, 512, 1024] = option(128, "Weights of a row that share a scale; -1: the whole row.")
-    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.", also=("ignore",))
+    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.", also=("ignore",))
 
 
 class GptqOptions(NativeOptions):

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, names, option
 
-_NAMES = re.compile(r"[\w.]+(\s*,\s*[\w.]+)*")
+_NAME = re.compile(r"[\w.]+")
+_CHOICES = ("auto", "all", "all-linear")
 
 
 class AdapterOptions(Options):
@@ -28,15 +29,21 @@ class AdapterOptions(Options):
         "Layers to adapt: auto (what the family names), all-linear, names such as q_proj, or one regular expression on the whole name.",
         also=("target_modules", "lora_target"),
     )
-    modules_to_save: list[str] = option(list, "Modules that are trained whole and saved with the adapter.", also=("additional_target",))
+    modules_to_save: Names = option(list, "Modules that are trained whole and saved with the adapter.", also=("additional_target",))
     config: dict[str, Any] = option(dict, "Further fields of PEFT's configuration class, by its own names.")
 
-    @field_validator("targets")
+    @field_validator("targets", mode="before")
     @classmethod
-    def _names(cls, value: list[str] | str) -> list[str] | str:
-        if isinstance(value, str) and value not in ("auto", "all", "all-linear") and _NAMES.fullmatch(value):
-            return [name.strip() for name in value.split(",")]
-        return value
+    def _names(cls, value: Any) -> Any:
+        """A choice by name or one regular expression as text, layers as a list, however they are written."""
+        found = names(value)
+        if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+            return value
+        if len(found) == 1:
+            return found[0] if found[0] in _CHOICES or not _NAME.fullmatch(found[0]) else found
+        if choice := next((name for name in found if name in _CHOICES), ""):
+            raise ValueError(f"'{choice}' stands for all of its layers, and can't be one of several names")
+        return found
 
 
 class LoraOptions(AdapterOptions):
@@ -104,9 +111,7 @@ class Ia3Options(AdapterOptions):
     config_class: ClassVar[str] = "IA3Config"
     keys: ClassVar[Mapping[str, str]] = {"feedforward": "feedforward_modules"}
 
-    feedforward: list[str] | None = option(
-        None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",)
-    )
+    feedforward: Names | None = option(None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",))
 
 
 class AdaLoraOptions(AdapterOptions):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class TorchaoOptions(Options):
     """Weights alone; activations stay as they are."""
 
     kind: Literal["int8", "fp8"] = option("int8", "8-bit numbers: whole ones, with a scale a row, or floating ones (E4M3).")
-    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.")
+    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class FreezeOptions(Options):
     """Which weights learn: those of `last_blocks`, `train` and `train_regex` together (all, if none is given), less the frozen ones."""
 
     last_blocks: int = option(0, "Train the last so many decoder blocks.", ge=0, also=("freeze_trainable_layers",))
-    train: list[str] = option(list, "Train the weights whose names start so: model.layers.29, model.norm.", also=("trainable_parameters",))
+    train: Names = option(list, "Train the weights whose names start so: model.layers.29, model.norm.", also=("trainable_parameters",))
     train_regex: str = option(
         "", "Train the weights in whose names this regular expression is found.", also=("trainable_parameters_regex",)
     )
-    freeze: list[str] = option(list, "Freeze the weights whose names start so.", also=("freeze_parameters",))
+    freeze: Names = option(list, "Freeze the weights whose names start so.", also=("freeze_parameters",))
     freeze_regex: str = option("", "Freeze the weights in whose names this regular expression is found.", also=("freeze_parameters_regex",))
 
     @model_validator(mode="after")

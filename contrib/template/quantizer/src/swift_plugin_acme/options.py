@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from swift_core.options import Options, option
+from swift_core.options import Names, Options, option
 
 
 class AcmeOptions(Options):
     """What is left whole."""
 
-    skip: list[str] = option(list, "Modules to leave as they are, beside those that the family names.")
+    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.")

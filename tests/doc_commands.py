@@ -1,0 +1,118 @@
+"""The commands that the documentation shows, as words, and what the command line makes of them without doing any."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core import resolve
+from swift_core.cli import cli
+from swift_core.cli.verb import FlagsCommand
+from swift_core.config import Settings, normalise
+from swift_core.errors import UsageError
+from swift_core.registry import registry
+
+ROOT = Path(__file__).parent.parent
+_VARIABLES = r"(?:[A-Z_]+=\S+ +)*"
+_BLOCK = re.compile(rf"(?:    |```\n|\$ )\s*(?:\$ )?{_VARIABLES}swift +(\S.*)")
+_INLINE = re.compile(rf"`{_VARIABLES}swift +([^`]+)`")
+_SHELL = re.compile(r"^(\d?>|\|\|?|&&|&|;)")
+_PLACEHOLDERS = {"NAME", "VERB", "DISTRIBUTION"}
+_LEARNED = {"poems", "verse", "smollm", "smollm2-135m-instruct", "acme"}  # parts that a tutorial writes itself; its own tests run it
+FILLED = {"model": "folder", "dataset": ["rows.jsonl"], "exporter": "gguf", "quantizer": "bnb", "output": "out.jsonl"}
+
+
+def pages() -> list[Path]:
+    """Everything that is written for users."""
+    found = [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+    for pattern in ("docs/**/*.md", "plugins/*/README.md", "contrib/**/*.md"):
+        found += sorted(path for path in ROOT.glob(pattern) if not {".venv", "node_modules"} & set(path.parts))
+    return found
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a page: as it stands, and its words after `swift`, up to what is the shell's."""
+    text = re.sub(r"\\\n\s*", " ", page.read_text(encoding="utf-8"))
+    for line in text.splitlines():
+        block = _BLOCK.match(line)
+        for shown in [block[1]] if block else _INLINE.findall(line):
+            words = _words(shown)
+            if (
+                words
+                and words != ["--plugin"]
+                and "--trace" not in words
+                and not _PLACEHOLDERS & set(words)
+                and not _LEARNED & set(words)
+                and not any("|" in word for word in words[:3])
+            ):
+                yield shown, words
+
+
+def theirs(page: Path) -> Iterator[list[str]]:
+    """What a table of other tools' spellings has in its first column, as words of a command."""
+    for row in re.findall(r"^\| (`.*?) \|", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for shown in re.findall(r"`([^`]+)`", row):
+            words = _words(shown)
+            if len(words) > 1 and any(word.startswith("--") for word in words) and not {"--push_to_hub", "--external_plugins"} & set(words):
+                verb = "deploy" if words[0] == "--infer_backend" else "sft"
+                yield [verb, *words] if words[0].startswith("--") else words
+
+
+def _words(shown: str) -> list[str]:
+    words = shlex.split(shown, comments=True)
+    end = next((at for at, word in enumerate(words) if _SHELL.match(word)), len(words))
+    return words[:end]
+
+
+def parsed(words: list[str], *, fragment: bool = False) -> None:
+    """Parse a command as the command line does, and validate every option; a fragment need not say everything.
+
+    Raises:
+        UsageError, click.ClickException: there is no such command, flag or value.
+    """
+    fragment = fragment or "…" in words
+    rest = [word for at, word in enumerate(words) if word != "…" or words[at - 1].startswith("--")]
+    command: click.Command = cli
+    name, context = "swift", None
+    try:
+        while True:
+            context = command.make_context(name, list(rest), parent=context)
+            if not isinstance(command, click.Group):
+                break
+            rest = [*context._protected_args, *context.args]  # click has no public name for them
+            if not rest:
+                return
+            found, inner, rest = command.resolve_command(context, rest)
+            assert inner is not None
+            name, command = found or "", inner
+    except click.exceptions.Exit:  # --help, --version
+        return
+    except click.exceptions.NoArgsIsHelpError:
+        return
+    except click.MissingParameter:
+        if not fragment:
+            raise
+        return
+    if isinstance(command, FlagsCommand):
+        _validate(command, command.settings(context.params), fragment=fragment or bool(context.params.get("compare")))
+
+
+def _validate(command: FlagsCommand, settings: Settings, *, fragment: bool) -> None:
+    settings.values = normalise(settings.values)
+    if fragment:
+        own: dict[str, Any] = {name: value for name, value in FILLED.items() if name in command.verb.parts or name in _required(command)}
+        settings.values = {**own, **settings.values}
+    try:
+        resolve._options_and_parts(command.verb, settings, registry())
+    except UsageError as error:
+        if not fragment or "is required" not in error.message:
+            raise
+
+
+def _required(command: FlagsCommand) -> set[str]:
+    return {flag.path for flag in command._flags.values() if flag.field.required}
