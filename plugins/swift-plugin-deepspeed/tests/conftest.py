@@ -7,20 +7,21 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder, cache_dir
+from swift_core.paths import atomic_folder
 
 SLOW = ("deepspeed.runtime.zero.stage3", "deepspeed.runtime.zero.muon.muon_optimizer", "torch._dynamo")  # paid for once, before any fork
 REQUIREMENTS = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")
 
 
 @pytest.fixture(scope="session")
-def deepspeed() -> None:
+def deepspeed(kept: Path) -> None:
     """DeepSpeed, importable; installed beside the environment the first time, without torch, and without compiling anything."""
     if importlib.util.find_spec("deepspeed") is None:
-        folder = cache_dir("tests", REQUIREMENTS[0])
+        folder = kept / REQUIREMENTS[0]
         if not folder.is_dir():
             with atomic_folder(folder) as aside:
                 command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(aside)]

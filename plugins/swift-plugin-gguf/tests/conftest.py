@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder, cache_dir
+from swift_core.paths import atomic_folder
 
 REQUIREMENT = "xllamacpp==2026.10.11549"
 
 
 @pytest.fixture(scope="session")
-def xllamacpp() -> Path:
+def xllamacpp(kept: Path) -> Path:
     """The folder that has it, to be put on a Python's path; installed the first time (34 MB)."""
-    folder = cache_dir("tests", REQUIREMENT)
+    folder = kept / REQUIREMENT
     if not folder.is_dir():
         with atomic_folder(folder) as aside:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--target", str(aside)]

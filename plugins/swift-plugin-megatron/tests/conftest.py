@@ -6,19 +6,20 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder, cache_dir
+from swift_core.paths import atomic_folder
 
 REQUIREMENTS = ("megatron-core==0.19.2", "triton>=3")  # it imports triton, whatever it computes on
 
 
 @pytest.fixture(scope="session")
-def megatron() -> None:
+def megatron(kept: Path) -> None:
     """megatron-core, importable; installed beside the environment the first time, on a Python too that it does not declare."""
     if importlib.util.find_spec("megatron") is None:
-        folder = cache_dir("tests", REQUIREMENTS[0])
+        folder = kept / REQUIREMENTS[0]
         if not folder.is_dir():
             with atomic_folder(folder) as aside:
                 command = [

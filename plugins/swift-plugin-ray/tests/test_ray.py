@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
@@ -14,10 +13,11 @@ from swift_core.run import Run
 COMMON = ["--dataset", "rows.jsonl", "--max-steps", "4", "--device", "cpu", "--tuner.dropout", "0", "--json"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is here")
-def test_where_ray_is_absent():
+def test_where_ray_is_absent(monkeypatch):
     """It is said before anything is loaded."""
-    (problem,) = swift_check(Run(verb="toy", job="j:j", parts={"launcher": registry().choose("launcher", "ray")}))
+    run = Run(verb="toy", job="j:j", parts={"launcher": registry().choose("launcher", "ray")})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (problem,) = swift_check(run)
     assert (problem.message, problem.hint) == ("the launcher 'ray' needs Ray", "pip install 'swift-plugin-ray[engine]'")
 
 
