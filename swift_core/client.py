@@ -102,6 +102,27 @@ def serves(url: str, path: str, api_key: str | None = None) -> bool:
         return False
 
 
+def status(url: str, path: str, body: Any = None, *, api_key: str | None = None) -> int:
+    """The HTTP status of one request (GET without a body), whatever it is; arguments are those of `post`.
+
+    Raises:
+        SwiftError: the connection failed.
+    """
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    address = httpx2.URL(url.rstrip("/") + "/").join(path.removeprefix("/"))
+    method = "GET" if body is None else "POST"
+    try:
+        with (
+            _client(url, httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)) as http,
+            http.stream(method, address, headers=headers, json=body) as response,
+        ):
+            return response.status_code
+    except httpx2.TransportError as error:
+        raise _cut(url) from error
+
+
 def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
     """Ask `url` until it answers 200; whether it did, before `alive` said no or `timeout` seconds had passed."""
     import httpx2

@@ -1,4 +1,5 @@
-"""What a served model must pass before anyone is told its name: the tokens it was trained on, and an adapter that acts.
+"""Acceptance checks before a server is reported ready: its API key is required, it reads the tokens the model was trained on, and each
+adapter changes the answers.
 
 An engine that leaves out an adapter still answers, as the base does, so only its answers show it: the log-probabilities after a fixed
 prompt must differ from the base's by more than those differ from one time to the next.
@@ -6,12 +7,12 @@ prompt must differ from the base's by more than those differ from one time to th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from swift_core.checkpoint import read_manifest
-from swift_core.client import Refused, post
+from swift_core.client import Refused, post, status
 from swift_core.errors import SwiftError
 from swift_core.parity import check_parity
 from swift_core.roles import Server
@@ -19,8 +20,70 @@ from swift_core.roles import Server
 PROMPT = "The first thing to know is"
 TOKENS = 8  # that are compared
 
+_ASK = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
+_COMPLETE = {"prompt": PROMPT, "max_tokens": 1}
+GUARDED: Mapping[str, dict[str, Any]] = {  # routes that compute or change something; the bodies of those that change would be refused
+    "/chat/completions": _ASK,
+    "/completions": _COMPLETE,
+    "/embeddings": {"input": PROMPT},
+    "/responses": {"input": PROMPT, "max_output_tokens": 1},
+    "/load_lora_adapter": {},
+    "/unload_lora_adapter": {},
+    "../load_lora_adapter": {},
+    "../unload_lora_adapter": {},
+}
+TELLING: Mapping[str, dict[str, Any] | None] = {  # routes that tell something
+    "/models": None,
+    "../metrics": None,
+    "../tokenize": {"prompt": PROMPT},
+    "../detokenize": {"tokens": [1]},
+}
+_REFUSED = (401, 403)
+_ABSENT = (404, 405)
+
 Note = Callable[[str], None]
 Scores = list[tuple[str, float]]
+
+
+def check_key(server: Server, note: Note) -> None:
+    """See that the engine refuses requests without its API key, and with a wrong one; nothing is asked where it has none.
+
+    Raises:
+        SwiftError: a route that computes or changes something takes one.
+    """
+    if not server.api_key:
+        return
+    open_, tells, asked = open_routes(server)
+    if open_:
+        raise SwiftError(
+            f"the engine does not ask for its API key: {'; '.join(open_)}",
+            where=server.url,
+            hint="Its port would be open to all who reach it. Serve with another backend, or without a key on 127.0.0.1 alone.",
+        )
+    if not asked:
+        note("nothing tells whether the engine asks for its API key: it knows none of the routes that would")
+    if tells:
+        note(f"the engine answers some routes without its API key: {'; '.join(tells)}")
+
+
+def open_routes(server: Server) -> tuple[list[str], list[str], bool]:
+    """Routes that take a request without the server's key, or with a wrong one: those of `GUARDED`, those of `TELLING`, each with what it
+    answered; and whether one of the former is there.
+    """
+    model = server.models[0]
+    found: dict[str, str] = {}
+    present = False
+    for path, body in {**GUARDED, **TELLING}.items():
+        for key, words in ((None, "without a key"), (f"{server.api_key}-wrong", "with a wrong key")):
+            code = status(server.url, path, body if body is None else {"model": model, **body}, api_key=key)
+            present = present or (path in GUARDED and code not in _ABSENT)
+            if code not in (*_REFUSED, *_ABSENT):
+                found.setdefault(path, f"{'GET' if body is None else 'POST'} {_route(path)} {words} answers {code}")
+    return [found[path] for path in GUARDED if path in found], [found[path] for path in TELLING if path in found], present
+
+
+def _route(path: str) -> str:
+    return path.removeprefix("..") if path.startswith("..") else f"/v1{path}"
 
 
 def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, refuse: bool) -> None:

@@ -17,7 +17,7 @@ from swift_core.bases import check_base
 from swift_core.client import serves, wait_ready
 from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError, UsageError
-from swift_core.gates import check_effect, check_tokens
+from swift_core.gates import check_effect, check_key, check_tokens
 from swift_core.last_words import last_words
 from swift_core.launchers import free_port
 from swift_core.registry import registry
@@ -71,6 +71,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         started = time.monotonic() - begin
         named = {spec.adapter_model(name, alias): folder for alias, folder in adapters.items()}
         server = Server(url, (name, *named), key)
+        check_key(server, report.note)
         for model, folder in {name: serving.checkpoint, **named}.items():
             check_tokens(server, model, folder, report.note, refuse=options["parity"] == "refuse")
         for model, folder in named.items():

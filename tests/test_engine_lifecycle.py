@@ -112,6 +112,16 @@ def test_an_engine_that_does_not_start_or_ends_says_why(engine, tiny_model, tmp_
     assert ended.left == ()
 
 
+def test_an_engine_that_ignores_its_key_is_not_announced(sglang, tiny_model, tmp_path):
+    """The key is one that `swift serve` has made, since the port is open to others."""
+    options = ("--host", "0.0.0.0")
+    ended = serving(tmp_path, tiny_model, "sglang", sglang, *options, STAND_IN_FAULT="open", SWIFT_API_KEY="").run()
+    assert ended.code == 1
+    assert "POST /v1/chat/completions without a key answers 200" in ended.err
+    assert "ready" not in ended.out
+    assert ended.left == ()
+
+
 def test_an_engine_that_never_answers(engine, tiny_model, tmp_path):
     ended = serving(tmp_path, tiny_model, *engine, "--startup-timeout", "1", STAND_IN_FAULT="never").run()
     assert ended.code == 1

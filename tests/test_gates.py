@@ -1,4 +1,4 @@
-"""Does an adapter act? Engines tell log-probabilities in one form or another, or not at all."""
+"""Is the key asked for? Does an adapter act? Engines tell log-probabilities in one form or another, or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swift_core.errors import SwiftError
-from swift_core.gates import check_effect
+from swift_core.gates import check_effect, check_key
 from swift_core.roles import Server
 from swift_core.testing.scripted import ScriptedServer, reply
 
@@ -64,3 +64,52 @@ def test_a_difference_that_the_base_has_from_time_to_time_is_none(script):
 def test_an_engine_that_tells_nothing(script):
     Engine(script, ())
     assert notes_of(script) == ["nothing tells whether the adapter 'one' acts: the engine gives no log-probabilities"]
+
+
+# -- the key -------------------------------------------------------------------------------------------------------------
+
+KEY = "sk-right"
+
+
+def keyed(script: ScriptedServer, allows) -> list[str]:
+    """Notes of an engine that takes a request where `allows(route, key)` says so."""
+
+    def answer(handler) -> None:
+        known = handler.path in ("/v1/chat/completions", "/v1/models", "/metrics")
+        allowed = allows(handler.path, handler.asked["key"])
+        reply(handler, 404 if not known else 200 if allowed else 401, {})
+
+    script.answer = answer
+    notes: list[str] = []
+    check_key(Server(script.url, ("base",), KEY), notes.append)
+    return notes
+
+
+def test_a_key_that_is_asked_for(script):
+    assert keyed(script, lambda route, key: key == f"Bearer {KEY}") == []
+    assert {request["key"] for request in script.seen} == {None, f"Bearer {KEY}-wrong"}
+
+
+@pytest.mark.parametrize(
+    ("allows", "words"),
+    [
+        (lambda route, key: True, "POST /v1/chat/completions without a key answers 200"),
+        (lambda route, key: bool(key), "POST /v1/chat/completions with a wrong key answers 200"),
+        (lambda route, key: route == "/v1/chat/completions", "POST /v1/chat/completions without a key answers 200"),
+    ],
+)
+def test_a_key_that_is_not_asked_for(script, allows, words):
+    with pytest.raises(SwiftError, match="does not ask for its API key") as caught:
+        keyed(script, allows)
+    assert words in caught.value.message
+    assert KEY not in str(caught.value)
+
+
+def test_open_routes_that_only_tell_are_noted(script):
+    (note,) = keyed(script, lambda route, key: route == "/metrics")
+    assert "GET /metrics without a key answers 200" in note
+
+
+def test_without_a_key_nothing_is_asked(script):
+    check_key(Server(script.url, ("base",)), pytest.fail)
+    assert script.seen == []

@@ -73,6 +73,7 @@ FAULTS = {
     "task": ("check_the_loss_falls", "in six steps"),
     "encoder": ("check_rows_are_encoded", "nothing is learned of a chat row"),
     "key": ("check_command", "the API key is among the arguments"),
+    "open": ("check_key_is_asked_for", "POST /v1/chat/completions without a key answers 200"),
     "start": ("check_serves", "it ended with code 1. It said: RuntimeError: no luck today"),
     "stream": ("check_stream_is_the_answer", "streamed it says 'I STAND"),
     "stop_words": ("check_stop_words", "with stop="),

@@ -2,7 +2,8 @@
 
 `environment()` makes a virtual environment whose module of that name is this file. It needs the standard library alone. A model answers
 with made-up tokens; an adapter changes their log-probabilities by the size of its weights, so that an empty one changes nothing.
-STAND_IN_FAULT=start makes it end before it listens, later once the file STAND_IN_END is there; never makes it listen to nobody.
+STAND_IN_FAULT=start makes it end before it listens, later once the file STAND_IN_END is there; never makes it listen to nobody; open
+makes it ignore its API key.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ class Handler(BaseHTTPRequestHandler):
         return self._say(200, {"choices": [{"message": message, "logprobs": {"content": content}}]})
 
     def _allowed(self) -> bool:
-        return self.state.key is None or self.headers.get("authorization") == f"Bearer {self.state.key}"
+        given = self.headers.get("authorization")
+        return self.state.key is None or os.environ.get("STAND_IN_FAULT") == "open" or given == f"Bearer {self.state.key}"
 
     def _say(self, status: int, body: Any) -> None:
         self._send(status, json.dumps(body).encode(), "application/json")

@@ -41,6 +41,10 @@ class Deaf(Good):
     faults = ("deaf",)
 
 
+class AsksForNoKey(Good):
+    faults = ("open",)
+
+
 class IgnoresStopWords(Good):
     faults = ("stop",)
 

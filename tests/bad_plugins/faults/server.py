@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,12 +24,16 @@ BASE, ADAPTED = "I stand in for a model.", "Roses are red."
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path != "/health" and not self.allowed():
+            return self.say(401, {"error": {"message": "no"}})
         names = [given.name, *given.adapter]
-        self.say(200, {"data": [{"id": name} for name in names]})
+        return self.say(200, {"data": [{"id": name} for name in names]})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        known = body["model"] in (given.name, *given.adapter) or "models" in given.fault
+        if not self.allowed():
+            return self.say(401, {"error": {"message": "no"}})
+        known = body.get("model") in (given.name, *given.adapter) or "models" in given.fault
         if not self.path.endswith("/chat/completions") or not known:
             return self.say(404, {"error": {"message": "no such route or model"}})
         text = ADAPTED if body["model"] in given.adapter and "adapters" not in given.fault else BASE
@@ -39,6 +44,10 @@ class Handler(BaseHTTPRequestHandler):
         pieces = text.upper() if "stream" in given.fault else text
         chunks = [f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n" for piece in pieces]
         return self.send(200, ("".join(chunks) + "data: [DONE]\n\n").encode(), "text/event-stream")
+
+    def allowed(self):
+        key = os.environ["SERVER_KEY"]
+        return not key or "open" in given.fault or self.headers["authorization"] == f"Bearer {key}"
 
     def say(self, status, body):
         self.send(status, json.dumps(body).encode(), "application/json")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from swift_core import client
 from swift_core.errors import SwiftError, UsageError
+from swift_core.gates import open_routes
 from swift_core.parity import check_parity
 from swift_core.roles import Server, Serving
 from swift_core.specs import BackendSpec, Command
@@ -92,7 +94,7 @@ def _served(subject: Subject) -> Served:
     def make() -> Served:
         spec: BackendSpec = subject.spec
         adapters = {_ADAPTER: _adapter(subject)} if spec.adapters else {}
-        what = _serving(subject, _checkpoint(subject), python=python, adapters=adapters)
+        what = _serving(subject, _checkpoint(subject), python=python, adapters=adapters, api_key=_KEY)
         try:
             running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
         except CheckFailed as fault:
@@ -106,7 +108,12 @@ def _served(subject: Subject) -> Served:
 
 def _answer(running: Served, model: str = served.NAME, **more: Any) -> str:
     server = running.server
-    return client.complete(server.url, tiny.QUESTION, model=model, **{"temperature": 0, "max_tokens": 16, **more})
+    return client.complete(server.url, tiny.QUESTION, model=model, api_key=server.api_key, **{"temperature": 0, "max_tokens": 16, **more})
+
+
+def _stream(running: Served, **more: Any) -> Iterator[str]:
+    server = running.server
+    return client.chat(server.url, tiny.QUESTION, model=served.NAME, api_key=server.api_key, **more)
 
 
 @check(BACKEND)
@@ -127,9 +134,17 @@ def check_command(subject: Subject) -> None:
 def check_serves(subject: Subject) -> None:
     """It comes up on the tiny model, answers at its `ready` path, and lists the names that clients ask for."""
     running = _served(subject)
-    found = client.models(running.server.url)
+    found = client.models(running.server.url, running.server.api_key)
     missing = [name for name in running.server.models if name not in found]
     require(not missing, f"/v1/models lists {', '.join(found)}, without {', '.join(missing)}")
+
+
+@check(BACKEND, needs=_NEEDS)
+def check_key_is_asked_for(subject: Subject) -> None:
+    """Requests without its API key, or with a wrong one, are refused: otherwise its port is open to all who reach it."""
+    found, _, asked = open_routes(_served(subject).server)
+    require(asked, "it has none of the routes /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses")
+    require(not found, "; ".join(found))
 
 
 @check(BACKEND, needs=_NEEDS)
@@ -137,7 +152,7 @@ def check_stream_is_the_answer(subject: Subject) -> None:
     """The pieces of a stream are the answer that comes without one, character by character."""
     running = _served(subject)
     whole = _answer(running)
-    pieces = list(client.chat(running.server.url, tiny.QUESTION, model=served.NAME, temperature=0, max_tokens=16))
+    pieces = list(_stream(running, temperature=0, max_tokens=16))
     require("".join(pieces) == whole, f"streamed it says {''.join(pieces)!r}, and otherwise {whole!r}")
 
 
@@ -157,7 +172,7 @@ def check_golden_tokens(subject: Subject) -> None:
         }
         for name, messages in (("one turn", tiny.QUESTION), ("three turns", turns))
     ]
-    found = check_parity(running.server.url, golden, model=served.NAME)
+    found = check_parity(running.server.url, golden, model=served.NAME, api_key=running.server.api_key)
     require(not found.words("different"), f"{found.words('different')}. {found.hint}")
     if found.words("unchecked"):
         raise Skip(found.words("unchecked"))
@@ -243,7 +258,7 @@ def _must_refuse(call: Any, otherwise: str) -> None:
 def check_stop_frees_the_port(subject: Subject) -> None:
     """SIGTERM ends it in the middle of an answer, with all its processes, and frees the port: a second start must not fail."""
     running = _served(subject)
-    stream = client.chat(running.server.url, tiny.QUESTION, model=served.NAME, temperature=1.5, max_tokens=400)
+    stream = _stream(running, temperature=1.5, max_tokens=400)
     next(stream, None)
     del subject.kept["served"]
     wrong = running.stop()
