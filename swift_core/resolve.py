@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import __version__, exporting, paths, quantizing, schemas
+from swift_core.bases import check_base
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
@@ -193,6 +194,9 @@ def _model(fetcher: Fetcher, options: dict[str, Any], settings: Settings) -> tup
         if source.format != "adapter":
             raise UsageError(f"'{place}' is no adapter: it has no adapter_config.json", where=where, hint="Serve or train it as --model.")
         adapters[name] = source
+    if not options.get("allow_other_base"):
+        for source in adapters.values():
+            check_base(Path(source.path), base, fetcher.notes.append)
     options["trust_remote_code"] = fetcher.trusts(parse(options["model"], hub=fetcher.hub))
     return base, adapters
 

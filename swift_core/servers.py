@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import tether
-from swift_core.bases import check_base
 from swift_core.client import serves, wait_ready
 from swift_core.environments.interpreters import variables
 from swift_core.errors import SwiftError, UsageError
@@ -50,6 +49,8 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         python=run.part("backend").python or sys.executable,
         trust_remote_code=bool(options["trust_remote_code"]),
         runtime_adapters=bool(options["runtime_adapters"]),
+        hash=run.model.hash,
+        allow_other_base=bool(options["allow_other_base"]),
     )
     command = backend.command(serving)
     log = report.folder / "log.txt"
@@ -106,11 +107,7 @@ def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
 
 
 def _check_adapters(run: Run, spec: BackendSpec) -> None:
-    """See, before anything starts, that the backend serves the adapters and that they belong on this base.
-
-    Raises:
-        UsageError: it does not, or they do not.
-    """
+    """See, before anything starts, that the backend serves the adapters; raises UsageError where it does not."""
     if run.adapters and not spec.adapters:
         raise UsageError(
             f"{spec.name} serves no adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
@@ -118,9 +115,6 @@ def _check_adapters(run: Run, spec: BackendSpec) -> None:
     if run.options["runtime_adapters"] and not spec.runtime_adapters:
         hint = "Name them with --adapter, or choose another --backend."
         raise UsageError(f"{spec.name} takes its adapters when it starts, and keeps them", where="runtime_adapters", hint=hint)
-    if run.model and not run.options["allow_other_base"]:
-        for source in run.adapters.values():
-            check_base(Path(source.path), run.model)
 
 
 def served_name(source: Source) -> str:

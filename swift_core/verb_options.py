@@ -39,6 +39,7 @@ class AdapterOptions(ModelOptions):
     """Of every verb that takes adapters on the model."""
 
     adapter: list[str] = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
+    allow_other_base: bool = option(False, "Take adapters even if the model is not the one that they were trained on.")
 
 
 class DeviceOptions(AdapterOptions):
@@ -130,7 +131,6 @@ class VerifyOnRowsOptions(VerifyOptions):
 class MergeOptions(DeviceOptions, OutputOptions):
     """swift merge."""
 
-    allow_other_base: bool = option(False, "Merge even if the base is not the one that the adapter was trained on.")
     verify: bool | VerifyOptions = option(
         True, "Compare the merged model with base + adapter on held-out text too; a few fixed prompts are always compared."
     )
@@ -181,7 +181,6 @@ class ServeOptions(EngineOptions):
     runtime_adapters: bool = option(
         False, "Let adapters be added and dropped while it runs. Whoever has the API key can then name folders to load."
     )
-    allow_other_base: bool = option(False, "Serve adapters on another base than they were trained on.")
     startup_timeout: float = option(600.0, "Seconds that the engine may take to answer.", gt=0)
     parity: Literal["refuse", "warn"] = option(
         "refuse", "Where a server renders the checkpoint's golden conversations to other tokens: refuse to start, or warn and go on."
@@ -204,7 +203,6 @@ class AskOptions(EngineOptions):
     stop: list[str] = option(list, "Texts that end an answer.", also=("stop_words",))
     extra: dict[str, Any] = option(dict, 'Further fields of the request, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
     images: list[str] = option(list, "Pictures, paths or addresses, that each question is about.")
-    allow_other_base: bool = option(False, "Ask adapters on another base than they were trained on.")
     concurrency: int = option(8, "Most questions asked at once.", ge=1, also=("max_batch_size",))
     resume: bool = option(False, "Go on after the answers that an interrupted run left beside --output.")
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable that holds the server's API key.")

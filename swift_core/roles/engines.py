@@ -30,6 +30,7 @@ class Serving:
     """What an engine is to serve, and where. A dataclass, so that it can grow without breaking the backends there are.
 
     `name` is what clients call the model, `adapters` are more names beside it; `python` is the interpreter that has the engine;
+    `hash` is the checkpoint's content hash, where it is known, and `allow_other_base` true where adapters may be of another base.
     `trust_remote_code` is true where the user has named this very repository and revision as trusted, `runtime_adapters` where adapters
     are to be added and dropped while it runs.
     """
@@ -43,6 +44,8 @@ class Serving:
     python: str
     trust_remote_code: bool = False
     runtime_adapters: bool = False
+    hash: str = ""
+    allow_other_base: bool = False
 
 
 class Backend(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from swift_plugin_peft import options as all_options
 from swift_plugin_peft import swift_tuners
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions, LoraPlusOptions, PissaOptions
@@ -223,8 +224,27 @@ def test_an_adapter_of_another_base_is_refused(tiny_model, tmp_path):
     tuner.save(tuner.attach(load(tiny_model), FAMILY), tmp_path)
     for sizes in ({"hidden_size": 32, "num_hidden_layers": 2}, {"hidden_size": 64, "num_hidden_layers": 1}):
         other = LlamaForCausalLM(LlamaConfig(vocab_size=50, intermediate_size=128, num_attention_heads=4, num_key_value_heads=2, **sizes))
+        names = [name for name, _ in other.named_modules()]
         with pytest.raises(UsageError, match="does not fit the base"):
             tuner.restore(other, tmp_path)
+        assert [name for name, _ in other.named_modules()] == names
+        assert not hasattr(other, "peft_config")
+
+
+def test_a_second_adapter_that_does_not_fit_leaves_the_first(tiny_model, tmp_path):
+    tuner = tuner_for("lora")
+    for name, targets in (("one", ["q_proj"]), ("two", ["v_proj"])):
+        model = PeftTuner(LoraOptions(targets=targets)).attach(load(tiny_model), FAMILY)
+        pretend_to_learn(model)
+        tuner.save(model, tmp_path / name)
+    served = tuner.restore(load(tiny_model), tmp_path / "one", name="one")
+    before = logits(served)
+    file = tmp_path / "two" / "adapter_model.safetensors"
+    save_file({name.replace("v_proj", "w_proj"): tensor for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(UsageError, match="does not fit the base"):
+        tuner.restore(served, tmp_path / "two", name="two")
+    assert list(served.peft_config) == ["one"]
+    torch.testing.assert_close(logits(served), before)
 
 
 def test_merging_into_a_quantized_base_is_refused(tiny_model):

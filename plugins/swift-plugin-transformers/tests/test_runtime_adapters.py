@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from swift_core import client, sft
 from swift_core.testing.serving import SwiftServe
@@ -36,6 +37,22 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return done.output
 
 
+def foreign(trained: Path) -> Path:
+    """The adapter, said to be of another base."""
+    folder = Path(shutil.copytree(trained, trained.parent / "foreign"))
+    manifest = json.loads((folder / "swift.json").read_text())
+    (folder / "swift.json").write_text(json.dumps({**manifest, "base": {"reference": "hf:other/model", "hash": "0" * 64}}))
+    return folder
+
+
+def misfit(trained: Path) -> Path:
+    """The adapter, with a weight that the model has no place for."""
+    folder = Path(shutil.copytree(trained, trained.parent / "misfit"))
+    file = folder / "adapter_model.safetensors"
+    save_file({name.replace("layers.1.", "layers.7."): tensor for name, tensor in load_file(file).items()}, file)
+    return folder
+
+
 def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Path) -> None:
     words = [str(tiny_model), "--name", "base", "--runtime-adapters", "--adapter-folder", str(trained.parent)]
     with SwiftServe(tmp_path, *words) as server:
@@ -44,6 +61,14 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
         assert added.code == 0, added.err
         assert log_probability(server, "mine") != log_probability(server, "base")
         assert json.loads(server.adapter("list", folder, "--json").out) == {"mine": "mine"}
+        before = log_probability(server, "base")
+        for name, why in ((foreign(trained), "the adapter was trained on"), (misfit(trained), "does not fit the base")):
+            with pytest.raises(client.Refused, match=why):
+                client.post(server.url, "/load_lora_adapter", {"lora_name": name.name, "lora_path": str(name)})
+        assert log_probability(server, "base") == before
+        assert server.adapter("add", folder, f"other={trained.parent / 'foreign'}").code == 2
+        assert server.adapter("add", folder, f"other={trained.parent / 'foreign'}", "--allow-other-base").code == 0
+        assert server.adapter("drop", folder, "other").code == 0
         elsewhere = shutil.copytree(trained, tmp_path / "elsewhere")
         refused = server.adapter("add", folder, f"other={elsewhere}")
         assert refused.code == 2

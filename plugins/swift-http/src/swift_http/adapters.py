@@ -22,7 +22,7 @@ def add_adapter_routes(app: FastAPI, engine: Any, roots: Sequence[Path]) -> None
 
     @app.post("/v1/load_lora_adapter", responses=documents.ADAPTER)
     async def load_lora_adapter(body: LoadAdapterRequest) -> dict[str, Any]:
-        await taker.load_adapter(body.lora_name, below(body.lora_path, resolved))
+        await taker.load_adapter(body.lora_name, below(body.lora_path, resolved), allow_other_base=body.allow_other_base)
         return {"loaded": body.lora_name, "models": list(served.models)}
 
     @app.post("/v1/unload_lora_adapter", responses=documents.ADAPTER)

@@ -116,8 +116,8 @@ class Embeds(Protocol):
 class TakesAdapters(Protocol):
     """An engine whose adapters come and go while it runs."""
 
-    async def load_adapter(self, name: str, folder: Path) -> None:
-        """Serve one more. Raises UsageError where the name is taken, or the adapter does not fit."""
+    async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
+        """Serve one more. Raises UsageError if the name is taken, or the adapter was trained on another base or does not fit."""
         ...
 
     async def unload_adapter(self, name: str) -> None:

@@ -16,6 +16,7 @@ class LoadAdapterRequest(BaseModel):
 
     lora_name: Annotated[str, Field(min_length=1, max_length=200)]
     lora_path: Annotated[str, Field(min_length=1, max_length=4000)]
+    allow_other_base: bool = False  # ours: take it even if it was trained on another base
 
 
 class UnloadAdapterRequest(BaseModel):

@@ -89,7 +89,7 @@ class FakeEngine:
         """A half, and how long the prompt is."""
         return [0.5, float(len(prompt))]
 
-    async def load_adapter(self, name: str, folder: Path) -> None:
+    async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
         """Note it."""
         self.loaded[name] = folder
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
 
 from swift_core.errors import SwiftError, UsageError, suggestion
@@ -68,7 +70,7 @@ class PeftTuner:
         """Put a saved adapter of any method onto a base, or beside the adapters that it has. The first one is active.
 
         Raises:
-            UsageError: the adapter does not fit the base.
+            UsageError: the adapter does not fit the base, which is left as it was.
         """
         if "." in name:
             raise UsageError(f"an adapter's name can't have a dot: '{name}'", where="adapter", hint="Name it otherwise: name=folder.")
@@ -80,6 +82,7 @@ class PeftTuner:
                 adapted = get_peft_model(adapted, config, adapter_name=name)
             result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device=str(adapted.device))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
+            _take_off(model, name)
             reason = str(error).strip().splitlines()
             raise UsageError(
                 f"the adapter does not fit the base: {reason[-1].strip() if reason else type(error).__name__}",
@@ -87,6 +90,7 @@ class PeftTuner:
                 hint=_BASE,
             ) from error
         if wrong := [*_unset(adapted, result.missing_keys), *result.unexpected_keys]:
+            _take_off(model, name)
             raise UsageError(
                 f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE
             )
@@ -167,6 +171,21 @@ class PeftTuner:
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
         return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+
+
+def _take_off(model: Any, name: str) -> None:
+    """Make a model what it was before an adapter failed to load: a server goes on with it."""
+    if isinstance(model, PeftModel):
+        if name in model.peft_config:
+            model.delete_adapter(name)
+        return
+    for path, module in reversed(list(model.named_modules())):
+        inner = getattr(module, "base_layer", None) if isinstance(module, BaseTunerLayer) else None
+        inner = module.original_module if isinstance(module, AuxiliaryTrainingWrapper) else inner
+        if inner is not None:
+            parent, _, last = path.rpartition(".")
+            setattr(model.get_submodule(parent), last, inner)
+    vars(model).pop("peft_config", None)
 
 
 def _unset(model: Module, missing: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from swift_core import client
 from swift_core.errors import UsageError
@@ -41,6 +42,8 @@ class TransformersBackend:
                 str(serving.checkpoint),
                 *place,
                 *named,
+                *(("--hash", serving.hash) if serving.hash else ()),
+                *(("--allow-other-base",) if serving.allow_other_base else ()),
                 *(("--trust-remote-code",) if serving.trust_remote_code else ()),
                 "--options",
                 self._options.model_dump_json(),
@@ -49,19 +52,20 @@ class TransformersBackend:
         )
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter that lies below one of the server's adapter folders.
+        """Load an adapter that lies below one of the server's adapter folders; whether it may be of another base, the caller decides.
 
         Raises:
             UsageError: the server was started without adapter folders, or refuses this one.
             SwiftError: nobody answers, or the server failed.
         """
-        self._post(server, "load_lora_adapter", {"lora_name": name, "lora_path": str(path.resolve())})
+        body = {"lora_name": name, "lora_path": str(path.resolve()), "allow_other_base": True}
+        self._post(server, "load_lora_adapter", body)
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Unload an adapter. Errors are those of `add_adapter`."""
         self._post(server, "unload_lora_adapter", {"lora_name": name})
 
-    def _post(self, server: Server, route: str, body: dict[str, str]) -> None:
+    def _post(self, server: Server, route: str, body: dict[str, Any]) -> None:
         if not self._options.adapter_folder:
             raise UsageError(
                 f"the server takes no adapters while it runs, so it can't do this with '{body['lora_name']}'",

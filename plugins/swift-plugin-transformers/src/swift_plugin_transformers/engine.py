@@ -100,11 +100,11 @@ class EmbeddedEngine:
 
         return await asyncio.wrap_future(self.worker.run(work))
 
-    async def load_adapter(self, name: str, folder: Path) -> None:
+    async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
         """Serve one more adapter; requests under way wait for it.
 
         Raises:
-            UsageError: the name is taken, or the adapter does not fit.
+            UsageError: the name is taken, or the adapter does not belong on this base.
         """
         from swift_train.build import restore_adapters
 
@@ -112,7 +112,8 @@ class EmbeddedEngine:
             if name in self._served:
                 raise UsageError(f"'{name}' is served already", where="lora_name", hint="Take another name, or unload that one first.")
             number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._answering.adapters.values()), default=-1)
-            self._answering.model = restore_adapters(self._answering.model, {f"adapter{number}": folder})
+            answering, allowed = self._answering, allow_other_base or self._answering.allow_other_base
+            answering.model = restore_adapters(answering.model, {f"adapter{number}": folder}, answering.base, allow_other_base=allowed)
             self._answering.adapters[name] = f"adapter{number}"
             self._served.append(name)
 

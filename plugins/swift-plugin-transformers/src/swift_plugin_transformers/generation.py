@@ -16,6 +16,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Loaded
+from swift_core.run import Source
 from swift_plugin_transformers.text import context_of
 
 COLD = 1e-4  # temperatures below choose the likeliest token
@@ -42,12 +43,25 @@ class Answering:
 
     Args:
         loaded: model and tokenizer (or a processor that holds one).
+        base: what it was loaded from.
         adapters: the model's PEFT adapters by the name they are served under.
         ends: ids of the tokens that end an answer.
         longest: tokens of an answer where the request sets no limit.
+        allow_other_base: whether more adapters may be of another base.
     """
 
-    def __init__(self, loaded: Loaded, *, adapters: Mapping[str, str], ends: Sequence[int], longest: int) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        base: Source,
+        *,
+        adapters: Mapping[str, str],
+        ends: Sequence[int],
+        longest: int,
+        allow_other_base: bool = False,
+    ) -> None:
+        self.base = base
+        self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
         self.context = context_of(self.model, self.tokenizer)

@@ -29,12 +29,19 @@ if TYPE_CHECKING:
 
 
 def load(
-    checkpoint: Path, adapters: Mapping[str, Path], name: str, options: ServeOptions, *, trust_remote_code: bool = False
+    checkpoint: Path,
+    adapters: Mapping[str, Path],
+    name: str,
+    options: ServeOptions,
+    *,
+    trust_remote_code: bool = False,
+    hash: str = "",
+    allow_other_base: bool = False,
 ) -> EmbeddedEngine:
     """Load a checkpoint and its adapters and make them an engine.
 
     Raises:
-        UsageError: missing, damaged or pickled weights, or adapters that don't fit.
+        UsageError: missing, damaged or pickled weights, or adapters that don't belong on them.
     """
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
@@ -54,10 +61,13 @@ def load(
         attention=options.attention,
         trust_remote_code=trust_remote_code,
         adapters=folders,
+        allow_other_base=allow_other_base,
+        hash=hash,
     )
+    base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
-    ends = end_tokens(loaded.model, tokenizer, family_of(source_of(checkpoint)).stop_tokens)
-    answering = Answering(loaded, adapters=inner, ends=ends, longest=options.max_new_tokens)
+    ends = end_tokens(loaded.model, tokenizer, family_of(base).stop_tokens)
+    answering = Answering(loaded, base, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base)
     return EmbeddedEngine(answering, name, options)
 
 
@@ -79,7 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert isinstance(options, ServeOptions)
         adapters = _adapters(given.adapter, given.name)
         bound = bind(given.host, given.port)
-        engine = load(Path(given.checkpoint), adapters, given.name, options, trust_remote_code=given.trust_remote_code)
+        engine = load(
+            Path(given.checkpoint),
+            adapters,
+            given.name,
+            options,
+            trust_remote_code=given.trust_remote_code,
+            hash=given.hash,
+            allow_other_base=given.allow_other_base,
+        )
         app = create_app(
             engine,
             api_key=key,
@@ -116,6 +134,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--name", required=True, help="what clients call the model")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER")
+    parser.add_argument("--hash", default="", help="content hash of the checkpoint, to check adapters by")
+    parser.add_argument("--allow-other-base", action="store_true", help="take adapters that were trained on another base")
     parser.add_argument("--trust-remote-code", action="store_true", help="run the code in the checkpoint's folder")
     parser.add_argument("--options", default="{}", help="ServeOptions as JSON")
     return parser.parse_args(arguments)

@@ -34,10 +34,15 @@ def check_adapter(folder: Path) -> None:
 
 
 def tuner_of(folder: Path) -> Tuner:
-    """The tuner that made an adapter, by its manifest; a folder that only PEFT wrote counts as `lora`, which reads every kind."""
-    manifest = read_manifest(folder)
-    tuner: Tuner = registry().choose("tuner", str(manifest.tuner.get("name", "lora")) if manifest else "lora").build()
+    """The tuner that made an adapter."""
+    tuner: Tuner = registry().choose("tuner", tuner_name(folder)).build()
     return tuner
+
+
+def tuner_name(folder: Path) -> str:
+    """The name of the tuner that made an adapter, by its manifest; one that only PEFT wrote counts as `lora`, which reads every kind."""
+    manifest = read_manifest(folder)
+    return str(manifest.tuner.get("name", "lora")) if manifest else "lora"
 
 
 def quantizer_of(folder: Path) -> Choice | None:

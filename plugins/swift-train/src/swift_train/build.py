@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.bases import check_base
 from swift_core.checkpoint import checkpoint_format, read_manifest
 from swift_core.errors import UsageError
 from swift_core.families import UNKNOWN, family_of, identify
 from swift_core.registry import registry
 from swift_core.roles import Loaded, Loading
 from swift_core.run import Choice, Run, Source
-from swift_train.adapters import check_adapter, tuner_of
+from swift_train.adapters import check_adapter, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.weights import stored_dtype
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_core.roles import Tuner
+
+
+log = logging.getLogger(__name__)
 
 
 def load_base(run: Run, device: str = "auto") -> Loaded:
@@ -66,15 +71,18 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
     """Make a loaded base trainable: with a new adapter, or with the run's adapter to go on training it.
 
     Raises:
-        UsageError: the run names more than one adapter, or the adapter does not fit the base.
+        UsageError: the run names more than one adapter, another tuner made it, or it does not belong on the base.
     """
     if not run.adapters:
         return tuner.attach(model, family_of(base_of(run)))
     if len(run.adapters) > 1:
         raise UsageError("only one adapter can be trained", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
     folder = Path(next(iter(run.adapters.values())).path)
-    check_adapter(folder)
-    return tuner.restore(model, folder, trainable=True)
+    made = tuner_of(folder)
+    if not (isinstance(tuner, type(made)) or isinstance(made, type(tuner))):
+        name = tuner_name(folder)
+        raise UsageError(f"the tuner '{name}' made this adapter", where=str(folder), hint=f"Go on with the same: --tuner {name}.")
+    return put_on(model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base")))
 
 
 def get_model(run: Run) -> Module:
@@ -83,7 +91,9 @@ def get_model(run: Run) -> Module:
     if "tuner" in run.parts:
         model = attach(run, loaded.model, run.part("tuner").build())
     else:
-        model = restore_adapters(loaded.model, {name: Path(source.path) for name, source in run.adapters.items()})
+        adapters = {name: Path(source.path) for name, source in run.adapters.items()}
+        allowed = bool(run.options.get("allow_other_base"))
+        model = restore_adapters(loaded.model, adapters, base_of(run), allow_other_base=allowed)
     model.processor = loaded.processor
     return model
 
@@ -97,25 +107,58 @@ def load_checkpoint(
     trust_remote_code: bool = False,
     family: str = "",
     adapters: Mapping[str, Path] | None = None,
+    allow_other_base: bool = False,
+    hash: str = "",
 ) -> Loaded:
     """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until `set_adapter(name)`.
 
-    `family` is needed only where neither the manifest nor config.json tells it. Raises as `load_base` does.
+    `family` is needed only if neither the manifest nor config.json tells it. `hash` is the checkpoint's content hash if known: adapters
+    are held to it unless `allow_other_base`. Raises as `load_base` and `put_on` do.
     """
     options = {"device": device, "dtype": dtype, "attention": attention, "trust_remote_code": trust_remote_code}
-    loaded = load_base(Run(verb="load", job="", model=source_of(path, family), options=options))
-    return Loaded(restore_adapters(loaded.model, adapters or {}), loaded.processor)
+    base = source_of(path, family, hash)
+    loaded = load_base(Run(verb="load", job="", model=base, options=options))
+    return Loaded(restore_adapters(loaded.model, adapters or {}, base, allow_other_base=allow_other_base), loaded.processor)
 
 
-def restore_adapters(model: Module, adapters: Mapping[str, Path]) -> Module:
-    """Put trained adapters onto a base, by name, frozen; the first one is active."""
+def restore_adapters(model: Module, adapters: Mapping[str, Path], base: Source, *, allow_other_base: bool = False) -> Module:
+    """Put trained adapters onto a base, by name, frozen; the first one is active. Raises as `put_on` does."""
     for name, folder in adapters.items():
-        check_adapter(folder)
-        model = tuner_of(folder).restore(model, folder, name=name)
+        model = put_on(model, folder, base, name=name, allow_other_base=allow_other_base)
     return model.eval()
 
 
-def source_of(path: Path, family: str = "") -> Source:
+def put_on(
+    model: Module,
+    folder: Path,
+    base: Source,
+    *,
+    tuner: Tuner | None = None,
+    name: str = "default",
+    trainable: bool = False,
+    allow_other_base: bool = False,
+) -> Module:
+    """Put a saved adapter onto the base that it belongs on: the one place where the two meet.
+
+    Args:
+        model: the loaded base, with the adapters that it has already.
+        folder: the adapter.
+        base: what the model was loaded from.
+        tuner: reads the adapter; by default the one that made it.
+        name: what the adapter is called on the model.
+        trainable: whether it goes on learning.
+        allow_other_base: whether it may have been trained on another base; it has to fit all the same.
+
+    Raises:
+        UsageError: it is no whole adapter, was trained on another base, or does not fit this one.
+    """
+    check_adapter(folder)
+    if not allow_other_base:
+        check_base(folder, base, log.warning)
+    return (tuner or tuner_of(folder)).restore(model, folder, trainable=trainable, name=name)
+
+
+def source_of(path: Path, family: str = "", hash: str = "") -> Source:
     """A checkpoint folder as a Source, its family told by its manifest or its config.json where it is not given."""
     manifest, families = read_manifest(path), registry().all("family")
     if not family and manifest and any(known.name == manifest.family for known in families):
@@ -123,7 +166,7 @@ def source_of(path: Path, family: str = "") -> Source:
     config = path / "config.json"
     if not family and config.is_file():
         family = (identify(json.loads(config.read_text(encoding="utf-8")), families) or UNKNOWN).name
-    return Source(reference=f"file:{path}", path=str(path), hash="", format=checkpoint_format(path), family=family)
+    return Source(reference=f"file:{path}", path=str(path), hash=hash, format=checkpoint_format(path), family=family)
 
 
 def base_of(run: Run) -> Source:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.bases import check_base
 from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
@@ -24,7 +23,7 @@ from swift_core.paths import atomic_folder, check_free, size_of
 from swift_core.proving import limits_of
 from swift_core.run import Run, output_path
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
-from swift_train.build import base_of, load_checkpoint
+from swift_train.build import base_of, load_checkpoint, put_on
 from swift_train.dequantize import check_base_form, whole_base
 from swift_train.devices import pick_device
 from swift_train.merge_proof import check_divergence, difference, encode, judge, logits
@@ -68,7 +67,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         limits = limits_of(run)
         rows = documentation(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode(processor)
-        folded = _fold(loaded.model, adapters, inputs, rows, Path(scratch))
+        folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
         report.progress("merge", 2, 4, unit="stages")
 
         merged: Any = folded.model.to(getattr(torch, dtype))
@@ -106,13 +105,15 @@ class _Folded:
     effects: dict[str, float]
 
 
-def _fold(model: Module, adapters: Mapping[str, Path], inputs: list[Tensor], rows: Sequence[Sequence[int]], scratch: Path) -> _Folded:
+def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence[int]], scratch: Path) -> _Folded:
+    adapters = {name: Path(source.path) for name, source in run.adapters.items()}
+    allowed = bool(run.options.get("allow_other_base"))
     effects: dict[str, float] = {}
     last = list(adapters)[-1]
     for name, adapter in adapters.items():
         tuner = tuner_of(adapter)
         before = logits(model, inputs)
-        adapted = tuner.restore(model, adapter)
+        adapted = put_on(model, adapter, base_of(run), tuner=tuner, allow_other_base=allowed)
         wanted = logits(adapted, inputs)
         effects[name] = _effect(before, wanted, adapter)
         kept = keep(adapted, rows, scratch) if name == last else []
@@ -128,8 +129,6 @@ def _adapters(run: Run) -> dict[str, Path]:
     folders = {name: Path(source.path) for name, source in run.adapters.items()}
     for folder in folders.values():
         check_adapter(folder)
-        if not run.options.get("allow_other_base"):
-            check_base(folder, base_of(run))
     if len({str(quantizer_of(folder)) for folder in folders.values()}) > 1 and not run.options.get("allow_other_base"):
         forms = ", ".join(f"{name}: {choice.name if (choice := quantizer_of(folder)) else 'none'}" for name, folder in folders.items())
         raise UsageError(
