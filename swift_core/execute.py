@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core import errors, paths
+from swift_core import errors, paths, threads
 from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
 from swift_core.reporting import read_events
@@ -166,6 +166,7 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
     launcher = run.parts["launcher"] if "launcher" in run.parts else known.choose("launcher", "local")
     options = run.options
     environment = {
+        **threads.waiting(),
         SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))),
         "PYTHONUNBUFFERED": "1",
         paths.RUN_NAME: folder.absolute().name,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.paths import cache_dir
+from swift_core.threads import waiting
 
 KEPT = ("hubs", "datasets")  # of SWIFT_HOME: archives as their authors made them, by version
 KEPT_BY_LANES = ("deepspeed",)  # compiled for minutes, by version
@@ -72,7 +73,7 @@ def begin(checkout: Path) -> Session:
         _link(swift / name, cache / name)
     xdg = {f"XDG_{kind}_HOME": str(home / path) for kind, path in (("CACHE", ".cache"), ("CONFIG", ".config"), ("DATA", ".local/share"))}
     places = {"HOME": home, "SWIFT_HOME": swift, "TORCHINDUCTOR_CACHE_DIR": folder / "inductor", _SESSION: folder, _CACHE: cache}
-    os.environ.update({**xdg, **pip, **{name: str(place) for name, place in places.items()}})
+    os.environ.update({**waiting(), **xdg, **pip, **{name: str(place) for name, place in places.items()}})
     return Session(folder, outer, made=True)
 
 

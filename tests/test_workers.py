@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,14 @@ import pytest
 from swift_core import SwiftError, UsageError, tether
 from swift_core.errors import Stopped
 from swift_core.execute import execute
+from swift_core.registry import registry
 from swift_core.run import Run
 from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
 
 JOBS = """
-import json, os, sys, time
+import json, os, subprocess, sys, time
 from pathlib import Path
 from swift_core import SwiftError, UsageError
 from swift_core.errors import Stopped
@@ -85,6 +87,12 @@ def one_rank_is_killed(run, report):
 def ranks(run, report):
     (report.folder / f"rank-{os.environ['RANK']}-of-{os.environ['WORLD_SIZE']}").touch()
     return None, {}
+
+def threads(run, report):
+    engine = "import json, os; print(json.dumps(dict(os.environ)))"  # what this one starts computes too
+    seen = subprocess.run([sys.executable, "-c", engine], capture_output=True, check=True).stdout
+    (report.folder / f"seen-{os.environ['RANK']}").write_bytes(seen)
+    return None, {}
 """
 
 
@@ -102,6 +110,10 @@ def alive(pid: int) -> bool:
         return False
 
 
+def of_threads(variables) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name.startswith(("OMP_", "KMP_", "GOMP_"))}
+
+
 def test_events_metrics_and_result(jobs, tmp_path):
     events = []
     result = execute(jobs("good"), tmp_path / "runs", watch=events.append)
@@ -112,6 +124,27 @@ def test_events_metrics_and_result(jobs, tmp_path):
     assert "a library prints to stdout" in (result.folder / "log.txt").read_text()
     assert json.loads((result.folder / "result.json").read_text())["status"] == "done"
     assert json.loads((result.folder / "run.json").read_text())["job"] == "toy_jobs:good"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "said", "wanted"),
+    [
+        ("local", {}, {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}),
+        ("torchrun", {}, {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}),
+        ("local", {"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ("local", {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "3"}, {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "3"}),
+    ],
+)
+def test_threads_wait_asleep_unless_the_user_says_otherwise(jobs, monkeypatch, launcher, said, wanted):
+    for name in of_threads(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    run = replace(jobs("threads", processes=2), parts={"launcher": registry().choose("launcher", launcher)})
+    folder = execute(run, Path(os.environ["PYTHONPATH"]) / "runs").folder
+    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)) if launcher == "local" else "1"}
+    for rank in (0, 1):
+        assert of_threads(json.loads((folder / f"seen-{rank}").read_text())) == share | wanted
 
 
 def test_a_users_mistake_comes_back_as_one(jobs, tmp_path):
@@ -156,6 +189,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from swift_core.execute import execute
+from swift_core.registry import registry
 from swift_core.run import Run
 execute(Run(verb="toy", job=sys.argv[1]), Path("runs"))
 """

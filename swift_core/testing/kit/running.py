@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from swift_core import threads
 from swift_core.errors import UsageError, suggestion
 from swift_core.registry import HOOKS
 from swift_core.testing.kit.collect import Case, all_checks, cases, entries_of
@@ -73,7 +74,7 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
     """What the process says; a `fault` where it ends, or has to be ended, in the middle of a check."""
     process = subprocess.Popen(
         [sys.executable, "-m", "swift_core.testing.kit.running", *words],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, **threads.waiting(), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     late = threading.Event()

@@ -72,7 +72,9 @@ def compare(file: Path, batches: Sequence[Batch], wanted: Sequence[NDArray[np.fl
     Raises:
         SwiftError: the difference is past the tolerance of the type, or the graph does not take a batch.
     """
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    settings = onnxruntime.SessionOptions()
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads are not OpenMP's: swift_core.threads
+    session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     largest, most = 0.0, max(float(np.abs(one).max()) for one in wanted)
     for batch, one in zip(batches, wanted, strict=True):
         size = "×".join(str(number) for number in batch["input_ids"].shape)
