@@ -18,7 +18,7 @@ from swift_core.roles.checkpoints import (
 )
 from swift_core.roles.common import ISOLATABLE, Event, Progress, Watch
 from swift_core.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
-from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, Tuner
+from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, SwitchingTuner, Tuner
 from swift_core.roles.sources import Dataset, Hub, RawRow
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Scores",
     "Server",
     "Serving",
+    "SwitchingTuner",
     "TrustingExporter",
     "Tuner",
     "Watch",

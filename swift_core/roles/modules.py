@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -81,6 +82,30 @@ class Tuner(Protocol):
 
     def merge(self, model: Module) -> Module:
         """Fold the adapter into the base: full precision in, full precision out."""
+        ...
+
+
+@runtime_checkable
+class SwitchingTuner(Tuner, Protocol):
+    """A tuner whose adapters take turns on one base, request by request: what the embedded server needs to serve them beside it.
+
+    The adapters of a tuner that is none are served merged.
+    """
+
+    def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
+        """While the context lasts, the adapter `name` of those that were restored answers alone; the base, if `name` is empty."""
+        ...
+
+    def drop(self, model: Module, name: str) -> Module:
+        """Take an adapter off; with the last one, return the base as it was loaded."""
+        ...
+
+    def in_layers(self, model: Module) -> bool:
+        """Whether its adapters act in the base's own layers.
+
+        If not, they act in the module that `restore` returned, which is then called as a whole, one request at a time, and must have
+        transformers' `generate`.
+        """
         ...
 
 

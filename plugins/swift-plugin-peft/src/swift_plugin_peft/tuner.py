@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,30 @@ class PeftTuner:
         except (ValueError, AttributeError, NotImplementedError) as error:
             raise SwiftError(f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve it beside its base instead.") from error
         return merged
+
+    def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
+        """One adapter answers, or the base."""
+        adapted: Any = model
+        if not name:
+            return adapted.disable_adapter()  # type: ignore[no-any-return]
+        adapted.set_adapter(name)
+        return nullcontext()
+
+    def drop(self, model: Module, name: str) -> Module:
+        """Take an adapter off; with the last one, PEFT's wrapper too."""
+        adapted: Any = model
+        left = [other for other in adapted.peft_config if other != name]
+        if not left:
+            base: Module = adapted.unload()
+            return base
+        adapted.set_adapter(left[0])
+        adapted.delete_adapter(name)
+        return model
+
+    def in_layers(self, model: Module) -> bool:
+        """All do but those that are learned as a prompt."""
+        adapted: Any = model
+        return not any(config.is_prompt_learning for config in adapted.peft_config.values())
 
     def _moves_base(self) -> bool:
         return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))

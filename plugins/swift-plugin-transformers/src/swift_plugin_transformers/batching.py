@@ -215,7 +215,7 @@ class _Sequence:
         self._processors = processors
         self._random: torch.Generator | None = None
         if sample:
-            self._random = torch.Generator(answering.model.device)
+            self._random = torch.Generator(answering.device)
             if request.sampling.seed is None:
                 self._random.seed()
             else:

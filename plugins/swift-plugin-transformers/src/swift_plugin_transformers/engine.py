@@ -106,6 +106,7 @@ class EmbeddedEngine:
         Raises:
             UsageError: the name is taken, or the adapter does not belong on this base.
         """
+        from swift_train.adapters import switching
         from swift_train.build import restore_adapters
 
         def work() -> None:
@@ -113,8 +114,10 @@ class EmbeddedEngine:
                 raise UsageError(f"'{name}' is served already", where="lora_name", hint="Take another name, or unload that one first.")
             number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._answering.adapters.values()), default=-1)
             answering, allowed = self._answering, allow_other_base or self._answering.allow_other_base
+            tuner = switching([folder], answering.tuner if answering.adapters else None)
             answering.model = restore_adapters(answering.model, {f"adapter{number}": folder}, answering.base, allow_other_base=allowed)
-            self._answering.adapters[name] = f"adapter{number}"
+            answering.tuner = tuner
+            answering.adapters[name] = f"adapter{number}"
             self._served.append(name)
 
         await asyncio.wrap_future(self.worker.run(work))
@@ -158,14 +161,14 @@ class EmbeddedEngine:
 
 def _worker(answering: Answering, grammars: Grammars, options: ServeOptions) -> Batcher | OneByOne:
     try:
-        if any(config.is_prompt_learning for config in getattr(answering.model, "peft_config", {}).values()):
-            raise RowsUnsupported("one of its adapters is in the prompt")
+        if not answering.in_layers:
+            raise RowsUnsupported("one of its adapters is not in its layers")
         with answering.speaking_as(""):
             per_token = probe(answering.bare)
     except RowsUnsupported as why:
         log.warning("requests are answered one by one, as the model's attention can't be batched: %s", why)
         return OneByOne(answering, grammars)
-    tokens = int(cache_bytes(options.memory, answering.model.device) / per_token)
+    tokens = int(cache_bytes(options.memory, answering.device) / per_token)
     if tokens < 2:
         raise UsageError(f"{options.memory} of memory holds {tokens} tokens of this model", where="memory", hint="Give it more.")
     return Batcher(answering, grammars, tokens=tokens, rows=options.batch)

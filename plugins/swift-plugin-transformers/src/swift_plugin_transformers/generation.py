@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Sampling
+from swift_train.adapters import inner_model
 from swift_train.processors import tokenizer_of
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Loaded
+from swift_core.roles import Loaded, SwitchingTuner
 from swift_core.run import Source
 from swift_plugin_transformers.text import context_of
 
@@ -44,7 +45,8 @@ class Answering:
     Args:
         loaded: model and tokenizer (or a processor that holds one).
         base: what it was loaded from.
-        adapters: the model's PEFT adapters by the name they are served under.
+        tuner: switches between the adapters, if there are any.
+        adapters: the names of the model's adapters by the name they are served under.
         ends: ids of the tokens that end an answer.
         longest: tokens of an answer where the request sets no limit.
         allow_other_base: whether more adapters may be of another base.
@@ -54,6 +56,7 @@ class Answering:
         self,
         loaded: Loaded,
         base: Source,
+        tuner: SwitchingTuner | None = None,
         *,
         adapters: Mapping[str, str],
         ends: Sequence[int],
@@ -61,39 +64,43 @@ class Answering:
         allow_other_base: bool = False,
     ) -> None:
         self.base = base
+        self.tuner = tuner
         self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
-        self.context = context_of(self.model, self.tokenizer)
+        self.context = context_of(self.bare, self.tokenizer)
         self.adapters = dict(adapters)
         self.ends = frozenset(ends)
         self.longest = longest
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.bare.device  # type: ignore[no-any-return]
+
+    @property
     def bare(self) -> Any:
-        """The model itself, without PEFT's wrapper around it; its adapters are in its layers."""
-        return self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        """The model itself, without what a tuner has wrapped it in."""
+        return inner_model(self.model)
+
+    @property
+    def in_layers(self) -> bool:
+        """Whether all that answers is in the layers of `bare`."""
+        return not self.adapters or self.tuner is None or self.tuner.in_layers(self.model)
 
     @contextmanager
     def speaking_as(self, name: str) -> Iterator[None]:
         """The base or one of its adapters, by the name it is served under."""
-        if not self.adapters:
+        if not self.adapters or self.tuner is None:
             yield
-        elif name in self.adapters:
-            self.model.set_adapter(self.adapters[name])
+            return
+        with self.tuner.speaking_as(self.model, self.adapters.get(name, "")):
             yield
-        else:
-            with self.model.disable_adapter():
-                yield
 
     def drop(self, name: str) -> None:
-        """Take an adapter out of the model; with the last one, PEFT's wrapper too."""
-        inner = self.adapters.pop(name)
-        if not self.adapters:
-            self.model = self.model.unload()
-            return
-        self.model.set_adapter(next(iter(self.adapters.values())))
-        self.model.delete_adapter(inner)
+        """Take an adapter out of the model."""
+        if self.tuner:
+            self.model = self.tuner.drop(self.model, self.adapters.pop(name))
 
     def check(self, prompt: Sequence[int]) -> None:
         """Refuse a prompt with ids that the model does not have.
@@ -110,7 +117,7 @@ class Answering:
 
         Without a temperature the model's own way counts, which is the likeliest token where its config does not say `do_sample`.
         """
-        config: GenerationConfig = copy.deepcopy(self.model.generation_config)
+        config: GenerationConfig = copy.deepcopy(self.bare.generation_config)
         narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
         sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= COLD
         config.update(  # type: ignore[no-untyped-call]
@@ -130,7 +137,7 @@ class Answering:
 
     def processors(self, config: GenerationConfig, length: int, own: Sequence[LogitsProcessor]) -> LogitsProcessorList:
         """transformers' logits processors for a prompt of that length, and `own` ones before the narrowing ones."""
-        device = self.model.device
+        device = self.device
         config = copy.deepcopy(config)
         self.bare._prepare_special_tokens(config, True, device=device)
         made: LogitsProcessorList = self.bare._get_logits_processor(

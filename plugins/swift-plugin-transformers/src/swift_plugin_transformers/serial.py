@@ -39,7 +39,7 @@ class OneByOne:
     def hidden(self, prompt: list[int], model: str) -> Tensor:
         """The last hidden state of each token, (tokens, size); in the worker's thread."""
         with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
-            ids = torch.tensor([prompt], device=self._answering.model.device)
+            ids = torch.tensor([prompt], device=self._answering.device)
             states: Tensor = self._answering.bare.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
             return states
 
@@ -74,9 +74,9 @@ class OneByOne:
             torch.seed()
         else:
             torch.manual_seed(sampling.seed)
-        ids = torch.tensor([list(request.prompt)], device=answering.model.device)
+        ids = torch.tensor([list(request.prompt)], device=answering.device)
         own = [recorder] if sampling.logprobs is not None else []
-        answering.model.generate(
+        (answering.bare if answering.in_layers else answering.model).generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=answering.config(len(request.prompt), sampling),
@@ -89,7 +89,7 @@ class OneByOne:
     @torch.inference_mode()
     def _score(self, request: Request) -> None:
         prompt, tokenizer = list(request.prompt), self._answering.tokenizer
-        ids = torch.tensor([prompt], device=self._answering.model.device)
+        ids = torch.tensor([prompt], device=self._answering.device)
         logits = self._answering.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
         scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
         request.put(Piece("", (Token(prompt[0], tokenizer.decode([prompt[0]])), *scored)))

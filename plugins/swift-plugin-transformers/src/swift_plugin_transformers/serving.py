@@ -43,6 +43,7 @@ def load(
     Raises:
         UsageError: missing, damaged or pickled weights, or adapters that don't belong on them.
     """
+    from swift_train.adapters import inner_model, switching
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
@@ -54,6 +55,7 @@ def load(
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
     folders = {inner[alias]: path for alias, path in adapters.items()}
+    tuner = switching(adapters.values())
     loaded = load_checkpoint(
         checkpoint,
         device=options.device,
@@ -66,8 +68,8 @@ def load(
     )
     base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
-    ends = end_tokens(loaded.model, tokenizer, family_of(base).stop_tokens)
-    answering = Answering(loaded, base, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base)
+    ends = end_tokens(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
+    answering = Answering(loaded, base, tuner, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base)
     return EmbeddedEngine(answering, name, options)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import UsageError
 from swift_core.registry import registry
+from swift_core.roles import SwitchingTuner
 from swift_core.run import Choice
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from swift_core.roles import Tuner
 
 WEIGHTS = "adapter_model.safetensors"
@@ -43,6 +47,32 @@ def tuner_name(folder: Path) -> str:
     """The name of the tuner that made an adapter, by its manifest; one that only PEFT wrote counts as `lora`, which reads every kind."""
     manifest = read_manifest(folder)
     return str(manifest.tuner.get("name", "lora")) if manifest else "lora"
+
+
+def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> SwitchingTuner | None:
+    """The tuner that lets these adapters take turns on one base, beside those of `found`; None if there are none.
+
+    Raises:
+        UsageError: the tuner of one can't do that, or another one made the rest.
+    """
+    for folder in folders:
+        tuner = tuner_of(folder)
+        if not isinstance(tuner, SwitchingTuner) or not isinstance(found or tuner, type(tuner)):
+            problem = "can't be switched on and off beside its base" if found is None else "can't share a base with those of another tuner"
+            raise UsageError(
+                f"an adapter of the tuner '{tuner_name(folder)}' {problem}",
+                where=str(folder),
+                hint=f"Merge it: swift merge {folder}; then serve the merged model.",
+            )
+        found = tuner
+    return found
+
+
+def inner_model(module: Module) -> Any:
+    """The transformers model in a module that a tuner may have wrapped; the module itself, if there is none in it."""
+    from transformers import PreTrainedModel
+
+    return next((part for part in module.modules() if isinstance(part, PreTrainedModel)), module)
 
 
 def quantizer_of(folder: Path) -> Choice | None:

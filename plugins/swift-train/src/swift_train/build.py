@@ -110,7 +110,7 @@ def load_checkpoint(
     allow_other_base: bool = False,
     hash: str = "",
 ) -> Loaded:
-    """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until `set_adapter(name)`.
+    """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until another is switched to.
 
     `family` is needed only if neither the manifest nor config.json tells it. `hash` is the checkpoint's content hash if known: adapters
     are held to it unless `allow_other_base`. Raises as `load_base` and `put_on` do.

@@ -15,6 +15,7 @@ from swift_core.families import family_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.run import Run, output_path
+from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import together, whole
 from swift_train.data import Reading, read
@@ -186,7 +187,7 @@ class _Trainer:
         self.watchdog.mark("reading it")
         module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
         if self.options.gradient_checkpointing:
-            module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+            inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if self.options.compile:
             module.compile(dynamic=True)
         self.module = module
@@ -211,7 +212,7 @@ class _Trainer:
             quantizer={"name": quantizer.name, "options": dict(quantizer.options)} if quantizer else {},
             template=template_facts(self.processor),
             golden=golden(self.processor),
-            generation=generation_facts(self.module, self.processor),
+            generation=generation_facts(inner_model(self.module), self.processor),
             figures=dict(figures),
             versions=versions("swift-train", *sorted({choice.distribution for choice in run.parts.values()} - {"swift-core"})),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow, TextRow, normalise
+from swift_train.adapters import inner_model
 from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
 from swift_train.masks import ChatEncoder
@@ -142,7 +143,4 @@ class _Texts:
 
 def _selects(model: Module) -> bool:
     """Whether logits can be had at chosen positions only: transformers' causal models can, a checkpoint's own code may not."""
-    from transformers import PreTrainedModel
-
-    proper = next((part for part in model.modules() if isinstance(part, PreTrainedModel)), model)
-    return "logits_to_keep" in inspect.signature(proper.forward).parameters
+    return "logits_to_keep" in inspect.signature(inner_model(model).forward).parameters
