@@ -11,7 +11,7 @@ with serve(model=whole.output) as server:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from swift_core.execute import execute, running_server
 from swift_core.flags import flags_for
 from swift_core.registry import Registry, registry
 from swift_core.report import write_report
+from swift_core.reserving import held
 from swift_core.resolve import resolve
 from swift_core.roles import Progress, Server, Watch
 from swift_core.run import Run, RunResult, new_folder
@@ -111,8 +112,23 @@ def recipe(path: str | Path, *, runs: str | Path = "runs", watch: Watch | None =
 def carry_out(
     run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None
 ) -> RunResult:
-    """Execute a resolved run and write its report; a checkpoint that is to be asked is served for the while."""
-    folder = folder or new_folder(run, runs)
+    """Execute a resolved run and write its report; a checkpoint that is to be asked is served for the while.
+
+    `--output` is held for this run from the start to the end.
+
+    Raises:
+        UsageError: another run holds the output.
+        Stopped, SwiftError: as `execute`.
+    """
+    with ExitStack() as stack:
+        if run.options.get("output") and "overwrite" in run.options:
+            tell = stack.enter_context(held(Path(run.options["output"])))
+            folder = folder or new_folder(run, runs)
+            tell(folder)
+        return _carried_out(run, runs, watch, folder or new_folder(run, runs), started)
+
+
+def _carried_out(run: Run, runs: Path, watch: Watch | None, folder: Path, started: Callable[[Path], None] | None) -> RunResult:
     try:
         if run.verb != "ask" or run.options["url"]:
             return execute(run, runs, watch=watch, folder=folder, started=started)

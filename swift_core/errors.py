@@ -45,6 +45,10 @@ class DiskFull(SwiftError):
     """There was no room to write something; nothing half-written was left."""
 
 
+class NotWritable(UsageError):
+    """Something can't be written where it is to go: no permission, a read-only or failing disk, a name that can't be."""
+
+
 class PeerFailed(SwiftError):
     """Another process of the run failed or died: this one only noticed, so its error gives way to the other's."""
 

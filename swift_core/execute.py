@@ -203,7 +203,7 @@ def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) 
 
 def error_of(event: Mapping[str, Any]) -> SwiftError:
     """The error that a worker reported."""
-    known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull)
+    known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
     kind = {each.__name__: each for each in known}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
     return kind(event["message"], hint=event["hint"], where=event["where"])

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.errors import DiskFull, SwiftError
+from swift_core.errors import DiskFull, NotWritable, SwiftError
 from swift_core.paths import disk_error
 
 EVENTS = "events.jsonl"  # in the run folder
@@ -111,19 +111,20 @@ class Report:
                     self._channel = None
 
     def _append(self, name: str, value: Mapping[str, Any]) -> None:
-        """Add a whole line, or nothing: a full disk loses lines, and that is said once, but it ends no run."""
+        """Add a whole line, or nothing: a full or failing disk loses lines, and that is said once, but it ends no run."""
         line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
-        lost = False
+        lost = ""
         try:
             with self._lock, (self.folder / name).open("ab", buffering=0) as file:
                 length = file.seek(0, 2)
-                lost = file.write(line) < len(line)
-                if lost:
+                if file.write(line) < len(line):
+                    lost = "the disk is full"
                     file.truncate(length)
         except OSError as error:
-            if not isinstance(disk_error(error, self.folder), DiskFull):
+            told = disk_error(error, self.folder)
+            if not isinstance(told, DiskFull | NotWritable):
                 raise
-            lost = True
+            lost = told.message
         if lost and not self._lost:
-            self._pass_on({"event": "note", "text": f"WARNING: the disk is full: lines are missing in {self.folder / name}."})
-        self._lost = lost
+            self._pass_on({"event": "note", "text": f"WARNING: {lost}: lines are missing in {self.folder / name}."})
+        self._lost = bool(lost)

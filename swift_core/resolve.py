@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__, exporting, paths, quantizing, schemas
+from swift_core import __version__, exporting, paths, quantizing, reserving, schemas, space
 from swift_core.bases import check_base
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
@@ -56,6 +56,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     options, parts = _options_and_parts(verb, settings, known)
     _engines(verb, options, parts, known, settings)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
+        reserving.check_unheld(Path(options["output"]), where=settings.where("output"))
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
     with offline_if(options["offline"]):
         streaming = bool(options.get("data", {}).get("streaming"))
@@ -251,7 +252,7 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
 
 def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
     """The plugins' vetoes; returns the texts of the problems that are no reason to stop."""
-    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known), *quantizing.problems(run, known)]
+    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known), *quantizing.problems(run, known), *space.problems(run, known)]
     for _, answer in known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
     fatal: list[SwiftError] = [

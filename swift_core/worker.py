@@ -18,8 +18,9 @@ from types import FrameType
 from typing import Any
 
 from swift_core import local_plugins
-from swift_core.errors import PeerFailed, Stopped, SwiftError
+from swift_core.errors import DiskFull, PeerFailed, Stopped, SwiftError
 from swift_core.launchers import CONTROL_PIPE, STOP_FILE
+from swift_core.paths import disk_error
 from swift_core.plugins import plugins
 from swift_core.reporting import Report
 from swift_core.run import Run, read_run
@@ -50,7 +51,7 @@ def main() -> int:
         return 0 if isinstance(error, Stopped) and ELASTIC in os.environ else error.exit_code
     except Exception as error:
         traceback.print_exc()
-        report.error(translated(error))
+        report.error(translated(error, folder))
         return 1
     report.result(str(output or ""), figures)
     return 0
@@ -62,12 +63,13 @@ def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     return output, dict(figures)
 
 
-def translated(error: Exception) -> SwiftError:
+def translated(error: Exception, folder: Path) -> SwiftError:
     """A fault in words: what users can mend is named, the rest points at the log."""
-    import errno
-
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return SwiftError("the disk is full", hint="Free some space and go on with --resume; nothing half-written was left.")
+    told = disk_error(error, folder)
+    if isinstance(told, DiskFull):
+        told.hint = "Free some space and go on with --resume; nothing half-written was left."
+    if isinstance(told, SwiftError):
+        return told
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return SwiftError(
             "out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora."

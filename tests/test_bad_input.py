@@ -45,7 +45,7 @@ def left_alone(project) -> None:
         (["--learning-raet", "1"], ["there is no option --learning-raet", "Did you mean --learning-rate"]),
         (["--lora_rnak", "8"], ["there is no option --lora-rnak", "Did you mean --lora-rank"]),
         (["--tuner", "full", "--lora_rank", "8"], ["there is no option --lora-rank", "It is --tuner.rank of --tuner adalora, dora, lora"]),
-        (["--sequence_parallel_size", "2"], ["It is --parallel.context of --parallel mesh."]),
+        (["--tensor_parallel_size", "2"], ["It is --parallel.tensor of --parallel "]),
         (["--learning-rate", "-1"], ["--learning-rate: must be greater than"]),
         (["--max-steps", "many"], ["--max-steps: must be a valid integer"]),
         (["--tuner.rank", "0"], ["--tuner.rank: must be greater than 0, not '0'"]),

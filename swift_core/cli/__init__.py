@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -20,6 +21,7 @@ from swift_core import __version__, local_plugins
 from swift_core.cli.messages import print_error
 from swift_core.entry_points import Point, entry_points
 from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
+from swift_core.paths import disk_error
 
 COMMANDS = {
     "sft": ("swift_core.cli.sft:command", "Fine-tune a model on conversations"),
@@ -123,6 +125,12 @@ def run(argv: Sequence[str]) -> int:
         with suppress(OSError):
             sys.stdout.close()
         return 0
+    except OSError as error:
+        told = disk_error(error, Path())
+        if not isinstance(told, SwiftError):
+            raise
+        print_error(told)
+        return told.exit_code
 
 
 def _from_click(error: click.ClickException) -> SwiftError:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.errors import DiskFull, PeerFailed
+from swift_core.errors import DiskFull, NotWritable, PeerFailed
 from swift_core.paths import disk_error, sha256, write_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"step-\d{6,}")
 LOOP, RUN, MARK = "loop.json", "run.json", "checkpoint.json"
-_FULL, _OTHER = 1.0, 2.0  # what the ranks tell each other of a failure
+_FULL, _REFUSED, _OTHER = 1.0, 2.0, 3.0  # what the ranks tell each other of a failure
 
 
 def together(strategy: Strategy, folder: Path, action: Callable[[], None]) -> None:
@@ -35,13 +35,16 @@ def together(strategy: Strategy, folder: Path, action: Callable[[], None]) -> No
         action()
     except Exception as error:
         failure = disk_error(error, folder)
-    kind = 0.0 if failure is None else _FULL if isinstance(failure, DiskFull) else _OTHER
+    kind = 0.0 if failure is None else _FULL if isinstance(failure, DiskFull) else _REFUSED if isinstance(failure, NotWritable) else _OTHER
     worst = strategy.reduce(kind, "max")
     if failure:
         raise failure
     if worst == _FULL:
         hint = "Free some space and run the command again."
         raise DiskFull("the disk is full, as another process of the run found", where=str(folder), hint=hint)
+    if worst == _REFUSED:
+        hint = "Its message is in log.txt in the run folder."
+        raise NotWritable("another process of the run failed: it can't write here", where=str(folder), hint=hint)
     if worst == _OTHER:
         raise PeerFailed("another process of the run failed", hint="Its message is in log.txt in the run folder.")
 
@@ -66,7 +69,7 @@ class Checkpoints:
             score: the held-out loss at this very step, where it was taken.
 
         Raises:
-            DiskFull: on every rank; nothing is left of it.
+            DiskFull, NotWritable: on every rank; nothing is left of it.
         """
         strategy, target = self.strategy, self.folder / f"step-{step:06d}"
         aside = self.folder / f".{target.name}.partial"

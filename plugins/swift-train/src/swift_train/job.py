@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoint import Manifest, write_manifest
-from swift_core.errors import DiskFull, UsageError
+from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.run import Run, output_path
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
-from swift_train.checkpoints import together, whole
+from swift_train.checkpoints import together
 from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
@@ -26,6 +27,7 @@ from swift_train.own_template import use_template
 from swift_train.processors import tokenizer_of
 from swift_train.proof import record
 from swift_train.resuming import resume_of
+from swift_train.room import check_room, copy_model, size_of_training
 from swift_train.samples import Samples
 from swift_train.saving import versions
 from swift_train.stream import Stream
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from swift_train.tasks import LossTask
 
 # options that a resumed run may change, and those that the loop accounts for itself
-_NOT_COMPARED = ("save_steps", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
+_NOT_COMPARED = ("save_steps", "save_minutes", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
 _PATIENCE = 2.5  # times the timeout: what reads or writes a whole model passes no place meanwhile
 _COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
 
@@ -78,16 +80,26 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             watchdog=watchdog,
         )  # fmt: skip
         trainer.prepare(loop.total, resuming=resume is not None)
+        check_room(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)
         out = output_path(run, report.folder)
         watchdog.stage("the checkpoint in the end", patience=_PATIENCE)
         try:
-            trainer.write(out, figures)
-        except DiskFull as error:
-            if whole(report.folder / "checkpoints"):
-                error.hint = f"Free some space, and go on from the last checkpoint with --resume {report.folder}"
+            trainer.finish(out, figures, loop.last)
+        except SwiftError as error:
+            if loop.last:
+                error.hint = f"{error.hint} {_kept(loop.last, report.folder)}".strip()
             raise
     return out, figures
+
+
+def _kept(checkpoint: Path, folder: Path) -> str:
+    """How to get at what was learned where the output could not be written."""
+    model, run = shlex.quote(str(checkpoint.absolute() / "model")), shlex.quote(str(folder.absolute()))
+    return (
+        f"Nothing is lost: what was trained is in {model}, a checkpoint like any other. To write it elsewhere: "
+        f"cp -r {model} FOLDER, or the same command with --resume {run} --output FOLDER"
+    )
 
 
 def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
@@ -167,6 +179,22 @@ class _Trainer:
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
 
+    def finish(self, out: Path, figures: Mapping[str, Any], last: Path | None) -> None:
+        """Write what the run makes: the model of its last checkpoint, if it could be written, under its name and with its final figures."""
+        if last is None:
+            self.write(out, figures)
+            return
+
+        def copy() -> None:
+            if self.strategy.writer:
+                inside = out.parent.absolute() == last.parents[1].absolute()
+                with atomic_folder(out, overwrite=bool(self.run.options.get("overwrite"))) as aside:
+                    copy_model(last / "model", aside, link=inside)
+                    write_manifest(aside, self._manifest(figures))
+            self.watchdog.mark("waiting for the others")
+
+        together(self.strategy, out, copy)
+
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the checkpoint; on every rank, since weights may be spread."""
         weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
@@ -192,6 +220,7 @@ class _Trainer:
             module.compile(dynamic=True)
         self.module = module
         self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
+        self.size = size_of_training(module, self._kept)
         self.watchdog.mark("giving it out")
         return module
 

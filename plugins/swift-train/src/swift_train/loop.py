@@ -13,13 +13,14 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.errors import DiskFull, Stopped, SwiftError, UsageError
+from swift_core.errors import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train.batches import Piece, collate, most_tokens, share
 from swift_train.checkpoints import Checkpoints, best, whole
 from swift_train.feed import feed_of
 from swift_train.figures import State, Window
 from swift_train.nonfinite import rows_not_finite
 from swift_train.resuming import Resume, changes, read_state, sound
+from swift_train.save_clock import SaveClock
 from swift_train.schedule import learning_rate
 from swift_train.watchdog import Watched
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from swift_train.tasks import LossTask
     from swift_train.watchdog import Watchdog
 
+_SAVE, _STOP = 1.0, 2.0  # what the ranks agree on after a step
 _MOST_SKIPPED = 30  # float16's loss scale needs up to about 16 halvings to fit; a run that skips on is broken
 _EVALUATED_AT_ONCE = 32
 
@@ -69,6 +71,8 @@ class Loop:
         )
         self.write_model = write_model
         self.state, self.saved, self.failed_saves = State(), -1, 0
+        self.last: Path | None = None  # the checkpoint of the step `saved`
+        self.clock = SaveClock(options.save_minutes * 60)
 
     def run(self, resume: Resume | None = None) -> dict[str, Any]:
         """Train, from the start or from a checkpoint, and return the figures.
@@ -81,17 +85,20 @@ class Loop:
         if resume:
             self._resume(resume)
         began, before = time.perf_counter(), self.state.seconds
+        self.clock.start()
         window = Window()
         while True:
             scored = self._evaluate()
-            if self.state.step and self.state.step % self.options.save_steps == 0:
+            asked = self._asked()
+            if asked == _SAVE or (self.state.step == self.total and scored):
                 self._save()
             if self.state.step == self.total and scored:
                 return self.figures()
-            if not scored or self._stopping():
+            if not scored or asked == _STOP:
                 raise self._stopped()
             values = self._step()
             self.state.seconds = before + time.perf_counter() - began
+            self.clock.step()
             window.add(values)
             window = self._tell(values, window)
 
@@ -176,6 +183,12 @@ class Loop:
         self.report.metric(state.step, heldout_loss=total)
         return True
 
+    def _asked(self) -> float:
+        """What all ranks do now; the first rank's clock says whether a checkpoint is due."""
+        step, every = self.state.step, self.options.save_steps
+        due = step % every == 0 if every else self.strategy.writer and self.clock.due()
+        return self.strategy.reduce(max(_STOP * self.report.stop_requested, _SAVE * bool(step and due)), "max")
+
     def _stopping(self) -> bool:
         return bool(self.strategy.reduce(float(self.report.stop_requested), "max"))
 
@@ -185,7 +198,7 @@ class Loop:
         return Stopped(f"stopped after step {self.state.step} of {self.total}; a checkpoint was written", hint=hint)
 
     def _save(self, *, needed: bool = False) -> None:
-        """Write a checkpoint, once a step. A full disk is no reason to lose what is learned, unless it is `needed` now."""
+        """Write a checkpoint, once a step. A full or failing disk is no reason to lose what is learned, unless it is `needed` now."""
         if self.saved == self.state.step:
             return
         step = self.state.step
@@ -194,15 +207,17 @@ class Loop:
         score = self.state.heldout[-1] if self.state.evaluated == step else None
         try:
             path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
-        except DiskFull as error:
+        except (DiskFull, NotWritable) as error:
             last = whole(self.checkpoints.folder)[-1:]
-            error.hint = f"Free some space. {f'The last whole checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
+            error.hint = f"{error.hint} {f'The last whole checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
             if needed:
                 raise
             self.failed_saves += 1
             self.report.note(f"WARNING: training goes on without a checkpoint of step {step}: {error}")
             return
-        self.saved = step
+        finally:
+            self.clock.start()
+        self.saved, self.last = step, path
         self.report.note(f"Checkpoint: {path}")
 
     def _resume(self, resume: Resume) -> None:
@@ -213,7 +228,7 @@ class Loop:
         self.strategy.load(checkpoint / "state")
         self.state = State(**saved["state"])
         self.feed.seek(saved["position"])
-        self.saved = self.state.step
+        self.saved = self.state.step if self.state.step < self.total else -1  # the last is kept in this run's folder too
         self.report.note(f"Going on from {checkpoint}, after step {self.state.step} of {self.total}.")
         if changed:
             self.report.note(f"Not exactly the run that was interrupted; changed are\n{changed}")

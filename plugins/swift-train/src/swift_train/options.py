@@ -63,7 +63,12 @@ class TrainOptions(Options):
     )
     eval_steps: int | None = option(None, "Score the held-out rows every so many steps, beside before and after.", ge=1)
     eval_batch_size: int | None = option(None, "Rows scored at once; by default batch_size.", ge=1, also=("per_device_eval_batch_size",))
-    save_steps: int = option(500, "Keep a checkpoint every so many steps.", ge=1)
+    save_steps: int | None = option(None, "Keep a checkpoint every so many steps; by default by the clock: see save_minutes.", ge=1)
+    save_minutes: float = option(
+        10.0,
+        "Without save_steps: keep a checkpoint before so many minutes have passed since the last one. One at the end is always kept.",
+        gt=0,
+    )
     save_total_limit: int | None = option(
         2, "Newest checkpoints that are kept, beside the one with the lowest held-out loss; null keeps all.", ge=1
     )

@@ -1,0 +1,106 @@
+"""The place that a run writes its result to, held from its start: a second run into it is refused at once, and told whose it is.
+
+The lock is the kernel's, on a file beside the place, so that it goes with the process that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from swift_core.errors import UsageError
+from swift_core.paths import disk_errors, make_folder
+
+
+@contextmanager
+def held(target: Path) -> Iterator[Callable[[Path], None]]:
+    """Hold `target` for this process; what is given takes the run folder that others are told of.
+
+    Raises:
+        UsageError: another run holds it, or nothing can be written there.
+    """
+    path = _lock_of(target)
+    made = _make(path.parent, target)
+    handle = _locked(path, target)
+
+    def tell(folder: Path) -> None:
+        if handle is not None:
+            about = {"pid": os.getpid(), "host": socket.gethostname(), "run": str(folder.absolute()), "since": time.time()}
+            with suppress(OSError):
+                os.truncate(handle, 0)
+                os.pwrite(handle, json.dumps(about).encode(), 0)
+
+    try:
+        yield tell
+    finally:
+        if handle is not None:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+        for folder in made:  # those that are still empty
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def check_unheld(target: Path, *, where: str = "output") -> None:
+    """Refuse a target that another run holds, without holding it.
+
+    Raises:
+        UsageError: names the run.
+    """
+    with suppress(OSError):
+        handle = os.open(_lock_of(target), os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(handle, target, where) from None
+        finally:
+            os.close(handle)
+
+
+def _lock_of(target: Path) -> Path:
+    target = target.absolute()
+    return target.with_name(f".{target.name}.lock")
+
+
+def _make(parent: Path, target: Path) -> list[Path]:
+    """Make the folder and those above it; those that were made, the innermost first."""
+    missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    with disk_errors(target):
+        make_folder(parent)
+    return missing
+
+
+def _locked(path: Path, target: Path) -> int | None:
+    """The open lock file; None on a disk that has no locks."""
+    while True:
+        with disk_errors(target):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            error = _taken(handle, target, "output")
+            os.close(handle)
+            raise error from None
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        os.close(handle)  # whoever held it has just removed it
+
+
+def _taken(handle: int, target: Path, where: str) -> UsageError:
+    try:
+        about = json.loads(os.pread(handle, 1 << 16, 0))
+        who = f"the run {about['run']} (process {about['pid']} on {about['host']}, since {time.ctime(about['since'])})"
+    except (ValueError, KeyError, OSError):  # it has not said yet
+        who = "another run"
+    return UsageError(f"'{target}' is being written by {who}", where=where, hint="Choose another folder, or wait until that run has ended.")
