@@ -151,7 +151,7 @@ def _running(where: str | Path | Server, known: Registry) -> _Running:
     return _Running(
         folder=folder,
         run=run,
-        spec=known.get("backend", choice.name),
+        spec=known.spec(choice),
         backend=choice.build(),
         server=Server(ready["url"], tuple(ready["models"]), key, folder),
     )

@@ -8,11 +8,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
-from swift_core import tether
+from swift_core import local_plugins, tether
 from swift_core.environments.inside import look
 from swift_core.environments.interpreters import CLEARED, variables
 from swift_core.errors import Stopped, SwiftError, UsageError
@@ -73,8 +72,9 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
 
 
 def _ours(run: Run) -> list[str]:
-    """The distributions of ours that do the run."""
-    return sorted({"swift-core", *(choice.distribution for choice in run.parts.values())})
+    """The distributions of ours that do the run; a local file is none, and every process reads the same one."""
+    names = {choice.distribution for choice in run.parts.values()}
+    return sorted({"swift-core", *(name for name in names if not local_plugins.file_of(name))})
 
 
 def _check_versions(run: Run, python: str) -> None:
@@ -82,10 +82,9 @@ def _check_versions(run: Run, python: str) -> None:
     there = look(Path(python))
     for name in _ours(run):
         version = there.version(name)
-        with suppress(PackageNotFoundError):  # a file that the user has named as a plugin
-            if version and version != (here := metadata.version(name)):
-                hint = f"{python} -m pip install -U {name}=={here}"
-                raise UsageError(f"the environment of '{python}' has {name} {version}, and this one {here}", where="envs", hint=hint)
+        if version and version != (here := metadata.version(name)):
+            hint = f"{python} -m pip install -U {name}=={here}"
+            raise UsageError(f"the environment of '{python}' has {name} {version}, and this one {here}", where="envs", hint=hint)
 
 
 def end_when_stopped(report: Report) -> None:

@@ -40,7 +40,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.registry import registry
 
-    spec = registry().entry("launcher", chosen.name, origin=chosen.plugin).spec
+    spec = registry().spec(chosen)
     if nodes > 1 and not spec.nodes:
         able = ", ".join(item.name for item in registry().all("launcher") if getattr(item, "nodes", False))
         message = f"the launcher '{chosen.name}' starts one machine's processes, and {nodes} nodes are asked for"

@@ -145,7 +145,7 @@ def _measured(run: Run, folder: Path, keep: bool, watch: Watch | None) -> dict[s
         return {"folder": str(folder), **_reason(error)}
     spent = _cpu_seconds() - before
     choice = run.part("quantizer")
-    bits = choice.options.get("bits") or max(registry().get("quantizer", choice.name).bits)
+    bits = choice.options.get("bits") or max(registry().spec(choice).bits)
     if not keep and done.output:
         shutil.rmtree(done.output)
     kept = {"output": str(done.output)} if keep else {}

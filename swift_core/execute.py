@@ -163,7 +163,7 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
 
 
 def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
-    launcher = run.parts["launcher"] if "launcher" in run.parts else known.choose("launcher", "local")
+    launcher = run.parts["launcher"] if "launcher" in run.parts else known.default("launcher", "local")
     options = run.options
     environment = {
         **threads.waiting(),

@@ -29,7 +29,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Why the exporter can't take what the run names, before anything is started."""
     if "exporter" not in run.parts or run.model is None:
         return
-    spec = known.get("exporter", run.part("exporter").name)
+    spec = known.spec(run.part("exporter"))
     if len(run.adapters) > 1:
         yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Name one of them.")
     elif run.adapters and "adapter" not in spec.reads:

@@ -54,5 +54,5 @@ def family_of(source: Source) -> ModelFamily:
         return UNKNOWN
     from swift_core.registry import registry
 
-    family: ModelFamily = registry().get(ModelFamily.kind, source.family)
+    family: ModelFamily = registry().entry(ModelFamily.kind, source.family, origin=source.plugin).spec
     return family

@@ -62,7 +62,7 @@ class Fetcher:
             kind = checkpoint.checkpoint_format(folder)
             self._check_read(kind, reference, where)
         family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
-        self._check_remote_code(reference, family, where)
+        self._check_remote_code(reference, family, plugin, where)
         return Source(
             reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin
         )
@@ -84,10 +84,14 @@ class Fetcher:
         """The folder as the hub has it."""
         if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
             reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
-        for entry in self.registry.entries("hub"):
-            if reference.scheme in entry.spec.schemes:
-                hub = self.registry.choose("hub", entry.spec.name, where=where).build()
-                return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
+        hubs = [entry for entry in self.registry.entries("hub") if reference.scheme in entry.spec.schemes]
+        if len(hubs) > 1 and not hubs[0].first_party:
+            owners = " and ".join(entry.plugin.distribution for entry in hubs)
+            hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
+            raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", where=where, hint=hint)
+        if hubs:
+            hub = self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where).build()
+            return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
         schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
         if reference.scheme in ("http", "https"):
@@ -154,13 +158,13 @@ class Fetcher:
             return any(Path(name).absolute() == Path(reference.name).absolute() for name in self.trusted)
         return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
 
-    def _check_remote_code(self, reference: Reference, family: str, where: str) -> None:
+    def _check_remote_code(self, reference: Reference, family: str, plugin: str, where: str) -> None:
         for name in self.trusted:
             if "@" not in name and not Path(name).exists():
                 raise UsageError(
                     f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision."
                 )
-        if not family or not self.registry.get("family", family).remote_code or self.trusts(reference):
+        if not family or not self.registry.entry("family", family, origin=plugin).spec.remote_code or self.trusts(reference):
             return
         named = f"{reference.name}@{reference.revision or 'REVISION'}"
         raise UsageError(

@@ -81,7 +81,8 @@ def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str,
     names = {}
     for part, default in verb.parts.items():
         asked = config.values.get(part)
-        name = asked.get("name", default) if isinstance(asked, dict) else asked or default
+        name = "/".join(str(asked[key]) for key in ("from", "name") if asked.get(key)) if isinstance(asked, dict) else asked
+        name = name or default
         if part not in verb.fixed:
             name = next(iter(_values(argv, verb.flags.get(part, part), aliases)), name)
         if name:
@@ -157,8 +158,8 @@ def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
 
 
 def _entry(registry: Registry, part: str, name: str) -> Any:
-    matches = [spec for spec in registry.all(part) if spec.name == name or name in spec.also]
-    return matches[0] if matches else None
+    matches = registry.matching(part, name)  # of several the first-party one is first
+    return matches[0].spec if matches else None
 
 
 def _values(argv: Sequence[str], wanted: str, aliases: dict[str, str]) -> Iterator[str]:

@@ -14,9 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from swift_core import paths
 from swift_core.errors import UsageError, suggestion
 
 VARIABLE = "SWIFT_LOCAL_PLUGINS"
+COMMANDS = "SWIFT_COMMANDS"  # in such a file: its commands, `{"name": "module:command"}`, as an installed plugin has entry points
+_HOME = "local file "  # before the path, where an installed plugin has its distribution's name
 
 
 def local_plugins() -> list[Path]:
@@ -45,6 +48,26 @@ def use(names: object, *, where: str) -> None:
         os.environ[VARIABLE] = os.pathsep.join(map(str, [*known, *added]))
         plugins.cache_clear()
         registry.cache_clear()
+
+
+def distribution(path: Path) -> str:
+    """What stands for the distribution of such a plugin, in records and lists."""
+    return f"{_HOME}{path}"
+
+
+def file_of(distribution: str) -> Path | None:
+    """The file that `distribution` names; None for one that is installed."""
+    return Path(distribution.removeprefix(_HOME)) if distribution.startswith(_HOME) else None
+
+
+def version(path: Path) -> str:
+    """The first digits of the file's hash, so that a record says which state of the file it was."""
+    return paths.sha256(path)[:12]
+
+
+def versions() -> dict[str, str]:
+    """The files that were named, by `distribution`, with the `version` of each."""
+    return {distribution(path): version(path) for path in local_plugins()}
 
 
 def load(path: Path) -> ModuleType:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pluggy
 
-from swift_core import hookspecs, local_plugins, paths
+from swift_core import hookspecs, local_plugins
 from swift_core.entry_points import Point, entry_points
 from swift_core.errors import SwiftError, UsageError, suggestion
 
@@ -45,6 +45,11 @@ class Plugin:
     trace: str = ""
     hooks: tuple[str, ...] = field(default_factory=tuple)
     local: bool = False  # a file that the user has named
+
+    @property
+    def label(self) -> str:
+        """What a user writes in front of a part's name where two plugins offer it."""
+        return self.name if self.local else self.distribution
 
 
 class Plugins:
@@ -73,7 +78,7 @@ class Plugins:
             BrokenPlugin: one of them does not work.
         """
         for path in local_plugins.local_plugins():
-            plugin = Plugin(path.stem, f"local file {path}", _version_of(path), str(path), local=True)
+            plugin = Plugin(path.stem, local_plugins.distribution(path), local_plugins.version(path), str(path), local=True)
             if other := self.found.get(plugin.name):
                 self.fail(plugin, f"the plugin name '{plugin.name}' is taken by {other.distribution}")
             self._add(plugin, lambda path=path: local_plugins.load(path))
@@ -133,7 +138,7 @@ class Plugins:
             self.manager.register(module, plugin.name)
             self.manager.check_pending()
             plugin.hooks = tuple(sorted(caller.name for caller in self.manager.get_hookcallers(module) or ()))
-            if not plugin.hooks:
+            if not plugin.hooks and not (plugin.local and hasattr(module, local_plugins.COMMANDS)):
                 self.fail(plugin, "it answers no hook; mark its functions with @hookimpl")
         except KeyboardInterrupt:
             without = f"SWIFT_BLOCK_PLUGINS={plugin.name} leaves it out"
@@ -159,11 +164,6 @@ def plugins() -> Plugins:
 def _names(variable: str) -> set[str] | None:
     value = os.environ.get(variable)
     return None if value is None else {name.strip() for name in value.split(",") if name.strip()}
-
-
-def _version_of(path: Path) -> str:
-    """The first digits of the file's hash, so that a run's record says which state of the file it was."""
-    return paths.sha256(path)[:12]
 
 
 def _trace(what: str, plugin: Plugin, begin: float) -> None:

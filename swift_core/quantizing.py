@@ -30,7 +30,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     if "quantizer" not in run.parts or run.model is None:
         return
     choice = run.part("quantizer")
-    spec = known.get("quantizer", choice.name)
+    spec = known.spec(choice)
     if run.verb != "quantize" and spec.when == "offline":
         hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."
         message = f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded"

@@ -1,4 +1,7 @@
-"""Kind and name → spec. Two plugins with one name are an error until the user says which; unknown names get a suggestion.
+"""Kind and name → spec. Unknown names get a suggestion.
+
+A name that two plugins offer is an error where the user typed it, until `distribution/name` says which. A name that our own code chose
+(a default, an adapter without a manifest) stays with the first-party plugin that owns it, whatever else is installed.
 
 Three failures have three texts: not installed (a pip line, from the catalogue), installed but broken, and simply unknown.
 """
@@ -14,7 +17,7 @@ from typing import Any
 
 from swift_core import specs
 from swift_core.errors import UsageError, suggestion
-from swift_core.plugins import Plugin, Plugins, plugins
+from swift_core.plugins import OWN, Plugin, Plugins, plugins
 from swift_core.roles import ISOLATABLE
 from swift_core.run import Choice
 
@@ -42,6 +45,11 @@ class Entry:
     spec: Any
     plugin: Plugin
 
+    @property
+    def first_party(self) -> bool:
+        """Whether it comes from one of our own distributions."""
+        return self.plugin.name == OWN or self.plugin.distribution in first_party()
+
 
 class Registry:
     """What the loaded plugins offer, asked for kind by kind on first use."""
@@ -51,7 +59,7 @@ class Registry:
         self._entries: dict[str, list[Entry]] = {}
 
     def entries(self, kind: str) -> list[Entry]:
-        """All specs of a kind with their owners, by name."""
+        """All specs of a kind with their owners, by name; the first-party ones first, so that no other takes what they answer to."""
         if kind not in self._entries:
             hook, wanted = HOOKS[kind]
             found = []
@@ -60,12 +68,27 @@ class Registry:
                     self.plugins.fail(plugin, f"{hook}() {problem}")
                 else:
                     found += [Entry(spec, plugin) for spec in answer]
-            self._entries[kind] = sorted(found, key=lambda entry: (entry.spec.name, entry.plugin.name))
+            self._entries[kind] = sorted(found, key=lambda entry: (not entry.first_party, entry.spec.name, entry.plugin.name))
         return self._entries[kind]
 
     def all(self, kind: str) -> list[Any]:
-        """All specs of a kind, by name."""
+        """All specs of a kind, in the order of `entries`."""
         return [entry.spec for entry in self.entries(kind)]
+
+    def matching(self, kind: str, name: str, *, origin: str = "") -> list[Entry]:
+        """The parts that have a name, or that `distribution/name` means; a name goes before another's `also`."""
+        home, slash, bare = name.rpartition("/")
+        origin, name = (origin or home, bare) if slash else (origin, name)
+        entries = [entry for entry in self.entries(kind) if origin in ("", entry.plugin.name, entry.plugin.distribution)]
+        return [entry for entry in entries if entry.spec.name == name] or [entry for entry in entries if name in entry.spec.also]
+
+    def owner(self, kind: str, name: str) -> str:
+        """Whose part is meant by a name that our own code chose; '' where it is nobody's in particular."""
+        return catalogue().get(kind, {}).get(name, "") or next((OWN for entry in self.matching(kind, name) if entry.plugin.name == OWN), "")
+
+    def spec(self, choice: Choice) -> Any:
+        """The spec behind a choice, of the plugin that it was taken from."""
+        return self.entry(choice.kind, choice.name, origin=choice.plugin).spec
 
     def get(self, kind: str, name: str) -> Any:
         """The spec of that name.
@@ -76,26 +99,29 @@ class Registry:
         return self.entry(kind, name).spec
 
     def entry(self, kind: str, name: str, *, origin: str = "", where: str = "") -> Entry:
-        """The spec of that name and its owner; `origin` (the user's `from:`) names a plugin or distribution where two offer it."""
-        entries = self.entries(kind)
-        matches = [entry for entry in entries if entry.spec.name == name] or [entry for entry in entries if name in entry.spec.also]
-        if origin:
-            matches = [entry for entry in matches if origin in (entry.plugin.name, entry.plugin.distribution)]
+        """The part of that name and its owner; `origin` (the user's `from:`) names a plugin or distribution where two offer it."""
+        matches = self.matching(kind, name, origin=origin)
         if len(matches) == 1:
             return matches[0]
         if matches:
             owners = " and ".join(sorted(entry.plugin.distribution for entry in matches))
+            flag = "to" if kind == "exporter" else kind
+            words = " or ".join(sorted(f"--{flag} {entry.plugin.label}/{name}" for entry in matches))
             raise UsageError(
                 f"two plugins offer the {kind} '{name}': {owners}",
                 where=where or kind,
-                hint=f"Say which one: {kind}: {{name: {name}, from: {matches[0].plugin.distribution}}}.",
+                hint=f"Say which one: {words} (in YAML also from: {matches[0].plugin.label}).",
             )
-        raise self._unknown(kind, name, origin, where or kind)
+        raise self._unknown(kind, name.rpartition("/")[2], origin or name.rpartition("/")[0], where or kind)
 
     def choose(self, kind: str, name: str, options: Mapping[str, Any] | None = None, *, origin: str = "", where: str = "") -> Choice:
         """The spec of that name with validated options, as a part of a Run. `where` is the dotted path used in errors."""
         entry = self.entry(kind, name, origin=origin, where=where)
         return Choice(**choice_fields(entry, dict(options or {})))
+
+    def default(self, kind: str, name: str, *, where: str = "") -> Choice:
+        """The part of a name that our own code chose, with its default options."""
+        return self.choose(kind, name, origin=self.owner(kind, name), where=where)
 
     def _unknown(self, kind: str, name: str, origin: str, where: str) -> UsageError:
         home = catalogue().get(kind, {}).get(name)
@@ -105,7 +131,7 @@ class Registry:
             return UsageError(
                 f"the {kind} '{name}' comes with {home} {broken.version}, which is installed but broken: {broken.failure}",
                 where=where,
-                hint=f"swift plugins {broken.name} shows its traceback; pip install --force-reinstall {home} may mend it.",
+                hint=f"swift plugins {broken.name} shows its traceback; pip install --force-reinstall {home} may fix it.",
             )
         left_out = self.plugins.left_out
         if home and home not in installed and home not in left_out.values():
@@ -147,6 +173,12 @@ def choice_fields(entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
         "options_class": str(spec.options or ""),
         "options": values,
     }
+
+
+@cache
+def first_party() -> frozenset[str]:
+    """Our own distributions."""
+    return frozenset({home for names in catalogue().values() for home in names.values()})
 
 
 @cache

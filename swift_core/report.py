@@ -129,7 +129,7 @@ def _sources(run: Run) -> str:
 
 
 def _versions(run: Run) -> str:
-    versions = dict(run.versions) | {choice.distribution: choice.version for choice in run.parts.values()}
+    versions = run.made_with()
     return f"<h2>Versions</h2>{table(sorted(versions.items()))}"
 
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__, exporting, paths, quantizing, reserving, schemas, space
+from swift_core import __version__, exporting, local_plugins, made_with, paths, quantizing, reserving, schemas, space
 from swift_core.bases import check_base
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
-from swift_core.local_plugins import local_plugins
 from swift_core.options import Invalid, validate
 from swift_core.references import parse
 from swift_core.registry import Registry, registry
@@ -53,6 +52,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     """
     known = using or registry()
     settings.values = normalise(settings.values)
+    made_with.check_resume(settings.values.get("resume"))
     options, parts = _options_and_parts(verb, settings, known)
     _engines(verb, options, parts, known, settings)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
@@ -85,10 +85,10 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         parts=parts,
         datasets=datasets,
         validation=validation,
-        versions={"swift-core": __version__},
-        plugins=tuple(map(str, local_plugins())),
+        versions={"swift-core": __version__, **local_plugins.versions()},
+        plugins=tuple(map(str, local_plugins.local_plugins())),
     )
-    return Resolved(run, (*fetcher.notes, *_check(run, known, settings)))
+    return Resolved(run, (*fetcher.notes, *made_with.notes(run), *_check(run, known, settings)))
 
 
 def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:
@@ -102,7 +102,8 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
     for part, default in verb.parts.items():
         given = asked.get(part)
         chosen = dict(given) if isinstance(given, Mapping) else {"name": given} if given not in (None, "") else {}
-        name, origin = str(chosen.pop("name", "") or default), str(chosen.pop("from", ""))
+        asked_for, origin = str(chosen.pop("name", "")), str(chosen.pop("from", ""))
+        name, origin = asked_for or default, origin or ("" if asked_for else known.owner(part, default))
         if not name:
             if chosen or part == verb.main:
                 where = settings.where(f"{part}.{next(iter(chosen))}") if chosen else part
@@ -149,16 +150,16 @@ def _engines(verb: Verb, options: Mapping[str, Any], parts: dict[str, Choice], k
     envs = options.get("envs", {})
     find.check_names(envs, known, settings.where)
     for part, choice in parts.items():
-        entry = known.entry(part, choice.name, origin=choice.plugin)
-        of_no_use = part == "quantizer" and verb.name != "quantize" and entry.spec.when == "offline"  # which is the error to tell
-        if getattr(entry.spec, "isolated", False) and not (part == "backend" and options.get("url")) and not of_no_use:
-            parts[part] = replace(choice, python=find.python_for(entry, envs))
+        spec = known.spec(choice)
+        of_no_use = part == "quantizer" and verb.name != "quantize" and spec.when == "offline"  # which is the error to tell
+        if getattr(spec, "isolated", False) and not (part == "backend" and options.get("url")) and not of_no_use:
+            parts[part] = replace(choice, python=find.python_for(known.entry(part, choice.name, origin=choice.plugin), envs))
 
 
 def _reads(parts: Mapping[str, Choice], known: Registry) -> tuple[str, ...]:
     """The checkpoint formats that need no conversion: those of the backend or exporter, where one is chosen."""
     reader = parts.get("backend") or parts.get("exporter")
-    return tuple(known.entry(reader.kind, reader.name, origin=reader.plugin).spec.reads) if reader else ("safetensors",)
+    return tuple(known.spec(reader).reads) if reader else ("safetensors",)
 
 
 def _datasets(
@@ -210,17 +211,15 @@ def _tuner_of(adapters: Mapping[str, Source], known: Registry) -> Choice:
         raise UsageError(
             "there is no adapter to merge", where="model", hint="Name an adapter checkpoint, or --model BASE --adapter FOLDER."
         )
-    manifest = read_manifest(Path(next(iter(adapters.values())).path))
-    made_by = dict(manifest.tuner) if manifest else {}
-    return known.choose("tuner", made_by.get("name", "lora"), made_by.get("options", {}))
+    return made_with.maker(known, "tuner", read_manifest(Path(next(iter(adapters.values())).path)), "lora")
 
 
 def _implied_quantizer(parts: dict[str, Choice], known: Registry, settings: Settings) -> None:
     tuner = parts.get("tuner")
-    implied = known.get("tuner", tuner.name).implies if tuner else ""
+    implied = known.spec(tuner).implies if tuner else ""
     if tuner and implied and "quantizer" not in parts:
         try:
-            parts["quantizer"] = known.choose("quantizer", implied, where=settings.where("tuner"))
+            parts["quantizer"] = known.default("quantizer", implied, where=settings.where("tuner"))
         except UsageError as error:
             raise UsageError(
                 f"the tuner '{tuner.name}' loads the base in few bits, and {error.message}", where=settings.where("tuner"), hint=error.hint
@@ -232,21 +231,21 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
         return str(verb.job)
     job: Ref | None = None
     if "task" in parts:
-        job = known.get("parallel", parts["parallel"].name).trains or known.get("task", parts["task"].name).trainer
+        job = known.spec(parts["parallel"]).trains or known.spec(parts["task"]).trainer
     elif verb.name == "merge":
-        tuner = known.get("tuner", parts["tuner"].name)
+        tuner = known.spec(parts["tuner"])
         job = tuner.merger
         if job is None:
             raise UsageError(
                 f"the tuner '{tuner.name}' leaves nothing to merge", where="tuner", hint="Its checkpoint is a whole model already."
             )
     elif verb.name == "quantize":
-        job = known.get("loader", parts["loader"].name).quantizing
+        job = known.spec(parts["loader"]).quantizing
         if job is None:
             message = f"the loader '{parts['loader'].name}' can't quantize"
             raise UsageError(message, where="loader", hint="Leave it out: transformers' can.")
     elif verb.name == "load":
-        job = known.get("loader", parts["loader"].name).builder
+        job = known.spec(parts["loader"]).builder
     return str(job or "")
 
 
@@ -266,9 +265,9 @@ def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
 def _kinds_of_rows(run: Run, known: Registry) -> Iterable[Problem]:
     if "task" not in run.parts:
         return
-    task = known.get("task", run.parts["task"].name)
+    task = known.spec(run.parts["task"])
     for choice in (*run.datasets, *run.validation):
-        gives = known.get("dataset", choice.name).rows
+        gives = known.spec(choice).rows
         if gives and not set(gives) & set(task.rows):
             fits = [spec.name for spec in known.all("task") if set(gives) & set(spec.rows)]
             hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task takes such rows."

@@ -93,6 +93,10 @@ class Run:
         """The choice for a part that the verb is known to have."""
         return self.parts[kind]
 
+    def made_with(self) -> dict[str, str]:
+        """Name → version of the distributions that answer its parts; a local file by its path, with its hash."""
+        return {**self.versions, **{choice.distribution: choice.version for choice in self.parts.values()}}
+
     @property
     def workers(self) -> int:
         """How many processes it has, on all nodes together."""

@@ -49,7 +49,7 @@ def _needs(run: Run, known: Registry) -> Mapping[Path, tuple[str, int]]:
     if run.model is None or not (trains or run.verb in _LEAST) or "runs" not in run.options:
         return {}
     weights, others = _sizes(Path(run.model.path))
-    if trains and known.get("tuner", run.part("tuner").name).trains == "adapter":
+    if trains and known.spec(run.part("tuner")).trains == "adapter":
         weights = 0
     elif not trains and run.adapters and run.verb == "export":
         weights, others = _sizes(Path(next(iter(run.adapters.values())).path))

@@ -1,6 +1,6 @@
 """The command line: `swift`, also installed as `swift-core`. One command a file; a command's module is imported when it is called.
 
-Plugins add commands by the entry-point group `swift.commands` (`name = "module:command"`): the list comes from package metadata.
+Plugins add commands by the entry-point group `swift.commands` (`name = "module:command"`): see `plugin_commands`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import click
 
 from swift_core import __version__, local_plugins
+from swift_core.cli import plugin_commands
 from swift_core.cli.messages import print_error
-from swift_core.entry_points import Point, entry_points
 from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
 from swift_core.paths import disk_error
 
@@ -43,7 +43,6 @@ COMMANDS = {
     "schema": ("swift_core.cli.schema:command", "JSON Schema of the YAML, with what is installed"),
 }
 ALIASES = {"pt": "pretrain", "chat": "infer", "deploy": "serve", "merge-lora": "merge"}
-GROUP = "swift.commands"
 
 
 class Swift(click.Group):
@@ -51,16 +50,16 @@ class Swift(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Our own, then the plugins', by name."""
-        return [*COMMANDS, *sorted(set(_others()) - set(COMMANDS))]
+        return [*COMMANDS, *(name for name in dict.fromkeys(offer.name for offer in plugin_commands.offers()) if not is_ours(name))]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of that name or alias, imported now."""
-        name = ALIASES.get(name.replace("_", "-"), name.replace("_", "-"))
-        if name in COMMANDS:
-            module, _, attribute = COMMANDS[name][0].partition(":")
+        ours = ALIASES.get(plugin_commands.spelled(name), plugin_commands.spelled(name))
+        if ours in COMMANDS:
+            module, _, attribute = COMMANDS[ours][0].partition(":")
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        point = _others().get(name)
-        return point.load() if point else None
+        offer = plugin_commands.find(name)
+        return offer.load() if offer else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Click's own, with a suggestion for an unknown name."""
@@ -79,22 +78,31 @@ class Swift(click.Group):
         """The list of commands, without importing one."""
         also = {name: [alias for alias, target in ALIASES.items() if target == name] for name in COMMANDS}
         rows = [(", ".join([name, *also[name]]), summary) for name, (_, summary) in COMMANDS.items()]
-        rows += [(name, f"From {point.distribution}") for name, point in sorted(_others().items()) if name not in COMMANDS]
+        offers = plugin_commands.offers()
+        for name in dict.fromkeys(offer.name for offer in offers if not is_ours(offer.name)):
+            homes = [offer.point.distribution for offer in offers if offer.name == name]
+            rows.append((name, f"From {' and '.join(homes)}" + ("; write DISTRIBUTION/" + name if homes[1:] else "")))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
 @click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="swift-core")
-@click.option("--plugin", "files", multiple=True, metavar="FILE.py", help="Load this file as a plugin too, for a quick try; repeatable.")
+@click.option(
+    "--plugin",
+    multiple=True,
+    metavar="FILE.py",
+    is_eager=True,
+    expose_value=False,
+    callback=lambda _ctx, _param, files: _use(files),
+    help="Load this file as a plugin too, for a quick try; repeatable.",
+)
 @click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")
 @click.pass_context
-def cli(ctx: click.Context, files: tuple[str, ...], trace: bool) -> None:
+def cli(ctx: click.Context, trace: bool) -> None:
     """From a language model to a solved problem: fetch, fine-tune, merge, serve, ask; every part a plugin."""
     if trace:
         os.environ["SWIFT_TRACE"] = "1"
-    if files:
-        local_plugins.use(files, where="--plugin")
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -147,5 +155,11 @@ def _from_click(error: click.ClickException) -> SwiftError:
     return UsageError(" ".join(error.format_message().split()), hint=hint)  # click lists choices over many lines
 
 
-def _others() -> dict[str, Point]:
-    return {point.name: point for point in entry_points(GROUP)}
+def is_ours(name: str) -> bool:
+    """Whether a command of that name is one of our own, which no plugin's takes the place of."""
+    return name in COMMANDS or name in ALIASES
+
+
+def _use(files: Sequence[str]) -> None:
+    if files:
+        local_plugins.use(files, where="--plugin")

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,17 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
     weight = _weight(given.pop("weight", 1.0), f"{where}.weight")
     columns = _columns(given.pop("columns", {}), f"{where}.columns")
     name, limit = _limit(text, where)
-    spec, found = _find(registry, name, where)
+    spec, found, origin = _find(registry, name, where)
     implied: dict[str, Any] = dict(found)
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")
     flags = options.get(spec.replace("_", "-"), {})
-    if streaming and any(field.path == "streaming" for field in schemas.fields(registry.get("dataset", spec).options)):
+    entry = registry.entry("dataset", spec, origin=origin, where=where)
+    if streaming and any(field.path == "streaming" for field in schemas.fields(entry.spec.options)):
         implied = {"streaming": True, **implied}
     try:
-        choice = registry.choose("dataset", spec, {**implied, **flags, **given}, where=where)
+        choice = registry.choose("dataset", spec, {**implied, **flags, **given}, origin=origin, where=where)
     except Invalid as invalid:
         named = isinstance(asked, str) and asked == text
         raise Invalid([(_option(where, spec, path, named=named), message) for path, message in invalid.problems]) from None
@@ -108,32 +109,44 @@ def _limit(text: str, where: str) -> tuple[str, int | None]:
     return name, int(count)
 
 
-def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str]]:
-    """The spec that reads `name`, and the options that the name holds. What exists as a path wins over all else."""
+def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str], str]:
+    """The spec that reads `name`, the options that the name holds, and whose spec is meant. What exists as a path wins over all else."""
     specs = registry.all("dataset")
-    formats = {suffix: spec.name for spec in specs for suffix in spec.suffixes}
+    suffixes = {suffix for spec in specs for suffix in spec.suffixes}
     names = {known: spec for spec in specs for known in (spec.name, *spec.also)}
-    if _is_file(name, formats):
-        return formats.get(Path(name).suffix.lower(), "file"), {"path": name}
-    if name in names:
-        return name, {}
+    if _is_file(name, suffixes):
+        return _format(registry, Path(name).suffix.lower(), where, {"path": name})
+    if registry.matching("dataset", name):
+        return name, {}, ""
     head, colon, subset = name.rpartition(":")
-    if colon and _is_file(head, formats):
+    if colon and _is_file(head, suffixes):
         hint = f"Write {head}. A data set of a hub starts with its name: hf:org/name:subset."
         raise UsageError(f"files have no subsets, and '{head}' is on this machine", where=where, hint=hint)
     if colon and head in names:
         if not any(field.path == "subset" for field in schemas.fields(names[head].options)):
             raise UsageError(f"'{head}' has no subsets", where=where, hint=f"Write {head}.")
-        return head, {"subset": subset}
+        return head, {"subset": subset}, ""
     hub = _HUB.fullmatch(name)
     if hub and ("/" in name or ":" in name):
-        return "hub", {"path": hub[1], **({"subset": hub[2]} if hub[2] else {})}
+        return "hub", {"path": hub[1], **({"subset": hub[2]} if hub[2] else {})}, registry.owner("dataset", "hub")
     known = [spec.name for spec in specs if spec.name not in ("file", "hub")]
     hint = suggestion(name, [*known, *_neighbours()]) or f"Known: {', '.join(known)}. A file needs its path, a hub data set its org/name."
     raise UsageError(f"there is no data set or file '{name}'", where=where, hint=hint)
 
 
-def _is_file(name: str, formats: Mapping[str, str]) -> bool:
+def _format(registry: Registry, suffix: str, where: str, path: dict[str, str]) -> tuple[str, dict[str, str], str]:
+    """What reads files that end so: ours, where we do, whoever else says so too; `file` where nobody says so."""
+    readers = [entry for entry in registry.entries("dataset") if suffix in entry.spec.suffixes]
+    if not readers:
+        return "file", path, registry.owner("dataset", "file")
+    if len(readers) > 1 and not readers[0].first_party:
+        names = " or ".join(f"{{name: {entry.spec.name}, path: {path['path']}}}" for entry in readers)
+        owners = " and ".join(entry.plugin.distribution for entry in readers)
+        raise UsageError(f"two plugins read {suffix} files: {owners}", where=where, hint=f"Say which one: {names}.")
+    return readers[0].spec.name, path, readers[0].plugin.name
+
+
+def _is_file(name: str, formats: Container[str]) -> bool:
     """Whether a path is meant: it exists, looks like one, ends like a data file, or is a pattern."""
     if _exists(name) or name.startswith((".", "/", "~", "file:")):
         return True

@@ -55,7 +55,7 @@ def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = 
         elif kind:
             notes.append(f"no installed task learns from {kind} rows; they are taken as they are")
     resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
-    kinds = known.get("task", resolved.run.part("task").name).rows if parts else (kind or "chat",)
+    kinds = known.spec(resolved.run.part("task")).rows if parts else (kind or "chat",)
     return Rows(resolved.run, kinds, (*notes, *resolved.notes))
 
 
@@ -72,7 +72,7 @@ def inspector_of(run: Run) -> RowInspector | None:
     """What tells how the run's rows are tokenised; None without a model, and for a task that has no inspector."""
     if run.model is None or "task" not in run.parts:
         return None
-    spec: TaskSpec = registry().get("task", run.part("task").name)
+    spec: TaskSpec = registry().spec(run.part("task"))
     inspector: Any = spec.inspector.load()(run) if spec.inspector else None
     return inspector  # type: ignore[no-any-return]
 

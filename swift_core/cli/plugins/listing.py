@@ -39,6 +39,8 @@ def _print(records: list[dict[str, Any]]) -> None:
         for offer in record["offers"]:
             if offer["missing"]:
                 click.echo(f"{offer['kind']} {offer['name']}: its engine is absent here ({offer['missing']}): {offer['hint']}")
+    for text in dict.fromkeys(text for record in records for text in record["clashes"]):
+        click.echo(f"clash: {text}")
     left_out = registry().plugins.left_out
     if left_out:
         click.echo(f"left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}")

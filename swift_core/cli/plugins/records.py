@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from swift_core.clashes import Clash, clashes
+from swift_core.cli.plugin_commands import Offer, offers
 from swift_core.engines import state
 from swift_core.environments.find import environment_of
 from swift_core.errors import UsageError, suggestion
@@ -22,16 +25,36 @@ def records(name: str = "") -> list[dict[str, Any]]:
     known = registry()
     for kind in HOOKS:
         known.entries(kind)  # asking finds the plugins that fail only then
-    found = known.plugins.found
-    if name and name not in found:
-        by_distribution = [plugin.name for plugin in found.values() if plugin.distribution == name]
-        if not by_distribution:
-            raise UsageError(f"there is no plugin '{name}'", hint=suggestion(name, found) or f"Installed: {', '.join(found)}.")
-        name = by_distribution[0]
-    return [_record(known, plugin) for plugin in found.values() if name in ("", plugin.name)]
+    shared = clashes(known)
+    everything = [_record(known, plugin, shared) for plugin in known.plugins.found.values()]
+    for offer in offers():
+        _add_command(everything, offer, shared)
+    found = [each for each in everything if name in ("", each["name"])] or [each for each in everything if name == each["distribution"]][:1]
+    if name and not found:
+        names = [str(each["name"]) for each in everything]
+        raise UsageError(f"there is no plugin '{name}'", hint=suggestion(name, names) or f"Installed: {', '.join(names)}.")
+    return found
 
 
-def _record(known: Registry, plugin: Plugin) -> dict[str, Any]:
+def _add_command(everything: list[dict[str, Any]], offer: Offer, shared: list[Clash]) -> None:
+    """Put a command into the record of its distribution's plugin, or a new one; what is wrong with it is said there."""
+    home = offer.point.distribution
+    record = next((each for each in everything if each["distribution"] == home), None)
+    if record is None:
+        mine = [str(clash) for clash in shared if home in clash.owners]
+        record = {"name": offer.name, "distribution": home, "version": offer.point.version, "hooks": (), "failure": "", "trace": ""}
+        record |= {"offers": [], "clashes": mine}
+        everything.append(record)
+    summary = ""
+    try:
+        summary = offer.load().get_short_help_str(140)
+    except UsageError as error:
+        record["failure"] = record["failure"] or error.message
+        record["trace"] = record["trace"] or traceback.format_exc()
+    record["offers"].append({"environment": False, "kind": "command", "name": offer.name, "summary": summary, "missing": "", "hint": ""})
+
+
+def _record(known: Registry, plugin: Plugin, shared: list[Clash]) -> dict[str, Any]:
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -40,6 +63,7 @@ def _record(known: Registry, plugin: Plugin) -> dict[str, Any]:
         "failure": plugin.failure,
         "trace": plugin.trace if plugin.failure else "",
         "offers": list(_offers(known, plugin)),
+        "clashes": [str(clash) for clash in shared if plugin.distribution in clash.owners],
     }
 
 

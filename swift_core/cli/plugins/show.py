@@ -36,5 +36,7 @@ def _print(record: dict[str, Any]) -> None:
                 for offer in record["offers"]
             ],
         )
+    for text in record["clashes"]:
+        click.echo(f"clash: {text}")
     for hint in dict.fromkeys(offer["hint"] for offer in record["offers"] if offer["missing"]):
         click.echo(f"to get the engine: {hint}")

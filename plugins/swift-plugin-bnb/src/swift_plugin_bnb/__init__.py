@@ -37,7 +37,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     """Refuse bnb where the weights themselves are trained or computed with, and under strategies that split layers."""
     from swift_core.registry import registry
 
-    tuner = registry().get("tuner", run.parts["tuner"].name) if "tuner" in run.parts else None
+    tuner = registry().spec(run.parts["tuner"]) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if "bnb" not in (chosen, tuner.implies if tuner else ""):
         return

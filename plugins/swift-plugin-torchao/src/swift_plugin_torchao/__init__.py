@@ -39,7 +39,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.registry import registry
 
-    tuner = registry().get("tuner", run.parts["tuner"].name)
+    tuner = registry().spec(run.parts["tuner"])
     if tuner.trains == "weights" or not tuner.quantized_base:
         message = f"'{tuner.name}' can't train on weights that torchao has quantized"
         yield Problem(where="quantizer", message=message, hint="Use --tuner lora, or leave the quantizer out.")

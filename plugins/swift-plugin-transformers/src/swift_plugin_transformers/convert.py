@@ -68,7 +68,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
                 template=template_facts(loaded.processor),
                 golden=golden(loaded.processor),
                 generation=generation_facts(model, loaded.processor),
-                versions=versions("gguf"),
+                versions=versions(run, "gguf"),
             ),
         )
     report.progress("convert", 3, 3, unit="stages")

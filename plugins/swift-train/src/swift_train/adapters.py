@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import UsageError
+from swift_core.made_with import maker
 from swift_core.registry import registry
 from swift_core.roles import SwitchingTuner
 from swift_core.run import Choice
@@ -38,8 +39,8 @@ def check_adapter(folder: Path) -> None:
 
 
 def tuner_of(folder: Path) -> Tuner:
-    """The tuner that made an adapter."""
-    tuner: Tuner = registry().choose("tuner", tuner_name(folder)).build()
+    """The tuner that made an adapter, by its manifest; a folder that only PEFT wrote counts as `lora`, which reads every kind."""
+    tuner: Tuner = maker(registry(), "tuner", read_manifest(folder), "lora").build()
     return tuner
 
 
@@ -80,4 +81,4 @@ def quantizer_of(folder: Path) -> Choice | None:
     manifest = read_manifest(folder)
     if not manifest or not manifest.quantizer:
         return None
-    return registry().choose("quantizer", str(manifest.quantizer["name"]), dict(manifest.quantizer.get("options", {})))
+    return maker(registry(), "quantizer", manifest)

@@ -146,7 +146,7 @@ class _Trainer:
     def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
         self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
-        self.adapter = registry().get("tuner", run.part("tuner").name).trains == "adapter"
+        self.adapter = registry().spec(run.part("tuner")).trains == "adapter"
         self.rate = highest_rate(options.learning_rate, adapter=self.adapter)
         self.module: Module | None = None
 
@@ -237,13 +237,13 @@ class _Trainer:
             base={"reference": base.reference, "hash": base.hash, "path": base.path},
             family=base.family,
             dtype=str(run.options.get("dtype", "auto")),
-            tuner={"name": tuner.name, "options": dict(tuner.options)},
-            quantizer={"name": quantizer.name, "options": dict(quantizer.options)} if quantizer else {},
+            tuner={"name": tuner.name, "plugin": tuner.plugin, "options": dict(tuner.options)},
+            quantizer={"name": quantizer.name, "plugin": quantizer.plugin, "options": dict(quantizer.options)} if quantizer else {},
             template=template_facts(self.processor),
             golden=golden(self.processor),
             generation=generation_facts(inner_model(self.module), self.processor),
             figures=dict(figures),
-            versions=versions("swift-train", *sorted({choice.distribution for choice in run.parts.values()} - {"swift-core"})),
+            versions=versions(run),
         )
 
 

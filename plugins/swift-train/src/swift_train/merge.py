@@ -175,5 +175,5 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor),
         generation=generation,
         figures=figures,
-        versions=versions(),
+        versions=versions(run),
     )

@@ -88,7 +88,7 @@ def check_finite(folder: Path) -> None:
 
 
 def _spec(run: Run) -> QuantizerSpec:
-    return registry().get("quantizer", run.part("quantizer").name)  # type: ignore[no-any-return]
+    return registry().spec(run.part("quantizer"))  # type: ignore[no-any-return]
 
 
 def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path | None:
@@ -192,5 +192,5 @@ def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
         golden=before.golden or golden(shapes.processor),
         generation=before.generation or generation_facts(shapes.model, shapes.processor),
         figures=figures,
-        versions={**versions(), choice.distribution: choice.version},
+        versions=versions(run),
     )

@@ -22,7 +22,7 @@ def kind_of(device: str) -> str:
 
 def no_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
     """A strategy whose engine is not installed; `how` begins the command that installs it."""
-    found = state(registry().get("parallel", choice.name), choice.distribution)
+    found = state(registry().spec(choice), choice.distribution)
     if not found.present:
         hint = " ".join((how, *map(repr, found.missing)))
         yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from swift_core.run import Run
 from swift_train.template_facts import generation_config
 
 
@@ -32,9 +33,9 @@ def plain_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = None) ->
     return fresh.to(model.device).eval()
 
 
-def versions(*distributions: str) -> dict[str, str]:
-    """The installed versions of what made the checkpoint."""
-    return {name: version(name) for name in ("swift-core", "torch", "transformers", *distributions)}
+def versions(run: Run, *libraries: str) -> dict[str, str]:
+    """The versions of what made the checkpoint: the libraries that are installed here, and the plugins as the run has recorded them."""
+    return {name: version(name) for name in ("swift-core", "swift-train", "torch", "transformers", *libraries)} | run.made_with()
 
 
 def _untie_if_apart(model: Any) -> None:

@@ -1,0 +1,119 @@
+"""Commands that plugins bring: found in package metadata and in local files, each imported when it is called.
+
+One that fails is named with its place, like any other part of a plugin, and disturbs no other command. Our own names are never another's;
+a name that two distributions have is an error until `swift distribution/name` says which.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from swift_core import local_plugins
+from swift_core.entry_points import Point, entry_points
+from swift_core.errors import SwiftError, UsageError
+from swift_core.raised import place_of
+
+GROUP = "swift.commands"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A command that a plugin brings, under the name that is typed."""
+
+    name: str
+    point: Point
+
+    @property
+    def place(self) -> str:
+        """What stands before the name where two have it."""
+        file = local_plugins.file_of(self.point.distribution)
+        return file.stem if file else self.point.distribution
+
+    def load(self) -> click.Command:
+        """Import it.
+
+        Raises:
+            UsageError: it can't be imported, or is no command; says where.
+        """
+        try:
+            found = self.point.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit at import is one of the things that plugins do
+            raise self._broken(f"{type(error).__name__}: {error}{place_of(error, self.point.value)}") from error
+        if not isinstance(found, click.Command):
+            raise self._broken(f"'{self.point.value}' is no click command, but a {type(found).__name__}")
+        return _guarded(found, self)
+
+    def _broken(self, reason: str) -> UsageError:
+        home = f"{self.point.distribution} {self.point.version}".strip()
+        return UsageError(f"the command '{self.name}' of {home} does not work: {reason}", hint="SWIFT_DEBUG=1 shows the traceback.")
+
+
+def offers() -> list[Offer]:
+    """All of them, by name; SWIFT_BLOCK_PLUGINS leaves some out."""
+    blocked = {name.strip() for name in os.environ.get("SWIFT_BLOCK_PLUGINS", "").split(",")}
+    found = [Offer(spelled(point.name), point) for point in [*entry_points(GROUP), *_local()] if point.name not in blocked]
+    return sorted(found, key=lambda offer: (offer.name, offer.point.distribution))
+
+
+def spelled(name: str) -> str:
+    """A command's name as it is typed: `_` and `-` are the same."""
+    return name.replace("_", "-")
+
+
+def find(name: str) -> Offer | None:
+    """The command of that name; `distribution/name` says whose.
+
+    Raises:
+        UsageError: two have the name.
+    """
+    home, _, bare = name.rpartition("/")
+    found = [offer for offer in offers() if offer.name == spelled(bare) and home in ("", offer.point.distribution, offer.place)]
+    if len(found) > 1:
+        owners = " and ".join(offer.point.distribution for offer in found)
+        words = " or ".join(f"swift {offer.place}/{offer.name}" for offer in found)
+        raise UsageError(f"two plugins offer the command '{bare}': {owners}", hint=f"Say which one: {words}.")
+    return found[0] if found else None
+
+
+def _local() -> Sequence[Point]:
+    """The commands of the files that the user has named."""
+    points = []
+    for path in local_plugins.local_plugins():
+        try:
+            named = getattr(local_plugins.load(path), local_plugins.COMMANDS, {})
+        except (SwiftError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            reason = f"{type(error).__name__}: {error}{local_plugins.line_of(error, path)}"
+            raise UsageError(f"the plugin does not work: {reason}", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback.") from error
+        home, version = local_plugins.distribution(path), local_plugins.version(path)
+        points += [Point(GROUP, name, str(target), home, version) for name, target in named.items()]
+    return points
+
+
+def _guarded(command: click.Command, offer: Offer) -> click.Command:
+    """The command, with a sentence in place of the traceback of what it did not foresee."""
+
+    def guard(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **more: Any) -> Any:
+            try:
+                return method(*args, **more)
+            except (SwiftError, click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+                raise
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}{place_of(error, offer.point.value)}"
+                hint = f"This is a fault of {offer.point.distribution}; SWIFT_DEBUG=1 shows the traceback."
+                raise SwiftError(f"the command '{offer.name}' failed: {said}", hint=hint) from error
+
+        return call
+
+    command.make_context = guard(command.make_context)  # type: ignore[method-assign]
+    command.invoke = guard(command.invoke)  # type: ignore[method-assign]
+    return command

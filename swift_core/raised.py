@@ -1,0 +1,30 @@
+"""Where in a plugin's code an exception comes from, for a sentence in place of a traceback."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+
+def place_of(error: BaseException, module: str) -> str:
+    """The innermost place in the code of a module's package: ' (FILE, line N)'. Without one, the innermost there is.
+
+    A SyntaxError says its place itself.
+    """
+    if isinstance(error, SyntaxError):
+        return ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    home = _home(module)
+    own = [frame for frame in frames if home and (Path(frame.filename) == home or home in Path(frame.filename).parents)]
+    found = own or frames
+    return f" ({found[-1].filename}, line {found[-1].lineno})" if found else ""
+
+
+def _home(module: str) -> Path | None:
+    """The folder of the module's top-level package, or its file where it is no package."""
+    top = module.partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None)
+    if file is None:
+        return None
+    return Path(file).parent if Path(file).name == "__init__.py" else Path(file)

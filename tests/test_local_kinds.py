@@ -1,0 +1,132 @@
+"""Every kind of part from a local file, to the end: trained with and saved, gone on with, merged, quantized, exported, served."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from swift_core import local_plugins, merge, quantize, serve, train
+from swift_core.checkpoint import read_manifest
+from swift_core.plugins import plugins
+from swift_core.registry import HOOKS, registry
+from swift_core.run import read_run
+
+pytestmark = pytest.mark.slow
+SOURCE = Path(__file__).with_name("local_parts.py")
+PARTS = {"tuner": "mine", "optimizer": "mine", "loader": "mine", "parallel": "mine", "launcher": "mine"}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """The plugin in this process, so that the parent of every worker need not be started anew."""
+    folder = tmp_path_factory.mktemp("local")
+    path = Path(shutil.copy(SOURCE, folder / "mine.py"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv(local_plugins.VARIABLE, "")
+        local_plugins.use([str(path)], where="test")
+        yield path
+    plugins.cache_clear()
+    registry.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_model, tmp_path_factory):
+    """The tiny model, of the family that the file offers."""
+    folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+    shutil.copytree(tiny_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(file, checkpoint):
+    return train("mine", model=f"mine:{checkpoint}", family="mine", dataset="mine", max_steps=2, save_steps=1, device="cpu", **PARTS)
+
+
+def test_the_file_offers_every_kind(file):
+    assert {kind for kind in HOOKS if any(entry.plugin.local for entry in registry().entries(kind))} == set(HOOKS)
+
+
+def test_what_was_trained_says_which_file_it_was(file, trained):
+    home, version = local_plugins.distribution(file), local_plugins.version(file)
+    manifest, run = read_manifest(trained.output), read_run(trained.folder)
+    assert manifest.versions[home] == run.versions[home] == version
+    assert (manifest.tuner["name"], manifest.tuner["plugin"], manifest.family) == ("mine", "mine", "mine")
+    assert {choice.distribution for kind, choice in run.parts.items() if kind in (*PARTS, "task")} == {home}
+
+
+def test_it_is_gone_on_with(file, checkpoint, trained):
+    asked = {"model": f"mine:{checkpoint}", "family": "mine", "dataset": "mine", "device": "cpu", **PARTS}
+    again = train("mine", max_steps=3, resume={"name": str(trained.folder), "allow_change": True}, **asked)
+    assert again.figures["steps"] == 3
+
+
+def test_merged_quantized_and_served(file, trained):
+    merged = merge(trained.output, loader="mine", device="cpu")
+    assert merged.figures["adapter_effect"] > 0
+    fewer = quantize(merged.output, "mine", loader="mine", device="cpu")
+    assert read_manifest(fewer.output).versions[local_plugins.distribution(file)]
+    with serve(merged.output, backend="mine", port=0, parity="warn") as server:
+        assert server.url
+
+
+def test_exported_and_loaded_in_few_bits(file, checkpoint):
+    from swift_core import export
+
+    done = export(checkpoint, "mine", verify=False)
+    assert done.output.name == "mine.json"
+    tuned = train("mine", model=str(checkpoint), dataset="mine", max_steps=1, device="cpu", quantizer="mine-load", tuner="lora")
+    assert read_manifest(tuned.output).quantizer["plugin"] == "mine"
+
+
+class TestLater:
+    """The commands of another day: the file is named again, has changed, or is gone."""
+
+    def swift(self, capsys, *words):
+        from swift_core.cli import run
+
+        registry.cache_clear()
+        plugins.cache_clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(local_plugins.VARIABLE, "")
+            code = run(words)
+        return code, capsys.readouterr()
+
+    def test_merge_says_which_file_is_wanted(self, file, trained, capsys):
+        code, said = self.swift(capsys, "merge", str(trained.output), "--dry-run")
+        assert code == 2
+        assert f"--plugin: the tuner 'mine' came from the local file {file}" in said.err
+        assert f"swift --plugin {file}" in said.err
+
+    def test_resume_says_which_file_is_wanted(self, file, checkpoint, trained, capsys):
+        words = ("sft", "--model", str(checkpoint), "--dataset", "rows.jsonl", "--resume", str(trained.folder), "--dry-run")
+        code, said = self.swift(capsys, *words)
+        assert code == 2
+        assert f"came from the local file {file}" in said.err
+
+    def test_a_file_that_has_changed_is_noted(self, file, trained, tmp_path, capsys):
+        other = tmp_path / "mine.py"
+        other.write_text(f"{file.read_text()}\n# changed\n")
+        words = ("--plugin", str(other), "merge", str(trained.output), "--dry-run")
+        import sys
+
+        kept = sys.modules.pop("mine")
+        try:
+            code, said = self.swift(capsys, *words)
+        finally:
+            sys.modules["mine"] = kept
+        assert code == 0, said.err
+        assert f"mine.py has changed since: it was {local_plugins.version(file)}" in said.err
+        assert json.loads(said.out)["parts"]["tuner"]["version"] == local_plugins.version(other)
+
+    def test_a_file_that_is_gone_is_named(self, file, trained, tmp_path, capsys):
+        aside = file.rename(tmp_path / "aside.py")
+        try:
+            code, said = self.swift(capsys, "merge", str(trained.output), "--dry-run")
+        finally:
+            aside.rename(file)
+        assert code == 2
+        assert f"the local file {file}, which is gone" in said.err
