@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from swift_http import Piece, Sampling
-from swift_plugin_transformers.batching import Batcher
+from swift_plugin_transformers.batching import Batcher, _Sequence
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.generation import Request
 from swift_plugin_transformers.memory import cache_bytes
@@ -237,6 +237,69 @@ def test_a_failed_step_is_told_and_the_next_works(engine: EmbeddedEngine, monkey
             Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     assert batcher(engine).room.used == 0
     assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
+
+
+def test_what_fails_for_one_request_fails_for_no_other(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+    """A row of not-a-number, a text that can't be written, a row that can't be kept: each harms at most its own request."""
+    prompt, sampling = engine.encode("hello"), Sampling(max_tokens=20, temperature=0)
+    expected = Asked(engine, prompt, sampling).tokens()
+    plain = _Sequence._choose
+
+    def choose(self: Any, logits: Any) -> int:
+        if self.request.sampling.seed == 13:
+            raise RuntimeError("probability tensor contains either inf, nan or element < 0")
+        return plain(self, logits)
+
+    def unlucky(self: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    def mute(piece: Piece) -> None:
+        raise RuntimeError("nobody listens")
+
+    monkeypatch.setattr(_Sequence, "_choose", choose)
+    monkeypatch.setattr("swift_plugin_transformers.rows.KvRow.trim", unlucky)
+    good = [Asked(engine, prompt, sampling) for _ in range(3)]
+    bad = Asked(engine, prompt, Sampling(max_tokens=20, temperature=1, seed=13))
+    silent = Request(prompt=prompt, sampling=sampling, model="m", put=mute, done=lambda error: mute(Piece("")))
+    engine.worker.submit(silent)
+    with pytest.raises(RuntimeError, match="nan"):
+        bad.tokens()
+    assert [one.tokens() for one in good] == [expected] * 3
+    assert Asked(engine, prompt, sampling).tokens() == expected
+    assert engine.fault is None
+    assert batcher(engine).room.used == 0
+
+
+def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+    def lost(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    prompt = engine.encode("hello")
+    with monkeypatch.context() as patch:  # a pass that fails for what is in it
+        patch.setattr("swift_plugin_transformers.batching.forward", lost)
+        with pytest.raises(RuntimeError, match="device-side"):
+            Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
+    assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
+    monkeypatch.setattr(type(engine.worker._answering.bare), "forward", lost)  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="device-side"):
+        Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
+    with pytest.raises(SwiftError, match="worker that has the model has failed"):
+        Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
+    assert "device-side" in str(engine.fault)
+
+
+def test_memory_of_the_processor_that_runs_out_is_told(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any, **__: Any) -> None:
+        torch.empty(2**55)
+
+    monkeypatch.setattr("swift_plugin_transformers.batching.forward", full)
+    with pytest.raises(SwiftError, match="not enough memory"):
+        Asked(engine, engine.encode("hello"), Sampling(max_tokens=5)).tokens()
+
+
+def test_an_adapter_that_is_gone_is_not_answered_for_by_the_base(engine: EmbeddedEngine):
+    with pytest.raises(UsageError, match="'poet' is served no more"):
+        Asked(engine, engine.encode("hello"), Sampling(max_tokens=5), model="poet").tokens()
 
 
 def test_closing_tells_those_who_wait(long_model: Path):

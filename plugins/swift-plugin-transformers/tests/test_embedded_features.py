@@ -17,9 +17,11 @@ import openai
 import pytest
 import torch
 from swift_http import Limits, create_app
+from swift_http.hangups import HangUps
 from swift_http.server import Server, bind, url_of
 from swift_http.testing import until
 from swift_plugin_transformers.backend import TransformersBackend
+from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.rows import RowsUnsupported
 from swift_plugin_transformers.serial import OneByOne
@@ -200,6 +202,35 @@ def test_a_server_without_adapter_folders_takes_none():
         TransformersBackend().add_adapter(Served("http://127.0.0.1:1/v1", ("m",)), "x", Path("x"))
 
 
+# -- clients that hang up ------------------------------------------------------------------------------------------------
+
+
+def hang_up(running: Running) -> None:
+    requests: dict[str, Any] = {
+        "/v1/chat/completions": {"model": "m", "messages": ASK, "max_tokens": 30, "n": 2},
+        "/v1/completions#stream": {"model": "m", "prompt": "a b", "max_tokens": 30, "stream": True, "echo": True, "logprobs": 1},
+        "/v1/embeddings": {"model": "m", "input": ["a b c " * 30] * 6},
+        "/tokenize": {"messages": ASK},
+        "/v1/load_lora_adapter": {"lora_name": "poet", "lora_path": "poet"},
+        "/health": None,
+    }
+    hangups = HangUps(running.socket.getsockname(), requests)
+    for _ in hangups.each():
+        pass
+    until(lambda: not running.server.server_state.connections)
+    del requests["/v1/load_lora_adapter"]  # it may have been loaded or not: the client that asked has not heard
+    assert {path: hangups.ask(path) for path in requests} == dict.fromkeys(requests, 200)
+    httpx2.post(running.url + "/unload_lora_adapter", json={"lora_name": "poet"}, timeout=60)
+    until(lambda: "swift_requests_in_flight 0.0" in httpx2.get(running.url.removesuffix("/v1") + "/metrics").text)
+    assert running.engine.fault is None
+
+
+def test_clients_that_hang_up_harm_nobody(served: Running):
+    hang_up(served)
+    assert isinstance(served.engine.worker, Batcher)
+    assert served.engine.worker.room.used == 0
+
+
 # -- limits --------------------------------------------------------------------------------------------------------------
 
 
@@ -243,3 +274,5 @@ def test_a_model_that_rows_cannot_do_is_answered_one_by_one(tiny_model: Path, ro
         httpx2.post(running.url + "/load_lora_adapter", json={"lora_name": "poet", "lora_path": "poet"}, timeout=60).raise_for_status()
         assert running.text("poet", max_tokens=30) != expected[0]
         assert len(running.openai.chat.completions.create(model="m", messages=ASK, n=3, max_tokens=4).choices) == 3
+        httpx2.post(running.url + "/unload_lora_adapter", json={"lora_name": "poet"}, timeout=60).raise_for_status()
+        hang_up(running)

@@ -18,6 +18,7 @@ import httpx2
 import psutil
 import pytest
 from swift_http import Limits, create_app
+from swift_http.hangups import MOMENTS, HangUps
 from swift_http.server import Server, bind, url_of
 from swift_plugin_transformers.batching import Batcher, _Sequence
 from swift_plugin_transformers.engine import EmbeddedEngine
@@ -27,6 +28,13 @@ from swift_plugin_transformers.serving import load
 
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["a", "b"]}}}
 CLIENTS = 12
+REQUESTS: dict[str, object] = {
+    "/v1/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20},
+    "/v1/completions#stream": {"model": "m", "prompt": ["a", "b"], "max_tokens": 20, "stream": True},
+    "/v1/embeddings": {"model": "m", "input": ["a b c " * 20] * 4},
+    "/tokenize": {"prompt": "a b c"},
+    "/v1/models": None,
+}
 
 
 class Storm:
@@ -37,7 +45,17 @@ class Storm:
         self._http = httpx2.Client(timeout=300, trust_env=False, limits=httpx2.Limits(max_connections=CLIENTS))
         self._chance = random.Random(seed)
         self.seen: Counter[str] = Counter()
-        self._kinds: list[Callable[[], str]] = [self.whole, self.stream, self.leaves, self.impatient, self.wrong, self.broken, self.scored]
+        self._hangups = HangUps((httpx2.URL(url).host, httpx2.URL(url).port or 80), REQUESTS, seed=seed)
+        self._kinds: list[Callable[[], str]] = [
+            self.hangs_up,
+            self.whole,
+            self.stream,
+            self.leaves,
+            self.impatient,
+            self.wrong,
+            self.broken,
+            self.scored,
+        ]
 
     def one(self, _: int) -> None:
         kind = self._chance.choice(self._kinds)
@@ -72,6 +90,10 @@ class Storm:
     def impatient(self) -> str:
         with suppress(httpx2.TimeoutException):
             self._http.post(f"{self._url}/completions", json=self.body(max_tokens=400, n=2), timeout=self._chance.uniform(0.001, 0.1))
+        return "left"
+
+    def hangs_up(self) -> str:
+        self._hangups.one(self._chance.choice(list(REQUESTS)), self._chance.choice(MOMENTS))
         return "left"
 
     def wrong(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import numpy
 from openvino import Tensor
 from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, GenerationFinishReason, GenerationStatus
 from swift_http import Piece, Token
+from swift_http.worker import Worker, tell
 
 from swift_core.errors import SwiftError
 from swift_plugin_openvino.text import Decode, Detokenizer
@@ -34,102 +34,67 @@ class Request:
     put: Callable[[Piece | BaseException | None], None]
     cancelled: threading.Event = field(default_factory=threading.Event)
 
+    def done(self, error: BaseException | None) -> None:
+        """It ends, with an error or without."""
+        self.put(error)
 
-class Batcher:
+
+class Batcher(Worker[Request]):
     """The thread that computes.
 
-    A pipeline that has failed in a step stays in the middle of it, so that it can't be used any more, and every request gets an error.
+    A pipeline that has failed in a step stays in the middle of it, so that it can't be used any more: the worker has failed then.
 
     Args:
         pipeline: only this thread may use it from now on.
-        failed: called once where it fails.
     """
 
-    def __init__(self, pipeline: ContinuousBatchingPipeline, failed: Callable[[], None]) -> None:
+    def __init__(self, pipeline: ContinuousBatchingPipeline) -> None:
+        super().__init__("openvino")
         self._pipeline = pipeline
-        self._failed = failed
-        self._error: SwiftError | None = None
-        self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._active: list[_Answer] = []
         self._number = 0
-        self._open = True
-        self._thread = threading.Thread(target=self._loop, name="openvino", daemon=True)
-        self._thread.start()
-
-    def submit(self, request: Request) -> None:
-        """Answer a request when its turn comes; from any thread."""
-        self._inbox.put(request)
-
-    def close(self) -> None:
-        """End the thread after the step that it does now; what is under way gets an error.
-
-        Raises:
-            SwiftError: the pipeline had failed.
-        """
-        self._inbox.put(None)
-        self._thread.join(30)
-        if self._error:
-            raise self._error
+        self.start()
 
     # -- in the thread ---------------------------------------------------------------------------------------------------
 
-    def _loop(self) -> None:
-        while self._open:
-            self._read_inbox()
-            for answer in [answer for answer in self._active if answer.request.cancelled.is_set()]:
-                answer.handle.cancel()  # its cache is free after the next step
-                self._end(answer)
-            if self._busy():
-                self._step()
-        for answer in list(self._active):
-            self._end(answer, SwiftError("the server is stopping"))
-
     def _busy(self) -> bool:
-        return self._error is None and self._pipeline.has_non_finished_requests()
+        return bool(self._active) or self._pipeline.has_non_finished_requests()
 
-    def _read_inbox(self) -> None:
-        """Take what has come; wait for something where there is nothing to do."""
-        idle = not self._busy()
-        while idle or not self._inbox.empty():
-            request = self._inbox.get()
-            if request is None:
-                self._open = False
-            elif self._error:
-                request.put(self._error)
-            elif not request.cancelled.is_set():
-                self._begin(request)
-            idle = False
+    def _unfinished(self) -> list[Request]:
+        return [answer.request for answer in self._active]
 
-    def _begin(self, request: Request) -> None:
+    def _take(self, request: Request) -> None:
+        if request.cancelled.is_set():
+            return
         self._number += 1
         try:
             prompt = Tensor(numpy.array([request.prompt], dtype=numpy.int64))
             handle = self._pipeline.add_request(self._number, prompt, request.config)
         except Exception as error:
-            request.put(error)
+            tell(request, error)
         else:
             self._active.append(_Answer(request, handle))
 
     def _step(self) -> None:
-        try:
+        for answer in [answer for answer in self._active if answer.request.cancelled.is_set()]:
+            answer.handle.cancel()  # its cache is free after the next step
+            self._end(answer)
+        if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
-        except Exception as error:
-            self._error = SwiftError(f"OpenVINO has failed: {error}", hint="Start the server again.")
-            for answer in list(self._active):
-                self._end(answer, self._error)
-            self._failed()
-            return
         for answer in list(self._active):
             try:
-                if answer.read():
-                    self._end(answer)
-            except SwiftError as error:
+                ended = answer.read()
+            except Exception as error:
+                answer.handle.cancel()
                 self._end(answer, error)
+            else:
+                if ended:
+                    self._end(answer)
         time.sleep(BREATH)
 
     def _end(self, answer: _Answer, error: BaseException | None = None) -> None:
         self._active.remove(answer)
-        answer.request.put(error)
+        tell(answer.request, error)
 
 
 class _Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,14 +27,11 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMI
 class OpenvinoEngine:
     """A model of `model.find`, loaded.
 
-    Args:
-        failed: called once where OpenVINO's pipeline fails, after which it answers nothing more.
-
     Raises:
         UsageError: OpenVINO can't load it on that device, or the chat template can't be read.
     """
 
-    def __init__(self, model: Model, name: str, options: OpenvinoOptions, failed: Callable[[], None]) -> None:
+    def __init__(self, model: Model, name: str, options: OpenvinoOptions) -> None:
         self.models = (name,)
         self.context = model.context
         pipeline = _load(model, options)
@@ -44,14 +41,15 @@ class OpenvinoEngine:
         self._ends = model.ends | self._own.stop_token_ids | {self._tokenizer.get_eos_token_id()}
         self._vocabulary = len(self._tokenizer.get_vocab())
         self._template = ChatTemplate(_template(self._tokenizer, options.chat_template), _special(self._tokenizer))
-        self._batcher = Batcher(pipeline, failed)
+        self._batcher = Batcher(pipeline)
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why it answers no more: OpenVINO's pipeline has failed."""
+        return self._batcher.fault
 
     def close(self) -> None:
-        """Stop computing.
-
-        Raises:
-            SwiftError: the pipeline had failed.
-        """
+        """Stop computing."""
         self._batcher.close()
 
     def render(

@@ -48,7 +48,7 @@ def _serve(given: argparse.Namespace, key: str | None) -> None:
     model = find(Path(given.checkpoint))
     from swift_plugin_openvino.engine import OpenvinoEngine
 
-    engine = OpenvinoEngine(model, given.name, options, failed=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    engine = OpenvinoEngine(model, given.name, options)
     try:
         run(create_app(engine, api_key=key, limits=Limits(requests=options.queue, seconds=options.timeout)), bound)
     finally:

@@ -15,13 +15,14 @@ from swift_http.adapters import add_adapter_routes
 from swift_http.answer import Answer
 from swift_http.asks import Ask, check_fits, respond
 from swift_http.engine import ChatEngine, Embeds, Sampling, TakesAdapters
-from swift_http.errors import ApiError, from_exception, unknown_model
+from swift_http.errors import ApiError, unknown_model
 from swift_http.facts import add_fact_routes
 from swift_http.guard import OPEN_PATHS, Guard
 from swift_http.limits import Gate, Limits
 from swift_http.metrics import Metrics
 from swift_http.requests import ChatRequest, CompletionRequest, EmbeddingRequest
 from swift_http.responses import ChatForm, CompletionForm
+from swift_http.streams import finished
 from swift_http.tools import PARSERS
 
 
@@ -53,7 +54,7 @@ def create_app(
     errors.install(app)
     app.add_middleware(Guard, api_key=api_key, max_body=limits.body, slow=limits.slow)
     gate, metrics = Gate(limits), Metrics()
-    app.state.gate = gate
+    app.state.gate, app.state.engine = gate, engine
     parser = PARSERS.get(tool_parser)
 
     def admit(request: Request, endpoint: str, model: str) -> Answer:
@@ -78,7 +79,8 @@ def create_app(
             form = ChatForm(body.model, logprobs=wishes.logprobs is not None, parser=reads)
             return Ask([prompt], wishes, body.stops, form, bool(body.stream), body.include_usage, n=body.n or 1)
 
-        return await respond(admit(request, "chat", body.model), engine, ask, most=limits.answers)
+        answer = admit(request, "chat", body.model)
+        return await finished(answer, respond(answer, engine, ask, most=limits.answers))
 
     @app.post("/v1/completions", responses=documents.COMPLETION)
     async def completions(body: CompletionRequest, request: Request) -> Response:
@@ -87,7 +89,8 @@ def create_app(
             form = CompletionForm(body.model, logprobs=body.logprobs is not None)
             return Ask(prompts, body.wishes(), body.stops, form, bool(body.stream), body.include_usage, bool(body.echo), body.n or 1)
 
-        return await respond(admit(request, "completions", body.model), engine, ask, most=limits.answers)
+        answer = admit(request, "completions", body.model)
+        return await finished(answer, respond(answer, engine, ask, most=limits.answers))
 
     if isinstance(engine, Embeds):
         embed = engine.embed
@@ -95,22 +98,17 @@ def create_app(
         @app.post("/v1/embeddings", responses=documents.EMBEDDINGS)
         async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
             answer = admit(request, "embeddings", body.model)
-            error: Exception | None = None
-            try:
-                vectors = []
+
+            async def vectors() -> Response:
+                found = []
                 for item in body.inputs():
                     prompt = await answer.wait(ids(item))
                     check_fits(prompt, Sampling(max_tokens=0), engine.context, param="input")
                     answer.prompt_tokens += len(prompt)
-                    vectors.append(await answer.wait(embed(prompt, model=body.model)))
-                return JSONResponse(
-                    responses.embeddings(vectors, body.model, answer.prompt_tokens, base64=body.encoding_format == "base64")
-                )
-            except Exception as failure:
-                error = from_exception(failure)
-                raise error from None
-            finally:
-                answer.close(error)
+                    found.append(await answer.wait(embed(prompt, model=body.model)))
+                return JSONResponse(responses.embeddings(found, body.model, answer.prompt_tokens, base64=body.encoding_format == "base64"))
+
+            return await finished(answer, vectors())
 
     if isinstance(engine, TakesAdapters) and adapter_folders:
         add_adapter_routes(app, engine, adapter_folders)

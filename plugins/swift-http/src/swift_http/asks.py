@@ -11,9 +11,9 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from swift_http import responses
-from swift_http.answer import Answer, ClientGone
+from swift_http.answer import Answer
 from swift_http.engine import ChatEngine, Piece, Sampling
-from swift_http.errors import ApiError, from_exception
+from swift_http.errors import ApiError
 from swift_http.responses import Choice, Form
 from swift_http.streams import EventStream
 
@@ -42,30 +42,17 @@ class Ask:
 
 
 async def respond(answer: Answer, engine: ChatEngine, make: Callable[[], Awaitable[Ask]], *, most: int) -> Response:
-    """The whole answer, or its stream, of `most` choices; closes `answer` unless the stream does."""
-    try:
-        ask = await answer.wait(make())
-        if len(ask.prompts) * ask.n > most:
-            raise ApiError(400, f"this server gives {most} answers to a request at most; send several", param="n")
-        for prompt in ask.prompts:
-            check_fits(prompt, ask.sampling, engine.context)
-        answer.prompt_tokens = sum(map(len, ask.prompts))
-        if not ask.stream:
-            response: Response = JSONResponse(await _whole(answer, engine, ask))
-            answer.close()
-            return response
-        chunks = _chunks(answer, engine, ask)
-        return EventStream(answer, await anext(chunks), chunks)
-    except ClientGone as gone:
-        answer.close(gone)
-        return Response(status_code=499)  # nobody reads it
-    except Exception as error:
-        refusal = from_exception(error)
-        answer.close(refusal)
-        raise refusal from None
-    except BaseException as error:  # the server is stopping
-        answer.close(error)
-        raise
+    """The whole answer, or its stream, of `most` choices."""
+    ask = await answer.wait(make())
+    if len(ask.prompts) * ask.n > most:
+        raise ApiError(400, f"this server gives {most} answers to a request at most; send several", param="n")
+    for prompt in ask.prompts:
+        check_fits(prompt, ask.sampling, engine.context)
+    answer.prompt_tokens = sum(map(len, ask.prompts))
+    if not ask.stream:
+        return JSONResponse(await _whole(answer, engine, ask))
+    chunks = _chunks(answer, engine, ask)
+    return EventStream(answer, await anext(chunks), chunks)
 
 
 def check_fits(prompt: list[int], sampling: Sampling, context: int, *, param: str = "messages") -> None:

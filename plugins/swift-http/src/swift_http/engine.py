@@ -104,6 +104,16 @@ class ChatEngine(Protocol):
 
 
 @runtime_checkable
+class CanFail(Protocol):
+    """An engine that knows when it can answer no more: /health says so then, and `run` ends the server."""
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why it answers no more; None while it does."""
+        ...
+
+
+@runtime_checkable
 class Embeds(Protocol):
     """An engine that also turns text into vectors."""
 

@@ -11,9 +11,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from swift_http import documents, responses
-from swift_http.engine import ChatEngine
+from swift_http.engine import CanFail, ChatEngine
 from swift_http.engine_requests import DetokenizeRequest, TokenizeRequest
-from swift_http.errors import unknown_model
+from swift_http.errors import ApiError, unknown_model
 from swift_http.metrics import Metrics
 
 
@@ -52,6 +52,8 @@ def add_fact_routes(app: FastAPI, engine: ChatEngine, metrics: Metrics) -> None:
 
     @app.get("/health", responses=documents.HEALTH)
     async def health() -> dict[str, str]:
+        if isinstance(engine, CanFail) and engine.fault is not None:
+            raise ApiError(503, "the engine has failed; its log says why", kind="server_error", code="engine_failed")
         return {"status": "ok"}
 
     @app.get("/metrics", responses=documents.METRICS)

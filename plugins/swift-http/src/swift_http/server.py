@@ -10,7 +10,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from swift_core.errors import UsageError
+from swift_core.errors import SwiftError, UsageError
+from swift_http.engine import CanFail
 from swift_http.limits import Gate
 
 GRACE = 5.0  # seconds that answers under way are given when the server is stopped
@@ -89,6 +90,7 @@ class Server(uvicorn.Server):
             )
         )
         self._gate: Gate = app.state.gate
+        self._engine: object = app.state.engine
         self._ready = ready
         self._grace = grace
 
@@ -98,6 +100,15 @@ class Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end: also when the engine has failed."""
+        return await super().on_tick(counter) or self.fault is not None
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why the engine answers no more."""
+        return self._engine.fault if isinstance(self._engine, CanFail) else None
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more requests, wait for those under way, and end what is left of them."""
         asyncio.get_running_loop().call_later(self._grace, self._gate.clear)
@@ -105,9 +116,15 @@ class Server(uvicorn.Server):
 
 
 def run(app: FastAPI, bound: socket.socket, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or Ctrl-C; `ready` is called with the URL once requests are taken."""
+    """Serve until SIGTERM or Ctrl-C; `ready` is called with the URL once requests are taken.
+
+    Raises:
+        SwiftError: the engine failed.
+    """
     server = Server(app, lambda: ready(url_of(bound)))
     try:
         server.run(sockets=[bound])
     finally:
         bound.close()
+    if server.fault is not None:
+        raise SwiftError(f"the engine has failed: {type(server.fault).__name__}: {server.fault}", hint="Start it again; its log says more.")

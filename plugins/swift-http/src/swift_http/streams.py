@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 from starlette.responses import Response
@@ -60,6 +60,29 @@ class EventStream(Response):
         finally:
             await self._rest.aclose()
             self._answer.close(failure)
+
+
+async def finished(answer: Answer, work: Awaitable[Response]) -> Response:
+    """The response that `work` makes of a request, which is closed at its end.
+
+    Raises:
+        ApiError: the work failed.
+    """
+    try:
+        response = await work
+    except ClientGone as gone:
+        answer.close(gone)
+        return Response(status_code=499)  # nobody reads it
+    except Exception as error:
+        refusal = from_exception(error)
+        answer.close(refusal)
+        raise refusal from None
+    except BaseException as error:  # the server is stopping
+        answer.close(error)
+        raise
+    if not isinstance(response, EventStream):
+        answer.close()
+    return response
 
 
 async def _send(send: Send, data: bytes) -> None:

@@ -6,30 +6,25 @@ twice. Prompts are read in chunks beside the answers that are being written. Req
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from swift_http import Piece, Token
+from swift_http.worker import Worker, tell
 from torch import Tensor
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import UsageError
 from swift_plugin_transformers.generation import Answering, Request, memory_in_words
 from swift_plugin_transformers.prefixes import Room
 from swift_plugin_transformers.rows import KvRow, Passing, forward
 from swift_plugin_transformers.structured import Grammars
 from swift_plugin_transformers.text import Writer, token_of
 
-T = TypeVar("T")
-
 STEP = 512  # new tokens in one forward pass
 
 
-class Batcher:
+class Batcher(Worker[Request]):
     """A worker thread that answers up to `rows` requests at once.
 
     Args:
@@ -40,33 +35,14 @@ class Batcher:
     """
 
     def __init__(self, answering: Answering, grammars: Grammars, *, tokens: int, rows: int) -> None:
+        super().__init__("generate")
         self.room = Room(tokens)
         self._answering = answering
         self._grammars = grammars
         self._rows = rows
-        self._inbox: queue.SimpleQueue[Request | Callable[[], None] | None] = queue.SimpleQueue()
-        self._waiting: deque[Request] = deque()
+        self._queue: deque[Request] = deque()
         self._active: list[_Sequence] = []
-        self._open = True
-        self._thread = threading.Thread(target=self._loop, name="generate", daemon=True)
-        self._thread.start()
-
-    def submit(self, request: Request) -> None:
-        """Answer a request when there is room; from any thread."""
-        self._inbox.put(request)
-
-    def run(self, work: Callable[[], T]) -> Future[T]:
-        """Do something else with the model in the worker's thread, between two steps."""
-        future: Future[T] = Future()
-
-        def resolve() -> None:
-            try:
-                future.set_result(work())
-            except Exception as error:
-                future.set_exception(error)
-
-        self._inbox.put(resolve)
-        return future
+        self.start()
 
     def hidden(self, prompt: list[int], model: str) -> Tensor:
         """The last hidden state of each token, (tokens, size); in the worker's thread."""
@@ -76,61 +52,48 @@ class Batcher:
 
     def busy_with(self, model: str) -> bool:
         """Whether requests for that model are being answered; in the worker's thread."""
-        return any(request.model == model for request in [*self._waiting, *(sequence.request for sequence in self._active)])
+        return any(request.model == model for request in [*self._queue, *(sequence.request for sequence in self._active)])
 
     def forget(self, model: str) -> None:
         """Drop what is cached for a model; in the worker's thread."""
         self.room.forget(model)
 
-    def close(self) -> None:
-        """End the thread after the step that it does now; what is under way gets an error."""
-        self._inbox.put(None)
-        self._thread.join(30)
-
     # -- in the worker's thread ------------------------------------------------------------------------------------------
 
-    def _loop(self) -> None:
-        while self._open:
-            self._read_inbox()
-            self._drop_cancelled()
-            self._let_in()
-            if self._active:
-                self._step()
-        for request in [*self._waiting, *(sequence.request for sequence in self._active)]:
-            request.done(SwiftError("the server is stopping"))
+    def _busy(self) -> bool:
+        return bool(self._active or self._queue)
 
-    def _read_inbox(self) -> None:
-        """Take what has come; wait for something where there is nothing to do."""
-        idle = not self._active and not self._waiting
-        while idle or not self._inbox.empty():
-            item = self._inbox.get()
-            if item is None:
-                self._open = False
-            elif isinstance(item, Request):
-                self._waiting.append(item)
-            else:
-                item()
-            idle = False
+    def _take(self, request: Request) -> None:
+        self._queue.append(request)
+
+    def _unfinished(self) -> list[Request]:
+        return [*self._queue, *(sequence.request for sequence in self._active)]
+
+    def _step(self) -> None:
+        self._drop_cancelled()
+        self._let_in()
+        if self._active:
+            self._advance()
 
     def _drop_cancelled(self) -> None:
-        for request in [request for request in self._waiting if request.cancelled.is_set()]:
-            self._waiting.remove(request)
-            request.done(None)
+        for request in [request for request in self._queue if request.cancelled.is_set()]:
+            self._queue.remove(request)
+            tell(request, None)
         for sequence in [sequence for sequence in self._active if sequence.request.cancelled.is_set()]:
             self._end(sequence)
 
     def _let_in(self) -> None:
-        while self._waiting and len(self._active) < self._rows:
-            request = self._waiting[0]
+        while self._queue and len(self._active) < self._rows:
+            request = self._queue[0]
             try:
                 sequence = self._admit(request)
             except Exception as error:
-                request.done(error)
+                tell(request, error)
             else:
                 if sequence is None:
                     return  # the first waits for room; those behind it don't overtake
                 self._active.append(sequence)
-            self._waiting.popleft()
+            self._queue.popleft()
 
     def _admit(self, request: Request) -> _Sequence | None:
         """The request as a sequence with a row of its own; None: there is no room yet.
@@ -156,13 +119,17 @@ class Batcher:
             processors = self._answering.processors(
                 config, len(request.prompt), self._grammars.processors(request.sampling, len(request.prompt))
             )
+            return _Sequence(request, row, self._answering, processors, sample=bool(config.do_sample))
         except BaseException:
             self.room.used -= row.room
             raise
-        return _Sequence(request, row, self._answering, processors, sample=bool(config.do_sample))
 
-    def _step(self) -> None:
-        """One forward pass for the sequences of the model whose turn it is."""
+    def _advance(self) -> None:
+        """One forward pass for the sequences of the model whose turn it is.
+
+        Raises:
+            Exception: that of the pass, if the model can compute nothing any more.
+        """
         model = self._active[0].request.model
         parts: list[tuple[_Sequence, list[int]]] = []
         left = STEP
@@ -172,35 +139,44 @@ class Batcher:
                 left -= len(parts[-1][1])
         taken = [sequence for sequence, _ in parts]
         self._active = [*(sequence for sequence in self._active if sequence not in taken), *taken]  # others come first next time
+        every = any(sequence.request.score is not None for sequence in taken)
         try:
             with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
-                self._compute(parts)
+                logits = forward(self._answering.bare, [(sequence.row, new) for sequence, new in parts], every=every).logits[0]
         except Exception as error:
             self.room.forget()
             for sequence in taken:
                 self._end(sequence, error)
+            self._answering.check_alive(error)
             return
-        for sequence in taken:
-            if sequence.finished:
-                self._end(sequence)
-
-    def _compute(self, parts: Sequence[tuple[_Sequence, list[int]]]) -> None:
-        every = any(sequence.request.score is not None for sequence, _ in parts)
-        logits = forward(self._answering.bare, [(sequence.row, new) for sequence, new in parts], every=every).logits[0]
         end = 0
         for number, (sequence, new) in enumerate(parts):
             end += len(new)
-            sequence.take(logits[end - len(new) : end] if every else logits[number : number + 1])
+            self._go_on(sequence, logits[end - len(new) : end] if every else logits[number : number + 1])
+
+    def _go_on(self, sequence: _Sequence, logits: Tensor) -> None:
+        """Give a sequence its logits. What fails here is its own: the others of the step go on."""
+        try:
+            with memory_in_words(), torch.inference_mode():
+                sequence.take(logits)
+        except Exception as error:
+            self._end(sequence, error)
+        else:
+            if sequence.finished:
+                self._end(sequence)
 
     def _end(self, sequence: _Sequence, error: BaseException | None = None) -> None:
         self._active.remove(sequence)
+        if error is None and not sequence.request.cancelled.is_set():
+            try:
+                sequence.finish()
+            except Exception as failure:
+                error = failure
         if error is None:
             self.room.give_back(sequence.request.model, sequence.tokens, sequence.row)
         else:
             self.room.used -= sequence.row.room
-        if error is None and not sequence.request.cancelled.is_set():
-            sequence.finish()
-        sequence.request.done(error)
+        tell(sequence.request, error)
 
 
 class _Sequence:

@@ -43,6 +43,11 @@ class EmbeddedEngine:
         """The base, then its adapters."""
         return tuple(self._served)
 
+    @property
+    def fault(self) -> BaseException | None:
+        """Why it answers no more."""
+        return self.worker.fault
+
     def close(self) -> None:
         """Stop the worker."""
         self.worker.close()
@@ -163,7 +168,7 @@ def _worker(answering: Answering, grammars: Grammars, options: ServeOptions) -> 
     try:
         if not answering.in_layers:
             raise RowsUnsupported("one of its adapters is not in its layers")
-        with answering.speaking_as(""):
+        with answering.speaking_as(answering.name):
             per_token = probe(answering.bare)
     except RowsUnsupported as why:
         log.warning("requests are answered one by one, as the model's attention can't be batched: %s", why)

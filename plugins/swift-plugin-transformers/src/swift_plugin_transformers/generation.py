@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from swift_core.roles import Loaded, SwitchingTuner
 from swift_core.run import Source
 from swift_plugin_transformers.text import context_of
 
+log = logging.getLogger(__name__)
+
+_CPU_SHORTAGE = "DefaultCPUAllocator"  # torch has no type of error for it
 COLD = 1e-4  # temperatures below choose the likeliest token
 
 
@@ -44,6 +48,7 @@ class Answering:
 
     Args:
         loaded: model and tokenizer (or a processor that holds one).
+        name: the base's, as it is served.
         base: what it was loaded from.
         tuner: switches between the adapters, if there are any.
         adapters: the names of the model's adapters by the name they are served under.
@@ -58,6 +63,7 @@ class Answering:
         base: Source,
         tuner: SwitchingTuner | None = None,
         *,
+        name: str,
         adapters: Mapping[str, str],
         ends: Sequence[int],
         longest: int,
@@ -69,6 +75,7 @@ class Answering:
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
         self.context = context_of(self.bare, self.tokenizer)
+        self.name = name
         self.adapters = dict(adapters)
         self.ends = frozenset(ends)
         self.longest = longest
@@ -90,12 +97,33 @@ class Answering:
 
     @contextmanager
     def speaking_as(self, name: str) -> Iterator[None]:
-        """The base or one of its adapters, by the name it is served under."""
+        """The base or one of its adapters, by the name it is served under.
+
+        Raises:
+            UsageError: the adapter was taken away meanwhile.
+        """
+        if name != self.name and name not in self.adapters:
+            raise UsageError(f"the adapter '{name}' is served no more", where="model")
         if not self.adapters or self.tuner is None:
             yield
             return
         with self.tuner.speaking_as(self.model, self.adapters.get(name, "")):
             yield
+
+    def check_alive(self, error: Exception) -> None:
+        """See, after an error that nobody foresaw, that the model still computes.
+
+        Raises:
+            Exception: that error; it does not.
+        """
+        if isinstance(error, SwiftError):
+            return
+        log.error("a request has failed", exc_info=error)
+        try:
+            with torch.inference_mode():
+                self.bare(input_ids=torch.zeros(1, 1, dtype=torch.long, device=self.model.device), use_cache=False)
+        except Exception:
+            raise error from None
 
     def drop(self, name: str) -> None:
         """Take an adapter out of the model."""
@@ -160,7 +188,9 @@ def memory_in_words() -> Iterator[None]:
     """The device's lack of memory as an error for users."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_SHORTAGE not in str(error):
+            raise
         raise SwiftError(
             "the device has not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype."
         ) from error

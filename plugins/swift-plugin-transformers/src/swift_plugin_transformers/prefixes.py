@@ -46,7 +46,10 @@ class Room:
         """A sequence is done; what it has cached is kept."""
         self.used -= row.room
         if row.length >= SHORTEST:
-            row.trim()
+            try:
+                row.trim()
+            except RuntimeError:  # no memory for a copy: torch has no narrower error on all devices
+                return
             self._kept.append((model, list(tokens[: row.length]), row))
 
     def forget(self, model: str | None = None) -> None:

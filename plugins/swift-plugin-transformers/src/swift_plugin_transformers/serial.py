@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from swift_http import Piece, Token
+from swift_http.worker import Worker, tell
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
@@ -17,24 +16,16 @@ from swift_plugin_transformers.generation import Answering, Request, memory_in_w
 from swift_plugin_transformers.structured import Grammars
 from swift_plugin_transformers.text import Writer, token_of
 
-T = TypeVar("T")
 
-
-class OneByOne:
+class OneByOne(Worker[Request]):
     """A worker thread that answers requests in the order they came."""
 
     def __init__(self, answering: Answering, grammars: Grammars) -> None:
+        super().__init__("generate")
         self._answering = answering
         self._grammars = grammars
-        self._thread = ThreadPoolExecutor(1, "generate")
-
-    def submit(self, request: Request) -> None:
-        """Answer a request when its turn comes; from any thread."""
-        self._thread.submit(self._answer, request)
-
-    def run(self, work: Callable[[], T]) -> Future[T]:
-        """Do something else with the model in its thread."""
-        return self._thread.submit(work)
+        self._queue: deque[Request] = deque()
+        self.start()
 
     def hidden(self, prompt: list[int], model: str) -> Tensor:
         """The last hidden state of each token, (tokens, size); in the worker's thread."""
@@ -44,18 +35,26 @@ class OneByOne:
             return states
 
     def busy_with(self, model: str) -> bool:
-        """Never in the worker's thread: there it does one thing at a time. Those that wait get an error of their own."""
-        return False
+        """Whether requests for that model wait; in the worker's thread."""
+        return any(request.model == model for request in self._queue)
 
     def forget(self, model: str) -> None:
         """Nothing is cached."""
 
-    def close(self) -> None:
-        """End the thread after what it does now."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    # -- in the worker's thread ------------------------------------------------------------------------------------------
 
-    def _answer(self, request: Request) -> None:
-        error: BaseException | None = None
+    def _busy(self) -> bool:
+        return bool(self._queue)
+
+    def _take(self, request: Request) -> None:
+        self._queue.append(request)
+
+    def _unfinished(self) -> list[Request]:
+        return list(self._queue)
+
+    def _step(self) -> None:
+        request = self._queue[0]
+        error: Exception | None = None
         try:
             if not request.cancelled.is_set():
                 self._answering.check(request.prompt)
@@ -63,7 +62,10 @@ class OneByOne:
                     self._score(request) if request.score is not None else self._generate(request)
         except Exception as failure:
             error = failure
-        request.done(error)
+        self._queue.popleft()
+        tell(request, error)
+        if error:
+            self._answering.check_alive(error)
 
     def _generate(self, request: Request) -> None:
         answering, sampling = self._answering, request.sampling

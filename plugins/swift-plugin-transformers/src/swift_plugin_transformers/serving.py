@@ -69,7 +69,9 @@ def load(
     base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
     ends = end_tokens(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
-    answering = Answering(loaded, base, tuner, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base)
+    answering = Answering(
+        loaded, base, tuner, name=name, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base
+    )
     return EmbeddedEngine(answering, name, options)
 
 
