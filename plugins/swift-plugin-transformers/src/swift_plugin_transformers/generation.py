@@ -121,7 +121,7 @@ class Answering:
         log.error("a request has failed", exc_info=error)
         try:
             with torch.inference_mode():
-                self.bare(input_ids=torch.zeros(1, 1, dtype=torch.long, device=self.model.device), use_cache=False)
+                self.bare(input_ids=torch.zeros(1, 1, dtype=torch.long, device=self.device), use_cache=False)
         except Exception:
             raise error from None
 
