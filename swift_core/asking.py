@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation that ends with the user, and the tools that the model may call."""
+    """A conversation that ends with the user, the tools that the model may call, and variables of its chat template."""
 
     messages: list[dict[str, Any]]
     tools: tuple[Mapping[str, Any], ...] | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
@@ -59,9 +60,11 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
     def answer(question: Question) -> str:
         tools: dict[str, Any] = {"tools": list(question.tools)} if question.tools else {}
+        if question.variables:
+            tools["chat_template_kwargs"] = dict(question.variables)
         messages = [api_message(message) for message in question.messages]
         said = []
-        for piece in client.chat(url, messages, model=name, api_key=key, **tools, **sampling):
+        for piece in client.chat(url, messages, model=name, api_key=key, **{**tools, **sampling}):
             if report.stop_requested:
                 raise Stopped("stopped")
             said.append(piece)
@@ -133,7 +136,7 @@ def _from_rows(datasets: tuple[DataChoice, ...]) -> Iterator[Question]:
             messages = [dict(message) for message in row.messages]
             while messages and messages[-1]["role"] not in ("user", "tool"):
                 messages.pop()
-            yield Question(messages, row.tools)
+            yield Question(messages, row.tools, row.variables)
 
 
 def _shown(question: Question) -> str:

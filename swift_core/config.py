@@ -111,5 +111,5 @@ def listed(value: Any) -> list[Any]:
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keys with `_` for `-`, at every level of mappings but in `columns` and `envs`, whose keys are names and not options."""
     named = {str(key).replace("-", "_"): value for key, value in values.items()}
-    inner = {key for key, value in named.items() if isinstance(value, Mapping)} - {"columns", "envs"}
+    inner = {key for key, value in named.items() if isinstance(value, Mapping)} - {"columns", "envs", "roles"}
     return {key: normalise(value) if key in inner else value for key, value in named.items()}

@@ -65,6 +65,9 @@ class ReadingOptions(Options):
     """How rows are read, by every verb that reads rows."""
 
     columns: dict[str, str] = option(dict, 'Fields under other names: {"question": "query"} reads question as query.', also=("columns",))
+    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = option(
+        dict, 'Speakers under other names: {"bot": "assistant"} reads messages of the role bot as the assistant\'s.'
+    )
     media_folder: str = option("", "Folder of images, audio and video, where it is not the data file's own.", also=("media_dir",))
 
 

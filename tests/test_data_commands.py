@@ -128,10 +128,67 @@ def test_the_task_is_chosen_by_the_rows(data):
     (data.folder / "t.txt").write_text("One text.\nAnother.\n")
     assert data.check("t.txt")["task"] == "pretrain"
     found = data.check("p.jsonl")
-    assert (found["task"], found["kinds"], found["ok"]) == ("", ["preference"], True)
+    assert (found["task"], found["kinds"], found["ok"]) == ("", ["preference"], False)
+    assert "no installed task learns from preference rows" in found["train"][0]["faults"][0]["message"]
     found = data.check("p.jsonl", "--task", "sft")
     assert "this is a preference row" in found["train"][0]["faults"][0]["message"]
     assert "no option 'max_length'" in data("check", "p.jsonl", "--max-length", "5")[2]
+
+
+def test_fields_that_nobody_reads(data):
+    write(
+        data.folder / "a.jsonl", *({"instruction": f"a{n}", "inputs": "b", "output": "c", "id": n} for n in range(3)), chat("Hi?", "Yes.")
+    )
+    found = data.check("a.jsonl")
+    fields = {each["path"]: each for each in found["train"][0]["unread"]}
+    assert {path: (each["rows"], each["share"], each["metadata"]) for path, each in fields.items()} == {
+        "inputs": (3, 0.75, False),
+        "id": (3, 0.75, True),
+    }
+    assert (found["ok"], len(found["warnings"])) == (True, 1)
+    assert "'inputs' in 75% of the rows (Did you mean 'input'?)" in found["warnings"][0]
+    assert "inputs (3 rows), id (3 rows)" in data("check", "a.jsonl")[1]
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"instruction": "a", "ouput": "b"}, '{"ouput": "output"}'),
+        ({"prompt": "a", "response": "b"}, '{"response": "completion"}'),
+        ({"question": "a", "answer": "b"}, '{"question": "query", "answer": "response"}'),
+        ({"instruction": "a", "context": "c", "response": "b", "category": "qa"}, '{"response": "output", "context": "input"}'),
+    ],
+)
+def test_what_to_type_for_a_question_and_its_answer(data, row, columns):
+    """`sft` and `data check` refuse the row alike, and what they say to type makes it a row."""
+    write(data.folder / "a.jsonl", row)
+    for words in ((), ("--task", "sft")):
+        found = data.check("a.jsonl", *words)
+        (fault,) = found["train"][0]["faults"]
+        assert f"--data.columns '{columns}'" in fault["hint"]
+        assert fault["first"][0]["where"] == "a.jsonl, row 1, $"
+    found = data.check("a.jsonl", "--data.columns", columns)
+    assert (found["ok"], found["task"]) == (True, "sft")
+    assert found["warnings"] == []
+
+
+def test_roles_by_option(data):
+    turns = [{"from": "customer", "value": "Hi"}, {"from": "bot", "value": "Hello."}]
+    write(data.folder / "a.jsonl", {"conversations": turns}, {"conversations": json.dumps(turns)})
+    hint = data.check("a.jsonl")["train"][0]["faults"][0]["hint"]
+    assert """--data.roles '{"customer": """ in hint
+    roles = ("--data.roles", '{"bot": "assistant", "customer": "user"}')
+    assert data.check("a.jsonl", *roles)["train"][0]["facts"]["roles"] == {"user": 2, "assistant": 2}
+    assert data("convert", "a.jsonl", "--output", "b.jsonl", *roles)[0] == 0
+    assert data.check("b.jsonl")["ok"]
+    code, _, err = data("check", "a.jsonl", "--data.roles", '{"bot": "robot"}')
+    assert (code, "data.roles" in err) == (2, True)
+
+
+def test_columns_that_would_hide_another(data):
+    write(data.folder / "a.jsonl", {"instruction": "a", "input": "x", "context": "c", "output": "b"})
+    found = data.check("a.jsonl", "--data.columns", '{"context": "input"}')
+    assert "two fields would be called 'input'" in found["train"][0]["faults"][0]["message"]
 
 
 def test_lengths_in_tokens_and_what_is_too_long(data, tiny_model):
@@ -416,7 +473,7 @@ def test_convert_writes_dates_as_text_and_refuses_what_json_has_not(data):
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "day": [day]}), data.folder / "a.parquet")
     assert data("convert", "a.parquet", "--output", "a.jsonl")[0] == 0
     assert json.loads((data.folder / "a.jsonl").read_text())["day"] == "2026-01-02"
-    assert data.check("a.parquet")["ok"]
+    assert "no installed task learns from prompt rows" in data.check("a.parquet")["train"][0]["faults"][0]["message"]
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "raw": [b"\xff"]}), data.folder / "b.parquet")
     code, _, err = data("convert", "b.parquet", "--output", "b.jsonl")
     assert code == 2

@@ -17,10 +17,11 @@ from swift_core.data.inspector import Measured, RowInspector
 from swift_core.data.prints import Prints, Same
 from swift_core.data.reading import raw_rows
 from swift_core.data.task import inspector_of
-from swift_core.errors import SwiftError
+from swift_core.data.unread import Unread, UnreadField
+from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import RawRow, Watch
-from swift_core.rows import normalise
-from swift_core.rows.forms import form_of
+from swift_core.rows import learned_by, normalise
+from swift_core.rows.forms import Form, form_of, way_on
 from swift_core.run import DataChoice, Run
 
 _TOLD_EVERY = 1000
@@ -31,7 +32,7 @@ class SetCheck:
     """What was found in one data set. `lengths` are of sequences in tokens, or without a model of rows in characters.
 
     `bad` rows can't be used; `faults` are why, and what ended the reading before the end of a file. `long` rows are longer than
-    the most tokens a sequence, however such rows are treated.
+    the most tokens a sequence, however such rows are treated. `unread` are fields of good rows that nobody reads.
     """
 
     name: str
@@ -42,6 +43,7 @@ class SetCheck:
     learned: int
     long: int
     faults: tuple[Fault, ...]
+    unread: tuple[UnreadField, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class DataCheck:
         if self.leaked_prompts.count:
             texts = "row held out has a prompt that is also learned", "rows held out have a prompt that is also learned"
             found.append(_count(self.leaked_prompts.count, *texts))
+        found += [f"{each.name}: nothing reads {field}" for each in self.sets for field in each.unread if not field.metadata]
         long = sum(each.long for each in self.sets)
         if long and self.truncation != "error":
             verb = {"drop": "left out", "split": "split"}.get(self.truncation, f"cut on the {self.truncation}")
@@ -136,7 +139,7 @@ class _Reader:
 
     def __init__(self, run: Run, kinds: Sequence[str], inspector: RowInspector | None, watch: Watch | None) -> None:
         how: Mapping[str, Any] = run.options["data"]
-        self._columns = how["columns"]
+        self._how, self._learned = how, "task" in run.parts
         self._media = Path(how["media_folder"]) if how["media_folder"] else None
         self._kinds, self._inspector, self._watch = kinds, inspector, watch
         self._done = 0
@@ -151,6 +154,7 @@ class _Reader:
         else:
             for raw, measured in self._inspector.measure(good, found.faults):
                 found.measure(raw, measured, self._inspector.max_length)
+            found.unread = self._inspector.unread()
         return SetCheck(
             name=choice.asked,
             rows=found.rows,
@@ -160,11 +164,12 @@ class _Reader:
             learned=found.learned,
             long=found.long,
             faults=(*found.broken.faults(), *found.faults.faults()),
+            unread=found.unread.fields(),
         )
 
     def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:
         """The rows that are what is wanted, counted on the way; bad ones and a source that breaks off are noted."""
-        rows = raw_rows(choice, self._columns)
+        rows = raw_rows(choice, self._how)
         while True:
             try:
                 raw = next(rows, None)
@@ -180,10 +185,14 @@ class _Reader:
             except SwiftError as error:
                 found.faults.bad(error, raw)
                 continue
-            found.counting.add(row, form_of(raw.data, self._kinds))
+            form = form_of(raw.data, self._kinds)
+            found.counting.add(row, form)
             found.prints.add(row, raw)
+            if not self._learned:
+                found.faults.bad(_of_no_use(form, raw), raw)
             if self._inspector is None:
                 found.lengths.add(characters(row))
+                found.unread.add(row.unread)
             yield raw
 
     def _tell(self) -> None:
@@ -201,6 +210,7 @@ class _Found:
     faults: Faults = field(default_factory=Faults)
     broken: Faults = field(default_factory=Faults)
     lengths: Distribution = field(default_factory=Distribution)
+    unread: Unread = field(default_factory=Unread)
     rows: int = 0
     learned: int = 0
     long: int = 0
@@ -213,6 +223,14 @@ class _Found:
         self.long += max(measured.lengths, default=0) > most
         if measured.fault:
             self.faults.bad(measured.fault, raw)
+
+
+def _of_no_use(form: Form, raw: RawRow) -> UsageError:
+    """A row of a kind that nobody learns from."""
+    hint = way_on(raw.data) or learned_by(form, ())
+    return UsageError(
+        f"no installed task learns from {form.kind} rows ({form.reason})", where=f"{raw.file}, row {raw.number}, $", hint=hint
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -53,14 +53,14 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
     how = run.options["data"]
     output = Path(run.options["output"])
     listing = output.with_name(f"{output.name}.skipped")
-    kind = run.options["kind"] or commonest_kind(run.datasets, how["columns"]) or "chat"
+    kind = run.options["kind"] or commonest_kind(run.datasets, how) or "chat"
     media = Path(how["media_folder"]) if how["media_folder"] else None
     total = 0
     with _aside(output) as file:
         listing.unlink(missing_ok=True)
         skips = Skips(how, [listing])
         for choice in run.datasets:
-            for raw in raw_rows(choice, how["columns"]):
+            for raw in raw_rows(choice, how):
                 total += 1
                 if watch and total % _TOLD_EVERY == 0:
                     watch({"event": "progress", "what": "convert", "done": total, "total": None, "unit": "rows"})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from swift_core.data.reading import Skips
+    from swift_core.data.unread import Unread
     from swift_core.errors import SwiftError
     from swift_core.roles import RawRow
 
@@ -50,6 +51,10 @@ class RowInspector(Protocol):
 
     def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
         """Each row in tokens, in order, as a stream; rows that can't be tokenised go to `skips.bad`."""
+        ...
+
+    def unread(self) -> Unread:
+        """The fields of the rows measured since it was last asked that neither a reader nor the chat template reads."""
         ...
 
     def render(self, raw: RawRow) -> Sequence[Rendered]:

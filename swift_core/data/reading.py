@@ -18,15 +18,21 @@ _SHOWN = 5
 _ELSE = "swift data check names all rows that can't be used; --data.on-error skip leaves them out."
 
 
-def raw_rows(choice: DataChoice, columns: Mapping[str, str] | None = None) -> Iterator[RawRow]:
-    """A data set's rows up to its limit, with its fields renamed (theirs → ours): by `columns`, and by the choice's own.
+def raw_rows(choice: DataChoice, how: Mapping[str, Any] | None = None) -> Iterator[RawRow]:
+    """A data set's rows up to its limit, as the run's `data` options ask for them.
+
+    Args:
+        choice: the data set; its own `columns` rename its fields (theirs → ours) too.
+        how: `columns` for all data sets, and `roles`, which do the same with who speaks in messages.
 
     Raises:
         UsageError: the source is unreadable, or a row has no field of a name that is to be replaced.
     """
-    renamed = {**(columns or {}), **choice.columns}
+    columns = {**((how or {}).get("columns") or {}), **choice.columns}
+    roles: Mapping[str, str] = (how or {}).get("roles") or {}
     for row in islice(choice.build().rows(), choice.limit):
-        yield _rename(row, renamed) if renamed else row
+        named = _rename(row, columns) if columns else row
+        yield _cast(named, roles) if roles else named
 
 
 def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
@@ -36,8 +42,32 @@ def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
         if theirs not in row.data:
             hint = suggestion(theirs, map(str, row.data)) or f"It has: {', '.join(map(str, row.data))}."
             raise UsageError(f"there is no field '{theirs}' to rename", where=f"{row.file}, row {row.number}", hint=hint)
-    data = {columns.get(key, key): value for key, value in row.data.items()}
-    return replace(row, data=data)
+    names = [columns.get(key, key) for key in row.data]
+    if taken := next((name for name in names if names.count(name) > 1), ""):
+        hint = f"""Give the other one another name too: '{{"{taken}": "_{taken}"}}'."""
+        raise UsageError(f"two fields would be called '{taken}'", where=f"{row.file}, row {row.number}", hint=hint)
+    return replace(row, data=dict(zip(names, row.data.values(), strict=True)))
+
+
+def _cast(row: RawRow, roles: Mapping[str, str]) -> RawRow:
+    """The row with the roles of its messages replaced: wherever a list holds objects with a `role` or `from`."""
+    if not isinstance(row.data, Mapping):
+        return row
+    return replace(row, data={key: _with_roles(value, roles) for key, value in row.data.items()})
+
+
+def _with_roles(value: Any, roles: Mapping[str, str]) -> Any:
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")) and any(f'"{role}"' in value for role in roles):
+        try:
+            value = json.loads(value)  # a table's cell
+        except ValueError:
+            return value
+    if isinstance(value, list | tuple):
+        return [_with_roles(item, roles) if isinstance(item, Mapping) else item for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    said = {name: roles[value[name]] for name in ("role", "from") if isinstance(value.get(name), str) and value[name] in roles}
+    return {**value, **said} if said else value
 
 
 class Skips:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def show(run: Run, kinds: Sequence[str]) -> Shown:
     if len(run.datasets) > 1:
         raise UsageError("a row of which data set?", where="dataset", hint="Name one, and --row N.")
     how = run.options["data"]
-    raw = find_row(run.datasets[0], run.options["row"], how["columns"])
+    raw = find_row(run.datasets[0], run.options["row"], how)
     row = normalise(raw, kinds, media_folder=Path(how["media_folder"]) if how["media_folder"] else None)
     inspector = inspector_of(run)
     return Shown(
@@ -54,14 +54,14 @@ def show(run: Run, kinds: Sequence[str]) -> Shown:
     )
 
 
-def find_row(choice: DataChoice, number: int, columns: dict[str, str] | None = None) -> RawRow:
+def find_row(choice: DataChoice, number: int, how: Mapping[str, Any] | None = None) -> RawRow:
     """The row of that number in a data set's first file.
 
     Raises:
         UsageError: there is none.
     """
     last = None
-    for raw in raw_rows(choice, columns):
+    for raw in raw_rows(choice, how):
         if last and raw.file != last.file:
             break
         if raw.number == number:

@@ -53,17 +53,17 @@ def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = 
         if spec:
             notes.append(f"taken as rows for {spec.name}; --task names another task")
         elif kind:
-            notes.append(f"no installed task learns from {kind} rows; they are taken as they are")
+            notes.append(f"no installed task learns from {kind} rows")
     resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
     kinds = known.spec(resolved.run.part("task")).rows if parts else (kind or "chat",)
     return Rows(resolved.run, kinds, (*notes, *resolved.notes))
 
 
-def commonest_kind(datasets: Sequence[DataChoice], columns: Mapping[str, str] | None = None) -> str:
+def commonest_kind(datasets: Sequence[DataChoice], how: Mapping[str, Any] | None = None) -> str:
     """The kind that most of the first rows of the first data set are; '' where none can be told."""
     kinds = Counter[str]()
     with suppress(SwiftError):  # what is wrong with the rows is told when they are read
-        kinds.update(form_of(raw.data).kind for raw in islice(raw_rows(datasets[0], columns), _LOOKED_AT) if not raw.fault)
+        kinds.update(form_of(raw.data).kind for raw in islice(raw_rows(datasets[0], how), _LOOKED_AT) if not raw.fault)
     del kinds[""]
     return kinds.most_common(1)[0][0] if kinds else ""
 
@@ -82,7 +82,7 @@ def _kind_of_first(verb: Verb, settings: Settings, known: Registry, progress: Pr
     values["dataset"] = listed(values.get("dataset"))[:1]
     only = Settings(values, settings.lines, settings.flags)
     run = resolve(replace(verb, parts={}, main=""), only, progress=progress, using=known).run
-    return commonest_kind(run.datasets, run.options["data"]["columns"])
+    return commonest_kind(run.datasets, run.options["data"])
 
 
 def _task_for(kind: str, preferred: str, known: Registry) -> TaskSpec | None:

@@ -2,28 +2,45 @@
 
 A task says which kinds it wants ("chat", "text", "preference", "label", "prompt"). However a row is spelled, its messages come out in
 OpenAI's spelling, and its media as absolute paths or addresses. Nothing is dropped or repaired silently: what is not understood is
-refused with file, row and path.
+refused with file, row and path; fields that nobody reads are listed in the row's `unread`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from swift_core.errors import UsageError
 from swift_core.roles import RawRow
 from swift_core.rows.conversations import ANSWERS, Message, Messages, conversation
-from swift_core.rows.forms import KNOWN, LABELS, Form, base_form, form_of
+from swift_core.rows.fields import Fields
+from swift_core.rows.forms import KNOWN, LABELS, Form, base_form, form_of, way_on
+from swift_core.rows.lost import refuse_lost
 from swift_core.rows.media_marks import FIELDS, place_media
 from swift_core.rows.preferences import preference
 from swift_core.rows.tool_calls import tools_of
 from swift_core.rows.turns import check_end, check_turns
 from swift_core.rows.values import Wrong, kind_of, text_of
+from swift_core.rows.variables import NAMES as VARIABLES
+from swift_core.rows.variables import variables_of
 
-__all__ = ["ChatRow", "Form", "LabelRow", "PreferenceRow", "PromptRow", "Row", "RowError", "TextRow", "canonical", "form_of", "normalise"]
+__all__ = [
+    "ChatRow",
+    "Form",
+    "LabelRow",
+    "PreferenceRow",
+    "PromptRow",
+    "Row",
+    "RowError",
+    "TextRow",
+    "canonical",
+    "form_of",
+    "learned_by",
+    "normalise",
+]
 
 _LEARNED_BY = {
     "text": 'swift pretrain learns from text. A chat row looks like {"messages": [{"role": "user", "content": "…"}, …]}.',
@@ -35,8 +52,19 @@ _LEARNED_BY = {
 Tools = tuple[Mapping[str, Any], ...] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Of every row: its own `variables` of the chat template, and the paths of its fields that nobody has read (`messages[].mood`).
+
+    A chat template may still read fields of messages that are `unread` here: they are handed on to it.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = field(default=(), compare=False)
+
+
 @dataclass(frozen=True, slots=True)
-class ChatRow:
+class ChatRow(Read):
     """A conversation that ends with an answer.
 
     Messages have `role` (system, user, assistant, tool) and `content` (text, or a list of parts where there are media), and what
@@ -49,14 +77,14 @@ class ChatRow:
 
 
 @dataclass(frozen=True, slots=True)
-class TextRow:
+class TextRow(Read):
     """Plain text, learned whole."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class PreferenceRow:
+class PreferenceRow(Read):
     """Two answers to one prompt, of which one is better. Each answer is the assistant's turn, or more turns that end with one."""
 
     prompt: tuple[Message, ...]
@@ -66,7 +94,7 @@ class PreferenceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRow:
+class LabelRow(Read):
     """A conversation (which may end with the user) and what is judged of it."""
 
     messages: tuple[Message, ...]
@@ -75,7 +103,7 @@ class LabelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptRow:
+class PromptRow(Read):
     """A conversation that waits for an answer; `extra` are the row's other fields, which reward functions use."""
 
     messages: tuple[Message, ...]
@@ -107,10 +135,14 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
     form = form_of(raw.data, wanted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, f"Known forms: {KNOWN}.")
+            raise Wrong("$", form.reason, way_on(raw.data) or f"Known forms: {KNOWN}.")
         if form.kind not in wanted:
-            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", _hint(form, wanted))
-        return _row(raw.data, form, media_folder or raw.folder)
+            hint = way_on(raw.data, wanted) or learned_by(form, wanted)
+            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", hint)
+        data = Fields(raw.data)
+        row = _row(data, form, media_folder or raw.folder)
+        refuse_lost(data, form.kind)
+        return replace(row, unread=data.unread())
     except Wrong as wrong:
         raise RowError(wrong.message, hint=wrong.hint, where=f"{raw.file}, row {raw.number}, {wrong.path}") from None
 
@@ -119,22 +151,24 @@ def canonical(row: Row) -> dict[str, Any]:
     """The row as a JSON object in the one spelling of its kind; `normalise` makes the same row of it again."""
     if isinstance(row, TextRow):
         return {"text": row.text}
-    tools = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
+    around: dict[str, Any] = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
+    if row.variables:
+        around["chat_template_kwargs"] = dict(row.variables)
     if isinstance(row, PreferenceRow):
-        return {"prompt": list(row.prompt), "chosen": list(row.chosen), "rejected": list(row.rejected), **tools}
-    messages = {"messages": list(row.messages), **tools}
+        return {"prompt": list(row.prompt), "chosen": list(row.chosen), "rejected": list(row.rejected), **around}
+    messages = {"messages": list(row.messages), **around}
     if isinstance(row, LabelRow):
         return {**messages, "label": row.label}
     return {**messages, **row.extra} if isinstance(row, PromptRow) else messages
 
 
-def _row(data: Mapping[str, Any], form: Form, folder: Path | None) -> Row:
+def _row(data: Fields, form: Form, folder: Path | None) -> Row:
     if form.kind == "text":
         return TextRow(_text(data))
-    tools = tools_of(data.get("tools"))
+    tools, variables = tools_of(data), variables_of(data)
     if form.kind == "preference":
         prompt, chosen, rejected = preference(data, form.name, folder)
-        return PreferenceRow(prompt, chosen, rejected, tools)
+        return PreferenceRow(prompt, chosen, rejected, tools, variables=variables)
     name = base_form(data).name if form.kind == "label" else form.name
     placed = conversation(data, name)
     if form.kind == "chat":
@@ -143,11 +177,11 @@ def _row(data: Mapping[str, Any], form: Form, folder: Path | None) -> Row:
     check_turns(placed)
     messages = tuple([message for _, message in placed])
     if form.kind == "chat":
-        return ChatRow(messages, tools)
+        return ChatRow(messages, tools, variables=variables)
     if form.kind == "label":
-        return LabelRow(messages, _label(data), tools)
+        return LabelRow(messages, _label(data), tools, variables=variables)
     _check_asks(placed)
-    return PromptRow(messages, tools, _extra(data, name))
+    return PromptRow(messages, tools, _extra(data, name), variables=variables)
 
 
 def _text(data: Mapping[str, Any]) -> str:
@@ -184,10 +218,12 @@ def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
     """The fields that no message was made of."""
     listed = next((name for name in ("messages", "conversations") if data.get(name)), "")
     asked = (listed,) if form != "prompt" else (next(name for name in ANSWERS if data.get(name)), "input", "history")
-    return {key: value for key, value in data.items() if key not in (*asked, "system", "tools", "messages") and key not in FIELDS}
+    others = (*asked, "system", "tools", "functions", "messages", *VARIABLES)
+    return {key: value for key, value in data.items() if key not in others and key not in FIELDS}
 
 
-def _hint(form: Form, wanted: Sequence[str]) -> str:
+def learned_by(form: Form, wanted: Sequence[str]) -> str:
+    """What to do with a row of a form that is not wanted."""
     if form.kind == "chat" and "prompt" in wanted:
         return "A prompt row ends with the user. Give the answer's field another name, and reward functions get it."
     if form.kind == "chat" and ("preference" in wanted or "label" in wanted):

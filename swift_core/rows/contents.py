@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swift_core.errors import suggestion
+from swift_core.rows import loss_scales
 from swift_core.rows.media import KINDS, source_of
 from swift_core.rows.tool_calls import calls_of
 from swift_core.rows.values import Wrong, kind_of, text_of
@@ -19,6 +20,16 @@ _TEXT = ("text", "input_text", "output_text")
 _THINKING = ("thinking", "reasoning")
 _MEDIA = {name: kind for kind in KINDS for name in (kind, f"{kind}_url", f"input_{kind}")}
 _KNOWN = (*_TEXT, *_THINKING, *_MEDIA, "tool_use", "tool_call", "tool_result")
+_SOURCES = ("source", "url", "path", "bytes", "value")
+# What is read of a part, by its type. Of media all is: what is not the source goes to the model's processor.
+READ: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(_TEXT, ("type", "text", "value")),
+    **dict.fromkeys(_THINKING, ("type", "thinking", "reasoning", "text", "value")),
+    **{name: ("type", name, kind, f"{kind}_url", *_SOURCES) for name, kind in _MEDIA.items()},
+    "tool_use": ("type", "id", "name", "input"),
+    "tool_call": ("type", "id", "name", "arguments", "function", "value", "input", "parameters", "args", "index"),
+    "tool_result": ("type", "tool_use_id", "content", "is_error"),
+}
 
 
 @dataclass(slots=True)
@@ -63,6 +74,8 @@ def _read(block: Any, path: str, blocks: Blocks) -> None:
         blocks.parts.append({"type": "text", "text": block})
         return
     kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind is not None:
+        _check_whole(block, path)
     if kind in _TEXT:
         blocks.parts.append({"type": "text", "text": _said(block, "text", path)})
     elif kind in _THINKING:
@@ -87,6 +100,13 @@ def _read(block: Any, path: str, blocks: Blocks) -> None:
         raise Wrong(f"{path}.type", f"unknown type {kind!r} of a part", hint)
 
 
+def _check_whole(block: Mapping[str, Any], path: str) -> None:
+    """Refuse a part that is to be learned otherwise than its message: a turn is learned whole."""
+    for name in (*loss_scales.NAMES, *loss_scales.UNCLEAR):
+        if block.get(name) is not None:
+            raise Wrong(f"{path}.{name}", f"'{name}' of a part can't be followed: a message is learned whole", "Say it of the message.")
+
+
 def _said(block: Mapping[str, Any], name: str, path: str) -> str:
     key = next((key for key in (name, "value", "text") if key in block), None)
     if key is None:
@@ -97,7 +117,7 @@ def _said(block: Mapping[str, Any], name: str, path: str) -> str:
 def _media(block: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
     """A media part; one without a source is a mark for the next of the row's files."""
     kind = _MEDIA[name]
-    places = (name, kind, f"{kind}_url", "source", "url", "path", "bytes", "value")
+    places = (name, kind, f"{kind}_url", *_SOURCES)
     key = next((key for key in places if block.get(key) is not None), None)
     rest = {other: value for other, value in block.items() if other not in ("type", "cache_control", *places) and value is not None}
     if key is None:

@@ -5,12 +5,14 @@ Each message goes with the JSON path where its row has it, so that whatever is f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from swift_core.errors import suggestion
-from swift_core.rows import loss_scales
+from swift_core.rows import loss_scales, thoughts
 from swift_core.rows.contents import blocks_of, content_of
+from swift_core.rows.media_marks import FIELDS
 from swift_core.rows.tool_calls import calls_of
 from swift_core.rows.turns import join_calls
 from swift_core.rows.values import Wrong, decoded, kind_of, text_of
@@ -27,13 +29,24 @@ ROLES = {
     "assistant": "assistant",
     "gpt": "assistant",
     "tool": "tool",
+    "function": "tool",
     "observation": "tool",
     "tool_response": "tool",
     "function_call": "call",
     "tool_call": "call",
 }
-_READ = frozenset(("role", "content", "from", "value", "tool_calls", *loss_scales.NAMES))
-_PLAIN = {"role", "content"}, {"from", "value"}
+_SPELLED = ("role", "content"), ("from", "value")
+_TAKEN = frozenset(
+    ("role", "content", "from", "value", "tool_calls", "function_call", *loss_scales.NAMES, *loss_scales.UNCLEAR, *thoughts.NAMES)
+)
+READ = _TAKEN | {"name", "tool_call_id", "is_error"}  # of a message; whatever else it has is handed on to the chat template
+PLAIN = {"role", "content"}, {"from", "value"}  # messages with nothing besides
+# Fields of a row that some tools write into a message.
+_OF_THE_ROW: Mapping[str, str] = {
+    **dict.fromkeys(FIELDS, 'Name its files in the content, as parts ({"type": "image", "image": …}), or in a column of the row.'),
+    "tools": "Write the tools into the row, beside its messages.",
+    "functions": "Write the tools into the row, beside its messages.",
+}
 
 
 def conversation(data: Mapping[str, Any], form: str) -> Messages:
@@ -76,7 +89,7 @@ def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
     if role is None:
         raise _unknown_role(item, said, path)
     value = item.get(content)
-    if isinstance(value, str) and role != "call" and item.keys() in _PLAIN:
+    if isinstance(value, str) and role != "call" and item.keys() in PLAIN:
         message: dict[str, Any] = {"role": role, "content": value}
         placed.append((path, message))
         return message
@@ -85,26 +98,50 @@ def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
 
 def _full_message(item: Mapping[str, Any], role: str, content: str, path: str, placed: Messages) -> dict[str, Any]:
     message: dict[str, Any] = {"role": role, "content": ""}
-    message |= {key: value for key, value in item.items() if key not in _READ and value is not None}
+    message |= {key: value for key, value in item.items() if key not in _TAKEN and value is not None}
+    _check_fields(item, content, path)
     scale = loss_scales.loss_scale_of(item, role, path)
     if scale != 1.0 and role in ("assistant", "call"):
         message["loss_scale"] = scale
     value, at = item.get(content), f"{path}.{content}"
-    calls = calls_of(item["tool_calls"], f"{path}.tool_calls") if item.get("tool_calls") else []
+    calls = _calls(item, path)
+    thought = thoughts.thought_of(item, path)
     if role == "call":
         calls += calls_of(value, at)
     elif isinstance(value, list | tuple):
         _take_blocks(value, message, calls, (path, at), placed)
-    elif value is not None or not (calls or message.get("reasoning_content")):
+    elif value is not None or not (calls or thought):
         if content not in item:
             raise Wrong(path, f"a message needs '{content}'", suggestion(content, map(str, item)))
         message["content"] = text_of(value, at)
+    thoughts.add_thought(message, thought, path)
     if calls:
         if role not in ("assistant", "call"):
             raise Wrong(path, f"a {role} message with tool calls", "Only the assistant calls tools.")
         message["tool_calls"] = calls
     placed.append((path, message))
     return message
+
+
+def _check_fields(item: Mapping[str, Any], content: str, path: str) -> None:
+    """Refuse what would be lost: fields that belong to the row, and a second role or text under another name."""
+    for key, hint in _OF_THE_ROW.items():
+        if item.get(key) not in (None, "", [], {}, ()):
+            raise Wrong(f"{path}.{key}", f"'{key}' is not read in a message", hint)
+    for own, other in zip(*(_SPELLED if content == "content" else _SPELLED[::-1]), strict=True):
+        same = item.get(other) in (None, item.get(own)) or (own in ("role", "from") and ROLES.get(item[other]) == ROLES.get(item[own]))
+        if not same:
+            raise Wrong(f"{path}.{other}", f"contradicts '{own}'", "Keep one of them.")
+
+
+def _calls(item: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+    """The calls in a message's fields; `function_call` is what OpenAI called a lone one at first."""
+    listed, lone = item.get("tool_calls"), item.get("function_call")
+    if listed and lone:
+        raise Wrong(f"{path}.function_call", "tool calls twice: here, and in 'tool_calls'", "Keep one of them.")
+    if lone:
+        return calls_of(lone, f"{path}.function_call")
+    return calls_of(listed, f"{path}.tool_calls") if listed else []
 
 
 def _take_blocks(
@@ -116,10 +153,9 @@ def _take_blocks(
         raise Wrong(at, f"a {role} message with thinking", "Only the assistant thinks.")
     if blocks.results and role != "user":
         raise Wrong(at, f"a {role} message with tool results in it", "They come from the user, or from messages of the role tool.")
-    if blocks.thinking:
-        message["reasoning_content"] = "\n".join(blocks.thinking)
     calls += blocks.calls
     message["content"] = blocks.content
+    thoughts.add_thought(message, "\n".join(blocks.thinking), at)
     placed += [(path, result) for result in blocks.results]
     if blocks.results and not blocks.parts:  # the user says nothing besides: the last result stands for the message
         message.clear()
@@ -130,15 +166,18 @@ def _unknown_role(item: Mapping[Any, Any], said: str, path: str) -> Wrong:
     if said not in item:
         near = suggestion(str(next(iter(item), "")), ["role", "content", "from", "value"])
         return Wrong(path, "a message needs 'role' and 'content'", near)
-    near = suggestion(str(item[said]), ROLES) or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
-    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", near)
+    near = suggestion(str(item[said]), ROLES)
+    guess = ROLES.get(near.partition("'")[2].partition("'")[0], "assistant")
+    near = near or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
+    typed = json.dumps({item[said]: guess}, ensure_ascii=False) if isinstance(item[said], str) else ""
+    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", f"{near} --data.roles '{typed}' says what it is." if typed else near)
 
 
 def question_of(data: Mapping[str, Any], name: str) -> Messages:
-    """What the user asks, in the field `name` (prompt, query, instruction), after the earlier turns in `history`."""
+    """What the user asks, in the field `name` (prompt, query, instruction) and in `input`, after the earlier turns in `history`."""
     if name == "prompt" and not isinstance(data["prompt"], str):
         return messages_of(data["prompt"], "$.prompt")
-    fields = [key for key in ((name, "input") if name == "instruction" else (name,)) if data.get(key)] or [name]
+    fields = [key for key in (name, "input") if data.get(key)] or [name]
     asked = "\n".join(text_of(data[key], f"$.{key}") for key in fields)
     placed: Messages = []
     for number, turn in enumerate(decoded(data.get("history") or [], "$.history")):
@@ -156,8 +195,9 @@ def answer_of(value: Any, path: str) -> Messages:
         return [(path, {"role": "assistant", "content": value})]
     if isinstance(value, list | tuple):
         return messages_of(value, path)
-    if not isinstance(value, Mapping):
-        raise Wrong(path, f"must be text, not {kind_of(value)}", "An answer is a text, a message or a list of messages.")
+    if not isinstance(value, Mapping) or value.keys().isdisjoint(("role", "from")):
+        hint = "An answer is a text, a message or a list of messages; an object as an answer is written as its JSON text, in quotes."
+        raise Wrong(path, f"must be text, not {kind_of(value)}", hint)
     placed: Messages = []
     message_of(value, path, placed)
     return join_calls(placed)
@@ -169,7 +209,12 @@ def _listed(data: Mapping[str, Any]) -> Messages:
 
 
 def _pair(question: str, answer: str) -> Callable[[Mapping[str, Any]], Messages]:
-    return lambda data: [*question_of(data, question), *answer_of(data[answer], f"$.{answer}")]
+    def read(data: Mapping[str, Any]) -> Messages:
+        placed = [*question_of(data, question), *answer_of(data[answer], f"$.{answer}")]
+        thoughts.add_thought(placed[-1][1], thoughts.thought_of(data, "$"), placed[-1][0])
+        return placed
+
+    return read
 
 
 def _asked(data: Mapping[str, Any]) -> Messages:

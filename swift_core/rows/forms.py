@@ -6,6 +6,7 @@ one is meant depends on what the task wants; where it does not say, the likelies
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ KNOWN = (
     "messages; conversations; instruction, output; query, response; prompt, completion; text; prompt alone; "
     "chosen, rejected (or messages, rejected_response) for preferences; any of them with label"
 )
+# Other tools' names of a question and of its answer, the surest first.
+_QUESTIONS = (*ANSWERS, "question", "problem", "Question", "input", "user")
+_ANSWERED = (*ANSWERS.values(), "answer", "solution", "Answer", "Response", "target", "assistant")
 _FIELDS = ("messages", "conversations", "text", *ANSWERS, *ANSWERS.values(), *PAIRS, *REJECTED, *LABELS)
 
 
@@ -48,6 +52,26 @@ def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
             return form
         first = first or form
     return first or _unknown(data)
+
+
+def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
+    """What to type so that a row of a question and an answer under other names is read; '' if that can't be told."""
+    if not isinstance(data, Mapping) or "chat" not in wanted:
+        return ""
+    keys = [str(key) for key, value in data.items() if value is not None and value != ""]
+    asked = next((name for name in _QUESTIONS if name in keys), "")
+    ours = asked if asked in ANSWERS else "query"
+    answer = next((name for name in _ANSWERED if name in keys and name != asked), "") or _near(ANSWERS[ours], keys)
+    if not asked or not answer:
+        return ""
+    names = {asked: ours, answer: ANSWERS[ours], **({"context": "input"} if "context" in keys and "input" not in keys else {})}
+    near = f"Did you mean '{ANSWERS[ours]}'? " if answer not in _ANSWERED else ""
+    renamed = {theirs: own for theirs, own in names.items() if theirs != own}
+    return f"{near}--data.columns '{json.dumps(renamed, ensure_ascii=False)}' reads it as a question and its answer." if renamed else ""
+
+
+def _near(name: str, keys: Sequence[str]) -> str:
+    return next((key for key in keys if key not in _FIELDS and suggestion(key, [name])), "")
 
 
 def base_form(data: Mapping[str, Any]) -> Form:

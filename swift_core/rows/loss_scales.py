@@ -1,4 +1,7 @@
-"""How much a message's tokens count in the loss: `loss`, `loss_scale`, `loss_weight` and `weight` are spellings of one number."""
+"""How much a message's tokens count in the loss: a factor (`loss_scale`, `loss_weight`, `weight`) or a flag (`loss`, `train`, …).
+
+Several tools spell it in several ways; names that mean opposite things in different tools are refused.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,48 @@ from typing import Any
 
 from swift_core.rows.values import Wrong, kind_of
 
-NAMES = ("loss", "loss_scale", "loss_weight", "weight")
+FACTORS = ("loss_scale", "loss_weight", "weight")
+FLAGS: Mapping[str, bool] = {"loss": True, "train": True, "training": True, "trainable": True, "masked": False}  # → the value that learns
+NAMES = ("loss", *FACTORS, *(name for name in FLAGS if name != "loss"))
+UNCLEAR = ("mask", "loss_mask", "train_mask", "train_detail", "training_detail")
 
 
 def loss_scale_of(item: Mapping[str, Any], role: str, path: str) -> float:
-    """The factor on a message's loss: 1.0 where nothing is said, 0.0 where it is not learned."""
+    """The factor on a message's loss: 1.0 if nothing is said, 0.0 if it is not learned."""
+    refuse_unclear(item, path)
     given = {name: _number(item[name], name, f"{path}.{name}") for name in NAMES if item.get(name) is not None}
-    scales = {value for name, value in given.items() if name != "loss"}
-    learned = given.get("loss")
-    if len(scales) > 1 or (learned is not None and any((value > 0) != (learned > 0) for value in scales)):
+    factors = {value for name, value in given.items() if name not in FLAGS}
+    flags = {value for name, value in given.items() if name in FLAGS}
+    if len(factors) > 1 or len(flags) > 1 or any((factor > 0) != (flag > 0) for factor in factors for flag in flags):
         first, second = next(iter(given)), list(given)[-1]
         raise Wrong(f"{path}.{second}", f"contradicts '{first}': {item[second]!r} and {item[first]!r}", "Keep one of them.")
-    scale = scales.pop() if scales else (1.0 if learned is None else learned)
+    scale = next(iter(factors or flags), 1.0)
     if given and scale > 0 and role not in ("assistant", "call"):
         raise Wrong(f"{path}.{next(iter(given))}", f"a {role} message can't be learned: only what the assistant says can be", "Remove it.")
     return scale
 
 
+def refuse_unclear(item: Mapping[str, Any], path: str) -> None:
+    """Refuse a name that tells what is learned, but not in one way.
+
+    Raises:
+        Wrong: it has a value.
+    """
+    for name in UNCLEAR:
+        if item.get(name) not in (None, "", [], ()):
+            raise Wrong(
+                f"{path}.{name}",
+                f"'{name}' tells which text is learned, and tools disagree on how it is read",
+                'Write "loss": true or false in each message of the assistant instead, and remove it.',
+            )
+
+
 def _number(value: Any, name: str, path: str) -> float:
-    if name == "loss":
+    if name in FLAGS:
         if not isinstance(value, bool):
             raise Wrong(path, f"must be true or false, not {kind_of(value)}", "A factor on the loss is called loss_scale.")
-    elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        return float(value is FLAGS[name])
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         kind = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else kind_of(value)
         raise Wrong(path, f"must be a number from 0 up, not {kind}", "0 is not learned, 1 is the usual.")
     return float(value)

@@ -9,6 +9,7 @@ from typing import Any
 from swift_core.rows.conversations import Message, Messages, answer_of, conversation, messages_of, with_system
 from swift_core.rows.forms import PAIRS, REJECTED, base_form
 from swift_core.rows.media_marks import place_media
+from swift_core.rows.transcripts import is_transcript, turns_of
 from swift_core.rows.turns import check_end, check_turns
 from swift_core.rows.values import Wrong, text_of
 
@@ -50,11 +51,16 @@ def _pair(data: Mapping[str, Any]) -> _Parts:
 def _whole(data: Mapping[str, Any]) -> _Parts:
     """Two whole conversations with a common beginning."""
     names = ("chosen_messages", "rejected_messages") if "chosen_messages" in data else PAIRS
-    for name in names:
-        if isinstance(value := _given(data, name), str) and not value.lstrip().startswith("["):
-            raise Wrong(f"$.{name}", "an answer, but the row has no question", "Add 'prompt' or 'messages', or write whole conversations.")
-    chosen, rejected = (messages_of(data[name], f"$.{name}") for name in names)
+    chosen, rejected = (_conversation(_given(data, name), f"$.{name}") for name in names)
     return _split(data, chosen, rejected)
+
+
+def _conversation(value: Any, path: str) -> Messages:
+    if is_transcript(value):
+        return messages_of(turns_of(value), path)
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        raise Wrong(path, "an answer, but the row has no question", "Add 'prompt' or 'messages', or write whole conversations.")
+    return messages_of(value, path)
 
 
 def _rejected(data: Mapping[str, Any]) -> _Parts:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from swift_core.rows import loss_scales, thoughts
 from swift_core.rows.conversations import ROLES
-from swift_core.rows.loss_scales import NAMES
 from swift_core.rows.media_marks import FIELDS
 from swift_core.rows.shapes import SHAPES, Shape, ref
 
@@ -52,9 +52,10 @@ _DEFINITIONS: Mapping[str, _Schema] = {
             "value": {"type": ["string", "array"]},
             "tool_calls": {"type": ["array", "string", "null"]},
             "tool_call_id": _MAYBE_TEXT,
-            "reasoning_content": _MAYBE_TEXT,
-            **{name: {"type": ["number", "null"], "minimum": 0} for name in NAMES if name != "loss"},
-            "loss": {"type": ["boolean", "null"]},
+            "function_call": {"type": ["object", "string", "null"]},
+            **dict.fromkeys(thoughts.NAMES, _MAYBE_TEXT),
+            **{name: {"type": ["number", "null"], "minimum": 0} for name in loss_scales.FACTORS},
+            **{name: {"type": ["boolean", "null"]} for name in loss_scales.FLAGS},
         },
     },
     "messages": {
@@ -79,7 +80,10 @@ _DEFINITIONS: Mapping[str, _Schema] = {
 _OPTIONAL: Mapping[str, _Schema] = {
     "system": {"description": "The system prompt.", "type": ["string", "array", "null"]},
     "history": {"description": "Earlier turns: [[question, answer], …].", "type": ["array", "string", "null"]},
-    "input": {"description": "Goes below the instruction.", **_MAYBE_TEXT},
+    "input": {"description": "Goes below the question.", **_MAYBE_TEXT},
     "tools": {"description": "What the assistant may call, as OpenAI or Anthropic write it.", "type": ["array", "string", "null"]},
+    "functions": {"description": "Another name of tools.", "type": ["array", "string", "null"]},
+    "chat_template_kwargs": {"description": "Variables of the chat template for this row.", "type": ["object", "string", "null"]},
+    "enable_thinking": {"description": "The same for this one variable.", "type": ["boolean", "string", "null"]},
     **{name: ref("media") for name in FIELDS},
 }

@@ -30,8 +30,8 @@ def ref(name: str) -> dict[str, str]:
 
 _TEXT = {"type": "string"}
 _MAYBE_TEXT = {"type": ["string", "null"]}
-_AROUND = ("system", "tools", *FIELDS)
-_PAIR = ("history", *_AROUND)
+_AROUND = ("system", "tools", "functions", "chat_template_kwargs", "enable_thinking", *FIELDS)
+_PAIR = ("history", "input", *_AROUND)
 
 _USER = {"role": "user", "content": "What is 6 x 7?"}
 _GOOD = {"role": "assistant", "content": "42"}
@@ -70,7 +70,7 @@ SHAPES = (
         "An instruction, what it is about, and the answer.",
         {"instruction": _MAYBE_TEXT, "output": _TEXT},
         [{"instruction": "Calculate.", "input": "6 x 7", "output": "42"}],
-        ("input", *_PAIR),
+        _PAIR,
     ),
     Shape(
         "query-response",
@@ -95,7 +95,7 @@ SHAPES = (
         "A question (prompt, messages, conversations, instruction or query), the better and the worse answer.",
         {"chosen": ref("answer"), "rejected": ref("answer")},
         [{"prompt": "What is 6 x 7?", "chosen": "42", "rejected": "41"}, {"messages": [_USER], "chosen": _GOOD, "rejected": _BAD}],
-        ("input", *_PAIR),
+        _PAIR,
     ),
     Shape(
         "preference-messages",
@@ -135,7 +135,7 @@ SHAPES = (
         "An instruction with two outputs: the better, then the worse.",
         {"instruction": _TEXT, "output": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 2}},
         [{"instruction": "What is 6 x 7?", "output": ["42", "41"]}],
-        ("input", *_PAIR),
+        _PAIR,
     ),
     Shape(
         "label",
@@ -151,7 +151,7 @@ SHAPES = (
         "A conversation or pair of any form, with what is judged of its answer.",
         {"kto_tag": {"type": ["boolean", "string"]}},
         [{"instruction": "What is 6 x 7?", "output": "41", "kto_tag": False}],
-        ("input", *_PAIR),
+        _PAIR,
     ),
     Shape(
         "messages",
@@ -184,6 +184,6 @@ SHAPES = (
         "An instruction alone.",
         {"instruction": _TEXT},
         [{"instruction": "Calculate.", "input": "6 x 7", "solution": "42"}],
-        ("input", *_PAIR),
+        _PAIR,
     ),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import swift_plugin_datasets
-from swift_plugin_datasets.compression import COMPRESSIONS
+from swift_plugin_datasets.compression import SUFFIXES
 from swift_plugin_datasets.file import FileDataset
 from swift_plugin_datasets.finding import find_files
 from swift_plugin_datasets.options import FileOptions
-from swift_plugin_datasets.readers import READERS
+from swift_plugin_datasets.readers import READERS, read
 
 from swift_core.errors import UsageError
 
@@ -99,4 +99,18 @@ def test_a_file_that_may_not_be_read(tmp_path):
 
 def test_the_spec_has_the_suffixes_of_the_readers():
     spec = next(spec for spec in swift_plugin_datasets.swift_datasets() if spec.name == "file")
-    assert set(spec.suffixes) == {*READERS, *COMPRESSIONS}
+    assert set(spec.suffixes) == {*READERS, *SUFFIXES}
+
+
+def test_folders_of_save_to_disk(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    saved = datasets.Dataset.from_list([{"messages": [{"role": "user", "content": f"{n}"}]} for n in range(5)])
+    saved.select([4, 2]).save_to_disk(tmp_path / "one", num_shards=2)
+    (tmp_path / "one" / "cache-0123.arrow").write_bytes(b"of an earlier map")
+    rows = [row.data for file in find_files(str(tmp_path / "one")) for row in read(file)]
+    assert [row["messages"][0]["content"] for row in rows] == ["4", "2"]
+    datasets.DatasetDict(train=saved, test=saved.select([0])).save_to_disk(tmp_path / "two")
+    with pytest.raises(UsageError, match="several splits") as caught:
+        find_files(str(tmp_path / "two"))
+    assert str(tmp_path / "two" / "train") in caught.value.hint
+    assert len(find_files(str(tmp_path / "two" / "train"))) == 1

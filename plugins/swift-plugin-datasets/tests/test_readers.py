@@ -126,7 +126,7 @@ def test_parquet_has_absent_fields_as_absent_and_images_as_they_are(read, tmp_pa
 
 def test_zstd_without_its_library(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    assert "swift-plugin-datasets[zst]" in refused("a.jsonl.zst", b"x").hint
+    assert "swift-plugin-datasets[zst]" in refused("a.jsonl.zst", b"\x28\xb5\x2f\xfdx").hint
 
 
 def test_rows_of_an_array_of_any_kind_across_the_ends_of_the_buffer(read, monkeypatch):
@@ -215,13 +215,19 @@ def test_lines_and_arrays_are_streams(tmp_path, begin, between):
         ("a.jsonl", '{"a": ' + "1" * 5000 + "}", "a.jsonl, row 1", "limit", ""),
         ("a.csv", "a,b\n1,x\0y\n", "a.csv, row 1, $.b", "NUL character", ""),
         ("a.jsonl", '{"\\u0000": 1}', "a.jsonl, row 1", "NUL character", ""),
-        ("a.jsonl.bz2", b"nothing zipped", "a.jsonl.bz2, row 1", "damaged", "again"),
+        ("a.jsonl.bz2", b"BZhnothing zipped", "a.jsonl.bz2, row 1", "damaged", "again"),
         ("a.jsonl.bz2", bz2.compress(b'{"a": 1}\n' * 5000)[:-20], "a.jsonl.bz2, row ", "damaged", "again"),
         ("a.jsonl.xz", lzma.compress(b'{"a": 1}\n' * 5000)[:-20], "a.jsonl.xz, row ", "damaged", "again"),
-        ("a.jsonl.zst", b"nothing zipped", "a.jsonl.zst, row 1", "damaged", "again"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfdnothing zipped", "a.jsonl.zst, row 1", "damaged", "again"),
         ("a.jsonl.zst", zstandard.compress(b'{"a": 1}\n' * 5000)[:-8], "a.jsonl.zst, row ", "damaged: the file ends inside", "again"),
         ("a.jsonl.zst", zstandard.compress(b'{"a": 1}\n') + b"rest", "a.jsonl.zst, row ", "damaged", "again"),
-        ("a.csv", "a,b\n", "a.csv", "an empty file", ""),
+        ("a.csv", "a,b\n", "a.csv", "one line alone, which names the columns: 'a,b'", "rows follow"),
+        ("a.csv", "", "a.csv", "an empty file", ""),
+        ("a.jsonl", b"PK\x03\x04rest", "a.jsonl", "a zip archive", "Unpack"),
+        ("a.json", b"\x04\x22\x4d\x18rest", "a.json", "lz4", "Unpack"),
+        ("a.json", '{"data": [{"a": 1}], "test": [{"a": 2}]}', "a.json", "two lists: 'data' and 'test'", "'test'"),
+        ("a.json", '{"data": [{"a": 1}]}{"a": 2}', "a.json, line 1", "more follows the end of the object", "one array"),
+        ("a.json", '{"data": [{"a": 1}', "a.json, row 1", "ends before the array", "written to the end"),
         ("a.csv", "a,b\n1,2\n1,2,3\n", "a.csv, row 2", "has 3 cells where the header has 2", "Quote cells"),
         ("a.csv", "a,a\n1,2\n", "a.csv", "has 'a' twice", ""),
         ("a.csv", 'a,b\n1,"2\n', "a.csv, row 1", "not a table", "quotation mark"),
@@ -230,7 +236,7 @@ def test_lines_and_arrays_are_streams(tmp_path, begin, between):
         ("a.jsonl", '{"a": "\\ud83d"}', "a.jsonl, row 1, $.a", "half a character (\\ud83d)", "emoji"),
         ("a.jsonl", b'{"a": 1}\n{"a": "\xff"}', "a.jsonl, row 2", "not UTF-8", "UTF-8"),
         ("a.jsonl", '{"a": 1}'.encode("utf-16"), "a.jsonl", "UTF-16", "UTF-8"),
-        ("a.jsonl.gz", b"nothing zipped", "a.jsonl.gz, row 1", "damaged", "again"),
+        ("a.jsonl.gz", b"\x1f\x8bnothing zipped", "a.jsonl.gz, row 1", "damaged", "again"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 5000)[:-20], "a.jsonl.gz, row ", "damaged", "again"),
         ("a.jsnl", "{}", "a.jsnl", "the format '.jsnl' is unknown", "Did you mean '.jsonl'?"),
         ("a.docx", "x", "a.docx", "the format '.docx' is unknown", "Known: .json"),
@@ -250,3 +256,46 @@ def test_the_rows_after_a_bad_one_can_still_be_read(read):
     assert [row.data["text"] if row.data else None for row in rows] == ["a", None, None, None, "b"]
     assert [bool(row.fault) for row in rows] == [False, True, True, True, False]
     assert [row.number for row in rows] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
+def test_compression_is_told_by_the_content(read, pack, name):
+    assert [row.data for row in read(name, pack(b'{"a": 1}\n{"a": 2}\n'))] == [{"a": 1}, {"a": 2}]
+
+
+def test_plain_files_with_the_suffix_of_a_compression(read):
+    assert [row.data for row in read("a.csv.gz", "a\n1\n")] == [{"a": "1"}]
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        '{"data": [{"a": 1}, {"a": 2}]}',
+        '{"version": "1.1", "n": 2, "rows": [\n{"a": 1},\n{"a": 2}\n],\n "made": {"by": "me"}}\n',
+        '\ufeff{\r\n "train": [{"a": 1}, {"a": 2}]}',
+    ],
+)
+def test_rows_that_an_object_holds(read, contents, monkeypatch):
+    for size in (7, 1 << 20):
+        monkeypatch.setattr(json_rows, "_CHUNK", size)
+        assert [(row.number, row.data) for row in read("a.json", contents)] == [(1, {"a": 1}), (2, {"a": 2})]
+
+
+def test_lines_with_a_list_called_data_are_rows(read):
+    rows = [{"data": [{"role": "user", "content": "Hi"}]}, {"data": [{"role": "user", "content": "Ho"}]}]
+    assert [row.data for row in read("a.json", "\n".join(map(json.dumps, rows)))] == rows
+
+
+def test_parquet_and_arrow_are_told_by_the_content(read, tmp_path):
+    import pyarrow
+    from pyarrow import ipc, parquet
+
+    table = pyarrow.table({"a": [1, 2]})
+    parquet.write_table(table, tmp_path / "p")
+    with ipc.new_file(tmp_path / "f", table.schema) as file:
+        file.write_table(table)
+    with ipc.new_stream(tmp_path / "s", table.schema) as stream:
+        stream.write_table(table)
+    for name, contents in (("a.jsonl", "p"), ("b.arrow", "f"), ("c.arrow", "s"), ("d.json", "f")):
+        assert [row.data for row in read(name, (tmp_path / contents).read_bytes())] == [{"a": 1}, {"a": 2}]

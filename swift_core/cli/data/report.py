@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from swift_core.data.histogram import Spread
     from swift_core.data.prints import Same
 
-_MOST_FAULTS = 10
+_MOST_FAULTS, _MOST_UNREAD = 10, 20
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -33,6 +33,8 @@ def set_lines(found: SetCheck, check: DataCheck) -> Iterator[str]:
         yield _line("tools", f"in {facts.with_tools:,} rows")
     if facts.media:
         yield _line("media", _counts(facts.media))
+    if found.unread:
+        yield _line("not read", ", ".join(f"{printable(each.path)} ({each.rows:,} rows)" for each in found.unread[:_MOST_UNREAD]))
     if lengths := found.lengths:
         yield _line(check.unit, _spread(lengths) + (f"; {found.learned:,} learned" if check.model else ""))
         if check.max_length and found.long:

@@ -1,6 +1,6 @@
 """File formats and named data sets.
 
-`file` reads json, jsonl, csv, tsv, txt and parquet; `hub` a data set of Hugging Face; the named sets are small real ones that
+`file` reads json, jsonl, csv, tsv, txt, parquet and arrow; `hub` a data set of Hugging Face; the named sets are small real ones that
 the source archive of LLaMA-Factory carries on the package index.
 """
 
@@ -10,7 +10,7 @@ from swift_core import hookimpl
 from swift_core.specs import DatasetSpec, Engine, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_datasets.examples:EXAMPLES")
-_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".bz2", ".xz", ".zst", ".zstd")
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".bz2", ".xz", ".zst", ".zstd")
 
 LICENCE = "Apache-2.0 as a whole; the sources of single files are unverified"
 

@@ -1,4 +1,4 @@
-"""Compressed files as streams of bytes: gzip, bzip2, xz and zstd."""
+"""Compressed files as streams of bytes: gzip, bzip2, xz and zstd, told by their first bytes, whatever they are called."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ _BUFFER = 1 << 16
 _BLOCK = 1 << 12
 
 
-def open_file(path: Path, compression: str) -> io.BufferedReader:
-    """A file's bytes, unpacked where `compression` (a suffix of COMPRESSIONS, or empty) says so."""
-    stream: Any = COMPRESSIONS[compression](path) if compression else path.open("rb", buffering=0)
+def open_file(path: Path) -> io.BufferedReader:
+    """A file's bytes, unpacked if they are compressed.
+
+    Raises:
+        UsageError: an archive of several files, or compressed in another way.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+    if other := next((name for magic, name in _OTHERS.items() if start.startswith(magic)), ""):
+        raise UsageError(f"this is {other}", where=str(path), hint="Unpack it, and name the file or the folder of files.")
+    unpack = next((unpack for magic, unpack in _MAGIC.items() if start.startswith(magic)), None)
+    stream: Any = unpack(path) if unpack else path.open("rb", buffering=0)
     return io.BufferedReader(stream, _BUFFER)
 
 
@@ -78,10 +87,17 @@ def _zstandard(path: Path) -> io.RawIOBase:
     return _Zstandard(path, zstandard)
 
 
-COMPRESSIONS: Mapping[str, Callable[[Path], Any]] = {
-    ".gz": gzip.open,
-    ".bz2": bz2.open,
-    ".xz": lzma.open,
-    ".zst": _zstandard,
-    ".zstd": _zstandard,
+SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zstd")
+_MAGIC: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+    b"\x28\xb5\x2f\xfd": _zstandard,
+}
+_OTHERS: Mapping[bytes, str] = {
+    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a rar archive",
+    b"\x04\x22\x4d\x18": "a file compressed with lz4",
+    b"\x1f\x9d": "a file compressed with compress",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swift_core.errors import UsageError, suggestion
 from swift_plugin_datasets.readers import READERS, format_of
+from swift_plugin_datasets.saved import saved_files
 
 # Files beside the data that describe it.
 _TEXTS = ("readme", "license", "licence", "copying", "notice", "changelog")
@@ -23,6 +24,8 @@ def find_files(text: str) -> tuple[Path, ...]:
     """
     path = Path(os.path.expanduser(text.removeprefix("file:")))
     if path.is_dir():
+        if saved := saved_files(path):
+            return saved
         inside = (file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
         return _data_files(inside, path, "this folder has no data file")
     if path.exists():
@@ -46,7 +49,7 @@ def _data_files(found: Iterable[Path], path: Path, message: str) -> tuple[Path, 
 
 def _is_data(file: Path) -> bool:
     described = file.name in _DESCRIPTIONS or file.name.lower().partition(".")[0] in _TEXTS
-    return format_of(file)[0] in READERS and not described
+    return format_of(file) in READERS and not described
 
 
 def _instead(path: Path) -> str:

@@ -19,6 +19,11 @@ from swift_plugin_datasets.lines import beginning, checked, lines, row_error, sh
 
 _CHUNK = 1 << 20
 _BLANKS = re.compile(r"[ \t\r\n]*")
+# An object whose first field with a list is rows under a usual name; before it only plain values may stand.
+_HOLDER = re.compile(
+    rb"""\{\s*(?:"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*,\s*)*"""
+    rb""""(?:data|rows|train|examples|instances|records|samples|items|dataset)"\s*:\s*\[\s*\{"""
+)
 _TOKEN = 16  # more characters than any number's end, escape or literal that the buffer's end may cut
 
 
@@ -47,8 +52,22 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 
 def json_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """An array, or one object a line: what it begins with decides, since all suffixes are in use for both."""
-    return _array(file, name) if beginning(file, name).startswith(b"[") else _json_lines(file, name)
+    """An array, one that an object holds ({"data": [...]}), or one object a line: what it begins with decides, whatever the suffix."""
+    start = beginning(file, name)
+    if start.startswith(b"["):
+        return _array(file, name)
+    return _held_array(file, name) if _holds_rows(start) else _json_lines(file, name)
+
+
+def _holds_rows(start: bytes) -> bool:
+    """Whether an object holds the rows, by the file's first bytes: not where it is one of several lines."""
+    if not _HOLDER.match(start):
+        return False
+    line, _, rest = start.partition(b"\n")
+    try:
+        return not (rest.strip() and json.loads(line))
+    except ValueError:
+        return True
 
 
 def _json_lines(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
@@ -70,10 +89,37 @@ def _decoded(line: str, name: str, number: int) -> Any:
     return _checked(data, line, name, number)
 
 
-def _array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
+def _held_array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
+    """The rows of the one list of objects that an object holds; what else it holds must not be rows."""
     buffer = _Buffer(file, name)
     buffer.next()
-    buffer.at += 1  # the opening bracket
+    buffer.at += 1  # the opening brace
+    found = ""
+    while (mark := buffer.next()) != "}":
+        if mark == ",":
+            buffer.at += 1
+            continue
+        key = buffer.value(1)
+        if not isinstance(key, str) or buffer.next() != ":":
+            raise buffer.error("a name and ':' must follow", 1, buffer.at)
+        buffer.at += 1
+        if buffer.next() != "[":
+            buffer.value(1)  # a version and the like
+        elif found:
+            hint = f"Put the rows of '{key}' into a file of their own."
+            raise UsageError(f"the object holds two lists: '{found}' and '{key}'", where=name, hint=hint)
+        else:
+            found = key
+            yield from _elements(buffer)
+    buffer.at += 1
+    if buffer.next():
+        hint = f"Write one object a line, or put all rows into one array. It reads: {short(buffer.text[buffer.at :])}"
+        raise UsageError("more follows the end of the object", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint)
+
+
+def _elements(buffer: _Buffer) -> Iterator[tuple[int, Any]]:
+    """The values of the array that begins here, through its closing bracket."""
+    buffer.at += 1
     if buffer.next() != "]":
         for number in count(1):
             yield number, buffer.value(number)
@@ -83,7 +129,13 @@ def _array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
             if mark != ",":
                 raise buffer.error("',' or ']' must follow the row" if mark else "the file ends before the array", number, buffer.at)
             buffer.at += 1
-    buffer.at += 1  # the closing one
+    buffer.at += 1
+
+
+def _array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
+    buffer = _Buffer(file, name)
+    buffer.next()
+    yield from _elements(buffer)
     if buffer.next():
         hint = f"Put all rows into one array, or write one object a line. It reads: {short(buffer.text[buffer.at :])}"
         raise UsageError("more follows the end of the array", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint)

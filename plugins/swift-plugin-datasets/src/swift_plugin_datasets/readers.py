@@ -14,10 +14,11 @@ from typing import Any
 
 from swift_core.errors import UsageError, suggestion
 from swift_core.roles import RawRow
-from swift_plugin_datasets.compression import COMPRESSIONS, open_file
+from swift_plugin_datasets.arrow_tables import arrow_rows, parquet_rows
+from swift_plugin_datasets.compression import SUFFIXES, open_file
 from swift_plugin_datasets.json_rows import json_rows
 from swift_plugin_datasets.lines import beginning, checked, lines, raw_row, row_error
-from swift_plugin_datasets.tables import comma_rows, parquet_rows, tab_rows
+from swift_plugin_datasets.tables import comma_rows, tab_rows
 
 # (file, its name) → each row's number and data; a row that can't be read is given as its UsageError
 Reader = Callable[[io.BufferedReader, str], Iterator[tuple[int, Any]]]
@@ -38,14 +39,17 @@ READERS: Mapping[str, Reader] = {
     ".tsv": tab_rows,
     ".txt": text_rows,
     ".parquet": parquet_rows,
+    ".arrow": arrow_rows,
 }
+_BY_CONTENT: Mapping[bytes, Reader] = {b"PAR1": parquet_rows, b"ARROW1": arrow_rows}  # whatever the file is called
 
 
-def format_of(path: Path) -> tuple[str, str]:
-    """The suffix of a file's format, and that of its compression; either may be empty."""
+def format_of(path: Path) -> str:
+    """The suffix of a file's format, without that of a compression; it may be empty."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSIONS else ""
-    return suffixes[-1] if suffixes else "", compression
+    if suffixes and suffixes[-1] in SUFFIXES:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
 
 
 def read(path: Path, name: str = "") -> Iterator[RawRow]:
@@ -55,14 +59,16 @@ def read(path: Path, name: str = "") -> Iterator[RawRow]:
         UsageError: of an unknown format, empty, or damaged from some row on; says file and row.
     """
     name = name or str(path)
-    suffix, compression = format_of(path)
+    suffix = format_of(path)
     if suffix not in READERS:
-        hint = suggestion(suffix, READERS) or f"Known: {', '.join(READERS)}, each also with {', '.join(COMPRESSIONS)}."
+        hint = suggestion(suffix, READERS) or f"Known: {', '.join(READERS)}, each also with {', '.join(SUFFIXES)}."
         raise UsageError(f"the format '{suffix or path.name}' is unknown", where=name, hint=hint)
     count = 0
     try:
-        with open_file(path, compression) as file:
-            for number, data in READERS[suffix](file, name):
+        with open_file(path) as file:
+            start = file.peek(8)
+            reader = next((reader for magic, reader in _BY_CONTENT.items() if start.startswith(magic)), READERS[suffix])
+            for number, data in reader(file, name):
                 count += 1
                 yield raw_row(data, name, number, path.parent)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:

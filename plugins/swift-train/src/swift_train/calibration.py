@@ -37,7 +37,7 @@ def rows_of(
     Raises:
         UsageError: the rows are neither conversations nor texts, or have fewer tokens in all. `where` is the option that sets the number.
     """
-    kind = commonest_kind(choices, run.options["data"]["columns"])
+    kind = commonest_kind(choices, run.options["data"])
     if kind not in _TASKS:
         problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are wanted"
         raise UsageError(problem, where=where.partition(".")[0], hint="Name another data set, or rename its fields: --data.columns.")

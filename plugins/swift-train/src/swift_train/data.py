@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from swift_core import paths
 from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
+from swift_core.data.unread import Unread
 from swift_core.errors import SwiftError, UsageError
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from swift_core.run import DataChoice
     from swift_train.tasks import Encoder
 
-_FORMAT = 1  # of the stores, and of what encoders make of rows: raise it when either changes
+_FORMAT = 2  # of the stores, and of what encoders make of rows: raise it when either changes
 _BATCH = 64  # rows; many more at once live long enough that the garbage collector goes through the whole process for them
 _FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
 
@@ -69,6 +70,8 @@ def read(choices: Sequence[DataChoice], reading: Reading, report: Report, *, see
             report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; {report.folder / SKIPPED_FILE} lists them.")
         if store.meta["dropped"]:
             report.note(f"{store.meta['dropped']} rows longer than {reading.max_length} tokens were left out (truncation: drop).")
+        if text := unread_of(store).sentence(choice.asked):
+            report.note(text)
         stores.append(store)
     samples = Samples(stores).weighted([choice.weight for choice in choices], seed)
     report.progress(what, len(samples), len(samples), unit="rows")
@@ -118,6 +121,18 @@ def _matched(batch: Iterable[tuple[RawRow, list[Script]]], results: list[Any], s
             skips.bad(faults[0], raw)
         else:
             yield raw, [encoded for sequences in own for encoded in sequences]
+
+
+def lost(encoder: Encoder) -> Unread:
+    """What an encoder has counted of fields that nobody reads, since it was last asked."""
+    counter = getattr(encoder, "unread", None)
+    found: Unread = counter.take() if counter else Unread()
+    return found
+
+
+def unread_of(store: Store) -> Unread:
+    """The fields of a store's rows that nobody reads."""
+    return Unread(store.meta["unread"], store.meta["rows"])
 
 
 def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
@@ -176,7 +191,7 @@ def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, w
 
     def counted() -> Iterator[RawRow]:
         nonlocal total
-        for row in raw_rows(choice, reading.options.get("columns")):
+        for row in raw_rows(choice, reading.options):
             total += 1
             if total % 500 == 0:
                 report.progress(what, total, choice.limit, unit="rows")
@@ -195,6 +210,7 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
     """
     good = dropped = 0
     longest = reading.max_length if reading.truncation == "error" else None
+    lost(reading.encoder)  # of rows before these
     with StoreWriter(folder) as writer:
         for raw, sequences in encoded_rows(rows, reading.encoder, skips, longest):
             try:
@@ -215,7 +231,8 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
                 where="dataset",
                 hint="Is the data set empty, or is every row longer than max_length?",
             )
-        writer.finish(skipped=skips.count, dropped=dropped)
+        unread = lost(reading.encoder)
+        writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts))
 
 
 def samples_of(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:
@@ -234,7 +251,7 @@ def _verify(store: Store, choice: DataChoice, reading: Reading) -> None:
     """Check the first rows of a kept store, as if they were made now."""
     skips = Skips({"on_error": "skip", "max_skipped": "100%"})
     place = 0
-    first = islice(raw_rows(choice, reading.options.get("columns")), _FIRST)
+    first = islice(raw_rows(choice, reading.options), _FIRST)
     for raw, sequences in encoded_rows(first, reading.encoder, skips):
         try:
             pieces = samples_of(sequences, reading)

@@ -27,7 +27,7 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
     Raises:
         MaskError: what is wrong, with the tokens around it.
     """
-    template, tokenizer = encoder.template, encoder.template.tokenizer
+    template, tokenizer = encoder.template.of(row), encoder.template.tokenizer
     prompts = {index: _ids(tokenizer, template.render(row.messages[:index], row.tools, prompt=True)) for index in encoder.learned(row)}
     found: list[int] = []
     for ids, spans in ((encoded.ids.tolist(), encoded.spans) for encoded in sequences):

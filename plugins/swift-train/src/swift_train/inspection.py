@@ -13,10 +13,11 @@ import numpy as np
 
 from swift_core.data.inspector import Measured, Piece, Rendered
 from swift_core.data.reading import Skips
+from swift_core.data.unread import Unread
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import RawRow
 from swift_train.build import load_base
-from swift_train.data import encoded_rows, fit, samples_of
+from swift_train.data import encoded_rows, fit, lost, samples_of
 from swift_train.job import reading_of
 from swift_train.tokenise import Encoded
 
@@ -47,6 +48,10 @@ class Inspector:
             except SwiftError as error:
                 fault = error
             yield raw, Measured(lengths, learned, fault)
+
+    def unread(self) -> Unread:
+        """The fields that are lost of rows measured since it was last asked."""
+        return lost(self._reading.encoder)
 
     def render(self, raw: RawRow) -> Sequence[Rendered]:
         """The row's sequences, piece by piece."""

@@ -43,14 +43,15 @@ class ChatEncoder:
             UsageError: the template refuses the conversation, leaves a part of it out, or the supervised text can't be told.
         """
         _text_only(row)
+        template = self.template.of(row)
         if self.mask.turns == "everything":
-            text = self.template.render(row.messages, row.tools)
+            text = template.render(row.messages, row.tools)
             check_shown(text, row.messages, row.tools)
             return [Script(text, (Span(0, len(text), 1.0),))]
         learned = self.learned(row)
         if not learned:
             raise UsageError("nothing in this row is learned: each of the assistant's messages has a loss of 0", hint="Leave the row out.")
-        turns = [(locate(self.template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in learned]
+        turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in learned]
         check_shown(turns[-1][0].text, row.messages[: learned[-1]], row.tools)
         return list(self._joined(turns))
 

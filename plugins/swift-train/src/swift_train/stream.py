@@ -19,8 +19,9 @@ import numpy as np
 
 from swift_core import paths
 from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
+from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
-from swift_train.data import fill
+from swift_train.data import fill, unread_of
 from swift_train.samples import Samples
 from swift_train.store import Store
 
@@ -39,6 +40,7 @@ class Stream:
     def __init__(self, choices: Sequence[DataChoice], reading: Reading, report: Report, *, seed: int) -> None:
         self._choices, self._reading, self._report, self._seed = choices, reading, report, seed
         self._count, self._read = int(reading.options["buffer"]), 0
+        self._told: set[str] = set()
 
     def digest(self) -> str:
         """One hash over what decides the rows; their content is not known ahead."""
@@ -73,7 +75,16 @@ class Stream:
     def _part(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
         with tempfile.TemporaryDirectory(prefix="swift-stream-") as folder:
             fill(Path(folder), rows, self._reading, skips)
-            return Samples([Store(Path(folder))])
+            store = Store(Path(folder))
+        self._tell(unread_of(store))
+        return Samples([store])
+
+    def _tell(self, unread: Unread) -> None:
+        """Note the fields that nobody reads, each once; the share is that of the part in which it is first seen."""
+        new = Unread({path: count for path, count in unread.counts.items() if path not in self._told}, unread.rows)
+        self._told |= new.counts.keys()
+        if text := new.sentence(", ".join(choice.asked for choice in self._choices)):
+            self._report.note(text)
 
     def _rows(self) -> Iterator[RawRow]:
         """All sets' rows, mixed, without end."""
@@ -87,7 +98,7 @@ class Stream:
     def _again(self, choice: DataChoice) -> Iterator[RawRow]:
         while True:
             count = 0
-            for row in raw_rows(choice, self._reading.options.get("columns")):
+            for row in raw_rows(choice, self._reading.options):
                 count += 1
                 yield row
             if not count:

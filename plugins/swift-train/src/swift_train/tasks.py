@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow, TextRow, normalise
 from swift_train.adapters import inner_model
@@ -14,6 +15,7 @@ from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
 from swift_train.masks import ChatEncoder
 from swift_train.tokenise import Encoded, Script, Tokeniser
+from swift_train.unread import UnreadFields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """Raw rows → token sequences, in two steps, so that many texts can be tokenised at once.
 
-    `settings` are all that decides its outcome beside row and tokenizer, as JSON.
+    `settings` are all that decides its outcome beside row and tokenizer, as JSON. An `unread` with a method `take`
+    counts what is lost of rows (`swift_core.data.unread`).
     """
 
     tokeniser: Tokeniser
@@ -110,9 +113,13 @@ class _Chats:
         self.tokeniser = Tokeniser(tokenizer)
         self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops)}
         self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
+        self.unread = UnreadFields(self._encode.template)
 
     def scripts(self, raw: RawRow) -> list[Script]:
-        return self._encode(self._row(raw))
+        row = self._row(raw)
+        made = self._encode(row)
+        self.unread.add(row)
+        return made
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         if self._encode.mask.turns != "everything":
@@ -129,10 +136,12 @@ class _Texts:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokeniser = Tokeniser(tokenizer)
+        self.unread = Unread()
 
     def scripts(self, raw: RawRow) -> list[Script]:
         row = normalise(raw, ("text",))
         assert isinstance(row, TextRow)
+        self.unread.add(row.unread)
         return [Script(row.text, (), whole=True)]
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:

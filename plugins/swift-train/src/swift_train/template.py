@@ -5,16 +5,19 @@ Templates are programs, so nothing is read out of their text: all that is known 
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
+from swift_train.clock import clock_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from swift_core.rows import ChatRow
     from swift_core.rows.conversations import Message
 
 Tools = Sequence[Mapping[str, Any]] | None
@@ -55,6 +58,7 @@ class ChatTemplate:
                 "the model has no chat template", where="model", hint="Start from its chat (instruct) version, or use swift pretrain."
             )
         self.tokenizer = tokenizer
+        self._variables: Mapping[str, Any] = {}
         self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         self._parts = self._wants_parts()
         self._json = self._wants_json()
@@ -72,6 +76,14 @@ class ChatTemplate:
             )
         self.takes_tools = self._takes_tools()
 
+    def of(self, row: ChatRow) -> ChatTemplate:
+        """The template with the row's own variables."""
+        if not row.variables:
+            return self
+        own = copy.copy(self)
+        own._variables = row.variables
+        return own
+
     def render(self, messages: Sequence[Message], tools: Tools, *, prompt: bool = False) -> str:
         """The conversation as text; with `prompt`, up to where the assistant begins to speak.
 
@@ -80,7 +92,12 @@ class ChatTemplate:
         """
         given: Any = [dict(tool) for tool in tools] if tools else None
         try:
-            return str(self.tokenizer.apply_chat_template(self.tidy(messages), tools=given, add_generation_prompt=prompt, tokenize=False))
+            with clock_of(self.tokenizer):
+                return str(
+                    self.tokenizer.apply_chat_template(
+                        self.tidy(messages), tools=given, add_generation_prompt=prompt, tokenize=False, **self._variables
+                    )
+                )
         except _refusals() as error:
             raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
 

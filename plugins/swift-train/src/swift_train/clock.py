@@ -1,0 +1,97 @@
+"""The date that chat templates write: for a run it is that of its start, in every process and on every day that it takes.
+
+transformers gives templates one clock, `strftime_now`, which asks `datetime`; a rendering at a fixed date is one with another `datetime`
+there. Whether a template writes a date is known by rendering probes at different dates.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+DATES = ("1999-12-28", "2012-05-09", "2030-10-17")  # that share nothing: no year, month, day or day of the week
+_SYSTEM = {"role": "system", "content": "Be brief."}
+_ASKED = {"role": "user", "content": "?"}
+_SAID = {"role": "assistant", "content": "Yes."}
+_CALL = {"id": "probe0000", "type": "function", "function": {"name": "probe", "arguments": {"argument": "value"}}}
+_CALLED = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+_RESULT = {"role": "tool", "name": "probe", "tool_call_id": "probe0000", "content": "result"}
+_TOOL = {"type": "function", "function": {"name": "probe", "description": "probe", "parameters": {"type": "object", "properties": {}}}}
+_CONVERSATIONS: Sequence[tuple[Sequence[Mapping[str, Any]], bool]] = [
+    (messages, tools)
+    for begin in ((), (_SYSTEM,))
+    for messages, tools in (
+        ((*begin, _ASKED), False),
+        ((*begin, _ASKED, _SAID), False),
+        ((*begin, _ASKED), True),
+        ((*begin, _ASKED, _CALLED), True),
+        ((*begin, _ASKED, _CALLED, _RESULT, _SAID), True),
+    )
+]
+
+
+def today() -> str:
+    """Today's date on this machine, as ISO 8601."""
+    return datetime.date.today().isoformat()
+
+
+def fix_date(tokenizer: Any, date: str) -> None:
+    """Let every rendering by this tokenizer that goes through `clock_of` be one of that date; '' leaves it to the day."""
+    tokenizer.__dict__["swift_date"] = date
+
+
+def date_of(tokenizer: Any) -> str:
+    """The date that was fixed, else today's."""
+    return str(tokenizer.__dict__.get("swift_date") or today())
+
+
+@contextmanager
+def clock_of(tokenizer: Any) -> Iterator[None]:
+    """Render at the tokenizer's fixed date, if it has one."""
+    with at(str(tokenizer.__dict__.get("swift_date", ""))):
+        yield
+
+
+@contextmanager
+def at(date: str) -> Iterator[None]:
+    """Render at a date, midnight; '' leaves the clock alone."""
+    if not date:
+        yield
+        return
+    from transformers.utils import chat_template_utils as templates
+
+    theirs = templates.datetime
+    templates.datetime = _Clock(date)  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        templates.datetime = theirs  # type: ignore[misc]
+
+
+def is_dated(tokenizer: Any) -> bool:
+    """Whether the tokenizer's chat template writes the date into any of some conversations."""
+    return any(len({_rendered(tokenizer, messages, tools, date) for date in DATES}) > 1 for messages, tools in _CONVERSATIONS)
+
+
+class _Clock:
+    def __init__(self, date: str) -> None:
+        self._now = datetime.datetime.fromisoformat(date)
+
+    def now(self, _zone: Any = None) -> datetime.datetime:
+        """The fixed moment."""
+        return self._now
+
+
+def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: bool, date: str) -> str | None:
+    said = messages[-1]["role"] == "assistant"
+    try:
+        with at(date):
+            return str(
+                tokenizer.apply_chat_template(
+                    list(messages), tools=[_TOOL] if tools else None, tokenize=False, add_generation_prompt=not said
+                )
+            )
+    except Exception:  # a template may refuse anything, in any way
+        return None

@@ -1,0 +1,117 @@
+"""Which fields of a row were read, and which nobody reads: everything that stands in a row is accounted for.
+
+A row's own fields are watched while they are read (`Fields`); those of messages, parts of contents and tool calls are held against what
+their readers declare (`READ` of each). What is left is told by its path, without numbers: `messages[].mood`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from swift_core.rows import contents, conversations, tool_calls
+from swift_core.rows.values import Wrong, decoded
+
+_DESCRIBING = """
+id ids idx index uid uuid row row_id row_index question_id conversation_id conv_id prompt_id message_id doc_id source sources origin
+category categories subcategory dataset dataset_name subset split config lang language languages topic topics tag tags keywords title
+url link domain subject task task_type task_name type kind difficulty level score scores quality rating rank length num_tokens
+token_count num_turns turns tokens model model_name generator annotator author user user_id created created_at created_utc updated_at
+date time timestamp version license licence hash md5 sha256 meta metadata info extra comment comments notes file filename file_name
+path text_length cache_control signature citations annotations
+"""
+METADATA = frozenset(_DESCRIBING.split())
+_MESSAGES = (
+    "messages", "conversations", "prompt", "completion", "response", "output", "chosen", "rejected", "chosen_messages", "rejected_messages",
+    "rejected_response",
+)  # fmt: skip
+
+
+class Fields(Mapping[str, Any]):
+    """A row's fields; `taken` are those whose value somebody has looked at."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._data, self.taken = data, set[str]()
+
+    def __getitem__(self, key: str) -> Any:
+        self.taken.add(key)
+        return self._data[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dict."""
+        self.taken.add(key)
+        return self._data.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def left(self) -> dict[str, Any]:
+        """Fields with a value that nobody has looked at."""
+        return {key: value for key, value in self._data.items() if key not in self.taken and not is_empty(value)}
+
+    def unread(self) -> tuple[str, ...]:
+        """The paths of all that nobody has read, in the row, its messages, their parts and their calls."""
+        found = dict.fromkeys(map(str, self.left()))
+        for name in _MESSAGES:
+            if name in self.taken and (value := self._data.get(name)) is not None and not _plain_text(value):
+                found |= dict.fromkeys(_of_messages(_items(value), name))
+        return tuple(found)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing: null, or an empty text, list or object."""
+    return value is None or (isinstance(value, str | list | tuple | Mapping) and not value)
+
+
+def is_metadata(path: str) -> bool:
+    """Whether a field plainly only describes a row: nothing to learn is lost with it."""
+    name = path.rpartition(".")[2].lower()
+    return name in METADATA or name.startswith("_") or name.endswith(("_id", "_ids", "_idx", "_uuid", "_url", "_hash"))
+
+
+def _plain_text(value: Any) -> bool:
+    return isinstance(value, str) and not value.lstrip().startswith(("[", "{"))
+
+
+def _items(value: Any) -> list[Any]:
+    try:
+        found = decoded(value, "")
+    except Wrong:  # a text that only begins like JSON
+        return []
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _of_messages(messages: Iterable[Any], name: str) -> Iterator[str]:
+    for message in messages:
+        if not isinstance(message, Mapping):
+            continue
+        yield from (f"{name}[].{key}" for key, value in message.items() if key not in conversations.READ and not is_empty(value))
+        for key in ("content", "value"):
+            if isinstance(parts := message.get(key), list | tuple):
+                yield from _of_parts(parts, f"{name}[].{key}[]")
+        if calls := message.get("tool_calls"):
+            yield from _of_calls(_items(calls), f"{name}[].tool_calls[]")
+
+
+def _of_parts(parts: Iterable[Any], path: str) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, Mapping):
+            read = contents.READ.get(str(part.get("type")), ())
+            yield from (f"{path}.{key}" for key, value in part.items() if key not in read and not is_empty(value))
+
+
+def _of_calls(calls: Iterable[Any], path: str) -> Iterator[str]:
+    for call in calls:
+        if not isinstance(call, Mapping):
+            continue
+        function = call.get("function", call)
+        read = tool_calls.READ if function is call else ("id", "type", "index", "function")
+        yield from (f"{path}.{key}" for key, value in call.items() if key not in read and not is_empty(value))
+        if function is not call and isinstance(function, Mapping):
+            yield from (f"{path}.function.{key}" for key, value in function.items() if key not in tool_calls.READ and not is_empty(value))

@@ -1,0 +1,54 @@
+"""Fields of a row that are known to change what it means, refused if nobody has read them: the row would be learned otherwise than it was
+meant. Under another name (`data.columns`) they are read, or left out on purpose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from swift_core.rows import loss_scales, thoughts
+from swift_core.rows.fields import Fields
+from swift_core.rows.media_marks import FIELDS
+from swift_core.rows.values import Wrong
+
+# What a field is, by its name → the name here; '' if there is none.
+_ASKED: Mapping[str, str] = {"input": "", "context": "input", "history": ""}
+_AROUND: Mapping[str, str] = {"system": "", "system_prompt": "system", "system_message": "system", "tools": "", "functions": ""}
+_LEARNED = (*loss_scales.NAMES, *loss_scales.UNCLEAR)
+
+
+def refuse_lost(data: Fields, kind: str) -> None:
+    """Refuse a row of which something would be lost.
+
+    Raises:
+        Wrong: with the field, and how to say what is meant.
+    """
+    left = data.left()
+    for name, value in left.items():
+        if kind != "text" and name in _LEARNED and _says_less(value, name):
+            raise Wrong(f"$.{name}", f"'{name}' of a whole row is not read", _left_out(name, 'Write "loss": false in the messages, or'))
+    known: Mapping[str, str] = dict.fromkeys(FIELDS, "") if kind == "text" else {**_ASKED, **_AROUND, **dict.fromkeys(thoughts.NAMES, "")}
+    for name, value in left.items():
+        if name in known:
+            raise Wrong(f"$.{name}", f"'{name}' is not read in such a row, and would be lost", _read_as(name, known[name]))
+        if name == "objects" and isinstance(value, Mapping) and not value.keys().isdisjoint(("ref", "bbox")):
+            raise Wrong("$.objects", "boxes of 'objects' are not read, and would be lost", "Write them into the texts, or remove the row.")
+
+
+def _says_less(value: object, name: str) -> bool:
+    """Whether a value says that not all of the row is learned as usual."""
+    if name in loss_scales.FLAGS:
+        return value is not loss_scales.FLAGS[name] if isinstance(value, bool) else False
+    if name in loss_scales.FACTORS:
+        return not isinstance(value, bool) and isinstance(value, int | float) and value in (0, 0.0)
+    return True
+
+
+def _read_as(name: str, ours: str) -> str:
+    if not ours:
+        return _left_out(name, "Write it into the question or the messages, or")
+    return f"--data.columns '{json.dumps({name: ours})}' reads it as '{ours}'; {_left_out(name, '')}".strip()
+
+
+def _left_out(name: str, before: str) -> str:
+    return f"{before} leave it out under another name: --data.columns '{json.dumps({name: f'_{name}'})}'.".strip()

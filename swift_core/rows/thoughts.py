@@ -1,0 +1,41 @@
+"""What the assistant thinks before it speaks: one field, `reasoning_content`, whatever the source calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from swift_core.rows.values import Wrong, text_of
+
+NAMES = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "think")
+_CLOSING = "</think>"
+
+
+def thought_of(item: Mapping[str, Any], path: str) -> str:
+    """The thought in an object's fields; '' if it has none.
+
+    Raises:
+        Wrong: it is not text, or two fields differ.
+    """
+    given = {name: text_of(item[name], f"{path}.{name}") for name in NAMES if item.get(name) not in (None, "")}
+    if len(set(given.values())) > 1:
+        first, second = list(given)[:2]
+        raise Wrong(f"{path}.{second}", f"two different thoughts: '{first}' and '{second}'", "Keep one of them.")
+    return next(iter(given.values()), "")
+
+
+def add_thought(message: dict[str, Any], thought: str, path: str) -> None:
+    """Give a message its thought.
+
+    Raises:
+        Wrong: it is not the assistant's, or has another thought already.
+    """
+    if not thought:
+        return
+    if message["role"] not in ("assistant", "call"):
+        raise Wrong(path, f"a {message['role']} message with thinking", "Only the assistant thinks.")
+    content = message["content"]
+    texts = [content] if isinstance(content, str) else [part["text"] for part in content if part["type"] == "text"]
+    if message.get("reasoning_content", thought) != thought or any(_CLOSING in text for text in texts):
+        raise Wrong(path, "two thoughts: one in the text, and one in a field of its own", "Keep one of them.")
+    message["reasoning_content"] = thought
