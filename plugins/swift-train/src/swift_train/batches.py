@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from enum import Enum
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 
 
 CPU_TOKENS = 512  # measured: short rows alone keep the cores waiting for one another, longer pieces only cost memory
+
+
+class Told(Enum):
+    """How a model is told where the rows of a pass begin."""
+
+    POSITIONS = "position_ids"
+    BORDERS = "position_ids, cu_seq_lens and seq_idx"  # what kernels for attention and recurrent layers take
+    AXES = "position_ids of four axes"  # of rotary embeddings with time, height and width (Qwen2-VL); on text all are the position
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +48,34 @@ class Micro:
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
     lengths: tuple[int, ...] = ()  # of the rows, where this is a part of their tokens (swift_train.context)
+    told: Told = Told.POSITIONS
 
     @property
     def plain(self) -> bool:
         """Whether it is one row, whole: its positions go without saying."""
         return len(self.rows) == 1 and not self.lengths
 
+    @property
+    def row_arguments(self) -> dict[str, Any]:
+        """What a model of transformers takes to keep the rows apart; nothing for one row."""
+        if self.plain:
+            return {}
+        if self.told is Told.AXES:
+            return {"position_ids": self.position_ids.expand(4, *self.position_ids.shape)}
+        if self.told is Told.POSITIONS or self.lengths:
+            return {"position_ids": self.position_ids}
+        starts = self.position_ids[0] == 0
+        ends = torch.cat([starts.nonzero().squeeze(1), starts.new_tensor([len(starts)], dtype=torch.int64)]).int()
+        longest = int(ends.diff().max())
+        borders = {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
+        return {"position_ids": self.position_ids, **borders, "seq_idx": (starts.cumsum(0) - 1).int()[None]}
+
     def to(self, device: torch.device) -> Micro:
         """The same with its tensors on a device."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("rows", "lengths")}
-        moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in every.items() if isinstance(value, torch.Tensor)
+        }
         return replace(self, **moved)
 
 
@@ -118,7 +145,7 @@ def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: 
     return own + [Piece((shortest,), 0.0)] * (max(map(len, cuts)) - len(own))
 
 
-def collate(samples: Samples, piece: Piece) -> Micro:
+def collate(samples: Samples, piece: Piece, told: Told = Told.POSITIONS) -> Micro:
     """A piece's tensors, on the CPU."""
     parts = [samples[row] for row in piece.rows]
     ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
@@ -131,6 +158,7 @@ def collate(samples: Samples, piece: Piece) -> Micro:
         labels=ids[supervised],
         weights=weights[supervised] * piece.weight,
         rows=piece.rows,
+        told=told,
     )
 
 

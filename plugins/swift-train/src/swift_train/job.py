@@ -28,11 +28,12 @@ from swift_train.processors import tokenizer_of
 from swift_train.proof import record
 from swift_train.resuming import resume_of
 from swift_train.room import check_room, copy_model, size_of_training
+from swift_train.row_isolation import ONE_ROW, check, isolation_of
 from swift_train.samples import Samples
 from swift_train.saving import versions
 from swift_train.stream import Stream
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.watchdog import Watchdog
+from swift_train.watchdog import Watchdog, Watched
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -72,11 +73,17 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         trainer = _Trainer(run, options, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
         trainer.build()
-        record(strategy, run.part("parallel").name, report.folder)
+        watchdog.stage("whether rows see each other")
+        longest = longest_of(shapes, options)
+        isolation = isolation_of(strategy, Watched(task, watchdog), rows, heldout, longest)
+        record(strategy, run.part("parallel").name, isolation, report.folder)
+        check(isolation, options, strategy)
+        if not isolation.together and isolation.reason != ONE_ROW:
+            report.note(f"Each row is computed by itself, which is right and slower: {isolation.reason}.")
         report.progress("load", 1, 1)
         loop = Loop(
             task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
-            longest=longest_of(shapes, options), setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
+            longest=longest, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
             watchdog=watchdog,
         )  # fmt: skip
         trainer.prepare(loop.total, resuming=resume is not None)

@@ -26,7 +26,9 @@ from swift_train.watchdog import Watched
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
+    from swift_train.batches import Micro
     from swift_train.options import TrainOptions
+    from swift_train.row_isolation import Isolation
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
@@ -47,6 +49,7 @@ class Loop:
         options: the task's.
         rate: highest learning rate.
         longest: tokens of a packed row.
+        isolation: whether several rows may go through the model at once.
         setup: whatever must be the same for a resumed run to be the same run, by name.
         run: the run, as JSON, kept with each checkpoint.
         watchdog: runs, and is told where the loop is.
@@ -55,11 +58,11 @@ class Loop:
 
     def __init__(
         self, *, task: LossTask, strategy: Strategy, rows: Samples | Stream, heldout: Samples | None, options: TrainOptions,
-        rate: float, longest: int, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
+        rate: float, longest: int, isolation: Isolation, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
         write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
     ) -> None:  # fmt: skip
         self.strategy, self.heldout, self.options, self.report, self.longest = strategy, heldout, options, report, longest
-        self.watchdog = watchdog
+        self.isolation, self.watchdog = isolation, watchdog
         self.task: LossTask = Watched(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
         self.feed = feed_of(rows, per_step, options, longest)
@@ -131,7 +134,7 @@ class Loop:
         rate = self.rate(state.updates)
         most_rows = len(rows) if self.options.packing else self.options.batch_size
         pieces = self._cut(rows, samples, self.strategy.data_rank, most_rows)
-        loss = self.strategy.accumulate([collate(samples, piece) for piece in pieces], self.task, 1 / supervised)
+        loss = self.strategy.accumulate(self._micros(samples, pieces), self.task, 1 / supervised)
         if not isfinite(loss) and self.options.on_nan == "stop":
             raise self._not_finite(loss, samples, rows)
         self.watchdog.mark("the update")
@@ -161,7 +164,11 @@ class Loop:
         limit = most_tokens(self.options.micro_tokens, self.strategy.device)
         if self.options.packing:
             limit = min(limit, self.longest * self.options.batch_size)
+        most_rows = most_rows if self.isolation.together else 1
         return share(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, most_rows=most_rows, most_tokens=limit)
+
+    def _micros(self, samples: Samples, pieces: Sequence[Piece]) -> list[Micro]:
+        return [collate(samples, piece, self.isolation.told) for piece in pieces]
 
     def _evaluate(self) -> bool:
         """Mean loss over the supervised tokens of the rows held out, where it is due; False where a stop came in between."""
@@ -176,7 +183,7 @@ class Loop:
             if self._stopping():
                 return False
             self.report.progress("evaluate", start, len(pieces))
-            micros = [collate(held, piece) for piece in pieces[start : start + _EVALUATED_AT_ONCE]]
+            micros = self._micros(held, pieces[start : start + _EVALUATED_AT_ONCE])
             total += strategy.accumulate(micros, self.task, 1 / count, train=False)
         self.report.progress("evaluate", len(pieces), len(pieces))
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step

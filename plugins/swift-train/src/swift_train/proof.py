@@ -14,6 +14,7 @@ from swift_core.paths import write_json
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from swift_train.row_isolation import Isolation
     from swift_train.strategy import Strategy
 
 
@@ -46,8 +47,8 @@ def placement(parameter: Any) -> str:
     return " ".join(map(str, parameter.placements)) if isinstance(parameter, DTensor) else "whole"
 
 
-def record(strategy: Strategy, name: str, folder: Path) -> None:
-    """Keep a strategy's `proof` in the run folder, with the most bytes of weights that a process has. Collective."""
+def record(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
+    """Keep a strategy's `proof` in the run folder, with the most bytes of weights that a process has, and how rows go. Collective."""
     most = int(strategy.reduce(float(strategy.proof["weight_bytes"]), "max"))
     if strategy.writer:
-        write_json(folder / "parallel.json", {"strategy": name, **strategy.proof, "weight_bytes_most": most})
+        write_json(folder / "parallel.json", {"strategy": name, **strategy.proof, "weight_bytes_most": most, "rows": isolation.to_json()})

@@ -57,7 +57,10 @@ class LossTask(Protocol):
         ...
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Call `model` itself, never its parts: DeepSpeed's and FSDP's hooks sit on the call."""
+        """Call `model` itself, never its parts: DeepSpeed's and FSDP's hooks sit on the call.
+
+        Several rows may be in it, one after the other; `micro.row_arguments` tell the model where they begin.
+        """
         ...
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
@@ -70,11 +73,11 @@ class NextToken:
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Logits (learned, vocabulary) at the micro-batch's positions."""
-        several = {} if micro.plain else {"position_ids": micro.position_ids}  # they tell transformers where rows begin
+        rows = micro.row_arguments  # with a cache, transformers would not look at them
         if not _selects(model):
-            logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **several).logits
+            logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **rows).logits
             return logits.squeeze(0).index_select(0, micro.positions)
-        selected: Tensor = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **several).logits
+        selected: Tensor = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows).logits
         return selected.squeeze(0)
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
