@@ -185,7 +185,7 @@ def small_model(model_type: str, *, attention: str | None = None, **values: Any)
 
     config_class = transformers.CONFIG_MAPPING[model_type]
     config = config_class(**{**small(config_class), **values})
-    for part in (config, *(getattr(config, name) for name in config.sub_configs)):
+    for part in filter(None, (config, *(getattr(config, name) for name in config.sub_configs))):
         for name, value in vars(part).items():
             if isinstance(value, float) and re.search(r"dropout|pdrop|layerdrop|drop_rate", name):
                 setattr(part, name, 0.0)
