@@ -106,7 +106,7 @@ class Fetcher:
             return folder
         loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
         origin = checkpoint.content_hash(folder)
-        target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version])[:32])
+        target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version, entry.spec.conversion])[:32])
         if (target / checkpoint.MANIFEST).is_file():
             return target
         from swift_core.execute import execute

@@ -133,7 +133,8 @@ class LoaderSpec(Spec):
     """Checkpoint folder → model and processor. `reads` are checkpoint formats.
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
-    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures. `quantizing` is the job of `swift quantize`, likewise.
+    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures; what an earlier `conversion` of it wrote is not used again.
+    `quantizing` is the job of `swift quantize`, likewise.
     `verifying` compares an export with its source: (source, result, *, tokens, scratch,
     trust_remote_code) -> figures; see `swift_core.proving.Result`.
     """
@@ -143,6 +144,7 @@ class LoaderSpec(Spec):
     builder: Ref | None = None
     converts: tuple[str, ...] = ()
     converter: Ref | None = None
+    conversion: int = 1
     quantizing: Ref | None = None
     verifying: Ref | None = None
 

@@ -8,8 +8,9 @@ import gguf
 import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
-from swift_plugin_gguf.pre_tokenizers import NAMES, splits_of
+from swift_plugin_gguf.pre_tokenizers import name_of
 from swift_plugin_gguf.tokens import read_tokens
+from swift_train.pre_tokenizers import SPLITTINGS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -89,26 +90,62 @@ def test_the_end_of_a_turn_is_told_beside_the_end(tiny_model, tmp_path):
     assert read_tokens(folder, 320).stops == ["<|endoftext|>", "<|im_end|>"]
 
 
-def byte_level(*before):
-    steps = [
-        *before,
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not any(isinstance(s, pre_tokenizers.Split) for s in before)),
-    ]
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(steps)
-    return json.loads(backend.to_str())["pre_tokenizer"]
+def tokenizer_json(*steps, normalizer=None, use_regex=False, add_prefix_space=False, **model):
+    """A byte-level tokenizer.json with these steps before its own, and no vocabulary to speak of."""
+    backend = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]))
+    last = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space, use_regex=use_regex)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([*steps, last])
+    if normalizer:
+        backend.normalizer = normalizer
+    known = json.loads(backend.to_str())
+    return known | {"model": known["model"] | model}
 
 
-def test_ways_to_split_have_llama_cpps_names():
-    for steps, name in NAMES.items():
-        if len(steps) == 1 and "\\p" in steps[0]:
-            assert splits_of(byte_level(pre_tokenizers.Split(Regex(steps[0]), "isolated")), "x") == name
-    assert splits_of(byte_level(pre_tokenizers.Digits(individual_digits=True)), "x") == "smollm"
-    assert splits_of(byte_level(), "x") == "gpt-2"
-    for unknown in (None, byte_level(pre_tokenizers.Split(Regex("[a-z]"), "isolated")), byte_level(pre_tokenizers.Punctuation())):
-        with pytest.raises(UsageError, match="no known tokenizer") as refused:
-            splits_of(unknown, "tokenizer.json")
-        assert "--pre-tokenizer" in refused.value.hint
+@pytest.mark.parametrize("name", SPLITTINGS)
+def test_ways_to_split_have_llama_cpps_names(name):
+    splitting = SPLITTINGS[name]
+    backend = Tokenizer.from_str(json.dumps(tokenizer_json() | {"pre_tokenizer": splitting.pre_tokenizer()}))
+    stored = json.loads(backend.to_str())
+    found = name_of(stored | {"normalizer": {"type": "NFC"} if splitting.nfc else None}, "x")
+    assert SPLITTINGS[found].splits == splitting.splits
+
+
+def test_the_name_says_how_tokens_are_looked_up_and_normalized():
+    llama3 = [pre_tokenizers.Split(Regex(SPLITTINGS["llama-bpe"].splits[0]), "isolated")]
+    assert name_of(tokenizer_json(*llama3, ignore_merges=True), "x") == "llama-bpe"
+    assert name_of(tokenizer_json(*llama3), "x") == "smaug-bpe"
+    assert name_of(tokenizer_json(pre_tokenizers.Digits(individual_digits=True), use_regex=True), "x") == "smollm"
+    assert name_of(tokenizer_json(use_regex=True), "x") == "gpt-2"
+    qwen = [pre_tokenizers.Split(Regex(SPLITTINGS["qwen2"].splits[0]), "isolated")]
+    assert name_of(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
+    assert name_of(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges give each of its tokens
+    with pytest.raises(UsageError, match="'cc' is a token whatever the merges say"):
+        name_of(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        tokenizer_json() | {"pre_tokenizer": None},
+        tokenizer_json(pre_tokenizers.Split(Regex("[a-z]"), "isolated")),
+        tokenizer_json(pre_tokenizers.Punctuation(), use_regex=True),
+        tokenizer_json(use_regex=True, add_prefix_space=True),
+    ],
+)
+def test_ways_to_split_without_a_name_are_refused(unknown):
+    with pytest.raises(UsageError, match="no known tokenizer") as refused:
+        name_of(unknown, "tokenizer.json")
+    assert "--pre-tokenizer" in refused.value.hint
+
+
+def test_normalizers_that_a_file_cannot_say_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="Lowercase"):
+        name_of(tokenizer_json(normalizer=normalizers.Lowercase(), use_regex=True), "tokenizer.json")
+    folder = sentencepiece(tmp_path / "model")
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(stored | {"normalizer": {"type": "NFKC"}}))
+    with pytest.raises(UsageError, match="NFKC"):
+        exported(folder, tmp_path / "out")
 
 
 def test_what_has_no_tokenizer_is_refused(tiny_model, tmp_path):

@@ -217,6 +217,7 @@ def tiny_gguf(folder, tiny_model):
     writer.add_rope_freq_base(10000.0)
     writer.add_vocab_size(len(vocabulary))
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list(vocabulary)
     writer.add_token_types([3 if token.startswith("<|") else 1 for token in vocabulary])
     writer.add_token_merges([" ".join(pair) for pair in tokens["model"]["merges"]])

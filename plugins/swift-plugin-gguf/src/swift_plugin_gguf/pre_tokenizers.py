@@ -1,68 +1,64 @@
-"""How a byte-level tokenizer splits text before it merges, by the names that llama.cpp has for it."""
+"""How text is split before it is merged, as a GGUF file says it: by llama.cpp's name for it, or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
+
+from swift_train.pre_tokenizers import SPLITTINGS, splits_of
 
 from swift_core.errors import UsageError
 
-_BYTES = "the expression of GPT-2"  # that of the ByteLevel pre-tokenizer itself
-_DIGITS = "digits one by one"
 
-_LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
-_TEKKEN = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_GPT4O = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-NAMES: Mapping[tuple[str, ...], str] = {
-    (_BYTES,): "gpt-2",
-    (_DIGITS, _BYTES): "smollm",
-    (_LLAMA3,): "llama-bpe",
-    (_QWEN2,): "qwen2",
-    (_TEKKEN,): "tekken",
-    (_GPT4O,): "gpt-4o",
-}
-
-
-def splits_of(pre_tokenizer: Mapping[str, Any] | None, where: str) -> str:
-    """llama.cpp's name for what `tokenizer.json` says.
+def name_of(tokenizer: Mapping[str, Any], where: str) -> str:
+    """llama.cpp's name for how a byte-level tokenizer.json splits text: one that normalizes and looks tokens up alike, where there is one.
 
     Raises:
-        UsageError: it has none that is known here.
+        UsageError: there is no name for it, or none with which the file would be read right.
     """
-    steps = tuple(_steps(pre_tokenizer or {}))
-    if steps in NAMES:
-        return NAMES[steps]
-    raise UsageError(
-        f"text is split in a way that no known tokenizer has ({'; '.join(step[:60] for step in steps) or 'not at all'})",
-        where=where,
-        hint=f"Where you know llama.cpp's name for it: --pre-tokenizer NAME. Known here: {', '.join(NAMES.values())}.",
-    )
+    splits = tuple(splits_of(tokenizer.get("pre_tokenizer") or {}))
+    names = [name for name, each in SPLITTINGS.items() if each.splits == splits]
+    if not names:
+        raise UsageError(
+            f"text is split in a way that no known tokenizer has ({'; '.join(split[:60] for split in splits) or 'not at all'})",
+            where=where,
+            hint=f"Where you know llama.cpp's name for it: --pre-tokenizer NAME. Known here: {', '.join(SPLITTINGS)}.",
+        )
+    nfc = _normalizes(tokenizer.get("normalizer"), where)
+    whole = bool(tokenizer["model"].get("ignore_merges"))
+    best = min(names, key=lambda name: (SPLITTINGS[name].ignore_merges != whole, SPLITTINGS[name].nfc != nfc))
+    if SPLITTINGS[best].ignore_merges != whole and (lost := next(_unmerged(tokenizer["model"]), None)):
+        said = "is a token whatever the merges say" if whole else "is reached by no merge"
+        raise UsageError(
+            f"{lost!r} {said}, and llama.cpp reads '{best}' otherwise", where=where, hint="--pre-tokenizer NAME says how it is to be read."
+        )
+    return best
 
 
-def _steps(step: Mapping[str, Any]) -> Iterator[str]:
-    kind = step.get("type")
-    if kind == "Sequence":
-        for each in step["pretokenizers"]:
-            yield from _steps(each)
-    elif kind == "ByteLevel" and step.get("use_regex", True):
-        yield _BYTES
-    elif kind == "Digits" and step.get("individual_digits"):
-        yield _DIGITS
-    elif kind == "Split":
-        pattern = step["pattern"]
-        yield str(pattern.get("Regex", pattern)) if step.get("behavior") == "Isolated" and not step.get("invert") else str(step)
-    elif kind and kind != "ByteLevel":
-        yield str(kind)
+def _normalizes(normalizer: Mapping[str, Any] | None, where: str) -> bool:
+    """Whether text is normalized to NFC; anything else that is done to it has no word in a GGUF file."""
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    if others := [str(step.get("type")) for step in steps if step.get("type") != "NFC"]:
+        problem = f"text is changed before it is split ({', '.join(others)}), which a GGUF file can't say"
+        raise UsageError(problem, where=where, hint="Export to another format, or train with a tokenizer without a normalizer.")
+    return bool(steps)
+
+
+def _unmerged(model: Mapping[str, Any]) -> Iterator[str]:
+    """Tokens that the merges never give."""
+    ranks = {pair: rank for rank, pair in enumerate(pairs_of(model["merges"]))}
+    for token in model["vocab"]:
+        parts = list(token)
+        while len(parts) > 1:
+            rank, place = min((ranks.get(pair, len(ranks)), place) for place, pair in enumerate(pairwise(parts)))
+            if rank == len(ranks):
+                break
+            parts[place : place + 2] = ["".join(parts[place : place + 2])]
+        if len(parts) > 1:
+            yield token
+
+
+def pairs_of(merges: Iterable[Any]) -> list[tuple[str, str]]:
+    """The merges of a tokenizer.json, which are pairs, or texts with a space between the two."""
+    return [(each.partition(" ")[0], each.partition(" ")[2]) if isinstance(each, str) else (each[0], each[1]) for each in merges]

@@ -16,7 +16,7 @@ from gguf import TokenType
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import UsageError
-from swift_plugin_gguf.pre_tokenizers import splits_of
+from swift_plugin_gguf.pre_tokenizers import name_of, pairs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,12 @@ def read_tokens(checkpoint: Path, size: int, pre_tokenizer: str = "") -> Tokens:
         texts.append(text)
         types.append(int(kind))
     begins, ends = _template_ends(tokenizer.get("post_processor"))
-    pairs = [tuple(each.split(" ", 1)) if isinstance(each, str) else tuple(each) for each in model["merges"]]
+    pairs = pairs_of(model["merges"])
+    if sentencepiece:
+        _check_sentencepiece(tokenizer, str(file))
     return Tokens(
         model="llama" if sentencepiece else "gpt2",
-        pre=pre_tokenizer or ("default" if sentencepiece else splits_of(tokenizer.get("pre_tokenizer"), str(file))),
+        pre=pre_tokenizer or ("default" if sentencepiece else name_of(tokenizer, str(file))),
         tokens=texts,
         types=types,
         merges=[] if sentencepiece else [" ".join(pair) for pair in pairs],
@@ -106,7 +108,7 @@ def _token(
     return text, TokenType.NORMAL
 
 
-def _scores(tokens: list[str], merges: list[tuple[str, ...]]) -> list[float]:
+def _scores(tokens: list[str], merges: list[tuple[str, str]]) -> list[float]:
     """Minus the place of the first merge that gives a token; SentencePiece merges what scores highest first."""
     places: dict[str, int] = {}
     for place, pair in enumerate(merges, 1):
@@ -148,9 +150,27 @@ def _template_ends(processor: Mapping[str, Any] | None) -> tuple[bool, bool]:
 
 def _prefixes(tokenizer: Mapping[str, Any]) -> bool:
     """Whether a space is put before the text."""
-    parts = [tokenizer.get("normalizer") or {}, tokenizer.get("pre_tokenizer") or {}]
-    flat = [each for part in parts for each in (part.get("normalizers") or part.get("pretokenizers") or [part])]
-    return any(each.get("type") == "Prepend" or each.get("prepend_scheme", "never") != "never" for each in flat)
+    return any(step.get("type") == "Prepend" or step.get("prepend_scheme", "never") != "never" for step in _steps(tokenizer))
+
+
+def _check_sentencepiece(tokenizer: Mapping[str, Any], where: str) -> None:
+    """Refuse what readers of a SentencePiece vocabulary do not do to text: they write spaces as ▁, and put one in front, and no more."""
+    for step in _steps(tokenizer):
+        match step:
+            case {"type": "Prepend", "prepend": "▁"} | {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}:
+                continue
+            case {"type": "Metaspace", "replacement": "▁", "split": False}:
+                continue
+            case {"type": "Split", "pattern": {"String": " "}}:  # Gemma's: no space is left to split at
+                continue
+        problem = f"text is changed or split before it is merged ({step.get('type')}), which a GGUF file can't say"
+        raise UsageError(problem, where=where, hint="Export to another format.")
+
+
+def _steps(tokenizer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What is done to text before it is merged: the normalizer's steps, and the pre-tokenizer's."""
+    parts = [tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]
+    return [each for part in parts if part for each in part.get("normalizers", part.get("pretokenizers", [part]))]
 
 
 def _template(checkpoint: Path, config: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ def swift_model_loaders() -> list[LoaderSpec]:
             builder=Ref("swift_train.build:get_model"),
             converts=("gguf",),
             converter=Ref("swift_plugin_transformers.convert:convert"),
+            conversion=2,
             quantizing=Ref("swift_train.quantizing:quantize"),
             verifying=Ref("swift_train.exported:compare"),
         )

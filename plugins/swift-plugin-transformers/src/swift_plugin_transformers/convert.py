@@ -35,6 +35,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     from swift_train.template_facts import generation_facts, golden, template_facts
     from transformers import GenerationConfig
 
+    from swift_plugin_transformers.gguf_tokenizer import stop_ids
     from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
 
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
@@ -45,12 +46,13 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             "not a GGUF file", where=run.model.path if run.model else "model", hint="It is a checkpoint that can be used as it is."
         )
     report.progress("convert", 0, 3, unit="stages")
-    dtype = lossless_dtype((tensor.tensor_type.name, len(tensor.shape)) for tensor in read_gguf(file).tensors)
+    reader = read_gguf(file)
+    dtype = lossless_dtype((tensor.tensor_type.name, len(tensor.shape)) for tensor in reader.tensors)
     report.progress("convert", 1, 3, unit="stages")
     loaded = TransformersLoader().load(file, family_of(run.model), Loading(device="cpu", dtype=dtype))
     report.progress("convert", 2, 3, unit="stages")
     model: Any = loaded.model
-    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # the file has none
+    model.generation_config = GenerationConfig(eos_token_id=stop_ids(reader) or None)  # type: ignore[no-untyped-call]
     model.config.__dict__.pop("_model_name_or_path", None)  # the file's own name for the model, which names no place
     source = read_manifest(file.parent)
     with atomic_folder(out, overwrite=overwrite) as folder:

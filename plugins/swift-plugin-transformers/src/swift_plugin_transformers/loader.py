@@ -14,6 +14,8 @@ from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Loaded, Loading
+from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
+from swift_plugin_transformers.stored_tokenizer import as_stored
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -49,7 +51,6 @@ class TransformersLoader:
             common["gguf_file"] = file.name
             # plain weights: packed ones can't be trained, adapted or saved, and their kernels would be downloaded
             arguments = {"quantization_config": transformers.GgufConfig(dequantize=True), **arguments}
-            read_gguf(file)
         else:
             folder = checkpoint
             check_architecture(folder, trusted=loading.trust_remote_code)
@@ -57,7 +58,9 @@ class TransformersLoader:
         attention = {} if loading.attention == "auto" else {"attn_implementation": loading.attention}
         kind = getattr(torch, loading.dtype)
         try:
-            processor = processor_class.from_pretrained(folder, **common)
+            processor = (read_tokenizer(read_gguf(file), file) if file else None) or processor_class.from_pretrained(folder, **common)
+            if not file:
+                processor = as_stored(processor, folder, common)
             if loading.device == "meta":
                 config = transformers.AutoConfig.from_pretrained(folder, **common)
                 with torch.device("meta"):
