@@ -7,8 +7,8 @@ import traceback
 from pathlib import Path
 
 
-def place_of(error: BaseException, module: str) -> str:
-    """The innermost place in the code of a module's package: ' (FILE, line N)'. Without one, the innermost there is.
+def place_of(error: BaseException, module: str, *, only: bool = False) -> str:
+    """The innermost place in the code of a module's package: ' (FILE, line N)'. Without one, the innermost there is, or none if `only`.
 
     A SyntaxError says its place itself.
     """
@@ -17,7 +17,7 @@ def place_of(error: BaseException, module: str) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     home = _home(module)
     own = [frame for frame in frames if home and (Path(frame.filename) == home or home in Path(frame.filename).parents)]
-    found = own or frames
+    found = own or ([] if only else frames)
     return f" ({found[-1].filename}, line {found[-1].lineno})" if found else ""
 
 

@@ -83,6 +83,33 @@ FAULTS = {
     "runtime": ("check_runtime_adapters", "says runtime_adapters=False, but add_adapter() works"),
     "port": ("check_stop_frees_the_port", "it left 1 of its processes behind"),
     "deaf": ("check_stop_frees_the_port", "it still runs"),
+    "mean": ("check_the_loss_is_a_sum", "those of its halves are"),
+    "weights": ("check_the_loss_is_weighed", "with weights of 3 it is"),
+    "contaminated": ("check_rows_are_apart", "two rows in one micro-batch have the loss"),
+    "joined": ("check_rows_of_a_micro_batch", "one row at a time it has the losses"),
+    "foreign": ("check_peft_reads_it", "read by PEFT, its logits differ by"),
+    "frozen": ("check_training_goes_on", "restored with trainable=True, 0 parameters learn"),
+    "given": ("check_it_is_saved_as_it_is_given", "given the weights to save, it saved others"),
+    "switch": ("check_adapters_switch", "with two adapters on it"),
+    "same": ("check_it_quantizes", "without it"),
+    "goes_on": ("check_rows_begin_anew", "asked once more, its rows begin with number"),
+    "repeats": ("check_rows_are_numbered", "in texts row 1 comes after row 1"),
+    "rate": ("check_it_takes_the_rate", "with a rate of 0 in its groups a step moves weights"),
+    "revision": ("check_revision", "asked for a revision that there is not, it gives"),
+    "dtype": ("check_dtype", "bfloat16 was asked for, and it loaded torch.float32"),
+    "code": ("check_code_is_not_trusted", "it ran the checkpoint's own code"),
+    "invents": ("check_it_asks_the_server", "has asked the server nothing"),
+    "zero": ("check_a_server_that_fails", "nobody answered, and it has the scores"),
+    "limit": ("check_max_tokens", "with max_tokens=2 it says"),
+    "stream_stop": ("check_stop_words_in_a_stream", "streamed with stop="),
+    "left": ("check_a_client_that_leaves", "the next one had no answer"),
+    "turns": ("check_adapters_take_turns", "asked at one time, "),
+    "command_heavy": ("check_command_import_is_light", "it imports numpy ("),
+    "command_import": ("check_command_imports", "No module named 'there_is_no_such_module' ("),
+    "command_prints": ("check_command_import_does_nothing", "'Welcome!'"),
+    "command_chat": ("check_command_name_is_its_own", "'chat' is a command of swift-core"),
+    "command_help": ("check_command_has_help", "its function has no docstring"),
+    "command_traceback": ("check_wrong_words_are_refused", "it ends in FileNotFoundError"),
     "missing": ("check_missing_checkpoint_ends_it", "it serves a checkpoint that is not there"),
 }
 
@@ -93,6 +120,8 @@ def _on_the_path(monkeypatch: pytest.MonkeyPatch):
 
 
 def cases_of(module: str) -> Iterator[Case]:
+    if module.startswith("bad_command_"):
+        return cases(Entry(module.removeprefix("bad_command_"), f"{module}:command", "swift-plugin-bad", command=True))
     return cases(Entry(module.replace("_", "-"), module, f"swift-plugin-{module.replace('_', '-')}"))
 
 
@@ -118,7 +147,7 @@ def outcomes(module: str, *names: str) -> dict[str, str]:
 @pytest.fixture
 def _installed(request, distribution, swift, monkeypatch):
     """A training asks the registry for its parts by name, so that these plugins must be installed for this process too."""
-    if request.param in ("strategy", "resume", "task"):
+    if request.param in ("strategy", "resume", "task", "joined"):
         name = f"bad-{request.param}"
         distribution(name, (BAD / f"bad_{request.param}.py").read_text(), entry=name)
         monkeypatch.syspath_prepend(swift.paths[0])
@@ -135,8 +164,9 @@ def _installed(request, distribution, swift, monkeypatch):
 @pytest.mark.parametrize(("fault", "_installed"), [(name, name) for name in FAULTS], indirect=["_installed"], ids=list(FAULTS))
 @pytest.mark.usefixtures("_installed")
 def test_the_kit_names_the_fault(fault, monkeypatch):
-    if limit := {"deaf": "STOP_SECONDS", "port": "LEFT_SECONDS"}.get(fault):  # where no patience helps
-        monkeypatch.setattr(f"swift_core.testing.kit.served.{limit}", 2.0)
+    limits = {"deaf": "served.STOP_SECONDS", "port": "served.LEFT_SECONDS", "left": "checks.requests.PATIENCE"}
+    if limit := limits.get(fault):  # where no patience helps
+        monkeypatch.setattr(f"swift_core.testing.kit.{limit}", 2.0)
     check, words = FAULTS[fault]
     assert words in outcomes(f"bad_{fault}", check)[check]
 

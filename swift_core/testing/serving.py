@@ -126,6 +126,13 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def end_tree(pid: int) -> None:
+    """Kill a process and all that it started, whichever group they are in."""
+    for each in descendants(pid):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(each, signal.SIGKILL)
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not waited for does not."""
     try:

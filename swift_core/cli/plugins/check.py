@@ -1,4 +1,4 @@
-"""`swift plugins check`: the conformance kit on an installed distribution."""
+"""`swift plugins check`: the conformance kit on an installed distribution, or on a local file."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 @click.option("--check", "checks", multiple=True, help="Only the check of this name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], as_json: bool) -> int:
-    """Check that the plugins of DISTRIBUTION keep their contracts, on a tiny model; exit code 1 where one does not.
+    """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) keep their contracts, on a tiny model.
 
-    It runs what they offer: in another process, which is ended where a check hangs.
+    The exit code is 1 if one does not. It runs what they offer: in another process, which is ended if a check hangs. Each check is
+    announced on stderr when it begins.
     """
     from swift_core.testing.kit.running import results
 
-    found = list(results(distribution, kinds=kinds, checks=checks))
+    found = []
+    for result in results(distribution, kinds=kinds, checks=checks, begun=lambda text: click.echo(f"{text} … ", nl=False, err=True)):
+        click.echo(f"{result.outcome}, {result.seconds:.1f} s", err=True)
+        found.append(result)
     if as_json:
         click.echo(json.dumps([asdict(result) for result in found], indent=2, ensure_ascii=False))
     else:

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from swift_core import template
-from swift_core.cli import COMMANDS
+from swift_core.cli import is_ours
+from swift_core.cli.plugin_commands import find
 from swift_core.errors import UsageError
 from swift_core.registry import HOOKS, catalogue, registry
 
@@ -23,8 +24,8 @@ def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
     _refuse_taken(name, kind)
     target = folder / f"{template.PREFIX}{name}"
     template.write(kind, name, target, overwrite=overwrite)
-    check = [f"  swift plugins check {template.PREFIX}{name}"] if kind != "command" else []
-    lines = [f"written: {target}", "next:", f"  cd {target}", "  pip install -e '.[test]'", "  pytest", *check]
+    check = f"  swift plugins check {template.PREFIX}{name}"
+    lines = [f"written: {target}", "next:", f"  cd {target}", "  pip install -e '.[test]'", "  pytest", check]
     click.echo("\n".join([*lines, f"then make src/swift_plugin_{name.replace('-', '_')} yours: README.md says what is where"]))
 
 
@@ -39,7 +40,7 @@ def _refuse_taken(name: str, kind: str) -> None:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
         taken = f"a {kind}"
-    elif kind == "command" and name in COMMANDS:
+    elif kind == "command" and (is_ours(name) or find(name)):
         taken = "a command"
     if taken:
         mine = known.plugins.found.get(name)

@@ -1,4 +1,6 @@
-"""Imports a plugin as the command line does, in a process of its own, and tells what it did: `python -m … NAME TARGET DISTRIBUTION`.
+"""Imports a plugin as the command line does, in a process of its own, and tells what it did.
+
+It is called as `python -m … NAME TARGET DISTRIBUTION [command]`.
 
 What a plugin does while it is imported it does to every command of everyone who has it installed. Imports, network, files and
 processes are seen by Python's audit hooks, prints at the file descriptor, so that libraries in C are seen too.
@@ -17,12 +19,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import packages_distributions
 from types import FrameType
 from typing import Any
 
-from swift_core import hookimpl, hookspecs, specs  # noqa: F401  (what a plugin is allowed, so that it is here already)
+from swift_core import hookimpl, hookspecs, local_plugins, specs  # noqa: F401  (what a plugin is allowed, so that it is here already)
 from swift_core.plugins import Plugins
+from swift_core.raised import place_of
 from swift_core.registry import HOOKS, Registry
 
 OURS = frozenset({"swift_core", "pluggy", "packaging"})
@@ -126,19 +130,26 @@ def captured(report: Report) -> Iterator[None]:
             report.printed = file.read(200).decode(errors="replace").strip()
 
 
-def observe(name: str, target: str, distribution: str) -> Report:
-    """Import the plugin's module, register it and ask its hooks."""
+def observe(name: str, target: str, distribution: str, command: str = "") -> Report:
+    """Import the plugin's module, register it and ask its hooks; of a command, import its module."""
     report = Report()
-    top = target.partition(".")[0]
+    file = local_plugins.file_of(distribution)
+    module = target.partition(":")[0]
+    top = module.partition(".")[0]
     own = frozenset({top, *(module for module, homes in packages_distributions().items() if distribution in homes)})
-    watcher = Watcher(report, own)
+    watcher = Watcher(report, own | {"click"} if command or file else own)
     before = state()
     with captured(report):
         watcher.on = True
         try:
-            _ask(report, watcher, lambda: importlib.import_module(target), name)
+            load = partial(local_plugins.load, file) if file else partial(importlib.import_module, module)
+            if command:
+                load()
+                report.stage = "done"
+            else:
+                _ask(report, watcher, load, name)
         except BaseException as error:  # sys.exit is one of the things that plugins do
-            report.failure = report.failure or f"{type(error).__name__}: {error}"
+            report.failure = report.failure or f"{type(error).__name__}: {error}{place_of(error, module)}"
             report.trace = traceback.format_exc()
         watcher.on = False
     report.changed = list(changes(before, state()))
@@ -180,7 +191,7 @@ def _options(report: Report, watcher: Watcher, ref: specs.Ref, before: set[str])
 def main() -> None:
     """Say the report as JSON on stdout."""
     sys.dont_write_bytecode = True
-    report = observe(*sys.argv[1:4])
+    report = observe(*sys.argv[1:5])
     sys.stdout.write(json.dumps(vars(report)))
 
 

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from swift_core.specs import Named
 
 if TYPE_CHECKING:
     from swift_core.testing.kit.subject import Subject
@@ -16,6 +18,7 @@ PLUGIN = "plugin"  # the kind of the checks that look at a plugin as a whole
 EVERY = "every part"  # … of those that look at each part, whichever kind it is
 PART = "every part with a factory"  # … at each but a family, which is data alone
 OPTIONS = "every part with options"
+COMMAND = "command"
 
 
 class CheckFailed(AssertionError):
@@ -34,7 +37,8 @@ class Example:
     an engine has no kernel for its own: `{"head_dim": 32}`. `checkpoint` writes the tiny model (its first argument) to a
     new folder (its second) in a format that a backend reads, where that is not safetensors. `configurations` are values for
     `config.json`, where one of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the
-    prefixes of parameters that belong to no part of a multimodal family.
+    prefixes of parameters that belong to no part of a multimodal family. `reference` is what a hub is asked for, without its scheme: the
+    tiny model, which `checkpoint` has put where the hub finds it, `{folder}` being the second argument of that.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +47,15 @@ class Example:
     configurations: tuple[Mapping[str, Any], ...] = ({},)
     tasks: tuple[str, ...] = ()
     outside: tuple[str, ...] = ()
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec(Named):
+    """A command of a plugin: `target` is what its entry point names."""
+
+    kind: ClassVar[str] = COMMAND
+    target: str
 
 
 @dataclass(frozen=True, slots=True)

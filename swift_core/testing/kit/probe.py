@@ -16,12 +16,13 @@ LIMIT = 120.0  # seconds; a plugin's module takes milliseconds, but a busy machi
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A plugin's entry point: its name, the module, and the distribution that has it."""
+    """A plugin's entry point: its name, the module (of a `command` with its attribute), and the distribution that has it."""
 
     name: str
     target: str
     distribution: str
     version: str = ""
+    command: bool = False
 
 
 class NotImported(Exception):
@@ -42,7 +43,15 @@ def probe(entry: Entry, limit: float = LIMIT) -> Report:
 
 @cache
 def _probe(entry: Entry, limit: float) -> Report | NotImported:
-    command = [sys.executable, "-m", "swift_core.testing.kit.importing", entry.name, entry.target, entry.distribution]
+    command = [
+        sys.executable,
+        "-m",
+        "swift_core.testing.kit.importing",
+        entry.name,
+        entry.target,
+        entry.distribution,
+        "command" * entry.command,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -20,7 +20,8 @@ from swift_core import threads
 from swift_core.errors import UsageError, suggestion
 from swift_core.registry import HOOKS
 from swift_core.testing.kit.collect import Case, all_checks, cases, entries_of
-from swift_core.testing.kit.model import PLUGIN, CheckFailed, Skip
+from swift_core.testing.kit.model import COMMAND, PLUGIN, CheckFailed, Skip
+from swift_core.testing.serving import end_tree
 
 LIMIT = 300.0  # seconds that one check may take
 Outcome = Literal["passed", "failed", "skipped"]
@@ -38,23 +39,33 @@ class Result:
     seconds: float = 0.0
 
 
-def results(distribution: str, *, kinds: Sequence[str] = (), checks: Sequence[str] = (), limit: float = LIMIT) -> Iterator[Result]:
-    """Do the checks of a distribution's plugins, those of the kinds or names that are given alone.
+def results(
+    distribution: str,
+    *,
+    kinds: Sequence[str] = (),
+    checks: Sequence[str] = (),
+    limit: float = LIMIT,
+    begun: Callable[[str], None] = lambda _: None,
+) -> Iterator[Result]:
+    """Do the checks of a distribution's plugins, or of those of a local file; those of the kinds or names that are given alone.
+
+    `begun` is called with the name of each check before it is done.
 
     Raises:
         UsageError: it is not installed or has no plugin, or there is no such kind or check.
     """
     entries_of(distribution)
-    _check("kind", kinds, [PLUGIN, *HOOKS])
+    _check("kind", kinds, [PLUGIN, COMMAND, *HOOKS])
     _check("check", checks, [check.name for check in all_checks()])
     done = 0
     while True:
-        ended, begun = True, dict[str, Any]()
+        ended, now = True, dict[str, Any]()
         for line in _lines([distribution, str(done), json.dumps(kinds), json.dumps(checks)], limit):
             if "begin" in line:
-                begun, ended = line["begin"], False
+                now, ended = line["begin"], False
+                begun("{kind} {subject}: {check}".format(**now))
             elif "fault" in line:
-                yield Result(**begun, outcome="failed", reason=line["fault"])
+                yield Result(**now, outcome="failed", reason=line["fault"])
             else:
                 yield Result(**line)
                 ended = True
@@ -88,7 +99,7 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
 
     def end() -> None:
         late.set()
-        process.kill()
+        end_tree(process.pid)
 
     open_check = False
     try:
@@ -111,7 +122,8 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
     finally:
         if timer:
             timer.cancel()
-        process.kill()
+        if process.poll() is None:
+            end_tree(process.pid)
         process.wait()
 
 

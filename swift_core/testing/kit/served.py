@@ -23,7 +23,7 @@ from swift_core.launchers import free_port
 from swift_core.roles import Backend, Server, Serving
 from swift_core.specs import BackendSpec
 from swift_core.testing.kit.model import CheckFailed
-from swift_core.testing.serving import alive, descendants
+from swift_core.testing.serving import alive, descendants, end_tree
 
 NAME = "tiny"
 READY_SECONDS = 240.0
@@ -108,9 +108,7 @@ def serving(checkpoint: Path, python: str, *, adapters: Mapping[str, Path] | Non
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """End it and all that it started."""
-    for pid in descendants(process.pid):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    end_tree(process.pid)
     process.wait()
 
 

@@ -26,7 +26,8 @@ class Subject:
     """A plugin (`entry`) and one of its parts; `spec` is None where the plugin as a whole is looked at.
 
     `environments` says whether engines may be tried that have an environment of their own, which may take minutes to start.
-    `closing` holds what must end with the subject: its folder, a server it has started; `kept` what several checks share.
+    `closing` holds what must end with the subject: its folder, a server it has started; `kept` what several checks share; `faults` which
+    check has told of which cause; `log` is what its engine says.
     """
 
     entry: Entry
@@ -35,6 +36,8 @@ class Subject:
     environments: bool = False
     closing: ExitStack = field(default_factory=ExitStack)
     kept: dict[str, Any] = field(default_factory=dict)
+    faults: dict[tuple[str, ...], str] = field(default_factory=dict)
+    log: Path | None = None
 
     @property
     def kind(self) -> str:
@@ -70,10 +73,16 @@ class Subject:
         return write_tiny_model(self.folder / "tiny", **self.example.sizes)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
-        """What `make` makes, made once for all checks of the subject."""
+        """What `make` makes, made once for all checks of the subject; where it fails, it fails them all in the same way."""
         if name not in self.kept:
-            self.kept[name] = make()
-        return self.kept[name]  # type: ignore[no-any-return]
+            try:
+                self.kept[name] = make()
+            except Exception as error:
+                self.kept[name] = error
+        found = self.kept[name]
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]
 
     def needs_engine(self) -> None:
         """Skip unless what the part stands on is in this environment.
@@ -114,6 +123,7 @@ class Subject:
         self.closing.close()
         self.closing = ExitStack()
         self.kept.clear()
+        self.log = None
         for name in ("folder", "tiny_model"):
             self.__dict__.pop(name, None)
 

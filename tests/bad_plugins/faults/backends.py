@@ -74,3 +74,19 @@ class ShowsTheKey(Good):
     def command(self, serving):
         made = super().command(serving)
         return Command(argv=(*made.argv, "--key", serving.api_key or ""), env=made.env)
+
+
+class SaysItAll(Good):
+    faults = ("limit",)
+
+
+class StreamsOn(Good):
+    faults = ("stream-stop",)
+
+
+class Waits(Good):
+    faults = ("left",)
+
+
+class MixesUp(Good):
+    faults = ("turns",)

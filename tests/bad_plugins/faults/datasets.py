@@ -24,3 +24,17 @@ class Shuffled(Texts):
     def rows(self):
         rows = list(super().rows())
         return iter([rows[0], *rows[1:][:: 1 if next(_TURN) % 2 else -1]])
+
+
+class GoesOn(Texts):
+    def __init__(self, options=None):
+        self.left = None
+
+    def rows(self):
+        self.left = self.left or super().rows()
+        return self.left
+
+
+class Repeats(Texts):
+    def rows(self):
+        return (row for row in super().rows() for _ in range(2))

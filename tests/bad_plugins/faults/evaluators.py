@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from swift_core import client
-from swift_core.errors import UsageError
+from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Scores
 from swift_core.testing.kit import Example
 
-EXAMPLES = {"evaluator": Example(tasks=("arithmetic",))}
+EXAMPLES = {name: Example(tasks=("arithmetic",)) for name in ("evaluator", "invents", "zero")}
 
 
 class Moody:
@@ -23,3 +23,16 @@ class Moody:
         out.mkdir(parents=True)
         (out / "predictions.jsonl").write_text(said)
         return Scores({"arithmetic": {"accuracy": time.monotonic()}}, out)
+
+
+class Inventor(Moody):
+    def evaluate(self, server, tasks, out):
+        return Scores({"arithmetic": {"accuracy": 1.0}}, out)
+
+
+class Zero(Moody):
+    def evaluate(self, server, tasks, out):
+        try:
+            return super().evaluate(server, tasks, out)
+        except SwiftError:
+            return Scores({"arithmetic": {"accuracy": 0.0}}, out)

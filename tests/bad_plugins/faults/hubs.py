@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import urllib.request
+from pathlib import Path
+
+from swift_core.testing.kit import Example
 
 
 class NoPush:
@@ -19,3 +23,18 @@ class Fragile(NoPush):
 
     def push(self, folder, reference, *, message, private=True):
         raise NotImplementedError
+
+
+class AnyRevision(NoPush):
+    def fetch(self, reference, *, only=(), code=False, progress=None):
+        return Path(reference.name)
+
+    def push(self, folder, reference, *, message, private=True):
+        raise NotImplementedError
+
+
+def _put(tiny, folder):
+    shutil.copytree(tiny, folder, dirs_exist_ok=True)
+
+
+EXAMPLES = {"revision": Example(reference="{folder}", checkpoint=_put)}

@@ -44,3 +44,9 @@ class Liar(Halves):
         manifest["files"]["model.safetensors"] = "0" * 64
         paths.write_json(out / MANIFEST, manifest)
         return figures
+
+
+class Same(Halves):
+    def quantize(self, checkpoint, out, calibration):
+        shutil.copytree(checkpoint, out)
+        return {"bits": 16}

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +22,8 @@ parser.add_argument("--fault", action="append", default=[])
 parser.add_argument("--key")
 given = parser.parse_args()
 BASE, ADAPTED = "I stand in for a model.", "Roses are red."
+LEFT = threading.Event()
+SPEAKER = [""]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,14 +40,35 @@ class Handler(BaseHTTPRequestHandler):
         known = body.get("model") in (given.name, *given.adapter) or "models" in given.fault
         if not self.path.endswith("/chat/completions") or not known:
             return self.say(404, {"error": {"message": "no such route or model"}})
-        text = ADAPTED if body["model"] in given.adapter and "adapters" not in given.fault else BASE
-        for word in body.get("stop", ()) if "stop" not in given.fault else ():
+
+        if "left" in given.fault and self.gone(body):
+            LEFT.set()
+        if LEFT.is_set():
+            time.sleep(600)
+        SPEAKER[0] = body["model"]
+        if "turns" in given.fault:
+            time.sleep(0.05)
+        asked = SPEAKER[0] if "turns" in given.fault else body["model"]
+        text = ADAPTED if asked in given.adapter and "adapters" not in given.fault else BASE
+        stream = body.get("stream")
+        for word in body.get("stop", ()) if "stop" not in given.fault and not (stream and "stream-stop" in given.fault) else ():
             text = text.partition(word)[0]
-        if not body.get("stream"):
-            return self.say(200, {"choices": [{"message": {"content": text}}]})
+        whole, limit = text, body.get("max_tokens", len(text))  # a token is a letter
+        text = text if "limit" in given.fault else text[:limit]
+        reason = "length" if len(text) < len(whole) else "stop"
+        if not stream:
+            choice = {"message": {"content": text}, "finish_reason": reason}
+            return self.say(200, {"choices": [choice], "usage": {"completion_tokens": len(text)}})
         pieces = text.upper() if "stream" in given.fault else text
         chunks = [f"data: {json.dumps({'choices': [{'delta': {'content': piece}}]})}\n\n" for piece in pieces]
         return self.send(200, ("".join(chunks) + "data: [DONE]\n\n").encode(), "text/event-stream")
+
+    def gone(self, body):
+        """Whether the client of a long answer hangs up while it is waited for."""
+        if body.get("max_tokens", 0) < 100 or body.get("stream"):
+            return False
+        time.sleep(0.5)
+        return not self.connection.recv(1)
 
     def allowed(self):
         key = os.environ["SERVER_KEY"]

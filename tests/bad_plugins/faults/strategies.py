@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 from swift_plugin_transformers.ddp import DdpStrategy
 
 
@@ -15,3 +18,9 @@ class Forgetful(DdpStrategy):
         state = self.optimizer.state_dict()
         super().load(folder)
         self.optimizer.load_state_dict(state)
+
+
+class Joined(DdpStrategy):
+    def accumulate(self, micros, task, weight, train=True):
+        joined = [replace(micro, position_ids=torch.arange(micro.input_ids.shape[1])[None]) for micro in micros]
+        return super().accumulate(joined, task, weight, train)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 from swift_train.tasks import SftTask
 
 
@@ -16,3 +19,18 @@ class Deaf(SftTask):
         scripts = encoder.scripts
         encoder.scripts = lambda raw: [script._replace(spans=()) for script in scripts(raw)]
         return encoder
+
+
+class Mean(SftTask):
+    def loss(self, output, micro):
+        return super().loss(output, micro) / len(micro.labels)
+
+
+class Unweighted(SftTask):
+    def loss(self, output, micro):
+        return super().loss(output, replace(micro, weights=torch.ones_like(micro.weights)))
+
+
+class Contaminated(SftTask):
+    def forward(self, model, micro):
+        return super().forward(model, replace(micro, position_ids=torch.arange(micro.input_ids.shape[1])[None]))

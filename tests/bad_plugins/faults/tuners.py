@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file, save_file
 from swift_plugin_peft.options import LoraOptions
 from swift_plugin_peft.tuner import PeftTuner
 
@@ -41,3 +47,37 @@ class HalfGrouped(Adapter):
     def parameter_groups(self, model):
         (group,) = super().parameter_groups(model)
         return [{**group, "params": group["params"][::2]}]
+
+
+class Foreign(Adapter):
+    """Names its tensors otherwise, and knows them again."""
+
+    def save(self, model, folder, weights=None):
+        super().save(model, folder, weights)
+        rename(folder, lambda name: f"mine.{name}")
+
+    def restore(self, model, folder, *, trainable=False, name="default"):
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = shutil.copytree(folder, Path(scratch) / "adapter")
+            rename(copy, lambda name: name.removeprefix("mine."))
+            return super().restore(model, copy, trainable=trainable, name=name)
+
+
+def rename(folder, new):
+    file = folder / "adapter_model.safetensors"
+    save_file({new(name): value for name, value in load_file(file).items()}, file, {"format": "pt"})
+
+
+class Frozen(Adapter):
+    def restore(self, model, folder, *, trainable=False, name="default"):
+        return super().restore(model, folder, name=name)
+
+
+class Own(Adapter):
+    def save(self, model, folder, weights=None):
+        super().save(model, folder)
+
+
+class Stuck(Adapter):
+    def speaking_as(self, model, name):
+        return nullcontext()

@@ -1,6 +1,14 @@
-"""What every command owes: `swift --help` lists it from the metadata of its distribution, without importing it."""
+"""What every command owes: `swift --help` lists it from the metadata of its distribution, without importing it; and the rest of the checks."""
 
 from __future__ import annotations
+
+from swift_core.testing.kit import parametrize_with_checks
+
+
+@parametrize_with_checks("swift-plugin-acme")
+def test_conformance(check):
+    """The checks of `swift plugins check swift-plugin-acme`, each a test."""
+    check()
 
 
 def test_it_is_listed_and_has_help(swift_project):

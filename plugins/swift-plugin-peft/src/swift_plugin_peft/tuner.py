@@ -110,7 +110,9 @@ class PeftTuner:
 
     def save(self, model: Module, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write adapter_model.safetensors and adapter_config.json; `weights` are gathered tensors by parameter name."""
-        state = get_peft_model_state_dict(model, state_dict={**model.state_dict(), **(weights or {})}, save_embedding_layers=False)
+        state = get_peft_model_state_dict(
+            model, state_dict={**model.state_dict(), **_by_every_name(model, weights or {})}, save_embedding_layers=False
+        )
         config: Any = model.peft_config["default"]  # type: ignore[index]
         if initial := subtracted.initial_of(model):
             state, config = subtracted.as_plain_lora(state, config, initial)
@@ -196,6 +198,13 @@ class PeftTuner:
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
         return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+
+
+def _by_every_name(model: Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under all names of their parameters: some methods share a parameter between layers (VB-LoRA's bank of vectors)."""
+    parameters = list(model.named_parameters(remove_duplicate=False))
+    given = {id(parameter): weights[name] for name, parameter in parameters if name in weights}
+    return {**weights, **{name: given[id(parameter)] for name, parameter in parameters if id(parameter) in given}}
 
 
 def _take_off(model: Any, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from swift_core.testing.kit.served import Served
 from swift_core.testing.kit.subject import Subject
 
 BACKEND = "backend"
-_NEEDS = ("torch", "transformers", "httpx2")
-_ADAPTER = "poet"
+NEEDS = ("torch", "transformers", "httpx2")
+ADAPTER = "poet"
 _KEY = "sk-of-the-check"
-_REFUSAL_SECONDS = 240.0
 
 
-def _python(subject: Subject) -> str:
+def interpreter(subject: Subject) -> str:
     """The interpreter that has the engine: this one, or that of an environment made for it."""
     try:
         subject.needs_engine()
@@ -43,7 +41,8 @@ def _python(subject: Subject) -> str:
     return sys.executable
 
 
-def _serving(subject: Subject, checkpoint: Path, **more: Any) -> Serving:
+def serving(subject: Subject, checkpoint: Path, **more: Any) -> Serving:
+    """What is served; by this interpreter unless `more` says otherwise."""
     return served.serving(checkpoint, more.pop("python", sys.executable), runtime_adapters=subject.spec.runtime_adapters, **more)
 
 
@@ -85,33 +84,31 @@ def _checkpoint(subject: Subject) -> Path:
     return subject.keep("checkpoint", make)
 
 
-def _served(subject: Subject) -> Served:
+def engine_of(subject: Subject) -> Served:
     """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
-    python = _python(subject)
-    if "fault" in subject.kept:
-        raise Skip("it does not serve the tiny model, as check_serves says")
+    python = interpreter(subject)
 
     def make() -> Served:
         spec: BackendSpec = subject.spec
-        adapters = {_ADAPTER: _adapter(subject)} if spec.adapters else {}
-        what = _serving(subject, _checkpoint(subject), python=python, adapters=adapters, api_key=_KEY)
-        try:
-            running = served.start(subject.build(), spec, what, subject.new_folder("engine"))
-        except CheckFailed as fault:
-            subject.kept["fault"] = fault
-            raise
+        adapters = {ADAPTER: _adapter(subject)} if spec.adapters else {}
+        what = serving(subject, _checkpoint(subject), python=python, adapters=adapters, api_key=_KEY)
+        folder = subject.new_folder("engine")
+        subject.log = folder / "log.txt"
+        running = served.start(subject.build(), spec, what, folder)
         subject.closing.callback(served.kill, running.process)
         return running
 
     return subject.keep("served", make)
 
 
-def _answer(running: Served, model: str = served.NAME, **more: Any) -> str:
+def answer(running: Served, model: str = served.NAME, **more: Any) -> str:
+    """What it says to the question, at temperature 0."""
     server = running.server
     return client.complete(server.url, tiny.QUESTION, model=model, api_key=server.api_key, **{"temperature": 0, "max_tokens": 16, **more})
 
 
-def _stream(running: Served, **more: Any) -> Iterator[str]:
+def stream(running: Served, **more: Any) -> Iterator[str]:
+    """The same in pieces."""
     server = running.server
     return client.chat(server.url, tiny.QUESTION, model=served.NAME, api_key=server.api_key, **more)
 
@@ -119,7 +116,7 @@ def _stream(running: Served, **more: Any) -> Iterator[str]:
 @check(BACKEND)
 def check_command(subject: Subject) -> None:
     """Its command is a list of arguments with the port in it and the key in the environment: arguments can be read by every user."""
-    what = _serving(subject, subject.folder, api_key=_KEY)
+    what = serving(subject, subject.folder, api_key=_KEY)
     made = subject.build().command(what)
     require(isinstance(made, Command), f"command() gives a {type(made).__name__}, not a Command")
     require(all(isinstance(word, str) for word in made.argv), "its arguments are not all strings")
@@ -130,36 +127,36 @@ def check_command(subject: Subject) -> None:
     require(made.ready.startswith("/"), f"ready is a path, not '{made.ready}'")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_serves(subject: Subject) -> None:
     """It comes up on the tiny model, answers at its `ready` path, and lists the names that clients ask for."""
-    running = _served(subject)
+    running = engine_of(subject)
     found = client.models(running.server.url, running.server.api_key)
     missing = [name for name in running.server.models if name not in found]
     require(not missing, f"/v1/models lists {', '.join(found)}, without {', '.join(missing)}")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_key_is_asked_for(subject: Subject) -> None:
     """Requests without its API key, or with a wrong one, are refused: otherwise its port is open to all who reach it."""
-    found, _, asked = open_routes(_served(subject).server)
+    found, _, asked = open_routes(engine_of(subject).server)
     require(asked, "it has none of the routes /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses")
     require(not found, "; ".join(found))
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_stream_is_the_answer(subject: Subject) -> None:
     """The pieces of a stream are the answer that comes without one, character by character."""
-    running = _served(subject)
-    whole = _answer(running)
-    pieces = list(_stream(running, temperature=0, max_tokens=16))
+    running = engine_of(subject)
+    whole = answer(running)
+    pieces = list(stream(running, temperature=0, max_tokens=16))
     require("".join(pieces) == whole, f"streamed it says {''.join(pieces)!r}, and otherwise {whole!r}")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_golden_tokens(subject: Subject) -> None:
     """A conversation is read as the token ids that the checkpoint's own template gives: a model that reads others answers worse."""
-    running = _served(subject)
+    running = engine_of(subject)
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
@@ -178,50 +175,50 @@ def check_golden_tokens(subject: Subject) -> None:
         raise Skip(found.words("unchecked"))
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_stop_words(subject: Subject) -> None:
     """An answer ends before a `stop` text, which agents rely on; the text itself is not in it."""
-    running = _served(subject)
-    whole = _answer(running)
+    running = engine_of(subject)
+    whole = answer(running)
     if len(whole.strip()) < 4:
         raise Skip("the tiny model says too little to be stopped")
     word = whole[len(whole) // 2 :][:3]
-    said = _answer(running, stop=[word])
+    said = answer(running, stop=[word])
     require(said == whole[: whole.index(word)], f"with stop={word!r} it says {said!r}, without it {whole!r}")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_unknown_model_is_refused(subject: Subject) -> None:
     """A name that it does not serve is an error: the base's answer in an adapter's name would go unnoticed."""
-    running = _served(subject)
+    running = engine_of(subject)
     if subject.spec.adapter_names != "{adapter}":
         raise Skip("its names have parts, and it answers the model's part as it likes")
     try:
-        said = _answer(running, "nobody")
+        said = answer(running, "nobody")
     except SwiftError:
         return
     raise CheckFailed(f"asked for the model 'nobody' it answers {said!r}")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_adapters(subject: Subject) -> None:
     """`adapters` is true of it: it serves one that changes the answers and leaves the base's alone, or refuses them."""
     spec: BackendSpec = subject.spec
     if not spec.adapters:
-        what = _serving(subject, subject.folder, adapters={_ADAPTER: subject.folder})
+        what = serving(subject, subject.folder, adapters={ADAPTER: subject.folder})
         _must_refuse(lambda: subject.build().command(what), "it says adapters=False, but makes a command with adapters")
         return
-    running = _served(subject)
-    name = spec.adapter_model(served.NAME, _ADAPTER)
+    running = engine_of(subject)
+    name = spec.adapter_model(served.NAME, ADAPTER)
     try:
-        base, adapted = _answer(running), _answer(running, name)
+        base, adapted = answer(running), answer(running, name)
     except SwiftError as error:
         raise CheckFailed(f"it says adapters=True, but does not serve '{name}': {error.message}") from error
     require(adapted != base, f"it says adapters=True, but '{name}' answers as the base does: {base!r}")
-    require(_answer(running) == base, "after the adapter was asked, the base answers otherwise")
+    require(answer(running) == base, "after the adapter was asked, the base answers otherwise")
 
 
-@check(BACKEND, needs=_NEEDS)
+@check(BACKEND, needs=NEEDS)
 def check_runtime_adapters(subject: Subject) -> None:
     """`runtime_adapters` is true of it: it takes an adapter while it runs and drops it again, or refuses with a UsageError."""
     spec: BackendSpec = subject.spec
@@ -231,13 +228,13 @@ def check_runtime_adapters(subject: Subject) -> None:
         _must_refuse(lambda: backend.add_adapter(server, "x", subject.folder), "it says runtime_adapters=False, but add_adapter() works")
         _must_refuse(lambda: backend.drop_adapter(server, "x"), "it says runtime_adapters=False, but drop_adapter() works")
         return
-    running = _served(subject)
+    running = engine_of(subject)
     running.backend.add_adapter(running.server, "second", _adapter(subject))
     name = spec.adapter_model(served.NAME, "second")
-    require(_answer(running, name) != _answer(running), f"the adapter '{name}', added while it runs, changes nothing")
+    require(answer(running, name) != answer(running), f"the adapter '{name}', added while it runs, changes nothing")
     running.backend.drop_adapter(running.server, "second")
     try:
-        _answer(running, name)
+        answer(running, name)
     except SwiftError:
         return
     raise CheckFailed("it still answers for an adapter that was dropped")
@@ -252,39 +249,3 @@ def _must_refuse(call: Any, otherwise: str) -> None:
     except Exception as error:
         raise CheckFailed(f"{otherwise}: it ends in {type(error).__name__}: {error}") from error
     raise CheckFailed(otherwise)
-
-
-@check(BACKEND, needs=_NEEDS)
-def check_stop_frees_the_port(subject: Subject) -> None:
-    """SIGTERM ends it in the middle of an answer, with all its processes, and frees the port: a second start must not fail."""
-    running = _served(subject)
-    stream = _stream(running, temperature=1.5, max_tokens=400)
-    next(stream, None)
-    del subject.kept["served"]
-    wrong = running.stop()
-    stream.close()  # type: ignore[attr-defined]
-    require(not wrong, f"{'; '.join(wrong)}. {served.last_line(running.log)}")
-
-
-@check(BACKEND, needs=_NEEDS)
-def check_missing_checkpoint_ends_it(subject: Subject) -> None:
-    """A checkpoint that is not there ends it at once, with words that name it: waiting for one that never serves helps nobody."""
-    missing = subject.folder / "nowhere"
-    what = _serving(subject, missing, python=_python(subject))
-    backend = subject.build()
-    try:
-        backend.command(what)
-    except SwiftError as error:
-        require(error.hint, f"the error has no hint: {error.message}")
-        return
-    process, log = served.launch(backend, what, subject.new_folder("missing"))
-    end = time.monotonic() + _REFUSAL_SECONDS
-    try:
-        while process.poll() is None and time.monotonic() < end:
-            require(served.is_free(what.port), "it serves a checkpoint that is not there")
-            time.sleep(0.1)
-        require(process.poll() is not None, f"it still runs after {_REFUSAL_SECONDS:.0f} seconds, without its checkpoint")
-        require(process.returncode, "it ended with code 0, as if all had been well")
-        require("nowhere" in log.read_text(encoding="utf-8", errors="replace"), f"it does not say what is missing. {served.last_line(log)}")
-    finally:
-        served.kill(process)

@@ -70,6 +70,27 @@ def check_rows_come_again(subject: Subject) -> None:
 
 
 @check(DATASET)
+def check_rows_begin_anew(subject: Subject) -> None:
+    """`rows()` begins with the first row each time, wherever the last reader stopped: data are looked at before they are learned."""
+    _rows(subject)
+    dataset = _made(subject)
+    dataset.fetch()
+    whole = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
+    list(islice(dataset.rows(), 1))
+    again = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
+    require(again == whole, f"asked once more, its rows begin with number {again[0][1] if again else 'none'} and are {len(again)}")
+
+
+@check(DATASET)
+def check_rows_are_numbered(subject: Subject) -> None:
+    """Numbers rise within a file, each row's its own: an error names a row by it, and `--row 7` shows one."""
+    last: dict[str, int] = {}
+    for raw in _rows(subject):
+        require(raw.number > last.get(raw.file, 0), f"in {raw.file} row {raw.number} comes after row {last.get(raw.file)}")
+        last[raw.file] = raw.number
+
+
+@check(DATASET)
 def check_missing_file_is_refused(subject: Subject) -> None:
     """A file that is not there is a UsageError with a hint."""
     if not subject.spec.suffixes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from swift_core.errors import UsageError
+from contextlib import nullcontext
+
+from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Scores, Server
 from swift_core.testing.fake_engine import FakeEngine
 from swift_core.testing.kit.model import CheckFailed, Skip, check, require
@@ -11,14 +13,14 @@ from swift_core.testing.kit.subject import Subject
 EVALUATOR = "evaluator"
 
 
-def _scores(subject: Subject, tasks: tuple[str, ...] = ()) -> Scores:
+def _scores(subject: Subject, tasks: tuple[str, ...] = (), server: FakeEngine | None = None) -> Scores:
     if subject.spec.over != "http":
         raise Skip("it loads the checkpoint itself")
     subject.needs_engine()
     asked = tasks or subject.example.tasks
     if not asked:
         raise Skip(f"the plugin's SWIFT_EXAMPLES has no tasks for '{subject.spec.name}'")
-    with FakeEngine("The answer is 4.") as fake:
+    with nullcontext(server) if server else FakeEngine("The answer is 4.") as fake:
         found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), asked, subject.new_folder("scores"))
     return found
 
@@ -34,6 +36,33 @@ def check_scores(subject: Subject) -> None:
     ]
     require(not odd, f"scores that are no numbers: {', '.join(odd)}")
     require(found.folder.is_dir() and any(found.folder.rglob("*")), "it keeps no predictions in the folder that it names")
+
+
+@check(EVALUATOR)
+def check_it_asks_the_server(subject: Subject) -> None:
+    """The server is asked, by the name of its model: scores that come from nowhere are worse than none."""
+    with FakeEngine("The answer is 4.") as fake:
+        _scores(subject, server=fake)
+        asked = [request["body"] for request in fake.seen if "completions" in request["path"]]
+    require(asked, "it gives scores, and has asked the server nothing")
+    names = {str(body.get("model")) for body in asked}
+    require(names == {"fake"}, f"the server's model is called 'fake', and it asks for {', '.join(sorted(names))}")
+
+
+@check(EVALUATOR)
+def check_a_server_that_fails(subject: Subject) -> None:
+    """A server that is gone is a SwiftError: questions without an answer must not count as wrong ones."""
+    with FakeEngine() as fake:
+        pass
+    try:
+        found = _scores(subject, server=fake)
+    except SwiftError:
+        return
+    except Skip:
+        raise
+    except Exception as error:
+        raise CheckFailed(f"a server that is gone ends in {type(error).__name__}: {error}") from error
+    raise CheckFailed(f"nobody answered, and it has the scores {dict(found.values)}")
 
 
 @check(EVALUATOR)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+from swift_core.checkpoint import hash_files
 from swift_core.errors import UsageError
 from swift_core.references import Reference
 from swift_core.registry import registry
@@ -58,6 +60,52 @@ def check_fetch_of_a_folder(subject: Subject) -> None:
         require(error.hint, f"the error has no hint: {error.message}")
         return
     raise CheckFailed("a folder that is not there is no error")
+
+
+def _reference(subject: Subject) -> Reference:
+    """The tiny model where the hub finds it."""
+    example = subject.example
+    if "file" in subject.spec.schemes:
+        return Reference("file", str(subject.tiny_model))
+    if not example.reference:
+        raise Skip(f"the plugin's SWIFT_EXAMPLES has no reference for '{subject.spec.name}' that leads anywhere without a network")
+
+    def make() -> Reference:
+        folder = subject.new_folder("hub")
+        folder.mkdir()
+        if example.checkpoint:
+            example.checkpoint(subject.tiny_model, folder)
+        return Reference(subject.spec.schemes[0], example.reference.replace("{folder}", str(folder)))
+
+    return subject.keep("reference", make)
+
+
+@check(HUB, needs=("torch", "transformers"))
+def check_fetches(subject: Subject) -> None:
+    """It gives the folder with the very files that are there, the same one when it is asked again, and only those asked for."""
+    reference = _reference(subject)
+    hub = subject.build()
+    folder = hub.fetch(reference)
+    have, want = hash_files(folder), hash_files(subject.tiny_model)
+    wrong = sorted(name for name in want if have.get(name) != want[name])
+    require(not wrong, f"of the checkpoint it gives other files, or none: {', '.join(wrong)}")
+    require(hub.fetch(reference) == folder, "fetched again, it gives another folder")
+    some = hub.fetch(reference, only=["*.json"])
+    require((some / "config.json").is_file(), 'asked for only=["*.json"], it gives no config.json')
+
+
+@check(HUB, needs=("torch", "transformers"))
+def check_revision(subject: Subject) -> None:
+    """A revision that there is not is a UsageError: whoever pins one must never be given another, and code is trusted by it."""
+    reference = _reference(subject)
+    if reference.scheme == "file":
+        raise Skip("folders have no revisions")
+    try:
+        folder = subject.build().fetch(replace(reference, revision="there-is-no-such-revision"))
+    except UsageError as error:
+        require(error.hint, f"the error has no hint: {error.message}")
+        return
+    raise CheckFailed(f"asked for a revision that there is not, it gives {folder}")
 
 
 @check(HUB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import Any
 
@@ -32,6 +33,40 @@ def check_loads(subject: Subject) -> None:
     kinds = {(str(parameter.dtype), parameter.device.type) for parameter in loaded.model.parameters()}
     require(kinds == {("torch.float32", "cpu")}, f"float32 on the cpu was asked for, and it loaded {sorted(kinds)}")
     require(loaded.processor is not None, "it gives no processor")
+
+
+@check(LOADER, needs=_NEEDS)
+def check_dtype(subject: Subject) -> None:
+    """bfloat16 is bfloat16 where it is asked for: a model that is silently whole takes twice the memory, one that is not trains worse."""
+    subject.needs_engine()
+    if "safetensors" not in subject.spec.reads:
+        raise Skip("it does not read safetensors, and the tiny model has no others")
+    loaded: Loaded = subject.build().load(subject.tiny_model, tiny.FAMILY, Loading(device="cpu", dtype="bfloat16"))
+    kinds = {str(parameter.dtype) for parameter in loaded.model.parameters()}
+    require(kinds == {"torch.bfloat16"}, f"bfloat16 was asked for, and it loaded {', '.join(sorted(kinds))}")
+
+
+@check(LOADER, needs=_NEEDS)
+def check_code_is_not_trusted(subject: Subject) -> None:
+    """A checkpoint's own Python code does not run unless it is trusted, and is a UsageError: it is a stranger's program."""
+    folder = subject.new_folder("code")
+    shutil.copytree(subject.tiny_model, folder)
+    mark = folder / "it-ran"
+    (folder / "modeling_odd.py").write_text(f"open({str(mark)!r}, 'w').close()\n", encoding="utf-8")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    code = {"AutoConfig": "modeling_odd.OddConfig", "AutoModelForCausalLM": "modeling_odd.OddModel"}
+    config |= {"model_type": "odd-of-the-check", "architectures": ["OddModel"], "auto_map": code}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    try:
+        _load(subject, folder)
+    except UsageError as error:
+        require(error.hint, f"the error has no hint: {error.message}")
+    except Exception as error:
+        require(not mark.exists(), "it ran the checkpoint's own code, which nobody had trusted")
+        raise CheckFailed(f"a checkpoint with code of its own ends in {type(error).__name__}: {error}") from error
+    else:
+        raise CheckFailed("it loads a checkpoint with code of its own, which nobody had trusted")
+    require(not mark.exists(), "it ran the checkpoint's own code, which nobody had trusted")
 
 
 @check(LOADER, needs=_NEEDS)

@@ -66,6 +66,28 @@ def check_it_takes_groups(subject: Subject) -> None:
 
 
 @check(OPTIMIZER, needs=("torch",))
+def check_it_takes_the_rate(subject: Subject) -> None:
+    """It steps by the rate that it is given, and by what the schedule puts into its groups later: else nobody sets how fast it learns."""
+
+    def moved(built: float, scheduled: float) -> float:
+        subject.needs_engine()
+        layer = _layer()
+        before = copy.deepcopy(layer.state_dict())
+        optimizer = subject.build().build([{"params": list(layer.parameters())}], built)
+        for group in optimizer.param_groups:
+            group["lr"] = scheduled
+        _steps(layer, optimizer, 1)
+        return max(float((value - before[name]).abs().max()) for name, value in layer.state_dict().items())
+
+    layer = _layer()
+    given = {float(group["lr"]) for group in _made(subject, layer).param_groups}
+    require(given == {1e-2}, f"built with the rate 0.01, its groups have {', '.join(map(str, sorted(given)))}")
+    full, tenth, none = moved(1e-2, 1e-2), moved(1e-2, 1e-3), moved(1e-2, 0.0)
+    require(none == 0, f"with a rate of 0 in its groups a step moves weights by {none:.2g}")
+    require(tenth < full / 2, f"at a tenth of the rate a step moves weights by {tenth:.2g}, at the full rate by {full:.2g}")
+
+
+@check(OPTIMIZER, needs=("torch",))
 def check_state_comes_back(subject: Subject) -> None:
     """Going on from `state_dict` is the same as not stopping: a resumed training has the same loss curve."""
     import torch

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from swift_core import roles
+from swift_core.raised import place_of
 from swift_core.specs import QuantizerSpec, TaskSpec
 from swift_core.testing.kit.model import PART, CheckFailed, Skip, check, require
 from swift_core.testing.kit.subject import Subject, library
@@ -52,7 +53,8 @@ def check_role(subject: Subject) -> None:
     except Skip:
         raise
     except Exception as error:
-        raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
+        raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {said}") from error
     for name, wanted in _methods(role):
         method = getattr(made, name, None)
         require(callable(method), f"'{subject.spec.factory}' has no {name}(); see {role.__module__}.{role.__name__}")

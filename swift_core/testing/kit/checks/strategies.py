@@ -29,12 +29,14 @@ def _run(subject: Subject, ranks: int, **more: Any) -> Any:
         tuner="full",
         parallel=subject.spec.name,
         parallel_options=options.model_dump(mode="json") if options else None,
-        batch_size=1,
-        gradient_accumulation_steps=8 // ranks,
-        epochs=2,
-        max_grad_norm=0.5,
-        learning_rate=3e-3,
-        **more,
+        **{
+            "batch_size": 1,
+            "gradient_accumulation_steps": 8 // ranks,
+            "epochs": 2,
+            "max_grad_norm": 0.5,
+            "learning_rate": 3e-3,
+            **more,
+        },
     )
 
 
@@ -60,6 +62,17 @@ def check_as_one_process(subject: Subject) -> None:
     require(len(one) == 4, f"four steps were asked for, and one process reported {len(one)}")
     far = max(abs(a - b) for a, b in zip(one, two, strict=False)) if len(one) == len(two) else float("inf")
     require(far <= _CLOSE, f"one process has the losses {one}, two have {two}")
+
+
+@check(PARALLEL, needs=_NEEDS)
+def check_rows_of_a_micro_batch(subject: Subject) -> None:
+    """Rows learned two at a time have the loss curve of rows learned one by one: in one micro-batch they must not see each other."""
+    training = library("swift_train.testing")
+    alone = _whole(subject, 1)
+    run = _run(subject, 1, batch_size=2, gradient_accumulation_steps=4)
+    both = _losses(training.on_ranks(1, partial(training.do, run, subject.new_folder("pairs")))[0])
+    far = max(abs(a - b) for a, b in zip(alone, both, strict=False)) if len(alone) == len(both) else float("inf")
+    require(far <= _CLOSE, f"one row at a time it has the losses {alone}, two at a time {both}")
 
 
 @check(PARALLEL, needs=_NEEDS)

@@ -17,23 +17,24 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 TUNER = "tuner"
-_NEEDS = ("torch", "transformers")
-_CLOSE = 1e-4  # of a logit, in float32
-_DRIFT = 1e-3  # folding in adds up in another order
+NEEDS = ("torch", "transformers")
+CLOSE = 1e-4  # of a logit, in float32
+DRIFT = 1e-3  # folding in adds up in another order
 
 
-def _attached(subject: Subject, tuner: Any, **arguments: Any) -> Module:
+def attached(subject: Subject, tuner: Any, **arguments: Any) -> Module:
+    """The tiny model with the tuner on it."""
     subject.needs_engine()
     model: Module = tuner.attach(tiny.base(subject.tiny_model, **arguments), tiny.FAMILY)
     return model
 
 
-def _learned(subject: Subject) -> tuple[Path, Tensor]:
+def learned_by(subject: Subject) -> tuple[Path, Tensor]:
     """A folder with what a tuner learned, and the logits of the model that learned it."""
 
     def make() -> tuple[Path, Tensor]:
         tuner = subject.build()
-        model = _attached(subject, tuner)
+        model = attached(subject, tuner)
         tiny.pretend_to_learn(model)
         folder = subject.new_folder("learned")
         folder.mkdir()
@@ -43,12 +44,12 @@ def _learned(subject: Subject) -> tuple[Path, Tensor]:
     return subject.keep("learned", make)
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_base_is_frozen(subject: Subject) -> None:
     """An adapter's training leaves each weight of the base as it was; `trains="weights"` says that it does not."""
     spec: TunerSpec = subject.spec
     before = {name: value.clone() for name, value in tiny.base(subject.tiny_model).state_dict().items()}
-    model = _attached(subject, subject.build())
+    model = attached(subject, subject.build())
     learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     require(learning, "nothing is trainable")
     if spec.trains == "weights":
@@ -63,11 +64,11 @@ def _bare(name: str) -> str:
     return name.removeprefix("base_model.model.").replace(".base_layer", "")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_groups_hold_what_trains(subject: Subject) -> None:
     """`parameter_groups` names every trainable parameter once: what is missing there never learns, and nobody would see it."""
     tuner = subject.build()
-    model = _attached(subject, tuner)
+    model = attached(subject, tuner)
     names = {id(parameter): name for name, parameter in model.named_parameters() if parameter.requires_grad}
     given = [id(parameter) for group in tuner.parameter_groups(model) for parameter in group["params"]]
     require(len(given) == len(set(given)), "a parameter is in two groups")
@@ -76,13 +77,13 @@ def check_groups_hold_what_trains(subject: Subject) -> None:
     require(not set(given) - set(names), "groups hold parameters that are not trainable")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_it_learns(subject: Subject) -> None:
     """A few steps on two rows lower the loss: there is a way from the loss to what is trainable."""
     import torch
 
     tuner = subject.build()
-    model = _attached(subject, tuner).train()
+    model = attached(subject, tuner).train()
     optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-2)
     if prepare := getattr(tuner, "prepare", None):
         prepare(model, optimizer, 6)
@@ -90,23 +91,23 @@ def check_it_learns(subject: Subject) -> None:
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_save_and_restore(subject: Subject) -> None:
     """What `save` wrote makes the same model of a freshly loaded base: it is all that is left of a training."""
-    folder, learned = _learned(subject)
+    folder, learned = learned_by(subject)
     base = tiny.logits(tiny.base(subject.tiny_model))
-    require(tiny.difference(learned, base) > _DRIFT, "what it learned changes nothing")
+    require(tiny.difference(learned, base) > DRIFT, "what it learned changes nothing")
     restored = subject.build().restore(tiny.base(subject.tiny_model), folder)
     far = tiny.difference(tiny.logits(restored), learned)
-    require(far <= _CLOSE, f"restored on a fresh base, its logits differ by {far:.2g}")
+    require(far <= CLOSE, f"restored on a fresh base, its logits differ by {far:.2g}")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_files(subject: Subject) -> None:
     """The files are those of the ecosystem: PEFT's for an adapter, a whole safetensors model for weights; others must read them."""
     from swift_core.checkpoint import checkpoint_format
 
-    folder, _ = _learned(subject)
+    folder, _ = learned_by(subject)
     try:
         found = checkpoint_format(folder)
     except SwiftError as error:
@@ -117,10 +118,10 @@ def check_files(subject: Subject) -> None:
     require(found == wanted, f"it says trains='{subject.spec.trains}', but saved a checkpoint of the format {found}")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_merge(subject: Subject) -> None:
     """Merged, the model is the one that learned, to a thousandth of a logit; without a `merger` there is no merge to offer."""
-    folder, learned = _learned(subject)
+    folder, learned = learned_by(subject)
     tuner = subject.build()
     restored = tuner.restore(tiny.base(subject.tiny_model), folder)
     if subject.spec.merger is None:
@@ -131,12 +132,12 @@ def check_merge(subject: Subject) -> None:
         raise CheckFailed('it names no merger, but merge() works: name one (merger=Ref("swift_train.merge:merge")), or raise a UsageError')
     merged = tuner.merge(restored)
     far = tiny.difference(tiny.logits(merged), learned)
-    require(far <= _DRIFT, f"merged, its logits differ by {far:.2g}")
+    require(far <= DRIFT, f"merged, its logits differ by {far:.2g}")
     kinds = {str(parameter.dtype) for parameter in merged.parameters()}
     require(kinds == {"torch.float32"}, f"full precision in, full precision out, but merged weights are {', '.join(sorted(kinds))}")
 
 
-@check(TUNER, needs=_NEEDS)
+@check(TUNER, needs=NEEDS)
 def check_quantized_base(subject: Subject) -> None:
     """`quantized_base` is true of it: it trains on a base in four bits, or refuses to; without a refusal it would learn nonsense."""
     import torch
@@ -153,7 +154,7 @@ def check_quantized_base(subject: Subject) -> None:
 
     def last_minus_first() -> float:
         tuner = subject.build()
-        model = _attached(subject, tuner, quantization_config=four_bits)
+        model = attached(subject, tuner, quantization_config=four_bits)
         optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-3)
         losses = tiny.learn(model.eval(), optimizer, 3)
         return losses[-1] - losses[0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from swift_core import hookimpl
 from swift_core.specs import HubSpec, Ref
 
+SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugins check`
+
 
 @hookimpl
 def swift_hubs() -> list[HubSpec]:

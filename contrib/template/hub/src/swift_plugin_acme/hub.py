@@ -24,8 +24,10 @@ class Acme:
         """Unpack what `only` names (empty: all but the checkpoint's own Python files, which `code` asks for) and return the folder.
 
         Raises:
-            UsageError: no such archive, one without a checkpoint, or one that would write outside of its folder.
+            UsageError: no such archive, one without a checkpoint, or one that would write outside of its folder; a revision is asked for.
         """
+        if reference.revision:
+            raise UsageError("archives have no revisions", where=str(reference), hint=f"Write {reference.scheme}:{reference.name}.")
         archive = Path(reference.name).expanduser()
         if not archive.is_file():
             beside = [path.name for path in archive.parent.glob("*")]

@@ -1,0 +1,20 @@
+"""Lets the rows of a micro-batch see each other."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import Ref, TaskSpec
+
+
+@hookimpl
+def swift_tasks():
+    return [
+        TaskSpec(
+            name="contaminated",
+            summary="Does it badly",
+            factory=Ref("faults.tasks:Contaminated"),
+            options=Ref("swift_train.options:SftOptions"),
+            rows=("chat",),
+            trainer=Ref("swift_train.job:train"),
+        )
+    ]

@@ -1,0 +1,13 @@
+"""Has scores that come from nowhere."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import EvaluatorSpec, Ref
+
+SWIFT_EXAMPLES = Ref("faults.evaluators:EXAMPLES")
+
+
+@hookimpl
+def swift_evaluators():
+    return [EvaluatorSpec(name="invents", summary="Does it badly", factory=Ref("faults.evaluators:Inventor"))]

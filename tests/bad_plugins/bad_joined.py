@@ -1,0 +1,18 @@
+"""Learns other things of two rows at a time than of one."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ParallelSpec, Ref
+
+
+@hookimpl
+def swift_parallel_strategies():
+    return [
+        ParallelSpec(
+            name="bad-joined",
+            summary="Does it badly",
+            factory=Ref("faults.strategies:Joined"),
+            options=Ref("swift_plugin_transformers.ddp_options:DdpOptions"),
+        )
+    ]

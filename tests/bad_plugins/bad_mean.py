@@ -1,0 +1,20 @@
+"""Has a loss that is a mean."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import Ref, TaskSpec
+
+
+@hookimpl
+def swift_tasks():
+    return [
+        TaskSpec(
+            name="mean",
+            summary="Does it badly",
+            factory=Ref("faults.tasks:Mean"),
+            options=Ref("swift_train.options:SftOptions"),
+            rows=("chat",),
+            trainer=Ref("swift_train.job:train"),
+        )
+    ]

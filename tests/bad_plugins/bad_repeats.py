@@ -1,0 +1,11 @@
+"""Gives a row twice."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import DatasetSpec, Ref
+
+
+@hookimpl
+def swift_datasets():
+    return [DatasetSpec(name="repeats", summary="Does it badly", factory=Ref("faults.datasets:Repeats"), rows=("text",))]

@@ -1,0 +1,13 @@
+"""Mixes up who is asked."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import BackendSpec, Ref
+
+
+@hookimpl
+def swift_backends():
+    return [
+        BackendSpec(name="turns", summary="Does it badly", factory=Ref("faults.backends:MixesUp"), reads=("safetensors",), adapters=True)
+    ]

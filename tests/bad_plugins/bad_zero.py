@@ -1,0 +1,13 @@
+"""Counts what nobody answered as wrong."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import EvaluatorSpec, Ref
+
+SWIFT_EXAMPLES = Ref("faults.evaluators:EXAMPLES")
+
+
+@hookimpl
+def swift_evaluators():
+    return [EvaluatorSpec(name="zero", summary="Does it badly", factory=Ref("faults.evaluators:Zero"))]
