@@ -1,4 +1,4 @@
-"""What every command owes: `swift --help` lists it from the metadata of its distribution, without importing it; and the rest of the checks."""
+"""What every command owes: `swift --help` lists it without importing it, and the checks of `swift plugins check`."""
 
 from __future__ import annotations
 
