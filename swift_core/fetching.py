@@ -40,7 +40,9 @@ class Fetcher:
         source = self.source(text, where)
         if source.format != "adapter":
             return source, {}
-        base = self.source(_base_of(Path(source.path), where), where)
+        hub = parse(source.reference).scheme
+        asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
+        base = asked.source(_base_of(Path(source.path), where), where)
         if base.format == "adapter":
             raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
         return base, {"adapter": source}

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from swift_core import paths
+from swift_core import launch_variables, paths
 from swift_core.api import carry_out
 from swift_core.config import Settings
 from swift_core.errors import SwiftError
@@ -87,6 +87,10 @@ class RecipeRun:
         )
         if step.verb.name == "serve":
             settings.values.setdefault("port", 0)
+        notes = launch_variables.apply(step.verb, settings)
+        if self.watch:
+            for text in notes:
+                self.watch({"event": "note", "text": text})
         run = resolve(step.verb, settings, progress=self.progress).run
         model = run.model.path if run.model else ""
         if step.verb.name == "fetch":

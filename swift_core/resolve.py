@@ -60,8 +60,8 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
     with offline_if(options["offline"]):
         streaming = bool(options.get("data", {}).get("streaming"))
-        datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress, streaming=streaming)
-        validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress)
+        datasets = _datasets(settings, options.pop("dataset", None), known, "dataset", progress, hub=options["hub"], streaming=streaming)
+        validation = _datasets(settings, options.pop("val_dataset", None), known, "val_dataset", progress, hub=options["hub"])
         fetcher = Fetcher(
             known,
             loader=parts.get("loader"),
@@ -163,7 +163,7 @@ def _reads(parts: Mapping[str, Choice], known: Registry) -> tuple[str, ...]:
 
 
 def _datasets(
-    settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None, *, streaming: bool = False
+    settings: Settings, asked: Any, known: Registry, key: str, progress: Progress | None, *, hub: str, streaming: bool = False
 ) -> tuple[DataChoice, ...]:
     given = settings.values.get("dataset_options", {})
     options = {name.replace("_", "-"): value for name, value in given.items()}
@@ -172,7 +172,7 @@ def _datasets(
     for index, item in enumerate(asked or ()):
         where = settings.where(f"{key}.{index}") if f"{key}.{index}" in settings.lines else settings.where(key)
         try:
-            chosen.append(choose_dataset(known, item, options, where, streaming=streaming))
+            chosen.append(choose_dataset(known, item, options, where, streaming=streaming, hub=hub))
         except Invalid as invalid:
             errors += [UsageError(message, where=path) for path, message in invalid.problems]
         except SwiftError as error:

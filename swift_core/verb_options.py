@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from swift_core.options import Names, Options, Several, option
+
+_ATTENTION = {
+    "flash_attn": "flash_attention_2", "flash_attn_2": "flash_attention_2", "fa2": "flash_attention_2", "flash_attn_3": "flash_attention_3",
+    "fa3": "flash_attention_3", "flash_attn_4": "flash_attention_4", "flex": "flex_attention", "disabled": "eager",
+}  # fmt: skip
 
 ENVS = 'Environments made elsewhere, as name and interpreter: {"vllm": "/opt/vllm/bin/python"}.'
 DATASETS = "Data sets: a name, a file, a folder, a pattern, a hub data set; name#500 takes 500 rows."
@@ -50,8 +57,16 @@ class DeviceOptions(AdapterOptions):
         "auto", "Type of the weights; auto: the checkpoint's own, or the nearest that the device computes natively.", also=("torch_dtype",)
     )
     attention: str = option(
-        "auto", "Attention implementation: auto, sdpa, eager, flash_attention_2.", also=("attn_impl", "attn_implementation")
+        "auto",
+        "Attention implementation: auto, sdpa, eager, flash_attention_2.",
+        also=("attn_impl", "attn_implementation", "flash_attn"),
     )
+
+    @field_validator("attention")
+    @classmethod
+    def _spelling(cls, value: str) -> str:
+        """Other tools' names of it: ms-swift's flash_attn, LLaMA-Factory's fa2."""
+        return _ATTENTION.get(value, value)
 
 
 class OutputOptions(Options):

@@ -239,3 +239,65 @@ def test_a_number_among_choices_is_a_number(project):
     assert json.loads(outcome.out)["parts"]["quantizer"]["options"]["bits"] == 8
     outcome = sft(project, "--quantizer", "bnb", "--quantizer.bits", "3")
     assert "--quantizer.bits: must be 4 or 8, not '3'" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--attn_impl", "flash_attn"], ["--attention: flash_attention_2 needs "]),
+        (["--attn_impl", "flash_attention_3"], ["--attention: flash_attention_3 needs "]),
+        (["--attention", "flex", "--device", "cpu"], ["--attention: flex_attention has no backward pass on a CPU"]),
+        (["--attention", "spda"], ["--attention: there is no attention implementation 'spda'", "Did you mean 'sdpa'?"]),
+        (["--attention", "kernels-community/flash-attn2"], ["is a kernel of a hub, whose code is not run"]),
+        (["--chat-template", "none.jinja"], ["--chat-template: there is no file 'none.jinja'"]),
+        (["--data.media-folder", "none"], ["--data.media-folder: there is no folder 'none'"]),
+        (["--resume", "none"], ["--resume: 'none': no checkpoint to go on from"]),
+    ],
+)
+def test_what_a_worker_would_find_out_is_told_before_it_starts(project, words, says):
+    outcome = sft(project, "--dry-run", *words)
+    assert outcome.code == 2
+    for text in says:
+        assert text in outcome.err
+    left_alone(project)
+
+
+def test_a_cpu_build_has_no_cuda_and_compiling_needs_a_compiler(project, monkeypatch):
+    from importlib import metadata
+
+    if not metadata.version("torch").endswith("+cpu"):
+        pytest.skip("torch is no CPU build")
+    assert "--device: the installed torch is a CPU build" in sft(project, "--device", "cuda", "--dry-run").err
+    project.env |= {"PATH": str(project.folder), "CXX": ""}
+    outcome = sft(project, "--compile", "--dry-run")
+    assert outcome.code == 2
+    assert "--compile: torch.compile needs a C++ compiler" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [
+        (["sft", "--model", "model", "--max-steps", "1", "--hub", "ms"], {}),
+        (["sft", "--model", "model", "--max-steps", "1", "--use_hf", "false"], {}),
+        (["sft", "--model", "model", "--max-steps", "1"], {"USE_HF": "0"}),
+        (["sft", "--model", "model", "--max-steps", "1"], {"USE_MODELSCOPE_HUB": "1"}),
+        (["ask", "model", "--hub", "ms"], {}),
+        (["data", "check", "--hub", "ms"], {}),
+        (["data", "show", "--hub", "ms"], {}),
+        (["data", "convert", "--output", "out", "--hub", "ms"], {}),
+        (["data", "check"], {"USE_HF": "0"}),
+    ],
+    ids=str,
+)
+def test_one_hub_is_asked_for_models_and_data(project, words, env):
+    """A name of another hub may be a stranger's on huggingface.co."""
+    project.env |= {"HF_ENDPOINT": "http://127.0.0.1:9", **env}
+    outcome = project(*words, "--dataset", "AI-ModelScope/alpaca-gpt4-data-zh#500")
+    assert outcome.code == 2
+    assert "'ms:AI-ModelScope/alpaca-gpt4-data-zh' is ms's" in outcome.err
+    assert "modelscope download --dataset AI-ModelScope/alpaca-gpt4-data-zh" in outcome.err
+
+
+def test_held_out_rows_are_of_the_same_hub(project):
+    outcome = sft(project, "--hub", "ms", "--val-dataset", "org/held")
+    assert "'ms:org/held' is ms's" in outcome.err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,8 @@ from swift_core.checkpoint import Manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.fetching import Fetcher
 from swift_core.plugins import Plugin
-from swift_core.registry import Entry
-from swift_core.specs import ModelFamily
+from swift_core.registry import Entry, registry
+from swift_core.specs import HubSpec, ModelFamily, Ref
 
 
 class Known:
@@ -64,3 +67,28 @@ def test_two_of_one_name_are_an_error(folder):
     with pytest.raises(UsageError, match="two families have a model 'small': dist-moon and dist-sun") as error:
         Fetcher(known).source("small", "model")
     assert error.value.hint == "Write the reference: hf:org/moon or hf:org/sun."
+
+
+def test_the_base_of_an_adapter_is_of_the_adapters_hub(tmp_path, tiny_model, inline_plugin):
+    """A bare name means something else on another hub."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    asked = []
+
+    class Hub:
+        def __init__(self, options):
+            pass
+
+        def fetch(self, reference, **_):
+            asked.append(str(reference))
+            return adapter if reference.name == "org/adapter" else tiny_model
+
+    sys.modules["a_hub"] = types.SimpleNamespace(Hub=Hub)
+    inline_plugin(swift_hubs=lambda: [HubSpec(name="zz", summary="Z.", schemes=("zz", "yy"), factory=Ref("a_hub:Hub"))])
+    try:
+        Fetcher(registry(), hub="yy").model("zz:org/adapter")
+        Fetcher(registry(), hub="yy").model(str(adapter))
+    finally:
+        del sys.modules["a_hub"]
+    assert asked == ["zz:org/adapter", "zz:org/base", "yy:org/base"]

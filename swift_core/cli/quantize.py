@@ -37,6 +37,7 @@ class QuantizeCommand(VerbCommand):
             raise UsageError("does not go with --compare", where="--dry-run", hint="Look at one quantizer: --quantizer NAME --dry-run.")
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
+            self.launched(settings, screen)
             done = comparing.compare(
                 asked, settings, lambda own: provision.resolve(self.verb, own, screen, values), keep=keep, watch=screen.watch
             )

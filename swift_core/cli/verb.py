@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from swift_core import flags, part_files
+from swift_core import flags, launch_variables, part_files
 from swift_core.cli import provision
 from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
@@ -101,6 +101,11 @@ class FlagsCommand(click.Command):
             self._settings.set(flag.path, _value(flag, value))
         return self._settings
 
+    def launched(self, settings: Settings, screen: Screen) -> None:
+        """Put into the settings what the environment of the launch line says, with a note on each."""
+        for text in launch_variables.apply(self.verb, settings):
+            screen.note(text)
+
     def _call(self, **values: Any) -> int:
         raise NotImplementedError
 
@@ -123,6 +128,7 @@ class VerbCommand(FlagsCommand):
     def _call(self, **values: Any) -> int:
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
+            self.launched(settings, screen)
             resolved = provision.resolve(self.verb, settings, screen, values)
             if resolved is None:
                 return 2

@@ -27,8 +27,18 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9]+:")
 _HUB = re.compile(r"((?:[A-Za-z][A-Za-z0-9]+:)?[^:]+)(?::([^:]+))?")
 
 
-def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], where: str, *, streaming: bool = False) -> DataChoice:
-    """One data set, not fetched yet. `options` are those of the named set, from flags, by its name; sets that can `streaming` do, if asked.
+def choose_dataset(
+    registry: Registry, asked: Any, options: Mapping[str, Any], where: str, *, streaming: bool = False, hub: str = "hf"
+) -> DataChoice:
+    """One data set, not fetched yet.
+
+    Args:
+        registry: what is installed.
+        asked: a name, or a mapping with one.
+        options: those of the named set, from flags, by its name.
+        where: how to name it in errors.
+        streaming: whether sets that can stream do.
+        hub: whose a bare `org/name` is, as for models: on another hub the name may be a stranger's.
 
     Raises:
         UsageError: no such set or file, a bad number of rows.
@@ -43,6 +53,8 @@ def choose_dataset(registry: Registry, asked: Any, options: Mapping[str, Any], w
     name, limit = _limit(text, where)
     spec, found, origin = _find(registry, name, where)
     implied: dict[str, Any] = dict(found)
+    if spec == "hub" and hub != "hf" and not _SCHEME.match(implied["path"]):
+        implied["path"] = f"{hub}:{implied['path']}"
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")

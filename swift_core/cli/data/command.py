@@ -35,4 +35,5 @@ class DataCommand(FlagsCommand):
         if not settings.values.get("dataset"):
             raise UsageError("no data set is named", hint=f"Write swift {self.verb.name} FILE, or a data set's name.")
         with offline_if(bool(settings.values.get("offline"))), Screen(quiet=values["json"]) as screen:
+            self.launched(settings, screen)
             return self.work(self.verb, settings, screen)

@@ -23,7 +23,7 @@ class HubDataset:
         self._reference = references.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
         if self._reference.scheme != "hf":
             raise UsageError(
-                f"data sets come from hf:, not {self._reference.scheme}:", where="dataset", hint="Download it and name its file."
+                f"data sets are read from hf:, and '{self._reference}' is {self._reference.scheme}'s", where="dataset", hint=self._way_on()
             )
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
@@ -48,6 +48,14 @@ class HubDataset:
         with self._errors():
             for number, data in enumerate(stream.decode(False) if stream.features else stream, 1):
                 yield raw_row(checked({column: without_absent(value) for column, value in data.items()}, name, number), name, number)
+
+    def _way_on(self) -> str:
+        name = self._reference.name
+        if self._reference.scheme == "ms":
+            return (
+                f"Download it and name its folder: modelscope download --dataset {name} --local_dir data; or say hf:{name} if it is there."
+            )
+        return f"Download it and name its files; or say hf:{name} if it is there."
 
     def _load(self) -> Any:
         if self._options.streaming:

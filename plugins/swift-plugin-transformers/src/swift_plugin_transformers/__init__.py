@@ -119,7 +119,11 @@ def swift_backends() -> list[BackendSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """What a stream can't do, and groups of weights that don't divide, said before anything is read."""
+    """What is not there, what a stream can't do, and groups of weights that don't divide, said before anything is read."""
+    if run.parts.get("loader") and run.parts["loader"].name == "transformers":
+        from swift_train import preflight
+
+        yield from preflight.problems(run)
     if run.verb == "quantize":
         from swift_train import groups
 

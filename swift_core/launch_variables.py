@@ -1,0 +1,130 @@
+"""Settings that other tools take from the environment of a launch line: `NPROC_PER_NODE=4 swift sft …`.
+
+What has an option here sets it, unless the command or its YAML does; what has none is named. Either is told in a note.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+from swift_core import schemas
+from swift_core.config import Settings
+from swift_core.errors import UsageError
+from swift_core.verbs import Verb
+
+_NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
+_RENDEZVOUS: Mapping[str, str] = {
+    "NODE_RANK": "launcher.node_rank", "MASTER_ADDR": "launcher.master_addr", "MASTER_PORT": "launcher.master_port",
+}  # fmt: skip
+_HUBS: Mapping[str, tuple[str, str]] = {"USE_HF": ("hf", "ms"), "USE_MODELSCOPE_HUB": ("ms", "hf")}
+_NO_EFFECT = (
+    "MAX_PIXELS", "MIN_PIXELS", "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
+    "VIDEO_MAX_TOKEN_NUM", "VIDEO_MIN_TOKEN_NUM", "FPS", "FPS_MAX_FRAMES", "FPS_MIN_FRAMES", "NFRAMES", "MAX_NUM", "INPUT_SIZE",
+    "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "MAX_NUM_FRAMES", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
+    "USE_AUDIO_IN_VIDEO", "QWENVL_BBOX_FORMAT", "CELOSS_PARALLEL_SIZE", "SWIFT_UI_LANG", "USE_OPENMIND_HUB", "DISABLE_VERSION_CHECK",
+)  # fmt: skip
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Put into the settings what the environment says of the launch, and return the notes on it.
+
+    Raises:
+        UsageError: a number that is none; or the command was itself started by a launcher, once a process.
+    """
+    own = {field.path for field in schemas.fields(verb.options)}
+    if "processes" in own:
+        _refuse_launched(environment)
+    notes: list[str] = []
+    for name, path in _NUMBERS.items():
+        if value := environment.get(name, "").strip():
+            number = _number(name, value)
+            notes += _set(settings, path, number, f"{name}={value}", known=path in own, trivial=number == 1)
+    notes += _rendezvous(settings, environment, launches="launcher" in verb.parts)
+    notes += _hub(settings, environment, known="hub" in own)
+    for name in _NO_EFFECT:
+        if environment.get(name, "").strip():
+            notes.append(f"{name}={environment[name]} has no effect here")
+    return [*notes, *(_devices(settings, environment) if "processes" in own else ())]
+
+
+def _set(settings: Settings, path: str, value: object, said: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
+    flag = "--" + path.replace("_", "-")
+    given = _given(settings, path)
+    if not known:
+        if not trivial:
+            yield f"{said} has no effect on this command"
+    elif given is not None:
+        if str(given) != str(value):
+            yield f"{said} has no effect: {flag} {given} is given"
+    elif not trivial:
+        settings.set(path, value)
+        yield f"{said} is {flag} {value} here"
+
+
+def _rendezvous(settings: Settings, environment: Mapping[str, str], *, launches: bool) -> Iterator[str]:
+    """How machines find each other: only where there are several."""
+    found = {name: environment[name].strip() for name in _RENDEZVOUS if environment.get(name, "").strip()}
+    if not found or not launches:
+        return
+    said = " ".join(f"{name}={value}" for name, value in found.items())
+    if int(_given(settings, "nodes") or 1) == 1:
+        yield f"{said}: no effect on one machine, where processes find each other by themselves"
+        return
+    if _given(settings, "launcher") is None:
+        settings.set("launcher", "torchrun")
+        yield "several machines: --launcher torchrun"
+    if _given(settings, "launcher") != "torchrun":
+        yield f"{said}: no effect, since --launcher {_given(settings, 'launcher')} has its own ways"
+        return
+    for name, value in found.items():
+        number = name != "MASTER_ADDR"
+        yield from _set(settings, _RENDEZVOUS[name], _number(name, value) if number else value, f"{name}={value}", known=True)
+
+
+def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> Iterator[str]:
+    for name, (on, off) in _HUBS.items():
+        value = environment.get(name, "").strip().lower()
+        if value and known:
+            if value not in _TRUE + _FALSE:
+                raise UsageError(f"must be 1 or 0, not '{value}'", where=name, hint="Or say --hub hf or --hub ms.")
+            hub = on if value in _TRUE else off
+            yield from _set(settings, "hub", hub, f"{name}={environment[name]}", known=True, trivial=hub == "hf")
+
+
+def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Visible devices that the processes won't use, or that they lack; the workers see the variable itself."""
+    name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
+    processes = _given(settings, "processes") or 1
+    if not name or str(_given(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
+        return
+    there = len(environment[name].strip(", ").split(","))
+    if there > int(processes):
+        yield f"{name} shows {there} devices, and a process uses one: --processes {there} uses all of them"
+    elif 0 < there < int(processes):
+        yield f"{name} shows {there} devices for {processes} processes: on accelerators each process needs one of its own"
+
+
+def _refuse_launched(environment: Mapping[str, str]) -> None:
+    if environment.get("LOCAL_RANK") and int(environment.get("WORLD_SIZE") or 1) > 1:
+        message = f"this command starts its own processes, and was itself started once for each of {environment['WORLD_SIZE']}"
+        hint = "Don't start it by torchrun, accelerate or deepspeed: say --processes N, and --nodes M on each of several machines."
+        raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
+
+
+def _given(settings: Settings, path: str) -> object:
+    """What the command or its YAML says of a path; None where nothing."""
+    node: object = settings.values
+    for key in path.split("."):
+        if not isinstance(node, dict):
+            return None
+        node = node.get(key, node.get(key.replace("_", "-")))
+    return node.get("name") if isinstance(node, dict) else node
+
+
+def _number(name: str, value: str) -> int:
+    if not value.isdecimal():
+        raise UsageError(f"must be a number, not '{value}'", where=name, hint="Count the devices, and say --processes N.")
+    return int(value)

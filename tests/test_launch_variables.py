@@ -1,0 +1,103 @@
+"""What other tools take from the environment of a launch line is honoured with a note, or named as having no effect."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from swift_core import UsageError, launch_variables
+from swift_core.config import Settings
+from swift_core.verbs import VERBS
+
+
+def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[dict, list[str]]:
+    settings = Settings(dict(given))
+    notes = launch_variables.apply(VERBS[verb], settings, environment)
+    return settings.values, notes
+
+
+@pytest.mark.parametrize(
+    ("environment", "given", "values", "notes"),
+    [
+        ({"NPROC_PER_NODE": "4"}, {}, {"processes": 4}, ["NPROC_PER_NODE=4 is --processes 4 here"]),
+        ({"NPROC_PER_NODE": "1"}, {}, {}, []),
+        ({"NPROC_PER_NODE": "4"}, {"processes": 2}, {"processes": 2}, ["NPROC_PER_NODE=4 has no effect: --processes 2 is given"]),
+        ({"NPROC_PER_NODE": "2"}, {"processes": "2"}, {"processes": "2"}, []),
+        (
+            {"NPROC_PER_NODE": "2", "MASTER_PORT": "29501"},
+            {},
+            {"processes": 2},
+            [
+                "NPROC_PER_NODE=2 is --processes 2 here",
+                "MASTER_PORT=29501: no effect on one machine, where processes find each other by themselves",
+            ],
+        ),
+        ({"USE_HF": "1"}, {}, {}, []),
+        ({"USE_HF": "0"}, {}, {"hub": "ms"}, ["USE_HF=0 is --hub ms here"]),
+        ({"USE_MODELSCOPE_HUB": "1"}, {}, {"hub": "ms"}, ["USE_MODELSCOPE_HUB=1 is --hub ms here"]),
+        ({"USE_HF": "1"}, {"hub": "ms"}, {"hub": "ms"}, ["USE_HF=1 has no effect: --hub ms is given"]),
+        ({"MAX_PIXELS": "1003520"}, {}, {}, ["MAX_PIXELS=1003520 has no effect here"]),
+        ({"CUDA_VISIBLE_DEVICES": "0"}, {}, {}, []),
+        (
+            {"CUDA_VISIBLE_DEVICES": "0,1"},
+            {},
+            {},
+            ["CUDA_VISIBLE_DEVICES shows 2 devices, and a process uses one: --processes 2 uses all of them"],
+        ),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"device": "cpu"}, {"device": "cpu"}, []),
+        ({"CUDA_VISIBLE_DEVICES": ""}, {"processes": 2}, {"processes": 2}, []),
+        (
+            {"CUDA_VISIBLE_DEVICES": "3", "NPROC_PER_NODE": "2"},
+            {},
+            {"processes": 2},
+            [
+                "NPROC_PER_NODE=2 is --processes 2 here",
+                "CUDA_VISIBLE_DEVICES shows 1 devices for 2 processes: on accelerators each process needs one of its own",
+            ],
+        ),
+    ],
+)
+def test_what_is_set(environment, given, values, notes):
+    assert applied(environment, **given) == (values, notes)
+
+
+def test_several_machines():
+    environment = {"NPROC_PER_NODE": "8", "NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29501"}
+    values, notes = applied(environment)
+    launcher = {"name": "torchrun", "node_rank": 1, "master_addr": "10.0.0.1", "master_port": 29501}
+    assert values == {"processes": 8, "nodes": 2, "launcher": launcher}
+    assert len(notes) == 6
+    assert applied(environment, launcher={"name": "slurm"})[0]["launcher"] == {"name": "slurm"}
+    assert applied(environment, launcher={"name": "torchrun", "master-addr": "b"})[0]["launcher"]["master-addr"] == "b"
+
+
+def test_a_verb_without_processes_says_so():
+    assert applied({"NPROC_PER_NODE": "4"}, "merge")[1] == ["NPROC_PER_NODE=4 has no effect on this command"]
+    assert applied({"NPROC_PER_NODE": "1"}, "merge")[1] == []
+
+
+@pytest.mark.parametrize("environment", [{"NPROC_PER_NODE": "gpu"}, {"NNODES": "x"}, {"USE_HF": "perhaps"}])
+def test_what_is_no_value_is_refused(environment):
+    with pytest.raises(UsageError) as caught:
+        applied(environment)
+    assert caught.value.where == next(iter(environment))
+
+
+def test_a_command_that_a_launcher_has_started_is_refused():
+    launched = {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "4"}
+    with pytest.raises(UsageError, match="was itself started once for each of 4"):
+        applied(launched)
+    assert applied(launched, "merge") == ({}, [])
+    assert applied({"RANK": "1", "WORLD_SIZE": "2"}) == ({}, []), "as some clusters name their machines"
+
+
+def test_by_the_command(swift, tmp_path, tiny_model):
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    swift.env |= {"NPROC_PER_NODE": "2", "MAX_PIXELS": "1"}
+    outcome = swift("sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--dry-run")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["options"]["processes"] == 2
+    assert "note: NPROC_PER_NODE=2 is --processes 2 here" in outcome.err
+    assert "note: MAX_PIXELS=1 has no effect here" in outcome.err
