@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from swift_core import schemas
 from swift_core.config import Settings
@@ -114,9 +115,9 @@ def _refuse_launched(environment: Mapping[str, str]) -> None:
         raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
 
 
-def _given(settings: Settings, path: str) -> object:
+def _given(settings: Settings, path: str) -> Any:
     """What the command or its YAML says of a path; None where nothing."""
-    node: object = settings.values
+    node: Any = settings.values
     for key in path.split("."):
         if not isinstance(node, dict):
             return None

@@ -66,7 +66,10 @@ def theirs(page: Path) -> Iterator[list[str]]:
 def _words(shown: str) -> list[str]:
     words = shlex.split(shown, comments=True)
     end = next((at for at, word in enumerate(words) if _SHELL.match(word)), len(words))
-    return words[:end]
+    words = words[:end]
+    if words[:1] == ["--plugin"]:  # its file is a reader's own, and would be loaded
+        words = words[2:]
+    return words
 
 
 def parsed(words: list[str], *, fragment: bool = False) -> None:
