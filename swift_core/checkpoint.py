@@ -14,11 +14,15 @@ from typing import Any, Literal
 
 from swift_core import paths
 from swift_core.errors import UsageError
+from swift_core.hashes import sha256_of
+from swift_core.roles import Progress
 
 MANIFEST = "swift.json"
 SCHEMA = 1
 _HASHED = (".safetensors", ".gguf", ".onnx", ".data", ".json", ".jinja", ".model", ".txt")  # .data: the weights of an .onnx
 _OPENVINO = "openvino_"  # how the names of all files in OpenVINO's format begin; their weights are .bin, and no pickles
+
+_TOKENIZER = ("tokenizer*", "*.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +82,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     return Manifest(**values)
 
 
-def hash_files(folder: Path) -> dict[str, str]:
+def hash_files(folder: Path, progress: Progress | None = None) -> dict[str, str]:
     """SHA-256 of what makes up the checkpoint, by relative name."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
     found = (path for path in files if path.suffix in _HASHED or path.name.startswith(_OPENVINO))
-    return {path.relative_to(folder).as_posix(): paths.sha256(path) for path in found}
+    return {path.relative_to(folder).as_posix(): value for path, value in sha256_of(found, progress).items()}
 
 
-def content_hash(folder: Path) -> str:
-    """The manifest's hash, or one made now for a folder that has none."""
+def content_hash(folder: Path, progress: Progress | None = None) -> str:
+    """The manifest's hash, or one worked out for a folder that has none; big files are read once, and again where they have changed."""
     manifest = read_manifest(folder)
-    return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder))
+    return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder, progress))
 
 
 def quantization_of(config: Mapping[str, Any]) -> str:
@@ -101,6 +105,13 @@ def copy_licence(source: Path, target: Path) -> None:
     """Put the licence of a checkpoint beside what was made of it."""
     for file in source.glob("LICENSE*"):
         shutil.copyfile(file, target / file.name)
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Put a checkpoint's tokenizer and template beside weights that were made of it, as they are: engines write them as they read them."""
+    for pattern in _TOKENIZER:
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
 
 
 def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino", "onnx"]:

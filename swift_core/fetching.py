@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import checkpoint, paths
+from swift_core.environments.claim import claim
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import identify
 from swift_core.references import Reference, parse
 from swift_core.registry import Entry, Registry
 from swift_core.roles import Progress
 from swift_core.run import Choice, Run, Source
+from swift_core.whole import check_whole
 
 
 @dataclass(slots=True)
@@ -63,11 +65,11 @@ class Fetcher:
             folder = self._converted(folder, reference, kind)
             kind = checkpoint.checkpoint_format(folder)
             self._check_read(kind, reference, where)
+        check_whole(folder, kind)
         family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
         self._check_remote_code(reference, family, plugin, where)
-        return Source(
-            reference=str(reference), path=str(folder), hash=checkpoint.content_hash(folder), format=kind, family=family, plugin=plugin
-        )
+        hashed = checkpoint.content_hash(folder, self.progress)
+        return Source(reference=str(reference), path=str(folder), hash=hashed, format=kind, family=family, plugin=plugin)
 
     def _named(self, name: str, where: str) -> Entry | None:
         """The family that has a model of that name.
@@ -107,7 +109,8 @@ class Fetcher:
         if entry is None:
             return folder
         loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
-        origin = checkpoint.content_hash(folder)
+        check_whole(folder, kind)
+        origin = checkpoint.content_hash(folder, self.progress)
         target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version, entry.spec.conversion])[:32])
         if (target / checkpoint.MANIFEST).is_file():
             return target
@@ -115,7 +118,9 @@ class Fetcher:
 
         source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
         run = Run(verb="convert", job=str(entry.spec.converter), model=source, options={"output": str(target)}, parts={"loader": loader})
-        execute(run, paths.cache_dir("runs"), watch=self._watch)
+        with claim(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
+            if not (target / checkpoint.MANIFEST).is_file():
+                execute(run, paths.cache_dir("runs"), watch=self._watch)
         return target
 
     def _check_read(self, kind: str, reference: Reference, where: str) -> None:
@@ -127,6 +132,10 @@ class Fetcher:
             where=where,
             hint=f"These read it: {', '.join(others)}." if others else "Name it in another format.",
         )
+
+    def _tell(self, text: str) -> None:
+        if self.progress:
+            self.progress(text, 0, None)
 
     def _watch(self, event: Any) -> None:
         if self.progress and event["event"] == "progress":

@@ -6,6 +6,7 @@ the channel. A stop is asked for by closing stdin, by SIGTERM, or by a file `sto
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def main() -> int:
     os.dup2(2, 1)
     report = Report(folder, channel, speaks=os.environ.get("RANK", "0") == "0")
     _listen_for_stop(report)
+    _pass_warnings_on(report)
     try:
         run = read_run(folder)
         local_plugins.use(run.plugins, where=str(folder / "run.json"))
@@ -80,6 +82,28 @@ def translated(error: Exception, folder: Path) -> SwiftError:
     return SwiftError(
         f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback."
     )
+
+
+class _Noted(logging.Handler):
+    """Warnings of ours are notes for the user, each once; those of other libraries stay in the log."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.name.startswith("swift_") and text not in self._told:
+            self._told.add(text)
+            self._report.note(text)
+
+
+def _pass_warnings_on(report: Report) -> None:
+    log = logging.StreamHandler()
+    log.setLevel(logging.WARNING)
+    for handler in (log, _Noted(report)):
+        logging.getLogger().addHandler(handler)
 
 
 def _listen_for_stop(report: Report) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from swift_core.cli.messages import note
 
 _SHOWN = ("loss", "tokens_per_second")
+_LONG = 500_000_000  # bytes
 
 
 class Screen:
@@ -20,6 +21,7 @@ class Screen:
         self.terminal = sys.stderr.isatty() and not quiet
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
+        self._told: set[str] = set()
 
     def __enter__(self) -> Screen:
         return self
@@ -44,7 +46,10 @@ class Screen:
             note(text)
 
     def download(self, what: str, done: int, total: int | None) -> None:
-        """A download's progress, in bytes."""
+        """A download's progress, in bytes; where there is no terminal, a line for each that takes a while."""
+        if not self.terminal and what not in self._told and (total is None or total > _LONG):
+            self._told.add(what)
+            self.note(f"{what} ({total / 1e6:,.0f} MB)" if total else what)
         self._update(what, done, total, "bytes", "")
 
     def watch(self, event: Mapping[str, Any]) -> None:

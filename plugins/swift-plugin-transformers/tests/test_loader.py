@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_train import build, devices
+from swift_train.saving import write_model
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
 
@@ -97,6 +98,42 @@ def test_weights_are_never_made_up(copied):
     save_file(tensors, copied / "model.safetensors", {"format": "pt"})
     with pytest.raises(SwiftError, match=r"does not set 2 of the model's weights: model\.layers\.1\.mlp\.up_proj\.weight, model\.norm"):
         load(copied)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(number, copied):
+    tensors = load_file(copied / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = number
+    save_file(tensors, copied / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UsageError, match=r"1 of the weights hold NaN or infinite numbers: model\.layers\.1\.mlp\.up_proj\.weight"):
+        load(copied)
+
+
+def test_large_numbers_are_numbers(copied):
+    tensors = load_file(copied / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.weight"][:, :5] = 3e38  # their sum overflows
+    save_file(tensors, copied / "model.safetensors", {"format": "pt"})
+    load(copied)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"temperature": 0.9, "top_p": 0.6}, {"do_sample": True, "temperature": 0.9, "top_p": 0.6}),  # Vicuna, Llama 2
+        ({"do_sample": False, "top_k": 20}, {"do_sample": True, "top_k": 20}),
+        ({"length_penalty": 0.5, "max_new_tokens": 7}, {"max_new_tokens": 7}),
+        ({"do_sample": True, "temperature": 0.5}, {"do_sample": True, "temperature": 0.5}),
+    ],
+)
+def test_a_generation_config_that_could_not_be_saved_is_mended_at_the_start(given, kept, copied, tmp_path, caplog):
+    path = copied / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | given))
+    loaded = load(copied)
+    write_model(tmp_path / "out", loaded.model, loaded.processor)
+    stored = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert {name: stored.get(name) for name in kept} == kept
+    assert ("generation_config" in caplog.text) == (given.keys() != kept.keys() or not given.get("do_sample", True))
+    assert set(stored) - {"bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"} == set(kept)
 
 
 def test_a_config_of_another_size_is_refused(copied):

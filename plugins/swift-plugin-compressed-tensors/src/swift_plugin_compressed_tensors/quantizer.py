@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import read_config
+from swift_core.checkpoint import copy_tokenizer, read_config
 from swift_core.errors import UsageError
+from swift_core.generation_config import mended
 from swift_core.quantizing import calibration_rows, check_source
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
@@ -54,6 +55,7 @@ class Compressor(ABC):
         tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
         _check_layers(model, checkpoint)
+        mended(model.generation_config)
         from llmcompressor import oneshot
 
         stored = model.dtype
@@ -68,7 +70,7 @@ class Compressor(ABC):
             oneshot(model=model, recipe=self.modifiers(ignore), dataset=rows, pipeline="sequential" if rows else "datafree")
         _restore(model, stored)
         model.save_pretrained(out, save_compressed=True)
-        tokenizer.save_pretrained(out)
+        copy_tokenizer(checkpoint, out)
         return {"calibration_tokens": sum(row["input_ids"].numel() for row in rows)} if rows else {}
 
     def load(self, checkpoint: Path) -> Any:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.checkpoint import copy_tokenizer
+from swift_core.generation_config import mended
 from swift_core.paths import write_json
 from swift_core.quantizing import calibration_rows, check_source
 from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions, NativeOptions
@@ -49,9 +51,10 @@ class Native(ABC):
         skipped: dict[str, dict[str, Any]] = {f"-:(.*\\.)?{re.escape(name)}(\\..*)?$": {} for name in dict.fromkeys(options.skip)}
         config = self.config(bits=options.bits, group_size=options.group_size, sym=options.symmetric, dynamic=skipped or None)
         model = GPTQModel.load(str(checkpoint), config)
+        mended(model.model.generation_config)
         model.quantize(_batches(rows), batch_size=1, tokenizer=tokenizer, calibration_data_min_length=1)
         model.save(str(out))
-        tokenizer.save_pretrained(out)
+        copy_tokenizer(checkpoint, out)
         _leave_out_the_run(out)
         return {"calibration_tokens": sum(map(len, rows))}
 

@@ -13,7 +13,9 @@ from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
+from swift_core.generation_config import mended
 from swift_core.roles import Loaded, Loading
+from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.stored_tokenizer import as_stored
 
@@ -80,6 +82,11 @@ class TransformersLoader:
         except (ImportError, ValueError, RuntimeError) as error:
             raise refused(error, folder) from error
         check_loaded(info, folder)
+        if file:
+            check_all_read(model, read_gguf(file), file)
+        check_finite(model, folder)
+        if note := mended(model.generation_config):
+            log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # dequantized or not, transformers counts it as quantized
             model.hf_quantizer.remove_quantization_config(model)
         return Loaded(model.eval(), with_pad_token(processor))
@@ -111,6 +118,25 @@ def read_gguf(file: Path) -> GGUFReader:
     except (ValueError, IndexError, KeyError) as error:
         size = file.stat().st_size
         raise UsageError(f"not a whole GGUF file ({size:,} bytes): {error}", where=str(file), hint="Fetch the model again.") from error
+
+
+def check_all_read(model: Any, reader: GGUFReader, file: Path) -> None:
+    """Refuse a model that has fewer numbers than its file: transformers' reader passes over tensors that it has no place for.
+
+    Raises:
+        UsageError: it has, and would be another model than llama.cpp reads.
+    """
+    computed = ("rope_freqs", "rope_factors")  # of the config, and kept in no parameter
+    stored = sum(int(tensor.n_elements) for tensor in reader.tensors if not tensor.name.startswith(computed))
+    read = sum(parameter.numel() for parameter in model.parameters())
+    if read < stored:
+        biases = [tensor.name for tensor in reader.tensors if tensor.name.endswith(".bias")]
+        shown = f" (it has biases, such as {biases[0]})" if biases else ""
+        raise UsageError(
+            f"transformers' reader of GGUF files leaves out {stored - read:,} of its {stored:,} numbers{shown}",
+            where=str(file),
+            hint="Start from the model's safetensors; llama.cpp reads the file.",
+        )
 
 
 def check_architecture(folder: Path, *, trusted: bool) -> None:

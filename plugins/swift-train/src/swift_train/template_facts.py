@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from swift_core.generation_config import mended
 from swift_train.processors import tokenizer_of
 
 _TOOLS = [
@@ -90,6 +91,7 @@ def template_facts(processor: Any) -> dict[str, Any]:
 def generation_config(model: Any, processor: Any) -> Any:
     """The model's generation config, stopping where the chat template ends a turn too."""
     config = copy.deepcopy(model.generation_config)
+    mended(config)
     own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if stops := list(dict.fromkeys([*stop_ids(processor), *(token for token in own if token is not None)])):
         tokenizer = tokenizer_of(processor)

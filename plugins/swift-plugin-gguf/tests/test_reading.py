@@ -1,0 +1,32 @@
+"""What transformers' reader passes over is written all the same, and said: a file that can't be compared here is not wrong."""
+
+from __future__ import annotations
+
+import gguf
+import pytest
+from swift_plugin_gguf.exporter import GgufExporter
+from swift_plugin_gguf.options import GgufOptions
+from swift_plugin_gguf.reading import load
+from swift_plugin_transformers.loader import TransformersLoader
+
+from swift_core.errors import UsageError
+from swift_core.families import UNKNOWN
+from swift_core.roles import Loading
+from swift_core.testing.rig import write_tiny_model
+
+
+@pytest.mark.parametrize("biases", ["attention_bias", "mlp_bias"])
+def test_a_llama_with_biases(biases, tmp_path):
+    checkpoint = write_tiny_model(tmp_path / "model", **{biases: True})
+    file = GgufExporter(GgufOptions(type="f16")).export(checkpoint, tmp_path / "out")
+    assert any(tensor.name.endswith(".bias") for tensor in gguf.GGUFReader(file).tensors)
+    with pytest.raises(NotImplementedError, match=r"bias"):
+        load(file.parent)
+    with pytest.raises(UsageError, match=r"leaves out") as refused:  # and it is not trained without them
+        TransformersLoader().load(file.parent, UNKNOWN, Loading(device="cpu", dtype="float32"))
+    assert refused.value.where == str(file)
+
+
+def test_a_file_that_is_read_whole(tiny_model, tmp_path):
+    file = GgufExporter(GgufOptions(type="f16")).export(tiny_model, tmp_path / "out")
+    assert load(file.parent).vocabulary == 320

@@ -1,0 +1,44 @@
+"""A generation config that can be saved: transformers writes none that contradicts itself, and many published ones do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
+
+def mended(config: Any) -> str:
+    """Mend a transformers' generation config in place, before work is done whose result it would keep from being written.
+
+    Numbers for sampling beside `do_sample: false` (Vicuna, Llama 2) are kept, and sampling is switched on: they say nothing otherwise.
+    What contradicts the rest in another way is taken back to its default.
+
+    Returns:
+        What was changed, for a note; empty where nothing was wrong.
+    """
+    if _valid(config):
+        return ""
+    given = {name: value for name, value in config.to_diff_dict().items() if name in _SAMPLING and value is not None}
+    if given and not config.do_sample:
+        config.do_sample = True
+        if _valid(config):
+            return f"do_sample is true now, as {', '.join(given)} {'are' if len(given) > 1 else 'is'} given"
+    fresh = type(config)()
+    left = []
+    for name, value in config.to_diff_dict().items():
+        before = getattr(fresh, name, None)
+        setattr(fresh, name, value)
+        if not _valid(fresh):
+            setattr(fresh, name, before)
+            left.append(name)
+    for name in left:
+        setattr(config, name, getattr(fresh, name, None))
+    return f"left out, as transformers refuses to save it with the rest: {', '.join(left)}"
+
+
+def _valid(config: Any) -> bool:
+    try:
+        config.validate(strict=True)
+    except Exception:  # ValueError mostly, and what odd values make the checks themselves raise
+        return False
+    return True

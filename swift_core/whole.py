@@ -1,0 +1,123 @@
+"""Whether a checkpoint can be used, told from its config, its tokenizer and the headers of its weights, before any work starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_core.errors import UsageError
+from swift_core.weight_files import INDEX, WHOLE, read_header, weight_files, weight_map
+
+_AGAIN = "Fetch the checkpoint again."
+_SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_FLOATS = ("F64", "F32", "F16", "BF16", "BOOL")
+_MATRIX = re.compile(r"(^|\.)(q?weight|weight_packed|kernel)$")
+_EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|embeddings?)\.weight$")
+_LFS = b"version https://git-lfs"
+
+
+def check_whole(folder: Path, kind: str) -> None:
+    """Check a model's folder; `kind` is what `checkpoint_format` says of it.
+
+    Raises:
+        UsageError: what is wrong with it, by the file: the first fault in the order config, weights, tokenizer.
+    """
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".gguf", ".json", ".model", ".jinja") and file.is_file() and _begins(file, _LFS):
+            raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
+    if kind != "safetensors":
+        return
+    config = _object(folder / "config.json")
+    if not config.get("model_type"):
+        raise UsageError(
+            "does not say which architecture it is of (model_type)", where=str(folder / "config.json"), hint="Is it the model's own?"
+        )
+    if (folder / "generation_config.json").is_file():
+        _object(folder / "generation_config.json")
+    shapes = check_tensors(folder, config)
+    if (folder / "tokenizer.json").is_file():
+        _check_tokenizer(folder, config, shapes)
+
+
+def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Check that the weight files are whole, and hold what index and config say; returns the shapes of what is stored as floats.
+
+    Raises:
+        UsageError: a file is missing, damaged or in the wrong place, or weights are stored in few bits and the config does not say how.
+    """
+    files = weight_files(folder)
+    if not (folder / INDEX).is_file() and files != [folder / WHOLE]:
+        shards = [file.name for file in files if _SHARD.search(file.name)]
+        if shards:
+            total = _SHARD.search(shards[0])
+            problem = f"{len(shards)} of {int(total[1]) if total else '?'} shards, and no index that says which tensor is where"
+            raise UsageError(problem, where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
+        problem = f"the weights are in {files[0].name}, and are looked for in {WHOLE}"
+        raise UsageError(problem, where=str(folder), hint=f"Rename the file, if it holds the whole model, or add {INDEX}.")
+    headers = {file.name: read_header(file) for file in files}
+    if (folder / INDEX).is_file():
+        lost = [name for name, file in weight_map(folder).items() if name not in headers[file]]
+        if lost:
+            problem = f"names {len(lost)} tensors that are not in their files: {', '.join(sorted(lost)[:3])}"
+            raise UsageError(problem, where=str(folder / INDEX), hint="Index and weights are of different versions. " + _AGAIN)
+    tensors = {name: entry for header in headers.values() for name, entry in header.items()}
+    if not _quantized(folder, config):
+        packed = [name for name, entry in tensors.items() if entry["dtype"] not in _FLOATS and _MATRIX.search(name)]
+        if packed:
+            stored = f"{len(packed)} weights are stored as {tensors[packed[0]]['dtype']} ({packed[0]})"
+            problem = f"{stored}, and config.json has no quantization_config"
+            hint = "Without it the numbers mean nothing: copy config.json from the model's page, or start from the full-precision model."
+            raise UsageError(problem, where=str(folder), hint=hint)
+    return {name: tuple(entry["shape"]) for name, entry in tensors.items() if entry["dtype"] in _FLOATS}
+
+
+def _quantized(folder: Path, config: Mapping[str, Any]) -> bool:
+    parts = [config, *(value for value in config.values() if isinstance(value, Mapping))]
+    return (folder / "hf_quant_config.json").is_file() or any(
+        part.get("quantization_config") or part.get("compression_config") for part in parts
+    )
+
+
+def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse tokens without an embedding; models with a second table for added ones are left alone."""
+    file = folder / "tokenizer.json"
+    tokenizer = _object(file)
+    rows = max((shape[0] for name, shape in shapes.items() if len(shape) == 2 and _EMBEDDINGS.search(name)), default=0)
+    if not rows or any("additional_vocab_size" in part for part in (config, config.get("text_config") or {})):
+        return
+    beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
+    if beyond:
+        first = min(beyond)
+        raise UsageError(
+            f"{len(beyond)} tokens have no embedding, the first {beyond[first]!r} ({first}): the model has {rows}",
+            where=str(file),
+            hint="The tokenizer is another model's, or tokens were added to it and not to the model: take the model's own tokenizer files.",
+        )
+
+
+def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    model = tokenizer.get("model")
+    vocabulary = model.get("vocab", {}) if isinstance(model, Mapping) else {}
+    if isinstance(vocabulary, Mapping):
+        yield from ((int(number), text) for text, number in vocabulary.items())
+    else:
+        yield from ((number, str(entry[0])) for number, entry in enumerate(vocabulary))
+    yield from ((int(token["id"]), str(token["content"])) for token in tokenizer.get("added_tokens") or ())
+
+
+def _begins(file: Path, mark: bytes) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(mark)) == mark
+
+
+def _object(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"not JSON: {error}", where=str(file), hint=_AGAIN) from None
+    if not isinstance(value, dict):
+        raise UsageError("not a JSON object", where=str(file), hint=_AGAIN)
+    return value

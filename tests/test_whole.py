@@ -1,0 +1,243 @@
+"""A checkpoint that can't be used is refused before any work, with a sentence for each fault; one that can is hashed once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import threading
+from pathlib import Path
+
+import pytest
+
+from swift_core import checkpoint, hashes
+from swift_core.checkpoint import content_hash
+from swift_core.errors import UsageError
+from swift_core.fetching import Fetcher
+from swift_core.registry import registry
+
+
+@pytest.fixture
+def copied(tiny_model, tmp_path):
+    return Path(shutil.copytree(tiny_model, tmp_path / "copy"))
+
+
+def resolved(folder):
+    return Fetcher(registry()).model(str(folder), "model")[0]
+
+
+def edit(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def header_of(file):
+    data = file.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def write_weights(file, header, data):
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def no_config(folder):
+    (folder / "config.json").write_text("{not json")
+
+
+def no_type(folder):
+    (folder / "config.json").write_text("{}")
+
+
+def a_list(folder):
+    (folder / "config.json").write_text("[]")
+
+
+def broken_generation(folder):
+    (folder / "generation_config.json").write_text("temperature: 1")
+
+
+def pointer_weights(folder):
+    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0".ljust(130))
+
+
+def pointer_tokenizer(folder):
+    (folder / "tokenizer.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0".ljust(130))
+
+
+def truncated(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def no_index(folder):
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00003.safetensors")
+
+
+def another_name(folder):
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+
+
+def absent_shards(folder):
+    places = dict.fromkeys(header_of(folder / "model.safetensors")[0], "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def shard_elsewhere(folder):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../model.safetensors"}}))
+
+
+def index_of_another(folder):
+    places = dict.fromkeys(["model.norm.weight", "model.layers.9.mlp.up_proj.weight"], "model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def int8_weights(folder):
+    header, data = header_of(folder / "model.safetensors")
+    name = "model.layers.0.mlp.up_proj.weight"
+    header[name] |= {"dtype": "I8", "shape": [header[name]["shape"][0], header[name]["shape"][1] * 4]}
+    write_weights(folder / "model.safetensors", header, data)
+
+
+def more_tokens(folder):
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    added = {"id": 999, "content": "<|far|>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    edit(folder / "tokenizer.json", added_tokens=[*tokenizer["added_tokens"], added])
+
+
+FAULTS = [
+    (no_config, "config.json", "not JSON"),
+    (a_list, "config.json", "not a JSON object"),
+    (no_type, "config.json", "model_type"),
+    (broken_generation, "generation_config.json", "not JSON"),
+    (pointer_weights, "model.safetensors", "Git LFS"),
+    (pointer_tokenizer, "tokenizer.json", "Git LFS"),
+    (truncated, "model.safetensors", "truncated"),
+    (no_index, "", "1 of 3 shards, and no index"),
+    (another_name, "", "weights.safetensors"),
+    (absent_shards, "", "1 of 1 weight files are missing"),
+    (shard_elsewhere, "model.safetensors.index.json", "outside"),
+    (index_of_another, "model.safetensors.index.json", "layers.9"),
+    (int8_weights, "", "stored as I8"),
+    (more_tokens, "tokenizer.json", "'<|far|>' (999)"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "where", "said"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
+def test_each_fault_is_told_before_any_work(break_it, where, said, copied):
+    break_it(copied)
+    with pytest.raises(UsageError) as refused:
+        resolved(copied)
+    assert said in refused.value.message
+    assert refused.value.where == str(copied / where)
+    assert refused.value.hint
+
+
+def test_a_whole_checkpoint_is_taken(copied):
+    assert resolved(copied).format == "safetensors"
+    header, data = header_of(copied / "model.safetensors")
+    write_weights(copied / "model.safetensors", header | {"rotary.steps": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, data)
+    assert resolved(copied).format == "safetensors"  # counters are no weights
+    int8_weights(copied)
+    edit(copied / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    assert resolved(copied).format == "safetensors"
+
+
+@pytest.mark.slow
+def test_the_command_line_tells_the_fault(copied, swift):
+    int8_weights(copied)
+    (swift.folder / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
+    told = swift("sft", "--model", str(copied), "--dataset", "rows.jsonl", "--dry-run")
+    assert (told.code, "quantization_config" in told.err) == (2, True)
+
+
+@pytest.fixture
+def hashed(tmp_path, monkeypatch):
+    """A folder with one big file, old enough to be remembered, and the files that were read for a hash."""
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(hashes, "_SMALL", 10)
+    read = []
+    original = hashes._read
+    monkeypatch.setattr(hashes, "_read", lambda path, step: (read.append(path.name), original(path, step))[1])
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"x" * 1000)
+    os.utime(folder / "model.safetensors", (1, 1))
+    return folder, read
+
+
+def test_a_big_file_is_read_once(hashed):
+    folder, read = hashed
+    told = []
+    first = content_hash(folder, lambda *words: told.append(words))
+    assert content_hash(folder) == first
+    assert read == ["model.safetensors"]
+    assert told == [("reading the checkpoint for its hash", 1000, 1000)]
+
+
+def test_a_changed_file_is_read_again(hashed):
+    folder, read = hashed
+    first = content_hash(folder)
+    (folder / "model.safetensors").write_bytes(b"y" * 1000)
+    assert content_hash(folder) != first  # the same size
+    second = content_hash(folder)  # changed just now: not remembered yet
+    os.utime(folder / "model.safetensors", (2, 2))
+    assert content_hash(folder) == content_hash(folder) == second
+    assert len(read) == 4
+
+
+def test_hugging_faces_cache_says_the_hash(hashed, tmp_path):
+    folder, read = hashed
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    true = hashes.sha256_of([folder / "model.safetensors"])[folder / "model.safetensors"]
+    (folder / "model.safetensors").rename(blobs / true)
+    (folder / "model.safetensors").symlink_to(blobs / true)
+    read.clear()
+    assert checkpoint.hash_files(folder) == {"model.safetensors": true}
+    assert read == []
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(hashed, monkeypatch):
+    folder, _ = hashed
+    home = Path(os.environ["SWIFT_HOME"])
+    home.write_text("a file")
+    assert content_hash(folder) == content_hash(folder)
+
+
+def test_two_first_uses_convert_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
+    (tmp_path / "gguf").mkdir()
+    (tmp_path / "gguf" / "tiny.gguf").write_bytes(b"GGUF" + b"\0" * 100)
+    began, go, notes = [], threading.Event(), []
+
+    def convert(run, runs, *, watch=None):
+        began.append(run.verb)
+        go.wait(20)
+        out = Path(run.options["output"])
+        with checkpoint.paths.atomic_folder(out) as folder:
+            (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
+            (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+            checkpoint.write_manifest(folder, checkpoint.Manifest())
+
+    monkeypatch.setattr("swift_core.execute.execute", convert)
+    found = []
+
+    def use():
+        told = lambda what, done, total: notes.append(what)  # noqa: E731
+        found.append(Fetcher(registry(), progress=told).source(str(tmp_path / "gguf"), "model"))
+
+    threads = [threading.Thread(target=use) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        if any("waiting" in note for note in notes):
+            break
+        threads[0].join(0.05)
+    go.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(began) == 1
+    assert found[0] == found[1]
+    assert sum("waiting" in note for note in notes) == 1
