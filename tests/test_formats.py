@@ -58,8 +58,8 @@ def converted(monkeypatch, tmp_path_factory):
         runs.append(run)
         made = Path(run.options["output"])
         made.mkdir(parents=True)
-        (made / "config.json").write_text("{}")
-        (made / "model.safetensors").write_text("weights")
+        (made / "config.json").write_text('{"model_type": "llama"}')
+        (made / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
 
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr("swift_core.execute.execute", execute)

@@ -34,8 +34,8 @@ def family(name: str, **models: str) -> ModelFamily:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
-    (tmp_path / "model.safetensors").write_text("weights")
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
     monkeypatch.setattr(Fetcher, "folder", lambda self, reference, where: tmp_path)
     monkeypatch.setattr(Fetcher, "_check_remote_code", lambda *arguments: None)
     return tmp_path
