@@ -107,7 +107,7 @@ REASONS = {
         "The generation prompt goes on otherwise than the turn begins: it opens or closes a thought that the turn, as the template "
         "writes it, has not. `--template-variables '{\"enable_thinking\": false}'` helps where the template has such a variable."
     ),
-    "otherwise once it is answered": "The system message is shown with the last question alone, and gone once that is answered (Mistral).",
+    "otherwise once it is answered": "What is ahead of a turn is shown otherwise once it is answered, and so is the turn.",
     "writes nothing after": "The template ends no turn: the model would never learn to stop.",
     "does not end with": "The turn does not end with a token that ends turns of this family.",
 }

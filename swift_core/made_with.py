@@ -50,7 +50,7 @@ def check_resume(asked: Any) -> None:
     Raises:
         UsageError: names the file, and says what to add.
     """
-    run = _interrupted(asked)
+    run = interrupted_run(asked)
     for choice in (*run.parts.values(), *run.datasets, *run.validation) if run else ():
         file = local_plugins.file_of(choice.distribution)
         if file and not _loaded(file):
@@ -61,7 +61,7 @@ def notes(run: Run) -> Iterator[str]:
     """A sentence for each local file that is another now than when what the run goes on from was made."""
     sources = [source for source in (run.model, *run.adapters.values()) if source]
     records = [manifest.versions for source in sources if (manifest := read_manifest(Path(source.path)))]
-    interrupted = _interrupted(run.options.get("resume"))
+    interrupted = interrupted_run(run.options.get("resume"))
     now = {path.stem: local_plugins.version(path) for path in local_plugins.local_plugins()}
     for name, version in {**{name: text for record in records for name, text in record.items()}, **(interrupted or run).versions}.items():
         file = local_plugins.file_of(name)
@@ -69,7 +69,7 @@ def notes(run: Run) -> Iterator[str]:
             yield f"{file.name} has changed since: it was {version} ({file}), and is {now[file.stem]} now"
 
 
-def _interrupted(asked: Any) -> Run | None:
+def interrupted_run(asked: Any) -> Run | None:
     """The run that wrote the checkpoint, or the run folder, that is named; None where none is, or it can't be read."""
     name = asked.get("name") if isinstance(asked, Mapping) else asked
     return read_run(Path(name)) if isinstance(name, str) and name and (Path(name) / "run.json").is_file() else None

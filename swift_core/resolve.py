@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     if verb.name == "merge":
         parts["tuner"] = _tuner_of(adapters, known)
     _implied_quantizer(parts, known, settings)
+    interrupted = made_with.interrupted_run(options.get("resume"))
     run = Run(
         verb=verb.name,
         job=_job(verb, parts, known),
@@ -87,6 +89,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         validation=validation,
         versions={"swift-core": __version__, **local_plugins.versions()},
         plugins=tuple(map(str, local_plugins.local_plugins())),
+        date=(interrupted.date if interrupted else "") or date.today().isoformat(),
     )
     return Resolved(run, (*fetcher.notes, *made_with.notes(run), *_check(run, known, settings)))
 

@@ -74,7 +74,8 @@ class Source:
 class Run:
     """A resolved run. `model` is the base; `adapters` are adapter checkpoints on it, by name; `options` are the verb's own.
 
-    `plugins` are the local files that were loaded as plugins; every process of the run loads them too.
+    `plugins` are the local files that were loaded as plugins; every process of the run loads them too. `date` is the day (ISO 8601) that
+    chat templates write into conversations, in every process and however long the run takes; a resumed run keeps it.
     """
 
     verb: str
@@ -87,6 +88,7 @@ class Run:
     validation: tuple[DataChoice, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    date: str = ""
     schema: int = SCHEMA
 
     def part(self, kind: str) -> Choice:
@@ -124,6 +126,7 @@ class Run:
         """A hash of everything that decides the outcome, and nothing that does not (paths, output folder)."""
         data = self.to_json()
         del data["plugins"]  # a part that one of them offers has the file's hash as its version
+        del data["date"]  # what was made yesterday is made
         for source in [data["model"], *data["adapters"].values()]:
             if source:
                 del source["path"], source["reference"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from swift_core.api import settings_of
 from swift_core.errors import UsageError
 from swift_core.registry import registry
 from swift_core.resolve import resolve
+from swift_core.run import write_run
 from swift_core.verbs import verb_named
 
 
@@ -52,3 +55,16 @@ def test_a_lone_data_set_needs_no_list(asked, tiny_model, tmp_path, monkeypatch)
     assert [choice.asked for choice in (*run.datasets, *run.validation)] == ["rows.jsonl"] * 2
     with pytest.raises(UsageError, match="at least 1 item"):
         resolved("sft", model=tiny_model, dataset=[], runs=tmp_path)
+
+
+def test_a_resumed_run_keeps_its_date(tiny_model, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}) + "\n")
+    settings = {"model": tiny_model, "dataset": rows, "runs": tmp_path}
+    begun = resolved("sft", **settings)
+    assert begun.date == date.today().isoformat()
+    earlier = replace(begun, date="2026-05-09")
+    assert begun.fingerprint() == earlier.fingerprint(), "a step of a recipe that is done is done"
+    write_run(earlier, tmp_path / "run")
+    for asked in (str(tmp_path / "run"), {"name": str(tmp_path / "run"), "allow_change": True}):
+        assert resolved("sft", **settings, resume=asked).date == "2026-05-09"

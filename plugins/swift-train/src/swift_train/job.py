@@ -19,6 +19,7 @@ from swift_core.run import Run, output_path
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import together
+from swift_train.clock import fix_date
 from swift_train.data import Reading, read
 from swift_train.loop import Loop
 from swift_train.masks import pieces
@@ -113,6 +114,10 @@ def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     """The rows to learn, and those held out where there are such. Shows the first in `mask_sample.json`."""
     options = task.options
     reading = reading_of(run, task, shapes)
+    if date := reading.encoder.settings.get("date"):
+        report.note(
+            f"The chat template writes the date: it is {date} in all rows of this run, however long it takes and when it is resumed."
+        )
     heldout = read(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
     rows: Samples | Stream
     if reading.options.get("streaming"):
@@ -133,6 +138,7 @@ def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
 def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
     """How the run's rows become samples for its model."""
     tokenizer = tokenizer_of(shapes.processor)
+    fix_date(tokenizer, run.date)
     if isinstance(task.options, SftOptions):
         use_template(shapes.processor, task.options)
     how = run.options.get("data", {})

@@ -52,7 +52,7 @@ class ChatEncoder:
         if not learned:
             raise UsageError("nothing in this row is learned: each of the assistant's messages has a loss of 0", hint="Leave the row out.")
         turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in learned]
-        check_shown(turns[-1][0].text, row.messages[: learned[-1]], row.tools)
+        check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: learned[-1]], row.tools)
         return list(self._joined(turns))
 
     def learned(self, row: ChatRow) -> list[int]:

@@ -81,7 +81,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         began = time.perf_counter()
         again = load_checkpoint(folder, device=device, dtype="float32", family=source.family)
         seconds = time.perf_counter() - began
-        if golden(again.processor) != golden(processor):
+        if golden(again.processor, run.date) != golden(processor, run.date):
             raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
         figures: dict[str, Any] = judge(folded.wanted, logits(again.model, inputs), min(folded.effects.values()), dtype, last)
         if limits:
@@ -172,7 +172,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
         template=(last.template if last else {}) or template_facts(processor),
-        golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor),
+        golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor, run.date),
         generation=generation,
         figures=figures,
         versions=versions(run),

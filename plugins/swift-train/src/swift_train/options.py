@@ -100,7 +100,11 @@ class SftOptions(TrainOptions):
         "What is done with rows longer than max_length: stop, cut on a side, split into pieces, or leave the row out (drop).",
         also=("truncation_strategy",),
     )
-    chat_template: str = option("", "File with a chat template (Jinja) to use, and to save, instead of the checkpoint's own.")
+    chat_template: str = option(
+        "",
+        "File with a chat template (Jinja) to use, and to save, instead of the checkpoint's own; or the name of a mended one: "
+        "deepseek-r1-distill.",
+    )
     template_variables: dict[str, bool | int | float | str] = option(
         dict, "Variables of the chat template, as JSON; they are written into it and saved with it.", also=("chat_template_kwargs",)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
+from swift_train.corrected import corrected
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def use_template(processor: Any, options: SftOptions) -> None:
         UsageError: the file can't be read, or there is no template whose variables could be set.
     """
     tokenizer = tokenizer_of(processor)
-    template = _read(Path(options.chat_template)) if options.chat_template else tokenizer.chat_template
+    template = _template(options.chat_template) if options.chat_template else tokenizer.chat_template
     if options.template_variables:
         if not isinstance(template, str):
             raise UsageError(
@@ -37,9 +38,16 @@ def _literal(value: Any) -> str:
     return json.dumps(value)  # true, false, numbers and quoted texts are the same in Jinja
 
 
+def _template(asked: str) -> str:
+    """The text of a file, or of a template that is called so here."""
+    if asked in corrected() and not Path(asked).exists():
+        return corrected()[asked]
+    return _read(Path(asked))
+
+
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        hint = "Name a file with a Jinja template, in UTF-8."
+        hint = f"Name a file with a Jinja template, in UTF-8, or one of: {', '.join(corrected())}."
         raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint=hint) from None

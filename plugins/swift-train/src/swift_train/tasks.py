@@ -11,6 +11,7 @@ from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow, TextRow, normalise
 from swift_train.adapters import inner_model
+from swift_train.clock import date_of, is_dated
 from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
 from swift_train.masks import ChatEncoder
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """Raw rows → token sequences, in two steps, so that many texts can be tokenised at once.
 
-    `settings` are all that decides its outcome beside row and tokenizer, as JSON. An `unread` with a method `take`
-    counts what is lost of rows (`swift_core.data.unread`).
+    `settings` are all that decides its outcome beside row and tokenizer, as JSON; `date` among them is what the chat template writes. An
+    `unread` with a method `take` counts what is lost of rows (`swift_core.data.unread`).
     """
 
     tokeniser: Tokeniser
@@ -114,7 +115,8 @@ class PretrainTask(NextToken):
 class _Chats:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
         self.tokeniser = Tokeniser(tokenizer)
-        self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops)}
+        date = date_of(tokenizer) if is_dated(tokenizer) else ""
+        self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops), "date": date}
         self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
         self.unread = UnreadFields(self._encode.template)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swift_core.generation_config import mended
+from swift_train.clock import DATES, at, date_of, is_dated
 from swift_train.processors import tokenizer_of
 
 _TOOLS = [
@@ -54,24 +55,31 @@ _GOLDEN: tuple[dict[str, Any], ...] = (
 )
 
 
-def golden(processor: Any) -> tuple[dict[str, Any], ...]:
+def golden(processor: Any, date: str = "") -> tuple[dict[str, Any], ...]:
     """Conversations with the token ids that they must render to, wherever the checkpoint is served.
 
-    Left out is what the template refuses, a tool call that it has no place for, and what has today's date in it.
+    Left out is what the template refuses, and a tool call that it has no place for. Where it writes the date, `varies` are the tokens, from
+    the first to before the last, that are others on another day.
+
+    Args:
+        processor: the checkpoint's.
+        date: the day of the renderings; by default the one that was fixed for the tokenizer, else today.
     """
-    return tuple({**copy.deepcopy(entry), "ids": ids} for entry, _, ids in _golden(processor))
+    day = date or date_of(tokenizer_of(processor))
+    return tuple({**copy.deepcopy(entry), "ids": ids, **_varies(processor, entry, ids)} for entry, _, ids in _golden(processor, day))
 
 
 def golden_texts(processor: Any) -> list[tuple[str, list[int]]]:
     """The same conversations as texts, rendered, each with its token ids."""
-    return [(text, ids) for _, text, ids in _golden(processor)]
+    return [(text, ids) for _, text, ids in _golden(processor, date_of(tokenizer_of(processor)))]
 
 
 def template_facts(processor: Any) -> dict[str, Any]:
     """What the manifest says of the chat template; empty where there is none.
 
     `hash` is its SHA-256, `stop` the tokens that end an answer, `default_system` the system prompt that it adds where a conversation
-    has none (absent: it adds none). `dated` says that the template writes today's date: what it adds is another text tomorrow.
+    has none (absent: it adds none). `dated` says that the template writes the day's date: what it adds is another text tomorrow; `date` is
+    the day of the golden conversations.
     """
     tokenizer = tokenizer_of(processor)
     template = getattr(processor, "chat_template", None) or tokenizer.chat_template
@@ -81,8 +89,8 @@ def template_facts(processor: Any) -> dict[str, Any]:
         "hash": hashlib.sha256(str(template).encode()).hexdigest(),
         "stop": tokenizer.convert_ids_to_tokens(stop_ids(processor)),
     }
-    if any(_dated(tokenizer, entry, _render(tokenizer, entry["messages"], entry.get("tools"))) for entry in _GOLDEN):
-        facts["dated"] = True
+    if is_dated(tokenizer):
+        facts |= {"dated": True, "date": date_of(tokenizer)}
     elif (default := _default_system(tokenizer)) is not None:
         facts["default_system"] = default
     return facts
@@ -120,13 +128,29 @@ def stop_ids(processor: Any) -> list[int]:
     return list(dict.fromkeys(token for token in ends if token is not None))
 
 
-def _golden(processor: Any) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
     tokenizer = tokenizer_of(processor)
     for entry in _GOLDEN:
-        text = _render(tokenizer, entry["messages"], entry.get("tools"))
-        if text is None or _dated(tokenizer, entry, text) or ("tools" in entry and not all(told in text for told in _TOLD)):
+        with at(date):
+            text = _render(tokenizer, entry["messages"], entry.get("tools"))
+        if text is None or ("tools" in entry and not all(told in text for told in _TOLD)):
             continue
         yield entry, text, tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _varies(processor: Any, entry: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
+    """Where tokens of a conversation are others on other days; nothing, if they never are."""
+    others = [there for date in DATES for found, _, there in _golden(processor, date) if found is entry]
+    first = min(_shared(ids, other) for other in others)
+    if first == len(ids):
+        return {}
+    last = min(_shared(ids[:first:-1], other[:first:-1]) for other in others)
+    return {"varies": [first, len(ids) - last]}
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two lists begin with alike."""
+    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
 
 
 def _default_system(tokenizer: Any) -> str | None:
@@ -141,18 +165,13 @@ def _default_system(tokenizer: Any) -> str | None:
     return bare[len(before) : len(bare) - len(after)]
 
 
-def _dated(tokenizer: Any, entry: Mapping[str, Any], text: str | None) -> bool:
-    """Whether the clock is in a rendering: whether it changes with another one."""
-    return _render(tokenizer, entry["messages"], entry.get("tools"), strftime_now=lambda _: "∎") != text
-
-
 def _render(
-    tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None, *, prompt: bool = True, **variables: Any
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None, *, prompt: bool = True
 ) -> str | None:
     """The conversation as text; None where there is no template or it refuses."""
     if not tokenizer.chat_template:
         return None
     try:
-        return str(tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt, **variables))
+        return str(tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt))
     except Exception:  # a template may refuse anything, in any way
         return None

@@ -5,8 +5,11 @@ The template is asked twice for turn i:
     before  = the messages ahead of it, with the generation prompt     what the engine sends the model
     through = the messages up to and with it                           the turn as it stood at its own moment
 
-`before` must be the beginning of `through`; what follows it, through the end-of-turn token, is what the model says. Nothing is
-guessed: where the two don't agree, or where the turn lacks what the row holds, it is an error.
+`before` must be the beginning of `through`; what follows it, through the end-of-turn token, is what the model says. Some templates rewrite
+what is ahead of a turn once it is answered: Mistral's v3 shows the system message with the last question alone, gpt-oss drops the thought
+ahead of a call. What is said is then what the template writes for the turn after a plain question; it must be the end of `through` too,
+behind the same header, and is learned behind `before`. Nothing is guessed: where the renderings don't agree, or where the turn lacks what
+the row holds, it is an error.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swift_core.errors import UsageError
+from swift_train.corrected import stand_in
 
 if TYPE_CHECKING:
     from swift_core.rows.conversations import Message
     from swift_train.template import ChatTemplate, Tools
 
 _THOUGHT = ("<think>", "</think>")
+_ASKED = {"role": "user", "content": "?"}
 
 
 class Turn(NamedTuple):
@@ -43,7 +48,10 @@ def locate(template: ChatTemplate, messages: Sequence[Message], tools: Tools, in
     before = template.render(messages[:index], tools, prompt=True)
     through = template.render(messages[:number], tools)
     if not through.startswith(before):
-        raise _other_beginning(before, through, number, template.render(messages[:index], tools) if index else "")
+        alone = _said_alone(template, message, tools, before, through)
+        if alone is None:
+            raise _other_beginning(template, before, through, number, template.render(messages[:index], tools) if index else "")
+        through = before + alone
     said = through[len(before) :]
     _check_present(said, message, number)
     if template.silent:
@@ -57,6 +65,25 @@ def locate(template: ChatTemplate, messages: Sequence[Message], tools: Tools, in
         raise _no_end(template, number)
     after = said[end:]
     return Turn(through, len(before), len(before) + end, len(before) + end + len(after) - len(after.lstrip()))
+
+
+def _said_alone(template: ChatTemplate, message: Message, tools: Tools, before: str, through: str) -> str | None:
+    """What the template writes for a turn after a plain question, if that is how `through` ends too, behind the header of `before`."""
+    try:
+        asked = template.render([_ASKED], tools, prompt=True)
+        answered = template.render([_ASKED, message], tools)
+    except UsageError:
+        return None
+    said = answered.removeprefix(asked)
+    if said == answered or not said or not through.endswith(said):
+        return None
+    header = _shared_end(asked, before)
+    return said if header and through.removesuffix(said).endswith(header) else None
+
+
+def _shared_end(one: str, other: str) -> str:
+    count = next((at for at, pair in enumerate(zip(one[::-1], other[::-1], strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
+    return one[len(one) - count :]
 
 
 def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
@@ -80,16 +107,19 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
             )
 
 
-def _other_beginning(before: str, through: str, number: int, ahead: str) -> UsageError:
+def _other_beginning(template: ChatTemplate, before: str, through: str, number: int, ahead: str) -> UsageError:
     shared = next((at for at, (one, other) in enumerate(zip(before, through, strict=False)) if one != other), len(through))
     if shared < len(ahead):
         return UsageError(
             f"the chat template writes the messages ahead of message {number} otherwise once it is answered ({_short(before[shared:])})",
             hint="What the model would be asked is not what the row shows: use another template (--chat-template), or change the rows.",
         )
+    name = stand_in(template.tokenizer)
     return UsageError(
         f"the chat template does not begin message {number} as its generation prompt does, which goes on with {_short(before[shared:])}",
-        hint="What the model would be asked for is not what the row holds. A template that opens a thought wants rows with thoughts, or a "
+        hint=f"--chat-template {name} is this template with turns as the model says them: the same prompts, and thoughts in the last turn."
+        if name
+        else "What the model would be asked for is not what the row holds. A template that opens a thought wants rows with thoughts, or a "
         """variable that turns thinking off: --template-variables '{"enable_thinking": false}'.""",
     )
 
