@@ -18,7 +18,7 @@ from swift_core.roles.checkpoints import (
 )
 from swift_core.roles.common import ISOLATABLE, Event, Progress, Watch
 from swift_core.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
-from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, SwitchingTuner, Tuner
+from swift_core.roles.modules import Loaded, Loader, Loading, LoadQuantizer, OptimizerFactory, RemarkingTuner, SwitchingTuner, Tuner
 from swift_core.roles.sources import Dataset, Hub, RawRow
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "OptimizerFactory",
     "Progress",
     "RawRow",
+    "RemarkingTuner",
     "Scores",
     "Server",
     "Serving",

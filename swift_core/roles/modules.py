@@ -86,6 +86,13 @@ class Tuner(Protocol):
 
 
 @runtime_checkable
+class RemarkingTuner(Tuner, Protocol):
+    """A tuner that tells the user what it decided while it was attached, such as the layers that it left out."""
+
+    remarks: list[str]
+
+
+@runtime_checkable
 class SwitchingTuner(Tuner, Protocol):
     """A tuner whose adapters take turns on one base, request by request: what the embedded server needs to serve them beside it.
 

@@ -26,7 +26,7 @@ class AdapterOptions(Options):
 
     targets: list[str] | str = option(
         "auto",
-        "Layers to adapt: auto (what the family names), all-linear, names such as q_proj, or one regular expression on the whole name.",
+        "Layers to adapt: auto (the family's, or all that are linear), all-linear, names or paths, or one regular expression on the path.",
         also=("target_modules", "lora_target"),
     )
     modules_to_save: Names = option(list, "Modules that are trained whole and saved with the adapter.", also=("additional_target",))

@@ -19,7 +19,9 @@ from safetensors.torch import save_file
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_plugin_peft import subtracted
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
-from swift_plugin_peft.targets import check_modules, resolve
+from swift_plugin_peft.selection import Selection, select
+from swift_plugin_peft.targets import check_modules
+from swift_plugin_peft.tied import check_apart, untie
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +37,7 @@ class PeftTuner:
 
     def __init__(self, options: AdapterOptions) -> None:
         self.options = options
+        self.remarks: list[str] = []
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
         """A PeftModel with a new adapter; nothing else learns.
@@ -42,7 +45,8 @@ class PeftTuner:
         Raises:
             UsageError: targets or values that do not fit this model.
         """
-        check_modules(self.options.modules_to_save, model)
+        self.remarks.clear()
+        check_apart(model, check_modules(self.options.modules_to_save, model), "tuner.modules_to_save")
         base = dict(model.named_parameters())
         if self._moves_base() and getattr(model, "is_quantized", False):
             raise UsageError(
@@ -138,6 +142,11 @@ class PeftTuner:
             raise SwiftError(
                 "an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first."
             )
+        base: Any = adapted.get_base_model()
+        # rows of single tokens are learned for all who share them
+        layers = [path for path, _ in base.named_modules() if path.endswith(".base_layer") and "token_adapter" not in path]
+        check_apart(base, layers, "merge")
+        untie(base, layers)
         try:
             merged: Module = adapted.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
@@ -179,14 +188,23 @@ class PeftTuner:
             values["init_lora_weights"] = True
         if isinstance(options, Ia3Options):
             return self._ia3(config_class, values, model, family)
-        return config_class(**values, **self._shared(config_class), target_modules=resolve(options.targets, model, family))
+        values |= self._shared(config_class)
+        return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _ia3(self, config_class: Any, values: dict[str, Any], model: Module, family: ModelFamily) -> Any:
         if self.options.targets == "auto":  # PEFT knows keys, values and feed-forward of the architecture
             del values["feedforward_modules"]
             return config_class(**values, **self._shared(config_class), target_modules=None)
         values["feedforward_modules"] = values["feedforward_modules"] or []
-        return config_class(**values, **self._shared(config_class), target_modules=resolve(self.options.targets, model, family))
+        values |= self._shared(config_class)
+        return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
+
+    def _targets(self, model: Module, family: ModelFamily, method: PeftConfig) -> list[str] | str:
+        selection: Selection = select(self.options.targets, model, family, method)
+        self.remarks += selection.remarks
+        if self._moves_base():  # those that share a weight are to keep it as it is
+            untie(model, selection.tied)
+        return selection.targets
 
     def _shared(self, config_class: Any) -> dict[str, Any]:
         known = {field.name for field in dataclasses.fields(config_class)} - _OURS

@@ -15,6 +15,7 @@ from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
+from swift_core.roles import RemarkingTuner
 from swift_core.run import Run, output_path
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
@@ -74,6 +75,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         trainer = _Trainer(run, options, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
         trainer.build()
+        for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
+            report.note(remark)
         watchdog.stage("whether rows see each other")
         longest = longest_of(shapes, options)
         isolation = isolation_of(strategy, Watched(task, watchdog), rows, heldout, longest)
