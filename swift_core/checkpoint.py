@@ -38,6 +38,7 @@ class Manifest:
     dtype: str = ""
     tuner: Mapping[str, Any] = field(default_factory=dict)
     quantizer: Mapping[str, Any] = field(default_factory=dict)
+    loader: Mapping[str, Any] = field(default_factory=dict)  # name and options of what loaded the model that this was made of
     template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system prompt
     golden: tuple[Mapping[str, Any], ...] = ()  # conversations {name, messages, tools} with the token `ids` they must render to
     generation: Mapping[str, Any] = field(default_factory=dict)  # generation config: eos ids, temperature, …

@@ -18,11 +18,11 @@ from swift_core.run import Choice, Run, read_run
 
 
 def maker(known: Registry, kind: str, manifest: Manifest | None, default: str = "") -> Choice:
-    """The tuner or quantizer that a checkpoint was made with, of the plugin that it came from.
+    """The tuner, quantizer or loader that a checkpoint was made with, of the plugin that it came from.
 
     Args:
         known: where it is looked up.
-        kind: `tuner` or `quantizer`.
+        kind: `tuner`, `quantizer` or `loader`.
         manifest: the checkpoint's, where it has one.
         default: the name that counts where the manifest says none.
 

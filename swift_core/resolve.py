@@ -19,6 +19,7 @@ from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.downloads import offline_if
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.fetching import Fetcher
+from swift_core.loaders import recorded_loader
 from swift_core.options import Invalid, validate
 from swift_core.references import parse
 from swift_core.registry import Registry, registry
@@ -74,6 +75,8 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
             progress=progress,
         )
         model, adapters = _model(fetcher, options, settings)
+    if "loader" in parts and not settings.values.get("loader"):
+        parts["loader"] = recorded_loader([*adapters.values(), *([model] if model else ())], known) or parts["loader"]
     if verb.name == "merge":
         parts["tuner"] = _tuner_of(adapters, known)
     _implied_quantizer(parts, known, settings)

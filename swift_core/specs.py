@@ -106,6 +106,8 @@ class ModelFamily(Named):
     `targets` are the last parts of the names of the linear layers that adapters train; `blocks` the path of the list of
     decoder layers; the multimodal prefixes are module paths that partition the parameters. `models` are names that users can type in
     place of a reference: `{"moon-1b": "hf:org/moon-1b@8f3c"}`; such a model is of this family, whatever others claim its architecture.
+    `classes` are transformers classes of the plugin's own, by the Auto class that is to find them, as in the `auto_map` of a config.json:
+    `{"AutoConfig": Ref("…:MoonConfig"), "AutoModelForCausalLM": Ref("…:MoonForCausalLM")}`. They are no remote code.
     """
 
     kind: ClassVar[str] = "family"
@@ -126,6 +128,7 @@ class ModelFamily(Named):
     remote_code: bool = False  # the library has no native class; the repository's own code is needed
     hub_ids: tuple[str, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, Ref] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,13 +19,13 @@ ROW = torch.tensor([[(7 * place * place + 11 * place + 5) % 250 + 4 for place in
 REPRESENTATIVES = {
     "gpt2": {"c_attn", "c_proj", "c_fc"},  # Conv1D
     "bloom": {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"},  # fused queries, keys and values
-    "mamba": {"in_proj", "x_proj", "dt_proj"},  # a fused kernel reads out_proj
+    "mamba": {"in_proj"},  # a fused kernel reads out_proj
     "gpt_oss": {"q_proj", "k_proj", "v_proj", "o_proj"},  # experts are parameters
-    "qwen2_moe": {"q_proj", "k_proj", "v_proj", "o_proj"},  # the shared expert's names are the fused experts' to PEFT
+    "deepseek_v3": {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"},
     "jamba": None,  # experts, convolutions, attention
     "gemma3n_text": None,  # modules whose last name is a number
     "zamba": {"in_proj", "out_proj", "linear"},  # blocks that stand in several places
-    "longcat_flash": {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+    "longcat_flash": {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"},  # gate_proj is the experts' to PEFT
 }
 NOT_HERE = {  # what is no small model of text by itself, and what it wants
     "blt": "its patches", "dots3_note": "another configuration", "emu3": "images", "gemma3": "a processor", "gemma3n": "timm",

@@ -40,6 +40,8 @@ def unreached(model: Any, paths: Sequence[str]) -> set[str]:
 
     The experts that a router did not choose for this row are reached by others, as long as one beside them was chosen for a part of it.
     """
+    if not paths:
+        return set()
     seen = {path: _Seen() for path in paths}
     handles = [model.get_submodule(path).register_forward_hook(one.hook) for path, one in seen.items()]
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from peft import PeftConfig
 from peft.tuners.lora import LoraModel
 
 from swift_core.errors import UsageError
+from swift_plugin_peft.conversions import misread, renamed
 from swift_plugin_peft.liveness import unreached
 from swift_plugin_peft.targets import Group, choose, in_peft_terms
 from swift_plugin_peft.tied import check_apart, shared
@@ -40,20 +40,23 @@ def select(wanted: list[str] | str, model: Module, family: ModelFamily, method: 
     Raises:
         UsageError: a name matches no module, or none that can learn; or it shares its weight with others.
     """
-    elsewhere = _renamed(wanted, model, method) if isinstance(wanted, list) else set()
+    elsewhere = renamed(wanted, model, method) if isinstance(wanted, list) else set()
     groups = choose(wanted, model, family, elsewhere)
     automatic = bool(groups) and not groups[0].name
     chosen = sorted({path for group in groups for path in group.paths})
     left: dict[str, str] = _unfit(chosen, model, method) if automatic else {}
     if not automatic:
         check_apart(model, chosen, "tuner.targets")
+    left |= dict.fromkeys(misread(chosen, model, method), "has a name that PEFT reads otherwise when it loads the adapter")
     left |= dict.fromkeys(unreached(model, [path for path in chosen if path not in left]), "gets no gradient from text")
     _check(groups, left)
     tied = tuple(path for path in shared(model) if path in chosen and path not in left)
     if not left and not automatic:
         return Selection(wanted, tied)
-    kept = [path for path in chosen if path not in left]
-    return Selection(in_peft_terms(kept, model, family.language_model), tied, tuple(_remarks(left)))
+    targets = in_peft_terms([path for path in chosen if path not in left], model, family.language_model)
+    if elsewhere and isinstance(targets, list):
+        targets = sorted({*targets, *elsewhere})
+    return Selection(targets, tied, tuple(_remarks(left)))
 
 
 def _unfit(paths: list[str], model: Any, method: PeftConfig) -> dict[str, str]:
@@ -71,22 +74,7 @@ def _unfit_name(last: str, model: Any, method: PeftConfig) -> str:
         LoraModel._check_target_module_compatiblity(model, method, model, last)
     except ValueError:
         return "is read by a fused kernel of this architecture, which passes adapters by"
-    return "has a name that PEFT takes for the fused experts'" if _renamed([last], model, method) else ""
-
-
-def _renamed(names: list[str], model: Module, method: PeftConfig) -> set[str]:
-    """The names that PEFT reads as fused parameters of a mixture's experts, which older versions of the architecture had as modules."""
-    try:
-        from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-    except ImportError:  # older PEFT
-        return set()
-    config: Any = copy.deepcopy(method)
-    config.target_modules = set(names)
-    try:
-        convert_peft_config_for_transformers(config, model, None)
-    except ValueError:  # some of those that are fused into one
-        return set(names)
-    return set(names) - set(config.target_modules)
+    return "has a name that PEFT takes for the fused experts'" if renamed([last], model, method) else ""
 
 
 def _check(groups: list[Group], left: Mapping[str, str]) -> None:

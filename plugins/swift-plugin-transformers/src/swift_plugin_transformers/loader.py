@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_train.own_classes import register
 from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
@@ -42,6 +43,7 @@ class TransformersLoader:
         """
         import transformers
 
+        register(family)
         multimodal = family.modalities != ("text",)
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
         processor_class: Any = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer

@@ -15,9 +15,11 @@ from swift_core.bases import check_base
 from swift_core.checkpoint import checkpoint_format, read_manifest
 from swift_core.errors import UsageError
 from swift_core.families import UNKNOWN, family_of, identify
+from swift_core.loaders import recorded_loader
 from swift_core.registry import registry
 from swift_core.roles import Loaded, Loading
 from swift_core.run import Choice, Run, Source
+from swift_core.verbs import PREFERRED
 from swift_train.adapters import check_adapter, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.weights import stored_dtype
@@ -109,15 +111,19 @@ def load_checkpoint(
     adapters: Mapping[str, Path] | None = None,
     allow_other_base: bool = False,
     hash: str = "",
+    loader: Choice | None = None,
 ) -> Loaded:
     """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until another is switched to.
 
     `family` is needed only if neither the manifest nor config.json tells it. `hash` is the checkpoint's content hash if known: adapters
-    are held to it unless `allow_other_base`. Raises as `load_base` and `put_on` do.
+    are held to it unless `allow_other_base`. `loader` is by default the one that adapters or checkpoint were made with. Raises as
+    `load_base` and `put_on` do.
     """
     options = {"device": device, "dtype": dtype, "attention": attention, "trust_remote_code": trust_remote_code}
     base = source_of(path, family, hash)
-    loaded = load_base(Run(verb="load", job="", model=base, options=options))
+    on_it = {name: source_of(folder) for name, folder in (adapters or {}).items()}
+    parts = {"loader": loader} if loader else {}
+    loaded = load_base(Run(verb="load", job="", model=base, adapters=on_it, parts=parts, options=options))
     return Loaded(restore_adapters(loaded.model, adapters or {}, base, allow_other_base=allow_other_base), loaded.processor)
 
 
@@ -207,11 +213,13 @@ def _unpack(model: Any) -> None:
 
 
 def _loader(run: Run, form: str) -> Choice:
-    """The run's loader, else the first that reads the format."""
-    choice = run.parts.get("loader")
+    """The run's loader, else the one that its checkpoints were made with, else the usual one, or the first that reads the format."""
+    sources = [*run.adapters.values(), *([run.model] if run.model else ())]
+    choice = run.parts.get("loader") or recorded_loader(sources, registry())
     if choice is None:
         names = [spec.name for spec in registry().all("loader") if form in spec.reads]
+        names.sort(key=lambda name: name != PREFERRED["loader"])
         if not names:
             raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")
-        choice = registry().choose("loader", names[0])
+        choice = registry().default("loader", names[0])
     return choice

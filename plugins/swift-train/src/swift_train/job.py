@@ -13,6 +13,7 @@ import torch
 from swift_core.checkpoint import Manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
+from swift_core.loaders import record_of
 from swift_core.paths import atomic_folder, write_json
 from swift_core.registry import registry
 from swift_core.roles import RemarkingTuner
@@ -255,6 +256,7 @@ class _Trainer:
             dtype=str(run.options.get("dtype", "auto")),
             tuner={"name": tuner.name, "plugin": tuner.plugin, "options": dict(tuner.options)},
             quantizer={"name": quantizer.name, "plugin": quantizer.plugin, "options": dict(quantizer.options)} if quantizer else {},
+            loader=record_of(run.parts.get("loader")),
             template=template_facts(self.processor),
             golden=golden(self.processor),
             generation=generation_facts(inner_model(self.module), self.processor),

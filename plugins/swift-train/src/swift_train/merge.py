@@ -19,6 +19,7 @@ import torch
 from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import family_of
+from swift_core.loaders import record_of
 from swift_core.paths import atomic_folder, check_free, size_of
 from swift_core.proving import limits_of
 from swift_core.run import Run, output_path
@@ -79,7 +80,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         report.progress("merge", 3, 4, unit="stages")
 
         began = time.perf_counter()
-        again = load_checkpoint(folder, device=device, dtype="float32", family=source.family)
+        again = load_checkpoint(folder, device=device, dtype="float32", family=source.family, loader=run.parts.get("loader"))
         seconds = time.perf_counter() - began
         if golden(again.processor, run.date) != golden(processor, run.date):
             raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
@@ -171,6 +172,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         dtype=str(figures["dtype"]),
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
+        loader=record_of(run.parts.get("loader")),
         template=(last.template if last else {}) or template_facts(processor),
         golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor, run.date),
         generation=generation,

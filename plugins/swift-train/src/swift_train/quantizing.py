@@ -19,6 +19,7 @@ from swift_core.apart import elsewhere, run_apart
 from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
 from swift_core.errors import UsageError
 from swift_core.families import family_of
+from swift_core.loaders import record_of
 from swift_core.paths import atomic_folder, check_free
 from swift_core.proving import judge, limits_of
 from swift_core.quantizing import HERE
@@ -153,6 +154,7 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
     device = pick_device(run.options.get("device", "auto"))
     dtype = pick_dtype(run.options.get("dtype", "auto"), device, stored_dtype(source))
     loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
+    loading["loader"] = run.parts.get("loader")
     asked = partial(_predicted, run, folder, report) if own_reader else None
     figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=asked, **loading)
     most = limits_of(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
@@ -188,6 +190,7 @@ def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
         family=family_of(source).name,
         dtype=before.dtype or stored_dtype(Path(source.path)),
         quantizer={"name": choice.name, "format": _spec(run).format, "bits": _bits(run), "options": dict(choice.options)},
+        loader=record_of(run.parts.get("loader")),
         template=before.template or template_facts(shapes.processor),
         golden=before.golden or golden(shapes.processor),
         generation=before.generation or generation_facts(shapes.model, shapes.processor),
