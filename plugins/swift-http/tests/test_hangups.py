@@ -109,6 +109,8 @@ REQUESTS: dict[str, Any] = {
     "/v1/completions": {"model": "base", "prompt": ["a", "b"], "echo": True, "logprobs": 1},
     "/v1/completions#stream": {"model": "base", "prompt": "a", "stream": True},
     "/v1/embeddings": {"model": "base", "input": ["a b c"] * 8},
+    "/v1/responses": {"model": "base", "input": "hello"},
+    "/v1/responses#stream": {"model": "base", "input": "hello", "stream": True},
     "/tokenize": {"prompt": "a" * 500},
     "/detokenize": {"tokens": [97] * 500},
     "/v1/load_lora_adapter": {"lora_name": "new", "lora_path": "mine"},

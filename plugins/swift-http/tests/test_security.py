@@ -72,6 +72,7 @@ def test_the_document_lists_every_route_and_needs_the_key():
         "/v1/load_lora_adapter",
         "/v1/models",
         "/v1/models/{name}",
+        "/v1/responses",
         "/v1/unload_lora_adapter",
     }
     with Served() as served:

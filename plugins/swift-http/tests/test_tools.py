@@ -47,7 +47,7 @@ def streamed(name: str, text: str, size: int) -> tuple[str, list[dict], str | No
     form = ChatForm("m", logprobs=False, parser=PARSERS[name])
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     pieces = [Piece(part) for part in parts] + [Piece("", (), "stop")]
-    choices = [chunk["choices"][0] for piece in pieces if (chunk := form.chunk(0, piece))]
+    choices = [chunk["choices"][0] for piece in pieces for chunk in form.chunk(0, piece)]
     content = "".join(choice["delta"].get("content", "") for choice in choices)
     return content, choices[-1]["delta"].get("tool_calls", []), choices[-1]["finish_reason"]
 

@@ -30,6 +30,7 @@ class OpenvinoOptions(Options):
     chat_template: str = option("", "File of a Jinja chat template to use in place of the model's.")
     queue: int = option(64, "Requests that may run or wait; more are answered with 429.", ge=1)
     timeout: float = option(600, "Seconds that a request may take in all; then it ends with 504.", gt=0)
+    cors_origin: list[str] = option(list, "Origins of web pages that may read answers: https://HOST:PORT, or *.", also=("allowed_origins",))
     properties: dict[str, Any] = option(
         dict, 'More of OpenVINO\'s properties, as JSON: {"INFERENCE_NUM_THREADS": 4}. They win over all others.'
     )

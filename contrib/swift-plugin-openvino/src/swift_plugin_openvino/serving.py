@@ -50,7 +50,8 @@ def _serve(given: argparse.Namespace, key: str | None) -> None:
 
     engine = OpenvinoEngine(model, given.name, options)
     try:
-        run(create_app(engine, api_key=key, limits=Limits(requests=options.queue, seconds=options.timeout)), bound)
+        limits = Limits(requests=options.queue, seconds=options.timeout)
+        run(create_app(engine, api_key=key, limits=limits, origins=options.cors_origin), bound)
     finally:
         engine.close()
 

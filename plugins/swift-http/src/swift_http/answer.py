@@ -76,11 +76,16 @@ class Answer:
     async def pieces(self, prompt: Sequence[int], sampling: Sampling, stops: Sequence[str]) -> AsyncGenerator[Piece]:
         """The engine's pieces up to the first stop string; the last one has `finish`."""
         visible = StopFilter(stops)
+        written = 0
         source = cast("AsyncGenerator[Piece]", self._engine.generate(prompt, sampling, model=self.model))
         async with aclosing(source):
             async for piece in source:
                 self._watch.token()
                 self.completion_tokens += len(piece.tokens)
+                written += len(piece.tokens)
+                if written <= sampling.min_tokens and not piece.finish:  # too early to stop
+                    yield piece
+                    continue
                 text = visible.push(piece.text)
                 if visible.hit:
                     yield Piece(text, piece.tokens, "stop")

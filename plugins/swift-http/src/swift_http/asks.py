@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from swift_http import responses
 from swift_http.answer import Answer
-from swift_http.engine import ChatEngine, Piece, Sampling
+from swift_http.engine import EXTENDED, ChatEngine, Extends, Piece, Sampling
 from swift_http.errors import ApiError
-from swift_http.responses import Choice, Form
+from swift_http.responses import Choice, Form, Json
 from swift_http.streams import EventStream
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Prompts in token ids, `n` answers to each, how to choose tokens, and how to say it."""
+    """Prompts in token ids, `n` answers to each, how to choose tokens, and how to say it. `field` is where the prompts came from."""
 
     prompts: list[list[int]]
     sampling: Sampling
@@ -30,6 +30,7 @@ class Ask:
     include_usage: bool
     echo: bool = False
     n: int = 1
+    field: str = "messages"
 
     def choices(self) -> list[tuple[list[int], Sampling]]:
         """Each choice's prompt and sampling; those of one prompt have seeds of their own, one after the other."""
@@ -47,22 +48,35 @@ async def respond(answer: Answer, engine: ChatEngine, make: Callable[[], Awaitab
     if len(ask.prompts) * ask.n > most:
         raise ApiError(400, f"this server gives {most} answers to a request at most; send several", param="n")
     for prompt in ask.prompts:
-        check_fits(prompt, ask.sampling, engine.context)
+        check_fits(prompt, ask.sampling, engine.context, param=ask.field)
     answer.prompt_tokens = sum(map(len, ask.prompts))
     if not ask.stream:
-        return JSONResponse(await _whole(answer, engine, ask))
+        return Json(await _whole(answer, engine, ask))
     chunks = _chunks(answer, engine, ask)
-    return EventStream(answer, await anext(chunks), chunks)
+    return EventStream(answer, ask.form, await anext(chunks), chunks)
 
 
-def check_fits(prompt: list[int], sampling: Sampling, context: int, *, param: str = "messages") -> None:
+def check_supported(engine: ChatEngine, sampling: Sampling, variables: Mapping[str, Any]) -> None:
+    """Refuse what this engine would not heed.
+
+    Raises:
+        ApiError: 400.
+    """
+    supported = engine.supports if isinstance(engine, Extends) else ()
+    asked = {"variables": variables, **{name: getattr(sampling, name) for name in EXTENDED if name != "variables"}}
+    for name, field in EXTENDED.items():
+        if asked[name] and name not in supported:
+            raise ApiError(400, f"'{field}' is not supported by this server with that value", param=field)
+
+
+def check_fits(prompt: list[int], sampling: Sampling, context: int, *, param: str) -> None:
     """Refuse a prompt that leaves no room for the answer that was asked for.
 
     Raises:
         ApiError: 400.
     """
     if not prompt:
-        raise ApiError(400, "the prompt is empty", param="prompt")
+        raise ApiError(400, "the prompt is empty", param=param)
     wanted = max(sampling.max_tokens if sampling.max_tokens is not None else 1, 0)
     if len(prompt) + wanted > context:
         message = f"this model reads and writes {context} tokens at most; the prompt has {len(prompt)} and the answer was to have {wanted}"
@@ -83,12 +97,13 @@ async def _chunks(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerato
         async for index, piece in pieces:
             if index not in opened:  # said with the first piece, so that a failure before it can still have an HTTP status
                 opened.add(index)
-                if opening := ask.form.opening(index):
-                    yield opening
-            if chunk := ask.form.chunk(index, piece):
-                yield chunk
+                for event in ask.form.opening(index):
+                    yield event
+            for event in ask.form.chunk(index, piece):
+                yield event
     if ask.include_usage:
-        yield ask.form.last(responses.usage(answer.prompt_tokens, answer.completion_tokens))
+        for event in ask.form.last(responses.usage(answer.prompt_tokens, answer.completion_tokens)):
+            yield event
 
 
 async def _merged(answer: Answer, engine: ChatEngine, ask: Ask) -> AsyncGenerator[tuple[int, Piece]]:
@@ -134,6 +149,8 @@ async def _pieces(answer: Answer, engine: ChatEngine, ask: Ask, prompt: list[int
         scored = await engine.score(prompt, model=answer.model, top=top) if top is not None else []
         yield Piece(engine.decode(prompt), tuple(scored), "length" if sampling.max_tokens == 0 else None)
     if sampling.max_tokens == 0:
+        if not ask.echo:
+            yield Piece("", (), "length")
         return
     async with aclosing(answer.pieces(prompt, sampling, ask.stops)) as pieces:
         async for piece in pieces:

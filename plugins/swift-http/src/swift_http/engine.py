@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -14,6 +14,11 @@ class Sampling:
 
     `logprobs` is how many alternatives a token comes with; None: no log-probabilities at all. `schema` is the text of a JSON Schema
     that the answer has to follow. `special` leaves control tokens in the text, where some models write their tool calls.
+
+    Of `frequency_penalty` and `presence_penalty` the first is subtracted from a token's logit as often as the answer has it, the second
+    once if it has it; `repetition_penalty` counts the prompt's tokens too. `logit_bias` are (token, added to its logit). No token that ends
+    the answer comes before `min_tokens`; with `ignore_eos` those of the model end nothing; `stop_token_ids` are more that do.
+    The answer has to be a call of one of the functions in `calls`, as JSON: {"name": …, "arguments": {…}}; with `several`, a list of calls.
     """
 
     max_tokens: int | None = None
@@ -26,6 +31,22 @@ class Sampling:
     logprobs: int | None = None
     schema: str | None = None
     special: bool = False
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    min_tokens: int = 0
+    ignore_eos: bool = False
+    stop_token_ids: tuple[int, ...] = ()
+    calls: tuple[Function, ...] = ()
+    several: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that may be called; `arguments` is the text of the JSON Schema of its arguments."""
+
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +120,31 @@ class ChatEngine(Protocol):
 
         Raises:
             UsageError: the engine can't tell them.
+        """
+        ...
+
+
+EXTENDED: Mapping[str, str] = {  # what not every engine does, and the field of a request that asks for it
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "logit_bias": "logit_bias",
+    "min_tokens": "min_tokens",
+    "ignore_eos": "ignore_eos",
+    "stop_token_ids": "stop_token_ids",
+    "calls": "tool_choice",
+    "variables": "chat_template_kwargs",
+}
+
+
+@runtime_checkable
+class Extends(Protocol):
+    """An engine that does some of `EXTENDED`; requests for the others are refused before it sees them."""
+
+    @property
+    def supports(self) -> Collection[str]:
+        """Fields of `Sampling` that it heeds; `variables`, if `render` takes such an argument: values by name for the chat template.
+
+        `render` refuses variables that the template does not read.
         """
         ...
 

@@ -54,7 +54,7 @@ def from_exception(error: Exception) -> ApiError:
     if isinstance(error, ApiError):
         return error
     if isinstance(error, UsageError):
-        return ApiError(400, str(error))
+        return ApiError(400, str(error), param=error.where if error.where.isidentifier() else None)
     if isinstance(error, SwiftError):
         return ApiError(500, str(error), kind="server_error")
     log.error("a request failed", exc_info=error)

@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from swift_http import documents, responses
-from swift_http.engine import CanFail, ChatEngine
+from swift_http.asks import check_supported
+from swift_http.engine import CanFail, ChatEngine, Sampling
 from swift_http.engine_requests import DetokenizeRequest, TokenizeRequest
 from swift_http.errors import ApiError, unknown_model
 from swift_http.metrics import Metrics
@@ -32,7 +33,11 @@ def add_fact_routes(app: FastAPI, engine: ChatEngine, metrics: Metrics) -> None:
             tokens = await asyncio.to_thread(engine.encode, body.prompt or "", special=body.add_special_tokens)
         else:
             turns = [message.turn() for message in body.messages]
-            tokens = await asyncio.to_thread(engine.render, turns, tools=body.tools or (), generation_prompt=body.add_generation_prompt)
+            variables = body.chat_template_kwargs or {}
+            check_supported(engine, Sampling(), variables)
+            more: dict[str, Any] = {"variables": variables} if variables else {}
+            opens = body.add_generation_prompt
+            tokens = await asyncio.to_thread(engine.render, turns, tools=body.tools or (), generation_prompt=opens, **more)
         return {"tokens": tokens, "count": len(tokens), "max_model_len": engine.context}
 
     @app.post("/detokenize", responses=documents.DETOKENIZE)

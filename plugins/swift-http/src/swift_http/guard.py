@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
+import socket
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,10 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from swift_http.errors import ApiError
 
 OPEN_PATHS = frozenset({"/health"})
+_LOCAL = (".localhost", ".local", ".internal", ".lan")
 
 
 class Guard:
-    """Refuses requests without the key (401), bodies over `max_body` bytes (413), declared or not, and those slower than `slow` s (408)."""
+    """Refuses requests without the key (401), bodies over `max_body` bytes (413), declared or not, and those slower than `slow` s (408).
+
+    Without a key, those that call this machine by a name of the internet's (403): a web page may give its own name this machine's address,
+    and then read the answers.
+    """
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, slow: float) -> None:
         self._app = app
@@ -39,6 +46,9 @@ class Guard:
             given = headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, self._expected):
                 return ApiError(401, "missing or wrong API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        if not self._expected and not _is_local(headers.get("host", "")):
+            message = "without an API key this server answers at its address or a local name alone; start it with one (SWIFT_API_KEY)"
+            return ApiError(403, message, code="host_not_allowed")
         length = headers.get("content-length", "")
         return self._too_large() if length.isdigit() and int(length) > self._max_body else None
 
@@ -66,3 +76,15 @@ class Guard:
         return ApiError(
             413, f"the request is larger than {self._max_body} bytes", code="request_too_large", headers={"Connection": "close"}
         )
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host header is an address, this machine's name, or a name that is none of the internet's."""
+    name = (host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]).rstrip(".").lower()
+    if "." not in name or name.endswith(_LOCAL) or name == socket.gethostname().lower():
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

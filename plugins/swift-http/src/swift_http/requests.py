@@ -8,22 +8,23 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from swift_http.bodies import Body
 from swift_http.engine import Sampling
 from swift_http.errors import ApiError
+from swift_http.forced_calls import forced
+from swift_http.messages import Message, NamedTool, Tools
 
 # Fields that are fine as long as they ask for nothing: their neutral values.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (None, 1),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
-    "logit_bias": (None, {}),
     "suffix": (None, ""),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "modalities": (None, ["text"]),
     "audio": (None,),
+    "verbosity": (None, "medium"),
 }
 _IGNORED = frozenset(
     {
@@ -31,14 +32,14 @@ _IGNORED = frozenset(
         "metadata",
         "store",
         "service_tier",
-        "parallel_tool_calls",
         "safety_identifier",
         "prompt_cache_key",
-        "reasoning_effort",
-        "verbosity",
     }
 )
 
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Several = Annotated[list[str] | list[TokenId] | list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1)]
+_TokenName = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]  # names in JSON are texts
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -90,8 +91,8 @@ def _with_others(schema: dict[str, Any]) -> None:
         schema["properties"][name] = {"description": "Ignored."}
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_with_others)
+class _Request(Body):
+    model_config = ConfigDict(json_schema_extra=_with_others)
 
     model: str
     stream: bool | None = False
@@ -99,12 +100,19 @@ class _Request(BaseModel):
     stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = 1
     response_format: ResponseFormat | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[_TokenName, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    min_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    ignore_eos: bool | None = False
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=128)] | None = None
+    return_token_ids: bool | None = False
 
     @model_validator(mode="before")
     @classmethod
@@ -126,9 +134,13 @@ class _Request(BaseModel):
         """Whether a stream ends with the token counts."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def sampling(self, max_tokens: int | None, logprobs: int | None) -> Sampling:
-        """The request's own wishes, in the engine's words."""
-        return Sampling(
+    def sampling(self, max_tokens: int | None, logprobs: int | None, **more: Any) -> Sampling:
+        """The request's own wishes, in the engine's words.
+
+        Raises:
+            ApiError: 400, two that can't both be done.
+        """
+        wishes = Sampling(
             max_tokens=max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
@@ -138,90 +150,24 @@ class _Request(BaseModel):
             seed=self.seed,
             logprobs=logprobs,
             schema=self.response_format.text if self.response_format else None,
+            frequency_penalty=self.frequency_penalty or None,
+            presence_penalty=self.presence_penalty or None,
+            logit_bias=tuple((int(token), bias) for token, bias in (self.logit_bias or {}).items()),
+            min_tokens=self.min_tokens or 0,
+            ignore_eos=bool(self.ignore_eos),
+            stop_token_ids=tuple(self.stop_token_ids or ()),
+            **more,
         )
-
-
-class TextPart(BaseModel):
-    """A part of a message; this server takes text."""
-
-    type: str
-    text: str = ""
-
-
-class Function(BaseModel):
-    """The function that a tool call names; arguments are JSON text in OpenAI's form, and an object is understood too."""
-
-    name: str
-    arguments: str | dict[str, Any] = ""
-
-    def parsed(self) -> dict[str, Any]:
-        """Arguments as the object that chat templates take.
-
-        Raises:
-            ApiError: 400, they are none.
-        """
-        try:
-            arguments = json.loads(self.arguments or "{}") if isinstance(self.arguments, str) else self.arguments
-        except ValueError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            raise ApiError(400, f"the arguments of the call of '{self.name[:50]}' are no JSON object", param="messages")
-        return arguments
-
-
-class ToolCall(BaseModel):
-    """A call that the assistant has made."""
-
-    id: str | None = None
-    type: Literal["function"] = "function"
-    function: Function
-
-    def call(self) -> dict[str, Any]:
-        """The call as chat templates take it. Raises as `Function.parsed` does."""
-        named = {"id": self.id} if self.id else {}
-        return {"type": self.type, **named, "function": {"name": self.function.name, "arguments": self.function.parsed()}}
-
-
-class Message(BaseModel):
-    """A turn of a conversation."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] | None = None
-    name: str | None = None
-    tool_call_id: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-    def turn(self) -> dict[str, Any]:
-        """The turn as chat templates take it: `role`, `content` as one text, and what else was given.
-
-        Raises:
-            ApiError: 400, a part that is no text, or arguments of a tool call that are no object.
-        """
-        content = self.content or ""
-        if not isinstance(content, str):
-            other = next((part.type for part in content if part.type != "text"), None)
-            if other:
-                raise ApiError(400, f"content of type '{other[:50]}' can't be read here: this model takes text", param="messages")
-            content = "".join(part.text for part in content)
-        given = {field: getattr(self, field) for field in ("name", "tool_call_id", "reasoning_content")}
-        turn: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        turn |= {field: value for field, value in given.items() if value is not None}
-        if self.tool_calls:
-            turn["tool_calls"] = [call.call() for call in self.tool_calls]
-        return turn
-
-
-def _functions(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tools stay as they were sent, since a template may write them out as JSON; here they are only looked at."""
-    for tool in tools:
-        function = tool.get("function")
-        if tool.get("type") != "function" or not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise ValueError('a tool is {"type": "function", "function": {"name": …}}')
-    return tools
-
-
-Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
+        if max_tokens is not None and wishes.min_tokens > max_tokens:
+            raise ApiError(400, "min_tokens is more than the answer may have", param="min_tokens")
+        for name in ("min_tokens", "ignore_eos"):
+            if getattr(wishes, name) and (wishes.schema is not None or wishes.calls):
+                raise ApiError(
+                    400, f"{name} can't be kept beside a schema or a forced call: such an answer ends when it is whole", param=name
+                )
+        if wishes.calls and wishes.schema is not None:
+            raise ApiError(400, "an answer is either a forced call or follows a response_format", param="tool_choice")
+        return wishes
 
 
 class ChatRequest(_Request):
@@ -231,13 +177,27 @@ class ChatRequest(_Request):
     tools: Tools | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
     def wishes(self) -> Sampling:
         """How to choose tokens."""
-        return self.sampling(self.max_completion_tokens or self.max_tokens, (self.top_logprobs or 0) if self.logprobs else None)
+        return self.sampling(
+            self.max_completion_tokens or self.max_tokens,
+            (self.top_logprobs or 0) if self.logprobs else None,
+            calls=forced(self.tools or (), self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice),
+            several=bool(self.parallel_tool_calls),
+        )
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """More of what the chat template is to know."""
+        effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
+        return effort | (self.chat_template_kwargs or {})
 
 
 def _several(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
@@ -252,7 +212,7 @@ def _several(given: str | list[str] | list[int] | list[list[int]]) -> list[str |
 class CompletionRequest(_Request):
     """POST /v1/completions. A prompt is text or token ids; there may be several."""
 
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: str | Several
     max_tokens: Annotated[int, Field(ge=0)] | None = 16  # OpenAI's default
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     echo: bool | None = False
@@ -266,13 +226,11 @@ class CompletionRequest(_Request):
         return self.sampling(self.max_tokens, self.logprobs)
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(Body):
     """POST /v1/embeddings. An input is text or token ids; there may be several."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     model: str
-    input: Annotated[str, Field(min_length=1)] | Annotated[list[str] | list[int] | list[list[int]], Field(min_length=1)]
+    input: Annotated[str, Field(min_length=1)] | Several
     encoding_format: Literal["float", "base64"] | None = "float"
     user: str | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 import struct
@@ -11,10 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from starlette.responses import JSONResponse
+
 from swift_http.engine import Piece, Token
+from swift_http.errors import ApiError
 from swift_http.tools import CallFilter, ToolParser
 
 _LOWEST = -9999.0  # JSON has no minus infinity; OpenAI writes this
+
+
+class Json(JSONResponse):
+    """An answer. What a model writes may hold anything: half of a character is replaced."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes."""
+        return encoded(content)
+
+
+def encoded(content: Any) -> bytes:
+    """JSON text."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 @dataclass(slots=True)
@@ -33,18 +50,29 @@ class Choice:
 
 
 class Form(Protocol):
-    """One of the two shapes."""
+    """One of the shapes. Events are those of a stream."""
 
-    def opening(self, index: int) -> dict[str, Any] | None:
-        """The chunk that opens a stream's choice, if the shape has one."""
+    done: bytes
+    """What ends a stream that is whole."""
+
+    def frame(self, event: dict[str, Any]) -> bytes:
+        """An event on the wire."""
         ...
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
-        """A piece of a stream; None: there is nothing to say yet."""
+    def failed(self, error: ApiError) -> dict[str, Any]:
+        """The event that tells of a failure on the way."""
         ...
 
-    def last(self, usage: dict[str, int]) -> dict[str, Any]:
-        """The chunk with the token counts."""
+    def opening(self, index: int) -> list[dict[str, Any]]:
+        """The events that open a choice."""
+        ...
+
+    def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
+        """The events of a piece; none: there is nothing to say yet."""
+        ...
+
+    def last(self, usage: dict[str, int]) -> list[dict[str, Any]]:
+        """The events with the token counts."""
         ...
 
     def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
@@ -53,7 +81,18 @@ class Form(Protocol):
 
 
 class _Base:
-    def __init__(self, model: str, prefix: str, kind: str, chunk_kind: str) -> None:
+    done = b"data: [DONE]\n\n"
+
+    def frame(self, event: dict[str, Any]) -> bytes:
+        """An event on the wire."""
+        return b"data: " + encoded(event) + b"\n\n"
+
+    def failed(self, error: ApiError) -> dict[str, Any]:
+        """The event that tells of a failure on the way."""
+        return error.body
+
+    def __init__(self, model: str, prefix: str, kind: str, chunk_kind: str, prompts: Sequence[Sequence[int]] | None) -> None:
+        self._prompts = prompts  # of the choices, where token ids are to be told
         self._common = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": model, "system_fingerprint": None}
         self._kind = kind
         self._chunk_kind = chunk_kind
@@ -61,25 +100,35 @@ class _Base:
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         return {**self._common, "object": self._chunk_kind, "choices": choices, **more}
 
-    def last(self, usage: dict[str, int]) -> dict[str, Any]:
+    def _ids(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        return {} if self._prompts is None else {"token_ids": [token.id for token in tokens]}
+
+    def last(self, usage: dict[str, int]) -> list[dict[str, Any]]:
         """The chunk with the token counts."""
-        return self._chunk([], usage=usage)
+        return [self._chunk([], usage=usage)]
 
 
 class ChatForm(_Base):
-    """chat.completion and chat.completion.chunk. With a parser, calls are taken out of the text; in a stream they come at its end."""
+    """chat.completion and chat.completion.chunk. With a parser, calls are taken out of the text; in a stream they come at its end.
 
-    def __init__(self, model: str, *, logprobs: bool, parser: ToolParser | None = None) -> None:
-        super().__init__(model, "chatcmpl", "chat.completion", "chat.completion.chunk")
+    `prompts`, here and in `CompletionForm`, says that token ids are to be told, those of the prompts too, in the fields that vLLM has.
+    """
+
+    def __init__(
+        self, model: str, *, logprobs: bool, parser: ToolParser | None = None, prompts: Sequence[Sequence[int]] | None = None
+    ) -> None:
+        super().__init__(model, "chatcmpl", "chat.completion", "chat.completion.chunk", prompts)
         self._logprobs = logprobs
         self._parser = parser
         self._filters: dict[int, CallFilter] = {}
 
-    def opening(self, index: int) -> dict[str, Any] | None:
+    def opening(self, index: int) -> list[dict[str, Any]]:
         """The chunk with the role."""
-        return self._chunk([{"index": index, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}])
+        delta = {"role": "assistant", "content": ""}
+        prompt = {} if self._prompts is None else {"prompt_token_ids": list(self._prompts[0])}
+        return [self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}], **prompt)]
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
+    def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
         """Some more of the message."""
         text, calls = piece.text, []
         if self._parser:
@@ -88,18 +137,20 @@ class ChatForm(_Base):
             if piece.finish:
                 rest, calls = held.finish()
                 text += rest
-        if not (text or piece.finish or (self._logprobs and piece.tokens)):
-            return None
+        if not (text or piece.finish or ((self._logprobs or self._prompts is not None) and piece.tokens)):
+            return []
         delta: dict[str, Any] = {"content": text} if text else {}
         if calls:
             delta["tool_calls"] = [{"index": number, **call.form()} for number, call in enumerate(calls)]
         finish = "tool_calls" if calls else piece.finish
-        return self._chunk([{"index": index, "delta": delta, "logprobs": self._content(piece.tokens), "finish_reason": finish}])
+        ids = self._ids(piece.tokens)
+        return [self._chunk([{"index": index, "delta": delta, "logprobs": self._content(piece.tokens), "finish_reason": finish, **ids}])]
 
     def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
         """The messages."""
         listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
-        return {**self._common, "object": self._kind, "choices": listed, "usage": usage}
+        prompt = {} if self._prompts is None else {"prompt_token_ids": list(self._prompts[0])}
+        return {**self._common, "object": self._kind, "choices": listed, "usage": usage, **prompt}
 
     def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
@@ -111,7 +162,8 @@ class ChatForm(_Base):
             if calls:
                 finish = "tool_calls"
                 message |= {"content": (text + rest).strip() or None, "tool_calls": [call.form() for call in calls]}
-        return {"index": index, "message": message, "logprobs": self._content(choice.tokens), "finish_reason": finish}
+        ids = self._ids(choice.tokens)
+        return {"index": index, "message": message, "logprobs": self._content(choice.tokens), "finish_reason": finish, **ids}
 
     def _content(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
@@ -125,20 +177,21 @@ class ChatForm(_Base):
 class CompletionForm(_Base):
     """text_completion, whole and in chunks."""
 
-    def __init__(self, model: str, *, logprobs: bool) -> None:
-        super().__init__(model, "cmpl", "text_completion", "text_completion")
+    def __init__(self, model: str, *, logprobs: bool, prompts: Sequence[Sequence[int]] | None = None) -> None:
+        super().__init__(model, "cmpl", "text_completion", "text_completion", prompts)
         self._logprobs = logprobs
+        self._told: set[int] = set()  # choices whose prompt was told
         self._offsets: dict[int, int] = {}  # characters of a choice that were sent
 
-    def opening(self, index: int) -> dict[str, Any] | None:
+    def opening(self, index: int) -> list[dict[str, Any]]:
         """None: completions open with their first text."""
-        return None
+        return []
 
-    def chunk(self, index: int, piece: Piece) -> dict[str, Any] | None:
+    def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
         """Some more of the text."""
-        if not (piece.text or piece.finish or (self._logprobs and piece.tokens)):
-            return None
-        return self._chunk([self._choice(index, piece.text, piece.tokens, piece.finish)])
+        if not (piece.text or piece.finish or ((self._logprobs or self._prompts is not None) and piece.tokens)):
+            return []
+        return [self._chunk([self._choice(index, piece.text, piece.tokens, piece.finish)])]
 
     def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
         """The texts."""
@@ -146,7 +199,11 @@ class CompletionForm(_Base):
         return {**self._common, "object": self._kind, "choices": listed, "usage": usage}
 
     def _choice(self, index: int, text: str, tokens: Sequence[Token], finish: str | None) -> dict[str, Any]:
-        return {"index": index, "text": text, "logprobs": self._lists(index, tokens), "finish_reason": finish}
+        ids = self._ids(tokens)
+        if self._prompts is not None and index not in self._told:
+            self._told.add(index)
+            ids["prompt_token_ids"] = list(self._prompts[index])
+        return {"index": index, "text": text, "logprobs": self._lists(index, tokens), "finish_reason": finish, **ids}
 
     def _lists(self, index: int, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:

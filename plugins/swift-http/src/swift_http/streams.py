@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
@@ -11,30 +10,27 @@ from starlette.types import Receive, Scope, Send
 
 from swift_http.answer import Answer, ClientGone
 from swift_http.errors import from_exception
-
-DONE = b"data: [DONE]\n\n"
-
-
-def event(value: dict[str, Any]) -> bytes:
-    """A JSON value as one event."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+from swift_http.responses import Form
 
 
 class EventStream(Response):
-    """Sends the chunks and `[DONE]`. An error on the way is sent as an event, and then there is no `[DONE]`: a cut is always seen.
+    """Sends the events, and what ends a whole stream (`[DONE]`). After an error on the way, which is an event too, that is left out: a cut
+    is always seen.
 
     Args:
         answer: the request, closed at the end.
-        first: the first chunk, which the caller has waited for so that a failure before it could still have an HTTP status.
+        form: the shape of the answer.
+        first: the first event, which the caller has waited for so that a failure before it could still have an HTTP status.
         rest: the others.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, answer: Answer, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any]]) -> None:
+    def __init__(self, answer: Answer, form: Form, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any]]) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._answer = answer
+        self._form = form
         self._first = first
         self._rest = rest
 
@@ -43,16 +39,16 @@ class EventStream(Response):
         failure: BaseException | None = None
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await _send(send, event(self._first))
+            await _send(send, self._form.frame(self._first))
             try:
                 async for chunk in self._rest:
-                    await _send(send, event(chunk))
-                await _send(send, DONE)
+                    await _send(send, self._form.frame(chunk))
+                await _send(send, self._form.done)
             except ClientGone as gone:
                 failure = gone
             except Exception as error:
                 failure = refusal = from_exception(error)
-                await _send(send, event(refusal.body))
+                await _send(send, self._form.frame(self._form.failed(refusal)))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except BaseException as error:
             failure = error

@@ -13,7 +13,7 @@ import openai
 
 from swift_core.errors import SwiftError, UsageError
 from swift_http.app import create_app
-from swift_http.engine import Piece, Sampling, Token
+from swift_http.engine import EXTENDED, Piece, Sampling, Token
 from swift_http.limits import Limits
 from swift_http.server import Server, bind, url_of
 
@@ -26,6 +26,7 @@ class FakeEngine:
     """Says WORDS, one a token; what it does otherwise is asked for in the prompt."""
 
     models = ("base", "poet")
+    supports = frozenset(EXTENDED)
     context = 100
 
     def __init__(self) -> None:
@@ -38,12 +39,18 @@ class FakeEngine:
         self.loaded: dict[str, Path] = {}
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Role and content of each turn, a letter a token."""
         if any(turn["role"] == "tool" for turn in messages) and not tools:
             raise UsageError("this template has no tools")
         self.rendered.append((messages, tools))
+        self.variables = variables
         return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
@@ -52,6 +59,8 @@ class FakeEngine:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The letters."""
+        if wrong := [token for token in tokens if not 0 <= token < 0x110000]:
+            raise UsageError(f"there is no token {wrong[0]}")
         return "".join(chr(token) for token in tokens)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:

@@ -65,7 +65,7 @@ def _between(begin: str, end: str) -> Callable[[str], list[Call]]:
     return read
 
 
-def _objects(text: str) -> list[Call]:
+def objects(text: str) -> list[Call]:
     """Objects one after the other, or a list of them; marks before them and semicolons between them are passed over."""
     decoder, calls = json.JSONDecoder(), []
     text = re.sub(r"^(<\|?[a-z_]+\|?>|functools|\[TOOL_CALLS\])\s*", "", text, flags=re.IGNORECASE)
@@ -82,7 +82,7 @@ def _mistral(text: str) -> list[Call]:
     calls = []
     for part in parts:
         if part.startswith(("[", "{")):
-            calls += _objects(part)
+            calls += objects(part)
         else:
             found = re.match(r"([\w.-]+?)(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?(\{.*)", part, re.DOTALL)
             if not found:
@@ -174,14 +174,14 @@ class CallFilter:
 
 PARSERS: Mapping[str, ToolParser] = {
     "hermes": ToolParser(("<tool_call>",), _between("<tool_call>", "</tool_call>")),
-    "llama3_json": ToolParser(("<|python_tag|>", "{"), _objects, first=True),
+    "llama3_json": ToolParser(("<|python_tag|>", "{"), objects, first=True),
     "mistral": ToolParser(("[TOOL_CALLS]",), _mistral),
     "qwen3_coder": ToolParser(("<tool_call>", "<function="), _xml),
     "glm45": ToolParser(("<tool_call>",), _glm),
     "glm47": ToolParser(("<tool_call>",), _glm),
-    "granite": ToolParser(("<|tool_call|>", "<tool_call>", "["), _objects, first=True),
+    "granite": ToolParser(("<|tool_call|>", "<tool_call>", "["), objects, first=True),
     "granite4": ToolParser(("<tool_call>",), _between("<tool_call>", "</tool_call>")),
-    "phi4_mini_json": ToolParser(("functools",), _objects, first=True),
+    "phi4_mini_json": ToolParser(("functools",), objects, first=True),
     "llama4_pythonic": ToolParser(("<|python_start|>", "["), _python, first=True),
     "olmo3": ToolParser(("<function_calls>",), _python),
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from swift_core.errors import UsageError
 from swift_plugin_transformers.generation import Answering, Request, memory_in_words
+from swift_plugin_transformers.penalties import own_processors
 from swift_plugin_transformers.prefixes import Room
 from swift_plugin_transformers.rows import KvRow, Passing, forward
 from swift_plugin_transformers.structured import Grammars
@@ -117,7 +118,7 @@ class Batcher(Worker[Request]):
             return None
         try:
             processors = self._answering.processors(
-                config, len(request.prompt), self._grammars.processors(request.sampling, len(request.prompt))
+                config, len(request.prompt), own_processors(request.sampling, len(request.prompt), self._grammars)
             )
             return _Sequence(request, row, self._answering, processors, sample=bool(config.do_sample))
         except BaseException:
@@ -187,7 +188,7 @@ class _Sequence:
         self.row = row
         self.tokens = list(request.prompt)
         self._tokenizer = answering.tokenizer
-        self._writer = Writer(answering.tokenizer, answering.ends, request.sampling, request.put)
+        self._writer = Writer(answering.tokenizer, answering.ends_of(request.sampling), request.sampling, request.put)
         self._processors = processors
         self._random: torch.Generator | None = None
         if sample:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_http import Piece, Sampling, Token
+from swift_http.engine import EXTENDED
 from torch.nn.functional import normalize
 
 from swift_core.errors import UsageError
@@ -21,6 +22,7 @@ from swift_plugin_transformers.rows import RowsUnsupported, probe
 from swift_plugin_transformers.serial import OneByOne
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.structured import Grammars
+from swift_plugin_transformers.variables import check_variables
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class EmbeddedEngine:
         self._grammars = Grammars(answering.tokenizer, answering.ends)
         self.worker = _worker(answering, self._grammars, options)
 
+    supports = frozenset(EXTENDED)
+
     @property
     def models(self) -> Sequence[str]:
         """The base, then its adapters."""
@@ -53,28 +57,43 @@ class EmbeddedEngine:
         self.worker.close()
 
     def render(
-        self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
         """Token ids by the checkpoint's chat template; arguments and errors are those of the protocol."""
         if not self._tokenizer.chat_template:
             raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
+        given = dict(variables or {})
         with self._lock:
-            text = self._rendered(messages, tools, generation_prompt)
-            if tools and text == self._rendered(messages, (), generation_prompt):
+            check_variables(self._tokenizer, given)
+            text = self._rendered(messages, tools, generation_prompt, given)
+            if tools and text == self._rendered(messages, (), generation_prompt, given):
                 raise UsageError(
-                    "the model's chat template has no place for tools", hint="Leave 'tools' out, or serve a model that takes them."
+                    "the model's chat template has no place for tools",
+                    where="tools",
+                    hint="Leave 'tools' out, or serve a model that takes them.",
                 )
             return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _rendered(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], generation_prompt: bool) -> str:
+    def _rendered(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        generation_prompt: bool,
+        variables: Mapping[str, Any],
+    ) -> str:
         try:
             return str(
                 self._tokenizer.apply_chat_template(
-                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt
+                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt, **variables
                 )
             )
         except Exception as error:  # templates refuse by raising whatever they like
-            raise UsageError(f"the model's chat template refuses these messages: {error}") from None
+            raise UsageError(f"the model's chat template refuses these messages: {error}", where="messages") from None
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Token ids of a text."""
@@ -82,13 +101,20 @@ class EmbeddedEngine:
             return list(self._tokenizer.encode(text, add_special_tokens=special))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids."""
+        """The text of token ids.
+
+        Raises:
+            UsageError: the tokenizer has not all of them.
+        """
+        size = len(self._tokenizer)
+        if wrong := [token for token in tokens if not 0 <= token < size]:
+            raise UsageError(f"there is no token {wrong[0]}: this model's are 0 to {size - 1}")
         return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
         """The answer, piece by piece; the work is done in the worker's thread."""
-        if sampling.schema is not None:
-            await asyncio.to_thread(self._grammars.check, sampling.schema)
+        if sampling.schema is not None or sampling.calls:
+            await asyncio.to_thread(self._grammars.check, sampling)
         async for piece in self._ask(prompt, sampling, model, None):
             yield piece
 

@@ -140,11 +140,26 @@ class Answering:
         if wrong := [token for token in prompt if not 0 <= token < size]:
             raise UsageError(f"the prompt has the token {wrong[0]}, and this model's are 0 to {size - 1}")
 
+    def ends_of(self, sampling: Sampling) -> frozenset[int]:
+        """Ids of the tokens that end the answer to a request."""
+        return frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self.ends)
+
+    def _check_ids(self, tokens: Sequence[int], field: str) -> None:
+        size = self.bare.get_input_embeddings().weight.shape[0]
+        if wrong := [token for token in tokens if not 0 <= token < size]:
+            raise UsageError(f"there is no token {wrong[0]}: this model's are 0 to {size - 1}", where=field)
+
     def config(self, length: int, sampling: Sampling) -> GenerationConfig:
         """The model's own generation config with the request's wishes in it.
 
         Without a temperature the model's own way counts, which is the likeliest token where its config does not say `do_sample`.
+
+        Raises:
+            UsageError: a token that the model does not have.
         """
+        self._check_ids(sampling.stop_token_ids, "stop_token_ids")
+        self._check_ids([token for token, _ in sampling.logit_bias], "logit_bias")
+        ends = sorted(self.ends_of(sampling))
         config: GenerationConfig = copy.deepcopy(self.bare.generation_config)
         narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
         sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= COLD
@@ -152,13 +167,15 @@ class Answering:
             max_new_tokens=min(sampling.max_tokens or self.longest, self.context - length),
             max_length=None,
             num_beams=1,
-            eos_token_id=sorted(self.ends) or None,
+            eos_token_id=ends or [-1],  # a token that never comes: None would bring back the model's own
             pad_token_id=config.pad_token_id if config.pad_token_id is not None else min(self.ends, default=0),
             do_sample=sample,
             temperature=_first(sampling.temperature, config.temperature, 1.0) if sample else None,
             top_p=_first(sampling.top_p, config.top_p, 1.0) if sample else None,
             top_k=_first(sampling.top_k, config.top_k, 0) if sample else None,
             min_p=_first(sampling.min_p, config.min_p) if sample else None,
+            min_new_tokens=sampling.min_tokens or None,
+            sequence_bias=[[[token], float(bias)] for token, bias in sampling.logit_bias] or None,
             repetition_penalty=_first(sampling.repetition_penalty, config.repetition_penalty),
         )
         return config
@@ -177,6 +194,14 @@ class Answering:
             model_kwargs={},
         )
         return made
+
+
+def plain(config: GenerationConfig) -> GenerationConfig:
+    """The config without what `Answering.processors` has made processors of, for a `generate` that is given these."""
+    config = copy.deepcopy(config)
+    sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0} if config.do_sample else {}
+    config.update(repetition_penalty=1.0, sequence_bias=None, min_new_tokens=None, **sampled)  # type: ignore[no-untyped-call]
+    return config
 
 
 def _first(*values: Any) -> Any:

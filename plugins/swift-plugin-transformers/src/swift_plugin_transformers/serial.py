@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from swift_plugin_transformers.generation import Answering, Request, memory_in_words
+from swift_plugin_transformers.generation import Answering, Request, memory_in_words, plain
+from swift_plugin_transformers.penalties import own_processors
 from swift_plugin_transformers.structured import Grammars
 from swift_plugin_transformers.text import Writer, token_of
 
@@ -70,21 +71,23 @@ class OneByOne(Worker[Request]):
     def _generate(self, request: Request) -> None:
         answering, sampling = self._answering, request.sampling
         recorder = _Recorder()
-        writer = Writer(answering.tokenizer, answering.ends, sampling, request.put)
+        writer = Writer(answering.tokenizer, answering.ends_of(sampling), sampling, request.put)
         sink = _Sink(writer, recorder if sampling.logprobs is not None else None)
         if sampling.seed is None:
             torch.seed()
         else:
             torch.manual_seed(sampling.seed)
         ids = torch.tensor([list(request.prompt)], device=answering.device)
+        config = answering.config(len(request.prompt), sampling)
         own = [recorder] if sampling.logprobs is not None else []
-        (answering.bare if answering.in_layers else answering.model).generate(
+        made = answering.processors(config, len(request.prompt), own_processors(sampling, len(request.prompt), self._grammars))
+        answering.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=answering.config(len(request.prompt), sampling),
+            generation_config=plain(config),
             streamer=sink,
             stopping_criteria=StoppingCriteriaList([_Cancel(request)]),
-            logits_processor=LogitsProcessorList([*own, *self._grammars.processors(sampling, len(request.prompt))]),
+            logits_processor=LogitsProcessorList([*own, *made]),
         )
         writer.finish()
 

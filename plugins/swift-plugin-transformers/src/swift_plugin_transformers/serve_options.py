@@ -20,4 +20,5 @@ class ServeOptions(Options):
     )
     queue: int = option(64, "Requests that may run or wait; more are answered with 429.", ge=1)
     timeout: float = option(600, "Seconds that a request may take in all; then it ends with 504.", gt=0)
+    cors_origin: list[str] = option(list, "Origins of web pages that may read answers: https://HOST:PORT, or *.", also=("allowed_origins",))
     adapter_folder: list[str] = option(list, "Folders below which adapters may be added, with --runtime-adapters.")

@@ -108,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limits=Limits(requests=options.queue, seconds=options.timeout),
             tool_parser=tool_parser(Path(given.checkpoint)),
             adapter_folders=[Path(folder) for folder in options.adapter_folder],
+            origins=options.cors_origin,
         )
         try:
             run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
 from collections.abc import Collection
 from typing import Any
@@ -29,31 +30,31 @@ class Grammars:
         self._vocabulary: Any = None
         self._lock = threading.Lock()
 
-    def check(self, schema: str) -> None:
-        """Read a schema.
+    def check(self, sampling: Sampling) -> None:
+        """Read the schema of a request, or those of the functions that it has to call.
 
         Raises:
             UsageError: the library is missing, the tokenizer has no form that it reads, or the schema has something that it can't do.
         """
-        llguidance = self._library()
+        field = "tools" if sampling.calls else "response_format"
+        llguidance = self._library(field)
         try:
-            grammar = llguidance.LLMatcher.grammar_from_json_schema(schema, overrides=_FORM)
+            grammar = _grammar(llguidance, sampling)
         except ValueError as error:
-            raise UsageError(f"not a JSON Schema: {error}", where="response_format") from None
+            raise UsageError(f"not a JSON Schema: {error}", where=field) from None
         if why := llguidance.LLMatcher.validate_grammar(grammar, self._vocabulary):
-            raise UsageError(f"this JSON Schema can't be followed: {str(why).splitlines()[0][:300]}", where="response_format")
+            raise UsageError(f"this JSON Schema can't be followed: {str(why).splitlines()[0][:300]}", where=field)
 
     def processors(self, sampling: Sampling, length: int) -> list[LogitsProcessor]:
-        """What keeps the answer to a prompt of that length to its schema; nothing where the request has none. Raises as `check` does."""
-        if sampling.schema is None:
+        """What keeps the answer to a prompt of that length to its schema; nothing if the request has none. Raises as `check` does."""
+        if sampling.schema is None and not sampling.calls:
             return []
-        llguidance = self._library()
-        grammar = llguidance.LLMatcher.grammar_from_json_schema(sampling.schema, overrides=_FORM)
-        return [_Follow(llguidance.LLMatcher(self._vocabulary, grammar, log_level=0), length, self._ends)]
+        llguidance = self._library("tools" if sampling.calls else "response_format")
+        return [_Follow(llguidance.LLMatcher(self._vocabulary, _grammar(llguidance, sampling), log_level=0), length, self._ends)]
 
-    def _library(self) -> Any:
+    def _library(self, field: str) -> Any:
         if importlib.util.find_spec("llguidance") is None:
-            raise UsageError("answers by a JSON Schema need llguidance, which is not installed", where="response_format", hint=HINT)
+            raise UsageError("answers by a JSON Schema need llguidance, which is not installed", where=field, hint=HINT)
         import llguidance
         import llguidance.hf
 
@@ -62,10 +63,26 @@ class Grammars:
                 try:
                     self._vocabulary = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=self._ends)
                 except ValueError as error:
-                    raise UsageError(
-                        f"answers by a JSON Schema are not possible with this tokenizer: {error}", where="response_format"
-                    ) from None
+                    raise UsageError(f"answers by a JSON Schema are not possible with this tokenizer: {error}", where=field) from None
         return llguidance
+
+
+def _grammar(llguidance: Any, sampling: Sampling) -> str:
+    """The grammar of a request's answer; each function's arguments are a schema of their own, so that what it refers to is found in it.
+
+    Raises:
+        ValueError: a schema is none.
+    """
+    if not sampling.calls:
+        return str(llguidance.LLMatcher.grammar_from_json_schema(sampling.schema, overrides=_FORM))
+    rules = [f"call: {' | '.join(f'f{number}' for number in range(len(sampling.calls)))}"]
+    for number, function in enumerate(sampling.calls):
+        schema = json.loads(function.arguments)
+        begin = json.dumps(f'{{"name": {json.dumps(function.name, ensure_ascii=False)}, "arguments": ', ensure_ascii=False)
+        rules.append(f'f{number}: {begin} a{number} "}}"')
+        rules.append(f"a{number}: %json {json.dumps({'x-guidance': _FORM, **schema}, ensure_ascii=False)}")
+    start = 'start: "[" call (", " call)* "]"' if sampling.several else "start: call"
+    return str(llguidance.LLMatcher.grammar_from_lark("\n".join([start, *rules])))
 
 
 class _Follow(LogitsProcessor):

@@ -83,7 +83,7 @@ def token_of(tokenizer: Any, token: int, logits: Tensor, top: int) -> Token:
     logprobs = logits.float().log_softmax(-1)
     likeliest: tuple[tuple[str, float], ...] = ()
     if top:
-        values, ids = logprobs.topk(top)
+        values, ids = logprobs.topk(min(top, len(logprobs)))
         likeliest = tuple((tokenizer.decode([other]), value) for value, other in zip(values.tolist(), ids.tolist(), strict=True))
     return Token(token, tokenizer.decode([token]), float(logprobs[token]), likeliest)
 

@@ -31,9 +31,12 @@ class AcmeEngine:
         self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
     ) -> list[int]:
         """Token ids of a conversation, as the checkpoint's own template writes it."""
-        ids: list[int] = self.tokenizer.apply_chat_template(
-            list(messages), tools=list(tools) or None, add_generation_prompt=generation_prompt, return_dict=False
-        )
+        try:
+            ids: list[int] = self.tokenizer.apply_chat_template(
+                list(messages), tools=list(tools) or None, add_generation_prompt=generation_prompt, return_dict=False
+            )
+        except Exception as error:  # templates refuse by raising whatever they like
+            raise UsageError(f"the model's chat template refuses these messages: {error}", where="messages") from None
         return ids
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:

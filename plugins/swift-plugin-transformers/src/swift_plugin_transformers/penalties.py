@@ -1,0 +1,36 @@
+"""Penalties on tokens that the answer has already, as OpenAI and vLLM define them; transformers has only the repetition penalty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor
+
+if TYPE_CHECKING:
+    from swift_http import Sampling
+
+    from swift_plugin_transformers.structured import Grammars
+
+
+class Penalties(LogitsProcessor):
+    """logit - count * frequency - (count > 0) * presence, with the token's count in the answer."""
+
+    def __init__(self, frequency: float, presence: float, prompt: int) -> None:
+        self._frequency = frequency
+        self._presence = presence
+        self._prompt = prompt
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The logits, (1, vocabulary), less the penalties."""
+        counts = torch.bincount(input_ids[0, self._prompt :], minlength=scores.shape[-1])
+        return scores - self._frequency * counts - self._presence * (counts > 0)
+
+
+def own_processors(sampling: Sampling, prompt: int, grammars: Grammars) -> list[LogitsProcessor]:
+    """The logits processors that transformers does not have, for a prompt of that length. Raises as `Grammars.check` does."""
+    made: list[LogitsProcessor] = []
+    if sampling.frequency_penalty or sampling.presence_penalty:
+        made.append(Penalties(sampling.frequency_penalty or 0.0, sampling.presence_penalty or 0.0, prompt))
+    return [*made, *grammars.processors(sampling, prompt)]
