@@ -65,6 +65,7 @@ class Batcher(Worker[Request]):
 
     def _take(self, request: Request) -> None:
         if request.cancelled.is_set():
+            tell(request, None)
             return
         self._number += 1
         try:
