@@ -17,7 +17,7 @@ from swift_core.environments.interpreters import CLEARED, variables
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.execute import error_of
 from swift_core.last_words import last_words
-from swift_core.launchers import CONTROL_PIPE, STOP_FILE, watch_processes
+from swift_core.launchers import CONTROL_PIPE, STOP_FILE, STOPPING, watch_processes
 from swift_core.reporting import Report
 from swift_core.run import Choice, Run, write_run
 
@@ -47,7 +47,7 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
     def watch(event: Mapping[str, Any]) -> None:
         if event["event"] in ("result", "error"):
             told.setdefault(event["event"], event)
-        else:
+        elif event != STOPPING:  # which the parent has said
             report.send(event)
 
     threading.Thread(target=_pass_on_a_stop, args=(report, folder), daemon=True).start()

@@ -74,6 +74,8 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     output.parent.mkdir(parents=True, exist_ok=True)
     done = _answered(partial, questions) if options["resume"] else 0
     report.progress("ask", done, len(questions), unit="questions")
+    if report.stop_requested:
+        raise Stopped("stopped")
     with partial.open("a" if done else "w", encoding="utf-8") as out:
         try:
             for question, said in _in_order(answer, questions[done:], int(options["concurrency"])):

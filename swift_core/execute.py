@@ -48,13 +48,10 @@ def execute(
     try:
         code = _launch(run, folder, known, outcome)
         result = outcome.result(code)
-    except SwiftError as error:
-        _finish(
-            known,
-            run,
-            folder,
-            {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error), "seconds": time.time() - begin},
-        )
+    except (SwiftError, KeyboardInterrupt) as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        told = {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "seconds": time.time() - begin}
+        _finish(known, run, folder, told)
         raise
     _finish(known, run, folder, result.to_json() | {"seconds": time.time() - begin})
     return result

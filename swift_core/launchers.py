@@ -22,9 +22,11 @@ from typing import IO, Any
 
 from swift_core import tether
 from swift_core.errors import UsageError
+from swift_core.interrupts import forget
 from swift_core.roles import Watch
 
 STOP_FILE = "stop"
+STOPPED = 130
 STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."}
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
@@ -88,11 +90,14 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                         for reader in readers:
                             reader.join(_LAST_WORDS)
                         _drain(events, watch)
+                        if interrupts > 1:
+                            return STOPPED
                         return next((code if code > 0 else 128 - code for code in codes if code), 0)
                     if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
                         _kill(processes)
                 except KeyboardInterrupt:
                     interrupts += 1
+                    forget()
                     if interrupts == 1:
                         watch(STOPPING)
                         _ask_to_stop(processes, run)

@@ -26,6 +26,7 @@ from swift_core.entry_points import Point, entry_points
 from swift_core.errors import SwiftError, UsageError, suggestion
 
 GROUP = "swift.plugins"
+_LONG = 2.0  # seconds after which it is worth saying which plugin was being imported
 OWN = "core"
 
 
@@ -141,8 +142,9 @@ class Plugins:
             if not plugin.hooks and not (plugin.local and hasattr(module, local_plugins.COMMANDS)):
                 self.fail(plugin, "it answers no hook; mark its functions with @hookimpl")
         except KeyboardInterrupt:
-            without = f"SWIFT_BLOCK_PLUGINS={plugin.name} leaves it out"
-            sys.stderr.write(f"swift: interrupted while plugin '{plugin.name}' was being imported; {without}\n")
+            if time.perf_counter() - begin > _LONG:
+                without = f"SWIFT_BLOCK_PLUGINS={plugin.name} leaves it out"
+                sys.stderr.write(f"swift: interrupted while plugin '{plugin.name}' was being imported; {without}\n")
             raise
         except BrokenPlugin:
             raise

@@ -36,24 +36,34 @@ class Report:
         folder: the run folder.
         channel: where the events go beside `events.jsonl`, line by line.
         speaks: False on ranks other than 0.
+
+    Attributes:
+        asked: whether the job has ever asked, in its main thread, if it is to stop.
     """
 
     def __init__(self, folder: Path, channel: IO[str] | None = None, *, speaks: bool = True) -> None:
         self.folder = folder
         self.speaks = speaks
         self._channel = channel
+        self.asked = False
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._lost = False
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the user has asked the job to save and end."""
+        """Whether the user has asked the job to save and end. A job that asks is not interrupted."""
+        self._ask()
         return self._stop.is_set()
 
     def wait_for_stop(self, timeout: float | None = None) -> bool:
-        """Block until a stop is requested, `timeout` seconds at most; says whether it was."""
+        """Block until a stop is requested, `timeout` seconds at most; says whether it was. A job that asks is not interrupted."""
+        self._ask()
         return self._stop.wait(timeout)
+
+    def _ask(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.asked = True
 
     def request_stop(self) -> None:
         """Ask the job to save and end at the next moment that is safe."""

@@ -28,6 +28,7 @@ from swift_core.run import Run, read_run
 from swift_core.specs import Ref
 
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, which would start again a worker that was stopped, if its code were not 0
+_UNHEARD = 15.0  # seconds for a job that was interrupted to clean up
 _ORPHANED = 300.0  # seconds for a job to save and end once its parent is dead: nobody is there to end it after that
 _LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # as gloo and NCCL say it
 
@@ -38,14 +39,18 @@ def main() -> int:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     report = Report(folder, channel, speaks=os.environ.get("RANK", "0") == "0")
-    _listen_for_stop(report)
     _pass_warnings_on(report)
     try:
+        _listen_for_stop(report)
         run = read_run(folder)
         local_plugins.use(run.plugins, where=str(folder / "run.json"))
         if run.plugins:
             plugins()  # so that a Ref finds what is in those files
         output, figures = do(run, report)
+        report.asked = True  # too late to be interrupted
+    except KeyboardInterrupt:
+        report.error(Stopped("stopped", where=str(folder)))
+        return 0 if ELASTIC in os.environ else Stopped.exit_code
     except SwiftError as error:
         if error.__cause__:
             traceback.print_exc()
@@ -107,24 +112,40 @@ def _pass_warnings_on(report: Report) -> None:
 
 
 def _listen_for_stop(report: Report) -> None:
+    """Ask the job to stop when that is wanted; one that has never asked whether it should is interrupted where it is."""
+    main = threading.get_ident()
+    interrupted = False
+
     def on_signal(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
         report.request_stop()
+        if not report.asked and not interrupted:
+            interrupted = True
+            raise KeyboardInterrupt
 
     parent = os.getppid()
+
+    def stop() -> None:
+        report.request_stop()
+        if not report.asked:
+            signal.pthread_kill(main, signal.SIGTERM)
+            time.sleep(_UNHEARD)
+            if not report.asked:  # it is in code that is not Python's
+                os._exit(Stopped.exit_code)
 
     def on_close() -> None:
         with suppress(OSError):
             while os.read(0, 1024):
                 pass
-        report.request_stop()
+        stop()
         time.sleep(_ORPHANED)
         if os.getppid() != parent:
             os._exit(1)
 
     def on_file() -> None:
-        while not report.wait_for_stop(0.5):
-            if (report.folder / STOP_FILE).exists():
-                report.request_stop()
+        while not (report.folder / STOP_FILE).exists():
+            time.sleep(0.5)
+        stop()
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent, which asks for the stop

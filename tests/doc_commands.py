@@ -44,9 +44,9 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
             words = _words(shown)
             if (
                 words
-                and words != ["--plugin"]
+                and words != ["…"]
                 and "--trace" not in words
-                and not _PLACEHOLDERS & set(words)
+                and not _PLACEHOLDERS & {piece for word in words for piece in word.split("/")}
                 and not _LEARNED & set(words)
                 and not any("|" in word for word in words[:3])
             ):
@@ -97,8 +97,8 @@ def parsed(words: list[str], *, fragment: bool = False) -> None:
         return
     except click.exceptions.NoArgsIsHelpError:
         return
-    except click.MissingParameter:
-        if not fragment:
+    except (click.MissingParameter, UsageError) as error:
+        if not fragment or (isinstance(error, UsageError) and error.message != "needs at least one value"):
             raise
         return
     if isinstance(command, FlagsCommand):

@@ -55,6 +55,7 @@ def long(run, report):
     raise Stopped("stopped", hint="Go on with --resume.")
 
 def deaf(run, report):
+    assert not report.stop_requested  # one that has asked is not interrupted
     (report.folder / "started-0").write_text(str(os.getpid()))
     report.progress("work", 0, None)
     time.sleep(3600)

@@ -5,15 +5,18 @@ Plugins add commands by the entry-point group `swift.commands` (`name = "module:
 
 from __future__ import annotations
 
+from swift_core import interrupts  # first, so that what follows can be interrupted
+
+# isort: split
 import importlib
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -109,21 +112,41 @@ def cli(ctx: click.Context, trace: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 (failed), 2 (the user's mistake), 130 (stopped). SIGTERM is a Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:] if argv is None else argv))
+    try:
+        interrupts.listen()
+        code = run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:  # while an error was being told
+        code = interrupts.CODE
+    except BaseException:
+        if not interrupts.seen():
+            raise
+        print_error(Stopped("stopped"))
+        code = interrupts.CODE
+    interrupts.leave(code)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     try:
-        code = cli.main(args=list(argv), prog_name="swift", standalone_mode=False)
+        code = _invoked(argv)
         return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
+    except Stopped as error:
+        print_error(error)
+        return error.exit_code
     except SwiftError as error:
+        if interrupts.seen():  # an import or a library was interrupted, and told of something else
+            print_error(Stopped("stopped"))
+            return interrupts.CODE
         if os.environ.get("SWIFT_DEBUG") == "1":
             traceback.print_exc()
         print_error(error)
         return error.exit_code
     except click.ClickException as error:
+        if interrupts.seen():
+            print_error(Stopped("stopped"))
+            return interrupts.CODE
         print_error(_from_click(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -139,6 +162,14 @@ def run(argv: Sequence[str]) -> int:
             raise
         print_error(told)
         return told.exit_code
+
+
+def _invoked(argv: Sequence[str]) -> Any:
+    """As click's own `main` does, which would put an empty line before what is said of a Ctrl-C."""
+    if "_SWIFT_COMPLETE" in os.environ:
+        return cli.main(args=list(argv), prog_name="swift")
+    with cli.make_context("swift", list(argv)) as context:
+        return cli.invoke(context)
 
 
 def _from_click(error: click.ClickException) -> SwiftError:

@@ -15,12 +15,13 @@ from swift_core.cli.messages import print_error
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
 from swift_core.errors import SwiftError, UsageError
+from swift_core.interrupts import forget
 from swift_core.run import Run, RunResult
 
 HELP = """Talk to a checkpoint or to a running server (--url); with --dataset or --questions, answer those and keep the answers.
 
 In the conversation, /clear starts anew, /system TEXT sets the system prompt, /image FILE goes with the next message, /exit (or Ctrl-D)
-ends it; Ctrl-C cuts an answer short."""
+ends it; Ctrl-C cuts an answer short, and at the prompt ends the command."""
 
 
 def infer(run: Run, screen: Screen) -> RunResult | None:
@@ -66,7 +67,7 @@ def _converse(url: str, name: str, options: Any) -> None:
     while True:
         try:
             text = input("> " if terminal else "").strip()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             click.echo()
             return
         if text in ("/exit", "/quit"):
@@ -105,6 +106,7 @@ def _answer(pieces: Any) -> str:
             said.append(piece)
             click.echo(piece, nl=False)
     except KeyboardInterrupt:
+        forget()
         click.secho(" [cut]", dim=True, nl=False)
     except SwiftError as error:
         print_error(error)

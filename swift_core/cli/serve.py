@@ -9,22 +9,31 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
+from swift_core.errors import Stopped
 from swift_core.run import Run, RunResult
 
 
 def serve(run: Run, screen: Screen) -> RunResult | None:
-    """Serve until Ctrl-C, which is the ordinary end and no error."""
+    """Serve until Ctrl-C."""
     from pathlib import Path
 
     from swift_core import api
+    from swift_core.launchers import STOPPING
+
+    stopping = False
 
     def watch(event: Mapping[str, Any]) -> None:
+        nonlocal stopping
+        stopping = stopping or event == STOPPING
         screen.watch(event)
         if event["event"] == "ready":
             screen.close()
             _ready(event)
 
-    return api.carry_out(run, Path(run.options["runs"]), watch=watch, started=lambda folder: screen.note(f"run folder {folder}"))
+    result = api.carry_out(run, Path(run.options["runs"]), watch=watch, started=lambda folder: screen.note(f"run folder {folder}"))
+    if stopping:
+        raise Stopped("stopped")
+    return result
 
 
 def _ready(event: Mapping[str, Any]) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from swift_core.launchers import STOP_FILE, STOPPING
+from swift_core.interrupts import forget
+from swift_core.launchers import STOP_FILE, STOPPED, STOPPING
 from swift_core.reporting import EVENTS
 from swift_core.roles import Watch
 
@@ -36,10 +37,11 @@ def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Call
                 code = poll()
                 events.read()
                 if code is not None:
-                    return _rest(events, code)
+                    return STOPPED if interrupts > 1 else _rest(events, code)
                 time.sleep(_PATIENCE)
             except KeyboardInterrupt:
                 interrupts += 1
+                forget()
                 watch(STOPPING if interrupts == 1 else _ENDING)
                 if interrupts == 1:
                     (run / STOP_FILE).touch()

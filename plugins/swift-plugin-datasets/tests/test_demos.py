@@ -149,7 +149,7 @@ def test_rows_of_a_hub_data_set_are_checked(tmp_path, monkeypatch):
 
 
 def test_a_data_set_of_another_hub():
-    with pytest.raises(UsageError, match="data sets come from hf:"):
+    with pytest.raises(UsageError, match="data sets are read from hf:"):
         HubDataset(HubOptions(path="ms:org/set"))
 
 
