@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LANE ?=
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml contrib/*/pyproject.toml)))
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip --disable-pip-version-check
@@ -22,16 +24,16 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pypr
 quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: about five minutes on two cores
 	@$(BIN)/swift run contrib/recipes/quickstart.yaml
 
-test-fast: install  ## lint, and the tests that need no model: under three minutes
+test-fast: install  ## lint, and the tests that need no model: about three minutes
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -m "not model and not slow"
+	@$(PYTEST) -m "not model and not slow"
 
-test: install  ## what CI runs
+test: install  ## what CI runs: lint and the tests, on two cores
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
-test-full: install  ## the long lanes: make test-full LANE=train|kill|…
-	@test -n "$(LANE)" || { echo "say which: make test-full LANE=train (lanes: $$(grep -rhoE 'mark\.full\("[a-z-]+"\)' tests plugins contrib | sed -E 's/.*"(.*)".*/\1/' | sort -u | tr '\n' ' '))"; exit 2; }
+test-full: install  ## a long lane: make test-full LANE=train|kill|… (without LANE: their list)
+	@test -n "$(LANE)" || { $(BIN)/python -m tests.lanes; exit 2; }
 	@$(BIN)/python -m pytest --lane $(LANE)
 
 lint: install

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import home
+from tests.lanes import LANES
 
 SESSION = home.begin(Path(__file__).parent)  # before anything is imported that reads where things are kept
 
@@ -20,9 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A long lane may use what was made for it on this machine."""
-    if config.getoption("--lane"):
+    """A long lane may use what was made for it on this machine; elsewhere nothing is compiled, whose import costs a second a process."""
+    if lane := config.getoption("--lane"):
+        if lane not in LANES:
+            raise pytest.UsageError(f"there is no lane '{lane}': {', '.join(LANES)}")
         SESSION.show_to_lane()
+    else:
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
 
 
 def pytest_unconfigure() -> None:
@@ -36,7 +41,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen, left = [], []
     for item in items:
         mark = item.get_closest_marker("full")
-        (chosen if (mark.args[0] if mark else "") == lane else left).append(item)
+        of = mark.args[0] if mark else ""
+        if of and of not in LANES:
+            raise pytest.UsageError(f"{item.nodeid} belongs to the lane '{of}', which tests/lanes.py does not name")
+        (chosen if of == lane else left).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = chosen
 

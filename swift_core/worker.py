@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -40,8 +41,14 @@ def main() -> int:
     os.dup2(2, 1)
     report = Report(folder, channel, speaks=os.environ.get("RANK", "0") == "0")
     _pass_warnings_on(report)
+    return work(report, _listen_for_stop)
+
+
+def work(report: Report, listen: Callable[[Report], None] = lambda _: None) -> int:
+    """Do the job of the report's folder, and tell how it ended; the exit code. `listen`: begin to hear that a stop is asked for."""
+    folder = report.folder
     try:
-        _listen_for_stop(report)
+        listen(report)
         run = read_run(folder)
         local_plugins.use(run.plugins, where=str(folder / "run.json"))
         if run.plugins:

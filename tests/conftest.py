@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.here import swift_here
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,11 +32,12 @@ class CommandLine:
     folder: Path
     paths: list[str]
     env: dict[str, str]
+    running: list[subprocess.Popen] = field(default_factory=list)
 
     def popen(self, *words: str, **options) -> subprocess.Popen:
         path = os.pathsep.join([*self.paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
         env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.env}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "swift_core.cli", *words],
             cwd=self.folder,
             env=env,
@@ -43,6 +46,8 @@ class CommandLine:
             text=True,
             **options,
         )
+        self.running.append(process)
+        return process
 
     def __call__(self, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
         process = self.popen(*words, stdin=subprocess.PIPE)
@@ -50,10 +55,23 @@ class CommandLine:
         assert "Traceback" not in err, err
         return Outcome(process.returncode, out, err)
 
+    def here(self, *words: str, stdin: str | None = None) -> Outcome:
+        """The same in this process, without those paths: see `tests.here`."""
+        return Outcome(*swift_here(self.folder, *words, stdin=stdin, env=self.env))
+
+    def end(self) -> None:
+        """Kill what a failed test has left, so that it does not slow down all others."""
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
 
 @pytest.fixture
-def swift(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path, [], {})
+def swift(tmp_path: Path) -> Iterator[CommandLine]:
+    line = CommandLine(tmp_path, [], {})
+    yield line
+    line.end()
 
 
 @pytest.fixture

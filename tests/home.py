@@ -1,8 +1,9 @@
 """The tests' own home: what a machine happens to have is neither seen nor changed by them.
 
 Every session starts with an empty HOME, SWIFT_HOME and set of XDG folders, for its own process and for every process that it starts.
-Variables that steer swift, hubs, launchers or colours are taken away; those of pip, certificates and proxies stay. Between sessions
-nothing is kept but downloads whose hashes were checked, and what a long lane installs, in `.cache/tests` of the checkout or where
+Variables that steer swift, hubs, launchers or colours are taken away; those of pip, certificates and proxies stay. Ctrl-C is heard, as it
+is not by what a script starts in the background, and one thread computes, since several processes of tests share the cores. Between
+sessions nothing is kept but downloads whose hashes were checked, and what a long lane installs, in `.cache/tests` of the checkout or where
 SWIFT_TEST_CACHE says.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import venv
 from dataclasses import dataclass
@@ -65,6 +67,7 @@ def begin(checkout: Path) -> Session:
     pip = _pip_settings()
     for name in [name for name in os.environ if name in _NAMES or (name.startswith(_PREFIXES) and not name.startswith("SWIFT_TEST_"))]:
         del os.environ[name]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="swift-tests-"))
     home, swift = folder / "home", folder / "swift"
     for each in (home, swift):
@@ -73,6 +76,7 @@ def begin(checkout: Path) -> Session:
         _link(swift / name, cache / name)
     xdg = {f"XDG_{kind}_HOME": str(home / path) for kind, path in (("CACHE", ".cache"), ("CONFIG", ".config"), ("DATA", ".local/share"))}
     places = {"HOME": home, "SWIFT_HOME": swift, "TORCHINDUCTOR_CACHE_DIR": folder / "inductor", _SESSION: folder, _CACHE: cache}
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.update({**waiting(), **xdg, **pip, **{name: str(place) for name, place in places.items()}})
     return Session(folder, outer, made=True)
 

@@ -20,7 +20,7 @@ def project(swift, tmp_path, tiny_model):
 
 def sft(project, *words, **given):
     options = {"--model": "model", "--dataset": "rows.jsonl", "--max-steps": "1"} | given
-    return project("sft", *[piece for name, value in options.items() if value for piece in (name, value)], *words)
+    return project.here("sft", *[piece for name, value in options.items() if value for piece in (name, value)], *words)
 
 
 def left_alone(project) -> None:
@@ -188,13 +188,13 @@ def test_an_output_folder_that_exists(project):
     "words", [["serve"], ["merge"], ["infer"], ["ask"], ["fetch"], ["run", "none.yaml"], ["frobnicate"], ["sft"], ["pt", "--dataset", "x"]]
 )
 def test_commands_without_what_they_need(project, words):
-    outcome = project(*words)
+    outcome = project.here(*words)
     assert outcome.code == 2
     assert outcome.err.startswith("error: ")
 
 
 def test_merge_of_what_is_no_adapter(project):
-    outcome = project("merge", "model")
+    outcome = project.here("merge", "model")
     assert outcome.code == 2
     assert "there is no adapter to merge" in outcome.err
 
@@ -229,7 +229,7 @@ def test_no_network(project):
 )
 def test_recipes_that_are_wrong(project, text, says):
     (project.folder / "f.yaml").write_text(text)
-    outcome = project("run", "f.yaml")
+    outcome = project.here("run", "f.yaml")
     assert outcome.code == 2
     assert says in outcome.err
 

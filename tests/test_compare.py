@@ -73,8 +73,8 @@ def test_results_are_kept_where_asked_and_one_that_fails_loses_no_other(swift, t
 def test_what_contradicts_a_comparison_is_refused(swift, tiny_model):
     words = ("quantize", str(tiny_model), "--compare", "nf4")
     for more, where in ((("--output", "out"), "--output"), (("--quantizer", "bnb"), "--quantizer"), (("--no-verify",), "--verify")):
-        refused = swift(*words, *more)
+        refused = swift.here(*words, *more)
         assert refused.code == 2
         assert where in refused.err
-    refused = swift("quantize", str(tiny_model), "--compare", "gptq,awq")  # neither has rows to calibrate with
+    refused = swift.here("quantize", str(tiny_model), "--compare", "gptq,awq")  # neither has rows to calibrate with
     assert refused.code == 2

@@ -11,6 +11,7 @@ import pytest
 from swift_train.checkpoints import fault_of
 
 from swift_core.checkpoint import read_manifest
+from swift_core.cli import run as command_line
 from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
@@ -35,6 +36,10 @@ def result(outcome) -> dict:
 
 def train(project, *words: str) -> dict:
     return result(project("sft", "--model", "model", *TRAINING, *words, "--json"))
+
+
+def train_here(project, *words: str) -> dict:
+    return result(project.here("sft", "--model", "model", *TRAINING, *words, "--json"))
 
 
 def metrics(folder: Path) -> dict[int, float]:
@@ -68,11 +73,11 @@ def test_train_merge_ask(project):
 
 
 def test_the_output_is_where_it_was_asked_for_and_written_whole(project):
-    done = train(project, "--max-steps", "1", "--output", "out")
+    done = train_here(project, "--max-steps", "1", "--output", "out")
     assert done["output"] == "out"
     assert sorted(path.name for path in (project.folder / "out").iterdir())[:2] == ["adapter_config.json", "adapter_model.safetensors"]
-    assert project("merge", done["folder"], "--output", "out").code == 2
-    assert project("merge", done["folder"], "--output", "out2").code == 0
+    assert project.here("merge", done["folder"], "--output", "out").code == 2
+    assert project.here("merge", done["folder"], "--output", "out2").code == 0
 
 
 @pytest.mark.parametrize(
@@ -86,23 +91,23 @@ def test_the_output_is_where_it_was_asked_for_and_written_whole(project):
     ],
 )
 def test_other_tuners(project, words):
-    done = train(project, "--max-steps", "3", *words)
+    done = train_here(project, "--max-steps", "3", *words)
     assert done["figures"]["steps"] == 3
     if "qlora" in words:
         run = json.loads((project.folder / done["folder"] / "run.json").read_text())
         assert run["parts"]["quantizer"]["name"] == "bnb"
-        assert result(project("merge", done["folder"], "--json"))["figures"]["adapter_effect"] > 0
+        assert result(project.here("merge", done["folder"], "--json"))["figures"]["adapter_effect"] > 0
 
 
 def test_pretrain_on_text(project):
     (project.folder / "text.jsonl").write_text("".join(json.dumps({"text": f"Number {n} is a number."}) + "\n" for n in range(8)))
-    done = result(project("pt", "--model", "model", "--dataset", "text.jsonl", "--max-steps", "3", "--tuner", "full", "--json"))
+    done = result(project.here("pt", "--model", "model", "--dataset", "text.jsonl", "--max-steps", "3", "--tuner", "full", "--json"))
     assert done["figures"]["steps"] == 3
 
 
 def test_two_processes_learn_what_one_does(project):
     common = ["--max-steps", "4", "--no-shuffle", "--tuner.dropout", "0"]
-    one = train(project, *common, "--gradient-accumulation-steps", "2")
+    one = train_here(project, *common, "--gradient-accumulation-steps", "2")
     two = train(project, *common, "--processes", "2")
     first, second = (metrics(project.folder / done["folder"]) for done in (one, two))
     assert first.keys() == second.keys()
@@ -134,8 +139,8 @@ def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_been(project):
     assert "Traceback" not in err
     assert f"--resume runs/{folder.name}" in err
     steps = ["--max-steps", str(max(metrics(folder)) + 5)]
-    resumed = train(project, *constant, *steps, "--resume", f"runs/{folder.name}")
-    uninterrupted = train(project, *constant, *steps)
+    resumed = train_here(project, *constant, *steps, "--resume", f"runs/{folder.name}")
+    uninterrupted = train_here(project, *constant, *steps)
     got = metrics(folder) | metrics(project.folder / resumed["folder"])
     assert got == metrics(project.folder / uninterrupted["folder"])
 
@@ -170,7 +175,9 @@ def test_a_killed_command_leaves_no_worker_and_can_be_resumed(project):
     process.kill()
     process.communicate()
     wait_for(lambda: not workers_of(folder))
-    done = train(project, "--max-steps", "100000", "--epochs", "1", "--resume", f"runs/{folder.name}", "--schedule", "cosine", "--dry-run")
+    done = train_here(
+        project, "--max-steps", "100000", "--epochs", "1", "--resume", f"runs/{folder.name}", "--schedule", "cosine", "--dry-run"
+    )
     assert done["options"]["resume"] == f"runs/{folder.name}"
     assert list((folder / "checkpoints").glob("step-*"))
 
@@ -188,13 +195,13 @@ def workers_of(folder: Path) -> list[str]:
 
 
 def test_resume_of_another_run_is_refused_with_the_difference(project):
-    done = train(project, "--max-steps", "4", "--save-steps", "2")
-    outcome = project("sft", "--model", "model", *TRAINING, "--max-steps", "4", "--tuner.rank", "2", "--resume", done["folder"])
+    done = train_here(project, "--max-steps", "4", "--save-steps", "2")
+    outcome = project.here("sft", "--model", "model", *TRAINING, "--max-steps", "4", "--tuner.rank", "2", "--resume", done["folder"])
     assert outcome.code == 2
     assert "tuner.rank" in outcome.err
     assert "--resume.allow-change" in outcome.err
     words = ["--max-steps", "6", "--resume.allow-change", "--resume", done["folder"]]
-    went_on = project("sft", "--model", "model", *TRAINING, *words)
+    went_on = project.here("sft", "--model", "model", *TRAINING, *words)
     assert went_on.code == 0, went_on.err
     assert "  steps: 4 → 6" in went_on.err
 
@@ -217,7 +224,7 @@ steps:
 
 def test_a_recipe_and_its_unchanged_steps(project):
     (project.folder / "recipe.yaml").write_text(RECIPE)
-    first = project("run", "recipe.yaml")
+    first = project.here("run", "recipe.yaml")
     assert first.code == 0, first.err
     assert "kept from an earlier run" not in first.err
     assert "before" in first.out
@@ -226,13 +233,13 @@ def test_a_recipe_and_its_unchanged_steps(project):
     page = report.read_text()
     assert "<svg" in page
     assert "Answers" in page
-    second = project("run", "recipe.yaml")
+    second = project.here("run", "recipe.yaml")
     assert second.code == 0, second.err
     assert [line for line in second.err.splitlines() if "kept" in line] == [
         f"[{step}] unchanged: kept from an earlier run" for step in ("before", "tuned", "merged")
     ]
-    (project.folder / "recipe.yaml").write_text(RECIPE.replace("rank: 2", "rank: 3"))
-    third = project("run", "recipe.yaml")
+    (project.folder / "recipe.yaml").write_text(RECIPE.partition("  - {id: server")[0].replace("rank: 2", "rank: 3"))
+    third = project.here("run", "recipe.yaml")
     assert [line for line in third.err.splitlines() if "kept" in line] == ["[before] unchanged: kept from an earlier run"]
 
 
@@ -272,7 +279,8 @@ def test_get_model_in_other_tools_words(tiny_model, monkeypatch):
         get_model(tiny_model, lora_rnk=8)
 
 
-def test_the_environment_is_not_used_for_arguments(project):
+def test_the_environment_is_not_used_for_arguments(project, monkeypatch, capsys):
+    monkeypatch.chdir(project.folder)
     before = dict(os.environ)
-    train(project, "--max-steps", "1")
+    assert command_line(["sft", "--model", "model", *TRAINING, "--max-steps", "1", "--dry-run"]) == 0
     assert dict(os.environ) == before

@@ -1,0 +1,43 @@
+"""The long lanes: tests that are too long, too big or too special for `make test`, by name. `make test-full` prints this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a lane proves, and its rough minutes on two quiet cores, once what it installs is there."""
+
+    minutes: int
+    purpose: str
+
+
+LANES = {
+    "data": Lane(2, "every named set of the real LLaMA-Factory archive, row by row"),
+    "deepspeed": Lane(6, "ZeRO 1 to 3 on DeepSpeed itself against one process; resumes and kills"),
+    "engines": Lane(2, "every flag before the argument parsers of SGLang and LMDeploy"),
+    "export": Lane(30, "the real model as GGUF, ONNX, OpenVINO, with their own engines"),
+    "kill": Lane(12, "runs killed at random instants go on bit for bit: ddp, fsdp, mesh"),
+    "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),
+    "nodes": Lane(5, "DDP over two network namespaces; nodes that are lost"),
+    "openvino": Lane(2, "the real model served by OpenVINO; after swift env create openvino"),
+    "parallel": Lane(20, "every strategy, tuner and task on 1, 2 and 4 processes; writes reference/parallel.md"),
+    "plugins": Lane(10, "each kind of swift plugins new, installed by pip, with its tests and checks"),
+    "quantize": Lane(18, "the real model by llm-compressor, GPTQModel and AutoAWQ; after swift env create"),
+    "ray": Lane(2, "a run as workers of Ray Train; in an environment with swift-plugin-ray[engine]"),
+    "serve": Lane(4, "10,000 requests to the embedded server leave nothing behind"),
+    "train": Lane(4, "the 20 losses that ms-swift, LLaMA-Factory and TRL give on the same job"),
+    "vllm": Lane(3, "the real model served by vLLM; after swift env create vllm"),
+}
+
+
+def main() -> None:
+    """Print the list."""
+    print("Say which: make test-full LANE=NAME")
+    for name, lane in LANES.items():
+        print(f"  {name:10} about {lane.minutes:2} min  {lane.purpose}")
+
+
+if __name__ == "__main__":
+    main()
