@@ -55,6 +55,15 @@ def kept() -> Path:
     return SESSION.cache
 
 
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that need one process and serve nothing are done in this one: see `tests.here`."""
+    from swift_core.launchers import LocalLauncher
+    from tests import here
+
+    monkeypatch.setattr(LocalLauncher, "launch", here.launch)
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct as a safetensors checkpoint folder, converted once a session; SWIFT_TEST_MODEL names one made elsewhere."""

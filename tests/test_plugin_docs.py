@@ -27,7 +27,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
+@pytest.mark.full("plugins")
 def test_the_tutorial_runs_as_it_is_written(tmp_path):
     """Files are written where they say, commands run one after another in one shell that stops at the first failure."""
     home = tmp_path / "venv"

@@ -1,7 +1,7 @@
 """`swift plugins new`: each kind is made, installed, passes its own tests, keeps what the conformance kit checks, and is used.
 
-In the ordinary suite a plugin is on the path with its metadata, and its tests that start a training are left to the lane `plugins`, where
-pip installs it into an environment of its own and nothing is left out.
+In the ordinary suite a few kinds are on the path with their metadata; the others, and tests that start a training, are left to the lane
+`plugins`, where pip installs each into an environment of its own and nothing is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from swift_core.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 TRAINS = ("family", "tuner", "quantizer", "task", "strategy")  # their tests named test_swift_… start workers
-KINDS = [pytest.param(kind, marks=pytest.mark.slow) if kind in (*TRAINS, "backend") else kind for kind in template.KINDS]
+FEW = ("tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
+KINDS = [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.full("plugins")) for kind in template.KINDS]
 
 
 def make(swift, kind: str, name: str = "sample") -> Path:

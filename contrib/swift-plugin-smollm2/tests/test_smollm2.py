@@ -24,6 +24,7 @@ def test_it_stands_beside_the_family_that_claims_all_llamas() -> None:
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("workers_here")
 def test_two_steps_on_the_model_by_its_name(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A very small model."}]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")

@@ -12,7 +12,7 @@ from swift_core import merge, quantize, sft
 from swift_core.checkpoint import read_config, read_manifest
 from swift_core.errors import UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 ROWS = [{"messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]}] * 4

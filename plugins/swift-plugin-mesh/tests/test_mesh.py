@@ -25,6 +25,7 @@ from swift_core.registry import registry
 from swift_core.testing.rig import write_tiny_model
 
 pytestmark = pytest.mark.slow
+LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes, whose two axes are tried one by one in `make test`
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 STILL = {"tuner_options": {"dropout": 0.0}}
@@ -58,7 +59,7 @@ def proof_of(folder):
     return json.loads((folder / "parallel.json").read_text())
 
 
-@pytest.mark.parametrize(("tuner", "data"), [("lora", 1), ("full", 1), ("full", 2)])
+@pytest.mark.parametrize(("tuner", "data"), [("lora", 1), ("full", 1), LANE("full", 2)])
 def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tuner, data):
     """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
@@ -89,7 +90,7 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
         ("lora", {"pipeline": 2, "data": 2, "schedule": "gpipe"}, {}),
         ("full", {"pipeline": 4}, {"packing": True, "gradient_accumulation_steps": 2, "batch_size": 4}),
         ("full", {"tensor": 2, "pipeline": 2}, {}),
-        ("lora", {"tensor": 2, "pipeline": 2}, {"gradient_checkpointing": True}),
+        LANE("lora", {"tensor": 2, "pipeline": 2}, {"gradient_checkpointing": True}),
         ("dora", {"pipeline": 2}, {}),
     ],
 )
@@ -120,7 +121,7 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
     [
         ("full", {"context": 2}, {"packing": True}),
         ("lora", {"context": 2, "data": 2}, {"gradient_checkpointing": True}),
-        ("full", {"context": 2, "tensor": 2}, {}),
+        LANE("full", {"context": 2, "tensor": 2}, {}),
         ("full", {"context": 4}, {}),
     ],
 )
@@ -258,7 +259,7 @@ def test_tokens_that_see_one_another_outside_attention_are_not_cut(kind, more, m
 
 @pytest.mark.parametrize(
     "sizes",
-    [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}, {"data": 1, "tensor": 2, "pipeline": 2}],
+    [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}, LANE({"data": 1, "tensor": 2, "pipeline": 2})],
 )
 def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""

@@ -87,7 +87,7 @@ def test_sixteen_at_once_say_what_each_says_alone(engine: EmbeddedEngine, tiny_m
     check_equal(engine, tiny_model)
 
 
-@pytest.mark.model
+@pytest.mark.full("serve")
 def test_sixteen_at_once_of_the_real_model(smollm2: Path):
     engine = engine_of(smollm2, memory="2GB")
     check_equal(engine, smollm2)
