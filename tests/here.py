@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import random
 import sys
@@ -22,7 +23,7 @@ from swift_core.launchers import LocalLauncher
 from swift_core.reporting import Report
 from swift_core.roles import Watch
 from swift_core.run import read_run
-from swift_core.worker import work
+from swift_core.worker import _pass_warnings_on, work
 
 
 class _Channel(io.StringIO):
@@ -44,7 +45,13 @@ def launch(self: LocalLauncher, run: Path, *, processes: int, nodes: int, enviro
     if processes > 1 or nodes > 1 or "backend" in read_run(run).parts:
         return _launch(self, run, processes=processes, nodes=nodes, environment=environment, watch=watch)
     report = Report(run, _Channel(watch))
-    with (run / "log.txt").open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with (
+        (run / "log.txt").open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+        mock.patch.object(logging.getLogger(), "handlers", []),
+    ):
+        _pass_warnings_on(report)
         return work(report)
 
 

@@ -63,7 +63,7 @@ def test_methods_are_compared_and_what_cant_run_is_named(swift, tmp_path, tiny_m
 @pytest.mark.slow
 def test_results_are_kept_where_asked_and_one_that_fails_loses_no_other(swift, tmp_path, tiny_model):
     words = ("quantize", str(tiny_model), "--device", "cpu", "--verify.tokens", "64")
-    shown = swift(*words, "--compare", "nf4:skip=[1],nf4", "--keep", "--json")
+    shown = swift(*words, "--compare", "bnb:bits=3,nf4", "--keep", "--json")
     done = json.loads(shown.out)
     bad, good = done["figures"]["methods"]
     assert "reason" in bad
