@@ -33,7 +33,7 @@ def write_report(folder: Path) -> Path:
     """Write the report of a run folder and return its path."""
     run, result = read_run(folder), _json(folder / "result.json")
     title = f"{run.verb}: {run.model.reference if run.model else folder.name}"
-    body = [_tiles(result.get("figures", {})), curves(folder), _asked(run), _sources(run), _versions(run)]
+    body = [_tiles(result.get("figures", {})), curves(folder), _rows(folder), _asked(run), _sources(run), _versions(run)]
     if error := result.get("error"):
         body.insert(0, f'<h2>What went wrong</h2><p class="answer">{escape(str(error))}</p>')
     return write_page(folder / "report.html", title, f"{result.get('status', 'running')} · {folder.name}", body)
@@ -107,6 +107,15 @@ def _tiles(figures: Mapping[str, Any]) -> str:
         if not isinstance(value, Mapping | list)
     ]
     return f"<h2>Figures</h2><div class=tiles>{''.join(tiles)}</div>" if tiles else ""
+
+
+def _rows(folder: Path) -> str:
+    """How rows went through the model that was trained, and how that was found out."""
+    found = _json(folder / "parallel.json").get("rows")
+    if not found:
+        return ""
+    way = f"Several in one pass, told apart by {found['told']}" if found["together"] else f"Each row by itself: {found['reason']}"
+    return f"<h2>Rows</h2><p>{escape(way)}.</p>{table(found['figures'].items())}"
 
 
 def _asked(run: Run) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -12,10 +14,12 @@ from swift_train.batches import Told, collate, share
 from swift_train.options import PretrainOptions
 from swift_train.ranks import random_states
 from swift_train.row_isolation import Isolation, ask
+from swift_train.row_isolation import check as refuse
 from swift_train.tasks import PretrainTask
-from swift_train.testing import samples_of
-from swift_train.testing_architectures import causal_types, small_model
+from swift_train.testing import do, on_ranks, samples_of, training_run, write_rows
+from swift_train.testing_architectures import causal_types, small_model, write_small_model
 
+from swift_core.errors import UsageError
 from swift_core.registry import registry
 
 TOKENS = range(3, 250)
@@ -23,7 +27,7 @@ ALONE = (
     "opt", "bloom", "falcon", "mamba", "mamba2", "gpt_oss", "lfm2", "qwen3_5", "qwen3_next", "recurrent_gemma", "jamba", "bamba", "afmoe",
     "bert",
 )  # fmt: skip
-TOGETHER = ("llama", "gpt2", "mixtral", "gemma3_text", "deepseek_v3")
+TOGETHER = ("llama", "gpt2", "mixtral", "gemma3_text", "deepseek_v3", "qwen2_vl", "qwen2_5_vl")
 NOT_SMALL = {  # what can't be built here, and why
     "dots3_note": "its configuration names layers that a small model does not have",
     "gemma3n": "it needs the library timm",
@@ -80,12 +84,129 @@ def check(model, tmp_path) -> Isolation:
 
 @pytest.mark.parametrize("model_type", [*ALONE, *TOGETHER])
 def test_a_step_is_what_its_rows_are_alone(model_type, tmp_path):
-    assert check(small_model(model_type), tmp_path).together == (model_type in TOGETHER)
+    isolation = check(small_model(model_type), tmp_path)
+    assert isolation.together == (model_type in TOGETHER)
+    assert isolation.told is (Told.AXES if model_type in ("qwen2_vl", "qwen2_5_vl") else Told.POSITIONS)
+
+
+@pytest.mark.parametrize("model_type", ["gpt_oss", "mamba", "opt"])
+def test_together_they_would_be_other_rows(model_type, tmp_path):
+    """What is avoided: another loss, and another gradient."""
+    samples = samples_of(tmp_path, [(list(TOKENS)[at * 20 : at * 20 + 15], [(1, 15, 1.0)]) for at in range(2)])
+    strategy = strategy_of(small_model(model_type))
+    (alone, ours), (together, theirs) = (of_step(strategy, samples, rows, Told.POSITIONS, train=True) for rows in (1, 2))
+    assert abs(alone - together) > 1e-3
+    far = sum(float((one - other).square().sum()) for one, other in zip(ours, theirs, strict=True)) ** 0.5
+    assert far > 0.05 * sum(float(one.square().sum()) for one in ours) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_however_attention_is_computed(attention, dtype):
+    found = {kind: isolation_of(small_model(kind, attention=attention).to(dtype)).together for kind in ("llama", "qwen3_moe", "falcon")}
+    assert found == {"llama": True, "qwen3_moe": True, "falcon": False}
+
+
+def test_rotary_embeddings_that_depend_on_the_longest_row():
+    """A short row beside a long one would be turned as the long one is."""
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 48}
+    rope |= {"short_factor": [1.0] * 8, "long_factor": [1.0 + at for at in range(8)]}
+    assert isolation_of(small_model("phi3", rope_parameters=rope), longest=40).together
+    assert not isolation_of(small_model("phi3", rope_parameters=rope), longest=60).together
+
+
+def test_nothing_is_changed(tmp_path):
+    """Neither random numbers nor gradients, modes or statistics, in a model that draws random numbers and one that counts."""
+    for model in (small_model("gpt2", attn_pdrop=0.5), small_model("deepseek_v3"), small_model("phimoe")):
+        strategy = strategy_of(model)
+        before = torch.get_rng_state(), {name: buffer.clone() for name, buffer in model.named_buffers()}
+        weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
+        assert torch.get_rng_state().equal(before[0])
+        assert all(buffer.equal(before[1][name]) for name, buffer in model.named_buffers())
+        assert all(parameter.equal(weights[name]) and parameter.grad is None for name, parameter in model.named_parameters())
+
+
+def test_a_model_with_dropout_is_asked_all_the_same():
+    model = small_model("gpt2")
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.3
+    assert isolation_of(model).together
+
+
+def test_what_can_not_be_told_goes_alone():
+    broken = small_model("llama")
+    broken.model.norm.weight.data.fill_(torch.nan)
+    assert "not finite" in isolation_of(broken).reason
+    assert "different tokens" in isolation_of(small_model("llama"), tokens=[3, 4, 5]).reason
+    deaf = small_model("llama")
+    for layer in deaf.model.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+    assert "could not be told" in isolation_of(deaf).reason
+
+
+def test_what_would_compute_something_else_is_refused():
+    strategy = strategy_of(small_model("bert"))
+    isolation = ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
+    assert not isolation.causal
+    with pytest.raises(UsageError) as error:
+        refuse(isolation, PretrainOptions(packing=True), strategy)
+    assert error.value.where == "packing"
+    refuse(isolation, PretrainOptions(), strategy)
+    strategy.fixed_shapes = True
+    with pytest.raises(UsageError) as error:
+        refuse(isolation, PretrainOptions(), strategy)
+    assert error.value.where == "parallel"
+
+
+TEXTS = [{"text": " ".join(f"word{at * number % 7}" for at in range(4 + number))} for number in range(1, 9)]
+RUN = {"task": "pretrain", "tuner": "full", "max_steps": 3, "learning_rate": 1e-3}
+
+
+def steps(metrics):
+    return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
+
+
+def rows_of(folder):
+    return json.loads((folder / "parallel.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("model_type", ["gpt_oss", "llama"])
+def test_a_run_does_not_depend_on_its_micro_batches(model_type, tmp_path):
+    """The whole training, held-out loss included, in micro-batches of four rows and of one; and which it was is recorded."""
+    model, rows = write_small_model(tmp_path / "model", model_type), write_rows(tmp_path / "rows.jsonl", TEXTS)
+    held = write_rows(tmp_path / "held.jsonl", TEXTS[:3])
+    four = do(training_run(model, rows, validation=held, batch_size=4, **RUN), tmp_path / "four")
+    one = do(training_run(model, rows, validation=held, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
+    assert torch.tensor(steps(four)).allclose(torch.tensor(steps(one)), rtol=2e-5)
+    scores = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (four, one)]
+    assert scores[0] == pytest.approx(scores[1], rel=2e-6)
+    assert rows_of(tmp_path / "four")["together"] == (model_type == "llama")
+    if model_type == "llama":
+        assert "position_ids" in rows_of(tmp_path / "four")["told"]
+        do(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
+        return
+    with pytest.raises(UsageError) as error:
+        do(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
+    assert error.value.where == "packing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_processes_agree(parallel, tmp_path):
+    model, rows = write_small_model(tmp_path / "model", "gpt_oss"), write_rows(tmp_path / "rows.jsonl", TEXTS)
+    one = do(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
+    run = training_run(model, rows, batch_size=2, parallel=parallel, **RUN)
+    both = on_ranks(2, partial(do, run, tmp_path / "two"))
+    assert steps(both[0]) == steps(both[1])
+    assert torch.tensor(steps(both[0])).allclose(torch.tensor(steps(one)), rtol=1e-4)
+    assert not rows_of(tmp_path / "two")["together"]
 
 
 @pytest.mark.full("architectures")
 @pytest.mark.parametrize("model_type", causal_types())
-def test_every_architecture(model_type, tmp_path, record_property):
+def test_every_architecture(model_type, tmp_path):
     if reason := NOT_SMALL.get(model_type) or NOT_TRAINED.get(model_type):
         pytest.skip(reason)
     isolation = check(small_model(model_type), tmp_path)

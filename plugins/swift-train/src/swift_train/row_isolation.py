@@ -7,8 +7,9 @@ another loss. So a short row is computed several times (`swift_train.row_probe`)
 - *Between rows A and C, against between other rows B and D of the same lengths.* The shapes are the same, so that a model that keeps rows
   apart gives the same numbers, in any type. With B's later positions as far along as the run's longest row ever gets: a rotary embedding
   that depends on the longest position in the pass is found, too.
-- *Between A and C, against alone.* The shapes differ, so that there is rounding; positions that are counted through the whole pass move
-  every token of the row, so that the median tells, which a few tokens of a mixture that go to another expert don't change.
+- *Between A and C, against ahead of other rows, in a pass of the same length.* Positions that are counted through the whole pass move every
+  token of the row, so that the median tells, which a few tokens of a mixture that go to another expert don't change.
+- *Ahead of other rows, against alone.* There the kernels may be others, so that bfloat16 tells coarsely.
 
 Noise is what rows change that are *behind* the tokens looked at, where a causal model can't see them. And a change of the row's own first
 tokens must be seen clearly above it; otherwise nothing is known, and rows go alone.
@@ -17,7 +18,7 @@ tokens must be seen clearly above it; otherwise nothing is known, and rows go al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,11 @@ ONE_ROW = "each pass has one row, as the options say"
 _ROW, _CHANGED, _TAIL, _BEFORE, _BEHIND = 8, 2, 5, 12, 6  # tokens
 _LOOKED_AT = 64  # rows whose tokens are taken
 _DISTINCT = 8
-_NOISE = 4.0  # a difference that is so many times the noise is one
-_SAME, _SHAPE = 1.2e-7, 1e-6  # of a loss, which is float32: the least that noise is taken for, in the same shapes and in others
-_VISIBLE = 10.0  # times that: what the row's own beginning must change at least, for the comparison to mean something
+_TIMES = 4.0  # a difference that is so many times the noise is one
+_SAME, _OTHER = 1.2e-7, 1e-6  # of a loss, which is float32: the least that noise is taken for, in the same shapes and in others
+_NARROW = 1e-5  # bfloat16 and float16 have larger steps
+_COARSE = 6.0
+_VISIBLE = 10.0  # times what may differ: what the row's own beginning must change at least, for the comparison to mean something
 _SEEN = "in this architecture rows that go through the model together are not what they are alone"
 
 
@@ -126,6 +129,19 @@ def ask(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int)
             return alone(f"whether rows see each other could not be told: {error}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What the row's own beginning changes, and what may differ in the same shapes and in others."""
+
+    effect: float
+    same: float
+    other: float
+
+    def company(self, precision: float) -> float:
+        """What may differ between alone and at the head of a pass: there attention has a mask, and so may be computed by other kernels."""
+        return self.other if precision < _NARROW else max(self.other, self.effect / _COARSE)
+
+
 class _Comparison:
     def __init__(self, probe: RowProbe, tokens: Sequence[int], longest: int) -> None:
         self._probe, self._tokens, self._longest = probe, tokens, longest
@@ -133,45 +149,42 @@ class _Comparison:
 
     def decide(self) -> Isolation:
         """The first way that works, else alone."""
-        effect, same, shape, behind = self._alone()
-        figures = {"own_beginning": effect, "noise_same_shape": same}
-        if behind > max(_NOISE * _SHAPE * float(abs(self._own).mean()), self._probe.precision):
-            return alone("in this architecture the tokens of a row see those behind them", {**figures, "rows_behind": behind}, causal=False)
-        refusals: list[Isolation] = []
-        for told in Told if self._probe.others else (Told.POSITIONS,):
-            try:
-                found = self._told(told, effect, same, shape)
-            except ProbeFailed as error:
-                found = alone(f"whether rows see each other could not be told: {error}")
-            if found.together:
-                return replace(found, figures={**figures, **found.figures})
-            refusals.append(found)
-        return replace(refusals[0], figures={**figures, **refusals[0].figures})
-
-    def _alone(self) -> tuple[float, float, float, float]:
-        """What the row's own beginning changes, noise in the same shapes and in others, and what tokens behind it change. Sets `_own`."""
         run, row = self._probe.run, self._row
         self._own = run([row])
         first, second = (run([row + self._ids(_TAIL, seed)], _ROW) for seed in (3, 4))
         changed = run([self._ids(_CHANGED, 5) + row[_CHANGED:]])
-        effect = root_mean_square(self._own[_CHANGED:], changed[_CHANGED:])
-        loss = float(abs(self._own).mean())
-        same, shape = max(_SAME * loss, root_mean_square(first, second)), max(_SHAPE * loss, median(self._own, first))
-        return effect, same, shape, median(first, second)
+        loss, behind = float(abs(self._own).mean()), median(first, second)
+        noise = _Noise(
+            effect=root_mean_square(self._own[_CHANGED:], changed[_CHANGED:]),
+            same=_TIMES * max(_SAME * loss, root_mean_square(first, second)),
+            other=max(_TIMES * max(_OTHER * loss, median(self._own, first)), self._probe.precision),
+        )
+        if behind > max(_TIMES * _OTHER * loss, self._probe.precision):
+            return alone(
+                "in this architecture the tokens of a row see those behind them", {"behind": behind, **asdict(noise)}, causal=False
+            )
+        refused: list[Isolation] = []
+        for told in Told if self._probe.others else (Told.POSITIONS,):
+            try:
+                found = self._told(told, noise)
+            except ProbeFailed as error:
+                found = alone(f"whether rows see each other could not be told: {error}")
+            if found.together:
+                return found
+            refused.append(found)
+        return refused[0]
 
-    def _told(self, told: Told, effect: float, same: float, shape: float) -> Isolation:
-        run, row = self._probe.run, self._row
+    def _told(self, told: Told, noise: _Noise) -> Isolation:
         far = self._among(told, 2, far=self._longest)
-        near = self._among(told, 1)  # last, since rotary embeddings that grow with the longest position go back with it
-        ahead = run([row, self._ids(_BEFORE + _BEHIND, 6)], told=told)
-        shape = max(shape, median(self._own, ahead))
-        leak, moved = root_mean_square(near, far), median(near, self._own)
-        figures = {"noise_other_shape": shape, "other_rows": leak, "not_alone": moved}
-        if leak > _NOISE * same:
+        near = self._among(told, 1)  # after that, since rotary embeddings that grow with the longest position go back with it
+        ahead = self._probe.run([self._row, self._ids(_BEFORE + _BEHIND, 6)], told=told)
+        found = {"other_rows": root_mean_square(near, far), "other_place": median(near, ahead), "in_company": median(ahead, self._own)}
+        figures = {**asdict(noise), **found}
+        if found["other_rows"] > noise.same:
             return alone(f"{_SEEN}: what is predicted in one depends on the others", figures)
-        if moved > max(_NOISE * shape, self._probe.precision):
+        if found["other_place"] > noise.other or found["in_company"] > noise.company(self._probe.precision):
             return alone(f"{_SEEN}: what is predicted in one depends on its place among them", figures)
-        if effect < _VISIBLE * _NOISE * max(same, shape):
+        if noise.effect < _VISIBLE * max(noise.same, noise.other):
             return alone("whether rows see each other could not be told: rounding hides it", figures)
         return Isolation(told, figures=figures)
 

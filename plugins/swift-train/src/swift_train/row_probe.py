@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.nn.modules.dropout import _DropoutNd
+from transformers import PreTrainedModel
 
 from swift_core.errors import SwiftError
 from swift_train.batches import Micro, Told
-from swift_train.ranks import random_states, set_random_states
+from swift_train.ranks import narrowest, random_states, set_random_states
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,7 +48,7 @@ class RowProbe:
 
     @property
     def precision(self) -> float:
-        """Of the type that the task's output has; the same in all processes."""
+        """The coarsest of the types that are computed with; the same in all processes."""
         return self._strategy.reduce(self._spy.precision, "max")
 
     def __enter__(self) -> RowProbe:
@@ -134,6 +135,7 @@ class _Spy:
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """The task's, in training mode."""
         if self._kept is None:
+            self.precision = torch.finfo(narrowest(model)).eps
             buffers = [(part, name, value) for part in model.modules() for name, value in part._buffers.items() if value is not None]
             self._kept = [
                 (part, name, value, value.clone()) for part, name, value in buffers if value.numel() <= _STATISTIC and not value.is_meta
@@ -145,7 +147,8 @@ class _Spy:
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
         """The task's; with other labels and one place at a time beside it."""
-        self.precision = torch.finfo(output.dtype).eps if output.is_floating_point() else 0.0
+        if output.is_floating_point():
+            self.precision = max(self.precision, torch.finfo(output.dtype).eps)
         places = [round(mark) - 1 for mark in micro.weights.tolist()]
         for at, place in enumerate(places):
             if place < 0:  # of a micro-batch that only fills up a schedule
@@ -166,8 +169,9 @@ class _Spy:
 
 
 @contextmanager
-def _training(model: Module) -> Iterator[None]:
-    """Training mode but for dropout."""
+def _training(engine: Module) -> Iterator[None]:
+    """Training mode of the model, but for its dropout, in whatever the strategy has wrapped around it."""
+    model = next((part for part in engine.modules() if isinstance(part, PreTrainedModel)), engine)
     was = [(part, part.training) for part in model.modules()]
     for part, _ in was:
         part.training = not isinstance(part, _DropoutNd)

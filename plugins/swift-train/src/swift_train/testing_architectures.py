@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,7 +46,10 @@ _KEEP = re.compile(
 )
 
 _HEAD = {"head_dim": 16}
+_SECTIONS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
 OVERRIDES: dict[str, dict[str, Any]] = {  # by model type (a sub-configuration's too): what the rules can't know
+    "qwen2_vl_text": _SECTIONS,
+    "qwen2_5_vl_text": _SECTIONS,
     "bamba": {"attn_layer_indices": [1]},
     "bailing_hybrid": {"layer_types": ["linear_attention", "full_attention"], "num_hidden_layers": 2},
     "granitemoehybrid": {
@@ -170,6 +174,19 @@ def causal_types() -> list[str]:
     from transformers.models.auto import modeling_auto
 
     return list(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def write_small_model(folder: Path, model_type: str) -> Path:
+    """Write `small_model` as a checkpoint with a tokenizer; returns `folder`."""
+    from swift_core.testing.rig import tiny_tokenizer
+
+    tokenizer, model = tiny_tokenizer(), small_model(model_type)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config, name, getattr(tokenizer, name))
+        setattr(model.generation_config, name, getattr(tokenizer, name))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 def small_model(model_type: str, *, attention: str | None = None, **values: Any) -> Any:
