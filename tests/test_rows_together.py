@@ -1,4 +1,4 @@
-"""Rows of a micro-batch don't see each other, as a user finds it: the same losses whatever the batch size, and no packing where they would."""
+"""Rows of a micro-batch don't see each other, as a user finds it: losses as of each row alone, and no packing where they would."""
 
 from __future__ import annotations
 

@@ -111,8 +111,8 @@ def test_rotary_embeddings_that_depend_on_the_longest_row():
     """A short row beside a long one would be turned as the long one is."""
     rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 48}
     rope |= {"short_factor": [1.0] * 8, "long_factor": [1.0 + at for at in range(8)]}
-    assert isolation_of(small_model("phi3", rope_parameters=rope), longest=40).together
-    assert not isolation_of(small_model("phi3", rope_parameters=rope), longest=60).together
+    assert isolation_of(small_model("phi3", rope_parameters=rope, original_max_position_embeddings=48), longest=40).together
+    assert not isolation_of(small_model("phi3", rope_parameters=rope, original_max_position_embeddings=48), longest=60).together
 
 
 def test_nothing_is_changed(tmp_path):

@@ -122,7 +122,7 @@ def ask(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int)
     known = sorted(set(tokens))
     if len(known) < _DISTINCT:
         return alone(f"whether rows see each other can't be told with {len(known)} different tokens")
-    with RowProbe(strategy, task) as probe:
+    with RowProbe(strategy, task, (known[0], known[-1])) as probe:
         try:
             return _Comparison(probe, known, longest).decide()
         except ProbeFailed as error:

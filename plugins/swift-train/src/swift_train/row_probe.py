@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
-_LABELS = 3  # tokens whose probabilities are looked at, at each place
 _STATISTIC = 1 << 16  # numbers that a buffer with statistics has at most; larger ones are quantized weights
 
 
@@ -40,10 +39,14 @@ class RowProbe:
 
     The model is in training mode, since some layers compute by other code there, but its dropout is off; where it draws random numbers
     all the same, in evaluation mode.
+
+    Args:
+        strategy, task: what computes, built.
+        labels: tokens whose losses are looked at in each place, beside that of the token that follows.
     """
 
-    def __init__(self, strategy: Strategy, task: LossTask) -> None:
-        self._strategy, self._spy = strategy, _Spy(task)
+    def __init__(self, strategy: Strategy, task: LossTask, labels: Sequence[int]) -> None:
+        self._strategy, self._spy = strategy, _Spy(task, labels)
         self.others = not strategy.fixed_shapes  # whether other arguments can be tried: a stage that refuses them leaves the others waiting
 
     @property
@@ -120,17 +123,17 @@ class RowProbe:
 class _Spy:
     """A task that looks at each place's losses by themselves."""
 
-    def __init__(self, task: LossTask) -> None:
-        self._task = task
+    def __init__(self, task: LossTask, labels: Sequence[int]) -> None:
+        self._task, self._others = task, labels
         self.trains: bool | None = None
-        self.found: NDArray[Any] = np.zeros((0, _LABELS))
+        self.found: NDArray[Any] = np.zeros(0)
         self.precision = 0.0
         self._kept: list[tuple[Module, str, Tensor, Tensor]] | None = None
 
     def look(self, micro: Micro) -> None:
         """Begin with a new pass."""
-        self.found = np.full((len(micro.positions), _LABELS), -np.inf)  # of what other processes compute
-        self._labels = [micro.labels, micro.labels.roll(1), micro.labels.flip(0)]
+        self.found = np.full((len(micro.positions), 1 + len(self._others)), -np.inf)  # of what other processes compute
+        self._labels = [micro.labels, *(torch.full_like(micro.labels, label) for label in self._others)]
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """The task's, in training mode."""
