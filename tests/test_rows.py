@@ -177,7 +177,7 @@ def test_chat_for_a_task_of_text_and_text_for_a_task_of_chat():
         ({"instruction": "a", "input": True, "output": "b"}, "$.input", "not true or false", ""),
         ({"query": "a", "response": "b", "history": [["c"]]}, "$.history[0]", "must be a pair", ""),
         ({"query": "a", "response": "b", "history": [["c", 1]]}, "$.history[0][1]", "must be text", ""),
-        ({"mesages": [QUESTION]}, "$", "no known form", "messages; conversations"),
+        ({"mesages": [QUESTION]}, "$", "no known form", '{"mesages": "messages"}'),
         ({}, "$", "its fields (none)", ""),
         (["a"], "$", "a row must be an object with named fields, not a list", ""),
     ],

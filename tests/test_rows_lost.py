@@ -189,3 +189,17 @@ def test_transcripts_of_hh_rlhf():
     assert row.prompt[2]["content"] == "More:\n\n1. this"
     assert (row.chosen[0]["content"], row.rejected[0]["content"]) == ("Gladly.", "No.")
     assert "an empty assistant message" in refused({"chosen": text, "rejected": f"{text}No."}, "preference").message
+
+
+@pytest.mark.parametrize(
+    ("row", "wanted", "typed"),
+    [
+        ({"conversation": [ASK, SAY]}, "chat", '{"conversation": "messages"}'),
+        ({"dialogue": [{"from": "human", "value": "Hi"}]}, "chat", '{"dialogue": "messages"}'),
+        ({"prompt": "Hi", "completions": "Hello"}, "chat", '{"completions": "completion"}'),
+        ({"input": "Hi", "target": "Hello"}, "chat", '{"input": "query", "target": "response"}'),
+        ({"content": "Once."}, "text", '{"content": "text"}'),
+    ],
+)
+def test_other_names_of_a_form_are_answered_with_what_to_type(row, wanted, typed):
+    assert f"--data.columns '{typed}'" in refused(row, wanted).hint

@@ -32,7 +32,8 @@ class SetCheck:
     """What was found in one data set. `lengths` are of sequences in tokens, or without a model of rows in characters.
 
     `bad` rows can't be used; `faults` are why, and what ended the reading before the end of a file. `long` rows are longer than
-    the most tokens a sequence, however such rows are treated. `unread` are fields of good rows that nobody reads.
+    the most tokens a sequence, however such rows are treated. `unread` are fields of good rows that nobody reads,
+    `control` is a clause on control tokens in their texts.
     """
 
     name: str
@@ -44,6 +45,7 @@ class SetCheck:
     long: int
     faults: tuple[Fault, ...]
     unread: tuple[UnreadField, ...] = ()
+    control: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class DataCheck:
             texts = "row held out has a prompt that is also learned", "rows held out have a prompt that is also learned"
             found.append(_count(self.leaked_prompts.count, *texts))
         found += [f"{each.name}: nothing reads {field}" for each in self.sets for field in each.unread if not field.metadata]
+        found += [f"{each.name}: {each.control}" for each in self.sets if each.control]
         long = sum(each.long for each in self.sets)
         if long and self.truncation != "error":
             verb = {"drop": "left out", "split": "split"}.get(self.truncation, f"cut on the {self.truncation}")
@@ -165,6 +168,7 @@ class _Reader:
             long=found.long,
             faults=(*found.broken.faults(), *found.faults.faults()),
             unread=found.unread.fields(),
+            control=found.unread.tokens(),
         )
 
     def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:

@@ -1,9 +1,9 @@
-"""Fields that nobody reads, counted over the rows of a data set, and how they are told."""
+"""Fields that nobody reads, and control tokens in texts, counted over the rows of a data set, and how they are told."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from swift_core.errors import suggestion
@@ -29,21 +29,34 @@ class UnreadField:
 
 
 class Unread:
-    """Counts rows and their unread fields."""
+    """Counts rows, their unread fields, and the control tokens of the model that stand in their texts."""
 
-    def __init__(self, counts: Mapping[str, int] | None = None, rows: int = 0) -> None:
-        self.counts, self.rows = Counter[str](counts or {}), rows
+    def __init__(self, counts: Mapping[str, int] | None = None, rows: int = 0, control: Mapping[str, int] | None = None) -> None:
+        self.counts, self.rows, self.control = Counter[str](counts or {}), rows, Counter[str](control or {})
 
-    def add(self, paths: Iterable[str]) -> None:
+    def add(self, paths: Iterable[str], control: Iterable[str] = ()) -> None:
         """Count a row in."""
         self.rows += 1
         self.counts.update(paths)
+        self.control.update(control)
 
     def take(self) -> Unread:
         """What was counted since it was last taken."""
-        found = Unread(self.counts, self.rows)
-        self.counts, self.rows = Counter(), 0
+        found = Unread(self.counts, self.rows, self.control)
+        self.counts, self.rows, self.control = Counter(), 0, Counter()
         return found
+
+    def tokens(self) -> str:
+        """A clause on the control tokens; '' if there are none."""
+        found = [f"'{token}' in {_percent(count / self.rows)} of the rows" for token, count in self.control.most_common()]
+        return f"texts hold control tokens of the model, which are read as such: {_few(found)}" if found else ""
+
+    def sentences(self, name: str) -> Iterator[str]:
+        """All that should be told of the data set `name`."""
+        if fields := self.sentence(name):
+            yield fields
+        if tokens := self.tokens():
+            yield f"{name}: {tokens}."
 
     def fields(self) -> tuple[UnreadField, ...]:
         """What was found, the most frequent first."""

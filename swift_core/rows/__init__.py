@@ -135,7 +135,7 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
     form = form_of(raw.data, wanted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, way_on(raw.data) or f"Known forms: {KNOWN}.")
+            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known forms: {KNOWN}.")
         if form.kind not in wanted:
             hint = way_on(raw.data, wanted) or learned_by(form, wanted)
             raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", hint)

@@ -21,10 +21,8 @@ date time timestamp version license licence hash md5 sha256 meta metadata info e
 path text_length cache_control signature citations annotations
 """
 METADATA = frozenset(_DESCRIBING.split())
-_MESSAGES = (
-    "messages", "conversations", "prompt", "completion", "response", "output", "chosen", "rejected", "chosen_messages", "rejected_messages",
-    "rejected_response",
-)  # fmt: skip
+_ANSWERS = ("completion", "response", "output", "chosen", "rejected", "chosen_messages", "rejected_messages", "rejected_response")
+_MESSAGES = ("messages", "conversations", "prompt", *_ANSWERS)
 
 
 class Fields(Mapping[str, Any]):
@@ -57,10 +55,11 @@ class Fields(Mapping[str, Any]):
 
     def unread(self) -> tuple[str, ...]:
         """The paths of all that nobody has read, in the row, its messages, their parts and their calls."""
-        found = dict.fromkeys(map(str, self.left()))
+        found = [str(key) for key in self.left()]
         for name in _MESSAGES:
-            if name in self.taken and (value := self._data.get(name)) is not None and not _plain_text(value):
-                found |= dict.fromkeys(_of_messages(_items(value), name))
+            value = self._data.get(name) if name in self.taken else None
+            if value is not None and not _plain_text(value):
+                found += list(dict.fromkeys(_of_messages(_items(value), name)))
         return tuple(found)
 
 
@@ -89,7 +88,7 @@ def _items(value: Any) -> list[Any]:
 
 def _of_messages(messages: Iterable[Any], name: str) -> Iterator[str]:
     for message in messages:
-        if not isinstance(message, Mapping):
+        if _is_plain(message) or not isinstance(message, Mapping):
             continue
         yield from (f"{name}[].{key}" for key, value in message.items() if key not in conversations.READ and not is_empty(value))
         for key in ("content", "value"):
@@ -97,6 +96,11 @@ def _of_messages(messages: Iterable[Any], name: str) -> Iterator[str]:
                 yield from _of_parts(parts, f"{name}[].{key}[]")
         if calls := message.get("tool_calls"):
             yield from _of_calls(_items(calls), f"{name}[].tool_calls[]")
+
+
+def _is_plain(message: Any) -> bool:
+    """Whether a message has nothing but a role and a text."""
+    return type(message) is dict and message.keys() in conversations.PLAIN and isinstance(message.get("content", message.get("value")), str)
 
 
 def _of_parts(parts: Iterable[Any], path: str) -> Iterator[str]:

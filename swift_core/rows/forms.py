@@ -25,6 +25,7 @@ KNOWN = (
 # Other tools' names of a question and of its answer, the surest first.
 _QUESTIONS = (*ANSWERS, "question", "problem", "Question", "input", "user")
 _ANSWERED = (*ANSWERS.values(), "answer", "solution", "Answer", "Response", "target", "assistant")
+_TEXTS = ("content", "document", "body", "article", "passage", "story")
 _FIELDS = ("messages", "conversations", "text", *ANSWERS, *ANSWERS.values(), *PAIRS, *REJECTED, *LABELS)
 
 
@@ -55,10 +56,18 @@ def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
 
 
 def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
-    """What to type so that a row of a question and an answer under other names is read; '' if that can't be told."""
-    if not isinstance(data, Mapping) or "chat" not in wanted:
+    """What to type so that a row whose fields have other names is read as one of the kinds wanted; '' if that can't be told."""
+    if not isinstance(data, Mapping):
         return ""
     keys = [str(key) for key, value in data.items() if value is not None and value != ""]
+    if "chat" in wanted:
+        listed = next((key for key in keys if key not in _FIELDS and _is_conversation(data.get(key))), "")
+        return _renamed({listed: "messages"}, "a conversation") if listed else _question_and_answer(keys)
+    text = next((key for key in keys if key in _TEXTS), "") if "text" in wanted else ""
+    return _renamed({text: "text"}, "text") if text else ""
+
+
+def _question_and_answer(keys: Sequence[str]) -> str:
     asked = next((name for name in _QUESTIONS if name in keys), "")
     ours = asked if asked in ANSWERS else "query"
     answer = next((name for name in _ANSWERED if name in keys and name != asked), "") or _near(ANSWERS[ours], keys)
@@ -67,7 +76,16 @@ def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
     names = {asked: ours, answer: ANSWERS[ours], **({"context": "input"} if "context" in keys and "input" not in keys else {})}
     near = f"Did you mean '{ANSWERS[ours]}'? " if answer not in _ANSWERED else ""
     renamed = {theirs: own for theirs, own in names.items() if theirs != own}
-    return f"{near}--data.columns '{json.dumps(renamed, ensure_ascii=False)}' reads it as a question and its answer." if renamed else ""
+    return near + _renamed(renamed, "a question and its answer") if renamed else ""
+
+
+def _renamed(names: Mapping[str, str], what: str) -> str:
+    return f"--data.columns '{json.dumps(names, ensure_ascii=False)}' reads it as {what}."
+
+
+def _is_conversation(value: Any) -> bool:
+    first = value[0] if isinstance(value, list | tuple) and value else None
+    return isinstance(first, Mapping) and not first.keys().isdisjoint(("role", "from"))
 
 
 def _near(name: str, keys: Sequence[str]) -> str:

@@ -14,7 +14,9 @@ from swift_core.rows.values import Wrong
 # What a field is, by its name → the name here; '' if there is none.
 _ASKED: Mapping[str, str] = {"input": "", "context": "input", "history": ""}
 _AROUND: Mapping[str, str] = {"system": "", "system_prompt": "system", "system_message": "system", "tools": "", "functions": ""}
-_LEARNED = (*loss_scales.NAMES, *loss_scales.UNCLEAR)
+_LEARNED = frozenset((*loss_scales.NAMES, *loss_scales.UNCLEAR))
+_OF_TEXTS: Mapping[str, str] = dict.fromkeys(FIELDS, "")
+_OF_MESSAGES: Mapping[str, str] = {**_ASKED, **_AROUND, **dict.fromkeys(thoughts.NAMES, "")}
 
 
 def refuse_lost(data: Fields, kind: str) -> None:
@@ -27,7 +29,7 @@ def refuse_lost(data: Fields, kind: str) -> None:
     for name, value in left.items():
         if kind != "text" and name in _LEARNED and _says_less(value, name):
             raise Wrong(f"$.{name}", f"'{name}' of a whole row is not read", _left_out(name, 'Write "loss": false in the messages, or'))
-    known: Mapping[str, str] = dict.fromkeys(FIELDS, "") if kind == "text" else {**_ASKED, **_AROUND, **dict.fromkeys(thoughts.NAMES, "")}
+    known = _OF_TEXTS if kind == "text" else _OF_MESSAGES
     for name, value in left.items():
         if name in known:
             raise Wrong(f"$.{name}", f"'{name}' is not read in such a row, and would be lost", _read_as(name, known[name]))

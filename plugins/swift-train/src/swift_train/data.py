@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from swift_core.run import DataChoice
     from swift_train.tasks import Encoder
 
-_FORMAT = 2  # of the stores, and of what encoders make of rows: raise it when either changes
+_FORMAT = 3  # of the stores, and of what encoders make of rows: raise it when either changes
 _BATCH = 64  # rows; many more at once live long enough that the garbage collector goes through the whole process for them
 _FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
 
@@ -70,7 +70,7 @@ def read(choices: Sequence[DataChoice], reading: Reading, report: Report, *, see
             report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; {report.folder / SKIPPED_FILE} lists them.")
         if store.meta["dropped"]:
             report.note(f"{store.meta['dropped']} rows longer than {reading.max_length} tokens were left out (truncation: drop).")
-        if text := unread_of(store).sentence(choice.asked):
+        for text in unread_of(store).sentences(choice.asked):
             report.note(text)
         stores.append(store)
     samples = Samples(stores).weighted([choice.weight for choice in choices], seed)
@@ -131,8 +131,8 @@ def lost(encoder: Encoder) -> Unread:
 
 
 def unread_of(store: Store) -> Unread:
-    """The fields of a store's rows that nobody reads."""
-    return Unread(store.meta["unread"], store.meta["rows"])
+    """The fields of a store's rows that nobody reads, and the control tokens in their texts."""
+    return Unread(store.meta["unread"], store.meta["rows"], store.meta["control"])
 
 
 def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
@@ -232,7 +232,7 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
                 hint="Is the data set empty, or is every row longer than max_length?",
             )
         unread = lost(reading.encoder)
-        writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts))
+        writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts), control=dict(unread.control))
 
 
 def samples_of(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:

@@ -81,9 +81,11 @@ class Stream:
 
     def _tell(self, unread: Unread) -> None:
         """Note the fields that nobody reads, each once; the share is that of the part in which it is first seen."""
-        new = Unread({path: count for path, count in unread.counts.items() if path not in self._told}, unread.rows)
-        self._told |= new.counts.keys()
-        if text := new.sentence(", ".join(choice.asked for choice in self._choices)):
+        fields, control = (
+            {name: count for name, count in all_.items() if name not in self._told} for all_ in (unread.counts, unread.control)
+        )
+        self._told |= {*fields, *control}
+        for text in Unread(fields, unread.rows, control).sentences(", ".join(choice.asked for choice in self._choices)):
             self._report.note(text)
 
     def _rows(self) -> Iterator[RawRow]:

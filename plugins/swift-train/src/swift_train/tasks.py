@@ -16,7 +16,7 @@ from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
 from swift_train.masks import ChatEncoder
 from swift_train.tokenise import Encoded, Script, Tokeniser
-from swift_train.unread import UnreadFields
+from swift_train.unread import ControlTokens, UnreadFields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,12 +141,12 @@ class _Texts:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokeniser = Tokeniser(tokenizer)
-        self.unread = Unread()
+        self.unread, self._control = Unread(), ControlTokens(tokenizer)
 
     def scripts(self, raw: RawRow) -> list[Script]:
         row = normalise(raw, ("text",))
         assert isinstance(row, TextRow)
-        self.unread.add(row.unread)
+        self.unread.add(row.unread, self._control.of([row.text]))
         return [Script(row.text, (), whole=True)]
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:

@@ -1,18 +1,24 @@
-"""Which fields of conversations are lost: neither a reader of rows nor the chat template reads them.
+"""Which fields of conversations are lost: neither a reader of rows nor the chat template reads them; and control tokens in texts.
 
 The template decides by renderings: a field that makes a difference in one of the first rows that have it is read.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow
 from swift_core.rows.variables import NAMES
 from swift_train.template import ChatTemplate
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _TRIES = 16  # rows that a field is looked for in
 
@@ -21,7 +27,7 @@ class UnreadFields:
     """Counts the fields of rows that pass."""
 
     def __init__(self, template: ChatTemplate) -> None:
-        self._template = template
+        self._template, self._control = template, ControlTokens(template.tokenizer)
         self._tried, self._read = Counter[str](), set[str]()
         self._found = Unread()
 
@@ -33,11 +39,11 @@ class UnreadFields:
                 self._tried[path] += 1
                 if self._makes_a_difference(row, path):
                     self._read.add(path)
-        self._found.add(paths)
+        self._found.add(paths, self._control.of(_texts(row)))
 
     def take(self) -> Unread:
         """What was counted since it was last taken."""
-        found, self._found = self._found, Unread()
+        found = self._found.take()
         for path in self._read:
             found.counts.pop(path, None)
         return found
@@ -53,6 +59,25 @@ class UnreadFields:
         template = self._template.of(row)
         last = len(row.messages) - (row.messages[-1]["role"] == "assistant")
         return template.render(row.messages, row.tools), template.render(row.messages[:last], row.tools, prompt=True)
+
+
+class ControlTokens:
+    """Finds the special tokens of a tokenizer in texts: the tokenizer reads them as what they are, whoever wrote them."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content}
+        self._pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "(?!)")
+
+    def of(self, texts: Iterable[str]) -> set[str]:
+        """Those that stand in any of the texts."""
+        return {token for text in texts for token in self._pattern.findall(text)}
+
+
+def _texts(row: ChatRow) -> Iterator[str]:
+    for message in row.messages:
+        content = message["content"]
+        yield from [content] if isinstance(content, str) else (part["text"] for part in content if part.get("type") == "text")
+        yield str(message.get("reasoning_content") or "")
 
 
 def _without(row: ChatRow, path: str) -> ChatRow | None:
