@@ -9,7 +9,7 @@ from typing import Any
 
 from swift_core import checkpoint, paths
 from swift_core.environments.claim import claim
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.families import identify
 from swift_core.references import Reference, parse
 from swift_core.registry import Entry, Registry
@@ -52,6 +52,8 @@ class Fetcher:
     def source(self, text: str, where: str) -> Source:
         """One checkpoint, fetched, checked and converted where needed."""
         named = None if Path(text).exists() else self._named(text, where)
+        if not named:
+            _check_path(text, where)
         reference = parse(named.spec.models[text] if named else text, hub=self.hub, where=where)
         try:
             folder = self.folder(reference, where)
@@ -192,6 +194,17 @@ def _made_by_run(folder: Path, where: str) -> Path:
     if not made:
         raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint="Did it end? Its checkpoints/ folder may hold some.")
     return Path(made)
+
+
+def _check_path(text: str, where: str) -> None:
+    """Refuse `models/tide` where there is a folder `models` without it: a path, and no hub's name."""
+    path = Path(text)
+    if ":" in text or path.exists() or path.parent == Path() or not path.parent.is_dir():
+        return
+    near = suggestion(path.name, [item.name for item in path.parent.iterdir()])
+    raise UsageError(
+        f"there is no '{path.name}' in the folder '{path.parent}'", where=where, hint=f"{near} A hub's model is meant: hf:{text}.".strip()
+    )
 
 
 def _pinned(reference: Reference, folder: Path) -> Reference:

@@ -113,7 +113,11 @@ def remove_asides(target: Path, run: str) -> None:
 
 
 def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
-    """Refuse a target that exists, before any work is done for it."""
+    """Refuse a target that exists, or is a link, before any work is done for it."""
+    if target.is_symlink():
+        place = target.parent / target.readlink()
+        problem = f"'{target}' is a link to {place}, which the result would replace, not fill"
+        raise UsageError(problem, where=where, hint=f"Name the folder itself: --output {place}")
     with disk_errors(target):
         if overwrite or not _taken(target):
             return

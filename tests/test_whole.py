@@ -241,3 +241,45 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
     assert len(began) == 1
     assert found[0] == found[1]
     assert sum("waiting" in note for note in notes) == 1
+
+
+def test_a_path_in_a_folder_that_exists_is_no_hubs_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "tiger").mkdir(parents=True)
+    with pytest.raises(UsageError, match="no 'tigre' in the folder 'models'") as refused:
+        Fetcher(registry()).source("models/tigre", "model")
+    assert "'tiger'" in refused.value.hint
+    assert "hf:models/tigre" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        (["infer", "m", "rows.jsonl"], "swift infer m --dataset rows.jsonl"),
+        (["sft", "m", "rows.jsonl"], "swift sft m --dataset rows.jsonl"),
+        (["export", "m", "gguf"], "swift export m --to gguf"),
+        (["merge", "m", "adapter"], "swift merge m --adapter adapter"),
+        (["serve", "m", "n"], "swift serve --help"),
+    ],
+)
+def test_a_word_too_many_is_told_what_to_type(words, typed, tmp_path, monkeypatch, capsys):
+    from swift_core.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    monkeypatch.setattr("sys.argv", ["swift", *words])
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(main())
+    assert ended.value.code == 2
+    assert typed in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name in ("out", "dangling"):
+        with pytest.raises(UsageError, match="is a link") as refused:
+            checkpoint.paths.check_free(tmp_path / name, overwrite=True)
+        assert "--output" in refused.value.hint

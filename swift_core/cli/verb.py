@@ -42,6 +42,7 @@ class FlagsCommand(click.Command):
             help=help_text or f"{verb.summary}.",
             short_help=verb.summary,
             options_metavar=f"{_POSITIONALS[positional]} [OPTIONS]",
+            context_settings={"allow_extra_args": True},  # to be told in our words
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -56,6 +57,12 @@ class FlagsCommand(click.Command):
             raise UsageError(
                 f"there is no option {error.option_name}", hint=f"{advice} {ctx.command_path} --help lists the options.".strip()
             ) from None
+        if rest:
+            from swift_core import extra_words
+
+            first = args[0] if self.positional and args and not args[0].startswith("-") else ""
+            hint = extra_words.advice(rest[0], ctx.command_path, first, known.flags, registry())
+            raise UsageError(f"'{rest[0]}' belongs to no option", hint=hint)
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
                 note(text)

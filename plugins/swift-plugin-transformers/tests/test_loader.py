@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 from swift_core.checkpoint import Manifest, checkpoint_format, read_manifest, write_manifest
 from swift_core.errors import SwiftError, UsageError
 from swift_core.families import UNKNOWN
+from swift_core.registry import registry
 from swift_core.reporting import Report
 from swift_core.roles import Loading
 from swift_core.run import Run, Source
@@ -326,3 +327,15 @@ def test_the_real_gguf_file_was_converted_true(smollm2):
     ids = loaded.processor.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     answer = loaded.model.generate(ids, max_new_tokens=12, do_sample=False, attention_mask=torch.ones_like(ids))
     assert loaded.processor.decode(answer[0, ids.shape[1] :], skip_special_tokens=True) == "The capital of France is Paris."
+
+
+def test_a_multimodal_folder_without_its_processor_is_loaded_for_text(tiny_vlm, tmp_path, caplog):
+    family = next(spec for spec in registry().all("family") if "LlavaForConditionalGeneration" in spec.architectures)
+    folder = Path(shutil.copytree(tiny_vlm, tmp_path / "vlm"))
+    whole = TransformersLoader().load(folder, family, Loading(device="meta", dtype="float32"))
+    assert hasattr(whole.processor, "image_processor")
+    assert "preprocessor_config.json" not in caplog.text
+    (folder / "processor_config.json").unlink()
+    loaded = TransformersLoader().load(folder, family, Loading(device="meta", dtype="float32"))
+    assert "neither preprocessor_config.json nor processor_config.json" in caplog.text
+    assert loaded.processor("Hello").input_ids == whole.processor.tokenizer("Hello").input_ids

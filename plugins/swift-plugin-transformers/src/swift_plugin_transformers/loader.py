@@ -46,7 +46,8 @@ class TransformersLoader:
         register(family)
         multimodal = family.modalities != ("text",)
         model_class: Any = transformers.AutoModelForImageTextToText if multimodal else transformers.AutoModelForCausalLM
-        processor_class: Any = transformers.AutoProcessor if multimodal else transformers.AutoTokenizer
+        media = multimodal and has_processor(checkpoint)
+        processor_class: Any = transformers.AutoProcessor if media else transformers.AutoTokenizer
         common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": loading.trust_remote_code}
         arguments = loading.arguments
         file = gguf_file(checkpoint)
@@ -92,6 +93,15 @@ class TransformersLoader:
         if file and "quantization_config" in model.config.to_dict():  # dequantized or not, transformers counts it as quantized
             model.hf_quantizer.remove_quantization_config(model)
         return Loaded(model.eval(), with_pad_token(processor))
+
+
+def has_processor(folder: Path) -> bool:
+    """Whether a multimodal model's folder has what turns pictures and sound into its inputs; said where it has not."""
+    names = ("preprocessor_config.json", "processor_config.json")
+    if any((folder / name).is_file() for name in names):
+        return True
+    log.warning("%s has neither %s: its tokenizer is taken, and rows are of text alone", folder, " nor ".join(names))
+    return False
 
 
 def gguf_file(checkpoint: Path) -> Path | None:
