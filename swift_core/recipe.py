@@ -18,7 +18,8 @@ from typing import Any
 from swift_core import local_plugins
 from swift_core.config import Settings, normalise, read_yaml
 from swift_core.errors import UsageError, suggestion
-from swift_core.verbs import Verb, verb_named
+from swift_core.tasks import verb_of
+from swift_core.verbs import Verb
 
 _REFERENCE = re.compile(r"\$\{([^}.]+)\.([^}]+)\}")
 _GIVES = ("output", "url", "folder")
@@ -60,7 +61,7 @@ def read_recipe(path: Path) -> list[Step]:
         line = whole.lines.get(f"steps.{index}", str(path))
         if not isinstance(values, dict):
             raise UsageError("a step is a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
-        verb = verb_named(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
+        verb = verb_of(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
         name = str(values.get("id", f"{index + 1}-{verb.name}"))
         if any(step.id == name for step in found):
             raise UsageError(f"two steps are called '{name}'", where=line, hint="Give one another id.")

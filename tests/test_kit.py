@@ -83,6 +83,9 @@ FAULTS = {
     "runtime": ("check_runtime_adapters", "says runtime_adapters=False, but add_adapter() works"),
     "port": ("check_stop_frees_the_port", "it left 1 of its processes behind"),
     "deaf": ("check_stop_frees_the_port", "it still runs"),
+    "stale": ("check_what_is_saved", "the saved weights of two processes differ"),
+    "routes": ("check_routes", "it says that it serves completions, and answers 404"),
+    "unready": ("check_an_adapter_learns_on_it", "in six steps"),
     "mean": ("check_the_loss_is_a_sum", "those of its halves are"),
     "weights": ("check_the_loss_is_weighed", "with weights of 3 it is"),
     "contaminated": ("check_rows_are_apart", "two rows in one micro-batch have the loss"),
@@ -147,7 +150,7 @@ def outcomes(module: str, *names: str) -> dict[str, str]:
 @pytest.fixture
 def _installed(request, distribution, swift, monkeypatch):
     """A training asks the registry for its parts by name, so that these plugins must be installed for this process too."""
-    if request.param in ("strategy", "resume", "task", "joined"):
+    if request.param in ("strategy", "resume", "task", "joined", "stale"):
         name = f"bad-{request.param}"
         distribution(name, (BAD / f"bad_{request.param}.py").read_text(), entry=name)
         monkeypatch.syspath_prepend(swift.paths[0])
@@ -221,11 +224,15 @@ def test_the_command_line_is_usable_beside_all_of_them(swift, distribution):
     swift.paths.append(str(BAD))
     for path in sorted(BAD.glob("bad_*.py")):
         if path.stem not in ("bad_hang", "bad_end"):
-            distribution(f"swift-plugin-{path.stem.replace('_', '-')}", path.read_text())
+            name = f"swift-plugin-{path.stem.replace('_', '-')}"
+            module = name.replace("-", "_")
+            as_command = {"group": "swift.commands", "target": f"{module}:command"} if path.stem.startswith("bad_command") else {}
+            distribution(name, path.read_text(), **as_command)
     assert "Fine-tune" in swift("--help").out
     records = {record["name"]: record for record in json.loads(swift("plugins", "--json").out)}
     assert not records["peft"]["failure"]
     assert records["bad-hook"]["failure"]
+    assert "there_is_no_such_module" in records["bad-command-import"]["failure"]
     assert "is broken" in records["bad-engine"]["offers"][0]["hint"]
     assert swift("schema").code == 0
     outcome = swift("plugins", "check", "swift-plugin-bad-exit")

@@ -69,8 +69,8 @@ def test_merged_quantized_and_served(file, trained):
     assert merged.figures["adapter_effect"] > 0
     fewer = quantize(merged.output, "mine", loader="mine", device="cpu")
     assert read_manifest(fewer.output).versions[local_plugins.distribution(file)]
-    with serve(merged.output, backend="mine", port=0, parity="warn") as server:
-        assert server.url
+    with serve(trained.output, backend="mine", port=0, parity="warn") as server:  # the adapter beside its base, by the file's tuner
+        assert len(server.models) == 2
 
 
 def test_exported_and_loaded_in_few_bits(file, checkpoint):
@@ -80,6 +80,19 @@ def test_exported_and_loaded_in_few_bits(file, checkpoint):
     assert done.output.name == "mine.json"
     tuned = train("mine", model=str(checkpoint), dataset="mine", max_steps=1, device="cpu", quantizer="mine-load", tuner="lora")
     assert read_manifest(tuned.output).quantizer["plugin"] == "mine"
+
+
+def test_a_task_is_trained_by_its_name(file, checkpoint, tmp_path, capsys):
+    from swift_core.cli import run
+
+    words = ("--model", str(checkpoint), "--dataset", "mine", "--max-steps", "1", "--dry-run")
+    assert run(["mine", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"]["task"]["plugin"] == "mine"
+    (tmp_path / "it.yaml").write_text(f"run: mine\nplugins: [{file}]\nmodel: {checkpoint}\ndataset: [mine]\nmax_steps: 1\n")
+    assert run(["run", str(tmp_path / "it.yaml"), "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["verb"] == "mine"
+    assert run(["mime"]) == 2
+    assert "there is no command 'mime'" in capsys.readouterr().err
 
 
 class TestLater:

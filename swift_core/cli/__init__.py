@@ -61,8 +61,9 @@ class Swift(click.Group):
         if ours in COMMANDS:
             module, _, attribute = COMMANDS[ours][0].partition(":")
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        offer = plugin_commands.find(name)
-        return offer.load() if offer else None
+        if offer := plugin_commands.find(name):
+            return offer.load()
+        return None if name.startswith("-") else importlib.import_module("swift_core.cli.task").command_for(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Click's own, with a suggestion for an unknown name."""

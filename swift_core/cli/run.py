@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from swift_core import local_plugins
 from swift_core.cli.screen import Screen
 from swift_core.config import read_yaml
 from swift_core.recipe import Step
 from swift_core.recipe_run import ANSWERS, RecipeRun
-from swift_core.verbs import verb_named
+from swift_core.tasks import verb_of
 
 
 @click.command("run", short_help="Run a recipe, or one verb from a YAML file", context_settings={"ignore_unknown_options": True})
@@ -24,7 +25,8 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     """Run a recipe, or one verb from a YAML file that says `run: VERB`; flags after it override its options."""
     settings = read_yaml(file)
     if "steps" not in settings.values and "run" in settings.values:
-        verb = verb_named(str(settings.values["run"]), where=settings.where("run"))
+        local_plugins.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
+        verb = verb_of(str(settings.values["run"]), where=settings.where("run"))
         other = (
             ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
         )

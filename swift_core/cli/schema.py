@@ -9,7 +9,8 @@ import click
 
 from swift_core import schemas
 from swift_core.registry import Registry, registry
-from swift_core.verbs import VERBS, Verb, verb_named
+from swift_core.tasks import verb_of
+from swift_core.verbs import VERBS, Verb
 
 _LOCAL = {"type": "array", "items": {"type": "string"}, "description": "Python files to load as plugins, for a quick try."}
 
@@ -20,7 +21,7 @@ def command(verb: str | None) -> None:
     """JSON Schema of the YAML of VERB, or of all verbs (chosen by `run:`)."""
     known = registry()
     if verb:
-        click.echo(json.dumps(schema_of(verb_named(verb, where="verb"), known), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(schema_of(verb_of(verb, where="verb"), known), indent=2, ensure_ascii=False))
         return
     verbs = {item.name: schema_of(item, known) for item in VERBS.values() if item.name != "load"}
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": list(verbs.values())}

@@ -120,8 +120,8 @@ class FlagsCommand(click.Command):
 class VerbCommand(FlagsCommand):
     """A verb: `carry` does the run."""
 
-    def __init__(self, verb: str, carry: Carry, *, positional: str = "", help_text: str = "") -> None:
-        super().__init__(VERBS[verb], positional=positional, help_text=help_text)
+    def __init__(self, verb: str | Verb, carry: Carry, *, positional: str = "", help_text: str = "") -> None:
+        super().__init__(VERBS[verb] if isinstance(verb, str) else verb, positional=positional, help_text=help_text)
         self.carry = carry
 
     def common(self) -> list[click.Parameter]:

@@ -76,7 +76,8 @@ class Watcher:
 
     def _import(self, name: str) -> None:
         top = name.partition(".")[0]
-        if top not in sys.stdlib_module_names and top not in self.own | OURS and (place := self._place()):
+        standard = top in sys.stdlib_module_names or top.startswith("_sysconfigdata")
+        if not standard and top not in self.own | OURS and (place := self._place()):
             self.imports.setdefault(top, place)
 
     def _place(self) -> str:
@@ -137,7 +138,7 @@ def observe(name: str, target: str, distribution: str, command: str = "") -> Rep
     module = target.partition(":")[0]
     top = module.partition(".")[0]
     own = frozenset({top, *(module for module, homes in packages_distributions().items() if distribution in homes)})
-    watcher = Watcher(report, own | {"click"} if command or file else own)
+    watcher = Watcher(report, own | {"click"} if command else own | {"click", *FOR_OPTIONS} if file else own)
     before = state()
     with captured(report):
         watcher.on = True

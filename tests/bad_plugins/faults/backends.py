@@ -90,3 +90,7 @@ class Waits(Good):
 
 class MixesUp(Good):
     faults = ("turns",)
+
+
+class ChatsAlone(Good):
+    faults = ("routes",)

@@ -50,3 +50,16 @@ class Same(Halves):
     def quantize(self, checkpoint, out, calibration):
         shutil.copytree(checkpoint, out)
         return {"bits": 16}
+
+
+class Unready:
+    """Keeps the weights in half precision, and forgets that what an adapter adds needs a gradient."""
+
+    def __init__(self, options=None):
+        pass
+
+    def load_arguments(self, family, dtype):
+        return {"dtype": "bfloat16"}
+
+    def ready_to_train(self, model):
+        model.register_forward_hook(lambda module, given, output: output.__class__(loss=output.loss.detach().requires_grad_()))

@@ -38,8 +38,11 @@ class Handler(BaseHTTPRequestHandler):
         if not self.allowed():
             return self.say(401, {"error": {"message": "no"}})
         known = body.get("model") in (given.name, *given.adapter) or "models" in given.fault
-        if not self.path.endswith("/chat/completions") or not known:
+        plain = self.path.endswith("/v1/completions") and "routes" not in given.fault
+        if not (plain or self.path.endswith("/chat/completions")) or not known:
             return self.say(404, {"error": {"message": "no such route or model"}})
+        if plain:
+            return self.say(200, {"choices": [{"text": BASE[: body.get("max_tokens", 16)]}]})
 
         if "left" in given.fault and self.gone(body):
             LEFT.set()

@@ -24,3 +24,12 @@ class Joined(DdpStrategy):
     def accumulate(self, micros, task, weight, train=True):
         joined = [replace(micro, position_ids=torch.arange(micro.input_ids.shape[1])[None]) for micro in micros]
         return super().accumulate(joined, task, weight, train)
+
+
+class Stale(DdpStrategy):
+    def build(self, load, optimizer):
+        super().build(load, optimizer)
+        self.first = {name: tensor.clone() for name, tensor in super().weights()}
+
+    def weights(self, names=None):
+        return ((name, self.first[name]) for name, _ in super().weights(names))

@@ -104,4 +104,4 @@ def check_rows_are_apart(subject: Subject) -> None:
     together = _loss(subject, _micro(subject, [0, 1]))
     alone = [_loss(subject, _micro(subject, [row])) for row in (0, 1)]
     words = f"two rows in one micro-batch have the loss {together:.5g}, and alone {alone[0]:.5g} and {alone[1]:.5g}"
-    require(_same(together, sum(alone)), f"{words}: forward() must tell the model where rows begin (`position_ids`)")
+    require(_same(together, sum(alone)), f"{words}: forward() must tell the model where rows begin (`micro.row_arguments`)")

@@ -12,7 +12,7 @@ from swift_core.errors import SwiftError
 from swift_core.specs import QuantizerSpec
 from swift_core.testing.kit import tiny
 from swift_core.testing.kit.model import CheckFailed, Skip, check, require
-from swift_core.testing.kit.subject import Subject
+from swift_core.testing.kit.subject import Subject, library
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -84,6 +84,20 @@ def check_skipped_layers_stay_whole(subject: Subject) -> None:
     model: Any = _loaded(subject)
     head = model.get_output_embeddings()
     require(type(head).__name__ == "Linear", f"the head, which the family leaves out, has become a {type(head).__name__}")
+
+
+@check(QUANTIZER, needs=_NEEDS)
+def check_an_adapter_learns_on_it(subject: Subject) -> None:
+    """An adapter on the model that it gives, made `ready_to_train`, learns: that is what quantizing while loading is for."""
+    peft = library("peft")
+    model = _loaded(subject)
+    subject.build().ready_to_train(model)
+    import torch
+
+    adapted = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    optimizer = torch.optim.AdamW([parameter for parameter in adapted.parameters() if parameter.requires_grad], lr=1e-2)
+    losses = tiny.learn(adapted, optimizer, 6)
+    require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")
 
 
 @check(QUANTIZER, needs=_NEEDS)

@@ -20,6 +20,20 @@ PATIENCE = 60.0  # seconds for an answer beside requests that nobody waits for
 
 
 @check(BACKEND, needs=NEEDS)
+def check_routes(subject: Subject) -> None:
+    """`serves` is true of it: `completions` continues a text as it stands; a route that it does not name is refused."""
+    engine = engine_of(subject)
+    body = {"model": served.NAME, "prompt": "The capital of France is", "temperature": 0, "max_tokens": 4}
+    status = client.status(engine.server.url, "/completions", body, api_key=engine.server.api_key)
+    if "completions" not in subject.spec.serves:
+        require(status != 200, "it says that it serves no completions, and answers them")
+        return
+    require(status == 200, f"it says that it serves completions, and answers {status}")
+    found = client.post(engine.server.url, "/completions", body, api_key=engine.server.api_key)
+    require(isinstance(found["choices"][0].get("text"), str), "its completions have no text")
+
+
+@check(BACKEND, needs=NEEDS)
 def check_max_tokens(subject: Subject) -> None:
     """An answer ends at `max_tokens` and says so: what it costs, and whether it fits, depends on that."""
     engine = engine_of(subject)

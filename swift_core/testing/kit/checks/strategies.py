@@ -12,6 +12,7 @@ PARALLEL = "parallel"
 _NEEDS = ("torch", "transformers", "swift_train")
 _ROWS = 11  # a step of eight rows, and one of three: an uneven end
 _CLOSE = 1e-4
+_SAVED = 2e-3  # of a weight after four steps at a rate of 0.003
 
 
 def _run(subject: Subject, ranks: int, **more: Any) -> Any:
@@ -50,7 +51,7 @@ def _whole(subject: Subject, ranks: int) -> list[float]:
 
     def make() -> list[float]:
         run = _run(subject, ranks)
-        return _losses(training.on_ranks(ranks, partial(training.do, run, subject.new_folder("whole")))[0])
+        return _losses(training.on_ranks(ranks, partial(training.do, run, subject.folder / f"whole-on-{ranks}"))[0])
 
     return subject.keep(f"whole {ranks}", make)
 
@@ -62,6 +63,19 @@ def check_as_one_process(subject: Subject) -> None:
     require(len(one) == 4, f"four steps were asked for, and one process reported {len(one)}")
     far = max(abs(a - b) for a, b in zip(one, two, strict=False)) if len(one) == len(two) else float("inf")
     require(far <= _CLOSE, f"one process has the losses {one}, two have {two}")
+
+
+@check(PARALLEL, needs=_NEEDS)
+def check_what_is_saved(subject: Subject) -> None:
+    """The checkpoint of two processes has the weights of that of one, whole and as they are in the end: it is all that a user gets."""
+    from safetensors.torch import load_file
+
+    _whole(subject, 1), _whole(subject, 2)
+    one, two = (load_file(subject.folder / f"whole-on-{ranks}" / "output" / "model.safetensors") for ranks in (1, 2))
+    wrong = sorted(name for name in {*one, *two} if name not in one or name not in two or one[name].shape != two[name].shape)
+    require(not wrong, f"weights that are missing, or of another shape: {', '.join(wrong[:3])}")
+    far = max(float((one[name] - two[name]).abs().max()) for name in one)
+    require(far <= _SAVED, f"the saved weights of two processes differ by {far:.2g} from those of one")
 
 
 @check(PARALLEL, needs=_NEEDS)

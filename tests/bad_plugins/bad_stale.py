@@ -1,0 +1,18 @@
+"""Saves what it began with."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.specs import ParallelSpec, Ref
+
+
+@hookimpl
+def swift_parallel_strategies():
+    return [
+        ParallelSpec(
+            name="bad-stale",
+            summary="Does it badly",
+            factory=Ref("faults.strategies:Stale"),
+            options=Ref("swift_plugin_transformers.ddp_options:DdpOptions"),
+        )
+    ]
