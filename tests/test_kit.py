@@ -245,7 +245,7 @@ def test_the_command_line_is_usable_beside_all_of_them(swift, distribution):
 def test_help_and_check_work_beside_one_that_stops_everything(fault, swift, distribution):
     distribution("swift-plugin-stops", (BAD / f"bad_{fault}.py").read_text())
     assert "Fine-tune" in swift("--help").out
-    outcome = swift("plugins", "check", "stops", "--json")
+    outcome = swift("plugins", "check", "stops", "--limit", "10", "--json")
     assert outcome.code == 1
     results = {result["check"]: result for result in json.loads(outcome.out)}
     assert results["check_import"]["outcome"] == "failed"

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.argument("distribution")
 @click.option("--kind", "kinds", multiple=True, help="Only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
 @click.option("--check", "checks", multiple=True, help="Only the check of this name.")
+@click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Seconds that one check may take.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], as_json: bool) -> int:
+def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool) -> int:
     """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) keep their contracts, on a tiny model.
 
     The exit code is 1 if one does not. It runs what they offer: in another process, which is ended if a check hangs. Each check is
@@ -30,7 +31,11 @@ def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], 
     from swift_core.testing.kit.running import results
 
     found = []
-    for result in results(distribution, kinds=kinds, checks=checks, begun=lambda text: click.echo(f"{text} … ", nl=False, err=True)):
+
+    def begun(text: str) -> None:
+        click.echo(f"{text} … ", nl=False, err=True)
+
+    for result in results(distribution, kinds=kinds, checks=checks, limit=limit, begun=begun):
         click.echo(f"{result.outcome}, {result.seconds:.1f} s", err=True)
         found.append(result)
     if as_json:

@@ -29,13 +29,13 @@ class NotImported(Exception):
     """The process did not come to report anything; the text says why."""
 
 
-def probe(entry: Entry, limit: float = LIMIT) -> Report:
-    """What the plugin did while it was imported; asked once.
+def probe(entry: Entry, limit: float | None = None) -> Report:
+    """What the plugin did while it was imported, for which it has `limit` seconds; asked once.
 
     Raises:
         NotImported: it took too long, or ended the process.
     """
-    found = _probe(entry, limit)
+    found = _probe(entry, limit or LIMIT)
     if isinstance(found, NotImported):
         raise found
     return found
