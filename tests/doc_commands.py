@@ -22,7 +22,7 @@ _VARIABLES = r"(?:[A-Z_]+=\S+ +)*"
 _BLOCK = re.compile(rf"(?:    |```\n|\$ )\s*(?:\$ )?{_VARIABLES}swift +(\S.*)")
 _INLINE = re.compile(rf"`{_VARIABLES}swift +([^`]+)`")
 _SHELL = re.compile(r"^(\d?>|\|\|?|&&|&|;)")
-_PLACEHOLDERS = {"NAME", "VERB", "DISTRIBUTION"}
+_PLACEHOLDERS = {"NAME", "VERB", "DISTRIBUTION", "DISTRIBUTION/NAME", "TASK"}
 _LEARNED = {"poems", "verse", "smollm", "smollm2-135m-instruct", "acme"}  # parts that a tutorial writes itself; its own tests run it
 FILLED = {"model": "folder", "dataset": ["rows.jsonl"], "exporter": "gguf", "quantizer": "bnb", "output": "out.jsonl"}
 

@@ -106,6 +106,7 @@ def test_a_broken_command_is_named_and_nothing_else_is_disturbed(case, swift, di
     assert "the command 'dance' of swift-plugin-dance 1.0 does not work: " in outcome.err
     assert reason in outcome.err
     assert place in outcome.err
+    distribution("swift-plugin-loud", "print('Welcome!')\n" + COMMAND, group="swift.commands", target="swift_plugin_loud:command")
     (record,) = json.loads(swift("plugins", "dance", "--json").out)
     assert reason in record["failure"]
     assert record["trace"]

@@ -89,7 +89,7 @@ FAULTS = {
     "mean": ("check_the_loss_is_a_sum", "those of its halves are"),
     "weights": ("check_the_loss_is_weighed", "with weights of 3 it is"),
     "contaminated": ("check_rows_are_apart", "two rows in one micro-batch have the loss"),
-    "joined": ("check_rows_of_a_micro_batch", "one row at a time it has the losses"),
+    "joined": ("check_rows_of_a_micro_batch", "two rows of a Llama see each other"),
     "foreign": ("check_peft_reads_it", "read by PEFT, its logits differ by"),
     "frozen": ("check_training_goes_on", "restored with trainable=True, 0 parameters learn"),
     "given": ("check_it_is_saved_as_it_is_given", "given the weights to save, it saved others"),

@@ -10,6 +10,9 @@ import pytest
 
 from swift_core import local_plugins, merge, quantize, serve, train
 from swift_core.checkpoint import read_manifest
+from swift_core.cli import cli
+from swift_core.cli.messages import print_error
+from swift_core.errors import SwiftError
 from swift_core.plugins import plugins
 from swift_core.registry import HOOKS, registry
 from swift_core.run import read_run
@@ -17,6 +20,15 @@ from swift_core.run import read_run
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).with_name("local_parts.py")
 PARTS = {"tuner": "mine", "optimizer": "mine", "loader": "mine", "parallel": "mine", "launcher": "mine"}
+
+
+def run(words):
+    """The command line in this process; its exit code."""
+    try:
+        return cli.main(args=words, prog_name="swift", standalone_mode=False) or 0
+    except SwiftError as error:
+        print_error(error)
+        return error.exit_code
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +95,6 @@ def test_exported_and_loaded_in_few_bits(file, checkpoint):
 
 
 def test_a_task_is_trained_by_its_name(file, checkpoint, tmp_path, capsys):
-    from swift_core.cli import run
-
     words = ("--model", str(checkpoint), "--dataset", "mine", "--max-steps", "1", "--dry-run")
     assert run(["mine", *words]) == 0
     assert json.loads(capsys.readouterr().out)["parts"]["task"]["plugin"] == "mine"
@@ -99,13 +109,11 @@ class TestLater:
     """The commands of another day: the file is named again, has changed, or is gone."""
 
     def swift(self, capsys, *words):
-        from swift_core.cli import run
-
         registry.cache_clear()
         plugins.cache_clear()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(local_plugins.VARIABLE, "")
-            code = run(words)
+            code = run(list(words))
         return code, capsys.readouterr()
 
     def test_merge_says_which_file_is_wanted(self, file, trained, capsys):

@@ -7,7 +7,9 @@ a name that two distributions have is an error until `swift distribution/name` s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +43,8 @@ class Offer:
             UsageError: it can't be imported, or is no command; says where.
         """
         try:
-            found = self.point.load()
+            with redirect_stdout(sys.stderr):  # what one prints there must not stand in another's JSON
+                found = self.point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit at import is one of the things that plugins do

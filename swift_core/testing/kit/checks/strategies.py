@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from swift_core.registry import registry
 from swift_core.testing.kit.model import Skip, check, require
 from swift_core.testing.kit.subject import Subject, library
 
@@ -67,24 +70,30 @@ def check_as_one_process(subject: Subject) -> None:
 
 @check(PARALLEL, needs=_NEEDS)
 def check_what_is_saved(subject: Subject) -> None:
-    """The checkpoint of two processes has the weights of that of one, whole and as they are in the end: it is all that a user gets."""
+    """The checkpoint of two processes has the weights that one plain process learns, whole and as they are in the end."""
     from safetensors.torch import load_file
 
-    _whole(subject, 1), _whole(subject, 2)
-    one, two = (load_file(subject.folder / f"whole-on-{ranks}" / "output" / "model.safetensors") for ranks in (1, 2))
+    training = library("swift_train.testing")
+    _whole(subject, 2)
+    plain = replace(_run(subject, 1), parts={**_run(subject, 1).parts, "parallel": registry().default("parallel", "ddp")})
+    folder = subject.new_folder("plain")
+    training.on_ranks(1, partial(training.do, plain, folder))
+    one, two = (load_file(place / "output" / "model.safetensors") for place in (folder, subject.folder / "whole-on-2"))
     wrong = sorted(name for name in {*one, *two} if name not in one or name not in two or one[name].shape != two[name].shape)
     require(not wrong, f"weights that are missing, or of another shape: {', '.join(wrong[:3])}")
     far = max(float((one[name] - two[name]).abs().max()) for name in one)
-    require(far <= _SAVED, f"the saved weights of two processes differ by {far:.2g} from those of one")
+    require(far <= _SAVED, f"the saved weights of two processes differ by {far:.2g} from those that one learns")
 
 
 @check(PARALLEL, needs=_NEEDS)
 def check_rows_of_a_micro_batch(subject: Subject) -> None:
-    """Rows learned two at a time have the loss curve of rows learned one by one: in one micro-batch they must not see each other."""
+    """Rows learned two at a time have the loss curve of rows learned one by one, and can be: the loop looks whether they see each other."""
     training = library("swift_train.testing")
     alone = _whole(subject, 1)
-    run = _run(subject, 1, batch_size=2, gradient_accumulation_steps=4)
-    both = _losses(training.on_ranks(1, partial(training.do, run, subject.new_folder("pairs")))[0])
+    run, folder = _run(subject, 1, batch_size=2, gradient_accumulation_steps=4), subject.new_folder("pairs")
+    both = _losses(training.on_ranks(1, partial(training.do, run, folder))[0])
+    rows = json.loads((folder / "parallel.json").read_text(encoding="utf-8"))["rows"]
+    require(rows["together"], f"under it two rows of a Llama see each other, so that each is computed by itself: {rows.get('reason')}")
     far = max(abs(a - b) for a, b in zip(alone, both, strict=False)) if len(alone) == len(both) else float("inf")
     require(far <= _CLOSE, f"one row at a time it has the losses {alone}, two at a time {both}")
 
