@@ -13,11 +13,12 @@ from swift_plugin_peft.liveness import unreached
 from swift_plugin_peft.options import LoraOptions
 from swift_plugin_peft.targets import choose, in_peft_terms
 from swift_plugin_peft.tuner import PeftTuner
+from swift_train.testing_architectures import small_model
 from torch import nn
 
 from swift_core.errors import UsageError
+from swift_core.families import UNKNOWN
 from swift_core.specs import ModelFamily
-from swift_core.testing.kit import tiny
 
 SIZE = 8
 EXPERTS = 16
@@ -128,27 +129,17 @@ def test_the_users_names_mean_what_they_mean_to_peft(toy):
         choose(["layers.7.q"], toy, family)
 
 
-def test_a_name_that_stands_for_nothing_that_learns_is_refused_and_others_lose_what_does_not(tiny_model, tmp_path):
-    def without_keys(model: Any) -> Any:
-        block = model.model.layers[1].self_attn
-        keys = block.k_proj
-        del block.k_proj
-        block.k_proj = nn.Linear(64, 32, bias=False)
-        block.k_proj.forward = lambda hidden: keys(hidden).detach()  # the layer is called, its own weight is not used
-        return model
-
+def test_a_name_that_stands_for_nothing_that_learns_is_refused_and_others_lose_what_does_not(tmp_path):
     tuner = PeftTuner(LoraOptions(targets=["q_proj", "k_proj"]))
-    model = tuner.attach(without_keys(tiny.base(tiny_model)), tiny.FAMILY)
+    model = tuner.attach(small_model("bart"), UNKNOWN)  # its attention to an encoder is not computed
     assert {name.split(".lora_A")[0] for name, _ in model.named_parameters() if ".lora_A" in name} == {
-        f"base_model.model.model.layers.{layer}.self_attn.{name}" for layer, name in ((0, "q_proj"), (1, "q_proj"), (0, "k_proj"))
+        f"base_model.model.model.decoder.layers.{layer}.self_attn.{name}" for layer in (0, 1) for name in ("q_proj", "k_proj")
     }
-    assert tuner.remarks == ["no adapter on model.layers.N.self_attn.k_proj (1): it gets no gradient from text"]
-    tuner.save(model, tmp_path)
-    assert sorted(json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]) == [
-        "model.layers.0.self_attn.k_proj",
-        "q_proj",
+    assert sorted(tuner.remarks) == [
+        f"no adapter on model.decoder.layers.N.encoder_attn.{name} (2): it gets no gradient from text" for name in ("k_proj", "q_proj")
     ]
-    with pytest.raises(UsageError, match=r"'model\.layers\.1\.self_attn\.k_proj' can't be adapted: .* gets no gradient"):
-        PeftTuner(LoraOptions(targets=["q_proj", "model.layers.1.self_attn.k_proj"])).attach(
-            without_keys(tiny.base(tiny_model)), tiny.FAMILY
-        )
+    tuner.save(model, tmp_path)
+    written = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert sorted(written) == ["self_attn.k_proj", "self_attn.q_proj"]
+    with pytest.raises(UsageError, match=r"'model\.decoder\.layers\.1\.encoder_attn\.k_proj' can't be adapted: .* gets no gradient"):
+        PeftTuner(LoraOptions(targets=["q_proj", "model.decoder.layers.1.encoder_attn.k_proj"])).attach(small_model("bart"), UNKNOWN)

@@ -90,6 +90,7 @@ def test_freeze(options, expected, tiny_model, tmp_path):
     [
         ({"train": ["model.layer.0"]}, r"no weight starts with 'model\.layer\.0'\n  Did you mean 'model\.layers\.0'"),
         ({"freeze": ["model.layers.1", "mlp"]}, "no weight starts with 'mlp'"),
+        ({"train": ["lm_head"]}, r"'lm_head' has no weight of its own: it shares 'model\.embed_tokens\.weight'"),
         ({"train_regex": "self_attention"}, "is found in no weight's name"),
         ({"train_regex": "("}, "not a regular expression"),
         ({"last_blocks": 3}, "the model has 2 blocks\n  Give at most 2"),

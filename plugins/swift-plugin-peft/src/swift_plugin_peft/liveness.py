@@ -27,12 +27,16 @@ class _Seen:
 
     added: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
     tokens: int = 0
+    opaque: bool = False  # its outputs take no number: nothing is told of it
 
     def hook(self, _: Any, given: tuple[Any, ...], output: Any) -> Any:
         if given and isinstance(given[0], Tensor):
             shape = given[0].shape
             self.tokens += given[0].numel() // max(1, shape[-1]) if given[0].is_floating_point() else given[0].numel()
-        return output + self.added.to(output.device) if isinstance(output, Tensor) and output.is_floating_point() else None
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            self.opaque = True
+            return None
+        return output + self.added.to(output.device)
 
 
 def unreached(model: Any, paths: Sequence[str]) -> set[str]:
@@ -57,7 +61,7 @@ def unreached(model: Any, paths: Sequence[str]) -> set[str]:
         for parameter in learning:
             parameter.requires_grad_(True)
         model.train(training)
-    live = {path for path, one in seen.items() if one.added.grad is not None}
+    live = {path for path, one in seen.items() if one.opaque or one.added.grad is not None}
     return {path for path in paths if path not in live and not _routed(path, live, seen)}
 
 

@@ -53,10 +53,11 @@ def choose(wanted: list[str] | str, model: Module, family: ModelFamily, known: C
 
 
 def check_modules(names: list[str], model: Module) -> list[str]:
-    """Find the modules to save by path; raises UsageError for a name that the model does not have."""
+    """Find the modules to save, and those in them, by path; raises UsageError for a name that the model does not have."""
     found: list[str] = []
     for wanted in names:
-        found += (paths := [name for name, _ in model.named_modules() if ends_with(name, wanted)])
+        paths = [name for name, _ in model.named_modules() if ends_with(name, wanted)]
+        found += [name for name, _ in model.named_modules() if any(name == path or within(name, path) for path in paths)]
         if not paths:
             known = {name.rpartition(".")[2] for name, _ in model.named_modules()}
             raise UsageError(
@@ -137,9 +138,9 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _suffixes(path: str) -> list[str]:
-    """`q_proj`, `self_attn.q_proj`, …, the whole path."""
+    """`q_proj`, `self_attn.q_proj`, …, the whole path; those that begin with a number would say little to a reader."""
     parts = path.split(".")
-    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1) if not parts[-count].isdigit()]
 
 
 def _ends(paths: list[str]) -> dict[str, int]:

@@ -81,6 +81,9 @@ class FreezeTuner(FullTuner):
         for field in ("train", "freeze"):
             for prefix in getattr(self.options, field):
                 if not any(starts_with(name, prefix) for name in names):
+                    if twin := _twin(prefix, model):
+                        message = f"'{prefix}' has no weight of its own: it shares '{twin}'"
+                        raise UsageError(message, where=f"tuner.{field}", hint=f"Name {twin}: the two are one, and learn as one.")
                     raise UsageError(
                         f"no weight starts with '{prefix}'",
                         where=f"tuner.{field}",
@@ -112,6 +115,13 @@ def starts_with(name: str, prefix: str) -> bool:
 def prefixes(names: list[str]) -> set[str]:
     """Every dotted prefix of the names."""
     return {".".join(parts[: length + 1]) for parts in (name.split(".") for name in names) for length in range(len(parts))}
+
+
+def _twin(prefix: str, model: Module) -> str:
+    """The first name of a weight that is known by another one under `prefix` too."""
+    first = {id(parameter): name for name, parameter in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return next((first[id(parameter)] for name, parameter in every if starts_with(name, prefix)), "")
 
 
 def _search(pattern: str, name: str, field: str) -> bool:

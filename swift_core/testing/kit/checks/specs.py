@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -48,21 +50,28 @@ def check_names_are_its_own(subject: Subject) -> None:
         require(not shared, f"the {spec.kind} '{', '.join(sorted(shared))}' is offered by {entry.plugin.distribution} too")
 
 
+def _refs(spec: Any) -> Iterator[tuple[str, Ref]]:
+    """The Refs of a spec, those in mappings too, by field."""
+    for item in fields(spec):
+        value = getattr(spec, item.name)
+        for ref in value.values() if isinstance(value, Mapping) else (value,):
+            if isinstance(ref, Ref):
+                yield item.name, ref
+
+
 @check(PART)
 def check_refs(subject: Subject) -> None:
     """Each Ref leads somewhere: it is a string, so nothing but an import shows a misspelt one, and a user would be the first."""
     absent = []
-    for item in fields(subject.spec):
-        ref = getattr(subject.spec, item.name)
-        if isinstance(ref, Ref):
-            try:
-                value = load(ref)
-            except Skip as reason:
-                absent.append(str(reason))
-                continue
-            except SwiftError as error:
-                raise CheckFailed(f"{item.name}: {error.message}") from error
-            require(callable(value), f"{item.name}: '{ref}' can't be called")
+    for name, ref in _refs(subject.spec):
+        try:
+            value = load(ref)
+        except Skip as reason:
+            absent.append(str(reason))
+            continue
+        except SwiftError as error:
+            raise CheckFailed(f"{name}: {error.message}") from error
+        require(callable(value), f"{name}: '{ref}' can't be called")
     if absent:
         raise Skip("; ".join(dict.fromkeys(absent)))
 
