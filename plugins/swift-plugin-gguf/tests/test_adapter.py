@@ -20,6 +20,7 @@ from swift_core import export
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import UsageError
 from swift_core.reporting import Report
+from swift_core.testing.rig import write_tiny_model
 
 
 def write(checkpoint, out, **options):
@@ -97,6 +98,9 @@ def test_the_base_is_named_where_it_is_gone(tiny_model, tmp_path):
         write(tmp_path / "adapter", tmp_path / "out")
     assert error.value.hint == "Name its folder: --base FOLDER."
     assert write(tmp_path / "adapter", tmp_path / "out", base=str(tmp_path / "elsewhere")).is_file()
+    other = write_tiny_model(tmp_path / "other", seed=3)
+    with pytest.raises(UsageError, match="the adapter was trained on"):
+        write(tmp_path / "adapter", tmp_path / "out2", base=str(other))
 
 
 ASK = """

@@ -16,6 +16,8 @@ from swift_core.registry import registry
 
 ROW = torch.tensor([[(7 * place * place + 11 * place + 5) % 250 + 4 for place in range(24)]])
 
+LONG = {"deepseek_v4": 512}  # tokens that its layers are all reached by
+
 REPRESENTATIVES = {
     "gpt2": {"c_attn", "c_proj", "c_fc"},  # Conv1D
     "bloom": {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"},  # fused queries, keys and values
@@ -56,7 +58,8 @@ def goes_through(kind: str, folder: Path, tokenizer: Any) -> Any:
     for name, parameter in learning.items():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    model.train()(input_ids=ROW, use_cache=False).logits.float().logsumexp(-1).mean().backward()
+    row = ROW.repeat(1, LONG.get(kind, 24) // 24)
+    model.train()(input_ids=row, use_cache=False).logits.float().logsumexp(-1).mean().backward()
     without = [name for name, parameter in learning.items() if parameter.grad is None]
     assert not [name for name in without if ".experts." not in name], without[:3]
     adapted = logits(model)

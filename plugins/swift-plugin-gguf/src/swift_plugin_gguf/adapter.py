@@ -21,8 +21,10 @@ from safetensors.torch import load_file
 from swift_train.adapters import WEIGHTS, check_adapter
 from swift_train.weights import read_header, stored_dtype
 
+from swift_core.bases import check_base
 from swift_core.checkpoint import read_config, read_manifest
 from swift_core.errors import SwiftError, UsageError
+from swift_core.run import Source
 from swift_plugin_gguf.layouts import Layout
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Names, layout_for
@@ -139,6 +141,8 @@ def _base(adapter: Path, lora: Mapping[str, Any], options: GgufOptions) -> Path:
     told = (options.base, manifest.base.get("path", "") if manifest else "", str(lora.get("base_model_name_or_path") or ""))
     for place in filter(None, told):
         if Path(place, "config.json").is_file():
+            if any(Path(place).glob("*.safetensors")):
+                check_base(adapter, Source(reference=f"file:{place}", path=place, hash="", format="safetensors", family=""))
             return Path(place)
     named = next(filter(None, told[1:]), "its base")
     raise UsageError(f"the adapter's base is not here ({named})", where=str(adapter), hint="Name its folder: --base FOLDER.")

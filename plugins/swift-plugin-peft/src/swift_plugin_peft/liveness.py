@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 log = logging.getLogger(__name__)
 
-_TOKENS = 32  # in the row that is computed
+_SHORT, _LONG = 32, 512  # tokens in the row, and in a second one if some are not reached: what compresses wants long rows
 
 
 @dataclass(slots=True)
@@ -44,8 +44,15 @@ def unreached(model: Any, paths: Sequence[str]) -> set[str]:
 
     The experts that a router did not choose for this row are reached by others, as long as one beside them was chosen for a part of it.
     """
-    if not paths:
+    left = _unreached(model, paths, _SHORT) if paths else set()
+    if not left:
         return set()
+    longer = _unreached(model, paths, _LONG)
+    return left if longer is None else left & longer
+
+
+def _unreached(model: Any, paths: Sequence[str], tokens: int) -> set[str] | None:
+    """Those that a row of so many tokens does not reach; None if the model refuses it."""
     seen = {path: _Seen() for path in paths}
     handles = [model.get_submodule(path).register_forward_hook(one.hook) for path, one in seen.items()]
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -53,8 +60,8 @@ def unreached(model: Any, paths: Sequence[str]) -> set[str]:
     try:
         model.requires_grad_(False)
         with torch.random.fork_rng(devices=devices):
-            if not _backward(model):
-                return set()
+            if not _backward(model, tokens):
+                return None
     finally:
         for handle in handles:
             handle.remove()
@@ -65,7 +72,7 @@ def unreached(model: Any, paths: Sequence[str]) -> set[str]:
     return {path for path in paths if path not in live and not _routed(path, live, seen)}
 
 
-def _backward(model: Any) -> bool:
+def _backward(model: Any, tokens: int) -> bool:
     """Compute a row forwards and backwards, in training mode if the model can; whether that was possible."""
     for training in (True, False):
         model.train(training)
@@ -74,7 +81,7 @@ def _backward(model: Any) -> bool:
                 module.eval()
         try:
             with torch.enable_grad():
-                model(input_ids=_row(model), use_cache=False).logits.float().logsumexp(-1).mean().backward()
+                model(input_ids=_row(model, tokens), use_cache=False).logits.float().logsumexp(-1).mean().backward()
         except Exception as error:
             reason = error
         else:
@@ -84,9 +91,9 @@ def _backward(model: Any) -> bool:
     return False
 
 
-def _row(model: Any) -> Tensor:
+def _row(model: Any, tokens: int) -> Tensor:
     config = model.config.get_text_config()
-    tokens = min(_TOKENS, int(getattr(config, "max_position_embeddings", None) or _TOKENS))
+    tokens = min(tokens, int(getattr(config, "max_position_embeddings", None) or tokens))
     return (torch.arange(1, tokens + 1) * 7919 % int(config.vocab_size))[None].to(model.device)
 
 
