@@ -60,7 +60,7 @@ def serving(checkpoint: Path, **more: Any) -> Iterator[tuple[str, subprocess.Pop
 
 
 @pytest.fixture(scope="module")
-def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def adapter(long_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA adapter that plainly changes what the model says."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -69,7 +69,7 @@ def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adapter")
     torch.manual_seed(1)
     model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(tiny_model), LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+        AutoModelForCausalLM.from_pretrained(long_model), LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
     )
     model.save_pretrained(folder)
     return folder

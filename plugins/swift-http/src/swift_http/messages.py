@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from swift_http.errors import ApiError
 
-_NEUTRAL = frozenset({"annotations", "id", "cache_control"})  # what an answer or a cache has beside its words
+_NEUTRAL = frozenset({"annotations", "id", "cache_control", "parsed"})  # what an answer or a cache has beside its words
 _EMPTY = frozenset({"refusal", "audio", "function_call"})
 
 
@@ -33,14 +33,17 @@ class TextPart(BaseModel):
     """A part of a message; this server takes text."""
 
     type: str
-    text: str = ""
+    text: str | None = None
 
 
 class Function(BaseModel):
     """The function that a tool call names; arguments are JSON text in OpenAI's form, and an object is understood too."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str
     arguments: str | dict[str, Any] = ""
+    parsed_arguments: Any = None  # what OpenAI's clients add to what they have read
 
     def parsed(self) -> dict[str, Any]:
         """Arguments as the object that chat templates take.
@@ -58,8 +61,11 @@ class Function(BaseModel):
 
 
 class ToolCall(BaseModel):
-    """A call that the assistant has made."""
+    """A call that the assistant has made; `index` is its place in a stream."""
 
+    model_config = ConfigDict(extra="forbid")
+
+    index: int | None = None
     id: str | None = None
     type: Literal["function"] = "function"
     function: Function
@@ -98,7 +104,9 @@ class Message(BaseModel):
             other = next((part.type for part in content if part.type != "text"), None)
             if other:
                 raise ApiError(400, f"content of type '{other[:50]}' can't be read here: this model takes text", param="messages")
-            content = "".join(part.text for part in content)
+            if any(part.text is None for part in content):
+                raise ApiError(400, "a part of type 'text' has no 'text'", param="messages")
+            content = "".join(part.text or "" for part in content)
         given = {field: getattr(self, field) for field in ("name", "tool_call_id", "reasoning_content")}
         turn: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
         turn |= {field: value for field, value in given.items() if value is not None}

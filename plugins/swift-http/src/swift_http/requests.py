@@ -46,6 +46,8 @@ _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 class StreamOptions(BaseModel):
     """`include_usage` asks for a last chunk with the token counts."""
 
+    model_config = ConfigDict(extra="forbid")
+
     include_usage: bool | None = False
     include_obfuscation: bool | None = None
 
@@ -108,7 +110,7 @@ class _Request(Body):
     response_format: ResponseFormat | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[_TokenName, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: Annotated[dict[_TokenName, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
     min_tokens: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     ignore_eos: bool | None = False
     stop_token_ids: Annotated[list[TokenId], Field(max_length=128)] | None = None
@@ -185,7 +187,9 @@ class ChatRequest(_Request):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
     def wishes(self) -> Sampling:
-        """How to choose tokens."""
+        """How to choose tokens. Raises as `sampling` does."""
+        if self.top_logprobs and not self.logprobs:
+            raise ApiError(400, "top_logprobs needs logprobs: true", param="top_logprobs")
         return self.sampling(
             self.max_completion_tokens or self.max_tokens,
             (self.top_logprobs or 0) if self.logprobs else None,
