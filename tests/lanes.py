@@ -14,6 +14,7 @@ class Lane:
 
 
 LANES = {
+    "architectures": Lane(10, "every causal type of transformers, small: rows together as alone; LoRA chosen, learned, saved, merged"),
     "data": Lane(2, "every named set of the real LLaMA-Factory archive, row by row"),
     "deepspeed": Lane(6, "ZeRO 1 to 3 on DeepSpeed itself against one process; resumes and kills"),
     "engines": Lane(2, "every flag before the argument parsers of SGLang and LMDeploy"),
@@ -37,7 +38,7 @@ def main() -> None:
     """Print the list."""
     print("Say which: make test-full LANE=NAME")
     for name, lane in LANES.items():
-        print(f"  {name:10} about {lane.minutes:2} min  {lane.purpose}")
+        print(f"  {name:13} about {lane.minutes:2} min  {lane.purpose}")
 
 
 if __name__ == "__main__":

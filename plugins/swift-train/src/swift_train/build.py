@@ -17,7 +17,7 @@ from swift_core.errors import UsageError
 from swift_core.families import UNKNOWN, family_of, identify
 from swift_core.loaders import recorded_loader
 from swift_core.registry import registry
-from swift_core.roles import Loaded, Loading
+from swift_core.roles import Loaded, Loading, RemarkingTuner
 from swift_core.run import Choice, Run, Source
 from swift_core.verbs import PREFERRED
 from swift_train.adapters import check_adapter, tuner_name, tuner_of
@@ -91,7 +91,10 @@ def get_model(run: Run) -> Module:
     """What `swift_core.get_model` returns: the model, with `.processor`; trainable where the run has a tuner, else ready to answer."""
     loaded = load_base(run)
     if "tuner" in run.parts:
-        model = attach(run, loaded.model, run.part("tuner").build())
+        tuner = run.part("tuner").build()
+        model = attach(run, loaded.model, tuner)
+        for remark in tuner.remarks if isinstance(tuner, RemarkingTuner) else ():
+            log.warning("%s", remark)
     else:
         adapters = {name: Path(source.path) for name, source in run.adapters.items()}
         allowed = bool(run.options.get("allow_other_base"))
