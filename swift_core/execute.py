@@ -14,7 +14,7 @@ from swift_core.errors import PeerFailed, Stopped, SwiftError
 from swift_core.registry import Registry, registry
 from swift_core.reporting import read_events
 from swift_core.roles import Server, Watch
-from swift_core.run import Run, RunResult, new_folder, output_path, read_run, write_run
+from swift_core.run import Run, RunResult, new_folder, output_path, read_run, write_result, write_run
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
@@ -194,7 +194,7 @@ def _tell(known: Registry, hook: str, **arguments: Any) -> None:
 
 def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) -> None:
     paths.remove_asides(output_path(run, folder), folder.absolute().name)
-    paths.write_json(folder / "result.json", {"schema": 1, **result})
+    write_result(folder, {"folder": str(folder), **result})
     _tell(known, "swift_run_finished", run=run, folder=folder, result=result)
 
 

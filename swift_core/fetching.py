@@ -14,7 +14,7 @@ from swift_core.families import identify
 from swift_core.references import Reference, parse
 from swift_core.registry import Entry, Registry
 from swift_core.roles import Progress
-from swift_core.run import Choice, Run, Source
+from swift_core.run import Choice, Run, Source, made_by
 from swift_core.whole import check_whole
 
 
@@ -44,7 +44,14 @@ class Fetcher:
             return source, {}
         hub = parse(source.reference).scheme
         asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
-        base = asked.source(_base_of(Path(source.path), where), where)
+        named = _base_of(Path(source.path), where)
+        try:
+            base = asked.source(named, where)
+        except SwiftError as error:
+            message = f"the base that the adapter '{text}' was trained on, {named}, can't be had: {error.message}"
+            hint = f"Name where it is now: --model BASE --adapter {text}"
+            kind = UsageError if isinstance(error, UsageError) else SwiftError
+            raise kind(message, where=where, hint=hint) from error
         if base.format == "adapter":
             raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
         return base, {"adapter": source}
@@ -71,7 +78,7 @@ class Fetcher:
         family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
         self._check_remote_code(reference, family, plugin, where)
         hashed = checkpoint.content_hash(folder, self.progress)
-        return Source(reference=str(reference), path=str(folder), hash=hashed, format=kind, family=family, plugin=plugin)
+        return Source(reference=str(reference), path=str(folder.absolute()), hash=hashed, format=kind, family=family, plugin=plugin)
 
     def _named(self, name: str, where: str) -> Entry | None:
         """The family that has a model of that name.
@@ -189,11 +196,14 @@ class Fetcher:
 
 def _made_by_run(folder: Path, where: str) -> Path:
     """A run folder stands for the checkpoint that its run made."""
-    result = folder / "result.json"
-    made = json.loads(result.read_text(encoding="utf-8")).get("output") if result.is_file() else None
-    if not made:
-        raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint="Did it end? Its checkpoints/ folder may hold some.")
-    return Path(made)
+    made = made_by(folder)
+    if made and made.exists():
+        return made
+    kept = sorted(folder.glob("checkpoints/step-*/model"), key=lambda path: (len(path.parent.name), path.parent.name))
+    hint = f"Its last checkpoint is {kept[-1]}" if kept else "Did it end? Its log.txt tells how."
+    if made:
+        raise UsageError(f"what the run '{folder}' made is gone: {made}", where=where, hint=hint)
+    raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint=hint)
 
 
 def _check_path(text: str, where: str) -> None:
@@ -220,8 +230,9 @@ def _base_of(folder: Path, where: str) -> str:
     """What an adapter was trained on: the manifest's word, else PEFT's."""
     manifest = checkpoint.read_manifest(folder)
     if manifest and manifest.base:
-        local = manifest.base.get("path", "")
-        return local if local and Path(local).exists() else manifest.base["reference"]
+        local, reference = manifest.base.get("path", ""), manifest.base["reference"]
+        gone = local and not Path(local).exists()
+        return reference if not local or (gone and not reference.startswith("file:")) else local
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = config.get("base_model_name_or_path")
     if not base:

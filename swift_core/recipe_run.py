@@ -7,6 +7,7 @@ folder is found by the run's fingerprint.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from swift_core import launch_variables, paths
 from swift_core.api import carry_out
@@ -24,7 +26,7 @@ from swift_core.recipe import Step, filled, read_recipe
 from swift_core.report import answers_by_question, answers_table, curves, table, write_page
 from swift_core.resolve import resolve
 from swift_core.roles import Progress, Watch
-from swift_core.run import Run, RunResult
+from swift_core.run import Run, RunResult, made_by, write_result
 
 ANSWERS = "answers.json"  # {question: {step: answer}} of the recipe's ask steps
 OnStep = Callable[[Step, str], None]
@@ -78,7 +80,7 @@ class RecipeRun:
         ]
         figures = {name: dict(item.result.get("figures", {})) for name, item in self.done.items()}
         result = RunResult(status="done", folder=folder, output=Path(outputs[-1]) if outputs else None, figures=figures)
-        paths.write_json(folder / "result.json", {"schema": 1, **result.to_json()})
+        write_result(folder, result.to_json())
         return result
 
     def _step(self, step: Step, home: Path, servers: ExitStack) -> Done:
@@ -101,7 +103,7 @@ class RecipeRun:
         if found := self._kept(run):
             return Done(step, {"output": found["output"], "folder": found["folder"]}, found, kept=True)
         result = carry_out(run, self.runs, watch=self.watch, folder=home)
-        paths.write_json(self._entry(run), {"folder": str(home.resolve())})
+        paths.write_json(self._entry(run), {"folder": os.path.relpath(home, self.runs)})
         return Done(step, {"output": str(result.output or ""), "folder": str(home)}, result.to_json())
 
     def _entry(self, run: Run) -> Path:
@@ -110,12 +112,13 @@ class RecipeRun:
     def _kept(self, run: Run) -> dict[str, Any] | None:
         """The result of an earlier run with this fingerprint, if its output is still there."""
         try:
-            folder = Path(json.loads(self._entry(run).read_text(encoding="utf-8"))["folder"])
+            folder = self.runs / json.loads(self._entry(run).read_text(encoding="utf-8"))["folder"]
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError):
             return None
-        whole = result.get("status") == "done" and (not result.get("output") or Path(result["output"]).exists())
-        return dict(result) if whole else None
+        made = made_by(folder)
+        whole = result.get("status") == "done" and (made is None or made.exists())
+        return {**result, "folder": str(folder), "output": str(made or "")} if whole else None
 
     def _write_report(self, folder: Path) -> None:
         """One page over the steps: answers side by side, curves, figures."""
@@ -132,5 +135,6 @@ class RecipeRun:
             )
             body.append(f"{curves(home) if home else ''}{table(figures.items()) if figures else ''}")
             if home and (home / "report.html").is_file():
-                body.append(f'<p><a href="{home.resolve().as_uri()}/report.html">its own report</a>: what was asked, versions, hashes</p>')
+                link = quote(os.path.relpath(home, folder))
+                body.append(f'<p><a href="{link}/report.html">its own report</a>: what was asked, versions, hashes</p>')
         write_page(folder / "report.html", self.recipe.stem, folder.name, body)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -163,8 +163,43 @@ def new_folder(run: Run, runs: Path) -> Path:
 
 
 def write_run(run: Run, folder: Path) -> None:
-    """Write `run.json`."""
-    paths.write_json(folder / "run.json", run.to_json())
+    """Write `run.json`; the places in it are absolute, so that it can be read from anywhere."""
+    paths.write_json(folder / "run.json", _placed(run).to_json())
+
+
+def _placed(run: Run) -> Run:
+    """The run with absolute places where it writes, and goes on from."""
+    options = dict(run.options)
+    for name in ("output", "runs"):
+        if options.get(name):
+            options[name] = str(Path(options[name]).absolute())
+    resume = options.get("resume")
+    if isinstance(resume, str) and resume:
+        options["resume"] = str(Path(resume).absolute())
+    elif isinstance(resume, Mapping) and resume.get("name"):
+        options["resume"] = {**resume, "name": str(Path(resume["name"]).absolute())}
+    return replace(run, options=options)
+
+
+def write_result(folder: Path, result: Json) -> None:
+    """Write `result.json`, with absolute places."""
+    places = {key: str(Path(result[key]).absolute()) for key in ("folder", "output") if result.get(key)}
+    paths.write_json(folder / "result.json", {"schema": 1, **result, **places})
+
+
+def made_by(folder: Path) -> Path | None:
+    """What the run in `folder` has made, wherever the folder is now; None where it has made nothing.
+
+    What lay in the run folder is looked for in it, though that has been moved or copied.
+    """
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not result.get("output"):
+        return None
+    made, before = Path(result["output"]), Path(result.get("folder") or folder)
+    return folder / made.relative_to(before) if made.is_relative_to(before) else made
 
 
 def read_run(folder: Path) -> Run:

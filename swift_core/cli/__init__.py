@@ -116,10 +116,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         interrupts.listen()
         code = run(sys.argv[1:] if argv is None else argv)
-    except KeyboardInterrupt:  # while an error was being told
-        code = interrupts.CODE
-    except BaseException:
-        if not interrupts.seen():
+    except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being told
+        if not isinstance(error, KeyboardInterrupt) and not interrupts.seen():
             raise
         print_error(Stopped("stopped"))
         code = interrupts.CODE
