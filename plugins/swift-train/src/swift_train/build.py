@@ -192,9 +192,11 @@ def base_of(run: Run) -> Source:
 
 
 def public_name(source: Source) -> str:
-    """How other tools can find the base: a Hugging Face id where it is one, else the reference as the user gave it."""
-    name = source.reference or source.path
-    return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name.removeprefix("file:")
+    """How other tools can find the base: a Hugging Face id if it is one, the folder of one on this machine, else the reference."""
+    name = source.reference
+    if not name or name.startswith("file:"):
+        return str(Path(source.path).absolute())
+    return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name
 
 
 def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
