@@ -47,6 +47,7 @@ def killed(run, report):
     os.kill(os.getpid(), 9)
 
 def long(run, report):
+    assert not report.stop_requested  # it asks, so it is not interrupted
     (report.folder / f"started-{os.environ.get('RANK', '0')}").write_text(str(os.getpid()))
     report.progress("work", 0, None)
     while not report.stop_requested:
