@@ -16,6 +16,7 @@ from swift_core.checkpoint import content_hash
 from swift_core.errors import UsageError
 from swift_core.fetching import Fetcher
 from swift_core.registry import registry
+from swift_core.testing.rig import write_tiny_model
 
 
 @pytest.fixture
@@ -283,3 +284,29 @@ def test_an_output_that_is_a_link_is_refused(tmp_path):
         with pytest.raises(UsageError, match="is a link") as refused:
             checkpoint.paths.check_free(tmp_path / name, overwrite=True)
         assert "--output" in refused.value.hint
+
+
+ROWS = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
+@pytest.mark.slow
+def test_a_generation_config_that_contradicts_itself_does_not_end_a_merge(copied, swift):
+    edit(copied / "generation_config.json", temperature=0.9, top_p=0.6)  # as Vicuna's and Llama 2's
+    (swift.folder / "rows.jsonl").write_text(ROWS)
+    tuned = swift("sft", "--model", str(copied), "--dataset", "rows.jsonl", "--max-steps", "1", "--output", "adapter")
+    assert tuned.code == 0, tuned.err
+    assert "note:" in tuned.err
+    assert "do_sample is true now" in tuned.err
+    merged = swift("merge", "adapter", "--output", "merged")
+    assert merged.code == 0, merged.err
+    stored = json.loads((swift.folder / "merged" / "generation_config.json").read_text())
+    assert (stored["do_sample"], stored["temperature"], stored["top_p"]) == (True, 0.9, 0.6)
+
+
+@pytest.mark.slow
+def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
+    write_tiny_model(tmp_path / "biased", attention_bias=True)
+    done = swift("export", "biased", "--to", "gguf", "--output", "out")
+    assert done.code == 0, done.err
+    assert list((tmp_path / "out").glob("*.gguf"))
+    assert ".bias" in done.err

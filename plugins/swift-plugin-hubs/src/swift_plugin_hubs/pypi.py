@@ -6,12 +6,12 @@ The folder that comes out holds the weights (mostly one `.gguf`), their configur
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from packaging.utils import (
     InvalidName,
     InvalidSdistFilename,
@@ -62,7 +62,7 @@ class PypiHub:
                 home.mkdir(parents=True, exist_ok=True)
                 file, found = _choose(package_index.list_files(project, http), version, project)
                 folder = home / _key(found, only)
-                with FileLock(home / f".{folder.name}.lock"):
+                with _alone(home / f".{folder.name}.lock", reference, progress):
                     if not _used(folder):  # another process may have been faster
                         archive = package_index.fetch_file(file, home, http, progress)
                         _unpack(archive, folder, file, Reference("pypi", project, str(found)), only)
@@ -72,6 +72,22 @@ class PypiHub:
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
         """Refused: the index is for software, and public for good."""
         raise UsageError("models can't be pushed to the package index", where=str(reference), hint="Push to hf:org/name or ms:org/name.")
+
+
+@contextmanager
+def _alone(path: Path, reference: Reference, progress: Progress | None) -> Iterator[None]:
+    """One process at a time fetches a model; who waits is told why."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress:
+            progress(f"another process is fetching {reference}: waiting for it", 0, None)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _parse(reference: Reference) -> tuple[str, Version | None]:
