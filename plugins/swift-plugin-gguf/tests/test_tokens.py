@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import gguf
 import pytest
@@ -10,6 +12,7 @@ from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.pre_tokenizers import name_of
 from swift_plugin_gguf.tokens import read_tokens
+from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_train.pre_tokenizers import SPLITTINGS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -79,6 +82,40 @@ def test_byte_level_is_read_back(tiny_model, tmp_path):
     turns = [{"role": "user", "content": "Hi"}]
     assert theirs.apply_chat_template(turns, tokenize=False) == ours.apply_chat_template(turns, tokenize=False)
     assert (theirs.bos_token, theirs.eos_token, theirs.pad_token) == (ours.bos_token, ours.eos_token, ours.pad_token)
+
+
+HARD = (
+    "In 2024, 12345 people; 3.14159 + 1,234,567 ½ ٣٤٥",
+    "don't I'LL we've  two   spaces\t\n\n\n  def f(x):\r\n   return x**2   ",
+    "CamelCase XMLHttp Привет, мир! नमस्ते 你好，世界！今天2024年 e\u0301 é 🎉 \u00a0x",
+    "<|im_start|>user\n12<|im_end|> //// ---- …!?\n x",
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["smollm", "llama-bpe", "smaug-bpe", "qwen2", "tekken", "gpt-4o", "deepseek-v3", "falcon", "olmo", "viking"]
+)
+def test_there_and_back_the_tokens_are_the_same(name, tiny_model, tmp_path):
+    """A vocabulary whose merges go across words, digits and spaces: how text is split decides its tokens."""
+    checkpoint = Path(shutil.copytree(tiny_model, tmp_path / "model"))
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    backend.train_from_iterator(
+        HARD * 3, trainers.BpeTrainer(vocab_size=320, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    )
+    stored = json.loads(backend.to_str())
+    splitting = SPLITTINGS[name]
+    stored["model"]["ignore_merges"] = splitting.ignore_merges
+    stored |= {"pre_tokenizer": splitting.pre_tokenizer(), "normalizer": {"type": "NFC"} if splitting.nfc else None}
+    stored["decoder"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    (checkpoint / "tokenizer.json").write_text(json.dumps(stored))
+    file = exported(checkpoint, tmp_path / "out")
+    ours, theirs = Tokenizer.from_file(str(checkpoint / "tokenizer.json")), read_tokenizer(gguf.GGUFReader(file), file)
+    for text in HARD:
+        assert theirs(text, add_special_tokens=False).input_ids == ours.encode(text, add_special_tokens=False).ids, text
+    assert theirs.chat_template == CHATML
 
 
 def test_the_end_of_a_turn_is_told_beside_the_end(tiny_model, tmp_path):
