@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -12,7 +13,7 @@ REACH = {"base_url": sys.argv[1], "api_key": "sk-clients", "model": "m"}
 
 
 @tool
-def book(nights: int) -> str:
+def book(nights: Annotated[int, Field(ge=1, le=9)]) -> str:
     """Book a room."""
     return str(nights)
 
@@ -25,7 +26,7 @@ class City(BaseModel):
 
 
 for responses in (False, True):
-    chat = ChatOpenAI(**REACH, temperature=0, max_tokens=40, use_responses_api=responses)
+    chat = ChatOpenAI(**REACH, temperature=0, max_tokens=80, use_responses_api=responses)
     whole = chat.invoke("What is the capital of France?")
     assert whole.usage_metadata["output_tokens"] > 0
     pieces = list(chat.stream("What is the capital of France?"))

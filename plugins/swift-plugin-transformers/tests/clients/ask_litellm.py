@@ -20,7 +20,7 @@ TOOL = {
 whole = litellm.completion(**MODEL, messages=ASK, max_tokens=8, temperature=0)
 assert whole.usage.completion_tokens <= 8
 pieces = litellm.completion(**MODEL, messages=ASK, max_tokens=8, temperature=0, stream=True, stream_options={"include_usage": True})
-assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == whole.choices[0].message.content
+assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == whole.choices[0].message.content
 called = litellm.completion(**MODEL, messages=ASK, tools=[TOOL], tool_choice="required", max_tokens=60)
 (call,) = called.choices[0].message.tool_calls
 assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
