@@ -65,6 +65,9 @@ def test_a_resumed_run_keeps_its_date(tiny_model, tmp_path):
     assert begun.date == date.today().isoformat()
     earlier = replace(begun, date="2026-05-09")
     assert begun.fingerprint() == earlier.fingerprint(), "a step of a recipe that is done is done"
-    write_run(earlier, tmp_path / "run")
-    for asked in (str(tmp_path / "run"), {"name": str(tmp_path / "run"), "allow_change": True}):
+    checkpoint = tmp_path / "step-000002"
+    (checkpoint / "state").mkdir(parents=True)
+    (checkpoint / "state" / "loop.json").write_text("{}")
+    write_run(earlier, checkpoint)
+    for asked in (str(checkpoint), {"name": str(checkpoint), "allow_change": True}):
         assert resolved("sft", **settings, resume=asked).date == "2026-05-09"
