@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
@@ -370,6 +372,21 @@ def test_show_is_what_training_has(data, tiny_model):
         assert [identity for piece in sequence["pieces"] for identity in piece["ids"]] == samples[index].ids.tolist()
         weights = [piece["weight"] for piece in sequence["pieces"] for _ in piece["ids"]]
         assert weights == samples[index].weights.tolist()
+
+
+def test_a_mended_template_is_named_and_taken(data, tiny_model):
+    """DeepSeek-R1-Distill's own opens a thought for the model and never writes one."""
+    own = (files("trl") / "chat_templates" / "deepseek_r1_distill.jinja").read_text(encoding="utf-8")
+    shutil.copytree(tiny_model, data.folder / "model")
+    (data.folder / "model" / "chat_template.jinja").write_text(own)
+    answer = {"role": "assistant", "content": "It is 42.", "thinking": "6 x 7."}
+    write(data.folder / "a.jsonl", {"messages": [{"role": "user", "content": "6 x 7?"}, answer]})
+    found = data.check("a.jsonl", "--model", "model")
+    assert "--chat-template deepseek-r1-distill" in found["train"][0]["faults"][0]["hint"]
+    mended = ("--model", "model", "--chat-template", "deepseek-r1-distill", "--family", "deepseek_v3")
+    assert data.check("a.jsonl", *mended)["ok"]
+    shown = data("show", "a.jsonl", "--row", "1", *mended)[1]
+    assert "<think>\n⟦6 x 7.\n</think>\n\nIt is 42." in shown
 
 
 def test_cut_weighted_and_refused_rows(data, tiny_model):

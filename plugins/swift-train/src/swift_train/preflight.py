@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError, suggestion
 from swift_core.specs import Problem
+from swift_train.corrected import corrected
 from swift_train.refusals import kind_of
 from swift_train.resuming import candidates
 
@@ -62,8 +63,9 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
     if task.get("compile") and device == "cpu" and not _compiler():
         hint = "Install g++ (apt-get install g++), or leave --compile out."
         yield Problem(where="compile", message="torch.compile needs a C++ compiler on a CPU, and there is none", hint=hint)
-    if template := task.get("chat_template"):
-        yield from _file(Path(template), "chat_template", "a file with a chat template (Jinja)")
+    template = task.get("chat_template")
+    if template and template not in corrected():
+        yield from _file(Path(template), "chat_template", f"a file with a chat template (Jinja), or one of: {', '.join(corrected())}")
     if media := run.options.get("data", {}).get("media_folder"):
         yield from _file(Path(media), "data.media_folder", "a folder", folder=True)
     asked = run.options.get("resume") or ""
