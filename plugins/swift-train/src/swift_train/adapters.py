@@ -58,7 +58,7 @@ def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> S
     """
     for folder in folders:
         tuner = tuner_of(folder)
-        if not isinstance(tuner, SwitchingTuner) or not isinstance(found or tuner, type(tuner)):
+        if not isinstance(tuner, SwitchingTuner) or not related(tuner, found or tuner):
             problem = "can't be switched on and off beside its base" if found is None else "can't share a base with those of another tuner"
             raise UsageError(
                 f"an adapter of the tuner '{tuner_name(folder)}' {problem}",
@@ -67,6 +67,11 @@ def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> S
             )
         found = tuner
     return found
+
+
+def related(one: Tuner, other: Tuner) -> bool:
+    """Whether one of two tuners is a kind of the other, so that it reads its adapters."""
+    return isinstance(one, type(other)) or isinstance(other, type(one))
 
 
 def inner_model(module: Module) -> Any:

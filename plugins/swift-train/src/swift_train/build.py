@@ -20,7 +20,7 @@ from swift_core.registry import registry
 from swift_core.roles import Loaded, Loading, RemarkingTuner
 from swift_core.run import Choice, Run, Source
 from swift_core.verbs import PREFERRED
-from swift_train.adapters import check_adapter, tuner_name, tuner_of
+from swift_train.adapters import check_adapter, related, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.weights import stored_dtype
 
@@ -80,8 +80,7 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
     if len(run.adapters) > 1:
         raise UsageError("only one adapter can be trained", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
     folder = Path(next(iter(run.adapters.values())).path)
-    made = tuner_of(folder)
-    if not (isinstance(tuner, type(made)) or isinstance(made, type(tuner))):
+    if not related(tuner, tuner_of(folder)):
         name = tuner_name(folder)
         raise UsageError(f"the tuner '{name}' made this adapter", where=str(folder), hint=f"Go on with the same: --tuner {name}.")
     return put_on(model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base")))
