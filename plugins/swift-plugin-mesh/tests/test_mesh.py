@@ -18,6 +18,7 @@ from swift_train.batches import Piece, collate
 from swift_train.options import PretrainOptions
 from swift_train.tasks import PretrainTask
 from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
+from swift_train.testing_architectures import write_small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.errors import SwiftError, UsageError
@@ -176,6 +177,17 @@ def three_steps(make, folder, **options):
         loss = strategy.accumulate([micro, micro], task, 1 / 78)
         found.append((loss, strategy.update(3e-3, 0.5).norm))
     return found
+
+
+def test_rows_that_would_see_each_other_go_through_stages_alone(tmp_path):
+    """Filled up to one length behind their end, where a causal model does not look."""
+    texts = [{"text": "why " * number + "because"} for number in range(2, 10)]
+    model, rows = write_small_model(tmp_path / "model", "gpt_oss"), write_rows(tmp_path / "rows.jsonl", texts)
+    options = {"task": "pretrain", "tuner": "full", "max_steps": 2, "learning_rate": 1e-3}
+    one = do(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **options), tmp_path / "one")
+    many = on_ranks(2, partial(do, meshed(training_run(model, rows, batch_size=4, **options), pipeline=2), tmp_path / "many"))
+    close(many[0], one)
+    assert not proof_of(tmp_path / "many")["rows"]["together"]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from swift_train.row_isolation import Isolation, ask
 from swift_train.row_isolation import check as refuse
 from swift_train.tasks import PretrainTask
 from swift_train.testing import do, on_ranks, samples_of, training_run, write_rows
-from swift_train.testing_architectures import causal_types, small_model, write_small_model
+from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
 
 from swift_core.errors import UsageError
 from swift_core.registry import registry
@@ -28,19 +28,7 @@ ALONE = (
     "bert",
 )  # fmt: skip
 TOGETHER = ("llama", "gpt2", "mixtral", "gemma3_text", "deepseek_v3", "qwen2_vl", "qwen2_5_vl")
-NOT_SMALL = {  # what can't be built here, and why
-    "dots3_note": "its configuration names layers that a small model does not have",
-    "gemma3n": "it needs the library timm",
-    "gemma4_assistant": "it is no model of text alone",
-    "gemma4_unified_assistant": "it is no model of text alone",
-}
-NOT_TRAINED = {  # what is not trained on rows of text, alone or not
-    "blt": "it takes bytes in patches",
-    "musicgen": "it predicts several codes at once",
-    "musicgen_melody": "it predicts several codes at once",
-    "reformer": "it trains on rows of one length alone",
-    "xmod": "it must be told a language",
-}
+PAGE = Path(__file__).parents[3] / "docs/reference/rows.md"
 
 
 def strategy_of(model, parallel="ddp"):
@@ -210,6 +198,5 @@ def test_every_architecture(model_type, tmp_path):
     if reason := NOT_SMALL.get(model_type) or NOT_TRAINED.get(model_type):
         pytest.skip(reason)
     isolation = check(small_model(model_type), tmp_path)
-    if path := os.environ.get("SWIFT_ROWS_TABLE"):
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"{model_type}\t{isolation.told.value if isolation.together else 'alone'}\t{isolation.reason}\n")
+    way = isolation.told.value if isolation.together else "alone"
+    assert f"| {model_type} | {way} |" in PAGE.read_text(encoding="utf-8"), "python docs/rows.py writes the page anew"

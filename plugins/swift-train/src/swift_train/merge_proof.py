@@ -74,7 +74,7 @@ def logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Logits of each prompt, (length, vocabulary), float32 on the CPU."""
     model.eval()
     device = next(model.parameters()).device
-    return [model(input_ids=ids.to(device)).logits[0].float().cpu() for ids in inputs]
+    return [model(input_ids=ids.to(device), use_cache=False).logits[0].float().cpu() for ids in inputs]
 
 
 def difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:

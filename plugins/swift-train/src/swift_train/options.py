@@ -34,7 +34,12 @@ class TrainOptions(Options):
     )
     max_steps: int | None = option(None, "Steps in all; it wins over epochs.", ge=1)
     epochs: float = option(1.0, "Times that every row is seen.", gt=0, also=("num_train_epochs",))
-    batch_size: int = option(4, "Rows a process and micro-step.", ge=1, also=("per_device_train_batch_size",))
+    batch_size: int = option(
+        4,
+        "Rows a process and micro-step; computed one by one where the architecture would let them see each other.",
+        ge=1,
+        also=("per_device_train_batch_size",),
+    )
     gradient_accumulation_steps: int = option(1, "Micro-steps a step.", ge=1)
     micro_tokens: int | None = option(
         None,
@@ -51,7 +56,9 @@ class TrainOptions(Options):
     )
     max_grad_norm: float = option(1.0, "Longest gradient; longer ones are scaled to it. 0 leaves them as they are.", ge=0)
     seed: int = option(42, "Seed of new weights, order, dropout and the held-out part.", ge=0, also=("data_seed",))
-    packing: bool = option(False, "Fill each row up to max_length with several whole ones, which don't see each other.")
+    packing: bool = option(
+        False, "Fill each row up to max_length with several whole ones, which don't see each other; refused where they would."
+    )
     group_by_length: bool = option(False, "Take rows of like length together, so that steps are of like size within themselves.")
     shuffle: bool = option(True, "Take the rows in a new order each epoch.", also=("train_dataloader_shuffle",))
     validation_ratio: float = option(

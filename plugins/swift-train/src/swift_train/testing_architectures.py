@@ -45,6 +45,20 @@ _KEEP = re.compile(
     r"dense_replace|nextn|mtp|max_window|decoder_sparse|conv_|kernel|norm_|skip|first_layer|patch|merge|interval|every|stride|freq|feature|select|num_image|num_mel|epsilon|pad_|_token|max_split|depth_|chunk_size_feed"
 )
 
+NOT_SMALL = {  # what the rules give no small model of, and why
+    "dots3_note": "its configuration names layers that a small model does not have",
+    "gemma3n": "it needs the library timm",
+    "gemma4_assistant": "it is no model of text alone",
+    "gemma4_unified_assistant": "it is no model of text alone",
+}
+NOT_TRAINED = {  # what is not trained on rows of text, alone or not
+    "blt": "it takes bytes in patches",
+    "musicgen": "it predicts several codes at once",
+    "musicgen_melody": "it predicts several codes at once",
+    "reformer": "it trains on rows of one length alone",
+    "xmod": "it must be told a language",
+}
+
 _HEAD = {"head_dim": 16}
 _SECTIONS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
 OVERRIDES: dict[str, dict[str, Any]] = {  # by model type (a sub-configuration's too): what the rules can't know
