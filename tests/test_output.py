@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,8 +13,9 @@ import pytest
 
 from swift_core import paths, reserving, space
 from swift_core.api import carry_out
-from swift_core.errors import UsageError
+from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.run import Run
+from swift_core.worker import translated
 
 JOBS = """
 def good(run, report):
@@ -170,3 +172,66 @@ def test_needs_on_one_disk_add_up(tmp_path):
     assert space.summed([(tmp_path / "a", 3), (tmp_path / "b/c", 4)]) == {tmp_path / "a": 7}
     assert space.free(tmp_path / "not/yet") > 0
     assert [space.shown(size) for size in (7, 2_500, 3e6, 4.56e9)] == ["7 bytes", "2.5 kB", "3 MB", "4.56 GB"]
+
+
+def in_a_namespace(folder, mounts: str, *command: str, **env: str):
+    """Run a command where some disks are read-only; a mount is no permission that root could pass over."""
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    script = ["unshare", "-Urm", "sh", "-c", f'{mounts} && cd . && exec "$@"', "sh", *command]
+    return subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False, env={**os.environ, **env})
+
+
+READ_ONLY_HERE = 'mount --bind "$PWD" "$PWD" && mount -o remount,ro,bind "$PWD"  && cd "$PWD"'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        SFT,
+        [*SFT, "--output", "out"],
+        ["merge", "model"],
+        ["export", "model", "--to", "gguf"],
+        ["data", "convert", "rows.jsonl", "--output", "o"],
+    ],
+    ids=["sft", "sft-output", "merge", "export", "convert"],
+)
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_read_only_folder_is_told_in_words(project, tmp_path, words):
+    done = in_a_namespace(tmp_path, READ_ONLY_HERE, sys.executable, "-m", "swift_core.cli", *words)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    if words[0] != "merge":  # there is no adapter, which is told first
+        assert "the disk is read-only" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+def test_a_read_only_cache_costs_time_and_no_run(project, tmp_path):
+    (tmp_path / "cache").mkdir()
+    command = [sys.executable, "-m", "swift_core.cli", *SFT]
+    done = in_a_namespace(tmp_path, "mount -t tmpfs -o ro tmpfs cache", *command, SWIFT_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    assert "(the disk is read-only): it is tokenised for this run alone." in done.stderr
+    assert not list(tmp_path.glob("swift-tokenised-*"))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (errno.EACCES, NotWritable, "permission denied"),
+        (errno.EROFS, NotWritable, "read-only"),
+        (errno.ENAMETOOLONG, NotWritable, "too long"),
+        (errno.ENOTDIR, NotWritable, "a file, not a folder"),
+        (errno.EIO, NotWritable, "the disk fails"),
+        (errno.EDQUOT, DiskFull, "quota"),
+        (errno.ENOSPC, DiskFull, "the disk is full"),
+        (errno.EMFILE, SwiftError, "too many files are open"),
+    ],
+)
+def test_what_the_system_refuses_a_worker_is_told_in_words(tmp_path, number, kind, says):
+    told = translated(OSError(number, os.strerror(number), "/a/file"), tmp_path)
+    assert type(told) is kind
+    assert says in told.message
+    assert told.hint
+    assert "fault of ours" in translated(OSError(errno.ENOENT, "no", "/a/file"), tmp_path).hint

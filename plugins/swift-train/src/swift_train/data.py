@@ -20,7 +20,7 @@ from filelock import FileLock
 from swift_core import paths
 from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_core.data.unread import Unread
-from swift_core.errors import SwiftError, UsageError
+from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
 from swift_train.tokenise import Encoded, Script, Tokeniser
@@ -169,12 +169,18 @@ def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: 
     home = paths.cache_dir("tokenised")
     folder = home / key
     if not (folder / META).is_file():
-        home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f".{key}.lock"):
-            if not (folder / META).is_file():
-                with paths.atomic_folder(folder, overwrite=True) as aside:
-                    _write(aside, choice, reading, report, what)
-                return Store(folder)
+        try:
+            paths.make_folder(home)
+            with FileLock(home / f".{key}.lock"):
+                if not (folder / META).is_file():
+                    with paths.atomic_folder(folder, overwrite=True) as aside:
+                        _write(aside, choice, reading, report, what)
+                    return Store(folder)
+        except (OSError, NotImplementedError, DiskFull, NotWritable) as error:  # the last: a disk without locks
+            reason = paths.disk_error(error, home)
+            why = reason.message if isinstance(reason, SwiftError) else str(error)
+            report.note(f"WARNING: what is tokenised can't be kept in {home} ({why}): it is tokenised for this run alone.")
+            return _made(choice, reading, report, what)
     store = Store(folder)
     _verify(store, choice, reading)
     if report.speaks and (skipped := folder / SKIPPED_FILE).is_file():
