@@ -74,7 +74,7 @@ def test_train_merge_ask(project):
 
 def test_the_output_is_where_it_was_asked_for_and_written_whole(project):
     done = train_here(project, "--max-steps", "1", "--output", "out")
-    assert done["output"] == "out"
+    assert Path(done["output"]) == project.folder / "out"
     assert sorted(path.name for path in (project.folder / "out").iterdir())[:2] == ["adapter_config.json", "adapter_model.safetensors"]
     assert project.here("merge", done["folder"], "--output", "out").code == 2
     assert project.here("merge", done["folder"], "--output", "out2").code == 0
