@@ -109,18 +109,27 @@ def changes(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, 
     keys = [key for key in sorted(names) if saved.get(key) != now.get(key)]
     lines = "\n".join(f"  {key}: {saved.get(key)!r} → {now.get(key)!r}" for key in keys)
     anew = "start anew from the checkpoint's model/ (--model, or --adapter for an adapter)"
+    base = f"The run is of --model {name}. " if "model" in keys and (name := _base(checkpoint.parent.parent)) else ""
     if fixed := [key for key in keys if key in _FIXED]:
         others = " and ".join(fixed)
         raise UsageError(
-            f"the run can't go on with another {others}:\n{lines}", where=str(checkpoint), hint=f"Give it as it was; or {anew}."
+            f"the run can't go on with another {others}:\n{lines}", where=str(checkpoint), hint=f"{base}Give it as it was; or {anew}."
         )
     if keys and not allow:
         raise UsageError(
             f"the run can't go on exactly, since these have changed:\n{lines}",
             where=str(checkpoint),
-            hint=f"Give them as they were; or go on with the new ones: --resume.allow-change; or {anew}.",
+            hint=f"{base}Give them as they were; or go on with the new ones: --resume.allow-change; or {anew}.",
         )
     return lines
+
+
+def _base(folder: Path) -> str:
+    """What the run in a folder calls its base, as it is typed."""
+    try:
+        return str(json.loads((folder / RUN).read_text(encoding="utf-8"))["model"]["reference"]).removeprefix("file:")
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _resumed_from(folder: Path) -> Path | None:
