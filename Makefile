@@ -46,6 +46,7 @@ lint: install
 docs: install  ## write the generated pages anew
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/templates.py
+	@$(BIN)/python docs/rows.py
 
 bench: install  ## every benchmark; see docs/benchmarks.md
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
