@@ -156,13 +156,16 @@ def test_a_generation_prompt_that_the_turn_does_not_begin_with(tokenizer):
 
 
 def test_a_template_that_shows_the_system_prompt_only_to_the_last_question(tokenizer):
-    """Mistral's habit: once the question is answered, the system prompt is gone."""
+    """Mistral's habit: once the question is answered, the system prompt is gone. Each answer is learned behind what the engine sends."""
     tokenizer.chat_template = (
         "{% for m in messages %}{% if m.role == 'user' %}{{ '[INST]' + (messages[0].content if loop.last and messages[0].role == 'system' "
         "else '') + m.content + '[/INST]' }}{% elif m.role == 'assistant' %}{{ m.content + '<|im_end|>' }}{% endif %}{% endfor %}"
     )
-    with pytest.raises(UsageError, match="writes the messages ahead of message 3 otherwise once it is answered"):
-        encode(tokenizer, ChatRow(PLAIN[:3]))
+    sequences = encode(tokenizer, ChatRow(PLAIN))
+    assert [said(tokenizer, encoded) for encoded in sequences] == [[text + "<|im_end|>"] for text in SAID]
+    for turn, encoded in zip((2, 4, 6), sequences, strict=True):
+        prompt = tokenizer.apply_chat_template(list(PLAIN[:turn]), add_generation_prompt=True)["input_ids"]
+        assert encoded.ids[: len(prompt)].tolist() == prompt
 
 
 def test_a_template_without_an_end_of_turn(tokenizer):
