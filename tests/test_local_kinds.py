@@ -119,7 +119,7 @@ class TestLater:
     def test_merge_says_which_file_is_wanted(self, file, trained, capsys):
         code, said = self.swift(capsys, "merge", str(trained.output), "--dry-run")
         assert code == 2
-        assert f"--plugin: the tuner 'mine' came from the local file {file}" in said.err
+        assert f"--plugin: the loader 'mine' came from the local file {file}" in said.err  # the first part that is asked for
         assert f"swift --plugin {file}" in said.err
 
     def test_resume_says_which_file_is_wanted(self, file, checkpoint, trained, capsys):
