@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pypr
 	@$(PIP) install --quiet -c constraints.txt --no-build-isolation -r requirements-dev.txt -e . $(PLUGINS:%=-e %)
 	@touch $(STAMP)
 
-quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: about five minutes on two cores
+quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: under eight minutes on two plain cores
 	@$(BIN)/swift run contrib/recipes/quickstart.yaml
 
 test-fast: install  ## lint, and the tests that need no model: about three minutes
