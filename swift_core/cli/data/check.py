@@ -31,7 +31,8 @@ def check(verb: Verb, settings: Settings, screen: Screen) -> int:
         screen.note(text)
     found = data_check.check(rows.run, rows.kinds, screen.watch)
     if rows.run.model and found.unit != "tokens":
-        screen.note(f"{found.task or 'nothing installed'} can't tell how its rows are tokenised: lengths are in characters")
+        who = f"the task {found.task} can't tell" if found.task else "no installed task tells"
+        screen.note(f"{who} how its rows are tokenised: lengths are in characters")
     screen.close()
     if screen.quiet:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
