@@ -361,7 +361,9 @@ def test_show_is_what_training_has(data, tiny_model):
     from swift_core.resolve import resolve
     from swift_core.verbs import VERBS
 
-    write(data.folder / "a.jsonl", chat("One?", "Yes.", "Indeed."), chat("Long?", "word " * 60, loss_scale=2))
+    long = chat("Long?", "word " * 60)
+    long["messages"][1]["loss_scale"] = 2
+    write(data.folder / "a.jsonl", chat("One?", "Yes.", "Indeed."), long)
     values = {"model": str(tiny_model), "dataset": ["a.jsonl"], "max_length": 120, "truncation": "left"}
     trained = resolve(VERBS["sft"], Settings(values)).run
     reading = reading_of(trained, trained.part("task").build(), load_base(trained, "meta"))

@@ -203,3 +203,47 @@ def test_transcripts_of_hh_rlhf():
 )
 def test_other_names_of_a_form_are_answered_with_what_to_type(row, wanted, typed):
     assert f"--data.columns '{typed}'" in refused(row, wanted).hint
+
+
+@pytest.mark.parametrize("row", [{"weight": 0.5}, {"loss_scale": "0"}, {"train": 0}, {"loss": "false"}, {"masked": 1}, {"loss_weight": 2}])
+def test_a_weight_of_a_whole_row_is_refused_however_it_is_written(row):
+    assert refused({"messages": [ASK, SAY], **row}).where.endswith(f"$.{next(iter(row))}")
+    assert refused({"text": "Hello", **row}, "text").where.endswith(f"$.{next(iter(row))}")
+
+
+def test_a_number_that_is_no_flag_describes_a_row():
+    assert read({"text": "Hello", "loss": 0.73, "weight": "heavy"}, "text").unread == ("loss", "weight")
+
+
+@pytest.mark.parametrize("name", ["template_kwargs", "reasoning_effort"])
+def test_variables_under_other_names_are_refused(name):
+    assert "chat_template_kwargs" in refused({"messages": [ASK, SAY], name: {"reasoning_effort": "high"}}).hint
+
+
+@pytest.mark.parametrize("call", [{"name": "tide", "kwargs": {"harbour": "Brest"}}, {"function": {"name": "tide"}, "arguments": {"x": 1}}])
+def test_arguments_in_other_places_are_refused(call):
+    for turn in ({**SAY, "function_call": call}, {**SAY, "tool_calls": [call]}, {"role": "function_call", "content": json.dumps(call)}):
+        assert refused({"messages": [ASK, turn]}).where.endswith(list(call)[1])
+
+
+SCHEMA = {"type": "object", "properties": {"harbour": {"type": "string"}}}
+WHOLE = ({"type": "function", "function": {"name": "tide", "parameters": SCHEMA}},)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"name": "tide", "inputSchema": SCHEMA},
+        {"name": "tide", "input_schema": SCHEMA, "cache_control": {"type": "ephemeral"}},
+        {"type": "function", "name": "tide", "parameters": SCHEMA, "description": None},
+        {"function": {"name": "tide", "parameters": json.dumps(SCHEMA)}},
+        {"name": "tide", "parameters": {**SCHEMA, "properties": {**SCHEMA["properties"], "absent": None}}},
+    ],
+)
+def test_the_parameters_of_tools_in_every_spelling(tool):
+    assert read({"messages": [ASK, SAY], "tools": [tool]}).tools == WHOLE
+
+
+@pytest.mark.parametrize("tool", [{"name": "tide", "fields": SCHEMA}, {"name": "tide", "parameters": SCHEMA, "inputSchema": SCHEMA}])
+def test_the_parameters_of_tools_are_never_lost(tool):
+    assert refused({"messages": [ASK, SAY], "tools": [tool]}).where.endswith(list(tool)[-1])

@@ -1,4 +1,4 @@
-"""How much a message's tokens count in the loss: a factor (`loss_scale`, `loss_weight`, `weight`) or a flag (`loss`, `train`, …).
+"""How much a message's tokens count in the loss: a factor (`loss_scale`, `weight`, …) or a flag (`loss`, `train`, …).
 
 Several tools spell it in several ways; names that mean opposite things in different tools are refused.
 """
@@ -11,10 +11,13 @@ from typing import Any
 
 from swift_core.rows.values import Wrong, kind_of
 
-FACTORS = ("loss_scale", "loss_weight", "weight")
-FLAGS: Mapping[str, bool] = {"loss": True, "train": True, "training": True, "trainable": True, "masked": False}  # → the value that learns
+FACTORS = ("loss_scale", "loss_weight", "loss_multiplier", "weight")
+FLAGS: Mapping[str, bool] = {  # → the value that learns
+    **dict.fromkeys(("loss", "train", "training", "trainable", "train_on_turn", "supervised"), True),
+    **dict.fromkeys(("masked", "is_masked"), False),
+}
 NAMES = ("loss", *FACTORS, *(name for name in FLAGS if name != "loss"))
-UNCLEAR = ("mask", "loss_mask", "train_mask", "train_detail", "training_detail")
+UNCLEAR = ("mask", "loss_mask", "train_mask", "completion_mask", "assistant_mask", "assistant_masks", "train_detail", "training_detail")
 
 
 def loss_scale_of(item: Mapping[str, Any], role: str, path: str) -> float:

@@ -9,6 +9,22 @@ from swift_core.rows.values import Wrong, decoded, kind_of
 
 _ARGUMENTS = ("arguments", "input", "parameters", "args")  # OpenAI's name of them, Anthropic's, Llama's, LangChain's
 READ = frozenset(("type", "id", "index", "name", *_ARGUMENTS))  # of a call
+_SCHEMAS = ("parameters", "input_schema", "inputSchema", "args", "arguments")  # of a tool: OpenAI's, Anthropic's, MCP's, LangChain's
+_ABOUT_TOOLS = frozenset(
+    (
+        "type",
+        "name",
+        "description",
+        "title",
+        "strict",
+        "returns",
+        "response",
+        "outputSchema",
+        "annotations",
+        "cache_control",
+        "defer_loading",
+    )
+)
 
 
 def calls_of(value: Any, path: str) -> list[dict[str, Any]]:
@@ -25,7 +41,11 @@ def _call(call: Any, path: str) -> dict[str, Any]:
     function = call.get("function", call) if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise Wrong(path, "a tool call needs a name", 'Write {"name": "search", "arguments": {…}}.')
+    if outside := next((key for key in _ARGUMENTS if function is not call and call.get(key) is not None), ""):
+        raise Wrong(f"{path}.{outside}", "arguments beside 'function' are not read", "Write them into it, as its 'arguments'.")
     named = [key for key in _ARGUMENTS if function.get(key) is not None]
+    if not named and (other := next((key for key, value in function.items() if key not in READ and isinstance(value, Mapping)), "")):
+        raise Wrong(f"{path}.{other}", f"'{other}' of a call is not read, and it has no 'arguments'", "Write them as 'arguments'.")
     if len(named) > 1:
         raise Wrong(f"{path}.{named[1]}", f"the arguments stand twice: here, and in '{named[0]}'", "Keep one of them.")
     key = named[0] if named else "arguments"
@@ -47,18 +67,55 @@ def tools_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
         raise Wrong("$.functions", "tools twice: here, and in 'tools'", "Keep one of them.")
     path = f"$.{given[0]}"
     tools = decoded(data[given[0]], path)
+    if tools is None:
+        return None
     if not isinstance(tools, list | tuple):
-        raise Wrong(path, f"must be a list of tools, not {kind_of(tools)}")
+        raise Wrong(path, f"must be a list of tools, not {kind_of(tools)}", 'Write [{"name": "search", "parameters": {…}}, …].')
     return tuple(_tool(decoded(tool, f"{path}[{number}]"), f"{path}[{number}]") for number, tool in enumerate(tools)) or None
 
 
 def _tool(tool: Any, path: str) -> Mapping[str, Any]:
     function = tool.get("function", tool) if isinstance(tool, Mapping) else None
-    if not isinstance(function, Mapping) or "name" not in function:
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise Wrong(path, "a tool needs a name", 'Write {"name": "search", "description": "…", "parameters": {…}}.')
-    if function is not tool:
-        return tool  # type: ignore[no-any-return]  # a Mapping, as was seen above
-    if "input_schema" in tool:
-        shown = {key: value for key, value in tool.items() if key in ("name", "description")}
-        function = {**shown, "parameters": tool["input_schema"]}
-    return {"type": "function", "function": function}
+    wrapper = {key: value for key, value in tool.items() if key != "type"} if function is not tool else {}
+    return {"type": "function", **wrapper, "function": _function(function, f"{path}.function" if function is not tool else path)}
+
+
+def _function(function: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """A tool's description as OpenAI has it: `parameters` are a JSON Schema, and nothing stands there that is null."""
+    given = {key: value for key, value in function.items() if value is not None}
+    named = [key for key in _SCHEMAS if key in given]
+    if len(named) > 1:
+        raise Wrong(f"{path}.{named[1]}", f"the parameters stand twice: here, and in '{named[0]}'", "Keep one of them.")
+    if not named and (other := next((key for key, value in given.items() if key not in _ABOUT_TOOLS and value), "")):
+        raise Wrong(f"{path}.{other}", f"'{other}' of a tool is not read, and it has no 'parameters'", "Write them as 'parameters'.")
+    if given.get("type") == "function":  # OpenAI's responses API has it beside the name
+        del given["type"]
+    if named == ["input_schema"]:
+        given = {key: value for key, value in given.items() if key in ("name", "description", "input_schema")}
+    return {
+        ("parameters" if key in named else key): (_schema(value, f"{path}.{key}") if key in named else value)
+        for key, value in given.items()
+    }
+
+
+def _schema(value: Any, path: str) -> Any:
+    """A schema as an object, also where a table's cell has it as JSON text, without properties that a table filled up with null."""
+    found = decoded(value, path)
+    if not isinstance(found, Mapping):
+        raise Wrong(path, f"must be an object, not {kind_of(found)}", 'Write a JSON Schema: {"type": "object", "properties": {…}}.')
+    return _without_absent(found)
+
+
+def _without_absent(schema: Any) -> Any:
+    if isinstance(schema, list | tuple):
+        return [_without_absent(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: {name: _without_absent(part) for name, part in value.items() if part is not None}
+        if key == "properties" and isinstance(value, Mapping)
+        else _without_absent(value)
+        for key, value in schema.items()
+    }

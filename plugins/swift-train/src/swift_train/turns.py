@@ -100,7 +100,8 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
             )
     for tool in tools or ():
         function = tool.get("function", tool)
-        if (absent := _absent(text, [function["name"], function.get("description") or ""])) is not None:
+        properties = (function.get("parameters") or {}).get("properties") or {}
+        if (absent := _absent(text, [function["name"], function.get("description") or "", *map(str, properties)])) is not None:
             raise UsageError(
                 f"the chat template has no place for tools: {_short(absent)} would be left out",
                 hint="Use a model whose template has one, or drop 'tools'.",
