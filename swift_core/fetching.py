@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from swift_core import checkpoint, paths
+from swift_core.bases import base_name
 from swift_core.environments.claim import claim
 from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_core.families import identify
@@ -230,13 +230,13 @@ def _base_of(folder: Path, where: str) -> str:
     """What an adapter was trained on: the manifest's word, else PEFT's."""
     manifest = checkpoint.read_manifest(folder)
     if manifest and manifest.base:
-        local, reference = manifest.base.get("path", ""), manifest.base["reference"]
+        local, reference = manifest.base.get("path", ""), manifest.base.get("reference", "")
         gone = local and not Path(local).exists()
-        return reference if not local or (gone and not reference.startswith("file:")) else local
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    base = config.get("base_model_name_or_path")
+        if named := reference if not local or (gone and not reference.startswith("file:")) else local:
+            return named
+    base = base_name(folder)
     if not base:
         raise UsageError(
             "the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER."
         )
-    return str(base)
+    return base

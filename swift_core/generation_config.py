@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
+
+def readable(folder: Path, kind: Any) -> tuple[Any, str]:
+    """What `kind`, transformers' GenerationConfig, takes of a folder's `generation_config.json`, if it refuses the whole.
+
+    Returns:
+        The config and what was left out, for a note; (None, "") if nothing is wrong with the file, or there is none.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return None, ""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if _takes(kind, values):
+        return None, ""
+    taken: dict[str, Any] = {}
+    for name, value in values.items():
+        if _takes(kind, {**taken, name: value}):
+            taken[name] = value
+    left = [f"{name} ({values[name]!r})" for name in values if name not in taken]
+    return kind(**taken), f"left out, as transformers does not take it: {', '.join(left)}"
 
 
 def mended(config: Any) -> str:
@@ -34,6 +56,14 @@ def mended(config: Any) -> str:
     for name in left:
         setattr(config, name, getattr(fresh, name, None))
     return f"left out, as transformers refuses to save it with the rest: {', '.join(left)}"
+
+
+def _takes(kind: Any, values: dict[str, Any]) -> bool:
+    try:
+        kind(**values)
+    except Exception:  # as for `_valid`
+        return False
+    return True
 
 
 def _valid(config: Any) -> bool:

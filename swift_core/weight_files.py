@@ -12,7 +12,7 @@ from typing import Any
 
 from swift_core.errors import UsageError
 
-INDEX, WHOLE = "model.safetensors.index.json", "model.safetensors"
+INDEX, WHOLE, ADAPTER = "model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"
 _AGAIN = "Fetch the checkpoint again."
 
 
@@ -37,15 +37,18 @@ def read_header(file: Path) -> dict[str, Any]:
         if 8 + length > size:
             raise UsageError(f"truncated: {size:,} bytes of a header of {8 + length:,}", where=str(file), hint=_AGAIN)
         try:
-            header = json.loads(stream.read(length))
-        except ValueError:
+            header = dict(json.loads(stream.read(length)))
+        except (ValueError, TypeError):
             raise UsageError("damaged: its header is not JSON", where=str(file), hint=_AGAIN) from None
     header.pop("__metadata__", None)
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+            raise UsageError(f"damaged: its header does not describe {name!r}", where=str(file), hint=_AGAIN)
     wanted = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size != wanted:
         problem = "truncated" if size < wanted else "damaged"
         raise UsageError(f"{problem}: {size:,} bytes, but its header says {wanted:,}", where=str(file), hint=_AGAIN)
-    return dict(header)
+    return header
 
 
 def weight_files(folder: Path) -> list[Path]:

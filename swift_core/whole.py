@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.errors import UsageError
-from swift_core.weight_files import INDEX, WHOLE, read_header, weight_files, weight_map
+from swift_core.weight_files import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
 
 _AGAIN = "Fetch the checkpoint again."
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
@@ -17,6 +17,15 @@ _FLOATS = ("F64", "F32", "F16", "BF16", "BOOL")
 _MATRIX = re.compile(r"(^|\.)(q?weight|weight_packed|kernel)$")
 _EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|embeddings?)\.weight$")
 _LFS = b"version https://git-lfs"
+_READ = (".safetensors", ".gguf", ".json", ".model", ".jinja")
+_SETTINGS = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
 
 
 def check_whole(folder: Path, kind: str) -> None:
@@ -26,8 +35,12 @@ def check_whole(folder: Path, kind: str) -> None:
         UsageError: what is wrong with it, by the file: the first fault in the order config, weights, tokenizer.
     """
     for file in sorted(folder.iterdir()):
-        if file.suffix in (".gguf", ".json", ".model", ".jinja") and file.is_file() and _begins(file, _LFS):
-            raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
+        if file.suffix in _READ:
+            _check_file(file)
+    if kind == "adapter":
+        _object(folder / "adapter_config.json")
+        if (folder / ADAPTER).is_file():
+            read_header(folder / ADAPTER)
     if kind != "safetensors":
         return
     config = _object(folder / "config.json")
@@ -35,8 +48,9 @@ def check_whole(folder: Path, kind: str) -> None:
         raise UsageError(
             "does not say which architecture it is of (model_type)", where=str(folder / "config.json"), hint="Is it the model's own?"
         )
-    if (folder / "generation_config.json").is_file():
-        _object(folder / "generation_config.json")
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            _object(folder / name)
     shapes = check_tensors(folder, config)
     if (folder / "tokenizer.json").is_file():
         _check_tokenizer(folder, config, shapes)
@@ -57,6 +71,10 @@ def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
             raise UsageError(problem, where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
         problem = f"the weights are in {files[0].name}, and are looked for in {WHOLE}"
         raise UsageError(problem, where=str(folder), hint=f"Rename the file, if it holds the whole model, or add {INDEX}.")
+    if (folder / WHOLE).is_file() and folder / WHOLE not in files:
+        problem = f"holds weights twice: in {WHOLE}, and in the {len(files)} files that {INDEX} names"
+        hint = f"Programs differ in which they read: move {WHOLE}, or the index and its files, out of the folder."
+        raise UsageError(problem, where=str(folder), hint=hint)
     headers = {file.name: read_header(file) for file in files}
     if (folder / INDEX).is_file():
         lost = [name for name, file in weight_map(folder).items() if name not in headers[file]]
@@ -88,7 +106,10 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[st
     rows = max((shape[0] for name, shape in shapes.items() if len(shape) == 2 and _EMBEDDINGS.search(name)), default=0)
     if not rows or any("additional_vocab_size" in part for part in (config, config.get("text_config") or {})):
         return
-    beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
+    try:
+        beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise UsageError("not a tokenizer of the library tokenizers", where=str(file), hint=_AGAIN) from None
     if beyond:
         first = min(beyond)
         raise UsageError(
@@ -99,8 +120,7 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[st
 
 
 def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    model = tokenizer.get("model")
-    vocabulary = model.get("vocab", {}) if isinstance(model, Mapping) else {}
+    vocabulary = tokenizer["model"]["vocab"]
     if isinstance(vocabulary, Mapping):
         yield from ((int(number), text) for text, number in vocabulary.items())
     else:
@@ -108,9 +128,19 @@ def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     yield from ((int(token["id"]), str(token["content"])) for token in tokenizer.get("added_tokens") or ())
 
 
-def _begins(file: Path, mark: bytes) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(len(mark)) == mark
+def _check_file(file: Path) -> None:
+    """Refuse what stands in for a file: a link to nothing, a folder, a pointer of Git LFS."""
+    if file.is_symlink() and not file.exists():
+        raise UsageError(f"a link to {file.readlink()}, which is not there", where=str(file), hint=_AGAIN)
+    if file.is_dir():
+        raise UsageError("a folder, not a file", where=str(file), hint=_AGAIN)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(len(_LFS))
+    except OSError as error:
+        raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint="Are its folders and the file yours to read?") from None
+    if start == _LFS:
+        raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
 
 
 def _object(file: Path) -> dict[str, Any]:

@@ -107,7 +107,52 @@ def more_tokens(folder):
     edit(folder / "tokenizer.json", added_tokens=[*tokenizer["added_tokens"], added])
 
 
+def link_to_nothing(folder):
+    (folder / "config.json").unlink()
+    (folder / "config.json").symlink_to(folder / "gone")
+
+
+def folder_for_a_file(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").mkdir()
+
+
+def header_without_places(folder):
+    write_weights(folder / "model.safetensors", {"a": {"dtype": "F32"}}, b"")
+
+
+def header_that_is_a_list(folder):
+    write_weights(folder / "model.safetensors", [1, 2], b"")
+
+
+def weights_twice(folder):
+    shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
+    header, _ = header_of(folder / "model.safetensors")
+    places = dict.fromkeys(header.keys() - {"__metadata__"}, "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def empty_tokenizer_config(folder):
+    (folder / "tokenizer_config.json").write_text("")
+
+
+def no_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{}")
+
+
+def manifest_of_other_types(folder):
+    (folder / "swift.json").write_text('{"schema": "x", "files": [1]}')
+
+
 FAULTS = [
+    (link_to_nothing, "config.json", "not there"),
+    (folder_for_a_file, "model.safetensors", "a folder"),
+    (header_without_places, "model.safetensors", "'a'"),
+    (header_that_is_a_list, "model.safetensors", "not JSON"),
+    (weights_twice, "", "twice"),
+    (empty_tokenizer_config, "tokenizer_config.json", "not JSON"),
+    (no_tokenizer, "tokenizer.json", "not a tokenizer"),
+    (manifest_of_other_types, "swift.json", "not a manifest"),
     (no_config, "config.json", "not JSON"),
     (a_list, "config.json", "not a JSON object"),
     (no_type, "config.json", "model_type"),
@@ -310,3 +355,19 @@ def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
     assert done.code == 0, done.err
     assert list((tmp_path / "out").glob("*.gguf"))
     assert ".bias" in done.err
+
+
+def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_config(tmp_path):
+    from transformers import GenerationConfig
+
+    from swift_core.generation_config import readable
+
+    file = tmp_path / "generation_config.json"
+    assert readable(tmp_path, GenerationConfig) == (None, "")
+    file.write_text(json.dumps({"eos_token_id": 2, "temperature": 0.6}))
+    assert readable(tmp_path, GenerationConfig) == (None, "")
+    file.write_text(json.dumps({"eos_token_id": 2, "early_stopping": "soon", "max_new_tokens": -5}))
+    config, left_out = readable(tmp_path, GenerationConfig)
+    assert config.eos_token_id == 2
+    assert "early_stopping" in left_out
+    assert "max_new_tokens" in left_out

@@ -158,7 +158,10 @@ def run(argv: Sequence[str]) -> int:
     except OSError as error:
         told = disk_error(error, Path())
         if not isinstance(told, SwiftError):
-            raise
+            if error.filename is None or os.environ.get("SWIFT_DEBUG") == "1":
+                raise
+            place = str(error.filename)
+            told = SwiftError(f"the system says: {error.strerror}", where=place, hint="SWIFT_DEBUG=1 shows what was being done.")
         print_error(told)
         return told.exit_code
 

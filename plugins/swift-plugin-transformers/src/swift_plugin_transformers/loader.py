@@ -14,7 +14,7 @@ from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
 from swift_core.errors import SwiftError, UsageError
-from swift_core.generation_config import mended
+from swift_core.generation_config import mended, readable
 from swift_core.roles import Loaded, Loading
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
@@ -71,6 +71,10 @@ class TransformersLoader:
                 with torch.device("meta"):
                     model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
                 return Loaded(model, with_pad_token(processor))
+            generation, left_out = readable(folder, transformers.GenerationConfig)
+            if left_out:
+                log.warning("%s: %s", folder / "generation_config.json", left_out)
+                arguments = {"generation_config": generation, **arguments}
             # a device map, not `.to()`: weights go straight to the device, and quantized models can't be moved
             model, info = model_class.from_pretrained(
                 folder,
@@ -82,7 +86,7 @@ class TransformersLoader:
                 **attention,
                 **arguments,
             )
-        except (ImportError, ValueError, RuntimeError) as error:
+        except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
             raise refused(error, folder) from error
         check_loaded(info, folder)
         if file:
@@ -162,7 +166,16 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
     except ValueError as error:
         raise UsageError(f"not JSON: {error}", where=str(folder / "config.json"), hint="Fetch the checkpoint again.") from None
     model_type = config.get("model_type", "")
-    if model_type in CONFIG_MAPPING or trusted:
+    if trusted:
+        return
+    if model_type in CONFIG_MAPPING:
+        try:
+            CONFIG_MAPPING[model_type].from_dict(config)
+        except Exception as error:  # each architecture checks its fields in its own way
+            said = " ".join(str(error).split())
+            raise UsageError(
+                f"describes no '{model_type}' model: {said}", where=str(folder / "config.json"), hint="Copy it from the model's page again."
+            ) from error
         return
     if "auto_map" in config:
         raise UsageError(
@@ -197,6 +210,8 @@ def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
 def refused(error: Exception, folder: Path) -> SwiftError:
     """transformers' own refusal, in our words where we know it."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, TypeError | LookupError | ArithmeticError | AttributeError):  # a text such as 'wat' says little alone
+        text = f"{type(error).__name__}: {text}"
     if "trust_remote_code" in str(error):
         return UsageError(
             "the tokenizer or processor needs the Python code that the checkpoint brings",

@@ -99,6 +99,9 @@ class ChatTemplate:
                     )
                 )
         except _refusals() as error:
+            if (line := getattr(error, "lineno", None)) is not None:  # jinja2's TemplateSyntaxError
+                problem = f"the model's chat template is no valid Jinja template: {error} (line {line})"
+                raise UsageError(problem, where="model", hint="Copy chat_template.jinja from the model's page again.") from error
             raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
 
     def tidy(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
