@@ -166,6 +166,26 @@ def test_refusals_name_the_field(path: str, body: dict[str, Any], param: str):
         assert response.json()["error"]["param"].partition(".")[0] == param
 
 
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"tool_choice": "always"}, "tool_choice"),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.type"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"stop": ["a", ""]}, "stop.1"),
+        ({"messages": [{"role": "user", "content": [{"text": "a"}]}]}, "messages.0.content.0.type"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias.-1"),
+    ],
+)
+def test_a_field_of_several_types_is_named_as_it_was_sent(more: dict[str, Any], param: str):
+    with Served() as served:
+        response = served.post("/v1/chat/completions", {**chat(), **more})
+        assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+        response = served.post("/v1/completions", {"model": "base", "prompt": [3, 2**40]})
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "prompt.1")
+        assert "less than" in response.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_of_no_tokens(stream: bool):
     with Served() as served:

@@ -120,7 +120,7 @@ def test_a_schema(shared: Served):
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}]}, "messages", "'input_image'"),
         ({"input": []}, "input", ""),
         ({"inptu": "x"}, "inptu", "unrecognized"),
-        ({"tool_choice": "required"}, "tool_choice", "not among the tools"),
+        ({"tool_choice": "required"}, "tool_choice", "no tools"),
         ({"model": "bse"}, "model", "Did you mean 'base'?"),
         ({"text": {"format": {"type": "yaml"}}}, "response_format.type", "json_schema"),
     ],

@@ -103,3 +103,28 @@ def test_what_is_no_call_stays_text(name: str, text: str, size: int):
     assert (choice["message"]["content"], choice["finish_reason"]) == (text, "stop")
     assert "tool_calls" not in choice["message"]
     assert streamed(name, text, size) == (text, [], "stop")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "5",
+        "[[]]",
+        "[null]",
+        "[" * 30_000,
+        '{"a":' * 30_000,
+        "f(" * 5_000,
+        '{"name": "f", "arguments": {"a": NaN}}',
+        '{"name": "", "arguments": {}}',
+    ],
+    ids=lambda text: text[:12],
+)
+@pytest.mark.parametrize("name", PARSERS)
+def test_whatever_a_model_writes_is_a_call_or_text(name: str, text: str):
+    for mark in PARSERS[name].marks:
+        written = f"{mark}{text}"
+        message = whole(name, written)["message"]
+        assert message["content"] == written or all(call["function"]["name"] for call in message["tool_calls"])
+        for call in message.get("tool_calls", []):
+            json.loads(call["function"]["arguments"], parse_constant=pytest.fail)

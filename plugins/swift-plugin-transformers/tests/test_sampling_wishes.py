@@ -182,6 +182,27 @@ def test_log_probabilities_are_the_model_s_own(served: Asked):
     assert biased.token_logprobs[0] < plain.token_logprobs[0]  # of a token that is not the likeliest
 
 
+def test_the_chosen_token_is_among_the_likeliest_of_a_completion(served: Asked):
+    asked: Any = {"model": "m", "prompt": PROMPT, "max_tokens": 3, "temperature": 0, "logprobs": 1, "logit_bias": {"77": 100}}
+    told = served.openai.completions.create(**asked).choices[0].logprobs
+    assert told
+    for token, value, likeliest in zip(told.tokens or [], told.token_logprobs or [], told.top_logprobs or [], strict=True):
+        assert likeliest[token] == value
+        assert max(likeliest.values()) > value
+
+
+def test_more_tokens_than_fit(served: Asked):
+    response = served.post("/v1/completions", {"model": "m", "prompt": PROMPT, "max_tokens": None, "min_tokens": 10**7})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_schema_that_comes_to_no_end(served: Asked):
+    schema = {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}
+    asked = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}}
+    response = served.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "go"}], **asked})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "response_format")
+
+
 @pytest.mark.parametrize("field", ["stop_token_ids", "logit_bias"])
 def test_tokens_that_are_not_there(served: Asked, field: str):
     value = [10**6] if field == "stop_token_ids" else {str(10**6): 1}

@@ -77,7 +77,7 @@ def check_fits(prompt: list[int], sampling: Sampling, context: int, *, param: st
     """
     if not prompt:
         raise ApiError(400, "the prompt is empty", param=param)
-    wanted = max(sampling.max_tokens if sampling.max_tokens is not None else 1, 0)
+    wanted = sampling.max_tokens if sampling.max_tokens is not None else max(sampling.min_tokens, 1)
     if len(prompt) + wanted > context:
         message = f"this model reads and writes {context} tokens at most; the prompt has {len(prompt)} and the answer was to have {wanted}"
         raise ApiError(400, message, code="context_length_exceeded", param=param)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from swift_core.errors import SwiftError, UsageError, suggestion
 
 log = logging.getLogger("swift_http")
+_NO_JSON = "the request body is not valid JSON in UTF-8, or is nested too deep or compressed"
 
 
 class ApiError(HTTPException):
@@ -73,7 +74,8 @@ def install(app: FastAPI) -> None:
 
     async def http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return ApiError(error.status_code, str(error.detail), headers=error.headers).response()
+        unread = error.status_code == 400  # FastAPI could not parse the body, and says no more
+        return ApiError(error.status_code, _NO_JSON if unread else str(error.detail), headers=error.headers).response()
 
     for kind in (ApiError, SwiftError, Exception):
         app.add_exception_handler(kind, any_error)
@@ -82,11 +84,14 @@ def install(app: FastAPI) -> None:
 
 
 def _validation(error: RequestValidationError) -> ApiError:
-    """The first fault in words and its field. The value that was sent is not repeated: it may be private."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if part != "body"]
+    """A fault in words and its field. The value that was sent is not repeated: it may be private."""
+    faults = [(_place(fault["loc"], error.body, missing=fault["type"] == "missing"), fault) for fault in error.errors()]
+    # Of a value that may be of several types there is a fault for each: the one furthest inside counts, then one of no type.
+    path, first = max(faults, key=lambda pair: (len(pair[0]), not pair[1]["type"].endswith("_type")))
     if first["type"] == "json_invalid":
-        return ApiError(400, "the request body is not valid JSON")
+        return ApiError(400, _NO_JSON)
+    if first["type"] == "missing" and error.body is None:
+        return ApiError(400, "the request body is empty; it must be a JSON object")
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"unrecognized request argument: {path[-1]}", param=path[-1])
     if not path and first["type"] == "model_attributes_type":  # what FastAPI says where it took the body for text
@@ -94,3 +99,16 @@ def _validation(error: RequestValidationError) -> ApiError:
     message = str(first["msg"]).removeprefix("Value error, ")
     param = ".".join(path) or None
     return ApiError(400, f"{param}: {message}" if param else message, param=param)
+
+
+def _place(path: Sequence[str | int], body: Any, *, missing: bool) -> list[str]:
+    """The path of a fault, less the names of types that were tried, which are not in the body. Its last part is what is `missing`."""
+    parts = [part for part in path if part != "body"]
+    place: list[str] = []
+    for number, part in enumerate(parts):
+        inside = part in body if isinstance(body, dict) else isinstance(body, list) and isinstance(part, int) and part < len(body)
+        if inside:
+            body = body[part]
+        if inside or (missing and number == len(parts) - 1):
+            place.append(str(part))
+    return place

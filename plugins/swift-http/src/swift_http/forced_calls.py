@@ -27,8 +27,12 @@ def forced(tools: Sequence[Mapping[str, Any]], choice: str | None) -> tuple[Func
     if choice != "required":
         functions = [function for function in functions if function["name"] == choice]
     if not functions:
-        wanted = "any function" if choice == "required" else f"'{str(choice)[:100]}'"
-        raise ApiError(400, f"the model is to call {wanted}, which is not among the tools", param="tool_choice")
+        why = (
+            "requires a call, and there are no tools"
+            if choice == "required"
+            else f"names '{str(choice)[:100]}', which is not among the tools"
+        )
+        raise ApiError(400, f"tool_choice {why}", param="tool_choice")
     return tuple(Function(function["name"], json.dumps(_arguments(function.get("parameters")))) for function in functions)
 
 

@@ -32,6 +32,8 @@ def _known(data: Any, fields: Collection[str], ignored: Collection[str], empty: 
 class TextPart(BaseModel):
     """A part of a message; this server takes text."""
 
+    model_config = ConfigDict(strict=True)
+
     type: str
     text: str | None = None
 
@@ -39,7 +41,7 @@ class TextPart(BaseModel):
 class Function(BaseModel):
     """The function that a tool call names; arguments are JSON text in OpenAI's form, and an object is understood too."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
     arguments: str | dict[str, Any] = ""
@@ -63,7 +65,7 @@ class Function(BaseModel):
 class ToolCall(BaseModel):
     """A call that the assistant has made; `index` is its place in a stream."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     index: int | None = None
     id: str | None = None
@@ -78,6 +80,8 @@ class ToolCall(BaseModel):
 
 class Message(BaseModel):
     """A turn of a conversation."""
+
+    model_config = ConfigDict(strict=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
@@ -128,13 +132,15 @@ Tools = Annotated[list[dict[str, Any]], AfterValidator(_functions)]
 
 
 class _Named(BaseModel):
+    model_config = ConfigDict(strict=True)
+
     name: str
 
 
 class NamedTool(BaseModel):
     """The function that has to be called."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     type: Literal["function"]
     function: _Named

@@ -46,7 +46,7 @@ _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 class StreamOptions(BaseModel):
     """`include_usage` asks for a last chunk with the token counts."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     include_usage: bool | None = False
     include_obfuscation: bool | None = None
@@ -55,7 +55,7 @@ class StreamOptions(BaseModel):
 class JsonSchema(BaseModel):
     """A JSON Schema with the name that OpenAI's form gives it. It is always followed strictly."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = ""
     description: str | None = None
@@ -66,7 +66,7 @@ class JsonSchema(BaseModel):
 class ResponseFormat(BaseModel):
     """What form the answer has to have: any text, any JSON object, or JSON that follows a schema."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None

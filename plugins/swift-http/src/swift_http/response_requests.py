@@ -94,7 +94,7 @@ class ResponsesRequest(Body):
         try:
             return ChatRequest.model_validate(chat)
         except ValidationError as error:
-            raise RequestValidationError(error.errors()) from None
+            raise RequestValidationError(error.errors(), body=chat) from None
 
     def _choice(self) -> Any:
         if not isinstance(self.tool_choice, dict):

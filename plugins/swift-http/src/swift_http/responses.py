@@ -215,7 +215,7 @@ class CompletionForm(_Base):
         return {
             "tokens": [token.text for token in tokens],
             "token_logprobs": [_finite(token.logprob) for token in tokens],
-            "top_logprobs": [{text: _finite(value) for text, value in token.top} or None for token in tokens],
+            "top_logprobs": [_by_text(token) for token in tokens],
             "text_offset": offsets,
         }
 
@@ -251,6 +251,14 @@ def model_entry(name: str, models: Sequence[str], created: int) -> dict[str, Any
 
 def _entry(text: str, logprob: float | None) -> dict[str, Any]:
     return {"token": text, "logprob": _finite(logprob), "bytes": list(text.encode("utf-8", "replace"))}
+
+
+def _by_text(token: Token) -> dict[str, float | None] | None:
+    """The likeliest tokens and the one that was chosen. Of several with one text (parts of characters) the likeliest counts."""
+    if not token.top:
+        return None
+    chosen = () if token.logprob is None else ((token.text, token.logprob),)
+    return {text: _finite(value) for text, value in reversed((*token.top, *chosen))}
 
 
 def _finite(value: float | None) -> float | None:

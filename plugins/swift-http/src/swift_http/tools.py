@@ -43,16 +43,19 @@ class ToolParser:
         """The calls in a text that begins with a mark; none where it can't be read."""
         try:
             return self.read(text.strip())
-        except (ValueError, TypeError, KeyError, SyntaxError):
+        except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deep to be read
             return []
 
 
-def _call(value: Mapping[str, Any]) -> Call:
+def _call(value: Any) -> Call:
+    if not isinstance(value, dict) or not isinstance(value["name"], str) or not value["name"]:
+        raise ValueError("a call is an object with a name")
     arguments = value.get("arguments", value.get("parameters", {}))
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    if not isinstance(json.loads(text), dict):
+    given = json.loads(arguments) if isinstance(arguments, str) else arguments
+    if not isinstance(given, dict):
         raise ValueError("arguments are an object")
-    return Call(str(value["name"]), text)
+    text = json.dumps(given, ensure_ascii=False, allow_nan=False)  # Python reads NaN and infinities, which JSON does not have
+    return Call(value["name"], arguments if isinstance(arguments, str) else text)
 
 
 def _between(begin: str, end: str) -> Callable[[str], list[Call]]:

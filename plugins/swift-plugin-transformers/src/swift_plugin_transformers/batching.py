@@ -106,7 +106,7 @@ class Batcher(Worker[Request]):
         config = self._answering.config(len(request.prompt), request.sampling)
         answer = 0 if request.score is not None else int(config.max_new_tokens)
         most = self.room.tokens - len(request.prompt)
-        if request.sampling.max_tokens is None and 0 < most < answer:
+        if request.sampling.max_tokens is None and max(request.sampling.min_tokens, 1) <= most < answer:
             answer = most  # a limit that the request did not set
         if answer > most:
             raise UsageError(

@@ -164,7 +164,7 @@ class Answering:
         narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
         sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= COLD
         config.update(  # type: ignore[no-untyped-call]
-            max_new_tokens=min(sampling.max_tokens or self.longest, self.context - length),
+            max_new_tokens=min(sampling.max_tokens or max(self.longest, sampling.min_tokens), self.context - length),
             max_length=None,
             num_beams=1,
             eos_token_id=ends or [-1],  # a token that never comes: None would bring back the model's own

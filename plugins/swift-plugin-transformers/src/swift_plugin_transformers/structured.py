@@ -43,14 +43,15 @@ class Grammars:
         except ValueError as error:
             raise UsageError(f"not a JSON Schema: {error}", where=field) from None
         if why := llguidance.LLMatcher.validate_grammar(grammar, self._vocabulary):
-            raise UsageError(f"this JSON Schema can't be followed: {str(why).splitlines()[0][:300]}", where=field)
+            raise UsageError(f"this JSON Schema can't be followed: {' '.join(str(why).split())[:300]}", where=field)
 
     def processors(self, sampling: Sampling, length: int) -> list[LogitsProcessor]:
         """What keeps the answer to a prompt of that length to its schema; nothing if the request has none. Raises as `check` does."""
         if sampling.schema is None and not sampling.calls:
             return []
-        llguidance = self._library("tools" if sampling.calls else "response_format")
-        return [_Follow(llguidance.LLMatcher(self._vocabulary, _grammar(llguidance, sampling), log_level=0), length, self._ends)]
+        field = "tools" if sampling.calls else "response_format"
+        llguidance = self._library(field)
+        return [_Follow(llguidance.LLMatcher(self._vocabulary, _grammar(llguidance, sampling), log_level=0), length, self._ends, field)]
 
     def _library(self, field: str) -> Any:
         if importlib.util.find_spec("llguidance") is None:
@@ -88,8 +89,9 @@ def _grammar(llguidance: Any, sampling: Sampling) -> str:
 class _Follow(LogitsProcessor):
     """Takes away what the schema does not allow next."""
 
-    def __init__(self, matcher: Any, prompt: int, ends: list[int]) -> None:
+    def __init__(self, matcher: Any, prompt: int, ends: list[int], field: str) -> None:
         self._matcher = matcher
+        self._field = field
         self._seen = prompt
         self._ends = ends
 
@@ -101,5 +103,8 @@ class _Follow(LogitsProcessor):
             allowed[self._ends] = True
         else:
             bias = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8)[: len(allowed)]
+            if self._matcher.is_error():  # it allows nothing but an end then, which would look like a whole answer
+                why = self._matcher.get_error().split("\n")[0][:300]
+                raise UsageError(f"this JSON Schema can't be followed to an end: {why}", where=self._field)
             allowed[: len(bias)] = bias != 0
         return scores.masked_fill(~allowed.to(scores.device), float("-inf"))
