@@ -125,7 +125,7 @@ def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple
             parts[part] = known.choose(part, name, chosen, origin=origin, where=settings.where(part))
         except Invalid as invalid:
             prefix = "" if part == verb.main else f"{part}."
-            errors += [UsageError(message, where=settings.where(f"{prefix}{path}")) for path, message in invalid.problems]
+            errors += [UsageError(message, where=settings.where(f"{prefix}{path}".rstrip("."))) for path, message in invalid.problems]
         except SwiftError as error:
             errors.append(error)
     options: dict[str, Any] = {}

@@ -305,3 +305,17 @@ def test_adalora_needs_steps_to_prune_in(tiny_model):
 
     with pytest.raises(UsageError, match="no step of 10 is left to prune in"):
         AdaLoraTuner(tuner.options).prepare(model, torch.optim.SGD(model.parameters()), 10)
+
+
+def test_dora_on_rows_of_zeros_is_refused(tiny_model):
+    """The row of the padding token is one: the first loss would not be a number."""
+    for targets, refused in ((["lm_head"], True), (["q_proj"], False)):
+        tuner = SPECS["dora"].factory.load()(SPECS["dora"].options.load()(targets=targets))
+        model = load(tiny_model)
+        model.model.embed_tokens.weight.data[7] = 0
+        if refused:
+            with pytest.raises(UsageError, match="lm_head") as caught:
+                tuner.attach(model, FAMILY)
+            assert caught.value.where == "tuner.targets"
+        else:
+            tuner.attach(model, FAMILY)

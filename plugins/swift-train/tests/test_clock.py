@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date
 from importlib.resources import files
 
 import pytest
 from swift_train.clock import at, date_of, fix_date, is_dated, today
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
+from swift_train.template import ChatTemplate
 from swift_train.testing import do, ragged_chats, training_run, write_rows
 from transformers import AutoTokenizer
 
@@ -52,6 +55,18 @@ def test_a_fixed_date_is_that_of_every_rendering(tokenizer):
     assert again == script
     with at("2031-01-01"):
         assert "01 Jan 2031" in tokenizer.apply_chat_template(list(row.messages), tokenize=False), "a server has its own day"
+
+
+def test_another_thread_has_another_date(tokenizer):
+    """A stream is tokenised beside the training, which renders at other dates when it writes a checkpoint."""
+    tokenizer.chat_template = DATED
+    fix_date(tokenizer, "2026-05-09")
+    template = ChatTemplate(tokenizer)
+    asked = [{"role": "user", "content": "Hi"}]
+    with at("1999-12-28"), ThreadPoolExecutor(1) as other:
+        assert other.submit(tokenizer.apply_chat_template, asked, tokenize=False).result().startswith(f"{date.today():%d %b %Y}")
+        assert other.submit(template.render, asked, None).result().startswith("09 May 2026")
+        assert tokenizer.apply_chat_template(asked, tokenize=False).startswith("28 Dec 1999")
 
 
 def test_a_run_that_goes_on_another_day(tiny_model, tmp_path):

@@ -60,6 +60,7 @@ class PeftTuner:
             raise UsageError(
                 f"PEFT refuses: {error}", where="tuner", hint="Check the tuner's options against the layers' sizes."
             ) from error
+        _check_magnitudes(adapted)
         if getattr(self.options, "bias", "none") == "none" and (
             learning := [name for name, weight in base.items() if weight.requires_grad]
         ):
@@ -216,6 +217,18 @@ class PeftTuner:
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
         return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
+
+
+def _check_magnitudes(adapted: Module) -> None:
+    """Refuse DoRA on weights with rows of zeros, whose direction is nothing: the first loss would not be a number."""
+    for name, weight in adapted.named_parameters():
+        if "lora_magnitude_vector" in name and not weight.is_meta and not bool(weight.detach().all()):
+            path = name.removeprefix("base_model.model.").partition(".lora_magnitude_vector")[0]
+            raise UsageError(
+                f"DoRA divides by the length of each row of a weight, and '{path}' has rows of zeros",
+                where="tuner.targets",
+                hint="Leave it out, or use --tuner lora.",
+            )
 
 
 def _by_every_name(model: Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

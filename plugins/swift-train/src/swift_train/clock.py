@@ -1,7 +1,8 @@
 """The date that chat templates write: for a run it is that of its start, in every process and on every day that it takes.
 
 transformers gives templates one clock, `strftime_now`, which asks `datetime`; a rendering at a fixed date is one with another `datetime`
-there. Whether a template writes a date is known by rendering probes at different dates.
+there, which has the date of the thread that asks: one tokenises a stream while another renders for a checkpoint. Whether a template writes
+a date is known by rendering probes at different dates.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 DATES = ("1999-12-28", "2012-05-09", "2030-10-17")  # that share nothing: no year, month, day or day of the week
@@ -30,6 +32,8 @@ _CONVERSATIONS: Sequence[tuple[Sequence[Mapping[str, Any]], bool]] = [
         ((*begin, _ASKED, _CALLED, _RESULT, _SAID), True),
     )
 ]
+
+_fixed: ContextVar[str] = ContextVar("fixed", default="")
 
 
 def today() -> str:
@@ -62,12 +66,13 @@ def at(date: str) -> Iterator[None]:
         return
     from transformers.utils import chat_template_utils as templates
 
-    theirs = templates.datetime
-    templates.datetime = _Clock(date)  # type: ignore[assignment, misc]
+    if not isinstance(templates.datetime, _Clock):
+        templates.datetime = _Clock(templates.datetime)  # type: ignore[assignment, misc]
+    before = _fixed.set(date)
     try:
         yield
     finally:
-        templates.datetime = theirs  # type: ignore[misc]
+        _fixed.reset(before)
 
 
 def is_dated(tokenizer: Any) -> bool:
@@ -76,12 +81,18 @@ def is_dated(tokenizer: Any) -> bool:
 
 
 class _Clock:
-    def __init__(self, date: str) -> None:
-        self._now = datetime.datetime.fromisoformat(date)
+    """Stands for `datetime` where templates ask it for the time."""
 
-    def now(self, _zone: Any = None) -> datetime.datetime:
-        """The fixed moment."""
-        return self._now
+    def __init__(self, theirs: Any) -> None:
+        self._theirs = theirs
+
+    def now(self, zone: Any = None) -> datetime.datetime:
+        """The fixed moment of this thread; the present if it has none."""
+        found: datetime.datetime = datetime.datetime.fromisoformat(fixed) if (fixed := _fixed.get()) else self._theirs.now(zone)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._theirs, name)
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: bool, date: str) -> str | None:
