@@ -89,8 +89,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def hash_files(folder: Path, progress: Progress | None = None) -> dict[str, str]:
-    """SHA-256 of what makes up the checkpoint, by relative name."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+    """SHA-256 of what makes up the checkpoint, by relative name; run folders and checkpoints that lie in it are no part of it."""
+    others = {path.parent for name in ("run.json", MANIFEST) for path in folder.rglob(name)} - {folder}
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST and not others & set(path.parents))
     found = (path for path in files if path.suffix in _HASHED or path.name.startswith(_OPENVINO))
     return {path.relative_to(folder).as_posix(): value for path, value in sha256_of(found, progress).items()}
 

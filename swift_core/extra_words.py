@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,9 +22,19 @@ def advice(word: str, command: str, first: str, flags: Collection[str], registry
         registry: what is installed.
     """
     flag = _flag(word, flags, registry)
+    if flag == "model" and first:
+        return two_models(first, word, command, flags)
     if not flag:
         return f"Bare words have one place in {command}; everything else has an option: {command} --help lists them."
-    return f"Write: {' '.join(filter(None, (command, first)))} --{flag} {word}"
+    return f"Write: {' '.join(filter(None, (command, shlex.quote(first) if first else '')))} --{flag} {shlex.quote(word)}"
+
+
+def two_models(first: str, second: str, command: str, flags: Collection[str]) -> str:
+    """What to type if two checkpoints are named where one is taken."""
+    for adapter, base in ((first, second), (second, first)):
+        if "adapter" in flags and (Path(adapter) / "adapter_config.json").is_file():
+            return f"Write: {command} --model {shlex.quote(base)} --adapter {shlex.quote(adapter)}"
+    return "Name one of them."
 
 
 def _flag(word: str, flags: Collection[str], registry: Registry) -> str:
@@ -33,6 +44,9 @@ def _flag(word: str, flags: Collection[str], registry: Registry) -> str:
         "adapter": (path / "adapter_config.json").is_file(),
         "model": (path / "config.json").is_file(),
         "to": word in names,
+        "quantizer": any(word == spec.name for spec in registry.all("quantizer")),
+        "tuner": any(word == spec.name for spec in registry.all("tuner")),
+        "backend": any(word == spec.name for spec in registry.all("backend")),
         "dataset": word.endswith(_ROWS) or any(word.partition("#")[0] == spec.name for spec in registry.all("dataset")),
     }
     return next((name for name, fits in meant.items() if fits and name in flags), "")

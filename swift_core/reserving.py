@@ -51,8 +51,10 @@ def check_unheld(target: Path, *, where: str = "output") -> None:
     """Refuse a target that another run holds, without holding it.
 
     Raises:
-        UsageError: names the run.
+        UsageError: names the run; or the target is the root of a disk.
     """
+    if not target.absolute().name:
+        raise UsageError(f"'{target}' can't be replaced by a result", where=where, hint="Choose another folder.")
     with suppress(OSError):
         handle = os.open(_lock_of(target), os.O_RDONLY)
         try:

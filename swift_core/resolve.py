@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__, exporting, local_plugins, made_with, paths, quantizing, reserving, schemas, space
+from swift_core import __version__, exporting, local_plugins, made_with, outputs, paths, quantizing, reserving, schemas, space
 from swift_core.bases import check_base
 from swift_core.config import Settings, normalise
 from swift_core.data.choices import choose_dataset, fetch_dataset
@@ -257,7 +257,8 @@ def _job(verb: Verb, parts: Mapping[str, Choice], known: Registry) -> str:
 
 def _check(run: Run, known: Registry, settings: Settings) -> list[str]:
     """The plugins' vetoes; returns the texts of the problems that are no reason to stop."""
-    problems = [*_kinds_of_rows(run, known), *exporting.problems(run, known), *quantizing.problems(run, known), *space.problems(run, known)]
+    problems = [*outputs.problems(run), *_kinds_of_rows(run, known), *exporting.problems(run, known), *quantizing.problems(run, known)]
+    problems += space.problems(run, known)
     for _, answer in known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
     fatal: list[SwiftError] = [

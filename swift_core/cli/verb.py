@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,26 @@ class FlagsCommand(click.Command):
         """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
         words = part_files.expand(words)
-        if self.positional and words and not words[0].startswith("-"):
+        first = words[0] if self.positional and words and not words[0].startswith("-") else ""
+        if first:
             words = [f"--{self.positional}", *words]
         known = flags.flags_for(self.verb, words, self._settings, registry())
+        if first and self.positional == "model":
+            self._check_one_model(first, flags.rewrite(words[2:], known), known)
         self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}
         self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *self.common()]
         return words, known
+
+    def _check_one_model(self, first: str, words: Sequence[str], known: flags.Flags) -> None:
+        """Refuse a model in front and another by its option, of which only the last would count."""
+        named = [word.removeprefix("--model=") for word in words if word.startswith("--model=")]
+        named += [after for word, after in pairwise(words) if word == "--model"]
+        if named:
+            from swift_core import extra_words
+
+            command = f"swift {self.verb.name}"
+            problem = f"two models are named: '{first}', and '{named[-1]}' by the option --model"
+            raise UsageError(problem, where="model", hint=extra_words.two_models(first, named[-1], command, known.flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under a heading for each part."""
