@@ -24,6 +24,7 @@ import pluggy
 from swift_core import hookspecs, local_plugins
 from swift_core.entry_points import Point, entry_points
 from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.raised import place_of
 
 GROUP = "swift.plugins"
 _LONG = 2.0  # seconds after which it is worth saying which plugin was being imported
@@ -101,8 +102,9 @@ class Plugins:
                 answer = list(answer) if isinstance(answer, Iterator) else answer  # a generator runs, and fails, here
             except SwiftError:
                 raise
-            except Exception as error:
-                self.fail(plugin, f"{hook}() raised {type(error).__name__}: {error}")
+            except (Exception, SystemExit) as error:
+                place = place_of(error, implementation.function.__module__)
+                self.fail(plugin, f"{hook}() raised {type(error).__name__}: {error}{place}")
                 continue
             finally:
                 _trace(hook, plugin, begin)

@@ -56,6 +56,7 @@ def test_a_broken_plugin_is_named_and_the_others_work(case, swift, distribution)
     distribution("swift-plugin-moon", GOOD)
     records = {record["name"]: record for record in json.loads(swift("plugins", "--json").out)}
     assert reason in records["bad"]["failure"]
+    assert ("bad.py, line 3)" in records["bad"]["failure"]) == (case == "hook raises")
     assert records["bad"]["distribution"] == "swift-plugin-bad"
     assert records["moon"]["failure"] == ""
     assert records["moon"]["offers"][0]["name"] == "moon"

@@ -286,6 +286,9 @@ def test_without_adapter_folders_there_is_no_such_route(shared: Served):
 # -- refusals ------------------------------------------------------------------------------------------------------------
 
 
+SCHEMES = ("Bearer", "bearer", "Basic", "")
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/tokenize"])
 @pytest.mark.parametrize("key", ["wrong", KEY[:-1], KEY + "x", "ключ"])
 def test_wrong_key(shared: Served, path: str, key: str):
@@ -293,6 +296,11 @@ def test_wrong_key(shared: Served, path: str, key: str):
     assert response.status_code == 401
     assert error_of(response)["code"] == "invalid_api_key"
     assert shared.get("/metrics", key="wrong").status_code == 401
+
+
+def test_the_scheme_of_a_key_is_in_any_case(shared: Served):
+    statuses = [shared.post("/tokenize", {"prompt": "a"}, headers={"Authorization": f"{kind} {KEY}"}).status_code for kind in SCHEMES]
+    assert statuses == [200, 200, 401, 401]
 
 
 def test_without_a_key_all_is_open():

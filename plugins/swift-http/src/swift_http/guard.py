@@ -25,7 +25,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, max_body: int, slow: float) -> None:
         self._app = app
-        self._expected = f"Bearer {api_key}".encode() if api_key else None
+        self._expected = api_key.encode() if api_key else None
         self._max_body = max_body
         self._slow = slow
 
@@ -43,8 +43,8 @@ class Guard:
 
     def _refusal(self, path: str, headers: Headers) -> ApiError | None:
         if self._expected and path not in OPEN_PATHS:
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._expected):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if not hmac.compare_digest(given.strip().encode(), self._expected) or scheme.lower() != "bearer":
                 return ApiError(401, "missing or wrong API key", code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         if not self._expected and not _is_local(headers.get("host", "")):
             message = "without an API key this server answers at its address or a local name alone; start it with one (SWIFT_API_KEY)"

@@ -23,7 +23,7 @@ def _known(data: Any, fields: Collection[str], ignored: Collection[str], empty: 
     if not isinstance(data, dict):
         return data
     for name in data:
-        if name in fields or name in ignored or (name in empty and not data[name]):
+        if name in fields or name in ignored or data[name] is None or (name in empty and not data[name]):
             continue
         raise ApiError(400, f"'{name[:50]}' of {what} is not understood here", param="messages")
     return {name: value for name, value in data.items() if name in fields}

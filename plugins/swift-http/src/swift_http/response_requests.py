@@ -127,8 +127,8 @@ def _messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _only(item: dict[str, Any], *fields: str) -> None:
-    for name in item:
-        if name not in (*fields, "type", "id", "status"):
+    for name, value in item.items():
+        if name not in (*fields, "type", "id", "status") and value is not None:  # clients write null for what they left out
             raise ApiError(400, f"'{name[:50]}' of an input item is not understood here", param="input")
 
 
