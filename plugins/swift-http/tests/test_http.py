@@ -286,7 +286,7 @@ def test_without_adapter_folders_there_is_no_such_route(shared: Served):
 # -- refusals ------------------------------------------------------------------------------------------------------------
 
 
-SCHEMES = ("Bearer", "bearer", "Basic", "")
+SCHEMES = ("Bearer", "bearer", "Basic", "Token")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/tokenize"])
