@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,7 +86,8 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
                 done += 1
                 report.progress("ask", done, len(questions), unit="questions")
         except SwiftError as error:
-            hint = f"{done} of {len(questions)} answers are kept in {partial}; the same command with --output {output} --resume goes on."
+            again = f"--output {shlex.quote(str(output))} --resume"
+            hint = f"{done} of {len(questions)} answers are kept in {partial}; the same command with {again} goes on."
             raise type(error)(error.message, where=error.where, hint=f"{error.hint} {hint}".strip() if done else error.hint) from error
     partial.replace(output)
     return output, {"questions": len(questions)}

@@ -6,6 +6,7 @@ from anywhere. So who goes on names it again (`--plugin FILE.py`), is told so wh
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ def _loaded(file: Path) -> bool:
 
 def _missing(what: str, file: Path) -> UsageError:
     if file.is_file():
-        return UsageError(f"{what} came from the local file {file}", where="--plugin", hint=f"Name it again: swift --plugin {file} …")
+        return UsageError(
+            f"{what} came from the local file {file}", where="--plugin", hint=f"Name it again: swift --plugin {shlex.quote(str(file))} …"
+        )
     hint = "Put it back, or name it where it is now: swift --plugin FILE.py …"
     return UsageError(f"{what} came from the local file {file}, which is gone", where="--plugin", hint=hint)

@@ -6,6 +6,7 @@ The job itself reads rows, loads models and compares them; the loader brings it 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     choice = run.part("quantizer")
     spec = known.spec(choice)
     if run.verb != "quantize" and spec.when == "offline":
-        hint = f"First swift quantize {run.model.path} --quantizer {spec.name}; then name the result as the model."
+        hint = f"First swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then name the result as the model."
         message = f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded"
         yield Problem(where="quantizer", message=message, hint=hint)
         return
@@ -43,7 +44,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         return
     if run.adapters:
         adapter = next(iter(run.adapters.values()))
-        hint = f"Merge it first: swift merge {adapter.path}; then quantize the merged model."
+        hint = f"Merge it first: swift merge {shlex.quote(adapter.path)}; then quantize the merged model."
         yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is learned in full precision", hint=hint)
     if form := quantization_of(read_config(Path(run.model.path))):
         hint = "Name the checkpoint that it was made from: rounding twice loses more than rounding once."

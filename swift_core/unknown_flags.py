@@ -12,12 +12,15 @@ from swift_core.flags import Flags, dashed
 from swift_core.registry import Entry, Registry
 from swift_core.verbs import Verb
 
+_BEFORE = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself
 _MOST = 4  # implementations to name
 
 
 def advice(flag: str, verb: Verb, known: Flags, registry: Registry) -> str:
     """What the user may have meant by `flag` (with its dashes); empty where nothing is near."""
     name = dashed(flag.lstrip("-"))
+    if name in _BEFORE:
+        return f"It stands before the command: swift --{name} {_BEFORE[name]} {verb.name} …".replace("  ", " ")
     if owners := _owners(name, verb, registry):
         shown = (f"--{path} of --{part} {', '.join(names[:_MOST])}{', …' * (len(names) > _MOST)}" for (part, path), names in owners.items())
         return f"It is {'; or '.join(shown)}."

@@ -247,3 +247,15 @@ def test_the_parameters_of_tools_in_every_spelling(tool):
 @pytest.mark.parametrize("tool", [{"name": "tide", "fields": SCHEMA}, {"name": "tide", "parameters": SCHEMA, "inputSchema": SCHEMA}])
 def test_the_parameters_of_tools_are_never_lost(tool):
     assert refused({"messages": [ASK, SAY], "tools": [tool]}).where.endswith(list(tool)[-1])
+
+
+def test_what_only_tools_messages_are_read_for():
+    row = read({"messages": [{**ASK, "name": "Ada"}, {**SAY, "name": "tutor"}]})
+    assert row.unread == ("messages[].name",)
+    called = [
+        ASK,
+        {"role": "assistant", "content": None, "function_call": CALL},
+        {"role": "function", "name": "tide", "content": "2 m"},
+        SAY,
+    ]
+    assert read({"messages": called}).unread == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -47,7 +48,8 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
         click.echo(line)
     click.echo(f"report: {result.folder / 'report.html'}")
     if result.output:
-        click.echo(f"next:\n  swift infer {result.output}\n  swift serve {result.output}\n  swift sft --help")
+        output = shlex.quote(str(result.output))
+        click.echo(f"next:\n  swift infer {output}\n  swift serve {output}\n  swift sft --help")
 
 
 def _step(screen: Screen, step: Step, state: str) -> None:

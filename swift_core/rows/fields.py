@@ -21,6 +21,7 @@ date time timestamp version license licence hash md5 sha256 meta metadata info e
 path text_length cache_control signature citations annotations
 """
 METADATA = frozenset(_DESCRIBING.split())
+_OF_TOOLS = {"name", "tool_call_id", "is_error"}  # what only a tool's messages are read for
 _ANSWERS = ("completion", "response", "output", "chosen", "rejected", "chosen_messages", "rejected_messages", "rejected_response")
 _MESSAGES = ("messages", "conversations", "prompt", *_ANSWERS)
 
@@ -90,12 +91,17 @@ def _of_messages(messages: Iterable[Any], name: str) -> Iterator[str]:
     for message in messages:
         if _is_plain(message) or not isinstance(message, Mapping):
             continue
-        yield from (f"{name}[].{key}" for key, value in message.items() if key not in conversations.READ and not is_empty(value))
+        read = conversations.READ if _is_a_tools(message) else conversations.READ - _OF_TOOLS
+        yield from (f"{name}[].{key}" for key, value in message.items() if key not in read and not is_empty(value))
         for key in ("content", "value"):
             if isinstance(parts := message.get(key), list | tuple):
                 yield from _of_parts(parts, f"{name}[].{key}[]")
         if calls := message.get("tool_calls"):
             yield from _of_calls(_items(calls), f"{name}[].tool_calls[]")
+
+
+def _is_a_tools(message: Mapping[str, Any]) -> bool:
+    return conversations.ROLES.get(str(message.get("from", message.get("role")))) == "tool"
 
 
 def _is_plain(message: Any) -> bool:

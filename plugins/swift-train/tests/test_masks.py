@@ -109,6 +109,16 @@ def test_everything(tokenizer):
     assert encoded.spans == (Span(0, len(encoded.ids), 1.0),)
 
 
+def test_everything_is_all_that_the_row_says_or_refused(tokenizer):
+    for turn, part in (
+        ({**PLAIN[2], "loss_scale": 0.0}, "loss of its own"),
+        ({**PLAIN[2], "reasoning_content": "So."}, "thinking"),
+        ({**PLAIN[2], "tool_calls": [{"type": "function", "function": {"name": "tide", "arguments": {}}}]}, "tool call"),
+    ):
+        with pytest.raises(UsageError, match=part):
+            encode(tokenizer, ChatRow((*PLAIN[:2], turn)), turns="everything")
+
+
 def test_what_a_message_weighs(tokenizer):
     messages = (*PLAIN[:2], {**PLAIN[2], "loss_scale": 0.0}, *PLAIN[3:6], {**PLAIN[6], "loss_scale": 0.25})
     (encoded,) = encode(tokenizer, ChatRow(messages))

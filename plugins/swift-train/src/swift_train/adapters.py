@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> S
             raise UsageError(
                 f"an adapter of the tuner '{tuner_name(folder)}' {problem}",
                 where=str(folder),
-                hint=f"Merge it: swift merge {folder}; then serve the merged model.",
+                hint=f"Merge it: swift merge {shlex.quote(str(folder))}; then serve the merged model.",
             )
         found = tuner
     return found

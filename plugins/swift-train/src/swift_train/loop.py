@@ -6,6 +6,7 @@ supervised tokens of the step, over all micro-batches and ranks, so that it does
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -201,7 +202,7 @@ class Loop:
 
     def _stopped(self) -> Stopped:
         self._save(needed=True)
-        hint = f"To go on from there: the same command with --resume {self.report.folder}"
+        hint = f"To go on from there: the same command with --resume {shlex.quote(str(self.report.folder))}"
         return Stopped(f"stopped after step {self.state.step} of {self.total}; a checkpoint was written", hint=hint)
 
     def _save(self, *, needed: bool = False) -> None:

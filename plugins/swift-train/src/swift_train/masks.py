@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.errors import UsageError
 from swift_train.template import ChatTemplate
 from swift_train.tokenise import Script, Span
-from swift_train.turns import Turn, check_shown, locate
+from swift_train.turns import Turn, check_everything, check_shown, locate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +46,7 @@ class ChatEncoder:
         template = self.template.of(row)
         if self.mask.turns == "everything":
             text = template.render(row.messages, row.tools)
-            check_shown(text, row.messages, row.tools)
+            check_everything(text, row.messages, row.tools)
             return [Script(text, (Span(0, len(text), 1.0),))]
         learned = self.learned(row)
         if not learned:

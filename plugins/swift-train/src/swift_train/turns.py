@@ -108,6 +108,23 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
             )
 
 
+def check_everything(text: str, messages: Sequence[Message], tools: Tools) -> None:
+    """Check that a rendering that is learned whole holds all that the row says, and that nothing of it is to be learned otherwise.
+
+    Raises:
+        UsageError: it leaves something out, or a message has a loss of its own.
+    """
+    check_shown(text, messages, tools)
+    for number, message in enumerate(messages, 1):
+        if "loss_scale" in message:
+            raise UsageError(
+                f"message {number} has a loss of its own ({message['loss_scale']}), but everything is learned alike",
+                hint="Leave --mask.turns everything out, or take the losses out of the rows.",
+            )
+        if message["role"] == "assistant":
+            _check_present(text, message, number)
+
+
 def _other_beginning(template: ChatTemplate, before: str, through: str, number: int, ahead: str) -> UsageError:
     shared = next((at for at, (one, other) in enumerate(zip(before, through, strict=False)) if one != other), len(through))
     if shared < len(ahead):
