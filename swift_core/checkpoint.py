@@ -99,7 +99,17 @@ def hash_files(folder: Path, progress: Progress | None = None) -> dict[str, str]
 def content_hash(folder: Path, progress: Progress | None = None) -> str:
     """The manifest's hash, or one worked out for a folder that has none; big files are read once, and again where they have changed."""
     manifest = read_manifest(folder)
-    return manifest.hash if manifest and manifest.files else paths.digest(hash_files(folder, progress))
+    if manifest and manifest.files and not _replaced(folder, manifest, progress):
+        return manifest.hash
+    return paths.digest(hash_files(folder, progress))
+
+
+def _replaced(folder: Path, manifest: Manifest, progress: Progress | None) -> bool:
+    """Whether weights are others than the manifest says; only files that are newer than it are read."""
+    written = (folder / MANIFEST).stat().st_mtime
+    weights = [folder / name for name in manifest.files if name.endswith((".safetensors", ".gguf"))]
+    newer = [file for file in weights if file.is_file() and file.stat().st_mtime > written]
+    return any(value != manifest.files[file.relative_to(folder).as_posix()] for file, value in sha256_of(newer, progress).items())
 
 
 def quantization_of(config: Mapping[str, Any]) -> str:

@@ -177,6 +177,16 @@ def test_lists_of_names_may_have_commas(words, part, name):
     assert parts[part].options[name] == ["lm_head", "embed_tokens"]
 
 
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [('["q_proj", "v_proj"]', ["q_proj", "v_proj"]), ("[qv]_proj", "[qv]_proj"), ("[0-9]", "[0-9]")],
+)
+def test_a_list_may_be_written_as_json(text, targets):
+    parts = chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", '["a.jsonl", "b.jsonl"]', "--target_modules", text))
+    assert parts["tuner"].options["targets"] == targets
+    assert set_by("sft", "--dataset", '["a.jsonl", "b.jsonl"]').values["dataset"] == ["a.jsonl", "b.jsonl"]
+
+
 def test_a_comma_in_a_text_is_a_comma(swift):
     settings = set_by("infer", "--questions", "Hello, world", "--stop", ",")
     assert settings.values["questions"] == ["Hello, world"]

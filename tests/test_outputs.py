@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
 
-from swift_core.checkpoint import content_hash
+from swift_core.checkpoint import Manifest, content_hash, write_manifest
 from swift_core.cli import run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
@@ -47,4 +48,17 @@ def test_runs_inside_a_model_folder_are_no_part_of_it(folder):
         (model / made / "output" / "config.json").write_text("{}")
     assert content_hash(model) == before
     (model / "more.json").write_text("{}")
+    assert content_hash(model) != before
+
+
+def test_weights_that_were_replaced_beside_a_manifest_are_another_checkpoint(folder):
+    model = folder / "models" / "tiny"
+    write_manifest(model, Manifest())
+    before = content_hash(model)
+    weights = model / "model.safetensors"
+    os.utime(weights, (weights.stat().st_atime, weights.stat().st_mtime + 3600))  # copied once more
+    assert content_hash(model) == before
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-4] + bytes(4))
+    os.utime(weights, (weights.stat().st_atime, weights.stat().st_mtime + 3600))
     assert content_hash(model) != before

@@ -192,10 +192,21 @@ def _value(flag: Flag, given: Any) -> Any:
     """What click read for a flag, as the option takes it."""
     types = flag.field.types
     if isinstance(given, tuple):
+        if len(given) == 1 and (several := _json_list(str(given[0]))) is not None:
+            return several
         return given[0] if len(given) == 1 and "string" in types else list(given)
     if flag.field.type == "object" or ("object" in types and str(given).lstrip().startswith("{")):
         return _json(flag, given)
     return given
+
+
+def _json_list(text: str) -> list[Any] | None:
+    """A list of texts that is written as JSON, `["a", "b"]`; None for any other text, such as a regex that begins with a bracket."""
+    try:
+        found = json.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
 
 
 def _json(flag: Flag, text: str) -> Any:
