@@ -259,3 +259,12 @@ def test_what_only_tools_messages_are_read_for():
         SAY,
     ]
     assert read({"messages": called}).unread == ()
+
+
+def test_a_switch_is_no_thought():
+    """Nemotron's rows: a conversation, its answer, and whether it was thought about."""
+    row = {"input": [ASK], "output": "Hello", "reasoning": "on"}
+    assert '{"input": "prompt", "output": "completion"}' in refused(row).hint
+    pair = {"prompt": [ASK], "completion": "Hello"}
+    assert '{"reasoning": "enable_thinking"}' in refused({**pair, "reasoning": "on"}).hint
+    assert [read({**pair, "enable_thinking": word}).variables["enable_thinking"] for word in ("on", "off", True)] == [True, False, True]

@@ -62,6 +62,9 @@ def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
     keys = [str(key) for key, value in data.items() if value is not None and value != ""]
     if "chat" in wanted:
         listed = next((key for key in keys if key not in _FIELDS and _is_conversation(data.get(key))), "")
+        answer = next((key for key in keys if key in _ANSWERED and key != listed), "")
+        if listed and answer and _is_asked(data[listed], listed):
+            return _renamed({listed: "prompt", answer: "completion"}, "a conversation and its answer")
         return _renamed({listed: "messages"}, "a conversation") if listed else _question_and_answer(keys)
     text = next((key for key in keys if key in _TEXTS), "") if "text" in wanted else ""
     return _renamed({text: "text"}, "text") if text else ""

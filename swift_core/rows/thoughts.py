@@ -8,6 +8,7 @@ from typing import Any
 from swift_core.rows.values import Wrong, text_of
 
 NAMES = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "think")
+ON, OFF = ("true", "on", "yes"), ("false", "off", "no")  # whether the assistant thinks, in words
 _CLOSING = "</think>"
 
 
@@ -18,6 +19,9 @@ def thought_of(item: Mapping[str, Any], path: str) -> str:
         Wrong: it is not text, or two fields differ.
     """
     given = {name: text_of(item[name], f"{path}.{name}") for name in NAMES if item.get(name) not in (None, "")}
+    if switch := next((name for name, text in given.items() if text.strip().lower() in (*ON, *OFF)), ""):
+        hint = f"""--data.columns '{{"{switch}": "enable_thinking"}}' reads it as a variable of the chat template."""
+        raise Wrong(f"{path}.{switch}", f"{given[switch]!r} is a switch and no thought", hint if path == "$" else "Remove it.")
     if len(set(given.values())) > 1:
         first, second = list(given)[:2]
         raise Wrong(f"{path}.{second}", f"two different thoughts: '{first}' and '{second}'", "Keep one of them.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from swift_core.rows.thoughts import OFF, ON
 from swift_core.rows.values import Wrong, decoded, kind_of
 
 NAMES = ("chat_template_kwargs", "enable_thinking")
@@ -32,9 +33,10 @@ def variables_of(data: Mapping[str, Any]) -> dict[str, Any]:
     thinking = data.get(NAMES[1])
     if thinking in (None, ""):
         return variables
-    if not isinstance(thinking, bool) and str(thinking).lower() not in ("true", "false"):
+    word = str(thinking).lower()
+    if word not in (*ON, *OFF):
         raise Wrong(f"$.{NAMES[1]}", f"must be true or false, not {kind_of(thinking)}", "Correct it, or remove it.")
-    thinks = thinking if isinstance(thinking, bool) else str(thinking).lower() == "true"
+    thinks = word in ON
     if variables.setdefault(NAMES[1], thinks) is not thinks:
         raise Wrong(f"$.{NAMES[1]}", f"contradicts '{NAMES[0]}'", "Keep one of them.")
     return variables

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from swift_train.gate import MaskError, check_turns
 from swift_train.masks import ChatEncoder
-from swift_train.options import MaskOptions
+from swift_train.options import MaskOptions, SftOptions
+from swift_train.own_template import use_template
 from swift_train.tokenise import Encoded, Span, Tokeniser
 from transformers import AutoTokenizer
 
@@ -383,3 +384,12 @@ def test_the_gate_catches_tokens_that_inference_does_not_see(tokenizer):
     ids[2] += 1
     with pytest.raises(MaskError, match="does not begin where a prompt ends"):
         check_turns(encoder, row, [Encoded(ids, encoded.spans)])
+
+
+def test_variables_are_written_into_the_template_as_they_are(tokenizer):
+    text = '😀 "x" \\n {{ y }}\n'
+    tokenizer.chat_template = "{{ greeting }}{% for m in messages %}{{ m.content }}{% endfor %}"
+    use_template(tokenizer, SftOptions(template_variables={"greeting": text}))
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == f"{text}Hi"
+    with pytest.raises(UsageError, match="name of a variable"):
+        use_template(tokenizer, SftOptions(template_variables={"my-greeting": text}))

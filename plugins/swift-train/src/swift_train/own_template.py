@@ -29,13 +29,15 @@ def use_template(processor: Any, options: SftOptions) -> None:
             raise UsageError(
                 "the model has no chat template, or several", where="template_variables", hint="Name one: --chat-template FILE."
             )
+        if wrong := next((name for name in options.template_variables if not name.isidentifier()), ""):
+            raise UsageError(f"'{wrong}' can't be the name of a variable", where="template_variables", hint="Use the template's name.")
         template = "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in options.template_variables.items()) + template
     if options.chat_template or options.template_variables:
         processor.chat_template = tokenizer.chat_template = template
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value)  # true, false, numbers and quoted texts are the same in Jinja
+    return json.dumps(value, ensure_ascii=False)  # true, false, numbers and quoted texts are the same in Jinja
 
 
 def _template(asked: str) -> str:
