@@ -212,8 +212,9 @@ def _check_path(text: str, where: str) -> None:
     if ":" in text or path.exists() or path.parent == Path() or not path.parent.is_dir():
         return
     near = suggestion(path.name, [item.name for item in path.parent.iterdir()])
+    hub = "" if path.is_absolute() or text.startswith(".") else f"If a hub's model is meant: hf:{text}."
     raise UsageError(
-        f"there is no '{path.name}' in the folder '{path.parent}'", where=where, hint=f"{near} A hub's model is meant: hf:{text}.".strip()
+        f"there is no '{path.name}' in the folder '{path.parent}'", where=where, hint=f"{near} {hub}".strip() or "Check the path."
     )
 
 

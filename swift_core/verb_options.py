@@ -45,7 +45,7 @@ class ModelOptions(RunOptions):
 class AdapterOptions(ModelOptions):
     """Of every verb that takes adapters on the model."""
 
-    adapter: list[str] = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
+    adapter: Several = option(list, "Adapter checkpoints on the model: a folder or reference, or name=folder.", also=("adapters",))
     allow_other_base: bool = option(False, "Take adapters even if the model is not the one that they were trained on.")
 
 

@@ -319,3 +319,10 @@ def test_dora_on_rows_of_zeros_is_refused(tiny_model):
             assert caught.value.where == "tuner.targets"
         else:
             tuner.attach(model, FAMILY)
+
+
+def test_what_peft_refuses_is_one_line(tiny_model):
+    tuner = SPECS["lora"].factory.load()(SPECS["lora"].options.load()(targets=["layers.0"]))
+    with pytest.raises(UsageError, match="LlamaDecoderLayer is not supported") as caught:
+        tuner.attach(load(tiny_model), FAMILY)
+    assert "\n" not in caught.value.message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _OURS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})
 
 
+_INSIDE = re.compile(r"\(\n.*\n\)", re.DOTALL)  # what a module holds, line by line
+
+
 class PeftTuner:
     """Adds an adapter to a frozen base, and keeps what it learned as PEFT does."""
 
@@ -58,7 +62,7 @@ class PeftTuner:
             adapted = get_peft_model(model, self._config(model, family))
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(
-                f"PEFT refuses: {error}", where="tuner", hint="Check the tuner's options against the layers' sizes."
+                f"PEFT refuses: {_INSIDE.sub('', str(error))}", where="tuner", hint="Check the tuner's options against the layers' sizes."
             ) from error
         _check_magnitudes(adapted)
         if getattr(self.options, "bias", "none") == "none" and (
