@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from swift_core.cli import run as command_line
+from swift_core.cli import invoke as command_line
 from swift_core.launchers import LocalLauncher
 from swift_core.reporting import Report
 from swift_core.roles import Watch

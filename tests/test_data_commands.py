@@ -15,7 +15,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from swift_core.cli import run
+from swift_core.cli import invoke as run
 from swift_core.data.histogram import Distribution
 from tests.waiting import HANG
 
@@ -257,7 +257,7 @@ def test_many_rows_need_little_memory(tmp_path):
                 row["messages"][1]["content"] = f"{number} {'y' * 2000}"
                 file.write(json.dumps(row) + "\n")
         code = (
-            "import resource; from swift_core.cli import run; code = run(['data', 'check', 'a.jsonl', '--json']); "
+            "import resource; from swift_core.cli import invoke as run; code = run(['data', 'check', 'a.jsonl', '--json']); "
             "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 from swift_train.checkpoints import fault_of
 
 from swift_core.checkpoint import read_manifest
-from swift_core.cli import run as command_line
+from swift_core.cli import invoke as command_line
 from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,9 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from swift_core import adapters, client
 from swift_core.errors import SwiftError, UsageError
@@ -36,7 +38,7 @@ def sglang(tmp_path_factory) -> Path:
 def adapter(folder: Path, weights: int) -> Path:
     folder.mkdir()
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8}))
-    (folder / "adapter_model.safetensors").write_bytes(b"w" * weights)
+    save_file({"w": np.zeros(weights, np.uint8)}, folder / "adapter_model.safetensors")
     return folder
 
 
@@ -151,7 +153,7 @@ def test_adapters_come_and_go(sglang, tiny_model, tmp_path):
         for words, code, why in (
             ((f"mine={one}",), 2, "there is a model 'mine' on this server already"),
             (("mine",), 2, "is not NAME=CHECKPOINT"),
-            ((f"other={tmp_path / 'nowhere'}",), 2, "there is no file or folder"),
+            ((f"other={tmp_path / 'nowhere'}",), 2, "there is no 'nowhere' in the folder"),
             ((f"other={tiny_model}",), 2, "is no adapter"),
             ((f"other={idle}",), 1, "the adapter changes nothing"),
         ):

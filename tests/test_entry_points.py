@@ -113,7 +113,7 @@ def test_it_loads_a_module_or_what_is_in_it():
 def test_help_reads_no_metadata_once_warm(swift):
     """Nor does it import a plugin: so it takes as long with a hundred of them as with none."""
     code = (
-        "import importlib.metadata, sys; from swift_core.cli import run\n"
+        "import importlib.metadata, sys; from swift_core.cli import invoke as run\n"
         "importlib.metadata.Distribution.discover = None\n"
         "assert run(['--help']) == 0\n"
         "assert not [name for name in sys.modules if name.startswith('swift_plugin_')]"

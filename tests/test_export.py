@@ -158,7 +158,7 @@ def here(tmp_path, tiny_model, monkeypatch):
 
 def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
     done = json.loads(project("model", "--to", "copy", "--output", "out", "--json").out)
-    assert done["output"] == "out/config.json"
+    assert done["output"] == str(tmp_path / "out/config.json")
     assert done["figures"]["bytes"] == (tmp_path / "out/config.json").stat().st_size
     manifest = read_manifest(tmp_path / "out")
     assert manifest.origin == "export"
@@ -176,7 +176,8 @@ def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model"], "Add --to NAME: copy"),
+        (["model"], "Add --to NAME: "),
+        (["model"], " copy, "),
         (["model", "--to", "cpoy"], "Did you mean 'copy'?"),
         (["model", "--to", "copy", "--speed", "9"], "there is no option --speed"),
         (["nowhere/at/all", "--to", "copy", "--offline"], "nowhere"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from swift_core.cli import run
+from swift_core.cli import invoke as run
 from swift_core.cli.ms_swift import export
 from swift_core.errors import UsageError
 

@@ -171,7 +171,7 @@ def test_a_job_is_followed_and_stopped(tmp_path, monkeypatch):
             raise step
         return step
 
-    assert follow(tmp_path, events.append, poll, lambda: cancelled.append(True)) == 3
+    assert follow(tmp_path, events.append, poll, lambda: cancelled.append(True)) == 130
     assert [event["text"] for event in events if "Ctrl-C" not in event["text"]] == ["one", "The job is being cancelled.", "two"]
     assert not (tmp_path / "stop").exists()
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from swift_core.checkpoint import Manifest, content_hash, write_manifest
-from swift_core.cli import run
+from swift_core.cli import invoke as run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
 

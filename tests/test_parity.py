@@ -159,10 +159,11 @@ def test_generation_is_told_as_the_files_say_it(tiny_model: Path):
     from swift_train.template_facts import generation_facts
 
     loaded = load_checkpoint(tiny_model, device="cpu")
-    loaded.model.generation_config.temperature = 0.6
+    loaded.model.generation_config.update(do_sample=True, temperature=0.6)
     end = loaded.processor.convert_tokens_to_ids("<|im_end|>")
     facts = generation_facts(loaded.model, loaded.processor)
-    assert facts == {"temperature": 0.6, "eos_token_id": end, "pad_token_id": end, "bos_token_id": loaded.processor.bos_token_id}
+    ends = {"eos_token_id": end, "pad_token_id": end, "bos_token_id": loaded.processor.bos_token_id}
+    assert facts == {"do_sample": True, "temperature": 0.6, **ends}
 
 
 def test_ids_are_compared(made: Path):

@@ -276,7 +276,7 @@ def test_from_the_command_line(swift, tmp_path, tiny_model):
     (tmp_path / "rounding.py").write_text(PLUGIN)
     words = ("--plugin", "rounding.py", "quantize", str(tiny_model), "--quantizer", "round", "--step", "0.05", "--device", "cpu")
     done = json.loads(swift(*words, "--verify.tokens", "64", "--output", "out", "--json").out)
-    assert done["output"] == "out"
+    assert done["output"] == str(tmp_path / "out")
     assert done["figures"]["kl"] > 0
     for name in ("run.json", "events.jsonl", "report.html"):
         assert (tmp_path / done["folder"] / name).is_file()

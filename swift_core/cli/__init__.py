@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 (failed), 2 (the user's mistake), 130 (stopped). SIGTERM is a Ctrl-C."""
     try:
         interrupts.listen()
-        code = run(sys.argv[1:] if argv is None else argv)
+        code = invoke(sys.argv[1:] if argv is None else argv)
     except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being told
         if not isinstance(error, KeyboardInterrupt) and not interrupts.seen():
             raise
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     interrupts.leave(code)
 
 
-def run(argv: Sequence[str]) -> int:
+def invoke(argv: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     try:
         code = _invoked(argv)

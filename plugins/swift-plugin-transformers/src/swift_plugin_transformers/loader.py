@@ -59,7 +59,8 @@ class TransformersLoader:
         else:
             folder = checkpoint
             check_architecture(folder, trusted=loading.trust_remote_code)
-            check_weights(folder)
+            if loading.device != "meta":
+                check_weights(folder)
         attention = {} if loading.attention == "auto" else {"attn_implementation": loading.attention}
         kind = getattr(torch, loading.dtype)
         try:
