@@ -166,6 +166,7 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
         **threads.waiting(),
         SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # `python -m` would import random.py, or torch.py, from the working folder
         paths.RUN_NAME: folder.absolute().name,
     }
     if options.get("offline"):

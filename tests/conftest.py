@@ -38,7 +38,7 @@ class CommandLine:
         path = os.pathsep.join([*self.paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
         env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.env}
         process = subprocess.Popen(
-            [sys.executable, "-m", "swift_core.cli", *words],
+            [sys.executable, "-P", "-m", "swift_core.cli", *words],
             cwd=self.folder,
             env=env,
             stdout=subprocess.PIPE,

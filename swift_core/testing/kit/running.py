@@ -86,7 +86,7 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
     """What the process says; a `fault` where it ends, or has to be ended, in the middle of a check."""
     process = subprocess.Popen(
         [sys.executable, "-m", "swift_core.testing.kit.running", *words],
-        env={**os.environ, **threads.waiting(), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={**os.environ, **threads.waiting(), "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     late = threading.Event()
