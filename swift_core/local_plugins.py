@@ -103,4 +103,6 @@ def _checked(name: str, where: str) -> Path:
         raise UsageError(f"there is no file '{name}'", where=where, hint=suggestion(path.name, beside) or "Check the path.")
     if path.suffix != ".py" or not path.stem.isidentifier():
         raise UsageError(f"'{name}' is no Python file that can be imported", where=where, hint="Name it like my_plugin.py.")
+    if os.pathsep in str(path.resolve()):
+        raise UsageError(f"'{path}' has '{os.pathsep}' in its path", where=where, hint="Put it elsewhere: that character parts paths.")
     return path.resolve()

@@ -205,7 +205,18 @@ def test_other_names_of_a_form_are_answered_with_what_to_type(row, wanted, typed
     assert f"--data.columns '{typed}'" in refused(row, wanted).hint
 
 
-@pytest.mark.parametrize("row", [{"weight": 0.5}, {"loss_scale": "0"}, {"train": 0}, {"loss": "false"}, {"masked": 1}, {"loss_weight": 2}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"weight": 0.5},
+        {"loss_scale": "0"},
+        {"train": 0},
+        {"loss": "false"},
+        {"masked": 1},
+        {"loss_weight": 2},
+        {"loss_scale": "last_round"},
+    ],
+)
 def test_a_weight_of_a_whole_row_is_refused_however_it_is_written(row):
     assert refused({"messages": [ASK, SAY], **row}).where.endswith(f"$.{next(iter(row))}")
     assert refused({"text": "Hello", **row}, "text").where.endswith(f"$.{next(iter(row))}")

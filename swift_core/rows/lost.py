@@ -52,8 +52,8 @@ def _says_otherwise(value: object, name: str) -> bool:
         return True
     try:
         return float(str(value)) != 1.0
-    except ValueError:  # a word, or something else that is no factor
-        return False
+    except ValueError:  # a word, or something else that is no factor: of a strategy (ms-swift's), or it only describes
+        return name != "weight"
 
 
 def _read_as(name: str, ours: str) -> str:
