@@ -143,6 +143,9 @@ def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf",
         return "adapter"
     names = sorted(path.name for path in folder.iterdir())
     if any(name.endswith(".safetensors") for name in names):
+        if "config.json" not in names and "adapter_model.safetensors" in names:
+            hint = "Copy adapter_config.json from the adapter's page into the folder."
+            raise UsageError("has an adapter's weights but no adapter_config.json", where=str(folder), hint=hint)
         if "config.json" not in names:
             raise UsageError(
                 "has weights but no config.json", where=str(folder), hint="Copy config.json from the model's page into the folder."

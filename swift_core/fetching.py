@@ -65,7 +65,7 @@ class Fetcher:
         try:
             folder = self.folder(reference, where)
         except SwiftError as error:
-            if "/" not in text and ":" not in text:  # more often a folder's name than a hub's
+            if "/" not in text and ":" not in text and not Path(text).exists():  # more often a folder's name than a hub's
                 error.hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
             raise
         reference = _pinned(reference, folder)

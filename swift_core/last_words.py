@@ -27,7 +27,7 @@ def last_words(log: Path) -> str:
     for line in reversed(lines[-20:]):
         with suppress(ValueError, TypeError, KeyError):
             said = json.loads(line)
-            return f"{said['message']} {said.get('hint', '')}".strip()
+            return f"{said['message']}. {said.get('hint', '')}".strip()
     raised = [_whole(match[1], lines[number + 1 :]) for number, line in enumerate(lines) if (match := _RAISED.search(line))]
     words = list(dict.fromkeys([raised[0], raised[-1]])) if raised else [lines[-1].strip()]
     return f"Its last words: {' … '.join(word[:LONGEST] for word in words)}"

@@ -41,6 +41,9 @@ def check_whole(folder: Path, kind: str) -> None:
         _object(folder / "adapter_config.json")
         if (folder / ADAPTER).is_file():
             read_header(folder / ADAPTER)
+        elif (folder / "adapter_model.bin").is_file():
+            problem = "its weights are pickled (adapter_model.bin): they can run code when they are read, so they are refused"
+            raise UsageError(problem, where=str(folder), hint="Get the adapter as safetensors.")
     if kind != "safetensors":
         return
     config = _object(folder / "config.json")

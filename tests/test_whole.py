@@ -371,3 +371,19 @@ def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_con
     assert config.eos_token_id == 2
     assert "early_stopping" in left_out
     assert "max_new_tokens" in left_out
+
+
+def test_an_adapter_that_is_not_whole_is_told_before_any_work(tmp_path):
+    file = tmp_path / "adapter_config.json"
+    for weights, said in (("adapter_model.bin", "pickled"), ("adapter_model.safetensors", "not a safetensors file")):
+        file.write_text("{}")
+        (tmp_path / weights).write_bytes(b"x")
+        with pytest.raises(UsageError, match=said):
+            Fetcher(registry()).source(str(tmp_path), "adapter")
+    file.unlink()
+    with pytest.raises(UsageError, match=r"no adapter_config\.json") as refused:
+        Fetcher(registry()).source(str(tmp_path), "adapter")
+    assert "hub" not in refused.value.hint
+    file.write_text("[]")
+    with pytest.raises(UsageError, match="not a JSON object"):
+        Fetcher(registry()).source(str(tmp_path), "adapter")

@@ -85,7 +85,7 @@ def _aside(target: Path) -> Iterator[IO[str]]:
         raise UsageError(f"'{target}' is a folder", where="output", hint="Name a file: rows.jsonl.")
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_folder(target.parent)
         try:
             with aside.open("w", encoding="utf-8") as file:
                 yield file

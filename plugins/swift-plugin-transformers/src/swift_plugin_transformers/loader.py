@@ -219,6 +219,9 @@ def refused(error: Exception, folder: Path) -> SwiftError:
             where=str(folder),
             hint="If you trust it: --trust-remote-code org/name@revision.",
         )
+    if "backend tokenizer" in str(error):
+        hint = "Copy tokenizer.json and tokenizer_config.json, or tokenizer.model, from the model's page into the folder."
+        return UsageError("has no tokenizer that transformers can read", where=str(folder), hint=hint)
     if "ignore_mismatched_sizes" in str(error):
         hint = "Is config.json the checkpoint's own? The log names the weights."
         return UsageError("the weights have other shapes than config.json says", where=str(folder), hint=hint)
