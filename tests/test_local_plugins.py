@@ -123,7 +123,7 @@ BAD = {
 def test_what_is_wrong_with_it_is_said(case, poems):
     name, source, message = BAD[case]
     if source:
-        (poems.folder / "sub").mkdir()
+        (poems.folder / name).parent.mkdir(exist_ok=True)
         (poems.folder / name).write_text(source)
     outcome = poems("--plugin", name, "plugins")
     assert outcome.code == 2

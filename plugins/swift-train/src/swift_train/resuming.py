@@ -66,9 +66,9 @@ def candidates(path: Path) -> list[Path]:
         found += reversed(whole(folder / "checkpoints"))
         folder = _resumed_from(folder)
     if not found:
-        raise UsageError(
-            "no checkpoint to go on from", where=str(path), hint="Give a run folder that has checkpoints/step-…, or one of those."
-        )
+        others = ", ".join(other.name for other in whole(path.parent)) if path.parent.name == "checkpoints" else ""
+        hint = f"There are: {others}." if others else "Give a run folder that has checkpoints/step-…, or one of those."
+        raise UsageError("no checkpoint to go on from", where=str(path), hint=hint)
     return found
 
 
