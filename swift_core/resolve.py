@@ -57,6 +57,7 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
     made_with.check_resume(settings.values.get("resume"))
     options, parts = _options_and_parts(verb, settings, known)
     _engines(verb, options, parts, known, settings)
+    _check_hub(settings, known)
     if options.get("output") and "overwrite" in options and verb.name != "ask" and not options.get("resume"):
         reserving.check_unheld(Path(options["output"]), where=settings.where("output"))
         paths.check_free(Path(options["output"]), overwrite=options["overwrite"], where=settings.where("output"))
@@ -95,6 +96,14 @@ def resolve(verb: Verb, settings: Settings, *, progress: Progress | None = None,
         date=(interrupted.date if interrupted else "") or date.today().isoformat(),
     )
     return Resolved(run, (*fetcher.notes, *made_with.notes(run), *_check(run, known, settings)))
+
+
+def _check_hub(settings: Settings, known: Registry) -> None:
+    """Refuse a hub that nobody has, even if nothing is fetched from it."""
+    hub, schemes = settings.values.get("hub"), sorted(scheme for spec in known.all("hub") for scheme in spec.schemes)
+    if hub and hub not in schemes:
+        hint = suggestion(hub, schemes) or f"Known: {', '.join(schemes)}."
+        raise UsageError(f"there is no hub '{hub}'", where=settings.where("hub"), hint=hint)
 
 
 def _options_and_parts(verb: Verb, settings: Settings, known: Registry) -> tuple[dict[str, Any], dict[str, Choice]]:

@@ -78,6 +78,7 @@ def test_all_problems_come_at_once(project):
     [
         ({"--model": "./nowhere"}, ["--model: there is no file or folder './nowhere'"]),
         ({"--model": "zz:org/name"}, ["no hub answers 'zz:'", "Known: file, hf, ms, pypi."]),
+        ({"--hub": "zz"}, ["--hub: there is no hub 'zz'", "Known: file, hf, ms, pypi."]),
         ({"--model": ""}, ["model: is required"]),
         ({"--dataset": "nowhere.jsonl"}, ["nowhere.jsonl"]),
         ({"--dataset": "idenity"}, ["there is no data set or file 'idenity'", "Did you mean 'identity'?"]),
