@@ -22,6 +22,7 @@ REPRESENTATIVES = {
     "gpt2": {"c_attn", "c_proj", "c_fc"},  # Conv1D
     "bloom": {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"},  # fused queries, keys and values
     "mamba": {"in_proj"},  # a fused kernel reads out_proj
+    "mamba2": None,  # its config.json has a number that JSON has not: infinity
     "gpt_oss": {"q_proj", "k_proj", "v_proj", "o_proj"},  # experts are parameters
     "deepseek_v3": {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"},
     "jamba": None,  # experts, convolutions, attention

@@ -171,7 +171,7 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
         return
     if model_type in CONFIG_MAPPING:
         try:
-            CONFIG_MAPPING[model_type].from_dict(config)
+            CONFIG_MAPPING[model_type].from_pretrained(folder)
         except Exception as error:  # each architecture checks its fields in its own way
             said = " ".join(str(error).split())
             raise UsageError(
