@@ -70,6 +70,7 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
     readers: list[threading.Thread] = []
     interrupts = 0
     lost: float | None = None
+    failed = 0  # the code of the process that failed first; those that are killed for it come later
     with (run / "log.txt").open("ab") as log:
         try:
             for argv, env in commands:
@@ -83,7 +84,8 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                 try:
                     _drain(events, watch)
                     codes = [process.poll() for process in processes]
-                    if any(codes) and lost is None:
+                    failed = failed or next((code for code in codes if code), 0)
+                    if failed and lost is None:
                         lost = time.monotonic()
                         _tell_who(codes, watch)
                     if all(code is not None for code in codes):
@@ -92,7 +94,7 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                         _drain(events, watch)
                         if interrupts > 1:
                             return STOPPED
-                        return next((code if code > 0 else 128 - code for code in codes if code), 0)
+                        return failed if failed >= 0 else 128 - failed
                     if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
                         _kill(processes)
                 except KeyboardInterrupt:

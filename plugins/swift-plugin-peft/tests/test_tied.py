@@ -12,7 +12,7 @@ from swift_plugin_peft.tuner import PeftTuner
 from swift_train import build
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.errors import UsageError
 from swift_core.reporting import Report
@@ -39,6 +39,17 @@ def report(tmp_path):
     return Report(tmp_path / "run")
 
 
+def without_rows_of_zeros(tiny_model, folder):
+    """The same with an embedding for the padding token: DoRA refuses weights with a row of zeros."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
+    embeddings = model.get_input_embeddings().weight
+    with torch.no_grad():
+        embeddings[~embeddings.any(dim=1)] = embeddings[-1]
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def merged_equals(tiny_model, tmp_path, report, tuner, **options) -> dict[str, Any]:
     learned = learned_adapter(tiny_model, tmp_path / "adapter", tuner, **options)
     base = build.load_checkpoint(tiny_model, device="cpu").model
@@ -55,7 +66,8 @@ def merged_equals(tiny_model, tmp_path, report, tuner, **options) -> dict[str, A
 
 @pytest.mark.parametrize("case", TIED)
 def test_what_is_merged_answers_as_it_was_trained(case, tiny_model, tmp_path, report):
-    config = merged_equals(tiny_model, tmp_path, report, "lora", dropout=0.0, **TIED[case])
+    model = without_rows_of_zeros(tiny_model, tmp_path / "model") if case == "dora" else tiny_model
+    config = merged_equals(model, tmp_path, report, "lora", dropout=0.0, **TIED[case])
     together = case in ("saved-together", "tokens")
     assert config["tie_word_embeddings"] is together or case == "adapted-together"
 
