@@ -44,7 +44,7 @@ def without_rows_of_zeros(tiny_model, folder):
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
     embeddings = model.get_input_embeddings().weight
     with torch.no_grad():
-        embeddings[~embeddings.any(dim=1)] = embeddings[-1]
+        embeddings[~embeddings.any(dim=1)] = embeddings[-1].clone()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
