@@ -33,7 +33,7 @@ def test_the_light_fixtures_import_nothing_heavy():
 
 def test_a_checkpoint_with_a_chat_template_of_its_own(tiny_model, tmp_path):
     """As the page on testing has it: what ends a turn there is learned."""
-    from swift_train.template import ChatTemplate
+    from swift_train.chat_template import ChatTemplate
     from transformers import AutoTokenizer
 
     folder = shutil.copytree(tiny_model, tmp_path / "checkpoint")

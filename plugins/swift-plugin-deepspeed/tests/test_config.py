@@ -88,7 +88,7 @@ def run_with(parallel, options, *, tuner="lora", optimizer="adamw", quantizer=""
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
     """That DeepSpeed is absent is told too; here it is looked at what else is."""
-    monkeypatch.setattr("swift_train.refusals.state", lambda spec, distribution: type("Found", (), {"present": True})())
+    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
 def told(*arguments, **more):

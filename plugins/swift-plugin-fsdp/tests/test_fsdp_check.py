@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from swift_plugin_fsdp import swift_check
-from swift_train import refusals
+from swift_train import strategy_checks
 
 from swift_core.registry import registry
 from swift_core.run import Run, Source
@@ -55,9 +55,9 @@ def test_other_strategies_are_none_of_its_business(tmp_path):
 
 def test_offload_on_auto_looks_at_the_machine(tmp_path, monkeypatch):
     run = run_with(tmp_path, offload=True, verb_options={"device": "auto"})
-    monkeypatch.setattr(refusals, "device_kind", lambda: "cuda")
+    monkeypatch.setattr(strategy_checks, "device_kind", lambda: "cuda")
     assert list(swift_check(run)) == []
-    monkeypatch.setattr(refusals, "device_kind", lambda: "cpu")
+    monkeypatch.setattr(strategy_checks, "device_kind", lambda: "cpu")
     assert [problem.where for problem in swift_check(run)] == ["parallel.offload"]
 
 

@@ -19,7 +19,7 @@ LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads"
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
     """That megatron-core is absent is told too; here it is looked at what else is."""
-    monkeypatch.setattr("swift_train.refusals.state", lambda spec, distribution: type("Found", (), {"present": True})())
+    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
 def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None, verb_options=None, task_options=None, **options):
@@ -88,7 +88,7 @@ def test_what_it_goes_with(asked, tuner, tmp_path):
 
 def test_where_megatron_core_is_absent(tmp_path, monkeypatch):
     absent = type("Found", (), {"present": False, "missing": ("megatron-core>=0.17",)})()
-    monkeypatch.setattr("swift_train.refusals.state", lambda spec, distribution: absent)
+    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: absent)
     (problem,) = swift_check(run_with(tmp_path))
     assert problem.message == "'megatron' needs megatron-core>=0.17, which is not installed"
     assert problem.hint == "Python 3.12 or newer: pip install 'megatron-core>=0.17'"

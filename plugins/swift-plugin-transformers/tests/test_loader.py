@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_train import build, devices
-from swift_train.saving import write_model
+from swift_train.save_model import write_model
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
 

@@ -7,10 +7,10 @@ import os
 
 import pytest
 from safetensors.torch import load_file
-from swift_train import job, save_clock
+from swift_train import job, save_interval
 from swift_train.checkpoints import fault_of, whole
 from swift_train.job import train
-from swift_train.save_clock import SaveClock
+from swift_train.save_interval import SaveClock
 from swift_train.testing import Recorder, do, on_ranks, ragged_chats, training_run, write_rows
 
 from swift_core.checkpoint import read_manifest
@@ -100,7 +100,7 @@ def test_where_no_checkpoint_can_be_kept_the_output_is_written_all_the_same(tiny
 
 
 def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(tiny_model, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("swift_train.room.free", lambda place: 1000)
+    monkeypatch.setattr("swift_train.disk_space.free", lambda place: 1000)
     report = Recorder(tmp_path)
     with pytest.raises(DiskFull, match="1 kB free"):
         train(training_run(tiny_model, rows, max_steps=2), report)
@@ -109,7 +109,7 @@ def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(ti
 
 def test_the_clock(monkeypatch):
     now = 100.0
-    monkeypatch.setattr(save_clock.time, "monotonic", lambda: now)
+    monkeypatch.setattr(save_interval.time, "monotonic", lambda: now)
     clock = SaveClock(60)
     clock.start()
     for _ in range(5):

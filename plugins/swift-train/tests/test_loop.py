@@ -11,7 +11,7 @@ import torch
 from swift_train.build import load_base
 from swift_train.checkpoints import whole
 from swift_train.job import tokenised, train
-from swift_train.resuming import newest
+from swift_train.resume import newest
 from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -178,7 +178,7 @@ def test_an_adapter_learns_on_what_compressed_tensors_has_packed(form, tiny_mode
 
 @pytest.mark.parametrize("options", [{"bits": 4}, {"bits": 8}])
 def test_a_base_that_bitsandbytes_has_stored(options, tiny_model, tmp_path, report):
-    from swift_train.saving import write_model
+    from swift_train.save_model import write_model
 
     from swift_core.registry import registry
 

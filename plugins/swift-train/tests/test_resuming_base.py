@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from swift_train.resuming import changes
+from swift_train.resume import changes
 
 from swift_core.errors import UsageError
 

@@ -14,7 +14,7 @@ import torch
 from swift_train import job
 from swift_train.checkpoints import best, fault_of, read_mark, whole
 from swift_train.job import train
-from swift_train.resuming import candidates, newest, resume_of
+from swift_train.resume import candidates, newest, resume_of
 from swift_train.tasks import NextToken
 from swift_train.testing import Ranks, Recorder, do, ragged_chats, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer

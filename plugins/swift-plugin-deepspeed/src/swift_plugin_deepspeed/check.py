@@ -10,7 +10,7 @@ from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from swift_train.options import highest_rate
-from swift_train.refusals import no_engine
+from swift_train.strategy_checks import no_engine
 
 from swift_core.errors import suggestion
 from swift_core.registry import registry

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from swift_train.refusals import kind_of, no_exchange, quantized
+from swift_train.strategy_checks import kind_of, no_exchange, quantized
 
 from swift_core.specs import Problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from swift_train.proof import spread
+from swift_train.placement_report import spread
 from swift_train.sharding import parts
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard

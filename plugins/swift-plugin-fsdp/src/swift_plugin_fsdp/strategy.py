@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.loading import give_out, load_once
+from swift_train.loss_scale import LossScale
 from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
-from swift_train.scale import LossScale
+from swift_train.sharded_checkpoint import load_cut, save_cut
 from swift_train.sharding import passes, shard
-from swift_train.shards import load_cut, save_cut
 from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh

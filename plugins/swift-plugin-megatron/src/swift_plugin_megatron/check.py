@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_train.refusals import no_engine, no_exchange
+from swift_train.strategy_checks import no_engine, no_exchange
 
 from swift_core.checkpoint import quantization_of, read_config
 from swift_core.specs import Problem

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from swift_train.loading import load_once
+from swift_train.loss_scale import LossScale
 from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
-from swift_train.scale import LossScale
-from swift_train.shards import load_cut, save_cut
+from swift_train.sharded_checkpoint import load_cut, save_cut
 from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of
 from torch.distributed.device_mesh import init_device_mesh

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_train.proof import spread
+from swift_train.placement_report import spread
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
 from swift_core.errors import SwiftError

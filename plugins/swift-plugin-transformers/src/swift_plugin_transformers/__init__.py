@@ -28,7 +28,7 @@ def swift_model_loaders() -> list[LoaderSpec]:
             converts=("gguf",),
             converter=Ref("swift_plugin_transformers.convert:convert"),
             conversion=2,
-            quantizing=Ref("swift_train.quantizing:quantize"),
+            quantizing=Ref("swift_train.quantize:quantize"),
             verifying=Ref("swift_train.exported:compare"),
         )
     ]

@@ -31,7 +31,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     Raises:
         UsageError: the run's model is no GGUF file, or the output exists.
     """
-    from swift_train.saving import versions, write_model
+    from swift_train.save_model import versions, write_model
     from swift_train.template_facts import generation_facts, golden, template_facts
     from transformers import GenerationConfig
 

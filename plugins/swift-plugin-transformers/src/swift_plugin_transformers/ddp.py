@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from swift_train.proof import spread
+from swift_train.placement_report import spread
 from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
 from swift_train.strategy import Update
 from swift_train.training_state import load_optimizer, load_weights, save_tensors, set_rate, settings_of

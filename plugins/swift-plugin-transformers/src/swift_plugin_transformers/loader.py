@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.own_classes import register
+from swift_train.auto_classes import register
 from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 

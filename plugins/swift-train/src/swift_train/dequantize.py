@@ -15,9 +15,9 @@ import torch
 from swift_core.checkpoint import quantization_of, read_config
 from swift_core.errors import UsageError
 from swift_core.roles import Loaded
-from swift_train import packed
+from swift_train import gptq_awq_unpack
 from swift_train.build import base_of, load_with
-from swift_train.saving import plain_copy
+from swift_train.save_model import plain_copy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +39,9 @@ def check_base_form(base: Path) -> None:
         UsageError: its quantizer has no way back.
     """
     method = quantization_of(read_config(base))
-    if method and method not in {*_WHILE_LOADING, *_AFTERWARDS, *packed.METHODS}:
-        raise UsageError(f"a base that {method} has quantized can't be dequantized here", where=str(base), hint=packed.OTHERWISE)
+    if method and method not in {*_WHILE_LOADING, *_AFTERWARDS, *gptq_awq_unpack.METHODS}:
+        problem = f"a base that {method} has quantized can't be dequantized here"
+        raise UsageError(problem, where=str(base), hint=gptq_awq_unpack.OTHERWISE)
 
 
 def whole_base(run: Run, quantizer: Choice | None, device: str, scratch: Path) -> Loaded:
@@ -58,8 +59,8 @@ def whole_base(run: Run, quantizer: Choice | None, device: str, scratch: Path) -
     source = base_of(run)
     check_base_form(Path(source.path))
     method = quantization_of(read_config(Path(source.path)))
-    if method in packed.METHODS:
-        plain = packed.unpack(Path(source.path), scratch / "plain")
+    if method in gptq_awq_unpack.METHODS:
+        plain = gptq_awq_unpack.unpack(Path(source.path), scratch / "plain")
         return load_with(replace(run, model=replace(source, path=str(plain))), device=device, dtype="float32", quantizer=None)
     if method in _WHILE_LOADING:
         import transformers

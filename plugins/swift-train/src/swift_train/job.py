@@ -22,18 +22,18 @@ from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import together
 from swift_train.clock import fix_date
+from swift_train.custom_template import use_template
 from swift_train.data import Reading, read
+from swift_train.disk_space import check_room, copy_model, size_of_training
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions, highest_rate
-from swift_train.own_template import use_template
+from swift_train.placement_report import record
 from swift_train.processors import tokenizer_of
-from swift_train.proof import record
-from swift_train.resuming import resume_of
-from swift_train.room import check_room, copy_model, size_of_training
+from swift_train.resume import resume_of
 from swift_train.row_isolation import ONE_ROW, check, isolation_of
 from swift_train.samples import Samples
-from swift_train.saving import versions
+from swift_train.save_model import versions
 from swift_train.stream import Stream
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.watchdog import Watchdog, Watched

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from swift_core.errors import UsageError
 from swift_core.run import Run, write_run
-from swift_train.resuming import candidates
+from swift_train.resume import candidates
 from swift_train.testing import Ranks, do
 
 Step = tuple[float, float]  # loss and gradient norm

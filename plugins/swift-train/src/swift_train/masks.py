@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.template import ChatTemplate
+from swift_train.chat_template import ChatTemplate
 from swift_train.tokenise import Script, Span
 from swift_train.turns import Turn, check_everything, check_shown, locate
 

@@ -27,9 +27,9 @@ from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_checkpoint, put_on
 from swift_train.dequantize import check_base_form, whole_base
 from swift_train.devices import pick_device
-from swift_train.merge_proof import check_divergence, difference, encode, judge, logits
+from swift_train.merge_verification import check_divergence, difference, encode, judge, logits
 from swift_train.processors import tokenizer_of
-from swift_train.saving import versions, write_model
+from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import divergence, documentation, keep
 from swift_train.weights import stored_dtype

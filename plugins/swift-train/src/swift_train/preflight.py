@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from swift_core.errors import SwiftError, suggestion
 from swift_core.specs import Problem
 from swift_train.corrected import corrected
-from swift_train.refusals import kind_of
-from swift_train.resuming import candidates
+from swift_train.resume import candidates
+from swift_train.strategy_checks import kind_of
 
 if TYPE_CHECKING:
     from swift_core.run import Run

@@ -46,7 +46,7 @@ class Strategy(Protocol):
     writer: bool  # true in the one process that writes checkpoints and reports
     device: torch.device
     fixed_shapes: bool  # every micro-batch must have the same shape (pipelines)
-    proof: Mapping[str, Any]  # after build, for the run's record: `engine`, `weight_bytes` of this process, and more (swift_train.proof)
+    proof: Mapping[str, Any]  # after build, for the run's record: `engine`, `weight_bytes` of this process (swift_train.placement_report)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model (`load` takes a device or `meta`; the tuner is on it), place it, and make its optimizer.

@@ -23,7 +23,7 @@ from swift_train.corrected import stand_in
 
 if TYPE_CHECKING:
     from swift_core.rows.conversations import Message
-    from swift_train.template import ChatTemplate, Tools
+    from swift_train.chat_template import ChatTemplate, Tools
 
 _THOUGHT = ("<think>", "</think>")
 _ASKED = {"role": "user", "content": "?"}

@@ -15,7 +15,7 @@ from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow
 from swift_core.rows.variables import NAMES
-from swift_train.template import ChatTemplate
+from swift_train.chat_template import ChatTemplate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

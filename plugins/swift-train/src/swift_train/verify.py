@@ -20,7 +20,7 @@ from torch.nn import functional
 from swift_core.checkpoint import quantization_of, read_config
 from swift_core.errors import SwiftError
 from swift_core.paths import size_of
-from swift_train import packed
+from swift_train import gptq_awq_unpack
 from swift_train.build import load_checkpoint
 from swift_train.clock import today
 from swift_train.template_facts import golden
@@ -147,8 +147,8 @@ def _files(folder: Path, count: int) -> list[Path]:
 
 def _readable(checkpoint: Path, folder: Path) -> Path:
     """The checkpoint, or where it is packed in a way that transformers needs a library for, its numbers written out plainly."""
-    packs = quantization_of(read_config(checkpoint)) in packed.METHODS
-    return packed.unpack(checkpoint, folder) if packs else checkpoint
+    packs = quantization_of(read_config(checkpoint)) in gptq_awq_unpack.METHODS
+    return gptq_awq_unpack.unpack(checkpoint, folder) if packs else checkpoint
 
 
 def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.devices import pick_device
-from swift_train.proof import spread
+from swift_train.placement_report import spread
 from swift_train.strategy import Update
 
 if TYPE_CHECKING:

@@ -118,7 +118,7 @@ def test_the_recorded_loader_is_taken_unless_another_is_named(tiny_model, tmp_pa
     ],
 )
 def test_classes_that_do_not_fit_are_the_plugins_fault(classes, message):
-    from swift_train.own_classes import register
+    from swift_train.auto_classes import register
 
     family = ModelFamily(name="moon", summary="Moon", architectures=("MoonForCausalLM",), classes=classes)
     with pytest.raises(SwiftError, match=message):

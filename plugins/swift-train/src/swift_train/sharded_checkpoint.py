@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from swift_train.scale import LossScale
+    from swift_train.loss_scale import LossScale
 
 Settings = Sequence[Mapping[str, Any]]
 

@@ -29,11 +29,11 @@ from swift_core.run import Choice, Run, output_path
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import rows_of, write_rows
 from swift_train.devices import pick_device, pick_dtype
-from swift_train.predicting import THERE, predict
 from swift_train.processors import tokenizer_of
-from swift_train.saving import versions, write_model
+from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import MAX_KL, compare, documentation
+from swift_train.verify_worker import THERE, predict
 from swift_train.weights import check_weights, stored_dtype, weight_files
 
 if TYPE_CHECKING:

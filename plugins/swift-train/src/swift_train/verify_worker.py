@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from swift_core.roles import LoadableQuantizer
     from swift_core.run import Run
 
-THERE = Ref("swift_train.predicting:predict_here")
+THERE = Ref("swift_train.verify_worker:predict_here")
 
 
 def predict_here(run: Run, report: Report) -> tuple[None, dict[str, float]]:
