@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from swift_plugin_openvino import swift_backends
 from swift_plugin_openvino.backend import OpenvinoBackend
-from swift_plugin_openvino.model import find
+from swift_plugin_openvino.chat_template import ChatTemplate
+from swift_plugin_openvino.detokenizer import Detokenizer
+from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions
-from swift_plugin_openvino.template import ChatTemplate
-from swift_plugin_openvino.text import Detokenizer
 
 from swift_core.errors import UsageError
 from swift_core.options import Invalid, validate
@@ -76,7 +76,7 @@ def test_folders_that_it_does_not_read(tmp_path: Path, files: list[str], message
     for name in files:
         (tmp_path / name).write_text("GGUF and no more")
     with pytest.raises(UsageError, match=message) as error:
-        find(tmp_path)
+        find_model(tmp_path)
     assert error.value.hint
 
 
@@ -85,8 +85,8 @@ def test_a_folder_in_its_own_format(tmp_path: Path) -> None:
         (tmp_path / name).write_text("<net/>")
     (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 512, "eos_token_id": 1}))
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 7]}))
-    assert find(tmp_path).context == 512
-    assert find(tmp_path).ends == {1, 7}
+    assert find_model(tmp_path).context == 512
+    assert find_model(tmp_path).ends == {1, 7}
 
 
 def test_templates_are_rendered_as_transformers_does() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from swift_plugin_gguf.activation_stats import ActivationStats
 from swift_plugin_gguf.imatrix import ImatrixExporter
-from swift_plugin_gguf.inputs import Inputs
 from swift_train.build import source_of
 from swift_train.testing import ragged_chats, write_rows
 
@@ -67,7 +67,7 @@ def test_its_sums_are_those_of_the_rows(tmp_path):
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             module.register_forward_pre_hook(lambda module, args, name=name: seen.setdefault(name, []).append(args[0].detach()))
-    inputs = Inputs(model, lambda name: name)
+    inputs = ActivationStats(model, lambda name: name)
     with torch.no_grad(), inputs:
         for length in (7, 12):
             model(input_ids=torch.arange(length)[None])

@@ -182,7 +182,7 @@ def test_another_distribution_adds_layouts(tmp_path, monkeypatch):
     theirs = Layout(
         architectures=("MoonForCausalLM",),
         arch="llama",
-        changes=LAYOUTS[0].changes,
+        transforms=LAYOUTS[0].transforms,
         names={f"model.layers.{{n}}.moon.{part}.weight": f"blk.{{n}}.ffn_{part}.weight" for part in ("gate", "up", "down")},
     )
     monkeypatch.setattr("swift_plugin_gguf.layouts.entry_points", lambda group: [SimpleNamespace(name="moon", load=lambda: (theirs,))])

@@ -9,9 +9,9 @@ import json
 import re
 
 import pytest
+from swift_plugin_gguf.go_template import derive_turn_template
 from swift_plugin_gguf.ollama import OllamaExporter
 from swift_plugin_gguf.options import OllamaOptions
-from swift_plugin_gguf.turns import turns_of
 from transformers import AutoTokenizer
 
 from swift_core.errors import UsageError
@@ -56,7 +56,7 @@ def rendered(folder, talk, prompt=True):
 
 
 def in_go(template, talk):
-    """What Go makes of the few forms that `Turns.go` writes."""
+    """What Go makes of the few forms that `TurnTemplate.go` writes."""
     around = r"(.*?)\{\{ range \$i, \$_ := \.Messages \}\}\{\{ \$last := [^}]*\}\}(.*)\{\{ end \}\}"
     begin, body = re.fullmatch(around, template, re.S).groups()
     parts = re.fullmatch(
@@ -132,7 +132,7 @@ def test_the_first_token_is_written_once(checkpoint):
     def render(messages, prompt):
         return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
 
-    turns = turns_of(render, default_system=False, given="<|im_start|>")
+    turns = derive_turn_template(render, default_system=False, given="<|im_start|>")
     assert turns.begin == ""
     assert turns.render([{"role": "user", "content": "Hi"}]) == rendered(folder, [("user", "Hi")]).removeprefix("<|im_start|>")
 

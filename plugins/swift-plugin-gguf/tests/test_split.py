@@ -7,7 +7,7 @@ import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions, SplitOptions
 from swift_plugin_gguf.shards import model_files
-from swift_plugin_gguf.split import GgufSplit, weights_of
+from swift_plugin_gguf.split import GgufSplit, tensor_hashes
 
 from swift_core.errors import UsageError
 from swift_core.testing.kit.tiny import base, difference, inputs, logits
@@ -24,14 +24,14 @@ def test_cut_and_put_together_again(whole, tmp_path):
     assert len(files) > 1
     assert first.name == f"model-Q8_0-00001-of-{len(files):05d}.gguf"
     assert gguf.GGUFReader(first).fields["split.count"].contents() == len(files)
-    assert weights_of(files) == weights_of([whole])
+    assert tensor_hashes(files) == tensor_hashes([whole])
     again = GgufSplit(SplitOptions()).export(first.parent, tmp_path / "again")
     assert again.name == whole.name
     one, other = gguf.GGUFReader(whole), gguf.GGUFReader(again)
     assert {name: field.contents() for name, field in one.fields.items() if not name.startswith("GGUF.")} == {
         name: field.contents() for name, field in other.fields.items() if not name.startswith("GGUF.")
     }
-    assert weights_of([again]) == weights_of([whole])
+    assert tensor_hashes([again]) == tensor_hashes([whole])
 
 
 def test_several_files_are_loaded_as_one(tiny_model, tmp_path):

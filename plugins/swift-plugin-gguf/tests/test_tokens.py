@@ -10,7 +10,7 @@ import gguf
 import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
-from swift_plugin_gguf.pre_tokenizers import name_of
+from swift_plugin_gguf.pre_tokenizers import pre_tokenizer_name
 from swift_plugin_gguf.tokens import read_tokens
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_train.pre_tokenizers import SPLITTINGS
@@ -143,21 +143,21 @@ def test_ways_to_split_have_llama_cpps_names(name):
     splitting = SPLITTINGS[name]
     backend = Tokenizer.from_str(json.dumps(tokenizer_json() | {"pre_tokenizer": splitting.pre_tokenizer()}))
     stored = json.loads(backend.to_str())
-    found = name_of(stored | {"normalizer": {"type": "NFC"} if splitting.nfc else None}, "x")
+    found = pre_tokenizer_name(stored | {"normalizer": {"type": "NFC"} if splitting.nfc else None}, "x")
     assert SPLITTINGS[found].splits == splitting.splits
 
 
 def test_the_name_says_how_tokens_are_looked_up_and_normalized():
     llama3 = [pre_tokenizers.Split(Regex(SPLITTINGS["llama-bpe"].splits[0]), "isolated")]
-    assert name_of(tokenizer_json(*llama3, ignore_merges=True), "x") == "llama-bpe"
-    assert name_of(tokenizer_json(*llama3), "x") == "smaug-bpe"
-    assert name_of(tokenizer_json(pre_tokenizers.Digits(individual_digits=True), use_regex=True), "x") == "smollm"
-    assert name_of(tokenizer_json(use_regex=True), "x") == "gpt-2"
+    assert pre_tokenizer_name(tokenizer_json(*llama3, ignore_merges=True), "x") == "llama-bpe"
+    assert pre_tokenizer_name(tokenizer_json(*llama3), "x") == "smaug-bpe"
+    assert pre_tokenizer_name(tokenizer_json(pre_tokenizers.Digits(individual_digits=True), use_regex=True), "x") == "smollm"
+    assert pre_tokenizer_name(tokenizer_json(use_regex=True), "x") == "gpt-2"
     qwen = [pre_tokenizers.Split(Regex(SPLITTINGS["qwen2"].splits[0]), "isolated")]
-    assert name_of(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
-    assert name_of(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges give each of its tokens
+    assert pre_tokenizer_name(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
+    assert pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges give each of its tokens
     with pytest.raises(UsageError, match="'cc' is a token whatever the merges say"):
-        name_of(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
+        pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
 
 
 @pytest.mark.parametrize(
@@ -171,13 +171,13 @@ def test_the_name_says_how_tokens_are_looked_up_and_normalized():
 )
 def test_ways_to_split_without_a_name_are_refused(unknown):
     with pytest.raises(UsageError, match="no known tokenizer") as refused:
-        name_of(unknown, "tokenizer.json")
+        pre_tokenizer_name(unknown, "tokenizer.json")
     assert "--pre-tokenizer" in refused.value.hint
 
 
 def test_normalizers_that_a_file_cannot_say_are_refused(tmp_path):
     with pytest.raises(UsageError, match="Lowercase"):
-        name_of(tokenizer_json(normalizer=normalizers.Lowercase(), use_regex=True), "tokenizer.json")
+        pre_tokenizer_name(tokenizer_json(normalizer=normalizers.Lowercase(), use_regex=True), "tokenizer.json")
     folder = sentencepiece(tmp_path / "model")
     stored = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(stored | {"normalizer": {"type": "NFKC"}}))

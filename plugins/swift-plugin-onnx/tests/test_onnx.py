@@ -6,7 +6,7 @@ import json
 
 import pytest
 from swift_plugin_onnx import swift_check
-from swift_plugin_onnx.architectures import way_of
+from swift_plugin_onnx.architectures import export_method
 
 from swift_core import api
 from swift_core.errors import UsageError
@@ -26,7 +26,7 @@ def folder_of(folder, **config):
 
 
 def test_what_the_builder_knows_is_taken(tiny_model):
-    assert way_of(tiny_model) == "builder"
+    assert export_method(tiny_model) == "builder"
     assert list(swift_check(run_with(tiny_model))) == []
 
 
@@ -46,7 +46,7 @@ def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, me
 
 
 @pytest.mark.parametrize(
-    ("architecture", "way"),
+    ("architecture", "method"),
     [
         ("RobertaForSequenceClassification", "sequence classifier"),
         ("LlamaForSequenceClassification", "sequence classifier"),
@@ -56,8 +56,8 @@ def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, me
         ("GPT2LMHeadModel", "decoder"),
     ],
 )
-def test_what_torch_makes_a_graph_of_is_told_from_the_architecture(architecture, way, tmp_path):
-    assert way_of(folder_of(tmp_path, architectures=[architecture])) == way
+def test_what_torch_makes_a_graph_of_is_told_from_the_architecture(architecture, method, tmp_path):
+    assert export_method(folder_of(tmp_path, architectures=[architecture])) == method
     problem = next(swift_check(run_with(tmp_path, type="int4")))
     assert problem.fatal
     assert problem.where == "type"
@@ -77,7 +77,7 @@ def test_plain_four_bits_are_warned_of(tiny_model):
 def test_a_gguf_folder_is_no_source(tmp_path):
     (tmp_path / "model.gguf").touch()
     with pytest.raises(UsageError, match="this is gguf"):
-        way_of(tmp_path)
+        export_method(tmp_path)
 
 
 @pytest.mark.full("export")

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from swift_plugin_onnx import swift_check
-from swift_plugin_onnx.architectures import way_of
+from swift_plugin_onnx.architectures import export_method
 from swift_plugin_onnx.pooling import Pooling, pooling_of
 
 from swift_core.errors import UsageError
@@ -51,7 +51,7 @@ def test_both_spellings_are_read(pooling, more, found, tmp_path):
 def test_what_it_was_made_of_does_not_matter(tmp_path):
     for architecture in ("BertModel", "MPNetForMaskedLM", "Qwen3ForCausalLM"):
         (tmp_path / architecture).mkdir()
-        assert way_of(write(tmp_path / architecture, {"pooling_mode": "mean"}, architecture=architecture)) == "embedder"
+        assert export_method(write(tmp_path / architecture, {"pooling_mode": "mean"}, architecture=architecture)) == "embedder"
     assert pooling_of(tmp_path) is None
 
 

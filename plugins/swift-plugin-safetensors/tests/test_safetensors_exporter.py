@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from swift_plugin_safetensors.exporter import SafetensorsExporter
 from swift_plugin_safetensors.options import SafetensorsOptions
-from swift_plugin_safetensors.servable import notes
+from swift_plugin_safetensors.vllm_support import vllm_notes
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core import api
@@ -108,8 +108,8 @@ def test_an_adapter_leaves_behind_what_training_left(adapter, tmp_path):
 def test_what_vllm_makes_of_an_adapter_is_said_before(config, words, adapter):
     file = adapter / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
-    assert words in "".join(notes(adapter))
-    assert bool(words) == bool(list(notes(adapter)))
+    assert words in "".join(vllm_notes(adapter))
+    assert bool(words) == bool(list(vllm_notes(adapter)))
 
 
 OWN_CODE = """

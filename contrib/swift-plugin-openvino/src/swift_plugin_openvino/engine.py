@@ -15,9 +15,9 @@ from swift_http import Piece, Sampling, Token
 
 from swift_core.errors import UsageError
 from swift_plugin_openvino.batching import Batcher, Request
+from swift_plugin_openvino.chat_template import ChatTemplate
 from swift_plugin_openvino.model import Model
 from swift_plugin_openvino.options import OpenvinoOptions
-from swift_plugin_openvino.template import ChatTemplate
 
 COLD = 1e-4  # temperatures below choose the likeliest token
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -25,7 +25,7 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMI
 
 
 class OpenvinoEngine:
-    """A model of `model.find`, loaded.
+    """A model of `find_model`, loaded.
 
     Raises:
         UsageError: OpenVINO can't load it on that device, or the chat template can't be read.

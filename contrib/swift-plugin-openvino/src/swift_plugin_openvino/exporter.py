@@ -14,7 +14,7 @@ from swift_core.paths import atomic_folder
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
 
 if TYPE_CHECKING:
-    from swift_plugin_openvino.loaded import LoadedFolder
+    from swift_plugin_openvino.ir_model import IrModel
 
 MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
 """By type: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
@@ -52,11 +52,11 @@ class OpenvinoExporter:
         """Nats a token that the type may lose."""
         return MAX_KL[self._options.type]
 
-    def load(self, exported: Path) -> LoadedFolder:
+    def load(self, exported: Path) -> IrModel:
         """Load the folder in OpenVINO."""
-        from swift_plugin_openvino.loaded import LoadedFolder
+        from swift_plugin_openvino.ir_model import IrModel
 
-        return LoadedFolder(exported)
+        return IrModel(exported)
 
     def _command(self, checkpoint: Path, folder: Path) -> list[str]:
         options = self._options

@@ -21,7 +21,7 @@ class Model:
     ends: frozenset[int]
 
 
-def find(folder: Path) -> Model:
+def find_model(folder: Path) -> Model:
     """The model in a folder.
 
     Raises:

@@ -21,7 +21,7 @@ from swift_http import Limits, bind, create_app, run
 from swift_core.errors import SwiftError
 from swift_core.options import validate
 from swift_plugin_openvino.backend import KEY_VARIABLE
-from swift_plugin_openvino.model import find
+from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions
 
 
@@ -45,7 +45,7 @@ def _serve(given: argparse.Namespace, key: str | None) -> None:
     options = validate(OpenvinoOptions, json.loads(given.options))
     assert isinstance(options, OpenvinoOptions)
     bound = bind(given.host, given.port)  # before the model is loaded: a port that is taken is said at once
-    model = find(Path(given.checkpoint))
+    model = find_model(Path(given.checkpoint))
     from swift_plugin_openvino.engine import OpenvinoEngine
 
     engine = OpenvinoEngine(model, given.name, options)

@@ -78,7 +78,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.errors import UsageError
     from swift_plugin_gguf.exporter import prepare
-    from swift_plugin_gguf.weights import KINDS, kind_of, type_of
+    from swift_plugin_gguf.weights import TYPES, resolve_type, tensor_type
 
     options = chosen.make_options()
     if str(run.options.get("output", "")).endswith(".gguf"):
@@ -88,10 +88,12 @@ def swift_check(run: Run) -> Iterator[Problem]:
     except UsageError as error:
         yield Problem(where="model", message=f"{error.message} ({error.where})", hint=error.hint)
         return
-    kind = kind_of(options.type, plan)
-    other = [target.name for target in plan.targets if type_of(target, kind).name == "F16"] if kind not in ("f16", "f32", "bf16") else []
+    kind = resolve_type(options.type, plan)
+    other = (
+        [target.name for target in plan.targets if tensor_type(target, kind).name == "F16"] if kind not in ("f16", "f32", "bf16") else []
+    )
     if other:
-        block = f"{len(other)} of {len(plan.targets)} weights have rows that are no whole blocks of {KINDS[kind][0].name}"
+        block = f"{len(other)} of {len(plan.targets)} weights have rows that are no whole blocks of {TYPES[kind][0].name}"
         yield Problem(where="type", message=f"{block}: these stay in F16", fatal=False)
 
 

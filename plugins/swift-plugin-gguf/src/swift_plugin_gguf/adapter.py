@@ -28,7 +28,7 @@ from swift_core.run import Source
 from swift_plugin_gguf.layouts import Layout
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Names, layout_for
-from swift_plugin_gguf.weights import KINDS
+from swift_plugin_gguf.weights import TYPES
 
 _LAYER = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weight$")
 _KINDS = ("f32", "f16", "bf16")
@@ -91,19 +91,19 @@ def write_adapter(plan: AdapterPlan, options: GgufOptions, folder: Path) -> Path
     writer = gguf.GGUFWriter(path, plan.layout.arch)
     writer.add_type("adapter")
     writer.add_name(options.model_name)
-    writer.add_file_type(KINDS[kind][1])
+    writer.add_file_type(TYPES[kind][1])
     writer.add_string("adapter.type", "lora")
     alpha = float(plan.lora["lora_alpha"])
     writer.add_float32("adapter.lora.alpha", alpha)
     weights = load_file(plan.adapter / WEIGHTS)
     for module, name in plan.names.items():
         a, b = (weights[f"base_model.model.{module}.lora_{half}.weight"].float() for half in "AB")
-        change = next((ref for pattern, ref in plan.layout.changes.items() if fnmatchcase(f"{module}.weight", pattern)), None)
+        change = next((ref for pattern, ref in plan.layout.transforms.items() if fnmatchcase(f"{module}.weight", pattern)), None)
         b = change.load()(b, plan.config) if change else b
         b = b * (_scale(plan.lora, module, a.shape[0]) * a.shape[0] / alpha)
         for suffix, half in (("lora_a", a), ("lora_b", b)):
             values = _packed(half, kind, f"{module}.{suffix}", plan.adapter)
-            writer.add_tensor(f"{name}.{suffix}", values, raw_dtype=KINDS[kind][0])
+            writer.add_tensor(f"{name}.{suffix}", values, raw_dtype=TYPES[kind][0])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -121,7 +121,7 @@ def _packed(values: torch.Tensor, kind: str, name: str, adapter: Path) -> np.nda
     most = np.finfo(np.float16).max if kind == "f16" else np.inf
     if not (np.isfinite(found).all() and np.abs(found).max(initial=0) <= most):
         raise SwiftError(f"{name} has numbers that {kind} can't hold", where=str(adapter), hint="Use --type f32, if they are finite.")
-    return np.ascontiguousarray(gguf.quantize(found, KINDS[kind][0]))
+    return np.ascontiguousarray(gguf.quantize(found, TYPES[kind][0]))
 
 
 def _scale(lora: Mapping[str, Any], module: str, rank: int) -> float:

@@ -13,14 +13,14 @@ from swift_plugin_gguf.adapter import plan_adapter, write_adapter
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Plan, make_plan
-from swift_plugin_gguf.reading import ReadAgain
+from swift_plugin_gguf.reload import ReloadMixin
 from swift_plugin_gguf.tokens import Tokens, read_tokens
-from swift_plugin_gguf.weights import KINDS, Reader, kind_of, size_in, type_of
+from swift_plugin_gguf.weights import TYPES, Reader, resolve_type, tensor_bytes, tensor_type
 
 _FLOAT = np.dtype(np.float32)  # of the numbers themselves; how they are packed is said beside it
 
 
-class GgufExporter(ReadAgain):
+class GgufExporter(ReloadMixin):
     """Writes the file, one tensor in memory at a time."""
 
     def __init__(self, options: GgufOptions) -> None:
@@ -62,7 +62,7 @@ def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:
 
 def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> None:
     """Write the file, or the files, into `folder`."""
-    kind = kind_of(options.type, plan)
+    kind = resolve_type(options.type, plan)
     path = folder / f"{options.model_name}-{kind.upper()}.gguf"
     writer = gguf.GGUFWriter(path, plan.layout.arch, split_max_size=int(options.shard_size * 1e9))
     keys, vectors = model_keys(plan.config, plan.layout, plan.checkpoint)
@@ -72,10 +72,10 @@ def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> Non
     _add_tokens(writer, tokens)
     for name, vector in vectors.items():
         writer.add_tensor_info(name, vector.shape, vector.dtype, vector.nbytes)
-    types = {target.name: type_of(target, kind) for target in plan.targets}
+    types = {target.name: tensor_type(target, kind) for target in plan.targets}
     for target in plan.targets:
         wanted = types[target.name]
-        writer.add_tensor_info(target.name, target.shape, _FLOAT, size_in(target, wanted), raw_dtype=wanted)
+        writer.add_tensor_info(target.name, target.shape, _FLOAT, tensor_bytes(target, wanted), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -93,7 +93,7 @@ def _add_general(writer: gguf.GGUFWriter, plan: Plan, name: str, kind: str) -> N
     writer.add_name(name)
     if manifest and manifest.licence:
         writer.add_license(manifest.licence)
-    writer.add_file_type(KINDS[kind][1])
+    writer.add_file_type(TYPES[kind][1])
     if kind not in ("f32", "f16", "bf16"):
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 

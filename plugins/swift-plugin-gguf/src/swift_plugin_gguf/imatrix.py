@@ -18,7 +18,7 @@ from swift_train.calibration import rows_of
 
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.paths import atomic_folder
-from swift_plugin_gguf.inputs import Inputs
+from swift_plugin_gguf.activation_stats import ActivationStats
 from swift_plugin_gguf.plan import Names, Plan, make_plan
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ImatrixExporter:
 
     def __init__(self, options: None = None) -> None:
         del options
-        self._inputs: Inputs | None = None
+        self._inputs: ActivationStats | None = None
         self._keys: dict[str, Any] = {}
 
     def calibrate(self, run: Run, report: Report) -> None:
@@ -79,12 +79,12 @@ class ImatrixExporter:
 
 
 @torch.no_grad()
-def _read(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> Inputs:
+def _read(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> ActivationStats:
     """What goes into the weights of each block while the model reads the rows."""
     if hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")
     names = Names(plan.layout, int(plan.config["num_hidden_layers"]))
-    inputs = Inputs(model.eval(), lambda name: found if (found := names.of(name)) and found.startswith("blk.") else None)
+    inputs = ActivationStats(model.eval(), lambda name: found if (found := names.of(name)) and found.startswith("blk.") else None)
     for number, row in enumerate(rows):
         report.progress("read", number, len(rows), unit="rows")
         if report.stop_requested:
@@ -98,7 +98,7 @@ def _read(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> Inputs
     return inputs
 
 
-def _check(name: str, inputs: Inputs, where: str) -> None:
+def _check(name: str, inputs: ActivationStats, where: str) -> None:
     if name not in inputs.counts or not inputs.counts[name].any():
         raise SwiftError(f"nothing was seen of what goes into {name}", where=where, hint="Make the matrix with llama.cpp's llama-imatrix.")
     if not inputs.sums[name].isfinite().all():

@@ -30,7 +30,7 @@ class Layout:
     architectures: tuple[str, ...]
     arch: str
     keys: Mapping[str, str] = field(default_factory=dict)
-    changes: Mapping[str, Ref] = field(default_factory=dict)
+    transforms: Mapping[str, Ref] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     assumes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -53,22 +53,22 @@ _EXPERTS = {
 _WINDOW = {"attention.sliding_window": "sliding_window"}
 
 _ROTATED = {
-    "*.q_proj.*": Ref("swift_plugin_gguf.changes:interleave_queries"),
-    "*.k_proj.*": Ref("swift_plugin_gguf.changes:interleave_keys"),
+    "*.q_proj.*": Ref("swift_plugin_gguf.transforms:interleave_queries"),
+    "*.k_proj.*": Ref("swift_plugin_gguf.transforms:interleave_keys"),
 }
-_ONE_MORE = {"*norm.weight": Ref("swift_plugin_gguf.changes:add_one")}
+_ONE_MORE = {"*norm.weight": Ref("swift_plugin_gguf.transforms:add_one")}
 _SILU = {"hidden_act": ("silu",)}
 _GELU = {"hidden_activation": ("gelu_pytorch_tanh", None)}
 _NO_WINDOW = {"use_sliding_window": (False, None)}
 _ALL_MIXTURES = {"norm_topk_prob": (True,), "decoder_sparse_step": (1, None), "mlp_only_layers": ([], None)}
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout(architectures=("LlamaForCausalLM", "MistralForCausalLM"), arch="llama", changes=_ROTATED, assumes=_SILU),
+    Layout(architectures=("LlamaForCausalLM", "MistralForCausalLM"), arch="llama", transforms=_ROTATED, assumes=_SILU),
     Layout(
         architectures=("MixtralForCausalLM",),
         arch="llama",
         keys={"expert_count": "num_local_experts", "expert_used_count": "num_experts_per_tok"},
-        changes=_ROTATED,
+        transforms=_ROTATED,
         assumes=_SILU,
     ),
     Layout(architectures=("Qwen2ForCausalLM",), arch="qwen2", assumes=_SILU | _NO_WINDOW),
@@ -80,15 +80,15 @@ LAYOUTS: tuple[Layout, ...] = (
         assumes=_SILU | _NO_WINDOW | _ALL_MIXTURES | {"norm_topk_prob": (False, None)},
     ),
     Layout(architectures=("Qwen3MoeForCausalLM",), arch="qwen3moe", keys=_EXPERTS, assumes=_SILU | _NO_WINDOW | _ALL_MIXTURES),
-    Layout(architectures=("GemmaForCausalLM",), arch="gemma", changes=_ONE_MORE, assumes=_GELU),
+    Layout(architectures=("GemmaForCausalLM",), arch="gemma", transforms=_ONE_MORE, assumes=_GELU),
     Layout(
         architectures=("Gemma2ForCausalLM",),
         arch="gemma2",
         keys=_WINDOW | {"attn_logit_softcapping": "attn_logit_softcapping", "final_logit_softcapping": "final_logit_softcapping"},
-        changes=_ONE_MORE,
+        transforms=_ONE_MORE,
         assumes=_GELU,
     ),
-    Layout(architectures=("Gemma3ForCausalLM",), arch="gemma3", keys=_WINDOW, changes=_ONE_MORE, assumes=_GELU),
+    Layout(architectures=("Gemma3ForCausalLM",), arch="gemma3", keys=_WINDOW, transforms=_ONE_MORE, assumes=_GELU),
     Layout(architectures=("Phi3ForCausalLM",), arch="phi3", keys=_WINDOW, assumes=_SILU),
 )
 

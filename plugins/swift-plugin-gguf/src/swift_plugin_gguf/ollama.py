@@ -13,16 +13,16 @@ from swift_core.checkpoint import copy_licence, read_manifest
 from swift_core.errors import UsageError
 from swift_core.paths import atomic_folder, write_text
 from swift_plugin_gguf.exporter import prepare, write
+from swift_plugin_gguf.go_template import Message, TurnTemplate, derive_turn_template
 from swift_plugin_gguf.options import OllamaOptions
-from swift_plugin_gguf.reading import ReadAgain
+from swift_plugin_gguf.reload import ReloadMixin
 from swift_plugin_gguf.tokens import Tokens
-from swift_plugin_gguf.turns import Message, Turns, turns_of
 
 MODELFILE = "Modelfile"
 _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "repetition_penalty": "repeat_penalty"}
 
 
-class OllamaExporter(ReadAgain):
+class OllamaExporter(ReloadMixin):
     """Writes the GGUF file and the Modelfile; `ollama create NAME -f FOLDER/Modelfile` reads both."""
 
     def __init__(self, options: OllamaOptions) -> None:
@@ -51,7 +51,7 @@ class OllamaExporter(ReadAgain):
 def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOptions) -> Iterator[str]:
     """The lines of the Modelfile."""
     yield f"FROM ./{file}"
-    turns, system = template_of(checkpoint, tokens)
+    turns, system = turn_template(checkpoint, tokens)
     text = turns.go() if turns else ""
     if text and '"""' not in text:
         yield f'TEMPLATE """{text}"""'
@@ -69,7 +69,7 @@ def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOption
         yield f'LICENSE """{manifest.licence}"""'
 
 
-def template_of(checkpoint: Path, tokens: Tokens) -> tuple[Turns | None, str]:
+def turn_template(checkpoint: Path, tokens: Tokens) -> tuple[TurnTemplate | None, str]:
     """The chat template in pieces, where it is so, and the system prompt that it adds."""
     if not tokens.template:
         return None, ""
@@ -88,7 +88,7 @@ def template_of(checkpoint: Path, tokens: Tokens) -> tuple[Turns | None, str]:
         return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt))
 
     given = tokens.tokens[tokens.ids["bos"]] if tokens.add_bos and "bos" in tokens.ids else ""
-    return turns_of(render, default_system=default is not None, given=given), default or ""
+    return derive_turn_template(render, default_system=default is not None, given=given), default or ""
 
 
 def _sampling(checkpoint: Path, options: OllamaOptions) -> dict[str, Any]:

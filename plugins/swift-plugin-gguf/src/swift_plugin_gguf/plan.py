@@ -32,7 +32,7 @@ class Target:
     name: str
     shape: tuple[int, ...]
     sources: tuple[str, ...]
-    change: Ref | None = None
+    transform: Ref | None = None
     piece: int = 0
     pieces: int = 1
 
@@ -105,7 +105,7 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
         if found is None:
             lost.append(name)
             return
-        change = next((ref for pattern, ref in layout.changes.items() if fnmatchcase(name, pattern)), None)
+        change = next((ref for pattern, ref in layout.transforms.items() if fnmatchcase(name, pattern)), None)
         squeezed = tuple(size for size in shape if size > 1) or (1,)  # as llama.cpp's converter does
         targets.append(Target(found, squeezed, sources, change, piece, pieces))
 

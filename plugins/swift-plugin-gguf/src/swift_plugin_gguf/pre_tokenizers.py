@@ -11,7 +11,7 @@ from swift_train.pre_tokenizers import SPLITTINGS, splits_of
 from swift_core.errors import UsageError
 
 
-def name_of(tokenizer: Mapping[str, Any], where: str) -> str:
+def pre_tokenizer_name(tokenizer: Mapping[str, Any], where: str) -> str:
     """llama.cpp's name for how a byte-level tokenizer.json splits text: one that normalizes and looks tokens up alike, where there is one.
 
     Raises:

@@ -34,13 +34,13 @@ class GgufSplit:
         files = model_files(checkpoint)
         with atomic_folder(out) as folder:
             rewrite(files, folder / f"{stem_of(files[0])}.gguf", int(self._options.shard_size * 1e9))
-            if weights_of(files) != weights_of(sorted(folder.glob("*.gguf"))):
+            if tensor_hashes(files) != tensor_hashes(sorted(folder.glob("*.gguf"))):
                 raise SwiftError("the weights were not written as they were read", where=str(out), hint="Is the disk sound?")
             copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
 
 
-def weights_of(files: Sequence[Path]) -> dict[str, str]:
+def tensor_hashes(files: Sequence[Path]) -> dict[str, str]:
     """A hash of each tensor by its name."""
     readers = [gguf.GGUFReader(file) for file in files]
     return {each.name: hashlib.sha256(each.data).hexdigest() for reader in readers for each in reader.tensors}

@@ -16,7 +16,7 @@ from gguf import TokenType
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import UsageError
-from swift_plugin_gguf.pre_tokenizers import name_of, pairs_of
+from swift_plugin_gguf.pre_tokenizers import pairs_of, pre_tokenizer_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def read_tokens(checkpoint: Path, size: int, pre_tokenizer: str = "") -> Tokens:
         _check_sentencepiece(tokenizer, str(file))
     return Tokens(
         model="llama" if sentencepiece else "gpt2",
-        pre=pre_tokenizer or ("default" if sentencepiece else name_of(tokenizer, str(file))),
+        pre=pre_tokenizer or ("default" if sentencepiece else pre_tokenizer_name(tokenizer, str(file))),
         tokens=texts,
         types=types,
         merges=[] if sentencepiece else [" ".join(pair) for pair in pairs],

@@ -17,7 +17,7 @@ from swift_train.weights import stored_dtype
 from swift_core.errors import SwiftError
 from swift_plugin_gguf.plan import Plan, Target
 
-KINDS: dict[str, tuple[Type, FileType]] = {
+TYPES: dict[str, tuple[Type, FileType]] = {
     "f32": (Type.F32, FileType.ALL_F32),
     "f16": (Type.F16, FileType.MOSTLY_F16),
     "bf16": (Type.BF16, FileType.MOSTLY_BF16),
@@ -32,16 +32,16 @@ _EXACT = ("ffn_gate_inp.weight",)  # routers are small, and a token's way hangs 
 _ENDS = ("token_embd.weight", "output.weight")
 
 
-def kind_of(name: str, plan: Plan) -> str:
+def resolve_type(name: str, plan: Plan) -> str:
     """The type that was asked for; for `auto`, the one that most of the checkpoint is stored in."""
     return _STORED[stored_dtype(plan.checkpoint)] if name == "auto" else name
 
 
-def type_of(target: Target, kind: str) -> Type:
+def tensor_type(target: Target, kind: str) -> Type:
     """The type of a tensor: vectors and routers whole, embeddings and head in 8 bits where the rest has fewer (as llama.cpp does)."""
     if len(target.shape) < 2 or target.name.endswith(_EXACT):
         return Type.F32
-    wanted = Type.Q8_0 if target.name in _ENDS and kind[:2] in ("q4", "q5") else KINDS[kind][0]
+    wanted = Type.Q8_0 if target.name in _ENDS and kind[:2] in ("q4", "q5") else TYPES[kind][0]
     return wanted if divides(target, wanted) else Type.F16
 
 
@@ -50,7 +50,7 @@ def divides(target: Target, wanted: Type) -> bool:
     return target.shape[-1] % gguf.GGML_QUANT_SIZES[wanted][0] == 0
 
 
-def size_in(target: Target, wanted: Type) -> int:
+def tensor_bytes(target: Target, wanted: Type) -> int:
     """Bytes that a tensor takes."""
     block, size = gguf.GGML_QUANT_SIZES[wanted]
     return int(np.prod(target.shape)) // block * size
@@ -80,8 +80,8 @@ class Reader:
         whole = torch.stack(pieces) if len(pieces) > 1 else pieces[0]
         if target.pieces > 1:
             whole = whole.chunk(target.pieces, dim=1)[target.piece]
-        if target.change:
-            whole = target.change.load()(whole, self._plan.config)
+        if target.transform:
+            whole = target.transform.load()(whole, self._plan.config)
         values = whole.to(torch.float32).reshape(target.shape).contiguous().numpy()
         if not np.isfinite(values).all():
             raise SwiftError(

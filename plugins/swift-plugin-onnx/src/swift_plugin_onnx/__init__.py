@@ -38,26 +38,26 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse what there is no way for, and say what four bits lose and what a decoder without a cache is not for."""
+    """Refuse what there is no method for, and say what four bits lose and what a decoder without a cache is not for."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
         return
     from swift_core.errors import UsageError
-    from swift_plugin_onnx.architectures import check_type, way_of
+    from swift_plugin_onnx.architectures import check_type, export_method
     from swift_plugin_onnx.pooling import pooling_of
 
     try:
-        way = way_of(Path(run.model.path))
-        if way == "embedder":
+        method = export_method(Path(run.model.path))
+        if method == "embedder":
             pooling_of(Path(run.model.path))
     except UsageError as error:
         yield Problem(where="model", message=error.message, hint=error.hint)
         return
     try:
-        check_type(way, chosen.options.get("type", "fp32"))
+        check_type(method, chosen.options.get("type", "fp32"))
     except UsageError as error:
         yield Problem(where=error.where, message=error.message, hint=error.hint)
-    if way == "decoder":
+    if method == "decoder":
         message = "the builder does not know this architecture: the decoder that torch.onnx makes has no KV cache, and is not for serving"
         yield Problem(where="model", message=message, fatal=False)
     if chosen.options.get("type") == "int4" and chosen.options.get("plain"):

@@ -16,10 +16,10 @@ KNOWN = (
     "SmolLM3ForCausalLM",
 )  # fmt: skip
 
-Way = Literal["builder", "decoder", "sequence classifier", "token classifier", "embedder"]
+ExportMethod = Literal["builder", "decoder", "sequence classifier", "token classifier", "embedder"]
 """How a checkpoint is exported: by the builder, or by torch.onnx as one of the others."""
 
-_TRACED: tuple[tuple[str, Way], ...] = (
+_TRACED: tuple[tuple[str, ExportMethod], ...] = (
     ("ForSequenceClassification", "sequence classifier"),
     ("ForTokenClassification", "token classifier"),
     ("ForCausalLM", "decoder"),
@@ -29,11 +29,11 @@ _TRACED: tuple[tuple[str, Way], ...] = (
 _TRACED_TYPES = ("fp32", "fp16")
 
 
-def way_of(checkpoint: Path) -> Way:
+def export_method(checkpoint: Path) -> ExportMethod:
     """How the checkpoint is exported, told from `architectures` in its configuration, and whether sentence-transformers made it.
 
     Raises:
-        UsageError: in no way, its weights are quantized, or this is no checkpoint.
+        UsageError: in no method, its weights are quantized, or this is no checkpoint.
     """
     if (found := checkpoint_format(checkpoint)) != "safetensors":
         raise UsageError(f"this is {found}, and ONNX is made of safetensors", where=str(checkpoint), hint="Merge or convert it first.")
@@ -41,21 +41,23 @@ def way_of(checkpoint: Path) -> Way:
     if quantization_of(config):
         raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
     named = str((config.get("architectures") or ["?"])[0])
-    way: Way | None = "builder" if named in KNOWN else next((way for ending, way in _TRACED if named.endswith(ending)), None)
-    if (checkpoint / MODULES).is_file() and not str(way).endswith("classifier"):
-        way = "embedder"  # of sentence-transformers, whatever it was made of
-    if way is None or config.get("is_encoder_decoder"):
+    method: ExportMethod | None = (
+        "builder" if named in KNOWN else next((method for ending, method in _TRACED if named.endswith(ending)), None)
+    )
+    if (checkpoint / MODULES).is_file() and not str(method).endswith("classifier"):
+        method = "embedder"  # of sentence-transformers, whatever it was made of
+    if method is None or config.get("is_encoder_decoder"):
         hint = "Decoders, encoders, and classifiers of sequences and of tokens are; see `architectures` in config.json."
         raise UsageError(f"models of the architecture {named} are not exported to ONNX", where=str(checkpoint), hint=hint)
-    return way
+    return method
 
 
-def check_type(way: Way, type_: str) -> None:
-    """See that what is exported this way can be had in the type.
+def check_type(method: ExportMethod, type_: str) -> None:
+    """See that what is exported this method can be had in the type.
 
     Raises:
         UsageError: it can't.
     """
-    if way != "builder" and type_ not in _TRACED_TYPES:
+    if method != "builder" and type_ not in _TRACED_TYPES:
         message = f"{type_} is made by onnxruntime-genai's builder, which does not know this architecture"
         raise UsageError(message, where="type", hint=f"Choose --type {' or '.join(_TRACED_TYPES)}.")

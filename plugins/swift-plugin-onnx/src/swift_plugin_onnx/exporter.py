@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from swift_core.checkpoint import copy_licence
 from swift_core.errors import SwiftError
 from swift_core.paths import atomic_folder
-from swift_plugin_onnx.architectures import check_type, way_of
+from swift_plugin_onnx.architectures import check_type, export_method
 from swift_plugin_onnx.options import OnnxOptions
 
 if TYPE_CHECKING:
-    from swift_plugin_onnx.loaded import LoadedDecoder
+    from swift_plugin_onnx.decoder import LoadedDecoder
 
 MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
 """By type: the divergence from the checkpoint, in nats a token, past which a decoder is broken rather than merely coarser."""
@@ -36,18 +36,18 @@ class OnnxExporter:
         """Write the graph, its configuration and the tokenizer into the folder `out`, and return it.
 
         Raises:
-            UsageError: there is no way for the architecture or the type, or the checkpoint is quantized.
+            UsageError: there is no method for the architecture or the type, or the checkpoint is quantized.
             SwiftError: the builder failed, or torch.onnx did, or its graph is not the model.
         """
-        way = way_of(checkpoint)
-        check_type(way, self._options.type)
+        method = export_method(checkpoint)
+        check_type(method, self._options.type)
         with atomic_folder(out) as folder:
-            if way == "builder":
+            if method == "builder":
                 self._build(checkpoint.absolute(), folder)
             else:
-                from swift_plugin_onnx.traced import export_traced
+                from swift_plugin_onnx.torch_export import export_graph
 
-                self.checked = export_traced(checkpoint, folder, way, self._options.type, self._options.threads)
+                self.checked = export_graph(checkpoint, folder, method, self._options.type, self._options.threads)
             copy_licence(checkpoint, folder)
         return out
 
@@ -64,7 +64,7 @@ class OnnxExporter:
         """
         if self._options.device != "cpu":
             raise NotImplementedError(f"a decoder for {self._options.device} is not loaded here")
-        from swift_plugin_onnx.loaded import LoadedDecoder
+        from swift_plugin_onnx.decoder import LoadedDecoder
 
         return LoadedDecoder(exported)
 

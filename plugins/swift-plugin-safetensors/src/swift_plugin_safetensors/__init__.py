@@ -36,8 +36,8 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "safetensors":
         return
-    from swift_plugin_safetensors.servable import notes
+    from swift_plugin_safetensors.vllm_support import vllm_notes
 
     for adapter in run.adapters.values():
-        for note in notes(Path(adapter.path)):
+        for note in vllm_notes(Path(adapter.path)):
             yield Problem(where="adapter", message=note, fatal=False)

@@ -47,7 +47,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     if chosen is None or chosen.name != "tensorrt" or run.model is None or run.adapters:
         return
     from swift_core.errors import UsageError
-    from swift_plugin_tensorrt.layout import check_checkpoint
+    from swift_plugin_tensorrt.support_matrix import check_checkpoint
 
     try:
         check_checkpoint(Path(run.model.path), chosen.make_options())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from swift_core.checkpoint import MANIFEST
 from swift_core.paths import atomic_folder, copy_file, write_text
-from swift_plugin_tensorrt.layout import check_checkpoint
 from swift_plugin_tensorrt.options import TensorrtOptions
+from swift_plugin_tensorrt.support_matrix import check_checkpoint
 
 SETTINGS, COMMAND = "config.yml", "serve.sh"
 _IMAGE = "nvcr.io/nvidia/tensorrt-llm/release"

@@ -20,7 +20,7 @@ MAX_KL = {"f32": 1e-4, "f16": 1e-3, "auto": 0.01, "bf16": 0.01, "q8_0": 0.05, "q
 """By type: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
 
 
-class ReadAgain:
+class ReloadMixin:
     """An exporter whose GGUF file, in the type of its options, is loaded again for the comparison with its source."""
 
     _options: GgufOptions
@@ -50,7 +50,7 @@ def load(folder: Path) -> LoadedExport:
         with tempfile.TemporaryDirectory(dir=folder) as one:
             rewrite(files, Path(one, "model.gguf"))
             return load(Path(one))
-    if unknown := unread(gguf.GGUFReader(files[0])):
+    if unknown := unsupported_feature(gguf.GGUFReader(files[0])):
         raise NotImplementedError(f"transformers' reader of GGUF files does not know {unknown}; llama.cpp does")
     try:
         return LoadedExport(folder)
@@ -58,7 +58,7 @@ def load(folder: Path) -> LoadedExport:
         raise NotImplementedError(f"{error.message}; llama.cpp may read it") from error
 
 
-def unread(reader: gguf.GGUFReader) -> str:
+def unsupported_feature(reader: gguf.GGUFReader) -> str:
     """What of a file transformers' reader passes over or takes for something else; empty: nothing that we write."""
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 

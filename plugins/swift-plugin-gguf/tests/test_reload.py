@@ -6,7 +6,7 @@ import gguf
 import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
-from swift_plugin_gguf.reading import load
+from swift_plugin_gguf.reload import load
 from swift_plugin_transformers.loader import TransformersLoader
 
 from swift_core.errors import UsageError

@@ -34,7 +34,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "config", "way"),
+    ("kind", "config", "method"),
     [
         ("BertForSequenceClassification", "BertConfig", "sequence classifier"),
         ("RobertaForSequenceClassification", "RobertaConfig", "sequence classifier"),
@@ -45,10 +45,10 @@ def checkpoint(tmp_path, monkeypatch):
         ("GPTNeoXForCausalLM", "GPTNeoXConfig", "decoder"),
     ],
 )
-def test_a_graph_answers_as_the_model_does(kind, config, way, checkpoint):
+def test_a_graph_answers_as_the_model_does(kind, config, method, checkpoint):
     done = api.export(checkpoint(kind, config, num_labels=3), "onnx", output="out")
     assert done.figures["verified"]
-    assert (done.figures["exported_by"], done.figures["exported_as"]) == ("torch.onnx", way)
+    assert (done.figures["exported_by"], done.figures["exported_as"]) == ("torch.onnx", method)
     assert done.figures["max_difference"] < 1e-5 * max(1, done.figures["max_output"])
     files = {path.name for path in done.output.iterdir()}
     assert {"model.onnx", "model.onnx.data", "config.json", "tokenizer.json", "tokenizer_config.json", "swift.json"} <= files

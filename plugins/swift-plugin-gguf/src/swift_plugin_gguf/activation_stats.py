@@ -13,7 +13,7 @@ _FUSED = re.compile(r"^(?P<before>.*\.experts)\.(?P<part>gate_up_proj|down_proj)
 _LINEAR = torch.nn.functional.linear
 
 
-class Inputs(TorchFunctionMode):
+class ActivationStats(TorchFunctionMode):
     """A context in which every product with a weight of `model` is watched.
 
     Args:

@@ -20,11 +20,11 @@ import torch
 import transformers
 
 from swift_core.errors import SwiftError, UsageError
-from swift_plugin_onnx.architectures import Way
-from swift_plugin_onnx.compared import compare, probes, reference
+from swift_plugin_onnx.architectures import ExportMethod
+from swift_plugin_onnx.graph_check import compare, probes, reference
 from swift_plugin_onnx.pooling import Pooling, pooling_of
 
-_CLASSES: Mapping[Way, str] = {
+_CLASSES: Mapping[ExportMethod, str] = {
     "sequence classifier": "AutoModelForSequenceClassification",
     "token classifier": "AutoModelForTokenClassification",
     "embedder": "AutoModel",
@@ -45,18 +45,18 @@ _BESIDE = (
 )
 
 
-def export_traced(checkpoint: Path, folder: Path, way: Way, type_: str, threads: int) -> dict[str, Any]:
+def export_graph(checkpoint: Path, folder: Path, method: ExportMethod, type_: str, threads: int) -> dict[str, Any]:
     """Write `model.onnx`, its weights in `model.onnx.data`, and the tokenizer into `folder`.
 
     Args:
         checkpoint: what is exported.
         folder: an empty one.
-        way: what it is.
+        method: what it is.
         type_: fp32 or fp16.
         threads: of torch; 0: as many as it takes.
 
     Returns:
-        Figures of `compare`, and what was made in which way.
+        Figures of `compare`, and what was made in which method.
 
     Raises:
         UsageError: the checkpoint lacks weights, its pooling is not known, or transformers can't load it or ask it for a batch.
@@ -64,10 +64,10 @@ def export_traced(checkpoint: Path, folder: Path, way: Way, type_: str, threads:
     """
     if threads:
         torch.set_num_threads(threads)
-    pooling = pooling_of(checkpoint) if way == "embedder" else None
-    model = _loaded(checkpoint, way)
-    graph = _Graph(model, _inputs(model, checkpoint), "last_hidden_state" if way == "embedder" else "logits", pooling)
-    rows_alone = way == "sequence classifier" or pooling is not None
+    pooling = pooling_of(checkpoint) if method == "embedder" else None
+    model = _loaded(checkpoint, method)
+    graph = _Graph(model, _inputs(model, checkpoint), "last_hidden_state" if method == "embedder" else "logits", pooling)
+    rows_alone = method == "sequence classifier" or pooling is not None
     batches = probes(graph.names, model.config.get_text_config())
     try:
         wanted = [reference(graph, batch) for batch in batches]
@@ -80,7 +80,7 @@ def export_traced(checkpoint: Path, folder: Path, way: Way, type_: str, threads:
             shutil.copyfile(file, folder / file.name)
     figures = compare(folder / "model.onnx", batches, wanted, type_, rows_alone=rows_alone)
     said = {"pooling": pooling.mode, "normalized": pooling.normalized} if pooling else {}
-    return {"exported_by": "torch.onnx", "exported_as": way, **said, **figures}
+    return {"exported_by": "torch.onnx", "exported_as": method, **said, **figures}
 
 
 class _Graph(torch.nn.Module):
@@ -97,8 +97,8 @@ class _Graph(torch.nn.Module):
         return self.pooling(found, given.get("attention_mask", torch.ones_like(given["input_ids"]))) if self.pooling else found
 
 
-def _loaded(checkpoint: Path, way: Way) -> Any:
-    kind: Any = getattr(transformers, _CLASSES[way])
+def _loaded(checkpoint: Path, method: ExportMethod) -> Any:
+    kind: Any = getattr(transformers, _CLASSES[method])
     arguments = {"dtype": torch.float32, "attn_implementation": "eager", "use_safetensors": True, "local_files_only": True}
     try:
         model, said = kind.from_pretrained(checkpoint, output_loading_info=True, **arguments)
@@ -106,7 +106,7 @@ def _loaded(checkpoint: Path, way: Way) -> Any:
         hint = "Models that bring code of their own are not exported."
         raise UsageError(f"transformers does not load it: {error}", where=str(checkpoint), hint=hint) from error
     # a pooler is no part of what an embedder gives here, and many checkpoints have none
-    missing = sorted(name for name in said["missing_keys"] if way != "embedder" or not name.startswith("pooler."))
+    missing = sorted(name for name in said["missing_keys"] if method != "embedder" or not name.startswith("pooler."))
     if missing:
         raise UsageError(f"the checkpoint lacks weights: {', '.join(missing[:3])}", where=str(checkpoint), hint="Is it whole?")
     model.config.use_cache = False

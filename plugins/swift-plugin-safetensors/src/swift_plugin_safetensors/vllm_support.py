@@ -10,7 +10,7 @@ _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's --max-lora-rank m
 _DEFAULT = 16
 
 
-def notes(adapter: Path) -> Iterator[str]:
+def vllm_notes(adapter: Path) -> Iterator[str]:
     """What vLLM would refuse, or wants to be told, in words."""
     file = adapter / "adapter_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

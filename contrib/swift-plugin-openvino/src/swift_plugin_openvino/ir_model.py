@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
-class LoadedFolder:
+class IrModel:
     """The folder, as OpenVINO predicts and splits text."""
 
     def __init__(self, folder: Path) -> None:

@@ -18,7 +18,7 @@ _TRIALS = (("Be brief.", "Hi"), ("Be brief.", "Hi", "Hello.", "Tell me\n\nmore: 
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class TurnTemplate:
     """The texts around each role's words: role → (before, after), and what stands at the beginning and where the assistant begins."""
 
     begin: str
@@ -43,7 +43,7 @@ class Turns:
         )
 
 
-def turns_of(render: Render, *, default_system: bool, given: str = "") -> Turns | None:
+def derive_turn_template(render: Render, *, default_system: bool, given: str = "") -> TurnTemplate | None:
     """The pieces of a chat template, or None where it is no row of such pieces.
 
     Args:
@@ -72,7 +72,7 @@ def turns_of(render: Render, *, default_system: bool, given: str = "") -> Turns 
             begin = begin.removeprefix(given)
         elif given and roles["system"][0].startswith(given) and default_system:
             roles["system"] = (roles["system"][0].removeprefix(given), system_after)
-        turns = Turns(begin, roles, prompt)
+        turns = TurnTemplate(begin, roles, prompt)
         trials = [[{"role": role, "content": text} for role, text in zip(_ROLES, texts, strict=False)] for texts in _TRIALS]
         trials += [] if default_system else [trial[1:] for trial in trials]
         return turns if all(turns.render(trial) == render(trial, True).removeprefix(given) for trial in trials) else None
