@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from peft.tuners.tuners_utils import check_target_module_exists
-from swift_plugin_peft.liveness import unreached
+from swift_plugin_peft.gradient_probe import unreached
 from swift_plugin_peft.options import LoraOptions
 from swift_plugin_peft.targets import choose, in_peft_terms
 from swift_plugin_peft.tuner import PeftTuner

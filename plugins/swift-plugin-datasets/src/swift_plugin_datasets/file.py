@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from swift_core.roles import Progress, RawRow
-from swift_plugin_datasets.finding import find_files
+from swift_plugin_datasets.file_discovery import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import read
 

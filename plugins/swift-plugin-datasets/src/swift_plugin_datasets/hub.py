@@ -10,7 +10,7 @@ from typing import Any
 from swift_core import downloads, references
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import Progress, RawRow
-from swift_plugin_datasets.arrow_tables import without_absent
+from swift_plugin_datasets.arrow_rows import without_absent
 from swift_plugin_datasets.lines import checked, raw_row
 from swift_plugin_datasets.options import HubOptions
 

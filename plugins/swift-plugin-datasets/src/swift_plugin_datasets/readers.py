@@ -14,11 +14,11 @@ from typing import Any
 
 from swift_core.errors import UsageError, suggestion
 from swift_core.roles import RawRow
-from swift_plugin_datasets.arrow_tables import arrow_rows, parquet_rows
+from swift_plugin_datasets.arrow_rows import arrow_rows, parquet_rows
 from swift_plugin_datasets.compression import SUFFIXES, open_file
+from swift_plugin_datasets.csv_rows import csv_rows, tsv_rows
 from swift_plugin_datasets.json_rows import json_rows
 from swift_plugin_datasets.lines import beginning, checked, lines, raw_row, row_error
-from swift_plugin_datasets.tables import comma_rows, tab_rows
 
 # (file, its name) → each row's number and data; a row that can't be read is given as its UsageError
 Reader = Callable[[io.BufferedReader, str], Iterator[tuple[int, Any]]]
@@ -35,8 +35,8 @@ READERS: Mapping[str, Reader] = {
     ".json": json_rows,
     ".jsonl": json_rows,
     ".ndjson": json_rows,
-    ".csv": comma_rows,
-    ".tsv": tab_rows,
+    ".csv": csv_rows,
+    ".tsv": tsv_rows,
     ".txt": text_rows,
     ".parquet": parquet_rows,
     ".arrow": arrow_rows,

@@ -16,7 +16,7 @@ from swift_plugin_llama_cpp.imatrix import matrix_file, read_matrix, tensor_name
 from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
 
 if TYPE_CHECKING:
-    from swift_plugin_llama_cpp.loaded import LoadedGguf
+    from swift_plugin_llama_cpp.loaded_model import LoadedGguf
 
 FILE_TYPES = {
     "q2_k": 10,
@@ -79,7 +79,7 @@ class LlamaQuantize:
 
     def load(self, exported: Path) -> LoadedGguf:
         """Load the file in llama.cpp."""
-        from swift_plugin_llama_cpp.loaded import LoadedGguf
+        from swift_plugin_llama_cpp.loaded_model import LoadedGguf
 
         return LoadedGguf(exported, self._options.threads)
 

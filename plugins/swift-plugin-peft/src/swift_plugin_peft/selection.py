@@ -11,10 +11,10 @@ from peft import PeftConfig
 from peft.tuners.lora import LoraModel
 
 from swift_core.errors import UsageError
-from swift_plugin_peft.conversions import misread, renamed
-from swift_plugin_peft.liveness import unreached
+from swift_plugin_peft.gradient_probe import unreached
 from swift_plugin_peft.targets import Group, choose, in_peft_terms
-from swift_plugin_peft.tied import check_apart, shared
+from swift_plugin_peft.tied_weights import check_apart, shared
+from swift_plugin_peft.weight_conversions import misread, renamed
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -18,11 +18,11 @@ from peft.utils import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
 
 from swift_core.errors import SwiftError, UsageError, suggestion
-from swift_plugin_peft import subtracted
+from swift_plugin_peft import pissa_to_lora
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.selection import Selection, select
 from swift_plugin_peft.targets import check_modules
-from swift_plugin_peft.tied import check_apart, untie
+from swift_plugin_peft.tied_weights import check_apart, untie
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +72,7 @@ class PeftTuner:
                 f"the base is not frozen: {', '.join(learning[:3])} would learn", where="tuner", hint="Use another tuner, and report this."
             )
         if self._moves_base():
-            subtracted.remember(adapted)
+            pissa_to_lora.remember(adapted)
         learner: Module = adapted.train()
         return learner
 
@@ -123,8 +123,8 @@ class PeftTuner:
             model, state_dict={**model.state_dict(), **_by_every_name(model, weights or {})}, save_embedding_layers=False
         )
         config: Any = model.peft_config["default"]  # type: ignore[index]
-        if initial := subtracted.initial_of(model):
-            state, config = subtracted.as_plain_lora(state, config, initial)
+        if initial := pissa_to_lora.initial_of(model):
+            state, config = pissa_to_lora.as_plain_lora(state, config, initial)
         folder.mkdir(parents=True, exist_ok=True)
         # clones, since methods that share tensors between layers can't be written as they are
         save_file(

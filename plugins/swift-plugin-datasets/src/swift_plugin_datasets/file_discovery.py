@@ -9,7 +9,7 @@ from pathlib import Path
 
 from swift_core.errors import UsageError, suggestion
 from swift_plugin_datasets.readers import READERS, format_of
-from swift_plugin_datasets.saved import saved_files
+from swift_plugin_datasets.save_to_disk import saved_files
 
 # Files beside the data that describe it.
 _TEXTS = ("readme", "license", "licence", "copying", "notice", "changelog")

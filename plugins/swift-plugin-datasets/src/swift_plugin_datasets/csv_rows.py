@@ -11,12 +11,12 @@ from swift_core.errors import UsageError
 from swift_plugin_datasets.lines import beginning, checked, lines, row_error, short
 
 
-def comma_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
+def csv_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     """Comma separated; the first record names the columns."""
     return _records(file, name, ",")
 
 
-def tab_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
+def tsv_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     """Tab separated; the first record names the columns."""
     return _records(file, name, "\t")
 

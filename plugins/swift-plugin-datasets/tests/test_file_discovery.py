@@ -6,7 +6,7 @@ import pytest
 import swift_plugin_datasets
 from swift_plugin_datasets.compression import SUFFIXES
 from swift_plugin_datasets.file import FileDataset
-from swift_plugin_datasets.finding import find_files
+from swift_plugin_datasets.file_discovery import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import READERS, read
 
