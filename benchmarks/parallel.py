@@ -101,8 +101,8 @@ def bare(run: Any, folder: Path) -> dict[str, Any]:
     import torch
     from swift_train.batches import collate, share
     from swift_train.build import load_base
-    from swift_train.feed import feed_of
     from swift_train.job import tokenised
+    from swift_train.sampler import feed_of
     from swift_train.testing import Recorder
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -184,7 +184,7 @@ def swift_model_families():
 
 @hookimpl
 def swift_model_loaders():
-    quantizing, verifying = Ref("swift_train.quantize:quantize"), Ref("swift_train.exported:compare")
+    quantizing, verifying = Ref("swift_train.quantize:quantize"), Ref("swift_train.export_comparison:compare")
     return [
         LoaderSpec(
             name="mine", summary="Mine", factory=Ref("mine:loader"), reads=("safetensors",), quantizing=quantizing, verifying=verifying

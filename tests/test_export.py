@@ -55,7 +55,7 @@ class Proved(Copy):
 
 class Loaded:
     def __init__(self, folder):
-        from swift_train.exported import LoadedExport
+        from swift_train.export_comparison import LoadedExport
 
         self.inner = LoadedExport(folder)
         self.vocabulary = self.inner.vocabulary

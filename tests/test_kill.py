@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from swift_train.kills import steps_of, train_through_kills
+from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 
 STRATEGIES = [

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from swift_plugin_deepspeed.ops import cpu_adam, operators
-from swift_train.kills import steps_of, train_through_kills
+from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import do, memory_grown, on_ranks, ragged_chats, training_run, write_rows
 
 from swift_core.errors import SwiftError, UsageError

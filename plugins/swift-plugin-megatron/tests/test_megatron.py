@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from swift_plugin_megatron.options import MegatronOptions
 from swift_train.batches import Micro
-from swift_train.kills import steps_of, train_through_kills
+from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.tasks import NextToken
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 from transformers import AutoConfig, AutoModelForCausalLM

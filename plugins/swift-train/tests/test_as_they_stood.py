@@ -7,11 +7,11 @@ import re
 from importlib.resources import files
 
 import pytest
-from swift_train.corrected import corrected, stand_in
 from swift_train.custom_template import use_template
-from swift_train.gate import check_turns
+from swift_train.mask_check import check_turns
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions, SftOptions
+from swift_train.patched_templates import corrected, stand_in
 from swift_train.tokenise import Tokeniser
 from transformers import AutoTokenizer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from swift_train.custom_template import use_template
-from swift_train.gate import MaskError, check_turns
+from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions, SftOptions
 from swift_train.tokenise import Encoded, Span, Tokeniser

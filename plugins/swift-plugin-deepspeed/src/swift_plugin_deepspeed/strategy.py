@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.loading import load_once, make_real
+from swift_train.broadcast_loading import load_once, make_real
 from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
 from swift_train.strategy import Update
 from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of

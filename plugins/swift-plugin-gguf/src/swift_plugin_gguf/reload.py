@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gguf
-from swift_train.exported import LoadedExport
+from swift_train.export_comparison import LoadedExport
 
 from swift_core.errors import SwiftError
 from swift_plugin_gguf.shards import model_files

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_train.groups import columns
+from swift_train.group_size import columns
 
 from swift_core.run import Run
 from swift_core.specs import Problem

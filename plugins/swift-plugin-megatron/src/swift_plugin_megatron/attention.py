@@ -1,6 +1,6 @@
 """Attention of rows one after the other, each of which sees itself alone; rotary positions as transformers computes them.
 
-With context parallelism a process has some tokens of all heads, and computes here all tokens of some heads (`swift_train.context`).
+With context parallelism a process has some tokens of all heads, and computes all tokens of some heads (`swift_train.context_parallel`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.causal import causal
-from swift_train.context import over_heads
+from swift_train.causal_attention import causal
+from swift_train.context_parallel import over_heads
 from torch import nn
 
 from swift_plugin_megatron import groups

@@ -1,7 +1,7 @@
 """megatron-core's mixture of experts on any device: its layer, router and experts, with the exchange of tokens done anew.
 
 megatron-core's own exchanges put what they receive on CUDA, and the one that gathers wants as many tokens on each process; here each has
-tokens of its own: of its rows, or of those that it shares with others (`sequence`, `swift_train.context`). Every process is given the
+tokens of its own: of its rows, or of those that it shares with others (`sequence`, `swift_train.context_parallel`). Every process gets the
 tokens of all, computes those that its experts are chosen for, and the results are added up. Experts are whole, whatever other layers are
 cut into.
 """

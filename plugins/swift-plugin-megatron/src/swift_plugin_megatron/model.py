@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.context import row_lengths
+from swift_train.context_parallel import row_lengths
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint

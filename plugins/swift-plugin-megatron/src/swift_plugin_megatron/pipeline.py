@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.context import cut, filled
+from swift_train.context_parallel import cut, filled
 
 from swift_plugin_megatron import groups
 from swift_plugin_megatron.schedule import order

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.loading import give_out
+from swift_train.broadcast_loading import give_out
 from torch import nn
 
 from swift_core.errors import UsageError
@@ -37,7 +37,7 @@ class Placed:
     """This process's stages of a model of transformers. The model that is given keeps no weights. Collective.
 
     Args:
-        module: it, with its tuner, from `swift_train.loading.load_once`.
+        module: it, with its tuner, from `swift_train.broadcast_loading.load_once`.
         dtype: what the passes are computed in.
 
     Raises:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.loading import load_once
+from swift_train.broadcast_loading import load_once
 from swift_train.ranks import narrowest, rank_and_size, rank_device, reduced
 from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from swift_train.loading import load_once
+from swift_train.broadcast_loading import load_once
 from swift_train.loss_scale import LossScale
 from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
 from swift_train.sharded_checkpoint import load_cut, save_cut

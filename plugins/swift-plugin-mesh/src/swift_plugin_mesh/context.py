@@ -1,4 +1,4 @@
-"""Context parallelism in a model of transformers: its attention sees all tokens and some heads (`swift_train.context`).
+"""Context parallelism in a model of transformers: its attention sees all tokens and some heads (`swift_train.context_parallel`).
 
 An architecture may let tokens see one another elsewhere too, as convolutions and state-space layers do, or do something with its scores
 that is not known here. So the model is asked: what all processes compute together must be what one computes alone.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.causal import causal, not_causal
-from swift_train.context import cut, over_heads
+from swift_train.causal_attention import causal, not_causal
+from swift_train.context_parallel import cut, over_heads
 from swift_train.sharding import parts
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel

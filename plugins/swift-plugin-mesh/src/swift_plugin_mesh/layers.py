@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.loading import give_out
+from swift_train.broadcast_loading import give_out
 from swift_train.ranks import reduced
 from swift_train.sharding import passes, shard
 from torch.distributed.device_mesh import init_device_mesh

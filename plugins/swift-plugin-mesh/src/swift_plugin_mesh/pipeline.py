@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.loading import give_out
+from swift_train.broadcast_loading import give_out
 from swift_train.placement_report import spread
 from swift_train.sharding import parts, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe

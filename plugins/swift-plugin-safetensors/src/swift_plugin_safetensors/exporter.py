@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from swift_train.exported import LoadedExport
+from swift_train.export_comparison import LoadedExport
 from swift_train.weights import check_weights, read_header, weight_files
 
 from swift_core import paths

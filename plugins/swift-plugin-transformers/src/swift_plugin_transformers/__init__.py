@@ -29,7 +29,7 @@ def swift_model_loaders() -> list[LoaderSpec]:
             converter=Ref("swift_plugin_transformers.convert:convert"),
             conversion=2,
             quantizing=Ref("swift_train.quantize:quantize"),
-            verifying=Ref("swift_train.exported:compare"),
+            verifying=Ref("swift_train.export_comparison:compare"),
         )
     ]
 
@@ -125,9 +125,9 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
         yield from preflight.problems(run)
     if run.verb == "quantize":
-        from swift_train import groups
+        from swift_train import group_size
 
-        yield from groups.problems(run)
+        yield from group_size.problems(run)
     if "task" not in run.parts or not run.options.get("data", {}).get("streaming"):
         return
     options = run.part("task").options

@@ -47,7 +47,7 @@ class Micro:
     labels: Tensor  # (supervised,) int64
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
-    lengths: tuple[int, ...] = ()  # of the rows, where this is a part of their tokens (swift_train.context)
+    lengths: tuple[int, ...] = ()  # of the rows, where this is a part of their tokens (swift_train.context_parallel)
     told: Told = Told.POSITIONS
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.clock import clock_of
+from swift_train.template_date import clock_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.corrected import corrected
+from swift_train.patched_templates import corrected
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from swift_core.run import Run, output_path
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import together
-from swift_train.clock import fix_date
 from swift_train.custom_template import use_template
 from swift_train.data import Reading, read
 from swift_train.disk_space import check_room, copy_model, size_of_training
@@ -35,6 +34,7 @@ from swift_train.row_isolation import ONE_ROW, check, isolation_of
 from swift_train.samples import Samples
 from swift_train.save_model import versions
 from swift_train.stream import Stream
+from swift_train.template_date import fix_date
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.watchdog import Watchdog, Watched
 

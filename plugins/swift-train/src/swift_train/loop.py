@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from swift_core.errors import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train.batches import Piece, collate, most_tokens, share
 from swift_train.checkpoints import Checkpoints, best, whole
-from swift_train.feed import feed_of
-from swift_train.figures import State, Window
 from swift_train.nonfinite_loss import rows_not_finite
 from swift_train.resume import Resume, changes, read_state, sound
+from swift_train.run_state import State, Window
+from swift_train.sampler import feed_of
 from swift_train.save_interval import SaveClock
 from swift_train.schedule import learning_rate
 from swift_train.watchdog import Watched

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError, suggestion
 from swift_core.specs import Problem
-from swift_train.corrected import corrected
+from swift_train.patched_templates import corrected
 from swift_train.resume import candidates
 from swift_train.strategy_checks import kind_of
 

@@ -4,7 +4,7 @@ The loop owns rows, schedule, evaluation and checkpoints; a strategy owns everyt
 
 - `build` gets functions, not a model, since FSDP2 and ZeRO-3 must act before the weights and before the optimizer exist: an
   optimizer made before `fully_shard` trains silently wrong.
-- A strategy that cuts weights has them read by one process alone (`swift_train.loading`): the others load on `meta`.
+- A strategy that cuts weights has them read by one process alone (`swift_train.broadcast_loading`): the others load on `meta`.
 - `accumulate` owns the forward and backward passes of a whole step: a pipeline's schedule owns both, and DeepSpeed must be told
   which pass is the step's last *before* that pass.
 - Gradients are of (sum of losses over all ranks) × weight. Engines average over ranks, so a strategy multiplies by their number.

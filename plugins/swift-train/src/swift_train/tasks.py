@@ -11,10 +11,10 @@ from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
 from swift_core.rows import ChatRow, TextRow, normalise
 from swift_train.adapters import inner_model
-from swift_train.clock import date_of, is_dated
-from swift_train.gate import MaskError, check_turns
 from swift_train.losses import summed_cross_entropy
+from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
+from swift_train.template_date import date_of, is_dated
 from swift_train.tokenise import Encoded, Script, Tokeniser
 from swift_train.unread import ControlTokens, UnreadFields
 

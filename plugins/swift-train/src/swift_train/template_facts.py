@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from swift_core.generation_config import mended
-from swift_train.clock import DATES, at, date_of, is_dated
 from swift_train.processors import tokenizer_of
+from swift_train.template_date import DATES, at, date_of, is_dated
 
 _TOOLS = [
     {

@@ -1,7 +1,7 @@
 """Texts → tokens, many at once, with what is supervised in them carried from characters to tokens exactly.
 
 A supervised span must begin and end between two tokens, and the tokens ahead of it must be those that the text ahead of it has alone
-(`swift_train.borders`). Where they differ (a newline of the prompt melts with what follows), each span becomes a sequence of its own: the
+(`swift_train.token_alignment`). Where they differ (a newline of the prompt merges with what follows), each span is its own sequence: the
 prompt's tokens alone, then those of what is said.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from swift_core.errors import UsageError
-from swift_train.borders import Borders, MeltError
+from swift_train.token_alignment import Borders, MeltError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

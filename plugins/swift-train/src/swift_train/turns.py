@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swift_core.errors import UsageError
-from swift_train.corrected import stand_in
+from swift_train.patched_templates import stand_in
 
 if TYPE_CHECKING:
     from swift_core.rows.conversations import Message

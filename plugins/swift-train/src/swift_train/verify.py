@@ -22,7 +22,7 @@ from swift_core.errors import SwiftError
 from swift_core.paths import size_of
 from swift_train import gptq_awq_unpack
 from swift_train.build import load_checkpoint
-from swift_train.clock import today
+from swift_train.template_date import today
 from swift_train.template_facts import golden
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swift_train.groups import columns, fitting, problems
+from swift_train.group_size import columns, fitting, problems
 
 from swift_core.registry import registry
 from swift_core.run import Run, Source

@@ -11,9 +11,9 @@ from importlib.resources import files
 
 import pytest
 from swift_train.chat_template import ChatTemplate
-from swift_train.clock import at, date_of, fix_date, is_dated, today
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
+from swift_train.template_date import at, date_of, fix_date, is_dated, today
 from swift_train.testing import do, ragged_chats, training_run, write_rows
 from transformers import AutoTokenizer
 

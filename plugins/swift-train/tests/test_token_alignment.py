@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from swift_train.borders import Borders
 from swift_train.testing import ragged_chats
+from swift_train.token_alignment import Borders
 from swift_train.tokenise import Script, Span, Tokeniser
 from tokenizers import AddedToken
 from transformers import AutoTokenizer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swift_train.exported import compare
+from swift_train.export_comparison import compare
 
 from swift_core.errors import UsageError
 from swift_core.run import Source

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from swift_train.batches import Piece, collate
-from swift_train.causal import causal
-from swift_train.context import cut, heads_for_tokens, over_heads, row_lengths, tokens_for_heads
+from swift_train.causal_attention import causal
+from swift_train.context_parallel import cut, heads_for_tokens, over_heads, row_lengths, tokens_for_heads
 from swift_train.ranks import join
 from swift_train.testing import on_ranks, samples_of
 
