@@ -8,7 +8,7 @@ import pytest
 import torch
 from swift_plugin_megatron import layout, maps
 from swift_plugin_megatron.layout import Heads
-from swift_plugin_megatron.slots import Places, slots_of
+from swift_plugin_megatron.placement import Partition, place_weights
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.errors import UsageError
@@ -38,7 +38,7 @@ def model_of(kind, **more):
 def test_there_and_back(kind, ranks):
     weights = dict(model_of(kind).named_parameters())
     back = {}
-    for slot in slots_of(maps.architectures()[kind], weights, Places(4, 2)):
+    for slot in place_weights(maps.architectures()[kind], weights, Partition(4, 2)):
         own = HEADS._replace(query=HEADS.query // ranks, key=HEADS.key // ranks)
         cuts = [[layout.cut(weights[name], slot.kind, rank, ranks) for name in slot.theirs] for rank in range(ranks)]
         parts = [layout.split(layout.join(cut, slot.kind, own), slot.kind, own, len(slot.theirs)) for cut in cuts]
@@ -52,7 +52,7 @@ def test_there_and_back(kind, ranks):
 @pytest.mark.parametrize("shares", [1, 2, 4])
 def test_experts_are_dealt_out(kind, shares):
     weights = dict(model_of(kind).named_parameters())
-    slots = slots_of(maps.architectures()[kind], weights, Places(4, 2, experts=4, shares=shares))
+    slots = place_weights(maps.architectures()[kind], weights, Partition(4, 2, experts=4, shares=shares))
     name = "model.layers.3.mlp.experts.down_proj"
     found = [(slot.expert, slot.share, slot.ours.split("local_experts.")[1]) for slot in slots if slot.theirs == (name,)]
     assert found == [(expert, expert * shares // 4, f"{expert % (4 // shares)}.linear_fc2.weight") for expert in range(4)]
@@ -83,7 +83,7 @@ def test_a_vocabulary_is_filled_up_with_zeros():
 
 
 def test_stages_hold_layers_one_after_the_other():
-    slots = slots_of(maps.architectures()["llama"], dict(model_of("llama").named_parameters()), Places(4, 2))
+    slots = place_weights(maps.architectures()["llama"], dict(model_of("llama").named_parameters()), Partition(4, 2))
     places = {slot.theirs[0]: (slot.stage, slot.ours) for slot in slots}
     assert places["model.layers.3.mlp.down_proj.weight"] == (1, "decoder.layers.1.mlp.linear_fc2.weight")
     assert [places[name][0] for name in ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")] == [0, 1, 1]
@@ -91,18 +91,18 @@ def test_stages_hold_layers_one_after_the_other():
 
 def test_a_tied_head_is_a_copy_on_the_last_stage():
     names = dict(model_of("llama", tie_word_embeddings=True).named_parameters())
-    assert not any(slot.tied for slot in slots_of(maps.architectures()["llama"], names, Places(4, 1)))
-    (tied,) = [slot for slot in slots_of(maps.architectures()["llama"], names, Places(4, 4)) if slot.tied]
+    assert not any(slot.tied for slot in place_weights(maps.architectures()["llama"], names, Partition(4, 1)))
+    (tied,) = [slot for slot in place_weights(maps.architectures()["llama"], names, Partition(4, 4)) if slot.tied]
     assert (tied.theirs, tied.ours, tied.stage) == (("model.embed_tokens.weight",), "output_layer.weight", 3)
 
 
 def test_what_no_entry_names_is_refused():
     names = [*dict(model_of("llama").named_parameters()), "model.layers.0.extra.weight"]
     with pytest.raises(UsageError, match=r"1 weights that its map does not name, such as model\.layers\.0\.extra\.weight"):
-        slots_of(maps.architectures()["llama"], names, Places(4, 1))
+        place_weights(maps.architectures()["llama"], names, Partition(4, 1))
     without = [name for name in names[:-1] if "k_proj" not in name]
     with pytest.raises(UsageError, match=r"q_proj\.weight without model\.layers\.0\.self_attn\.k_proj\.weight"):
-        slots_of(maps.architectures()["llama"], without, Places(4, 1))
+        place_weights(maps.architectures()["llama"], without, Partition(4, 1))
 
 
 THEIRS = maps.Architecture(("olmo",), maps.DECODER)

@@ -11,7 +11,7 @@ from math import prod
 import pytest
 import torch
 from safetensors.torch import load_file
-from swift_plugin_mesh import tensor
+from swift_plugin_mesh import tensor_parallel
 from swift_plugin_mesh.options import MeshOptions
 from swift_plugin_mesh.strategy import mesh_strategy
 from swift_train.batches import Piece, collate
@@ -242,7 +242,7 @@ def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_r
 @pytest.mark.parametrize("sizes", [{"tensor": 2}, {"tensor": 2, "pipeline": 2}])
 def test_whole_copies_are_noticed(monkeypatch, sizes):
     """The losses would be right."""
-    monkeypatch.setattr(tensor, "parallelize_module", lambda module, *_, **__: module)
+    monkeypatch.setattr(tensor_parallel, "parallelize_module", lambda module, *_, **__: module)
 
     def build():
         with pytest.raises(SwiftError, match="was to be"):

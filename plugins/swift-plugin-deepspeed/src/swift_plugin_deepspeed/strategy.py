@@ -24,8 +24,8 @@ from swift_train.training_state import save_tensors, set_changed, set_rate, sett
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
 from swift_plugin_deepspeed.ops import cpu_adam, leave_out_shared_memory
-from swift_plugin_deepspeed.proof import prove
 from swift_plugin_deepspeed.state import restore, state_of
+from swift_plugin_deepspeed.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -49,7 +49,7 @@ class ZeroStrategy:
         self.device = rank_device(options.device)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, make the optimizer, cut, and prove that it is cut. Under ZeRO-3 one process reads the weights."""
+        """Load the model, make the optimizer, shard, and verify the sharding. Under ZeRO-3 one process reads the weights."""
         deepspeed = self._start()
         whole = self.data_size
         if self.stage == 3:
@@ -75,7 +75,7 @@ class ZeroStrategy:
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.proof = prove(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
+        self.proof = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
         self.settings = settings_of(self.zero.optimizer)
         # The scale is moved after the step. DeepSpeed moves it before it divides by it, and halves the gradient whenever it grows.
         self._move_scale: Callable[[bool], None] = self.zero._update_scale

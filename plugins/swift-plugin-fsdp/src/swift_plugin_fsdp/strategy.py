@@ -27,7 +27,7 @@ from torch.distributed.tensor import DTensor
 
 from swift_core.errors import UsageError
 from swift_plugin_fsdp.check import devices, sizes
-from swift_plugin_fsdp.proof import prove
+from swift_plugin_fsdp.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -55,7 +55,7 @@ class FsdpStrategy:
             raise UsageError(problem.message, where=problem.where, hint=problem.hint)  # of processes that are others than the run's
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, cut, prove that it is cut, and make the optimizer."""
+        """Load the model, shard it, verify the sharding, and make the optimizer."""
         self.mesh = _mesh(self.device, self.data_size, self.options)
         self.module, whole = load_once(load, self.device)
         self.dtype = narrowest(self.module)
@@ -67,7 +67,7 @@ class FsdpStrategy:
             reduce_dtype=getattr(torch, self.options.reduce_dtype), offload=self.options.offload,
             fill=partial(give_out, device=self.device),
         )  # fmt: skip
-        self.proof = prove(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
+        self.proof = verify_sharding(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(moves=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)

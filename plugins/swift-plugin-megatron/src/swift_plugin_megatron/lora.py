@@ -20,7 +20,7 @@ from torch.nn import functional
 from swift_core.errors import UsageError
 from swift_plugin_megatron import groups, layout
 from swift_plugin_megatron.collectives import even, gather_rows, scatter_rows
-from swift_plugin_megatron.sequence import Column, Row
+from swift_plugin_megatron.sequence_parallel import Column, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from swift_plugin_megatron.layout import Heads
     from swift_plugin_megatron.maps import Kind
-    from swift_plugin_megatron.slots import Slot
+    from swift_plugin_megatron.placement import Placement
 
 _WRAPPED, _LAYER = "base_model.model.", ".base_layer."
 
@@ -53,7 +53,7 @@ def is_adapters(name: str) -> bool:
     return any(part.startswith("lora_") or part == "modules_to_save" for part in name.split("."))
 
 
-def pairs_of(module: Module, slots: Sequence[Slot]) -> Mapping[str, Pair]:
+def pairs_of(module: Module, slots: Sequence[Placement]) -> Mapping[str, Pair]:
     """The adapter of each weight that has one, by the weight's name in the module.
 
     Raises:
@@ -71,7 +71,7 @@ def pairs_of(module: Module, slots: Sequence[Slot]) -> Mapping[str, Pair]:
     return found
 
 
-def slots_with(slots: Sequence[Slot], pairs: Mapping[str, Pair]) -> list[Slot]:
+def slots_with(slots: Sequence[Placement], pairs: Mapping[str, Pair]) -> list[Placement]:
     """Slots of the adapters' weights."""
     found = []
     for slot in slots:
@@ -84,7 +84,7 @@ def slots_with(slots: Sequence[Slot], pairs: Mapping[str, Pair]) -> list[Slot]:
     return found
 
 
-def attach(linear: Module, slot: Slot, pairs: Mapping[str, Pair], heads: Heads) -> None:
+def attach(linear: Module, slot: Placement, pairs: Mapping[str, Pair], heads: Heads) -> None:
     """Put adapters on a cut layer, without their values: what it gives is then its own output and theirs."""
     if not any(name in pairs for name in slot.theirs):
         return
@@ -104,7 +104,7 @@ class Adapters(nn.Module):
         exchanges: whether the layer gathers tokens, or ends with some of them.
     """
 
-    def __init__(self, slot: Slot, pairs: Mapping[str, Pair], heads: Heads, *, exchanges: bool) -> None:
+    def __init__(self, slot: Placement, pairs: Mapping[str, Pair], heads: Heads, *, exchanges: bool) -> None:
         super().__init__()
         self.kind, self.heads, self.names = slot.kind, heads, [_part(name) for name in slot.theirs]
         for name in slot.theirs:

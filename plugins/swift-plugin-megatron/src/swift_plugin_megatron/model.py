@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from swift_plugin_megatron import groups, mixture, sequence
+from swift_plugin_megatron import groups, moe, sequence_parallel
 from swift_plugin_megatron.attention import CoreAttention, windows_of
 from swift_plugin_megatron.collectives import gather, own_part
 
@@ -180,9 +180,9 @@ def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtua
         if config.qk_layernorm:
             attention.q_layernorm = attention.k_layernorm = Norm
         if config.num_moe_experts:
-            mixture.use(spec.submodules)
+            moe.use(spec.submodules)
         if cut:
-            sequence.use(spec.submodules)
+            sequence_parallel.use(spec.submodules)
         layers.append(spec)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=Norm)
 

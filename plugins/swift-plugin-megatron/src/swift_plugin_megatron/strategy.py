@@ -22,13 +22,13 @@ from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of
 
 from swift_plugin_megatron import groups, state
-from swift_plugin_megatron.dealt import Dealt
+from swift_plugin_megatron.distributed_optimizer import DistributedOptimizer
 from swift_plugin_megatron.gradients import add_up, norm
-from swift_plugin_megatron.masters import Masters
+from swift_plugin_megatron.master_weights import MasterWeights
 from swift_plugin_megatron.pipeline import Pipeline
-from swift_plugin_megatron.placed import Placed, refuse
-from swift_plugin_megatron.proof import prove
+from swift_plugin_megatron.sharded_model import ShardedModel, refuse
 from swift_plugin_megatron.sizes import misfits, sizes_of
+from swift_plugin_megatron.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -59,15 +59,15 @@ class MegatronStrategy:
         groups.start(self.device, self.sizes, self.options.timeout)
         module, readers = load_once(load, self.device)
         dtype = narrowest(module)
-        self.placed = Placed(module, self.options, self.sizes, self.device, dtype)
+        self.placed = ShardedModel(module, self.options, self.sizes, self.device, dtype)
         self.stages = self.placed.stages
-        self.proof = prove(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
+        self.proof = verify_sharding(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
         self.optimizer = optimizer(self.stages)
         self.settings = settings_of(self.optimizer)
-        self.masters = Masters(self.stages, dtype)
+        self.masters = MasterWeights(self.stages, dtype)
         masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
         self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
-        self.dealt = Dealt(self.optimizer, self.learned) if self.options.distributed_optimizer else None
+        self.dealt = DistributedOptimizer(self.optimizer, self.learned) if self.options.distributed_optimizer else None
         self.first = state.first()
         self.pipeline = Pipeline(self.stages, self.sizes, dtype, self.device)
 

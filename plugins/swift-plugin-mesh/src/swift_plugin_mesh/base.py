@@ -60,7 +60,7 @@ class MeshStrategy(ABC):
         self.device = rank_device(options.device)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, place, prove that it is placed, and make the optimizer."""
+        """Load the model, shard it, verify the sharding, and make the optimizer."""
         join(self.device, timeout=self.options.timeout)
         shape = (self.options.pipeline, self.data_size * self.options.context, self.options.tensor)
         self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("pipeline", "data", "tensor"))
@@ -72,7 +72,7 @@ class MeshStrategy(ABC):
                 parameter.data = parameter.data.float()
         self.place()
         sizes = {"data": self.data_size, **{name: getattr(self.options, name) for name in ("context", "tensor", "pipeline")}}
-        self.proof = self.prove() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": whole}
+        self.proof = self.verify_sharding() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(moves=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)
@@ -87,7 +87,7 @@ class MeshStrategy(ABC):
         """Make this process's part of the loaded module."""
 
     @abstractmethod
-    def prove(self) -> dict[str, Any]:
+    def verify_sharding(self) -> dict[str, Any]:
         """Check that it is its part alone."""
 
     @abstractmethod

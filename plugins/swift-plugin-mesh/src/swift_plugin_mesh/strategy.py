@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swift_plugin_mesh.layers import LayersStrategy
-from swift_plugin_mesh.pipeline import PipelineStrategy
+from swift_plugin_mesh.pipeline_parallel import PipelineStrategy
+from swift_plugin_mesh.tensor_context import TensorContextStrategy
 
 if TYPE_CHECKING:
     from swift_plugin_mesh.base import MeshStrategy
@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 
 def mesh_strategy(options: MeshOptions) -> MeshStrategy:
     """The strategy for a mesh of those sizes."""
-    return PipelineStrategy(options) if options.pipeline > 1 else LayersStrategy(options)
+    return PipelineStrategy(options) if options.pipeline > 1 else TensorContextStrategy(options)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
 
-class Masters:
+class MasterWeights:
     """The weights of a module that learn, in float32.
 
     Build it once the optimizer has been made on the module's own weights, in float32: these become the masters.

@@ -19,7 +19,7 @@ EMBEDDINGS, HEAD = "model.embed_tokens.weight", "output_layer.weight"
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Placement:
     """Weights of transformers and where they are in megatron-core.
 
     Args:
@@ -40,7 +40,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Partition:
     """So many decoder layers in so many stages of the same length, and so many experts a layer dealt out in so many shares."""
 
     layers: int
@@ -58,7 +58,7 @@ class Places:
         return self.stages - 1
 
 
-def slots_of(architecture: Architecture, names: Collection[str], places: Places) -> list[Slot]:
+def place_weights(architecture: Architecture, names: Collection[str], places: Partition) -> list[Placement]:
     """Every weight's place.
 
     Args:
@@ -67,7 +67,7 @@ def slots_of(architecture: Architecture, names: Collection[str], places: Places)
     Raises:
         UsageError: the table does not name a weight, or names others beside some that are there.
     """
-    found: list[Slot] = []
+    found: list[Placement] = []
     for entry in architecture.entries:
         layers = range(places.layers) if "{layer}" in entry.ours else (0,)
         suffixes = ("weight", "bias") if entry.ours.endswith("*") else ("",)
@@ -82,19 +82,19 @@ def slots_of(architecture: Architecture, names: Collection[str], places: Places)
     if left := [name for name in names if name not in mapped]:
         raise _unmapped(f"has {len(left)} weights that its map does not name, such as {left[0]}")
     if places.stages > 1 and not any(slot.ours == HEAD for slot in found):
-        found.append(Slot((EMBEDDINGS,), HEAD, "vocabulary", places.last, tied=True))
+        found.append(Placement((EMBEDDINGS,), HEAD, "vocabulary", places.last, tied=True))
     return found
 
 
-def _slot(entry: Entry, layer: int, suffix: str, places: Places) -> Slot:
+def _slot(entry: Entry, layer: int, suffix: str, places: Partition) -> Placement:
     stage, number = places.place(layer)
     if "{layer}" not in entry.ours:
         stage = 0 if entry.ours.startswith("embedding.") else places.last
     theirs = tuple(_named(name, layer, suffix) for name in entry.theirs)
-    return Slot(theirs, _named(entry.ours, number, suffix), entry.kind, stage)
+    return Placement(theirs, _named(entry.ours, number, suffix), entry.kind, stage)
 
 
-def _of_expert(slot: Slot, expert: int, places: Places) -> Slot:
+def _of_expert(slot: Placement, expert: int, places: Partition) -> Placement:
     share, number = divmod(expert, places.experts // places.shares)
     return replace(slot, ours=slot.ours.replace("{expert}", str(number)), expert=expert, share=share)
 

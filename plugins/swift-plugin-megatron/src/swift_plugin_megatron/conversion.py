@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_plugin_megatron.layout import Heads
+    from swift_plugin_megatron.placement import Placement
     from swift_plugin_megatron.sizes import Sizes
-    from swift_plugin_megatron.slots import Slot
 
 
-class Transfer:
+class WeightConverter:
     """Cuts and gathers the weights of slots.
 
     Args:
@@ -31,14 +31,14 @@ class Transfer:
         self.heads = heads._replace(query=heads.query // sizes.tensor, key=heads.key // sizes.tensor)
         self.rank = dist.get_rank(groups.tensor())
 
-    def part(self, slot: Slot, weights: Mapping[str, Tensor]) -> Tensor:
+    def part(self, slot: Placement, weights: Mapping[str, Tensor]) -> Tensor:
         """This process's part of a slot, from whole weights of transformers."""
         if slot.expert is not None:
             return weights[slot.theirs[0]][slot.expert]
         cuts = [layout.cut(weights[name], slot.kind, self.rank, self.sizes.tensor) for name in slot.theirs]
         return layout.join(cuts, slot.kind, self.heads)
 
-    def whole(self, slot: Slot, parts: Sequence[Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    def whole(self, slot: Placement, parts: Sequence[Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         """Whole weights of transformers from the parts of all processes. Collective.
 
         Args:
@@ -59,7 +59,7 @@ class Transfer:
                 dist.broadcast(weight, group=groups.pipeline(), group_src=slot.stage % self.sizes.pipeline)
             yield name, weight
 
-    def _gathered(self, part: Tensor, slot: Slot, name: str) -> Tensor:
+    def _gathered(self, part: Tensor, slot: Placement, name: str) -> Tensor:
         if layout.cut_dimension(slot.kind, part.ndim) is None:
             return part.clone()
         return layout.whole(_from_all(part, groups.tensor()), slot.kind, self.shapes[name][0])

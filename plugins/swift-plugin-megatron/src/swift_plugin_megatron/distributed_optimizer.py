@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from swift_plugin_megatron.gradients import Learned
 
 
-class Dealt:
+class DistributedOptimizer:
     """Which copy steps which weight. Build it before the optimizer's first step; it takes the others' weights from it.
 
     Args:

@@ -13,12 +13,12 @@ from swift_plugin_megatron import groups, layout
 if TYPE_CHECKING:
     import torch
 
-    from swift_plugin_megatron.placed import Placed
+    from swift_plugin_megatron.placement import Placement
+    from swift_plugin_megatron.sharded_model import ShardedModel
     from swift_plugin_megatron.sizes import Sizes
-    from swift_plugin_megatron.slots import Slot
 
 
-def prove(placed: Placed) -> dict[str, Any]:
+def verify_sharding(placed: ShardedModel) -> dict[str, Any]:
     """Check groups and parts; return them for the run's record.
 
     Raises:
@@ -27,7 +27,7 @@ def prove(placed: Placed) -> dict[str, Any]:
     from megatron.core.models.gpt import GPTModel
     from megatron.core.tensor_parallel.layers import RowParallelLinear
 
-    from swift_plugin_megatron.sequence import Row
+    from swift_plugin_megatron.sequence_parallel import Row
 
     sizes, models, shapes = placed.sizes, [stage.model for stage in placed.stages], placed.transfer.shapes
     asked = {
@@ -60,7 +60,7 @@ def prove(placed: Placed) -> dict[str, Any]:
     }
 
 
-def _part(shape: torch.Size, slot: Slot, sizes: Sizes) -> int:
+def _part(shape: torch.Size, slot: Placement, sizes: Sizes) -> int:
     if slot.expert is not None:
         return prod(shape[1:])
     dimension = layout.cut_dimension(slot.kind, len(shape))

@@ -27,9 +27,9 @@ from torch.nn.functional import pad
 from swift_core.errors import SwiftError
 from swift_plugin_mesh.base import MeshStrategy, gathered
 from swift_plugin_mesh.gradients import local
-from swift_plugin_mesh.proof import along, check_places
 from swift_plugin_mesh.stages import Layout, Stage
-from swift_plugin_mesh.tensor import parallelize, plan_of
+from swift_plugin_mesh.tensor_parallel import parallelize, plan_of
+from swift_plugin_mesh.verification import along, check_places
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -72,7 +72,7 @@ class PipelineStrategy(MeshStrategy):
         inside = {layer: cut for layer, cut in self.plan.items() if f"{layer}.".startswith(f"{name}.")}
         parallelize(self.module, self.mesh["tensor"], inside)
 
-    def prove(self) -> dict[str, Any]:
+    def verify_sharding(self) -> dict[str, Any]:
         """Each stage has its blocks and nothing of the others, in parts."""
         wanted = {name for name in self.layout.names if self.layout.has(self.number, name)}
         if (has := set(self.names.values())) != wanted:

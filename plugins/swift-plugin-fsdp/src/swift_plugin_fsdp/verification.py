@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
-def prove(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dict[str, Any]:
+def verify_sharding(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dict[str, Any]:
     """Check that every parameter is cut as asked and that this process holds its part alone; return it for the run's record.
 
     Raises:

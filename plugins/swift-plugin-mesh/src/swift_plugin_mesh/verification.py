@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module, Parameter
 
-    from swift_plugin_mesh.tensor import Cut
+    from swift_plugin_mesh.tensor_parallel import Cut
 
 
-def prove(module: Module, plan: Mapping[str, Cut]) -> dict[str, Any]:
+def verify_sharding(module: Module, plan: Mapping[str, Cut]) -> dict[str, Any]:
     """Check that this process holds its part alone, and return where the weights are for the run's record.
 
     Raises:

@@ -15,13 +15,13 @@ from torch import nn
 from swift_core.errors import UsageError
 from swift_plugin_megatron import groups, layout, lora
 from swift_plugin_megatron.check import unmet
+from swift_plugin_megatron.conversion import WeightConverter
 from swift_plugin_megatron.gradients import Learned
 from swift_plugin_megatron.layout import Heads
 from swift_plugin_megatron.maps import architectures
 from swift_plugin_megatron.model import Stage, megatron_config
+from swift_plugin_megatron.placement import HEAD, Partition, Placement, place_weights
 from swift_plugin_megatron.sizes import misfits
-from swift_plugin_megatron.slots import HEAD, Places, Slot, slots_of
-from swift_plugin_megatron.transfer import Transfer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from swift_plugin_megatron.sizes import Sizes
 
 
-class Placed:
+class ShardedModel:
     """This process's stages of a model of transformers. The model that is given keeps no weights. Collective.
 
     Args:
@@ -52,14 +52,14 @@ class Placed:
         self.number, self.share = dist.get_rank(groups.pipeline()), dist.get_rank(groups.experts())
         theirs: dict[str, Parameter] = dict(module.named_parameters())
         made = megatron_config(config, architecture, sizes, dtype)
-        places = Places(config.num_hidden_layers, sizes.stages, made.num_moe_experts or 0, sizes.expert)
+        places = Partition(config.num_hidden_layers, sizes.stages, made.num_moe_experts or 0, sizes.expert)
         slots = _base_slots(architecture, theirs, places)
         pairs = lora.pairs_of(module, slots)
         self.slots = [*slots, *lora.slots_with(slots, pairs)]
         _check_learned(self.slots, theirs, places)
         self.dtypes = {name: torch.float32 if weight.requires_grad else weight.dtype for name, weight in theirs.items()}
         heads = Heads(made.num_attention_heads, made.num_query_groups, made.kv_channels)
-        self.transfer = Transfer(sizes, heads, {name: weight.shape for name, weight in theirs.items()}, device)
+        self.transfer = WeightConverter(sizes, heads, {name: weight.shape for name, weight in theirs.items()}, device)
         rotary = next(part for name, part in module.named_modules() if name.endswith("rotary_emb"))
         share = not any(slot.ours == HEAD for slot in slots)
         padding = getattr(module.get_input_embeddings(), "padding_idx", None)
@@ -77,15 +77,15 @@ class Placed:
         self._fill(theirs, device)
 
     @property
-    def here(self) -> list[Slot]:
+    def here(self) -> list[Placement]:
         """The slots that this process has a part of."""
         return [slot for slot in self.slots if self.holds(slot)]
 
-    def holds(self, slot: Slot) -> bool:
+    def holds(self, slot: Placement) -> bool:
         """Whether this process has a part of a slot."""
         return slot.stage % self.sizes.pipeline == self.number and slot.share in (None, self.share)
 
-    def key(self, slot: Slot) -> str:
+    def key(self, slot: Placement) -> str:
         """The name of a slot's weight in `stages`."""
         return f"{slot.stage // self.sizes.pipeline}.model.{slot.ours}"
 
@@ -102,7 +102,7 @@ class Placed:
                     if names is None or name in names:
                         yield name, weight
 
-    def learned(self, slot: Slot, parameter: Parameter) -> Learned:
+    def learned(self, slot: Placement, parameter: Parameter) -> Learned:
         """How a weight's gradient is added up and counted."""
         if slot.share is not None:
             return Learned(parameter, self.sizes.processes // self.sizes.pipeline // self.sizes.expert, (groups.copies_of_experts(),))
@@ -125,7 +125,7 @@ class Placed:
                     theirs[name].data = theirs[name].data.new_empty(0)
         self.stages.to(device)
 
-    def _put(self, slot: Slot, theirs: dict[str, Parameter]) -> None:
+    def _put(self, slot: Placement, theirs: dict[str, Parameter]) -> None:
         weight = self.stages.get_parameter(self.key(slot))
         weight.requires_grad_(theirs[slot.theirs[0]].requires_grad)
         part = self.transfer.part(slot, {name: theirs[name].detach() for name in slot.theirs})
@@ -138,19 +138,19 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise UsageError(problem.message, where=problem.where, hint=problem.hint)
 
 
-def _base_slots(architecture: Architecture, theirs: Iterable[str], places: Places) -> list[Slot]:
+def _base_slots(architecture: Architecture, theirs: Iterable[str], places: Partition) -> list[Placement]:
     """The slots of the model's own weights, under the names that they have with an adapter on it."""
     base = {lora.plain(name): name for name in theirs if not lora.is_adapters(name)}
-    return [replace(slot, theirs=tuple(base[name] for name in slot.theirs)) for slot in slots_of(architecture, base, places)]
+    return [replace(slot, theirs=tuple(base[name] for name in slot.theirs)) for slot in place_weights(architecture, base, places)]
 
 
-def _bundles(slots: Iterable[Slot]) -> Iterator[tuple[tuple[str, ...], list[Slot]]]:
+def _bundles(slots: Iterable[Placement]) -> Iterator[tuple[tuple[str, ...], list[Placement]]]:
     """Slots of the same weights of transformers (the experts of a layer) together."""
     for (theirs, _), found in groupby(slots, key=lambda slot: (slot.theirs, slot.tied)):
         yield theirs, list(found)
 
 
-def _check_learned(slots: Iterable[Slot], theirs: dict[str, Parameter], places: Places) -> None:
+def _check_learned(slots: Iterable[Placement], theirs: dict[str, Parameter], places: Partition) -> None:
     learning = set()
     for slot in slots:
         learn = {theirs[name].requires_grad for name in slot.theirs}

@@ -16,9 +16,9 @@ from swift_train.sharding import passes, shard
 from torch.distributed.device_mesh import init_device_mesh
 
 from swift_plugin_mesh.base import MeshStrategy
-from swift_plugin_mesh.context import Context
-from swift_plugin_mesh.proof import along, prove
-from swift_plugin_mesh.tensor import parallelize, plan_of
+from swift_plugin_mesh.context_parallel import Context
+from swift_plugin_mesh.tensor_parallel import parallelize, plan_of
+from swift_plugin_mesh.verification import along, verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
 
-class LayersStrategy(MeshStrategy):
+class TensorContextStrategy(MeshStrategy):
     """`swift_train.strategy.Strategy` over layers that are cut."""
 
     context: Context | None = None
@@ -46,10 +46,10 @@ class LayersStrategy(MeshStrategy):
             self.context = Context(self._tokens(), self.device)
             self.context.install(self.module, self.dtype)
 
-    def prove(self) -> dict[str, Any]:
+    def verify_sharding(self) -> dict[str, Any]:
         """Every weight as the plan has it, and in parts over the data dimension."""
         context = {"context_difference": self.context.difference} if self.context else {}
-        return prove(self.module, self.plan) | {"layers_cut": len(self.plan)} | context
+        return verify_sharding(self.module, self.plan) | {"layers_cut": len(self.plan)} | context
 
     def held_by(self, parameter: Parameter) -> int:
         """Those along the tensor dimension, where it is whole over that."""

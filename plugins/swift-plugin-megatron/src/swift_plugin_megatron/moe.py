@@ -27,7 +27,7 @@ from swift_plugin_megatron.collectives import gather_rows, scatter_rows
 
 def use(layer: Any) -> None:
     """Put our mixture into the specification of a layer."""
-    layer.mlp = partial(Mixture, submodules=replace(layer.mlp.keywords["submodules"], router=Router))
+    layer.mlp = partial(MoE, submodules=replace(layer.mlp.keywords["submodules"], router=Router))
 
 
 class Router(TopKRouter):
@@ -38,7 +38,7 @@ class Router(TopKRouter):
         return functional.linear(input, self.weight)
 
 
-class Mixture(MoELayer):
+class MoE(MoELayer):
     """The layer with our exchange."""
 
     def __init__(self, *args: Any, **more: Any) -> None:

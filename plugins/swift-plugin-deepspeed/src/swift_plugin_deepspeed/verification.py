@@ -16,7 +16,7 @@ _FLOAT32 = 4
 _STATES = 2  # AdamW's means of gradients and of their squares
 
 
-def prove(engine: Any, stage: int, ranks: int) -> dict[str, Any]:
+def verify_sharding(engine: Any, stage: int, ranks: int) -> dict[str, Any]:
     """Check what was prepared, and return it for the run's record.
 
     Raises:
