@@ -179,9 +179,9 @@ def test_media_of_preferences_and_prompts(folder):
         ("empty.png", "'empty.png' is not an image: it is empty"),
         ("c.wav", "'c.wav' is not an image: it is an audio file"),
         ("../outside.png", "leads out of"),
-        ("link.png", "'link.png' is a link that leads out of"),
-        ("s3://bucket/a.png", "addresses like 's3://bucket/a.png' can't be read"),
-        ("file://elsewhere/a.png", "a file of another machine"),
+        ("link.png", "'link.png' is a symbolic link that leads out of"),
+        ("s3://bucket/a.png", "unsupported URL scheme: 's3://bucket/a.png'"),
+        ("file://elsewhere/a.png", "a file on another machine"),
         ("data:image/png,abc", "must hold base64"),
         ("data:image/png;base64,a", "can't be decoded"),
         ("data:image/png;base64,bm8=", "is not an image"),
@@ -211,8 +211,8 @@ def test_a_file_that_may_not_be_read(folder):
 @pytest.mark.parametrize(
     ("said", "images", "message"),
     [
-        ("<image><image>", ["a.png"], "1 image file, but 2 <image> marks"),
-        ("<image>", ["a.png", "a.png"], "2 image files, but 1 <image> mark in"),
+        ("<image><image>", ["a.png"], "1 image file, but 2 <image> placeholders"),
+        ("<image>", ["a.png", "a.png"], "2 image files, but 1 <image> placeholder"),
     ],
 )
 def test_as_many_marks_as_files(folder, said, images, message):

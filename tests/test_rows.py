@@ -112,7 +112,7 @@ def test_text():
 def test_other_kinds_are_known_by_name(data, kind):
     error = refused(data)
     assert f"this is a {kind} row" in error.message
-    assert "but chat rows are wanted" in error.message
+    assert "but chat rows are expected" in error.message
     assert error.hint
 
 
@@ -122,7 +122,7 @@ def test_a_label_that_is_a_word_is_only_a_column():
 
 def test_chat_for_a_task_of_text_and_text_for_a_task_of_chat():
     error = refused({"messages": [QUESTION, ANSWER]}, ("text",))
-    assert "text rows are wanted" in error.message
+    assert "text rows are expected" in error.message
     assert "swift sft" in error.hint
     error = refused({"text": "Once"})
     assert "swift pretrain" in error.hint
@@ -140,7 +140,7 @@ def test_chat_for_a_task_of_text_and_text_for_a_task_of_chat():
         ),
         ({"messages": [{"role": 3, "content": "x"}]}, "$.messages[0].role", "unknown role 3", "Known: system"),
         ({"conversations": [{"from": "robot", "value": "x"}]}, "$.conversations[0].from", "unknown role 'robot'", "human, gpt"),
-        ({"messages": []}, "$.messages", "an empty conversation", "Remove the row"),
+        ({"messages": []}, "$.messages", "conversation is empty", "Remove the row"),
         ({"messages": [QUESTION]}, "$.messages", "no assistant message", "Add the answer"),
         ({"messages": {"role": "user"}}, "$.messages", "must be a list of messages, not an object", ""),
         ({"messages": ["Hi"]}, "$.messages[0]", "a message must be an object, not text", "role"),
@@ -177,7 +177,7 @@ def test_chat_for_a_task_of_text_and_text_for_a_task_of_chat():
         ({"instruction": "a", "input": True, "output": "b"}, "$.input", "not true or false", ""),
         ({"query": "a", "response": "b", "history": [["c"]]}, "$.history[0]", "must be a pair", ""),
         ({"query": "a", "response": "b", "history": [["c", 1]]}, "$.history[0][1]", "must be text", ""),
-        ({"mesages": [QUESTION]}, "$", "no known form", '{"mesages": "messages"}'),
+        ({"mesages": [QUESTION]}, "$", "no known row format", '{"mesages": "messages"}'),
         ({}, "$", "its fields (none)", ""),
         (["a"], "$", "a row must be an object with named fields, not a list", ""),
     ],
@@ -280,7 +280,7 @@ def test_calls_in_a_row_and_a_text_before_them_are_one_turn():
     assert row.messages == (QUESTION, {**ANSWER, "tool_calls": [CALL, CALL]}, FOUND, FOUND, ANSWER)
     error = refused({"conversations": [QUESTION, {**ANSWER, "loss": False}, call]})
     assert error.where.endswith("$.conversations[2]")
-    assert "different losses" in error.message
+    assert "different loss weights" in error.message
 
 
 @pytest.mark.parametrize(
@@ -305,38 +305,53 @@ TWO = {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": "a"}, {
 @pytest.mark.parametrize(
     ("messages", "path", "message", "hint"),
     [
-        ([SYSTEM, {"role": "developer", "content": "x"}, QUESTION, ANSWER], "[1]", "a second system message", "Join"),
-        ([QUESTION, SYSTEM, ANSWER], "[1]", "a system message after a user message", "first"),
-        ([ANSWER, QUESTION, ANSWER], "[0]", "the assistant speaks first", "question"),
-        ([SYSTEM, ANSWER], "[1]", "the assistant speaks first", "question"),
-        ([QUESTION, QUESTION, ANSWER], "[1]", "two user messages in a row", "Join"),
-        ([QUESTION, ANSWER, ANSWER], "[2]", "two assistant messages in a row", "Join"),
-        ([QUESTION, {"role": "assistant", "content": " "}], "[1]", "an empty assistant message", "Give it a text"),
-        ([{"role": "user", "content": ""}, ANSWER], "[0]", "an empty user message", "Give it a text"),
-        ([QUESTION, FOUND, ANSWER], "[1]", "a tool result without a call", "tool call before"),
-        ([FOUND, QUESTION, ANSWER], "[0]", "a tool result without a call", "tool call before"),
-        ([QUESTION, ANSWER, {**FOUND, "tool_call_id": "a"}, ANSWER], "[2]", "a tool result without a call", "tool call before"),
-        ([QUESTION, CALLING, FOUND, FOUND, ANSWER], "[3]", "more tool results than calls (1)", "Remove it"),
-        ([QUESTION, with_id("a"), {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no call has the id 'b'", "have: a."),
-        ([QUESTION, CALLING, {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no call has the id 'b'", "have no ids"),
-        ([QUESTION, TWO, *[{**FOUND, "tool_call_id": "a"}] * 2, ANSWER], "[3].tool_call_id", "a second result of the call 'a'", "Keep one"),
-        ([QUESTION, CALLING, QUESTION, ANSWER], "[2]", "the call of 'search' has no result yet", "tool message"),
-        ([QUESTION, TWO, {**FOUND, "tool_call_id": "a"}, ANSWER], "[3]", "the call of 'search' (id 'b') has no result yet", "tool message"),
-        ([QUESTION, ANSWER, QUESTION], "[2]", "ends with the user; nothing answers it", "Remove the last turn"),
-        ([QUESTION, CALLING, FOUND], "[2]", "ends with a tool's result", "add the answer"),
-        ([{**QUESTION, "tool_calls": [CALL]}, ANSWER], "[0]", "a user message with tool calls", "Only the assistant"),
-        ([{**QUESTION, "content": [{"type": "thinking", "thinking": "x"}]}, ANSWER], "[0].content", "with thinking", "Only the assistant"),
-        ([QUESTION, {**ANSWER, "content": [{"type": "tool_result"}]}], "[1].content", "with tool results in it", "the user"),
+        ([SYSTEM, {"role": "developer", "content": "x"}, QUESTION, ANSWER], "[1]", "a second system message", "Merge"),
+        ([QUESTION, SYSTEM, ANSWER], "[1]", "a system message after a user message", "beginning"),
+        ([ANSWER, QUESTION, ANSWER], "[0]", "starts with the assistant", "user message"),
+        ([SYSTEM, ANSWER], "[1]", "starts with the assistant", "user message"),
+        ([QUESTION, QUESTION, ANSWER], "[1]", "two user messages in a row", "Merge"),
+        ([QUESTION, ANSWER, ANSWER], "[2]", "two assistant messages in a row", "Merge"),
+        ([QUESTION, {"role": "assistant", "content": " "}], "[1]", "an empty assistant message", "Add its text"),
+        ([{"role": "user", "content": ""}, ANSWER], "[0]", "an empty user message", "Add its text"),
+        ([QUESTION, FOUND, ANSWER], "[1]", "a tool result without a tool call", "tool call before"),
+        ([FOUND, QUESTION, ANSWER], "[0]", "a tool result without a tool call", "tool call before"),
+        ([QUESTION, ANSWER, {**FOUND, "tool_call_id": "a"}, ANSWER], "[2]", "a tool result without a tool call", "tool call before"),
+        ([QUESTION, CALLING, FOUND, FOUND, ANSWER], "[3]", "more tool results than tool calls (1)", "Remove it"),
+        ([QUESTION, with_id("a"), {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no tool call has the id 'b'", "before it: a."),
+        ([QUESTION, CALLING, {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no tool call has the id 'b'", "have no ids"),
+        (
+            [QUESTION, TWO, *[{**FOUND, "tool_call_id": "a"}] * 2, ANSWER],
+            "[3].tool_call_id",
+            "a second result of the tool call 'a'",
+            "Keep one",
+        ),
+        ([QUESTION, CALLING, QUESTION, ANSWER], "[2]", "before the result of the tool call 'search'", "tool message"),
+        (
+            [QUESTION, TWO, {**FOUND, "tool_call_id": "a"}, ANSWER],
+            "[3]",
+            "before the result of the tool call 'search' (id 'b')",
+            "tool message",
+        ),
+        ([QUESTION, ANSWER, QUESTION], "[2]", "ends with a user message, without an answer", "Remove the last turn"),
+        ([QUESTION, CALLING, FOUND], "[2]", "ends with a tool result", "add the answer"),
+        ([{**QUESTION, "tool_calls": [CALL]}, ANSWER], "[0]", "a user message has tool calls", "Only assistant messages"),
+        (
+            [{**QUESTION, "content": [{"type": "thinking", "thinking": "x"}]}, ANSWER],
+            "[0].content",
+            "has thinking",
+            "Only assistant messages",
+        ),
+        ([QUESTION, {**ANSWER, "content": [{"type": "tool_result"}]}], "[1].content", "has tool results", "user message"),
         ([QUESTION, {**ANSWER, "content": [{"type": "redacted_thinking"}]}], "[1].content[0]", "encrypted", "Remove this block"),
         (
             [{**QUESTION, "content": [{"type": "txt", "text": "x"}]}, ANSWER],
             "[0].content[0].type",
-            "unknown type 'txt'",
+            "unknown part type 'txt'",
             "Did you mean 'text'",
         ),
         ([{**QUESTION, "content": [{"type": "text", "txt": "x"}]}, ANSWER], "[0].content[0]", "needs 'text'", "Did you mean 'txt'"),
         ([{**QUESTION, "content": [3]}, ANSWER], "[0].content[0]", "must be an object, not a number", "text"),
-        ([QUESTION, {"role": "tool_call", "content": "[]"}], "[1].content", "an empty list of tool calls", ""),
+        ([QUESTION, {"role": "tool_call", "content": "[]"}], "[1].content", "list of tool calls is empty", ""),
     ],
 )
 def test_orders_that_are_wrong(messages, path, message, hint):
@@ -371,11 +386,11 @@ def test_the_factor_on_a_messages_loss(given, scale):
         (1, {"loss": False, "loss_scale": 0.5}, "[1].loss_scale", "contradicts 'loss'"),
         (1, {"loss_scale": 1, "loss_weight": 0.5}, "[1].loss_weight", "contradicts 'loss_scale'"),
         (1, {"loss": 1}, "[1].loss", "must be true or false, not a number"),
-        (1, {"loss_scale": -1}, "[1].loss_scale", "a number from 0 up, not -1"),
+        (1, {"loss_scale": -1}, "[1].loss_scale", "a number >= 0, not -1"),
         (1, {"loss_scale": float("nan")}, "[1].loss_scale", "not nan"),
         (1, {"weight": True}, "[1].weight", "not true or false"),
-        (0, {"loss": True}, "[0].loss", "a user message can't be learned: only what the assistant says"),
-        (0, {"loss_scale": 0.5}, "[0].loss_scale", "a user message can't be learned"),
+        (0, {"loss": True}, "[0].loss", "a user message can't be supervised, only assistant messages"),
+        (0, {"loss_scale": 0.5}, "[0].loss_scale", "a user message can't be supervised"),
     ],
 )
 def test_factors_that_are_wrong(place, given, path, message):
@@ -425,18 +440,18 @@ OTHER = {"role": "user", "content": "Why?"}
     ("data", "path", "message"),
     [
         ({"prompt": "Hi", "chosen": "Hello"}, "$", "'rejected' is missing"),
-        ({"chosen": "Hello", "rejected": "No"}, "$.chosen", "the row has no question"),
-        ({"prompt": "Hi", "chosen": "No", "rejected": "No"}, "$.rejected", "the rejected answer is the chosen one"),
-        ({"chosen": [QUESTION, NO], "rejected": [QUESTION, NO]}, "$.rejected[0]", "the rejected answer is the chosen one"),
+        ({"chosen": "Hello", "rejected": "No"}, "$.chosen", "the row has no prompt"),
+        ({"prompt": "Hi", "chosen": "No", "rejected": "No"}, "$.rejected", "the chosen and the rejected answer are equal"),
+        ({"chosen": [QUESTION, NO], "rejected": [QUESTION, NO]}, "$.rejected[0]", "the chosen and the rejected answer are equal"),
         ({"chosen": [QUESTION, NO], "rejected": [OTHER, ANSWER]}, "$.chosen[0]", "differ before an answer"),
         ({"chosen": [QUESTION, NO], "rejected": [QUESTION, NO, OTHER, NO]}, "$.chosen[1]", "only the beginning of the other"),
-        ({"prompt": "Hi", "chosen": [QUESTION, ANSWER], "rejected": "No"}, "$.rejected", "one is an answer, the other a conversation"),
-        ({"prompt": "Why?", "chosen": [QUESTION, ANSWER], "rejected": [QUESTION, NO]}, "$.prompt", "not what the conversation"),
+        ({"prompt": "Hi", "chosen": [QUESTION, ANSWER], "rejected": "No"}, "$.rejected", "is an answer, the other a conversation"),
+        ({"prompt": "Why?", "chosen": [QUESTION, ANSWER], "rejected": [QUESTION, NO]}, "$.prompt", "differs from the one in 'chosen'"),
         ({"prompt": "Hi", "chosen": 1, "rejected": "No"}, "$.chosen", "must be text, not a number"),
         ({"prompt": "Hi", "chosen": "Hello", "rejected": ""}, "$.rejected", "an empty assistant message"),
         ({"messages": [QUESTION], "rejected_response": "No"}, "$", "no chosen one"),
         ({"messages": [QUESTION, ANSWER], "chosen": "a", "rejected": "b"}, "$.chosen", "two assistant messages in a row"),
-        ({"chosen": [QUESTION, ANSWER, OTHER], "rejected": [QUESTION, NO]}, "$.chosen[2]", "ends with the user"),
+        ({"chosen": [QUESTION, ANSWER, OTHER], "rejected": [QUESTION, NO]}, "$.chosen[2]", "ends with a user message"),
         ({"instruction": "Hi", "output": ["a", "b", "c"]}, "$.output", "must be [chosen, rejected], not 3 texts"),
     ],
 )
@@ -470,8 +485,8 @@ def test_labels(data, messages, label):
         ({"text": "Hi", "label": float("nan")}, "$.label", "not nan"),
         ({"text": "Hi", "label": [1, {}]}, "$.label[1]", "not an object"),
         ({"instruction": "Hi", "output": "Hello", "kto_tag": 1}, "$.kto_tag", "must be true or false, not a number"),
-        ({"label": 1}, "$", "no known form"),
-        ({"instruction": "Hi", "output": "Hello"}, "$", "label rows are wanted"),
+        ({"label": 1}, "$", "no known row format"),
+        ({"instruction": "Hi", "output": "Hello"}, "$", "label rows are expected"),
     ],
 )
 def test_labels_that_are_none(data, path, message):
@@ -500,8 +515,8 @@ def test_a_prompt_may_follow_earlier_turns_but_not_end_with_an_answer():
     assert chat({"messages": [QUESTION, ANSWER, OTHER]}, ("prompt",)).messages == (QUESTION, ANSWER, OTHER)
     error = refused({"messages": [QUESTION, ANSWER]}, ("prompt",))
     assert "this is a chat row" in error.message
-    assert "ends with the user" in error.hint
-    assert "ends with the user, not" in refused({"prompt": [QUESTION, ANSWER]}, ("prompt",)).message
+    assert "ends with a user message" in error.hint
+    assert "must end with a user or tool message, not" in refused({"prompt": [QUESTION, ANSWER]}, ("prompt",)).message
 
 
 def test_what_a_row_is_read_as_depends_on_what_is_wanted():
@@ -513,7 +528,7 @@ def test_what_a_row_is_read_as_depends_on_what_is_wanted():
 
 
 def test_an_empty_text():
-    assert "nothing to learn" in refused({"text": " "}, ("text",)).message
+    assert "is empty" in refused({"text": " "}, ("text",)).message
 
 
 def test_a_row_that_could_not_be_read_is_refused_with_the_readers_words():

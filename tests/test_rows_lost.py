@@ -53,7 +53,7 @@ def test_a_thought_has_one_name(name):
     ],
 )
 def test_two_thoughts_are_refused(turn):
-    assert "two" in refused({"messages": [ASK, turn]}).message
+    assert "given twice" in refused({"messages": [ASK, turn]}).message
 
 
 @pytest.mark.parametrize(

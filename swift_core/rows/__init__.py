@@ -1,8 +1,8 @@
-"""Rows of data: recognised by their fields, checked, and brought into the few shapes that tasks train on.
+"""Dataset rows: recognised by their fields, validated, and normalised to the few row types that tasks train on.
 
-A task says which kinds it wants ("chat", "text", "preference", "label", "prompt"). However a row is spelled, its messages come out in
-OpenAI's spelling, and its media as absolute paths or addresses. Nothing is dropped or repaired silently: what is not understood is
-refused with file, row and path; fields that nobody reads are listed in the row's `unread`.
+A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt"). Whatever the source format, messages are
+returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is not understood is
+refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ __all__ = [
 ]
 
 _LEARNED_BY = {
-    "text": 'swift pretrain learns from text. A chat row looks like {"messages": [{"role": "user", "content": "…"}, …]}.',
-    "chat": 'swift sft learns from conversations. A text row looks like {"text": "…"}.',
-    "preference": "Preference tasks (dpo and its like) learn from such rows.",
-    "label": "kto and classifiers learn from such rows.",
-    "prompt": "Tasks with rollouts learn from such rows; for the others, add the answer.",
+    "text": 'swift pretrain trains on text rows. A chat row looks like {"messages": [{"role": "user", "content": "…"}, …]}.',
+    "chat": 'swift sft trains on chat rows. A text row looks like {"text": "…"}.',
+    "preference": "Preference tasks (DPO and similar) train on such rows.",
+    "label": "KTO and classifiers train on such rows.",
+    "prompt": "Tasks with rollouts train on such rows; for the others, add the answer.",
 }
 Tools = tuple[Mapping[str, Any], ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """Of every row: its own `variables` of the chat template, and the paths of its fields that nobody has read (`messages[].mood`).
+    """Common fields of every row: its chat template `variables`, and the paths of its `unread` fields (`messages[].mood`).
 
-    A chat template may still read fields of messages that are `unread` here: they are handed on to it.
+    Unread fields of messages are still passed to the chat template, which may use them.
     """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -65,10 +65,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class ChatRow(Read):
-    """A conversation that ends with an answer.
+    """A conversation that ends with an assistant turn.
 
-    Messages have `role` (system, user, assistant, tool) and `content` (text, or a list of parts where there are media), and what
-    else their source gave them: `tool_calls` (arguments as objects), `reasoning_content`, `loss_scale` where it is not 1, `name`, …
+    Messages have `role` (system, user, assistant, tool), `content` (text, or a list of parts if there are media), and any other
+    fields of the source: `tool_calls` (arguments as objects), `reasoning_content`, `loss_scale` if it is not 1, `name`, …
     `tools` are OpenAI's {"type": "function", "function": …} or None.
     """
 
@@ -78,14 +78,14 @@ class ChatRow(Read):
 
 @dataclass(frozen=True, slots=True)
 class TextRow(Read):
-    """Plain text, learned whole."""
+    """Plain text; every token is supervised."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow(Read):
-    """Two answers to one prompt, of which one is better. Each answer is the assistant's turn, or more turns that end with one."""
+    """A prompt with a chosen and a rejected answer. Each answer is an assistant turn, or several turns that end with one."""
 
     prompt: tuple[Message, ...]
     chosen: tuple[Message, ...]
@@ -95,7 +95,7 @@ class PreferenceRow(Read):
 
 @dataclass(frozen=True, slots=True)
 class LabelRow(Read):
-    """A conversation (which may end with the user) and what is judged of it."""
+    """A conversation (which may end with a user turn) and its label."""
 
     messages: tuple[Message, ...]
     label: bool | int | float | str | list[Any]
@@ -104,7 +104,7 @@ class LabelRow(Read):
 
 @dataclass(frozen=True, slots=True)
 class PromptRow(Read):
-    """A conversation that waits for an answer; `extra` are the row's other fields, which reward functions use."""
+    """A conversation that ends with a prompt to be answered; `extra` are the row's other fields, passed to reward functions."""
 
     messages: tuple[Message, ...]
     tools: Tools = None
@@ -115,19 +115,19 @@ Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow
 
 
 class RowError(UsageError):
-    """A row that can't be used; `where` is 'file, row N, $.path'."""
+    """An invalid row; `where` is 'file, row N, $.path'."""
 
 
 def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None = None) -> Row:
-    """Check a row and bring it into the shape of its kind.
+    """Validate a row and normalise it to the type of its kind.
 
     Args:
-        raw: the row as its source has it.
-        wanted: the kinds of row that the task takes.
-        media_folder: where relative paths of media files begin, instead of the row's own folder.
+        raw: the row as its source stores it.
+        wanted: the kinds of row that the task accepts.
+        media_folder: the folder that relative media paths are resolved against, instead of the row's own folder.
 
     Raises:
-        RowError: unknown form, another kind than is wanted, or a fault in the row.
+        RowError: the format is unknown, the kind is not accepted, or the row is invalid.
         SwiftError: the row could not be read.
     """
     if raw.fault:
@@ -135,10 +135,10 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
     form = form_of(raw.data, wanted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known forms: {KNOWN}.")
+            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known row formats: {KNOWN}.")
         if form.kind not in wanted:
             hint = way_on(raw.data, wanted) or learned_by(form, wanted)
-            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are wanted", hint)
+            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are expected", hint)
         data = Fields(raw.data)
         row = _row(data, form, media_folder or raw.folder)
         refuse_lost(data, form.kind)
@@ -148,7 +148,7 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
 
 
 def canonical(row: Row) -> dict[str, Any]:
-    """The row as a JSON object in the one spelling of its kind; `normalise` makes the same row of it again."""
+    """Return the row as a JSON object in the canonical format of its kind; `normalise` turns it back into the same row."""
     if isinstance(row, TextRow):
         return {"text": row.text}
     around: dict[str, Any] = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
@@ -187,7 +187,7 @@ def _row(data: Fields, form: Form, folder: Path | None) -> Row:
 def _text(data: Mapping[str, Any]) -> str:
     text = text_of(data["text"], "$.text")
     if not text.strip():
-        raise Wrong("$.text", "an empty text: there is nothing to learn", "Remove the row.")
+        raise Wrong("$.text", "the text is empty", "Remove the row.")
     return text
 
 
@@ -202,20 +202,20 @@ def _label(data: Mapping[str, Any]) -> Any:
         [(item, f"$.{name}[{place}]") for place, item in enumerate(label)] if isinstance(label, list) else [(label, f"$.{name}")]
     ):
         if not isinstance(item, bool | int | float | str):
-            raise Wrong(path, f"must be true or false, a number or a text, not {kind_of(item)}")
+            raise Wrong(path, f"must be true or false, a number or text, not {kind_of(item)}")
         if isinstance(item, float) and not math.isfinite(item):
-            raise Wrong(path, f"must be a number, not {item}", "Remove the row, or correct it.")
+            raise Wrong(path, f"must be a finite number, not {item}", "Remove the row, or correct it.")
     return label
 
 
 def _check_asks(placed: Messages) -> None:
     path, last = placed[-1]
     if last["role"] not in ("user", "tool"):
-        raise Wrong(path, f"a prompt ends with the user, not with a message of the role {last['role']}", "Remove the last turn.")
+        raise Wrong(path, f"a prompt must end with a user or tool message, not with role '{last['role']}'", "Remove the last turn.")
 
 
 def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
-    """The fields that no message was made of."""
+    """Return the fields that no message was built from."""
     listed = next((name for name in ("messages", "conversations") if data.get(name)), "")
     asked = (listed,) if form != "prompt" else (next(name for name in ANSWERS if data.get(name)), "input", "history")
     others = (*asked, "system", "tools", "functions", "messages", *VARIABLES)
@@ -223,9 +223,9 @@ def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
 
 
 def learned_by(form: Form, wanted: Sequence[str]) -> str:
-    """What to do with a row of a form that is not wanted."""
+    """Return a hint for a row whose kind the task does not accept."""
     if form.kind == "chat" and "prompt" in wanted:
-        return "A prompt row ends with the user. Give the answer's field another name, and reward functions get it."
+        return "A prompt row ends with a user message. Rename the field of the answer to pass it to reward functions."
     if form.kind == "chat" and ("preference" in wanted or "label" in wanted):
         return "Such rows need 'chosen' and 'rejected'." if "preference" in wanted else "Such rows need a 'label'."
     return _LEARNED_BY[form.kind]

@@ -1,7 +1,7 @@
-"""Contents that are lists: the blocks of Anthropic, the parts of OpenAI, Qwen and LLaMA-Factory, told apart by their `type`.
+"""Message contents that are lists: Anthropic's blocks; the parts of OpenAI, Qwen and LLaMA-Factory; distinguished by their `type`.
 
-Text parts alone become text. What a message says beside its text (thinking, calls, results of tools) is handed back apart, since
-OpenAI's spelling has other places for it. Pictures and sounds stay `Source`s here; `media_marks` looks after their files.
+Contents with text parts only become a string. Thinking, tool calls and tool results are returned separately, since OpenAI's format keeps
+them in other fields. Images, videos and audio remain `Source`s here; `media_marks` resolves their files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _THINKING = ("thinking", "reasoning")
 _MEDIA = {name: kind for kind in KINDS for name in (kind, f"{kind}_url", f"input_{kind}")}
 _KNOWN = (*_TEXT, *_THINKING, *_MEDIA, "tool_use", "tool_call", "tool_result")
 _SOURCES = ("source", "url", "path", "bytes", "value")
-# What is read of a part, by its type. Of media all is: what is not the source goes to the model's processor.
+# The fields that are read from a part, by its type. Media parts have further fields, which are passed to the model's processor.
 READ: Mapping[str, Sequence[str]] = {
     **dict.fromkeys(_TEXT, ("type", "text", "value")),
     **dict.fromkeys(_THINKING, ("type", "thinking", "reasoning", "text", "value")),
@@ -34,7 +34,7 @@ READ: Mapping[str, Sequence[str]] = {
 
 @dataclass(slots=True)
 class Blocks:
-    """What a list of blocks says: `parts` of text and media, and what has another place in a message."""
+    """A parsed list of blocks: `parts` of text and media, and the blocks that go into other fields of the message."""
 
     parts: list[dict[str, Any]] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
@@ -43,26 +43,35 @@ class Blocks:
 
     @property
     def content(self) -> str | list[dict[str, Any]]:
-        """Text, where all parts are text; else the parts."""
+        """The joined text if all parts are text, else the parts."""
         if all(part["type"] == "text" for part in self.parts):
             return "".join(part["text"] for part in self.parts)
         return self.parts
 
 
 def content_of(value: Any, path: str) -> str | list[dict[str, Any]]:
-    """A content that may hold text and media only."""
+    """Parse a content that may hold only text and media.
+
+    Raises:
+        Wrong: it holds thinking, tool calls, tool results or unknown parts.
+    """
     if isinstance(value, str):
         return value
     if not isinstance(value, list | tuple):
         return text_of(value, path)
     blocks = blocks_of(value, path)
     if blocks.thinking or blocks.calls or blocks.results:
-        raise Wrong(path, "only text and media can stand here", "Calls and thinking are the assistant's, results of tools the user's.")
+        hint = "Tool calls and thinking belong to assistant messages, tool results to user messages."
+        raise Wrong(path, "only text and media are allowed here", hint)
     return blocks.content
 
 
 def blocks_of(value: Sequence[Any], path: str) -> Blocks:
-    """Read a list of blocks."""
+    """Parse a list of blocks.
+
+    Raises:
+        Wrong: a block is of an unknown type or lacks its content.
+    """
     blocks = Blocks()
     for number, block in enumerate(value):
         _read(block, f"{path}[{number}]", blocks)
@@ -92,30 +101,30 @@ def _read(block: Any, path: str, blocks: Blocks) -> None:
     elif kind in _MEDIA:
         blocks.parts.append(_media(block, str(kind), path))
     elif not isinstance(block, Mapping):
-        raise Wrong(path, f"a part of a content must be an object, not {kind_of(block)}", 'Write {"type": "text", "text": "…"}.')
+        raise Wrong(path, f"a content part must be an object, not {kind_of(block)}", 'Write {"type": "text", "text": "…"}.')
     elif kind == "redacted_thinking":
-        raise Wrong(path, "encrypted thinking can't be learned", "Remove this block.")
+        raise Wrong(path, "encrypted thinking can't be trained on", "Remove this block.")
     else:
         hint = suggestion(str(kind), _KNOWN) or "Known: text, image, video, audio, thinking, tool_use, tool_result."
-        raise Wrong(f"{path}.type", f"unknown type {kind!r} of a part", hint)
+        raise Wrong(f"{path}.type", f"unknown part type {kind!r}", hint)
 
 
 def _check_whole(block: Mapping[str, Any], path: str) -> None:
-    """Refuse a part that is to be learned otherwise than its message: a turn is learned whole."""
+    """Refuse a part with a loss scale of its own: a message is supervised as a whole."""
     for name in (*loss_scales.NAMES, *loss_scales.UNCLEAR):
         if block.get(name) is not None:
-            raise Wrong(f"{path}.{name}", f"'{name}' of a part can't be followed: a message is learned whole", "Say it of the message.")
+            raise Wrong(f"{path}.{name}", f"'{name}' can't be set on a part: loss weights apply to messages", "Set it on the message.")
 
 
 def _said(block: Mapping[str, Any], name: str, path: str) -> str:
     key = next((key for key in (name, "value", "text") if key in block), None)
     if key is None:
-        raise Wrong(path, f"a part of the type '{block['type']}' needs '{name}'", suggestion(name, map(str, block)))
+        raise Wrong(path, f"a part of type '{block['type']}' needs '{name}'", suggestion(name, map(str, block)))
     return text_of(block[key], f"{path}.{key}")
 
 
 def _media(block: Mapping[str, Any], name: str, path: str) -> dict[str, Any]:
-    """A media part; one without a source is a mark for the next of the row's files."""
+    """Parse a media part; one without a source is a placeholder for the next of the row's files."""
     kind = _MEDIA[name]
     places = (name, kind, f"{kind}_url", *_SOURCES)
     key = next((key for key in places if block.get(key) is not None), None)

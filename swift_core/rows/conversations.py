@@ -1,6 +1,6 @@
-"""Conversations in the spellings in use, brought into OpenAI's: `role` and `content`, tool calls as objects.
+"""Conversations in the formats in use, converted to OpenAI's: `role` and `content`, tool calls as objects.
 
-Each message goes with the JSON path where its row has it, so that whatever is found wrong with it later can say where that is.
+Each message is kept with its JSON path in the row, so that errors found later can name their place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from swift_core.rows.values import Wrong, decoded, kind_of, text_of
 Message = Mapping[str, Any]
 Messages = list[tuple[str, dict[str, Any]]]  # each with its JSON path
 
-# Every spelling of a role in use → OpenAI's. A "call" is an assistant message whose text is the JSON of a tool call.
+# Names of roles in use → OpenAI's. A "call" is an assistant message whose text is the JSON of a tool call.
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -39,23 +39,27 @@ _SPELLED = ("role", "content"), ("from", "value")
 _TAKEN = frozenset(
     ("role", "content", "from", "value", "tool_calls", "function_call", *loss_scales.NAMES, *loss_scales.UNCLEAR, *thoughts.NAMES)
 )
-READ = _TAKEN | {"name", "tool_call_id", "is_error"}  # of a message; whatever else it has is handed on to the chat template
-PLAIN = {"role", "content"}, {"from", "value"}  # messages with nothing besides
-# Fields of a row that some tools write into a message.
+READ = _TAKEN | {"name", "tool_call_id", "is_error"}  # fields of a message; all others are passed to the chat template
+PLAIN = {"role", "content"}, {"from", "value"}  # the fields of messages that have no others
+# Fields of a row that some tools write into a message, with a hint.
 _OF_THE_ROW: Mapping[str, str] = {
     **dict.fromkeys(FIELDS, 'Name its files in the content, as parts ({"type": "image", "image": …}), or in a column of the row.'),
-    "tools": "Write the tools into the row, beside its messages.",
-    "functions": "Write the tools into the row, beside its messages.",
+    "tools": "Move the tools into the row, next to its messages.",
+    "functions": "Move the tools into the row, next to its messages.",
 }
 
 
 def conversation(data: Mapping[str, Any], form: str) -> Messages:
-    """A row's messages as they are spelled, by its form; not yet checked as a whole."""
+    """Return a row's messages, read by the name of its form; the conversation as a whole is not validated yet."""
     return with_system(data, _READERS[form](data))
 
 
 def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
-    """The messages after the system prompt of the row's field `system`, if it has one."""
+    """Prepend the system prompt of the row's field `system`, if it has one.
+
+    Raises:
+        Wrong: the first message is a system prompt too.
+    """
     if system := data.get("system"):
         if placed and placed[0][1]["role"] == "system":
             raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.")
@@ -64,12 +68,16 @@ def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
 
 
 def messages_of(value: Any, path: str) -> Messages:
-    """The messages of a list, or of its JSON text."""
+    """Parse a list of messages, or its JSON text.
+
+    Raises:
+        Wrong: it is not a list, is empty, or has an invalid message.
+    """
     items = decoded(value, path)
     if not isinstance(items, Sequence) or isinstance(items, str):
         raise Wrong(path, f"must be a list of messages, not {kind_of(items)}")
     if not items:
-        raise Wrong(path, "an empty conversation", "Remove the row, or give it messages.")
+        raise Wrong(path, "the conversation is empty", "Remove the row, or add messages.")
     placed: Messages = []
     calls = False
     for number, item in enumerate(items):
@@ -80,7 +88,7 @@ def messages_of(value: Any, path: str) -> Messages:
 
 
 def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
-    """Read one message onto `placed`, after the results of tools that it brings; what it says itself is returned."""
+    """Parse one message and append it to `placed`, after the tool results that it contains; return the message."""
     if not isinstance(item, Mapping):
         raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.')
     said, content = ("from", "value") if "from" in item else ("role", "content")
@@ -117,14 +125,14 @@ def _full_message(item: Mapping[str, Any], role: str, content: str, path: str, p
     thoughts.add_thought(message, thought, path)
     if calls:
         if role not in ("assistant", "call"):
-            raise Wrong(path, f"a {role} message with tool calls", "Only the assistant calls tools.")
+            raise Wrong(path, f"a {role} message has tool calls", "Only assistant messages can call tools.")
         message["tool_calls"] = calls
     placed.append((path, message))
     return message
 
 
 def _check_fields(item: Mapping[str, Any], content: str, path: str) -> None:
-    """Refuse what would be lost: fields that belong to the row, and a second role or text under another name."""
+    """Refuse fields that would be ignored: fields that belong to the row, and a second role or text under another name."""
     for key, hint in _OF_THE_ROW.items():
         if item.get(key) not in (None, "", [], {}, ()):
             raise Wrong(f"{path}.{key}", f"'{key}' is not read in a message", hint)
@@ -135,10 +143,10 @@ def _check_fields(item: Mapping[str, Any], content: str, path: str) -> None:
 
 
 def _calls(item: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
-    """The calls in a message's fields; `function_call` is what OpenAI called a lone one at first."""
+    """Return the tool calls in a message's fields; `function_call` is OpenAI's former name for a single one."""
     listed, lone = item.get("tool_calls"), item.get("function_call")
     if listed and lone:
-        raise Wrong(f"{path}.function_call", "tool calls twice: here, and in 'tool_calls'", "Keep one of them.")
+        raise Wrong(f"{path}.function_call", "tool calls are given twice: here, and in 'tool_calls'", "Keep one of them.")
     if lone:
         return calls_of(lone, f"{path}.function_call")
     return calls_of(listed, f"{path}.tool_calls") if listed else []
@@ -150,14 +158,14 @@ def _take_blocks(
     role, (path, at) = message["role"], paths
     blocks = blocks_of(value, at)
     if blocks.thinking and role != "assistant":
-        raise Wrong(at, f"a {role} message with thinking", "Only the assistant thinks.")
+        raise Wrong(at, f"a {role} message has thinking", "Only assistant messages can have thinking.")
     if blocks.results and role != "user":
-        raise Wrong(at, f"a {role} message with tool results in it", "They come from the user, or from messages of the role tool.")
+        raise Wrong(at, f"a {role} message has tool results", "Write them in a user message, or as messages with the role 'tool'.")
     calls += blocks.calls
     message["content"] = blocks.content
     thoughts.add_thought(message, "\n".join(blocks.thinking), at)
     placed += [(path, result) for result in blocks.results]
-    if blocks.results and not blocks.parts:  # the user says nothing besides: the last result stands for the message
+    if blocks.results and not blocks.parts:  # there is no user text: the last result takes the message's place
         message.clear()
         message |= placed.pop()[1]
 
@@ -170,11 +178,11 @@ def _unknown_role(item: Mapping[Any, Any], said: str, path: str) -> Wrong:
     guess = ROLES.get(near.partition("'")[2].partition("'")[0], "assistant")
     near = near or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
     typed = json.dumps({item[said]: guess}, ensure_ascii=False) if isinstance(item[said], str) else ""
-    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", f"{near} --data.roles '{typed}' says what it is." if typed else near)
+    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", f"{near} --data.roles '{typed}' maps it." if typed else near)
 
 
 def question_of(data: Mapping[str, Any], name: str) -> Messages:
-    """What the user asks, in the field `name` (prompt, query, instruction) and in `input`, after the earlier turns in `history`."""
+    """Return the prompt from the field `name` (prompt, query, instruction) and from `input`, after the turns in `history`."""
     if name == "prompt" and not isinstance(data["prompt"], str):
         return messages_of(data["prompt"], "$.prompt")
     fields = [key for key in (name, "input") if data.get(key)] or [name]
@@ -190,13 +198,17 @@ def question_of(data: Mapping[str, Any], name: str) -> Messages:
 
 
 def answer_of(value: Any, path: str) -> Messages:
-    """An answer: text, one message of any spelling, or a list of them."""
+    """Parse an answer: text, one message in any format, or a list of them.
+
+    Raises:
+        Wrong: it is none of these.
+    """
     if isinstance(value, str):
         return [(path, {"role": "assistant", "content": value})]
     if isinstance(value, list | tuple):
         return messages_of(value, path)
     if not isinstance(value, Mapping) or value.keys().isdisjoint(("role", "from")):
-        hint = "An answer is a text, a message or a list of messages; an object as an answer is written as its JSON text, in quotes."
+        hint = "An answer is text, a message or a list of messages. Write an object as its JSON text, in quotes."
         raise Wrong(path, f"must be text, not {kind_of(value)}", hint)
     placed: Messages = []
     message_of(value, path, placed)
@@ -225,9 +237,9 @@ def _text(data: Mapping[str, Any]) -> Messages:
     return [("$.text", {"role": "user", "content": text_of(data["text"], "$.text")})]
 
 
-# The field of an answer, by the field of its question.
+# The field of the prompt → the field of its answer.
 ANSWERS: Mapping[str, str] = {"query": "response", "prompt": "completion", "instruction": "output"}
-# A row's messages, by the name of its form.
+# The reader of a row's messages, by the name of its form.
 _READERS: Mapping[str, Callable[[Mapping[str, Any]], Messages]] = {
     "messages": _listed,
     "conversations": _listed,

@@ -1,7 +1,7 @@
-"""Which fields of a row were read, and which nobody reads: everything that stands in a row is accounted for.
+"""Unread fields of a row: every field is either read or reported.
 
-A row's own fields are watched while they are read (`Fields`); those of messages, parts of contents and tool calls are held against what
-their readers declare (`READ` of each). What is left is told by its path, without numbers: `messages[].mood`.
+Access to a row's own fields is recorded (`Fields`); the fields of messages, content parts and tool calls are compared with what their
+readers declare (`READ` of each). Unread fields are reported by their path, without indices: `messages[].mood`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ date time timestamp version license licence hash md5 sha256 meta metadata info e
 path text_length cache_control signature citations annotations
 """
 METADATA = frozenset(_DESCRIBING.split())
-_OF_TOOLS = {"name", "tool_call_id", "is_error"}  # what only a tool's messages are read for
+_OF_TOOLS = {"name", "tool_call_id", "is_error"}  # read from messages with the role "tool" only
 _ANSWERS = ("completion", "response", "output", "chosen", "rejected", "chosen_messages", "rejected_messages", "rejected_response")
 _MESSAGES = ("messages", "conversations", "prompt", *_ANSWERS)
 
 
 class Fields(Mapping[str, Any]):
-    """A row's fields; `taken` are those whose value somebody has looked at."""
+    """A row's fields; `taken` are the names of those whose value was read."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data, self.taken = data, set[str]()
@@ -37,7 +37,7 @@ class Fields(Mapping[str, Any]):
         return self._data[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """As of a dict."""
+        """Return the value of a field, or `default`, like dict.get."""
         self.taken.add(key)
         return self._data.get(key, default)
 
@@ -51,11 +51,11 @@ class Fields(Mapping[str, Any]):
         return len(self._data)
 
     def left(self) -> dict[str, Any]:
-        """Fields with a value that nobody has looked at."""
+        """Return the fields with a non-empty value that was not read."""
         return {key: value for key, value in self._data.items() if key not in self.taken and not is_empty(value)}
 
     def unread(self) -> tuple[str, ...]:
-        """The paths of all that nobody has read, in the row, its messages, their parts and their calls."""
+        """Return the paths of all unread fields of the row, its messages, their parts and their tool calls."""
         found = [str(key) for key in self.left()]
         for name in _MESSAGES:
             value = self._data.get(name) if name in self.taken else None
@@ -65,12 +65,12 @@ class Fields(Mapping[str, Any]):
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value says nothing: null, or an empty text, list or object."""
+    """Return True for null, and for an empty text, list or object."""
     return value is None or (isinstance(value, str | list | tuple | Mapping) and not value)
 
 
 def is_metadata(path: str) -> bool:
-    """Whether a field plainly only describes a row: nothing to learn is lost with it."""
+    """Return True for a field that only describes a row (id, source, …), so that ignoring it loses no training data."""
     name = path.rpartition(".")[2].lower()
     return name in METADATA or name.startswith("_") or name.endswith(("_id", "_ids", "_idx", "_uuid", "_url", "_hash"))
 
@@ -82,7 +82,7 @@ def _plain_text(value: Any) -> bool:
 def _items(value: Any) -> list[Any]:
     try:
         found = decoded(value, "")
-    except Wrong:  # a text that only begins like JSON
+    except Wrong:  # text that merely begins like JSON
         return []
     return list(found) if isinstance(found, list | tuple) else [found]
 
@@ -105,7 +105,7 @@ def _is_a_tools(message: Mapping[str, Any]) -> bool:
 
 
 def _is_plain(message: Any) -> bool:
-    """Whether a message has nothing but a role and a text."""
+    """Return True for a message that has only a role and a text."""
     return type(message) is dict and message.keys() in conversations.PLAIN and isinstance(message.get("content", message.get("value")), str)
 
 

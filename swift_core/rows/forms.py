@@ -1,7 +1,7 @@
-"""How rows are laid out, told by their fields: the known forms, and which kinds of row each can be.
+"""Detect the format of a row by its fields, and the kinds of row that it can be read as.
 
-A row can often be read in more than one way: a text beside a label is a text for pretraining and a sample for a classifier. Which
-one is meant depends on what the task wants; where it does not say, the likeliest is named.
+A row can often be read in more than one way: text with a label is text for pretraining and a sample for a classifier. The kinds that
+the task accepts decide; without any, the most likely kind is returned.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KNOWN = (
     "messages; conversations; instruction, output; query, response; prompt, completion; text; prompt alone; "
     "chosen, rejected (or messages, rejected_response) for preferences; any of them with label"
 )
-# Other tools' names of a question and of its answer, the surest first.
+# Other tools' names of a prompt and of its answer, the least ambiguous first.
 _QUESTIONS = (*ANSWERS, "question", "problem", "Question", "input", "user")
 _ANSWERED = (*ANSWERS.values(), "answer", "solution", "Answer", "Response", "target", "assistant")
 _TEXTS = ("content", "document", "body", "article", "passage", "story")
@@ -31,7 +31,7 @@ _FIELDS = ("messages", "conversations", "text", *ANSWERS, *ANSWERS.values(), *PA
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a row is laid out: `name` ("alpaca"), what `kind` of row that is ("chat"), by what `reason`. Unknown ones have neither."""
+    """A row format: its `name` ("alpaca"), the `kind` of row ("chat"), and the `reason`. Unknown formats have no name and no kind."""
 
     name: str
     kind: str
@@ -39,11 +39,11 @@ class Form:
 
 
 def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
-    """Recognise a row's form by its fields. Empty values count as absent, as a table gives them for unused columns.
+    """Detect a row's format by its fields. Empty values count as absent: tables have them in unused columns.
 
     Args:
         data: the row.
-        wanted: kinds of rows; where the row can be read in several ways, as one of these.
+        wanted: accepted kinds of row; preferred if the row can be read in several ways.
     """
     if not isinstance(data, Mapping):
         return Form("", "", f"a row must be an object with named fields, not {kind_of(data)}")
@@ -56,7 +56,7 @@ def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
 
 
 def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
-    """What to type so that a row whose fields have other names is read as one of the kinds wanted; '' if that can't be told."""
+    """Return a hint with the `--data.columns` that reads a row with other field names as one of the kinds `wanted`, or ''."""
     if not isinstance(data, Mapping):
         return ""
     keys = [str(key) for key, value in data.items() if value is not None and value != ""]
@@ -96,7 +96,7 @@ def _near(name: str, keys: Sequence[str]) -> str:
 
 
 def base_form(data: Mapping[str, Any]) -> Form:
-    """The form of what a row has besides its label or its rejected answers: how its conversation is spelled."""
+    """Return the format of a row's conversation, without regard to its label or rejected answers."""
     return next(_plain(data, _present(data)), _unknown(data))
 
 
@@ -113,7 +113,7 @@ def _forms(data: Mapping[str, Any]) -> Iterator[Form]:
     if not label:
         yield from _plain(data, keys)
         return
-    # A word may be any column's; true, false and numbers judge the answer, which must not be learned as if it were a good one.
+    # Any column may hold a word; true, false and numbers rate the answer, which must then not be trained on as if it were good.
     form = Form("label", "label", f"it has '{label}'")
     is_word = isinstance(data[label], str) and data[label].lower() not in ("true", "false")
     if is_word:
@@ -138,12 +138,12 @@ def _preference(data: Mapping[str, Any], keys: set[str]) -> Form | None:
 
 
 def _plain(data: Mapping[str, Any], keys: set[str]) -> Iterator[Form]:
-    """Forms of a row without a label and rejected answers, the likeliest first."""
+    """Yield the formats of a row without label and rejected answers, the most likely first."""
     listed = next((name for name in ("messages", "conversations") if name in keys), "")
     pair = next((pair for pair in ANSWERS.items() if pair[0] in data and pair[1] in data and not keys.isdisjoint(pair)), None)
     if listed:
         if _is_asked(data[listed], listed):
-            yield Form(listed, "prompt", f"it has '{listed}' that no answer ends")
+            yield Form(listed, "prompt", f"its '{listed}' do not end with an answer")
         yield Form(listed, "chat", f"it has '{listed}'")
     elif pair:
         name = "alpaca" if pair[0] == "instruction" else "-".join(pair)
@@ -156,14 +156,14 @@ def _plain(data: Mapping[str, Any], keys: set[str]) -> Iterator[Form]:
 
 
 def _is_asked(messages: Any, name: str) -> bool:
-    """Whether a conversation's last turn is not the assistant's, by a look at nothing else."""
+    """Return True if a conversation ends with a user or tool turn; only that turn is read."""
     try:
         last = decoded(messages, name)[-1]
         return last["from" if "from" in last else "role"] in ("user", "human", "tool", "observation", "tool_response")
     except (Wrong, LookupError, TypeError):
-        return False  # what is wrong with it is told when it is read
+        return False  # an error in it is reported when it is read
 
 
 def _unknown(data: Mapping[str, Any]) -> Form:
     near = next(filter(None, (suggestion(str(key), _FIELDS) for key in data if key not in _FIELDS)), "")
-    return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) are no known form, or empty. {near}".strip())
+    return Form("", "", f"its fields ({', '.join(map(str, data)) or 'none'}) match no known row format, or are empty. {near}".strip())

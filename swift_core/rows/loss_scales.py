@@ -1,6 +1,6 @@
-"""How much a message's tokens count in the loss: a factor (`loss_scale`, `weight`, …) or a flag (`loss`, `train`, …).
+"""Loss weights of messages: a factor (`loss_scale`, `weight`, …) or a flag (`loss`, `train`, …).
 
-Several tools spell it in several ways; names that mean opposite things in different tools are refused.
+Tools use various names; names that mean opposite things in different tools are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from swift_core.rows.values import Wrong, kind_of
 
 FACTORS = ("loss_scale", "loss_weight", "loss_multiplier", "weight")
-FLAGS: Mapping[str, bool] = {  # → the value that learns
+FLAGS: Mapping[str, bool] = {  # → the value that means "supervised"
     **dict.fromkeys(("loss", "train", "training", "trainable", "train_on_turn", "supervised"), True),
     **dict.fromkeys(("masked", "is_masked"), False),
 }
@@ -21,7 +21,11 @@ UNCLEAR = ("mask", "loss_mask", "train_mask", "completion_mask", "assistant_mask
 
 
 def loss_scale_of(item: Mapping[str, Any], role: str, path: str) -> float:
-    """The factor on a message's loss: 1.0 if nothing is said, 0.0 if it is not learned."""
+    """Return the factor on a message's loss: 1.0 by default, 0.0 if the message is not supervised.
+
+    Raises:
+        Wrong: the value is invalid, two fields contradict each other, or a message other than the assistant's is to be supervised.
+    """
     refuse_unclear(item, path)
     given = {name: _number(item[name], name, f"{path}.{name}") for name in NAMES if item.get(name) is not None}
     factors = {value for name, value in given.items() if name not in FLAGS}
@@ -31,31 +35,31 @@ def loss_scale_of(item: Mapping[str, Any], role: str, path: str) -> float:
         raise Wrong(f"{path}.{second}", f"contradicts '{first}': {item[second]!r} and {item[first]!r}", "Keep one of them.")
     scale = next(iter(factors or flags), 1.0)
     if given and scale > 0 and role not in ("assistant", "call"):
-        raise Wrong(f"{path}.{next(iter(given))}", f"a {role} message can't be learned: only what the assistant says can be", "Remove it.")
+        raise Wrong(f"{path}.{next(iter(given))}", f"a {role} message can't be supervised, only assistant messages can", "Remove it.")
     return scale
 
 
 def refuse_unclear(item: Mapping[str, Any], path: str) -> None:
-    """Refuse a name that tells what is learned, but not in one way.
+    """Refuse loss mask fields that tools interpret differently.
 
     Raises:
-        Wrong: it has a value.
+        Wrong: such a field has a value.
     """
     for name in UNCLEAR:
         if item.get(name) not in (None, "", [], ()):
             raise Wrong(
                 f"{path}.{name}",
-                f"'{name}' tells which text is learned, and tools disagree on how it is read",
-                'Write "loss": true or false in each message of the assistant instead, and remove it.',
+                f"'{name}' is ambiguous: tools disagree on which value means supervised",
+                'Write "loss": true or false in each assistant message instead, and remove this field.',
             )
 
 
 def _number(value: Any, name: str, path: str) -> float:
     if name in FLAGS:
         if not isinstance(value, bool):
-            raise Wrong(path, f"must be true or false, not {kind_of(value)}", "A factor on the loss is called loss_scale.")
+            raise Wrong(path, f"must be true or false, not {kind_of(value)}", "To scale the loss, use loss_scale.")
         return float(value is FLAGS[name])
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         kind = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else kind_of(value)
-        raise Wrong(path, f"must be a number from 0 up, not {kind}", "0 is not learned, 1 is the usual.")
+        raise Wrong(path, f"must be a number >= 0, not {kind}", "0 means not supervised, 1 is the default.")
     return float(value)

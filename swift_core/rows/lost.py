@@ -1,5 +1,5 @@
-"""Fields of a row that are known to change what it means, refused if nobody has read them: the row would be learned otherwise than it was
-meant. Under another name (`data.columns`) they are read, or left out on purpose."""
+"""Refuse rows with unread fields that would change their meaning. `data.columns` renames such fields, so that they are read or
+ignored on purpose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swift_core.rows.fields import Fields
 from swift_core.rows.media_marks import FIELDS
 from swift_core.rows.values import Wrong
 
-# What a field is, by its name → the name here; '' if there is none.
+# Names of fields that change a row's meaning → the name that is read here; '' if there is none.
 _ASKED: Mapping[str, str] = {"input": "", "context": "input", "history": ""}
 _AROUND: Mapping[str, str] = {"system": "", "system_prompt": "system", "system_message": "system", "tools": "", "functions": ""}
 _VARIABLES: Mapping[str, str] = {
@@ -26,33 +26,33 @@ _OF_MESSAGES: Mapping[str, str] = {**_ASKED, **_AROUND, **_VARIABLES, **dict.fro
 
 
 def refuse_lost(data: Fields, kind: str) -> None:
-    """Refuse a row of which something would be lost.
+    """Refuse a row if one of its unread fields changes its meaning.
 
     Raises:
-        Wrong: with the field, and how to say what is meant.
+        Wrong: with the field, and a hint how to read or ignore it.
     """
     left = data.left()
     for name, value in left.items():
         if name in _LEARNED and _says_otherwise(value, name):
             before = "Remove the row, or" if kind == "text" else f"Write {_IN_MESSAGES.get(name, _FLAG)} in the messages, or"
-            raise Wrong(f"$.{name}", f"'{name}' of a whole row is not read", _left_out(name, before))
+            raise Wrong(f"$.{name}", f"'{name}' of a whole row is not supported", _left_out(name, before))
     known = _OF_TEXTS if kind == "text" else _OF_MESSAGES
     for name, value in left.items():
         if name in known:
-            raise Wrong(f"$.{name}", f"'{name}' is not read in such a row, and would be lost", _read_as(name, known[name]))
+            raise Wrong(f"$.{name}", f"'{name}' is not used in such a row and would be ignored", _read_as(name, known[name]))
         if name == "objects" and isinstance(value, Mapping) and not value.keys().isdisjoint(("ref", "bbox")):
-            raise Wrong("$.objects", "boxes of 'objects' are not read, and would be lost", "Write them into the texts, or remove the row.")
+            raise Wrong("$.objects", "the boxes of 'objects' would be ignored", "Write them into the texts, or remove the row.")
 
 
 def _says_otherwise(value: object, name: str) -> bool:
-    """Whether a value says that the row is learned otherwise than usual: not, in part, or more than others."""
+    """Return True if a value asks for another loss weight than the default: none, partial, or scaled."""
     if name in loss_scales.FLAGS:
         return str(value).lower() in (("false", "0", "no") if loss_scales.FLAGS[name] else ("true", "1", "yes"))
     if name not in loss_scales.FACTORS:
         return True
     try:
         return float(str(value)) != 1.0
-    except ValueError:  # a word, or something else that is no factor: of a strategy (ms-swift's), or it only describes
+    except ValueError:  # not a factor: the name of a strategy (ms-swift), or mere description
         return name != "weight"
 
 
@@ -64,4 +64,4 @@ def _read_as(name: str, ours: str) -> str:
 
 
 def _left_out(name: str, before: str) -> str:
-    return f"{before} leave it out under another name: --data.columns '{json.dumps({name: f'_{name}'})}'.".strip()
+    return f"{before} rename it to ignore it: --data.columns '{json.dumps({name: f'_{name}'})}'.".strip()

@@ -1,8 +1,8 @@
-"""Files of pictures, sounds and films that rows name: found, within their folder, and what they claim to be.
+"""Image, video and audio files of rows: check that they exist, lie in their folder, and have the expected format.
 
-Only a file's first bytes are read, to tell its format; whether the rest is whole is known when it is decoded. What a row names may
-be a path, a `file://`, `http(s)://` or `data:` address, or bytes. A row may only name files of its own folder, since rows often come
-from somewhere else: a path that leads out of it (`..`, a link, an absolute path) is refused.
+Only a file's first bytes are read, to detect its format; damage further on shows when it is decoded. A source is a path, a `file://`,
+`http(s)://` or `data:` URL, or bytes. Since datasets often come from third parties, a row may only name files in its own folder: a
+path that leads out of it (`..`, a symbolic link, an absolute path) is refused.
 """
 
 from __future__ import annotations
@@ -37,20 +37,24 @@ _STARTS: Mapping[bytes, tuple[str, ...]] = {
     b"OggS": ("audio",),
 }
 _RIFF = {b"WEBP": "image", b"AVI ": "video", b"WAVE": "audio"}
-_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")  # QuickTime files of old begin with these
-_FOLDER = "--data.media-folder names the folder that media files lie in."
+_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")  # old QuickTime files begin with these
+_FOLDER = "Set the folder of the media files with --data.media-folder."
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a row names as a media file, and the JSON path of where it does: two places that name one file are equal."""
+    """The source of a media file (path or URL), and its JSON path in the row, which is ignored in comparisons."""
 
     text: str
     path: str = field(compare=False)
 
 
 def source_of(value: Any, kind: str, path: str) -> Source:
-    """What `value` names: text as it is; bytes and base64 data as a data: URI."""
+    """Parse the source in `value`: text is kept, bytes and base64 data become a data: URL.
+
+    Raises:
+        Wrong: it names no file.
+    """
     if isinstance(value, str) and value:
         return Source(value, path)
     if isinstance(value, Mapping):
@@ -63,14 +67,14 @@ def source_of(value: Any, kind: str, path: str) -> Source:
         for key in ("url", "path"):
             if isinstance(value.get(key), str) and value[key]:
                 return Source(value[key], f"{path}.{key}")
-    raise Wrong(path, f"must name {_ARTICLES[kind]}, not {kind_of(value)}", 'Write a path or an address, or {"path": …}, {"url": …}.')
+    raise Wrong(path, f"must name {_ARTICLES[kind]}, not {kind_of(value)}", 'Write a path, a URL, {"path": …} or {"url": …}.')
 
 
 def resolve(source: Source, kind: str, folder: Path | None) -> str:
-    """Check a source, and return it as an absolute path or as the address that it is.
+    """Check a source; return its absolute path, or its URL unchanged.
 
     Raises:
-        Wrong: missing, outside of `folder`, not of that kind, or not to be had offline.
+        Wrong: the file is missing, outside of `folder` or of another kind, or the URL can't be fetched because of offline mode.
     """
     text, path = source.text, source.path
     scheme = text[:8].partition(":")[0].lower() if ":" in text[:8] else ""
@@ -79,35 +83,35 @@ def resolve(source: Source, kind: str, folder: Path | None) -> str:
         return text
     if scheme in ("http", "https"):
         if downloads.offline():
-            raise Wrong(path, f"offline, and {text!r} would have to be fetched", "Fetch it, and name the file.")
+            raise Wrong(path, f"{text!r} can't be fetched in offline mode", "Download it, and write the path of the file.")
         return text
     if scheme == "file":
         address = urlsplit(text)
         if address.netloc not in ("", "localhost"):
-            raise Wrong(path, f"{text!r} is a file of another machine", "Write file:///folder/name.")
+            raise Wrong(path, f"{text!r} is a file on another machine", "Write file:///folder/name.")
         text = unquote(address.path)
     elif "://" in text[:16]:
-        raise Wrong(path, f"addresses like {text[:40]!r} can't be read", "Paths, https:// and data: can.")
+        raise Wrong(path, f"unsupported URL scheme: {text[:40]!r}", "Use a path, https:// or data:.")
     return _file(text, kind, folder, path)
 
 
 def _file(text: str, kind: str, folder: Path | None, path: str) -> str:
     if folder is None:
-        raise Wrong(path, f"{text!r} is a path, and these rows have no folder that it could be in", _FOLDER)
+        raise Wrong(path, f"{text!r} is a path, but these rows have no folder to resolve it against", _FOLDER)
     root = os.path.realpath(folder)
     named = os.path.join(root, text)
     found = os.path.realpath(named)
     if os.path.commonpath((root, found)) != root:
         if os.path.isabs(text):
             raise Wrong(path, f"{text!r} is outside of {root}", _FOLDER)
-        how = "leads" if ".." in Path(text).parts else "is a link that leads"
+        how = "leads" if ".." in Path(text).parts else "is a symbolic link that leads"
         raise Wrong(path, f"{text!r} {how} out of {root}", _FOLDER)
     try:
         status = os.stat(found)
     except (OSError, ValueError):
-        raise Wrong(path, f"there is no file {named!r}", f"Relative paths begin at {root}. {_FOLDER}") from None
+        raise Wrong(path, f"there is no file {named!r}", f"Relative paths are resolved against {root}. {_FOLDER}") from None
     if not stat.S_ISREG(status.st_mode):
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a special file"
         raise Wrong(path, f"{text!r} is {what}, not {_ARTICLES[kind]}", "Name the file.")
     try:
         start = _start(found, status.st_mtime_ns, status.st_size)
@@ -119,7 +123,7 @@ def _file(text: str, kind: str, folder: Path | None, path: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _start(file: str, modified: int, size: int) -> bytes:
-    """The first bytes of a file; read again only when it has changed."""
+    """Return the first 16 bytes of a file, cached until the file changes."""
     with open(file, "rb") as opened:
         return opened.read(16)
 
@@ -127,28 +131,28 @@ def _start(file: str, modified: int, size: int) -> bytes:
 def _data_start(text: str, path: str) -> bytes:
     head, comma, data = text.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise Wrong(path, "a data: address must hold base64", "Write data:image/png;base64,….")
+        raise Wrong(path, "a data: URL must hold base64", "Write data:image/png;base64,….")
     try:
         return base64.b64decode(data, validate=True)[:16]
     except (binascii.Error, ValueError) as error:
-        raise Wrong(path, f"the base64 of the data: address can't be decoded: {error}", "Was it cut?") from None
+        raise Wrong(path, f"the base64 of the data: URL can't be decoded: {error}", "Check that it is complete.") from None
 
 
 def _check(start: bytes, kind: str, name: str, path: str) -> None:
     kinds = kinds_of(start)
     if kind not in kinds:
         is_what = "it is empty" if not start else f"it is {_ARTICLES[kinds[0]]}" if kinds else f"it begins with {start[:8]!r}"
-        raise Wrong(path, f"{name!r} is not {_ARTICLES[kind]}: {is_what}", f"Known formats: {_FORMATS[kind]}.")
+        raise Wrong(path, f"{name!r} is not {_ARTICLES[kind]}: {is_what}", f"Supported formats: {_FORMATS[kind]}.")
 
 
 def kinds_of(start: bytes) -> tuple[str, ...]:
-    """What a file with these first bytes can be: a subset of `KINDS`."""
+    """Return the kinds of media that a file with these first bytes can be: a subset of `KINDS`."""
     for magic, kinds in _STARTS.items():
         if start.startswith(magic):
             return kinds
     if start[:4] == b"RIFF":
         return (_RIFF[start[8:12]],) if start[8:12] in _RIFF else ()
-    if start[4:8] == b"ftyp":  # MP4's family; what is in it is not told by the brand, but by m4a's
+    if start[4:8] == b"ftyp":  # the MP4 family; only the brand M4A tells what is in it
         return ("audio",) if start[8:11] == b"M4A" else ("video", "audio")
     if start[4:8] in _ATOMS:
         return ("video",)

@@ -1,7 +1,7 @@
-"""Media files of a row put where its texts say `<image>`, `<video>`, `<audio>`: contents become lists of parts, in order.
+"""Replace the placeholders `<image>`, `<video>`, `<audio>` in a row's texts by its media files: contents become lists of parts.
 
-Without any mark a row's files go in front of its first user message. A row without files keeps its texts as they are, with a
-literal "<image>" if they have one.
+Without placeholders, a row's files go before the text of its first user message. The texts of a row without files are unchanged,
+including a literal "<image>".
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ Placed = Sequence[tuple[str, dict[str, Any]]]
 
 
 def place_media(data: Mapping[str, Any], placed: Placed, folder: Path | None) -> None:
-    """Turn the contents of the messages of a row that has media into parts, in place, and check each file.
+    """Convert the contents of messages to parts, in place, if the row has media; check each file.
 
     Args:
         data: the row, for its columns of media files.
         placed: its messages, each with its JSON path.
-        folder: where relative paths begin.
+        folder: the folder that relative paths are resolved against.
+
+    Raises:
+        Wrong: a file is invalid, or files and placeholders do not match.
     """
     files = _files(data) if not FIELDS.keys().isdisjoint(data) else {}
     if not files and all(isinstance(message["content"], str) for _, message in placed):
@@ -35,7 +38,7 @@ def place_media(data: Mapping[str, Any], placed: Placed, folder: Path | None) ->
         for part in message["content"]:
             if part["type"] != "text" and part["type"] not in part and part["type"] not in files:
                 raise Wrong(f"{path}.content", f"the {part['type']} has no source", f'Write its path, or add "{part["type"]}s" to the row.')
-    for kind, (field, sources) in reversed(files.items()):  # so that images come first where all go in front
+    for kind, (field, sources) in reversed(files.items()):  # reversed, so that images come first if all go before the text
         _fill(placed, kind, field, sources)
     for _, message in placed:
         parts = message["content"]
@@ -47,15 +50,15 @@ def place_media(data: Mapping[str, Any], placed: Placed, folder: Path | None) ->
 
 
 def _files(data: Mapping[str, Any]) -> dict[str, tuple[str, list[Source]]]:
-    """The row's files by their kind, each kind with the name of its column."""
+    """Return the row's files by kind, each with the name of its column."""
     found: dict[str, tuple[str, list[Source]]] = {}
     for field, kind in FIELDS.items():
         value = data.get(field)
         if value is None or value in ("", []):
             continue
         if kind in found:
-            raise Wrong(f"$.{field}", f"there are two columns of files: this one, and '{found[kind][0]}'", "Keep one of them.")
-        if isinstance(value, str) and value.startswith("["):  # a table's cell
+            raise Wrong(f"$.{field}", f"the files are given twice: here, and in '{found[kind][0]}'", "Keep one of them.")
+        if isinstance(value, str) and value.startswith("["):  # JSON text in a table cell
             value = decoded(value, f"$.{field}")
         if isinstance(value, list | tuple):
             found[kind] = field, [source_of(item, kind, f"$.{field}[{number}]") for number, item in enumerate(value)]
@@ -65,7 +68,7 @@ def _files(data: Mapping[str, Any]) -> dict[str, tuple[str, list[Source]]]:
 
 
 def _parts(content: Any, files: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A content as parts, with those marks as empty parts that the row has files for."""
+    """Yield the parts of a content; placeholders of kinds that the row has files for become empty parts."""
     for part in [{"type": "text", "text": content}] if isinstance(content, str) else content:
         if part["type"] != "text":
             yield dict(part)
@@ -88,14 +91,14 @@ def _fill(placed: Placed, kind: str, field: str, sources: Sequence[Source]) -> N
     if not marks:
         asked = next((message for _, message in placed if message["role"] == "user"), None)
         if asked is None:
-            raise Wrong(f"$.{field}", "there is no user message to put these files into", f"Mark their places with <{kind}>.")
+            raise Wrong(f"$.{field}", "there is no user message to put these files into", f"Mark their places with <{kind}> in the texts.")
         marks = [{"type": kind} for _ in sources]
         asked["content"][:0] = marks
     if len(marks) != len(sources):
         raise Wrong(
             f"$.{field}",
-            f"{len(sources)} {kind} file{'s' * (len(sources) != 1)}, but {len(marks)} <{kind}> mark{'s' * (len(marks) != 1)} in the texts",
-            "Give each file its mark, in order; or none at all, and the files go in front of the first user message.",
+            f"{len(sources)} {kind} file{'s' * (len(sources) != 1)}, but {len(marks)} <{kind}> placeholder{'s' * (len(marks) != 1)}",
+            "Write one placeholder per file, in order, or none at all: then the files go before the first user message.",
         )
     for part, source in zip(marks, sources, strict=True):
         part[kind] = source

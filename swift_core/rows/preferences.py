@@ -1,4 +1,4 @@
-"""Preferences in their usual shapes: a prompt with a chosen and a rejected answer, however they are written down."""
+"""Preference rows in their usual formats: a prompt with a chosen and a rejected answer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _Parts = tuple[Messages, Messages, Messages]  # prompt, chosen, rejected
 
 
 def preference(data: Mapping[str, Any], form: str, folder: Path | None) -> tuple[tuple[Message, ...], ...]:
-    """The messages of the prompt, of the chosen and of the rejected answer.
+    """Return the messages of the prompt, the chosen answer and the rejected answer.
 
     Raises:
-        Wrong: a part is missing, the two are equal or answer different prompts, or a conversation is broken.
+        Wrong: one of them is missing or invalid, or the answers are equal or answer different prompts.
     """
     prompt, chosen, rejected = _SHAPES[form](data)
     place_media(data, prompt, folder)
@@ -35,21 +35,21 @@ def preference(data: Mapping[str, Any], form: str, folder: Path | None) -> tuple
 
 
 def _pair(data: Mapping[str, Any]) -> _Parts:
-    """A question in a field of its own; the answers alone, or as whole conversations that repeat it."""
+    """Read a prompt in a separate field, with answers alone or as whole conversations that repeat the prompt."""
     asked = conversation(data, "messages" if data.get("messages") or data.get("conversations") else "prompt")
     chosen, rejected = (answer_of(_given(data, name), f"$.{name}") for name in PAIRS)
     if _is_whole(chosen) != _is_whole(rejected):
-        raise Wrong("$.rejected", "of 'chosen' and 'rejected' one is an answer, the other a conversation", "Write both in the same way.")
+        raise Wrong("$.rejected", "one of 'chosen' and 'rejected' is an answer, the other a conversation", "Write both in the same format.")
     if not _is_whole(chosen):
         return asked, chosen, rejected
     question, spoken = ([(m["role"], m["content"]) for _, m in placed if m["role"] != "system"] for placed in (asked, chosen))
     if not (spoken[: len(question)] == question or (len(question) == 1 and question[0] in spoken)):
-        raise Wrong(asked[-1][0], "this is not what the conversation in 'chosen' asks", "Correct it, or leave the field out.")
+        raise Wrong(asked[-1][0], "the prompt differs from the one in 'chosen'", "Correct it, or remove the field.")
     return _split(data, chosen, rejected)
 
 
 def _whole(data: Mapping[str, Any]) -> _Parts:
-    """Two whole conversations with a common beginning."""
+    """Read two whole conversations with a common beginning."""
     names = ("chosen_messages", "rejected_messages") if "chosen_messages" in data else PAIRS
     chosen, rejected = (_conversation(_given(data, name), f"$.{name}") for name in names)
     return _split(data, chosen, rejected)
@@ -59,15 +59,15 @@ def _conversation(value: Any, path: str) -> Messages:
     if is_transcript(value):
         return messages_of(turns_of(value), path)
     if isinstance(value, str) and not value.lstrip().startswith("["):
-        raise Wrong(path, "an answer, but the row has no question", "Add 'prompt' or 'messages', or write whole conversations.")
+        raise Wrong(path, "this is an answer, but the row has no prompt", "Add 'prompt' or 'messages', or write whole conversations.")
     return messages_of(value, path)
 
 
 def _rejected(data: Mapping[str, Any]) -> _Parts:
-    """A conversation, and what its answer should not have been: text for its last turn, or messages."""
+    """Read a conversation with its rejected answer: text that replaces the last turn, or messages."""
     base = base_form(data)
     if base.kind != "chat":
-        raise Wrong("$", "a rejected answer, but no chosen one", "The conversation ends with the chosen answer.")
+        raise Wrong("$", "there is a rejected answer, but no chosen one", "End the conversation with the chosen answer.")
     chosen = conversation(data, base.name)
     check_end(chosen, "$")
     name = next(name for name in REJECTED if data.get(name) is not None)
@@ -81,7 +81,7 @@ def _rejected(data: Mapping[str, Any]) -> _Parts:
 
 
 def _outputs(data: Mapping[str, Any]) -> _Parts:
-    """LLaMA-Factory's old shape: `output` is [chosen, rejected]."""
+    """Read LLaMA-Factory's former format: `output` is [chosen, rejected]."""
     given = data["output"]
     if len(given) != 2:
         raise Wrong("$.output", f"must be [chosen, rejected], not {len(given)} texts")
@@ -109,7 +109,7 @@ def _is_whole(answer: Messages) -> bool:
 
 
 def _split(data: Mapping[str, Any], chosen: Messages, rejected: Messages) -> _Parts:
-    """Part two conversations where they begin to differ, which must be at an answer."""
+    """Split two conversations where they begin to differ, which must be at an answer."""
     same = 0
     for (_, one), (_, other) in zip(chosen, rejected, strict=False):
         if one != other:
@@ -126,4 +126,4 @@ def _split(data: Mapping[str, Any], chosen: Messages, rejected: Messages) -> _Pa
 
 
 def _equal(path: str) -> Wrong:
-    return Wrong(path, "the rejected answer is the chosen one: there is nothing to prefer", "Remove the row.")
+    return Wrong(path, "the chosen and the rejected answer are equal", "Remove the row.")

@@ -1,6 +1,6 @@
-"""The rows that a task takes, as a JSON Schema with an example of each form: what `swift data schema` prints.
+"""JSON Schema of the rows that a task accepts, with an example of each format, as printed by `swift data schema`.
 
-A schema knows fields and types. What only reading tells (the order of the turns, whether a file is there) `normalise` checks.
+The schema covers fields and types. `normalise` checks the rest: the order of turns, the existence of files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Schema = Mapping[str, Any]
 
 
 def row_schema(kinds: Sequence[str]) -> dict[str, Any]:
-    """A JSON Schema (draft 2020-12) of the rows that a task of these kinds takes: any of their forms."""
+    """Return a JSON Schema (draft 2020-12) of rows of these kinds, in any of their formats."""
     shapes = [shape for shape in SHAPES if shape.kind in kinds]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,7 +42,7 @@ _TEXT = {"type": "string"}
 _MAYBE_TEXT = {"type": ["string", "null"]}
 _DEFINITIONS: Mapping[str, _Schema] = {
     "message": {
-        "description": "Who speaks, and what is said; a number on the loss is 1 where none is given.",
+        "description": "A message: role and content; its loss weight is 1 by default.",
         "type": "object",
         "anyOf": [{"required": ["role"]}, {"required": ["from", "value"]}],
         "properties": {
@@ -67,12 +67,12 @@ _DEFINITIONS: Mapping[str, _Schema] = {
     "question": {"description": "Text, or messages.", "anyOf": [_TEXT, ref("messages")]},
     "answer": {"description": "Text, one message, or messages.", "anyOf": [_TEXT, ref("message"), ref("messages")]},
     "media": {
-        "description": "Paths, addresses or data: URIs; <image>, <video>, <audio> in the texts are their places, in order.",
+        "description": "Paths, URLs or data: URLs, in the order of the placeholders <image>, <video>, <audio> in the texts.",
         "anyOf": [{"type": ["string", "null"]}, ref("file"), {"type": "array", "items": {"anyOf": [_TEXT, ref("file")]}}],
     },
     "file": {"type": "object", "anyOf": [{"required": [name]} for name in ("path", "url", "bytes")]},
     "label": {
-        "description": "What is judged: true or false, a number, a word, or a list of them.",
+        "description": "The label: true or false, a number, text, or a list of them.",
         "type": ["boolean", "number", "string", "array"],
         "items": {"type": ["boolean", "number", "string"]},
     },
@@ -80,10 +80,10 @@ _DEFINITIONS: Mapping[str, _Schema] = {
 _OPTIONAL: Mapping[str, _Schema] = {
     "system": {"description": "The system prompt.", "type": ["string", "array", "null"]},
     "history": {"description": "Earlier turns: [[question, answer], …].", "type": ["array", "string", "null"]},
-    "input": {"description": "Goes below the question.", **_MAYBE_TEXT},
-    "tools": {"description": "What the assistant may call, as OpenAI or Anthropic write it.", "type": ["array", "string", "null"]},
-    "functions": {"description": "Another name of tools.", "type": ["array", "string", "null"]},
-    "chat_template_kwargs": {"description": "Variables of the chat template for this row.", "type": ["object", "string", "null"]},
-    "enable_thinking": {"description": "The same for this one variable.", "type": ["boolean", "string", "null"]},
+    "input": {"description": "Appended to the prompt, on a new line.", **_MAYBE_TEXT},
+    "tools": {"description": "Tools that the assistant may call, in OpenAI's or Anthropic's format.", "type": ["array", "string", "null"]},
+    "functions": {"description": "Alternative name of `tools`.", "type": ["array", "string", "null"]},
+    "chat_template_kwargs": {"description": "Chat template variables for this row.", "type": ["object", "string", "null"]},
+    "enable_thinking": {"description": "The chat template variable `enable_thinking`.", "type": ["boolean", "string", "null"]},
     **{name: ref("media") for name in FIELDS},
 }

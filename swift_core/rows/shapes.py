@@ -1,4 +1,4 @@
-"""The forms of rows, one by one: their fields and an example of each, as `row_schema` shows them."""
+"""The row formats, with the fields and examples that `row_schema` shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Schema = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A form of rows of one kind: the fields that it can't be without, with their schemas, and examples."""
+    """A row format of one kind: its required `fields` with their schemas, `optional` fields, and examples."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class Shape:
 
 
 def ref(name: str) -> dict[str, str]:
-    """A reference to one of the schema's definitions."""
+    """Return a reference to one of the schema's definitions."""
     return {"$ref": f"#/$defs/{name}"}
 
 
@@ -51,7 +51,7 @@ SHAPES = (
     Shape(
         "messages",
         "chat",
-        "A conversation as OpenAI or Anthropic write it.",
+        "A conversation in OpenAI's or Anthropic's format.",
         {"messages": ref("messages")},
         [{"messages": [_USER, _GOOD]}, _WITH_TOOLS],
         _AROUND,
@@ -59,7 +59,7 @@ SHAPES = (
     Shape(
         "conversations",
         "chat",
-        "A conversation as ShareGPT writes it.",
+        "A conversation in ShareGPT's format.",
         {"conversations": ref("messages")},
         [{"conversations": [{"from": "human", "value": "What is 6 x 7?"}, {"from": "gpt", "value": "42"}]}],
         _AROUND,
@@ -67,7 +67,7 @@ SHAPES = (
     Shape(
         "alpaca",
         "chat",
-        "An instruction, what it is about, and the answer.",
+        "An instruction, its optional input, and the answer.",
         {"instruction": _MAYBE_TEXT, "output": _TEXT},
         [{"instruction": "Calculate.", "input": "6 x 7", "output": "42"}],
         _PAIR,
@@ -88,11 +88,13 @@ SHAPES = (
         [{"prompt": "What is 6 x 7?", "completion": "42"}, {"prompt": [_USER], "completion": [_GOOD]}],
         _PAIR,
     ),
-    Shape("text", "text", "Plain text, learned whole.", {"text": {**_TEXT, "pattern": r"\S"}}, [{"text": "Six times seven is 42."}]),
+    Shape(
+        "text", "text", "Plain text, all tokens supervised.", {"text": {**_TEXT, "pattern": r"\S"}}, [{"text": "Six times seven is 42."}]
+    ),
     Shape(
         "preference-pair",
         "preference",
-        "A question (prompt, messages, conversations, instruction or query), the better and the worse answer.",
+        "A prompt (prompt, messages, conversations, instruction or query), the chosen and the rejected answer.",
         {"chosen": ref("answer"), "rejected": ref("answer")},
         [{"prompt": "What is 6 x 7?", "chosen": "42", "rejected": "41"}, {"messages": [_USER], "chosen": _GOOD, "rejected": _BAD}],
         _PAIR,
@@ -108,7 +110,7 @@ SHAPES = (
     Shape(
         "preference-messages",
         "preference",
-        "The same under LLaMA-Factory's names.",
+        "The same with LLaMA-Factory's field names.",
         {"chosen_messages": ref("messages"), "rejected_messages": ref("messages")},
         [{"chosen_messages": [_USER, _GOOD], "rejected_messages": [_USER, _BAD]}],
         _AROUND,
@@ -116,7 +118,7 @@ SHAPES = (
     Shape(
         "preference-rejected",
         "preference",
-        "A conversation, and what its last answer should not have been.",
+        "A conversation that ends with the chosen answer, and the rejected answer.",
         {"messages": ref("messages"), "rejected_response": ref("answer")},
         [{"messages": [_USER, _GOOD], "rejected_response": "41"}],
         _AROUND,
@@ -124,7 +126,7 @@ SHAPES = (
     Shape(
         "preference-rejected",
         "preference",
-        "A conversation, and the messages that it should not have gone on with.",
+        "A conversation that ends with the chosen answer, and the rejected continuation as messages.",
         {"messages": ref("messages"), "rejected_messages": ref("messages")},
         [{"messages": [_USER, _GOOD], "rejected_messages": [_USER, _BAD]}],
         _AROUND,
@@ -132,7 +134,7 @@ SHAPES = (
     Shape(
         "preference-outputs",
         "preference",
-        "An instruction with two outputs: the better, then the worse.",
+        "An instruction with two outputs: the chosen, then the rejected one.",
         {"instruction": _TEXT, "output": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 2}},
         [{"instruction": "What is 6 x 7?", "output": ["42", "41"]}],
         _PAIR,
@@ -140,7 +142,7 @@ SHAPES = (
     Shape(
         "label",
         "label",
-        "A conversation, pair or text of any form, with what is judged of it.",
+        "A conversation, prompt-answer pair or text in any format, with its label.",
         {"label": ref("label")},
         [{"messages": [_USER, _GOOD], "label": True}, {"text": "Six times seven is 42.", "label": "arithmetic"}],
         _PAIR,
@@ -148,7 +150,7 @@ SHAPES = (
     Shape(
         "label",
         "label",
-        "A conversation or pair of any form, with what is judged of its answer.",
+        "A conversation or prompt-answer pair in any format, with the label of its answer.",
         {"kto_tag": {"type": ["boolean", "string"]}},
         [{"instruction": "What is 6 x 7?", "output": "41", "kto_tag": False}],
         _PAIR,
@@ -156,7 +158,7 @@ SHAPES = (
     Shape(
         "messages",
         "prompt",
-        "A conversation that waits for an answer; reward functions get the other fields.",
+        "A conversation that ends with a prompt; the other fields are passed to reward functions.",
         {"messages": ref("messages")},
         [{"messages": [_USER], "solution": "42"}],
         _AROUND,
@@ -164,7 +166,7 @@ SHAPES = (
     Shape(
         "prompt",
         "prompt",
-        "A prompt as text or as messages; reward functions get the other fields.",
+        "A prompt as text or as messages; the other fields are passed to reward functions.",
         {"prompt": ref("question")},
         [{"prompt": "What is 6 x 7?", "solution": "42"}, {"prompt": [_USER]}],
         _PAIR,
@@ -172,16 +174,16 @@ SHAPES = (
     Shape(
         "conversations",
         "prompt",
-        "The same as ShareGPT writes it.",
+        "The same in ShareGPT's format.",
         {"conversations": ref("messages")},
         [{"conversations": [{"from": "human", "value": "What is 6 x 7?"}], "solution": "42"}],
         _AROUND,
     ),
-    Shape("prompt", "prompt", "A question alone.", {"query": _TEXT}, [{"query": "What is 6 x 7?"}], _PAIR),
+    Shape("prompt", "prompt", "A prompt alone, as `query`.", {"query": _TEXT}, [{"query": "What is 6 x 7?"}], _PAIR),
     Shape(
         "prompt",
         "prompt",
-        "An instruction alone.",
+        "A prompt alone, as `instruction`.",
         {"instruction": _TEXT},
         [{"instruction": "Calculate.", "input": "6 x 7", "solution": "42"}],
         _PAIR,

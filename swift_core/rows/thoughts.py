@@ -1,4 +1,4 @@
-"""What the assistant thinks before it speaks: one field, `reasoning_content`, whatever the source calls it."""
+"""Reasoning of the assistant: normalised to one field, `reasoning_content`, whatever the source calls it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from swift_core.rows.values import Wrong, text_of
 
 NAMES = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts", "think")
-ON, OFF = ("true", "on", "yes"), ("false", "off", "no")  # whether the assistant thinks, in words
+ON, OFF = ("true", "on", "yes"), ("false", "off", "no")  # words that switch thinking on or off
 _CLOSING = "</think>"
 
 
 def thought_of(item: Mapping[str, Any], path: str) -> str:
-    """The thought in an object's fields; '' if it has none.
+    """Return the reasoning in an object's fields, or ''.
 
     Raises:
         Wrong: it is not text, or two fields differ.
@@ -21,25 +21,25 @@ def thought_of(item: Mapping[str, Any], path: str) -> str:
     given = {name: text_of(item[name], f"{path}.{name}") for name in NAMES if item.get(name) not in (None, "")}
     if switch := next((name for name, text in given.items() if text.strip().lower() in (*ON, *OFF)), ""):
         hint = f"""--data.columns '{{"{switch}": "enable_thinking"}}' reads it as a variable of the chat template."""
-        raise Wrong(f"{path}.{switch}", f"{given[switch]!r} is a switch and no thought", hint if path == "$" else "Remove it.")
+        raise Wrong(f"{path}.{switch}", f"{given[switch]!r} is a switch, not reasoning", hint if path == "$" else "Remove it.")
     if len(set(given.values())) > 1:
         first, second = list(given)[:2]
-        raise Wrong(f"{path}.{second}", f"two different thoughts: '{first}' and '{second}'", "Keep one of them.")
+        raise Wrong(f"{path}.{second}", f"reasoning is given twice, and differs: '{first}' and '{second}'", "Keep one of them.")
     return next(iter(given.values()), "")
 
 
 def add_thought(message: dict[str, Any], thought: str, path: str) -> None:
-    """Give a message its thought.
+    """Set the reasoning of a message; nothing is done if it is ''.
 
     Raises:
-        Wrong: it is not the assistant's, or has another thought already.
+        Wrong: the message is not the assistant's, or has other reasoning already.
     """
     if not thought:
         return
     if message["role"] not in ("assistant", "call"):
-        raise Wrong(path, f"a {message['role']} message with thinking", "Only the assistant thinks.")
+        raise Wrong(path, f"a {message['role']} message has thinking", "Only assistant messages can have thinking.")
     content = message["content"]
     texts = [content] if isinstance(content, str) else [part["text"] for part in content if part["type"] == "text"]
     if message.get("reasoning_content", thought) != thought or any(_CLOSING in text for text in texts):
-        raise Wrong(path, "two thoughts: one in the text, and one in a field of its own", "Keep one of them.")
+        raise Wrong(path, "reasoning is given twice: in the text, and in a separate field", "Keep one of them.")
     message["reasoning_content"] = thought

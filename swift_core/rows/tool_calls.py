@@ -1,4 +1,4 @@
-"""Tools and calls of them, in the spellings of OpenAI, Anthropic and ShareGPT, brought into OpenAI's with arguments as objects."""
+"""Tool definitions and tool calls of OpenAI, Anthropic and ShareGPT, converted to OpenAI's format with arguments as objects."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from swift_core.rows.values import Wrong, decoded, kind_of
 
-_ARGUMENTS = ("arguments", "input", "parameters", "args")  # OpenAI's name of them, Anthropic's, Llama's, LangChain's
-READ = frozenset(("type", "id", "index", "name", *_ARGUMENTS))  # of a call
-_SCHEMAS = ("parameters", "input_schema", "inputSchema", "args", "arguments")  # of a tool: OpenAI's, Anthropic's, MCP's, LangChain's
+_ARGUMENTS = ("arguments", "input", "parameters", "args")  # as named by OpenAI, Anthropic, Llama, LangChain
+READ = frozenset(("type", "id", "index", "name", *_ARGUMENTS))  # the fields of a call
+_SCHEMAS = ("parameters", "input_schema", "inputSchema", "args", "arguments")  # of a tool, by OpenAI, Anthropic, MCP, LangChain
 _ABOUT_TOOLS = frozenset(
     (
         "type",
@@ -28,12 +28,16 @@ _ABOUT_TOOLS = frozenset(
 
 
 def calls_of(value: Any, path: str) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI's shape; one call or several, bare or wrapped, arguments as an object or as its JSON text."""
+    """Convert tool calls to OpenAI's format: one call or a list, bare or wrapped in `function`, arguments as an object or JSON text.
+
+    Raises:
+        Wrong: a call has no name, or its arguments are not an object.
+    """
     found = decoded(value, path)
     if not isinstance(found, list | tuple):
         return [_call(found, path)]
     if not found:
-        raise Wrong(path, "an empty list of tool calls", 'Write {"name": "search", "arguments": {…}}, or what was said instead.')
+        raise Wrong(path, "the list of tool calls is empty", 'Write {"name": "search", "arguments": {…}}, or the text of the answer.')
     return [_call(call, f"{path}[{number}]") for number, call in enumerate(found)]
 
 
@@ -42,29 +46,33 @@ def _call(call: Any, path: str) -> dict[str, Any]:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise Wrong(path, "a tool call needs a name", 'Write {"name": "search", "arguments": {…}}.')
     if outside := next((key for key in _ARGUMENTS if function is not call and call.get(key) is not None), ""):
-        raise Wrong(f"{path}.{outside}", "arguments beside 'function' are not read", "Write them into it, as its 'arguments'.")
+        raise Wrong(f"{path}.{outside}", "arguments outside of 'function' are not read", "Move them into it, as its 'arguments'.")
     named = [key for key in _ARGUMENTS if function.get(key) is not None]
     if not named and (other := next((key for key, value in function.items() if key not in READ and isinstance(value, Mapping)), "")):
-        raise Wrong(f"{path}.{other}", f"'{other}' of a call is not read, and it has no 'arguments'", "Write them as 'arguments'.")
+        raise Wrong(f"{path}.{other}", f"'{other}' of a tool call is not read, and it has no 'arguments'", "Rename it to 'arguments'.")
     if len(named) > 1:
-        raise Wrong(f"{path}.{named[1]}", f"the arguments stand twice: here, and in '{named[0]}'", "Keep one of them.")
+        raise Wrong(f"{path}.{named[1]}", f"the arguments are given twice: here, and in '{named[0]}'", "Keep one of them.")
     key = named[0] if named else "arguments"
     path = f"{path}.function.{key}" if function is not call else f"{path}.{key}"
     given = function.get(key)
     arguments = {} if given is None or given == "" else decoded(given, path)
     if not isinstance(arguments, Mapping):
-        raise Wrong(path, f"must be an object, not {kind_of(arguments)}", 'Arguments have names: {"query": "…"}.')
+        raise Wrong(path, f"must be an object, not {kind_of(arguments)}", 'Write named arguments: {"query": "…"}.')
     identity = {"id": call["id"]} if call.get("id") else {}
     return {"type": "function", **identity, "function": {"name": function["name"], "arguments": arguments}}
 
 
 def tools_of(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...] | None:
-    """A row's `tools` (or `functions`, OpenAI's first name) in OpenAI's shape, from a list or its JSON text; None if there are none."""
+    """Return a row's `tools` (or `functions`, OpenAI's former name) in OpenAI's format, from a list or its JSON text, or None.
+
+    Raises:
+        Wrong: they are not a list of tools, or are given twice.
+    """
     given = [name for name in ("tools", "functions") if data.get(name)]
     if not given:
         return None
     if len(given) > 1:
-        raise Wrong("$.functions", "tools twice: here, and in 'tools'", "Keep one of them.")
+        raise Wrong("$.functions", "tools are given twice: here, and in 'tools'", "Keep one of them.")
     path = f"$.{given[0]}"
     tools = decoded(data[given[0]], path)
     if tools is None:
@@ -83,14 +91,14 @@ def _tool(tool: Any, path: str) -> Mapping[str, Any]:
 
 
 def _function(function: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """A tool's description as OpenAI has it: `parameters` are a JSON Schema, and nothing stands there that is null."""
+    """Return a tool's function in OpenAI's format: `parameters` is a JSON Schema, and fields that are null are left out."""
     given = {key: value for key, value in function.items() if value is not None}
     named = [key for key in _SCHEMAS if key in given]
     if len(named) > 1:
-        raise Wrong(f"{path}.{named[1]}", f"the parameters stand twice: here, and in '{named[0]}'", "Keep one of them.")
+        raise Wrong(f"{path}.{named[1]}", f"the parameters are given twice: here, and in '{named[0]}'", "Keep one of them.")
     if not named and (other := next((key for key, value in given.items() if key not in _ABOUT_TOOLS and value), "")):
-        raise Wrong(f"{path}.{other}", f"'{other}' of a tool is not read, and it has no 'parameters'", "Write them as 'parameters'.")
-    if given.get("type") == "function":  # OpenAI's responses API has it beside the name
+        raise Wrong(f"{path}.{other}", f"'{other}' of a tool is not read, and it has no 'parameters'", "Rename it to 'parameters'.")
+    if given.get("type") == "function":  # OpenAI's Responses API has it next to the name
         del given["type"]
     if named == ["input_schema"]:
         given = {key: value for key, value in given.items() if key in ("name", "description", "input_schema")}
@@ -101,7 +109,7 @@ def _function(function: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def _schema(value: Any, path: str) -> Any:
-    """A schema as an object, also where a table's cell has it as JSON text, without properties that a table filled up with null."""
+    """Return a schema as an object; parse the JSON text of a table cell, and drop properties that a table filled with null."""
     found = decoded(value, path)
     if not isinstance(found, Mapping):
         raise Wrong(path, f"must be an object, not {kind_of(found)}", 'Write a JSON Schema: {"type": "object", "properties": {…}}.')

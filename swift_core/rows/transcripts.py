@@ -1,4 +1,4 @@
-"""Conversations written down as one text, as Anthropic's HH-RLHF has them: turns that begin with "Human:" and "Assistant:"."""
+"""Conversations written as one text, as in Anthropic's HH-RLHF dataset: turns that begin with "Human:" and "Assistant:"."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def is_transcript(value: object) -> bool:
-    """Whether a value is such a text."""
+    """Return True if a value is such a text."""
     return isinstance(value, str) and value.startswith("\n\nHuman:") and "\n\nAssistant:" in value
 
 
 def turns_of(text: str) -> list[dict[str, str]]:
-    """The messages of a transcript; a speaker's name at the beginning of a paragraph begins a turn, wherever it stands."""
+    """Split a transcript into messages; a speaker's name at the beginning of any paragraph starts a turn."""
     _, *parts = _TURN.split(text)
-    return [{"role": _ROLES[name], "content": said.strip()} for name, said in zip(parts[::2], parts[1::2], strict=True)]
+    return [{"role": _ROLES[name], "content": text.strip()} for name, text in zip(parts[::2], parts[1::2], strict=True)]

@@ -1,6 +1,6 @@
-"""Who speaks after whom: a system prompt, then user and assistant in turn, with the results of tools after the calls for them.
+"""The order of turns: a system prompt, then user and assistant alternately, with tool results after their tool calls.
 
-A chat template renders nearly anything, and the model then learns it; so what breaks the order is refused here, with its place.
+A chat template renders almost anything and the model then learns it, so conversations that break the order are refused here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Placed = Sequence[tuple[str, dict[str, Any]]]
 
 
 def join_calls(placed: Placed) -> list[tuple[str, dict[str, Any]]]:
-    """Make assistant messages of "call" messages, which ShareGPT writes apart: calls in a row, and a text before them, are one turn."""
+    """Convert "call" messages, which ShareGPT writes separately, to assistant messages; merge adjacent ones, and a text before them."""
     joined: list[tuple[str, dict[str, Any]]] = []
     for path, message in placed:
         if message["role"] != "call":
@@ -26,20 +26,20 @@ def join_calls(placed: Placed) -> list[tuple[str, dict[str, Any]]]:
             joined.append((path, message))
             continue
         if earlier.get("loss_scale", 1.0) != message.get("loss_scale", 1.0):
-            raise Wrong(path, "one turn of the assistant, but its two messages have different losses", "Give both the same.")
+            raise Wrong(path, "two messages of one assistant turn have different loss weights", "Give both the same weight.")
         earlier["tool_calls"] = [*earlier.get("tool_calls", ()), *message["tool_calls"]]
     return joined
 
 
 def check_turns(placed: Placed) -> None:
-    """Refuse a conversation whose order is broken, or that has an empty turn.
+    """Check the order of turns, and that no turn is empty.
 
     Raises:
-        Wrong: with the JSON path of the first message that can't stand where it does.
+        Wrong: with the JSON path of the first message that is out of order or empty.
     """
     before = ""
-    calls: Sequence[Mapping[str, Any]] = ()  # of the assistant's last turn
-    results: list[Any] = []  # ids of the results that came for them
+    calls: Sequence[Mapping[str, Any]] = ()  # tool calls of the last assistant turn
+    results: list[Any] = []  # the call ids of their results so far
     for path, message in placed:
         role = message["role"]
         if role == "tool":
@@ -47,30 +47,34 @@ def check_turns(placed: Placed) -> None:
             results.append(message.get("tool_call_id"))
         elif role == "system":
             if before == "system":
-                raise Wrong(path, "a second system message", "Join the two.")
+                raise Wrong(path, "a second system message", "Merge the two.")
             if before:
-                raise Wrong(path, f"a system message after a {before} message", "Put it first, or say it as the user.")
+                raise Wrong(path, f"a system message after a {before} message", "Move it to the beginning, or make it a user message.")
         else:
             if calls:
                 _check_answered(calls, results, path, role)
             if role == before:
-                raise Wrong(path, f"two {role} messages in a row", "Join them into one, or add what was said between them.")
+                raise Wrong(path, f"two {role} messages in a row", "Merge them, or add the missing turn between them.")
             if role == "assistant" and before in ("", "system"):
-                raise Wrong(path, "the assistant speaks first", "Put the user's question before it.")
+                raise Wrong(path, "the conversation starts with the assistant", "Add a user message before it.")
             if _empty(message):
-                raise Wrong(path, f"an empty {role} message", "Give it a text, or remove the row.")
+                raise Wrong(path, f"an empty {role} message", "Add its text, or remove the row.")
             calls, results = message.get("tool_calls") or (), []
         before = role
 
 
 def check_end(placed: Placed, path: str) -> None:
-    """Refuse a conversation that does not end with an answer."""
+    """Check that a conversation ends with an assistant message.
+
+    Raises:
+        Wrong: it does not.
+    """
     if not any(message["role"] == "assistant" for _, message in placed):
-        raise Wrong(path, "no assistant message: there is nothing to learn", "Add the answer.")
+        raise Wrong(path, "no assistant message: there is nothing to train on", "Add the answer.")
     where, last = placed[-1]
     if last["role"] != "assistant":
-        who = "the user" if last["role"] == "user" else "a tool's result"
-        raise Wrong(where, f"the conversation ends with {who}; nothing answers it", "Remove the last turn, or add the answer.")
+        who = "a user message" if last["role"] == "user" else "a tool result"
+        raise Wrong(where, f"the conversation ends with {who}, without an answer", "Remove the last turn, or add the answer.")
 
 
 def _empty(message: Mapping[str, Any]) -> bool:
@@ -82,21 +86,21 @@ def _empty(message: Mapping[str, Any]) -> bool:
 
 def _check_result(message: Mapping[str, Any], path: str, before: str, calls: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> None:
     identity = message.get("tool_call_id")
-    if not calls and (before != "assistant" or identity):  # an assistant without calls may have written one into its text
-        raise Wrong(path, "a tool result without a call before it", "Put the assistant's tool call before it.")
+    if not calls and (before != "assistant" or identity):  # the assistant's text may hold a call that is not parsed
+        raise Wrong(path, "a tool result without a tool call before it", "Add the assistant's tool call before it.")
     known = [call["id"] for call in calls if "id" in call]
     if identity and identity not in known:
-        hint = f"The calls before it have: {', '.join(map(str, known))}." if known else "The calls before it have no ids."
-        raise Wrong(f"{path}.tool_call_id", f"no call has the id {identity!r}", hint)
+        hint = f"Ids of the tool calls before it: {', '.join(map(str, known))}." if known else "The tool calls before it have no ids."
+        raise Wrong(f"{path}.tool_call_id", f"no tool call has the id {identity!r}", hint)
     if identity and identity in results:
-        raise Wrong(f"{path}.tool_call_id", f"a second result of the call {identity!r}", "Keep one of them.")
+        raise Wrong(f"{path}.tool_call_id", f"a second result of the tool call {identity!r}", "Keep one of them.")
     if len(results) >= max(len(calls), 1):
-        raise Wrong(path, f"more tool results than calls ({len(calls)})", "Remove it, or add its call.")
+        raise Wrong(path, f"more tool results than tool calls ({len(calls)})", "Remove it, or add its tool call.")
 
 
 def _check_answered(calls: Sequence[Mapping[str, Any]], results: Sequence[Any], path: str, role: str) -> None:
-    if len(results) == len(calls) or results == [None]:  # one result without an id may hold what all calls gave
+    if len(results) == len(calls) or results == [None]:  # one result without an id may hold the results of all calls
         return
     missing = next((call for call in calls if call.get("id") not in results), calls[-1])
     name = f"{missing['function']['name']!r}" + (f" (id {missing['id']!r})" if "id" in missing else "")
-    raise Wrong(path, f"the {role} speaks, but the call of {name} has no result yet", "Add a tool message with the result before it.")
+    raise Wrong(path, f"a {role} message before the result of the tool call {name}", "Add a tool message with the result before it.")

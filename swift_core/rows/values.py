@@ -1,4 +1,4 @@
-"""JSON values of a row, looked at one by one: what kind they are, and a fault's place as a JSON path."""
+"""JSON values of a row: their types, and errors with a JSON path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Wrong(Exception):
-    """A fault at a JSON path (`$.messages[2].role`) of a row; whoever knows file and row makes an error of it."""
+    """An error at a JSON path (`$.messages[2].role`) of a row; the caller adds file and row number."""
 
     def __init__(self, path: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -16,7 +16,11 @@ class Wrong(Exception):
 
 
 def decoded(value: Any, path: str) -> Any:
-    """The value, or what it holds where a table's cell has it as JSON text."""
+    """Return the value, parsed if it is JSON text, as table cells have it.
+
+    Raises:
+        Wrong: it is text, but not JSON.
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -26,14 +30,18 @@ def decoded(value: Any, path: str) -> Any:
 
 
 def text_of(value: Any, path: str) -> str:
-    """The value at `path`, which must be text."""
+    """Return the value at `path`, which must be text.
+
+    Raises:
+        Wrong: it is not text.
+    """
     if not isinstance(value, str):
         raise Wrong(path, f"must be text, not {kind_of(value)}", 'Write it in quotes: "…".')
     return value
 
 
 def kind_of(value: Any) -> str:
-    """A JSON type's name with its article, for messages."""
+    """Return the name of a value's JSON type, with its article, for messages."""
     names = (
         (bool, "true or false"),
         (str, "text"),
