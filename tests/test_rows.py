@@ -317,8 +317,13 @@ TWO = {"role": "assistant", "content": "", "tool_calls": [{**CALL, "id": "a"}, {
         ([FOUND, QUESTION, ANSWER], "[0]", "a tool result without a tool call", "tool call before"),
         ([QUESTION, ANSWER, {**FOUND, "tool_call_id": "a"}, ANSWER], "[2]", "a tool result without a tool call", "tool call before"),
         ([QUESTION, CALLING, FOUND, FOUND, ANSWER], "[3]", "more tool results than tool calls (1)", "Remove it"),
-        ([QUESTION, with_id("a"), {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no tool call has the id 'b'", "before it: a."),
-        ([QUESTION, CALLING, {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no tool call has the id 'b'", "have no ids"),
+        (
+            [QUESTION, with_id("a"), {**FOUND, "tool_call_id": "b"}, ANSWER],
+            "[2].tool_call_id",
+            "no tool call has the id 'b'",
+            "before it: a.",
+        ),
+        ([QUESTION, CALLING, {**FOUND, "tool_call_id": "b"}, ANSWER], "[2].tool_call_id", "no tool call has the id 'b'", "no ids"),
         (
             [QUESTION, TWO, *[{**FOUND, "tool_call_id": "a"}] * 2, ANSWER],
             "[3].tool_call_id",
