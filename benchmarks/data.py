@@ -66,8 +66,8 @@ Pack = tuple["np.ndarray", "np.ndarray", "np.ndarray"]  # ids, labels (-100: not
 
 
 def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
-    from swift_train.batches import Piece, collate
-    from swift_train.data import Reading, read
+    from swift_train.batches import RowGroup, collate
+    from swift_train.data import Preprocessing, load_samples
     from swift_train.options import MaskOptions, SftOptions
     from swift_train.packing import best_fit
     from swift_train.tasks import SftTask
@@ -83,10 +83,10 @@ def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
     choice = registry().choose("dataset", "file", {"path": str(rows)})
     with tempfile.TemporaryDirectory() as folder:
         clock.start()
-        reading = Reading(encoder=task.encoder(tokenizer), truncation="error", max_length=PACK, options={})
-        samples = read([fetch_dataset(DataChoice(**asdict(choice), asked=rows.name))], reading, Report(Path(folder)))
+        reading = Preprocessing(encoder=task.encoder(tokenizer), truncation="error", max_length=PACK, options={})
+        samples = load_samples([fetch_dataset(DataChoice(**asdict(choice), asked=rows.name))], reading, Report(Path(folder)))
         clock.lap()
-        packs = [Piece(tuple(pack.tolist()), 1.0) for pack in best_fit(samples.lengths, PACK)]
+        packs = [RowGroup(tuple(pack.tolist()), 1.0) for pack in best_fit(samples.lengths, PACK)]
         for pack in packs:
             collate(samples, pack)
         clock.stop()

@@ -99,20 +99,20 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
 def bare(run: Any, folder: Path) -> dict[str, Any]:
     """torch alone: the loop that one would write by hand, over micro-batches made before the clock starts."""
     import torch
-    from swift_train.batches import collate, share
+    from swift_train.batches import collate, split_rows
     from swift_train.build import load_base
-    from swift_train.job import tokenised
-    from swift_train.sampler import feed_of
+    from swift_train.job import load_rows
+    from swift_train.sampler import make_sampler
     from swift_train.testing import Recorder
 
     folder.mkdir(parents=True, exist_ok=True)
     task = run.part("task").build()
-    samples, _ = tokenised(run, task, load_base(run, "meta"), Recorder(folder))
-    feed = feed_of(samples, ROWS_A_STEP, task.options, 512)
+    samples, _ = load_rows(run, task, load_base(run, "meta"), Recorder(folder))
+    feed = make_sampler(samples, ROWS_A_STEP, task.options, 512)
     steps = []
     for index in range(task.options.max_steps):
         _, rows = feed.step(index)
-        pieces = share(rows, samples.lengths, rank=0, ranks=1, most_rows=1, most_tokens=512)
+        pieces = split_rows(rows, samples.lengths, rank=0, ranks=1, max_rows=1, max_tokens=512)
         steps.append([collate(samples, piece) for piece in pieces])
     model = load_base(run).model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0)

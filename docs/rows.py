@@ -50,9 +50,8 @@ def main() -> None:
             continue
         found = answer(model_type)
         count, alone = count + found.together, alone + (not found.together)
-        lines.append(
-            f"| {model_type} | {found.told.value if found.together else 'alone'} | {found.reason.partition(': ')[2] or found.reason} |"
-        )
+        why = found.reason
+        lines.append(f"| {model_type} | {found.boundaries.value if found.together else 'alone'} | {why.partition(': ')[2] or why} |")
     head = HEAD.format(version=importlib.metadata.version("transformers"), count=count, alone=alone)
     PAGE.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 

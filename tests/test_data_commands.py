@@ -353,8 +353,8 @@ def test_a_row_as_the_model_sees_it(data, tiny_model):
 def test_show_is_what_training_has(data, tiny_model):
     """The ids and weights are those of the store that a run reads its rows from."""
     from swift_train.build import load_base
-    from swift_train.data import read
-    from swift_train.job import reading_of
+    from swift_train.data import load_samples
+    from swift_train.job import preprocessing_of
 
     from swift_core.config import Settings
     from swift_core.reporting import Report
@@ -366,8 +366,8 @@ def test_show_is_what_training_has(data, tiny_model):
     write(data.folder / "a.jsonl", chat("One?", "Yes.", "Indeed."), long)
     values = {"model": str(tiny_model), "dataset": ["a.jsonl"], "max_length": 120, "truncation": "left"}
     trained = resolve(VERBS["sft"], Settings(values)).run
-    reading = reading_of(trained, trained.part("task").build(), load_base(trained, "meta"))
-    samples = read(trained.datasets, reading, Report(data.folder))
+    reading = preprocessing_of(trained, trained.part("task").build(), load_base(trained, "meta"))
+    samples = load_samples(trained.datasets, reading, Report(data.folder))
     for index in (0, 1):
         words = ("--row", str(index + 1), "--model", tiny_model, "--max-length", "120", "--truncation", "left", "--json")
         (sequence,) = json.loads(data("show", "a.jsonl", *words)[1])["sequences"]

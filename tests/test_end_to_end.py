@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from swift_train.checkpoints import fault_of
+from swift_train.checkpoints import integrity_error
 
 from swift_core.checkpoint import read_manifest
 from swift_core.cli import invoke as command_line
@@ -174,7 +174,7 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(project):
     process.communicate(timeout=HANG)
     assert process.returncode in (130, 1)
     assert not workers_of(folder)
-    assert not any(map(fault_of, (folder / "checkpoints").glob("step-*"))), "none has its name before it is whole"
+    assert not any(map(integrity_error, (folder / "checkpoints").glob("step-*"))), "none has its name before it is whole"
 
 
 def test_a_killed_command_leaves_no_worker_and_can_be_resumed(project):

@@ -137,9 +137,9 @@ DATED = (
 
 def test_a_date_in_the_template_is_left_out_of_the_comparison(tiny_model: Path, tmp_path: Path):
     """Served on another day, with the day of the server; what stands around the date is compared."""
-    from swift_train.template_date import at
+    from swift_train.template_date import frozen_date
 
-    with at("2026-05-09"):
+    with frozen_date("2026-05-09"):
         trained = make(tiny_model, tmp_path / "trained", DATED)
     manifest = checkpoints.read_manifest(trained)
     assert [entry["name"] for entry in manifest.golden] == ["plain", "turns"]

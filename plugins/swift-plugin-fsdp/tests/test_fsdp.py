@@ -15,7 +15,7 @@ import torch
 from swift_plugin_fsdp.options import FsdpOptions
 from swift_plugin_fsdp.strategy import FsdpStrategy
 from swift_train import sharding
-from swift_train.batches import Piece, collate
+from swift_train.batches import RowGroup, collate
 from swift_train.build import load_base
 from swift_train.options import PretrainOptions
 from swift_train.ranks import join
@@ -256,7 +256,7 @@ def test_after_an_evaluation_every_weight_is_cut_again(tiny_model):
 def test_narrow_weights_that_learn_are_kept_in_float32(tiny_model, tmp_path):
     """Computed in their own type; float16 with a loss scale, which is not in the norm."""
     task = PretrainTask(PretrainOptions())
-    micro = collate(samples_of(tmp_path, [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
+    micro = collate(samples_of(tmp_path, [(range(3, 43), [(1, 40, 1.0)])]), RowGroup((0,), 1.0))
 
     def step(dtype):
         strategy = FsdpStrategy(FsdpOptions(device="cpu"))

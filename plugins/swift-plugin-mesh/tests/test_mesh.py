@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from swift_plugin_mesh import tensor_parallel
 from swift_plugin_mesh.options import MeshOptions
 from swift_plugin_mesh.strategy import mesh_strategy
-from swift_train.batches import Piece, collate
+from swift_train.batches import RowGroup, collate
 from swift_train.options import PretrainOptions
 from swift_train.tasks import PretrainTask
 from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
@@ -170,7 +170,7 @@ def built(make, **options):
 def three_steps(make, folder, **options):
     """Two micro-batches each."""
     task = PretrainTask(PretrainOptions())
-    micro = collate(samples_of(folder / os.environ["RANK"], [(range(3, 43), [(1, 40, 1.0)])]), Piece((0,), 1.0))
+    micro = collate(samples_of(folder / os.environ["RANK"], [(range(3, 43), [(1, 40, 1.0)])]), RowGroup((0,), 1.0))
     strategy = built(make, **options)
     found = []
     for _ in range(3):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from swift_plugin_transformers.ddp import DdpStrategy
 from swift_plugin_transformers.ddp_options import DdpOptions
-from swift_train.checkpoints import together
+from swift_train.checkpoints import run_on_all_ranks
 from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
 from torch.nn.parallel import DistributedDataParallel
 
@@ -126,7 +126,7 @@ def test_every_process_says_which_disk_is_full(tmp_path):
                 raise OSError(errno.ENOSPC, "no space left")
 
         with pytest.raises(DiskFull, match="the disk is full") as caught:
-            together(strategy, tmp_path / "out", action)
+            run_on_all_ranks(strategy, tmp_path / "out", action)
         return caught.value.where
 
     assert on_ranks(2, write) == [str(tmp_path / "out")] * 2

@@ -11,7 +11,7 @@ from swift_train.custom_template import use_template
 from swift_train.mask_check import check_turns
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions, SftOptions
-from swift_train.patched_templates import corrected, stand_in
+from swift_train.patched_templates import matching_patch, patched_templates
 from swift_train.tokenise import Tokeniser
 from transformers import AutoTokenizer
 
@@ -90,7 +90,7 @@ def test_a_template_that_can_not_be_learned_from_names_the_mended_one(with_templ
         with pytest.raises(UsageError) as caught:
             learned(tokenizer, ChatRow((ASK, answer)))
         assert "--chat-template deepseek-r1-distill" in caught.value.hint
-    assert [stand_in(with_template(text)) for text in (MISTRAL_V3, packaged("gptoss"))] == ["", ""]
+    assert [matching_patch(with_template(text)) for text in (MISTRAL_V3, packaged("gptoss"))] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_mended_template_of_r1_distill(with_template, answer, thought):
     own = with_template(packaged("deepseek_r1_distill"))
     tokenizer = copy.deepcopy(own)
     use_template(tokenizer, SftOptions(chat_template="deepseek-r1-distill"))
-    assert tokenizer.chat_template == corrected()["deepseek-r1-distill"], "it is saved with the checkpoint, so serving has it too"
+    assert tokenizer.chat_template == patched_templates()["deepseek-r1-distill"], "it is saved with the checkpoint, so serving has it too"
     row = ChatRow((SYSTEM, ASK, answer, MORE, {**answer, "content": answer["content"].replace("Hello.", "Good bye.")}))
     found = learned(tokenizer, row)
     eos = "<｜end▁of▁sentence｜>"

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import CPU_TOKENS, Piece, Sampler, collate, most_tokens, share
+from swift_train.batches import CPU_TOKENS, RowGroup, Sampler, collate, max_micro_tokens, split_rows
 from swift_train.options import SftOptions
 from swift_train.packing import best_fit
 from swift_train.tasks import SftTask
@@ -31,31 +31,31 @@ def test_an_epoch_has_every_row_once_and_the_next_another_order():
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 16])
-@pytest.mark.parametrize(("most_rows", "limit"), [(4, 0), (2, inf), (4, 100)])
-def test_shares(ranks, most_rows, limit):
+@pytest.mark.parametrize(("max_rows", "limit"), [(4, 0), (2, inf), (4, 100)])
+def test_shares(ranks, max_rows, limit):
     rows = list(range(11))
-    parts = [share(rows, LENGTHS, rank=rank, ranks=ranks, most_rows=most_rows, most_tokens=limit) for rank in range(ranks)]
+    parts = [split_rows(rows, LENGTHS, rank=rank, ranks=ranks, max_rows=max_rows, max_tokens=limit) for rank in range(ranks)]
     assert len({len(part) for part in parts}) == 1, "every rank computes as many pieces"
     weighed = [piece for part in parts for piece in part if piece.weight]
     assert sorted(row for piece in weighed for row in piece.rows) == rows
     for piece in weighed:
-        assert len(piece.rows) <= most_rows
+        assert len(piece.rows) <= max_rows
         assert len(piece.rows) == 1 or LENGTHS[list(piece.rows)].sum() <= limit
-    assert {piece for part in parts for piece in part if not piece.weight} <= {Piece((9,), 0.0)}
+    assert {piece for part in parts for piece in part if not piece.weight} <= {RowGroup((9,), 0.0)}
 
 
 def test_ranks_get_about_as_many_tokens():
     loads = [
-        sum(LENGTHS[row] for piece in share(range(10), LENGTHS, rank=rank, ranks=2, most_rows=8, most_tokens=0) for row in piece.rows)
+        sum(LENGTHS[row] for piece in split_rows(range(10), LENGTHS, rank=rank, ranks=2, max_rows=8, max_tokens=0) for row in piece.rows)
         for rank in (0, 1)
     ]
     assert abs(loads[0] - loads[1]) < 100
 
 
 def test_what_is_computed_at_once():
-    assert most_tokens(None, torch.device("cpu")) == CPU_TOKENS
-    assert most_tokens(None, torch.device("cuda")) == inf
-    assert most_tokens(64, torch.device("cpu")) == 64
+    assert max_micro_tokens(None, torch.device("cpu")) == CPU_TOKENS
+    assert max_micro_tokens(None, torch.device("cuda")) == inf
+    assert max_micro_tokens(64, torch.device("cpu")) == 64
 
 
 def test_an_epoch_of_packs_has_every_row_once():
@@ -80,7 +80,7 @@ def test_rows_of_like_length_come_together_the_longest_first():
 
 def test_positions_stand_before_their_labels(tmp_path):
     rows = samples_of(tmp_path, [([5, 6, 7], [(1, 3, 1.0)]), ([8, 9], [(0, 2, 1.0)])])
-    micro = collate(rows, Piece((0, 1), 1.0))
+    micro = collate(rows, RowGroup((0, 1), 1.0))
     assert micro.input_ids.tolist() == [[5, 6, 7, 8, 9]]
     assert micro.position_ids.tolist() == [[0, 1, 2, 0, 1]]
     assert micro.positions.tolist() == [0, 1, 3]
@@ -96,10 +96,10 @@ def test_rows_computed_together_are_as_alone(tiny_model, tmp_path, attention):
     rows = samples_of(tmp_path, [(torch.randint(5, 300, (n,)).tolist(), [(n // 3 + 1, n, 1.0)]) for n in (9, 30, 4)])
     task = SftTask(SftOptions())
     with torch.no_grad():
-        together = task.forward(model, collate(rows, Piece((0, 1, 2), 1.0)))
-        alone = torch.cat([task.forward(model, collate(rows, Piece((index,), 1.0))) for index in range(3)])
+        together = task.forward(model, collate(rows, RowGroup((0, 1, 2), 1.0)))
+        alone = torch.cat([task.forward(model, collate(rows, RowGroup((index,), 1.0))) for index in range(3)])
         full = model(input_ids=torch.from_numpy(rows[1].ids.astype(np.int64))[None]).logits[0, :-1][
             torch.from_numpy(rows[1].supervised[1:].copy())
         ]
     assert torch.allclose(together, alone, atol=1e-5)
-    assert torch.equal(alone[len(collate(rows, Piece((0,), 1.0)).labels) :][: len(full)], full)
+    assert torch.equal(alone[len(collate(rows, RowGroup((0,), 1.0)).labels) :][: len(full)], full)

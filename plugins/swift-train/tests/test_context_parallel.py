@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 import torch.distributed as dist
-from swift_train.batches import Piece, collate
-from swift_train.causal_attention import causal
-from swift_train.context_parallel import cut, heads_for_tokens, over_heads, row_lengths, tokens_for_heads
+from swift_train.batches import RowGroup, collate
+from swift_train.causal_attention import causal_attention
+from swift_train.context_parallel import attend_over_heads, gather_heads, row_lengths, scatter_heads, shard_tokens
 from swift_train.ranks import join
 from swift_train.testing import on_ranks, samples_of
 
@@ -17,12 +17,12 @@ from swift_train.testing import on_ranks, samples_of
 @pytest.fixture
 def micro(tmp_path):
     """Rows of 7 and 4 tokens, of which some are scored."""
-    return collate(samples_of(tmp_path, [(range(3, 10), [(2, 5, 1.0)]), (range(20, 24), [(1, 4, 0.5)])]), Piece((0, 1), 1.0))
+    return collate(samples_of(tmp_path, [(range(3, 10), [(2, 5, 1.0)]), (range(20, 24), [(1, 4, 0.5)])]), RowGroup((0, 1), 1.0))
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4])
 def test_every_token_is_in_one_part(micro, parts):
-    pieces = [cut(micro, part, parts) for part in range(parts)]
+    pieces = [shard_tokens(micro, part, parts) for part in range(parts)]
     assert len({piece.input_ids.shape for piece in pieces}) == 1
     assert torch.cat([piece.input_ids for piece in pieces], 1)[:, :11].equal(micro.input_ids)
     assert torch.cat([piece.position_ids for piece in pieces], 1)[:, :11].equal(micro.position_ids)
@@ -45,9 +45,9 @@ def exchange():
     rank, group = dist.get_rank(), dist.group.WORLD
     whole = torch.arange(4 * 6 * 2, dtype=torch.float32).reshape(4, 6, 2)
     own = whole[:, 3 * rank : 3 * rank + 3].clone().requires_grad_()
-    heads = tokens_for_heads(own, group)
+    heads = scatter_heads(own, group)
     assert heads.equal(whole[2 * rank : 2 * rank + 2])
-    back = heads_for_tokens(heads * (rank + 1), group)
+    back = gather_heads(heads * (rank + 1), group)
     back.backward(torch.ones_like(back))
     return own.grad[:, 0, 0].tolist()
 
@@ -65,9 +65,9 @@ def attended(heads):
     part = slice(3 * rank, 3 * rank + 3)
 
     def attend(query, key, value):
-        return causal(query[None], key[None], value[None], window=4)[0]
+        return causal_attention(query[None], key[None], value[None], window=4)[0]
 
-    torch.testing.assert_close(over_heads(attend, *(states[:, part] for states in whole), group), attend(*whole)[:, part])
+    torch.testing.assert_close(attend_over_heads(attend, *(states[:, part] for states in whole), group), attend(*whole)[:, part])
     return True
 
 
@@ -80,7 +80,7 @@ def test_a_row_goes_on():
     """The last queries of a row, within a window or not, find what they find when all are asked."""
     query, key, value = torch.randn(3, 1, 2, 7, 4)
     for window in (None, 3):
-        whole = causal(query, key, value, window=window)
-        torch.testing.assert_close(causal(query[:, :, 5:], key, value, window=window), whole[:, :, 5:])
-    seen = causal(query, key, value, window=2)
-    torch.testing.assert_close(seen[:, :, 6:], causal(query[:, :, 6:], key[:, :, 5:], value[:, :, 5:]))
+        whole = causal_attention(query, key, value, window=window)
+        torch.testing.assert_close(causal_attention(query[:, :, 5:], key, value, window=window), whole[:, :, 5:])
+    seen = causal_attention(query, key, value, window=2)
+    torch.testing.assert_close(seen[:, :, 6:], causal_attention(query[:, :, 6:], key[:, :, 5:], value[:, :, 5:]))

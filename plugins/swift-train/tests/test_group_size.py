@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from swift_train.group_size import columns, fitting, problems
+from swift_train.group_size import dividing_sizes, input_sizes, problems
 
 from swift_core.registry import registry
 from swift_core.run import Run, Source
@@ -15,11 +15,11 @@ def run_with(folder, name, **options):
 
 
 def test_the_rows_of_linear_layers_are_measured(tiny_model):
-    widths = columns(tiny_model, ["o_proj"])
+    widths = input_sizes(tiny_model, ["o_proj"])
     assert widths["model.layers.0.mlp.down_proj"] == 128
     assert set(widths.values()) == {64, 128}
     assert not any(name.endswith(("o_proj", "embed_tokens", "norm")) for name in widths)
-    assert fitting(widths.values()) == [32, 64]
+    assert dividing_sizes(widths.values()) == [32, 64]
 
 
 @pytest.mark.parametrize("name", ["gptq", "awq", "rtn", "gptq-native", "awq-native"])

@@ -8,7 +8,7 @@ import os
 import pytest
 from safetensors.torch import load_file
 from swift_train import job, save_interval
-from swift_train.checkpoints import fault_of, whole
+from swift_train.checkpoints import complete_checkpoints, integrity_error
 from swift_train.job import train
 from swift_train.save_interval import SaveClock
 from swift_train.testing import Recorder, do, on_ranks, ragged_chats, training_run, write_rows
@@ -31,9 +31,9 @@ def losses(metrics):
 @pytest.mark.parametrize("tuner", ["lora", "full"])
 def test_the_last_step_is_kept_and_is_the_output(tiny_model, rows, tmp_path, tuner):
     do(training_run(tiny_model, rows, max_steps=3, tuner=tuner), tmp_path)
-    (last,) = whole(tmp_path / "checkpoints")
+    (last,) = complete_checkpoints(tmp_path / "checkpoints")
     assert last.name == "step-000003"
-    assert not fault_of(last)
+    assert not integrity_error(last)
     name = ADAPTER if tuner == "lora" else "model.safetensors"
     assert (tmp_path / "output" / name).samefile(last / "model" / name), "in the run folder it is stored once"
     manifest = read_manifest(tmp_path / "output")
@@ -43,7 +43,7 @@ def test_the_last_step_is_kept_and_is_the_output(tiny_model, rows, tmp_path, tun
 
 def test_an_output_elsewhere_is_a_copy_of_its_own(tiny_model, rows, tmp_path):
     do(training_run(tiny_model, rows, max_steps=2, verb_options={"output": str(tmp_path / "out")}), tmp_path / "run")
-    (last,) = whole(tmp_path / "run/checkpoints")
+    (last,) = complete_checkpoints(tmp_path / "run/checkpoints")
     assert (tmp_path / "out" / ADAPTER).read_bytes() == (last / "model" / ADAPTER).read_bytes()
     assert not (tmp_path / "out" / ADAPTER).samefile(last / "model" / ADAPTER)
 
@@ -64,13 +64,13 @@ def test_a_name_that_is_taken_meanwhile_loses_nothing(tiny_model, rows, tmp_path
     with pytest.raises(UsageError, match="exists") as caught:
         train(training_run(tiny_model, rows, **settings), Meddler(tmp_path / "run"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["theirs"]
-    (last,) = whole(tmp_path / "run/checkpoints")
+    (last,) = complete_checkpoints(tmp_path / "run/checkpoints")
     assert f"{last / 'model'}" in caught.value.hint
     assert f"--resume {tmp_path / 'run'} --output FOLDER" in caught.value.hint
     again = {"resume": str(tmp_path / "run"), "output": str(tmp_path / "other")}
     do(training_run(tiny_model, rows, max_steps=3, verb_options=again), tmp_path / "again")
     assert (tmp_path / "other" / ADAPTER).read_bytes() == (last / "model" / ADAPTER).read_bytes()
-    assert [path.name for path in whole(tmp_path / "again/checkpoints")] == ["step-000003"]
+    assert [path.name for path in complete_checkpoints(tmp_path / "again/checkpoints")] == ["step-000003"]
 
 
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, DiskFull), (errno.EROFS, NotWritable), (errno.EIO, NotWritable)])
@@ -81,8 +81,8 @@ def test_a_disk_that_fails_at_the_output_loses_nothing(tiny_model, rows, tmp_pat
     monkeypatch.setattr(job, "copy_model", fail)
     with pytest.raises(kind) as caught:
         train(training_run(tiny_model, rows, max_steps=2), Recorder(tmp_path))
-    (last,) = whole(tmp_path / "checkpoints")
-    assert not fault_of(last)
+    (last,) = complete_checkpoints(tmp_path / "checkpoints")
+    assert not integrity_error(last)
     assert str(last / "model") in caught.value.hint
     assert not (tmp_path / "output").exists()
 
@@ -96,7 +96,7 @@ def test_where_no_checkpoint_can_be_kept_the_output_is_written_all_the_same(tiny
     _, figures = train(training_run(tiny_model, rows, max_steps=2), Recorder(tmp_path))
     assert figures["failed_saves"] == 1
     assert load_file(tmp_path / "output" / ADAPTER)
-    assert not whole(tmp_path / "checkpoints")
+    assert not complete_checkpoints(tmp_path / "checkpoints")
 
 
 def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(tiny_model, rows, tmp_path, monkeypatch):
@@ -128,14 +128,14 @@ def test_checkpoints_by_the_clock_change_nothing_and_are_gone_on_from(tiny_model
     plain = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "plain"))
     often = training_run(tiny_model, rows, save_minutes=1e-9, save_total_limit=None, **settings)
     assert losses(do(often, tmp_path / "often")) == plain
-    assert [path.name for path in whole(tmp_path / "often/checkpoints")] == [f"step-00000{step}" for step in range(1, 7)]
+    assert [path.name for path in complete_checkpoints(tmp_path / "often/checkpoints")] == [f"step-00000{step}" for step in range(1, 7)]
     resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "often/checkpoints/step-000003")}, **settings)
     assert losses(do(resumed, tmp_path / "resumed")) == plain[3:]
 
 
 def test_explicit_steps_win_over_the_clock(tiny_model, rows, tmp_path):
     do(training_run(tiny_model, rows, max_steps=5, save_steps=2, save_minutes=1e-9, save_total_limit=None), tmp_path)
-    assert [path.name[-1] for path in whole(tmp_path / "checkpoints")] == ["2", "4", "5"]
+    assert [path.name[-1] for path in complete_checkpoints(tmp_path / "checkpoints")] == ["2", "4", "5"]
 
 
 def test_all_ranks_follow_the_first_ones_clock(tiny_model, rows, tmp_path):
@@ -148,4 +148,4 @@ def test_all_ranks_follow_the_first_ones_clock(tiny_model, rows, tmp_path):
             return error.message
 
     assert on_ranks(2, one) == [None, None]
-    assert [path.name[-1] for path in whole(tmp_path / "run/checkpoints")] == ["1", "2", "3"]
+    assert [path.name[-1] for path in complete_checkpoints(tmp_path / "run/checkpoints")] == ["1", "2", "3"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from swift_train.build import load_base
-from swift_train.checkpoints import whole
-from swift_train.job import tokenised, train
+from swift_train.checkpoints import complete_checkpoints
+from swift_train.job import load_rows, train
 from swift_train.resume import newest
 from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -121,7 +121,7 @@ def test_a_resume_with_other_settings_is_refused_with_a_diff(tiny_model, rows, t
 
 def test_the_newest_checkpoints_are_kept(tiny_model, rows, tmp_path):
     do(training_run(tiny_model, rows, max_steps=12, save_steps=1, save_total_limit=2), tmp_path)
-    assert [path.name for path in whole(tmp_path / "checkpoints")] == ["step-000011", "step-000012"]
+    assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-000011", "step-000012"]
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_taken(tiny_model, rows, tmp_path):
@@ -165,7 +165,7 @@ def test_a_full_disk_is_an_error_where_a_checkpoint_is_needed(tiny_model, rows, 
     (tmp_path / "again").mkdir()
     with pytest.raises(SwiftError, match="the disk is full"):
         train(run, Recorder(tmp_path / "again", stop_after=1))
-    assert not whole(tmp_path / "again/checkpoints")
+    assert not complete_checkpoints(tmp_path / "again/checkpoints")
     assert not list((tmp_path / "again/checkpoints").iterdir()), "nothing half-written"
 
 
@@ -201,7 +201,7 @@ def test_sets_of_a_stream_are_mixed_by_weight(tiny_model, tmp_path):
     run = training_run(tiny_model, one, max_steps=100, batch_size=2, verb_options=streaming(50))
     other = training_run(tiny_model, two).datasets[0]
     run = replace(run, datasets=(replace(run.datasets[0], weight=3.0), other))
-    stream, _ = tokenised(run, run.part("task").build(), load_base(run, "meta"), Recorder(tmp_path))
+    stream, _ = load_rows(run, run.part("task").build(), load_base(run, "meta"), Recorder(tmp_path))
     lengths = np.concatenate([part.lengths for part in islice(stream.parts(), 20)])
     share = (lengths == lengths.min()).mean()
     assert 0.7 < share < 0.8

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from swift_train import build
-from swift_train.dequantize import whole_base
+from swift_train.dequantize import load_dequantized
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
 
@@ -150,7 +150,7 @@ def test_a_stored_base_is_dequantized_to_what_its_numbers_stand_for(form, tiny_m
     small, plain = quantized(tiny_model, tmp_path, form)
     learned = learned_adapter(plain, tmp_path / "adapter")
     as_trained_on(small, tmp_path / "adapter")
-    whole = whole_base(Run(verb="merge", job="", model=source_of(small)), None, "cpu", tmp_path / "scratch")
+    whole = load_dequantized(Run(verb="merge", job="", model=source_of(small)), None, "cpu", tmp_path / "scratch")
     stands_for = build.load_checkpoint(plain, device="cpu", dtype="float32").model
     torch.testing.assert_close(logits(whole.model), logits(stands_for), atol=1e-4, rtol=0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import Told, collate, share
+from swift_train.batches import RowBoundaries, collate, split_rows
 from swift_train.options import PretrainOptions
 from swift_train.ranks import random_states
 from swift_train.row_isolation import Isolation, ask
@@ -41,9 +41,9 @@ def isolation_of(model, tokens=TOKENS, longest=64) -> Isolation:
     return ask(strategy_of(model), PretrainTask(PretrainOptions()), tokens, longest)
 
 
-def of_step(strategy, samples, most_rows, told, *, train):
+def of_step(strategy, samples, max_rows, told, *, train):
     """Loss and gradients of all rows in one step."""
-    pieces = share(range(len(samples)), samples.lengths, rank=0, ranks=1, most_rows=most_rows, most_tokens=inf)
+    pieces = split_rows(range(len(samples)), samples.lengths, rank=0, ranks=1, max_rows=max_rows, max_tokens=inf)
     task, micros = PretrainTask(PretrainOptions()), [collate(samples, piece, told) for piece in pieces]
     loss = strategy.accumulate(micros, task, 1 / int(samples.supervised.sum()), train=train)
     gradients = [parameter.grad.clone() for parameter in strategy.learned if parameter.grad is not None]
@@ -58,11 +58,11 @@ def check(model, tmp_path) -> Isolation:
     samples = samples_of(tmp_path, [(random.choice(TOKENS, length).tolist(), [(1, length, 1.0)]) for length in (23, 14, 9)])
     isolation = ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
     before = random_states(torch.device("cpu"))["cpu"]
-    loss, gradients = of_step(strategy, samples, 1, Told.POSITIONS, train=True)
+    loss, gradients = of_step(strategy, samples, 1, RowBoundaries.POSITION_IDS, train=True)
     train = before.equal(random_states(torch.device("cpu"))["cpu"])  # else its training is random: no two steps are the same
     if not train:
-        loss, gradients = of_step(strategy, samples, 1, Told.POSITIONS, train=False)
-    together, theirs = of_step(strategy, samples, 3 if isolation.together else 1, isolation.told, train=train)
+        loss, gradients = of_step(strategy, samples, 1, RowBoundaries.POSITION_IDS, train=False)
+    together, theirs = of_step(strategy, samples, 3 if isolation.together else 1, isolation.boundaries, train=train)
     assert together == pytest.approx(loss, rel=2e-6)
     assert len(gradients) == len(theirs)
     far = sum(float((one - other).square().sum()) for one, other in zip(gradients, theirs, strict=True)) ** 0.5
@@ -74,7 +74,7 @@ def check(model, tmp_path) -> Isolation:
 def test_a_step_is_what_its_rows_are_alone(model_type, tmp_path):
     isolation = check(small_model(model_type), tmp_path)
     assert isolation.together == (model_type in TOGETHER)
-    assert isolation.told is (Told.AXES if model_type in ("qwen2_vl", "qwen2_5_vl") else Told.POSITIONS)
+    assert isolation.boundaries is (RowBoundaries.MROPE if model_type in ("qwen2_vl", "qwen2_5_vl") else RowBoundaries.POSITION_IDS)
 
 
 @pytest.mark.parametrize("model_type", ["gpt_oss", "mamba", "opt"])
@@ -82,7 +82,7 @@ def test_together_they_would_be_other_rows(model_type, tmp_path):
     """What is avoided: another loss, and another gradient."""
     samples = samples_of(tmp_path, [(list(TOKENS)[at * 20 : at * 20 + 15], [(1, 15, 1.0)]) for at in range(2)])
     strategy = strategy_of(small_model(model_type))
-    (alone, ours), (together, theirs) = (of_step(strategy, samples, rows, Told.POSITIONS, train=True) for rows in (1, 2))
+    (alone, ours), (together, theirs) = (of_step(strategy, samples, rows, RowBoundaries.POSITION_IDS, train=True) for rows in (1, 2))
     assert abs(alone - together) > 1e-3
     far = sum(float((one - other).square().sum()) for one, other in zip(ours, theirs, strict=True)) ** 0.5
     assert far > 0.05 * sum(float(one.square().sum()) for one in ours) ** 0.5
@@ -172,7 +172,7 @@ def test_a_run_does_not_depend_on_its_micro_batches(model_type, tmp_path):
     assert scores[0] == pytest.approx(scores[1], rel=2e-6)
     assert rows_of(tmp_path / "four")["together"] == (model_type == "llama")
     if model_type == "llama":
-        assert "position_ids" in rows_of(tmp_path / "four")["told"]
+        assert "position_ids" in rows_of(tmp_path / "four")["boundaries"]
         do(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
         return
     with pytest.raises(UsageError) as error:
@@ -198,5 +198,5 @@ def test_every_architecture(model_type, tmp_path):
     if reason := NOT_SMALL.get(model_type) or NOT_TRAINED.get(model_type):
         pytest.skip(reason)
     isolation = check(small_model(model_type), tmp_path)
-    way = isolation.told.value if isolation.together else "alone"
+    way = isolation.boundaries.value if isolation.together else "alone"
     assert f"| {model_type} | {way} |" in PAGE.read_text(encoding="utf-8"), "python docs/rows.py writes the page anew"

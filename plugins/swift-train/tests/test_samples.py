@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from swift_train.data import Reading, read
+from swift_train.data import Preprocessing, load_samples
 from swift_train.options import PretrainOptions, SftOptions
 from swift_train.tasks import PretrainTask, SftTask
 from swift_train.testing import Recorder, ragged_chats, write_rows
@@ -28,8 +28,8 @@ def load(tiny_model, tmp_path):
         choice = DataChoice(**asdict(registry().choose("dataset", "file", {"path": str(path)})), asked="rows", limit=limit, weight=weight)
         encoder = (task or SftTask(SftOptions())).encoder(tokenizer)
         load.report = Recorder(tmp_path)
-        reading = Reading(encoder=encoder, truncation=truncation, max_length=most, options=options)
-        return read([fetch_dataset(choice) if kept else choice], reading, load.report, seed=seed)
+        reading = Preprocessing(encoder=encoder, truncation=truncation, max_length=most, options=options)
+        return load_samples([fetch_dataset(choice) if kept else choice], reading, load.report, seed=seed)
 
     load.tokenizer = tokenizer
     return load
@@ -155,8 +155,8 @@ def test_lines_that_are_no_json_are_skipped_too(load, tmp_path):
     path.write_text("".join(json.dumps(row) + "\n" for row in ragged_chats(3)) + "{oops\n")
     choice = DataChoice(**asdict(registry().choose("dataset", "file", {"path": str(path)})), asked="rows")
     encoder = SftTask(SftOptions()).encoder(load.tokenizer)
-    reading = Reading(encoder=encoder, truncation="error", max_length=512, options={"on_error": "skip", "max_skipped": "1"})
-    assert len(read([choice], reading, Recorder(tmp_path))) == 3
+    reading = Preprocessing(encoder=encoder, truncation="error", max_length=512, options={"on_error": "skip", "max_skipped": "1"})
+    assert len(load_samples([choice], reading, Recorder(tmp_path))) == 3
     assert json.loads((tmp_path / "skipped_rows.jsonl").read_text())["message"].startswith("not JSON")
 
 

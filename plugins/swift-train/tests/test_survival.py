@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 import torch
 from swift_train import job
-from swift_train.checkpoints import best, fault_of, read_mark, whole
+from swift_train.checkpoints import best_checkpoint, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
 from swift_train.resume import candidates, newest, resume_of
 from swift_train.tasks import NextToken
@@ -46,9 +46,9 @@ def test_what_is_in_a_checkpoint(tiny_model, rows, tmp_path):
     assert sorted(path.name for path in checkpoint.iterdir()) == ["checkpoint.json", "model", "run.json", "state"]
     assert json.loads((checkpoint / "run.json").read_text()) == json.loads(json.dumps(run.to_json()))
     named = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
-    assert set(read_mark(checkpoint)["files"]) == named - {"checkpoint.json"}
+    assert set(read_record(checkpoint)["files"]) == named - {"checkpoint.json"}
     assert {"state/loop.json", "state/training.pt", "state/random-0.pt", "model/swift.json"} <= named
-    assert not fault_of(checkpoint)
+    assert not integrity_error(checkpoint)
     saved = torch.load(checkpoint / "state/training.pt", weights_only=True)
     assert {"weights", "optimizer", "scaler"} <= set(saved)
 
@@ -96,9 +96,9 @@ def test_the_best_is_kept_beside_the_newest(tiny_model, rows, tmp_path):
     scores = {line["step"]: line["heldout_loss"] for line in metrics if "heldout_loss" in line and line["step"]}
     lowest = min(scores, key=lambda step: scores[step])
     assert lowest < 9, f"else this test shows nothing: {scores}"
-    found = whole(tmp_path / "run/checkpoints")
+    found = complete_checkpoints(tmp_path / "run/checkpoints")
     assert [path.name for path in found] == [f"step-{step:06d}" for step in (lowest, 9, 10)]
-    assert best(found) == found[0]
+    assert best_checkpoint(found) == found[0]
     manifest = json.loads((tmp_path / "run/output/swift.json").read_text())
     assert manifest["figures"]["best_checkpoint"] == found[0].name
 

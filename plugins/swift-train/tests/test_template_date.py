@@ -13,7 +13,7 @@ import pytest
 from swift_train.chat_template import ChatTemplate
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
-from swift_train.template_date import at, date_of, fix_date, is_dated, today
+from swift_train.template_date import date_of, fix_date, frozen_date, renders_date, today
 from swift_train.testing import do, ragged_chats, training_run, write_rows
 from transformers import AutoTokenizer
 
@@ -40,7 +40,7 @@ def tokenizer(tiny_model):
 def test_a_probe_tells_whether_the_date_is_written(tokenizer, template, dated):
     own = "{" in template
     tokenizer.chat_template = template if own else (files("trl") / "chat_templates" / f"{template}.jinja").read_text(encoding="utf-8")
-    assert is_dated(tokenizer) is dated
+    assert renders_date(tokenizer) is dated
 
 
 def test_a_fixed_date_is_that_of_every_rendering(tokenizer):
@@ -50,10 +50,10 @@ def test_a_fixed_date_is_that_of_every_rendering(tokenizer):
     fix_date(tokenizer, "2026-05-09")
     (script,) = ChatEncoder(tokenizer, MaskOptions())(row)
     assert script.text.startswith("09 May 2026")
-    with at("2031-01-01"):  # the day on which the run is still at work
+    with frozen_date("2031-01-01"):  # the day on which the run is still at work
         (again,) = ChatEncoder(tokenizer, MaskOptions())(row)
     assert again == script
-    with at("2031-01-01"):
+    with frozen_date("2031-01-01"):
         assert "01 Jan 2031" in tokenizer.apply_chat_template(list(row.messages), tokenize=False), "a server has its own day"
 
 
@@ -63,7 +63,7 @@ def test_another_thread_has_another_date(tokenizer):
     fix_date(tokenizer, "2026-05-09")
     template = ChatTemplate(tokenizer)
     asked = [{"role": "user", "content": "Hi"}]
-    with at("1999-12-28"), ThreadPoolExecutor(1) as other:
+    with frozen_date("1999-12-28"), ThreadPoolExecutor(1) as other:
         assert other.submit(tokenizer.apply_chat_template, asked, tokenize=False).result().startswith(f"{date.today():%d %b %Y}")
         assert other.submit(template.render, asked, None).result().startswith("09 May 2026")
         assert tokenizer.apply_chat_template(asked, tokenize=False).startswith("28 Dec 1999")
@@ -80,9 +80,9 @@ def test_a_run_that_goes_on_another_day(tiny_model, tmp_path):
         return replace(training_run(model, rows, max_steps=4, batch_size=2, **options), date=day)
 
     losses = [[step["loss"] for step in do(dated("2026-05-09"), tmp_path / "whole") if "loss" in step]]
-    with at("2026-05-09"):
+    with frozen_date("2026-05-09"):
         begun = do(dated("2026-05-09"), tmp_path / "begun", stop_after=2)
-    with at("2026-05-10"):
+    with frozen_date("2026-05-10"):
         rest = do(dated("2026-05-09", verb_options={"resume": str(tmp_path / "begun")}), tmp_path / "rest")
     losses.append([step["loss"] for step in (*begun, *rest) if "loss" in step])
     assert losses[0] == losses[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from swift_train.testing import ragged_chats
-from swift_train.token_alignment import Borders
+from swift_train.token_alignment import TokenAligner
 from swift_train.tokenise import Script, Span, Tokeniser
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
@@ -23,7 +23,7 @@ def rendered(tokenizer, messages, said):
 
 
 def by_both(tokenizer, text, start, stop):
-    borders = Borders(tokenizer)
+    borders = TokenAligner(tokenizer)
     encoding = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False)
     found = borders.by_marks(text, [start, stop], np.array(encoding.ids, np.int32))
     return found, list(borders.by_offsets(text, start, stop, encoding))
@@ -58,7 +58,7 @@ def test_a_text_whose_tokens_lie_across_a_border_is_cut_there(tokenizer):
     """What ends the prompt and what begins the answer make one token together; the prompt is then tokenised by itself."""
     text = f"{tokenizer.eos_token}Say it.{tokenizer.eos_token}"
     start = text.index("t.")
-    assert Borders(tokenizer).by_marks(text, [start], np.array(tokenizer(text)["input_ids"], np.int32)) is None
+    assert TokenAligner(tokenizer).by_marks(text, [start], np.array(tokenizer(text)["input_ids"], np.int32)) is None
     (encoded,) = Tokeniser(tokenizer)([Script(text, (Span(start, len(text), 1.0),))])[0]
     assert encoded.ids[: encoded.spans[0].start].tolist() == tokenizer(text[:start], add_special_tokens=False)["input_ids"]
 

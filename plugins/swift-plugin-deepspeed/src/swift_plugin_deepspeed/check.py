@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
-from swift_train.options import highest_rate
+from swift_train.options import peak_learning_rate
 from swift_train.strategy_checks import no_engine
 
 from swift_core.errors import suggestion
@@ -89,7 +89,7 @@ def _shared(options: ZeroOptions, run: Run) -> Iterator[Conflict]:
     task = run.part("task").options
     processes = run.workers
     rows, steps = task["batch_size"], task["gradient_accumulation_steps"]
-    rate = highest_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner")).trains == "adapter")
+    rate = peak_learning_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner")).trains == "adapter")
     yield from _same(options, ("train_micro_batch_size_per_gpu",), rows, "--batch-size")
     yield from _same(options, ("gradient_accumulation_steps",), steps, "--gradient-accumulation-steps")
     whole = options.said("train_batch_size")

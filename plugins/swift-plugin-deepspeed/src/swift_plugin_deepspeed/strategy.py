@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import load_once, make_real
+from swift_train.broadcast_loading import load_on_first_rank, materialize
 from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
 from swift_train.strategy import Update
 from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
@@ -53,7 +53,7 @@ class ZeroStrategy:
         deepspeed = self._start()
         whole = self.data_size
         if self.stage == 3:
-            self.module, whole = load_once(load, self.device)
+            self.module, whole = load_on_first_rank(load, self.device)
         else:
             self.module = load(self.device)
         asked = precision_of(self.options)
@@ -70,7 +70,7 @@ class ZeroStrategy:
         if self.stage == 3:
             for part in reversed(list(self.module.modules())):  # the inner ones first, so that few weights at a time are whole
                 for parameter in part.parameters(recurse=False):
-                    make_real(parameter, self.device)
+                    materialize(parameter, self.device)
                 deepspeed.zero.Init(module=part, config_dict_or_path=config)  # takes each from the first process, and cuts it
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import give_out, load_once
+from swift_train.broadcast_loading import broadcast_parameters, load_on_first_rank
 from swift_train.loss_scale import LossScale
 from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
 from swift_train.sharded_checkpoint import load_cut, save_cut
@@ -57,7 +57,7 @@ class FsdpStrategy:
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model, shard it, verify the sharding, and make the optimizer."""
         self.mesh = _mesh(self.device, self.data_size, self.options)
-        self.module, whole = load_once(load, self.device)
+        self.module, whole = load_on_first_rank(load, self.device)
         self.dtype = narrowest(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
@@ -65,7 +65,7 @@ class FsdpStrategy:
         shard(
             self.module, self.mesh, self.dtype, wrap=self.options.wrap, reshard_after_forward=self.options.reshard_after_forward,
             reduce_dtype=getattr(torch, self.options.reduce_dtype), offload=self.options.offload,
-            fill=partial(give_out, device=self.device),
+            fill=partial(broadcast_parameters, device=self.device),
         )  # fmt: skip
         self.proof = verify_sharding(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]

@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 import torch
 from swift_train.build import base_of, load_base
-from swift_train.calibration import rows_of
+from swift_train.calibration import calibration_rows
 
 from swift_core.errors import Stopped, SwiftError, UsageError
 from swift_core.paths import atomic_folder
@@ -49,7 +49,7 @@ class ImatrixExporter:
         """
         plan = make_plan(Path(base_of(run).path))
         loaded, asked = load_base(run), run.options["calibration"]
-        rows = rows_of(run, run.datasets, loaded, report, **asked, where="calibration.tokens")
+        rows = calibration_rows(run, run.datasets, loaded, report, **asked, where="calibration.tokens")
         self._inputs = _read(loaded.model, rows, plan, report)
         self._keys = {"datasets": [choice.asked for choice in run.datasets], "chunk_count": len(rows), "chunk_size": asked["max_length"]}
 

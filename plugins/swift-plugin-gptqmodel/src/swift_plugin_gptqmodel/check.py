@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_train.group_size import columns
+from swift_train.group_size import input_sizes
 
 from swift_core.run import Run
 from swift_core.specs import Problem
@@ -24,7 +24,7 @@ def problems(run: Run) -> Iterator[Problem]:
     if run.model is None:
         return
     choice = run.part("quantizer")
-    widths = columns(Path(run.model.path), choice.options["skip"])
+    widths = input_sizes(Path(run.model.path), choice.options["skip"])
     if odd := [name for name, width in widths.items() if width % 32]:
         message = f"rows of {widths[odd[0]]} weights can't be packed ({odd[0]}): 32 must divide them"
         yield Problem(where="skip", message=message, hint="Leave those layers whole: --skip NAME; or take a quantizer that need not pack.")

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.causal_attention import causal
-from swift_train.context_parallel import over_heads
+from swift_train.causal_attention import causal_attention
+from swift_train.context_parallel import attend_over_heads
 from torch import nn
 
 from swift_plugin_megatron import groups
@@ -47,7 +47,7 @@ class CoreAttention(nn.Module):
             found = self._rows(*(part.transpose(0, 1).unsqueeze(1) for part in states), attention_mask)
             return found.unflatten(2, (-1, query.shape[3])).squeeze(1).transpose(0, 1)
 
-        own = over_heads(attend, *(part.squeeze(1).transpose(0, 1) for part in (query, key, value)), group)
+        own = attend_over_heads(attend, *(part.squeeze(1).transpose(0, 1) for part in (query, key, value)), group)
         return own.transpose(0, 1).flatten(1).unsqueeze(1)
 
     def _rows(self, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class CoreAttention(nn.Module):
         cosine, sine = (part.transpose(0, 1).unsqueeze(2) for part in self._rotary[0](value, positions))
         query, key = (_rotated(part, cosine, sine) for part in (query, key))
         rows = zip(*(part.split(lengths) for part in (query, key, value)), strict=True)
-        found = [causal(*(part.permute(1, 2, 0, 3) for part in row), window=self.window) for row in rows]
+        found = [causal_attention(*(part.permute(1, 2, 0, 3) for part in row), window=self.window) for row in rows]
         return torch.cat([row.permute(2, 0, 1, 3).flatten(2) for row in found])
 
 

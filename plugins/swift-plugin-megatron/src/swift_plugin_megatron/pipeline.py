@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.context_parallel import cut, filled
+from swift_train.context_parallel import pad_to_multiple, shard_tokens
 
 from swift_plugin_megatron import groups
 from swift_plugin_megatron.schedule import order
@@ -81,8 +81,8 @@ class Pipeline:
 
     def _own(self, micro: Micro) -> Micro:
         """This process's tokens."""
-        micro = filled(micro, self.sizes.context * self.sizes.between)
-        return cut(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
+        micro = pad_to_multiple(micro, self.sizes.context * self.sizes.between)
+        return shard_tokens(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
 
     def _forward(self, stage: Stage, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
         given = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import give_out
+from swift_train.broadcast_loading import broadcast_parameters
 from torch import nn
 
 from swift_core.errors import UsageError
@@ -116,7 +116,7 @@ class ShardedModel:
     def _fill(self, theirs: dict[str, Parameter], device: torch.device) -> None:
         """Put the weights in, those of a slot at a time; a tied copy first, since what was given out is let go of."""
         for names, slots in _bundles(sorted(self.slots, key=lambda slot: not slot.tied)):
-            give_out([theirs[name] for name in names], device)
+            broadcast_parameters([theirs[name] for name in names], device)
             for slot in slots:
                 if self.holds(slot):
                     self._put(slot, theirs)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import load_once
+from swift_train.broadcast_loading import load_on_first_rank
 from swift_train.ranks import narrowest, rank_and_size, rank_device, reduced
 from swift_train.strategy import Update
 from swift_train.training_state import set_rate, settings_of
@@ -57,7 +57,7 @@ class MegatronStrategy:
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load, cut, prove that it is cut, and make the optimizer."""
         groups.start(self.device, self.sizes, self.options.timeout)
-        module, readers = load_once(load, self.device)
+        module, readers = load_on_first_rank(load, self.device)
         dtype = narrowest(module)
         self.placed = ShardedModel(module, self.options, self.sizes, self.device, dtype)
         self.stages = self.placed.stages

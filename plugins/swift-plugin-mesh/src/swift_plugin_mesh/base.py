@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from swift_train.broadcast_loading import load_once
+from swift_train.broadcast_loading import load_on_first_rank
 from swift_train.loss_scale import LossScale
 from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
 from swift_train.sharded_checkpoint import load_cut, save_cut
@@ -65,7 +65,7 @@ class MeshStrategy(ABC):
         shape = (self.options.pipeline, self.data_size * self.options.context, self.options.tensor)
         self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("pipeline", "data", "tensor"))
         self.look(load)
-        self.module, whole = load_once(load, self.device)
+        self.module, whole = load_on_first_rank(load, self.device)
         self.dtype = narrowest(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:

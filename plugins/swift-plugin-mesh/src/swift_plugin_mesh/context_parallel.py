@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.causal_attention import causal, not_causal
-from swift_train.context_parallel import cut, over_heads
+from swift_train.causal_attention import causal_attention, unsupported_argument
+from swift_train.context_parallel import attend_over_heads, shard_tokens
 from swift_train.sharding import parts
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
@@ -48,7 +48,7 @@ class Context:
         probe = _probe(model.config.get_text_config().vocab_size)
         own = _logits(module, probe.to(self.device))
         model.set_attn_implementation(_NAME)
-        part = cut(probe, self.part, self.parts)
+        part = shard_tokens(probe, self.part, self.parts)
         self.lengths = part.lengths
         begin = self.part * part.input_ids.shape[1]
         theirs = own[begin : begin + part.input_ids.shape[1]]
@@ -66,7 +66,7 @@ class Context:
 
     def cut(self, micros: Sequence[Micro]) -> list[Micro]:
         """This process's tokens of each."""
-        return [cut(micro, self.part, self.parts) for micro in micros]
+        return [shard_tokens(micro, self.part, self.parts) for micro in micros]
 
     def attend(  # noqa: PLR0917 (transformers calls it so)
         self,
@@ -81,16 +81,16 @@ class Context:
         **more: Any,
     ) -> tuple[Tensor, None]:
         """transformers' attention interface: (1, heads, tokens of this part, size) of each → (1, tokens, heads, size)."""
-        if found := not_causal(more):
+        if found := unsupported_argument(more):
             message = f"{type(module).__name__} has '{found}', which is not computed here with tokens that are cut"
             raise UsageError(message, where="parallel.context", hint=_HINT)
         options = {"window": sliding_window, "scale": scaling, "dropout": dropout if module.training else 0.0}
 
         def rows(*states: Tensor) -> Tensor:
             parts = zip(*(each[None].split(list(self.lengths), 2) for each in states), strict=True)
-            return torch.cat([causal(*part, **options) for part in parts], 2)[0]
+            return torch.cat([causal_attention(*part, **options) for part in parts], 2)[0]
 
-        return over_heads(rows, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
+        return attend_over_heads(rows, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
 
 
 class _OfPart:

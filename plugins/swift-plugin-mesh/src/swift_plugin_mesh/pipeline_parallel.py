@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import give_out
+from swift_train.broadcast_loading import broadcast_parameters
 from swift_train.placement_report import spread
 from swift_train.sharding import parts, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
@@ -58,7 +58,7 @@ class PipelineStrategy(MeshStrategy):
         self.part = f"-stage-{self.number}-of-{self.options.pipeline}"  # its optimizer has groups of its own
         self.facts = f"mesh{self.part}.pt"
         self.twins = self._twins() if self.layout.tied else None
-        own = self.layout.cut(self.module, self.number, partial(give_out, device=self.device), self._divide)
+        own = self.layout.cut(self.module, self.number, partial(broadcast_parameters, device=self.device), self._divide)
         ends = (name for name in self.plan if not name.startswith(f"{self.layout.name}."))
         for name in ends:
             if self.layout.has(self.number, f"{name}.weight"):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.broadcast_loading import give_out
+from swift_train.broadcast_loading import broadcast_parameters
 from swift_train.ranks import reduced
 from swift_train.sharding import passes, shard
 from torch.distributed.device_mesh import init_device_mesh
@@ -39,7 +39,7 @@ class TensorContextStrategy(MeshStrategy):
 
     def place(self) -> None:
         """Cut by the plan, and block by block over the data dimension."""
-        fill = partial(give_out, device=self.device)
+        fill = partial(broadcast_parameters, device=self.device)
         parallelize(self.module, self.mesh["tensor"], self.plan, fill)
         shard(self.module, self.mesh["data"], self.dtype, fill=fill)
         if self.options.context > 1:

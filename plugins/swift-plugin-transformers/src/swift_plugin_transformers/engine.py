@@ -137,16 +137,16 @@ class EmbeddedEngine:
         Raises:
             UsageError: the name is taken, or the adapter does not belong on this base.
         """
-        from swift_train.adapters import switching
-        from swift_train.build import restore_adapters
+        from swift_train.adapters import switching_tuner
+        from swift_train.build import load_adapters
 
         def work() -> None:
             if name in self._served:
                 raise UsageError(f"'{name}' is served already", where="lora_name", hint="Take another name, or unload that one first.")
             number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._answering.adapters.values()), default=-1)
             answering, allowed = self._answering, allow_other_base or self._answering.allow_other_base
-            tuner = switching([folder], answering.tuner if answering.adapters else None)
-            answering.model = restore_adapters(answering.model, {f"adapter{number}": folder}, answering.base, allow_other_base=allowed)
+            tuner = switching_tuner([folder], answering.tuner if answering.adapters else None)
+            answering.model = load_adapters(answering.model, {f"adapter{number}": folder}, answering.base, allow_other_base=allowed)
             answering.tuner = tuner
             answering.adapters[name] = f"adapter{number}"
             self._served.append(name)

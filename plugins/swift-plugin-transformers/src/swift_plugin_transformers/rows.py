@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from swift_train.causal_attention import causal, not_causal
+from swift_train.causal_attention import causal_attention, unsupported_argument
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -113,7 +113,7 @@ def attend(  # noqa: PLR0917 (transformers calls it so)
     """transformers' attention interface: query, key and value are (1, heads, tokens of all rows, size)."""
     if rows is None:  # a part of the model that sees no text, such as a vision tower
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)  # type: ignore[no-any-return]
-    if found := not_causal(more):
+    if found := unsupported_argument(more):
         raise RowsUnsupported(f"its attention has '{found}'")
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
     begin = 0
@@ -132,7 +132,7 @@ def _attend_row(query: Tensor, keys: Tensor, values: Tensor, scaling: float | No
             keys, values = keys[:, :, -window:], values[:, :, -window:]
         grouped = query.reshape(1, keys.shape[1], -1, query.shape[-1])
         return scaled_dot_product_attention(grouped, keys, values, scale=scaling).reshape(1, -1, values.shape[-1])
-    return causal(query, keys, values, window=window, scale=scaling)[0].transpose(0, 1)
+    return causal_attention(query, keys, values, window=window, scale=scaling)[0].transpose(0, 1)
 
 
 @torch.inference_mode()

@@ -43,7 +43,7 @@ def load(
     Raises:
         UsageError: missing, damaged or pickled weights, or adapters that don't belong on them.
     """
-    from swift_train.adapters import inner_model, switching
+    from swift_train.adapters import inner_model, switching_tuner
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
@@ -55,7 +55,7 @@ def load(
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
     folders = {inner[alias]: path for alias, path in adapters.items()}
-    tuner = switching(adapters.values())
+    tuner = switching_tuner(adapters.values())
     loaded = load_checkpoint(
         checkpoint,
         device=options.device,

@@ -51,7 +51,7 @@ def tuner_name(folder: Path) -> str:
     return str(manifest.tuner.get("name", "lora")) if manifest else "lora"
 
 
-def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> SwitchingTuner | None:
+def switching_tuner(folders: Iterable[Path], found: SwitchingTuner | None = None) -> SwitchingTuner | None:
     """The tuner that lets these adapters take turns on one base, beside those of `found`; None if there are none.
 
     Raises:
@@ -59,7 +59,7 @@ def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> S
     """
     for folder in folders:
         tuner = tuner_of(folder)
-        if not isinstance(tuner, SwitchingTuner) or not related(tuner, found or tuner):
+        if not isinstance(tuner, SwitchingTuner) or not compatible_tuners(tuner, found or tuner):
             problem = "can't be switched on and off beside its base" if found is None else "can't share a base with those of another tuner"
             raise UsageError(
                 f"an adapter of the tuner '{tuner_name(folder)}' {problem}",
@@ -70,7 +70,7 @@ def switching(folders: Iterable[Path], found: SwitchingTuner | None = None) -> S
     return found
 
 
-def related(one: Tuner, other: Tuner) -> bool:
+def compatible_tuners(one: Tuner, other: Tuner) -> bool:
     """Whether one of two tuners is a kind of the other, so that it reads its adapters."""
     return isinstance(one, type(other)) or isinstance(other, type(one))
 

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 CPU_TOKENS = 512  # measured: short rows alone keep the cores waiting for one another, longer pieces only cost memory
 
 
-class Told(Enum):
+class RowBoundaries(Enum):
     """How a model is told where the rows of a pass begin."""
 
-    POSITIONS = "position_ids"
-    BORDERS = "position_ids, cu_seq_lens and seq_idx"  # what kernels for attention and recurrent layers take
-    AXES = "position_ids of four axes"  # of rotary embeddings with time, height and width (Qwen2-VL); on text all are the position
+    POSITION_IDS = "position_ids"
+    CU_SEQLENS = "position_ids, cu_seq_lens and seq_idx"  # what kernels for attention and recurrent layers take
+    MROPE = "position_ids of four axes"  # of rotary embeddings with time, height and width (Qwen2-VL); on text all are the position
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Micro:
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
     lengths: tuple[int, ...] = ()  # of the rows, where this is a part of their tokens (swift_train.context_parallel)
-    told: Told = Told.POSITIONS
+    boundaries: RowBoundaries = RowBoundaries.POSITION_IDS
 
     @property
     def plain(self) -> bool:
@@ -60,9 +60,9 @@ class Micro:
         """What a model of transformers takes to keep the rows apart; nothing for one row."""
         if self.plain:
             return {}
-        if self.told is Told.AXES:
+        if self.boundaries is RowBoundaries.MROPE:
             return {"position_ids": self.position_ids.expand(4, *self.position_ids.shape)}
-        if self.told is Told.POSITIONS or self.lengths:
+        if self.boundaries is RowBoundaries.POSITION_IDS or self.lengths:
             return {"position_ids": self.position_ids}
         starts = self.position_ids[0] == 0
         ends = torch.cat([starts.nonzero().squeeze(1), starts.new_tensor([len(starts)], dtype=torch.int64)]).int()
@@ -79,7 +79,7 @@ class Micro:
         return replace(self, **moved)
 
 
-class Piece(NamedTuple):
+class RowGroup(NamedTuple):
     """Rows that go through the model at once, and what they weigh: nothing, where they only fill up a rank's share."""
 
     rows: tuple[int, ...]
@@ -133,19 +133,21 @@ class Sampler:
         return order
 
 
-def share(rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, most_rows: int, most_tokens: float) -> list[Piece]:
+def split_rows(
+    rows: Sequence[int], lengths: NDArray[np.int64], *, rank: int, ranks: int, max_rows: int, max_tokens: float
+) -> list[RowGroup]:
     """The part of the rows that a rank computes, in pieces of at most so many rows and tokens (a longer row goes alone).
 
     Rows go to the rank that has the fewest tokens so far, longest first, as long as it has not its number. Every rank works out
     all parts, so that it knows how many pieces the largest has, and fills up to that with the shortest row, without weight.
     """
-    cuts = [_cut(part, lengths, most_rows, most_tokens) for part in _deal(rows, lengths, ranks)]
-    own = [Piece(cut, 1.0) for cut in cuts[rank]]
+    cuts = [_cut(part, lengths, max_rows, max_tokens) for part in _deal(rows, lengths, ranks)]
+    own = [RowGroup(cut, 1.0) for cut in cuts[rank]]
     shortest = min(rows, key=lambda row: (lengths[row], row))
-    return own + [Piece((shortest,), 0.0)] * (max(map(len, cuts)) - len(own))
+    return own + [RowGroup((shortest,), 0.0)] * (max(map(len, cuts)) - len(own))
 
 
-def collate(samples: Samples, piece: Piece, told: Told = Told.POSITIONS) -> Micro:
+def collate(samples: Samples, piece: RowGroup, boundaries: RowBoundaries = RowBoundaries.POSITION_IDS) -> Micro:
     """A piece's tensors, on the CPU."""
     parts = [samples[row] for row in piece.rows]
     ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
@@ -158,11 +160,11 @@ def collate(samples: Samples, piece: Piece, told: Told = Told.POSITIONS) -> Micr
         labels=ids[supervised],
         weights=weights[supervised] * piece.weight,
         rows=piece.rows,
-        told=told,
+        boundaries=boundaries,
     )
 
 
-def most_tokens(limit: int | None, device: torch.device) -> float:
+def max_micro_tokens(limit: int | None, device: torch.device) -> float:
     """Tokens computed at once: what the user says; else about so many as a CPU is fastest with, and no bound elsewhere."""
     return limit or (CPU_TOKENS if device.type == "cpu" else inf)
 
@@ -180,12 +182,12 @@ def _deal(rows: Sequence[int], lengths: NDArray[np.int64], ranks: int) -> list[l
     return [[rows[place] for place in sorted(part)] for part in parts]
 
 
-def _cut(rows: Sequence[int], lengths: NDArray[np.int64], most_rows: int, limit: float) -> list[tuple[int, ...]]:
+def _cut(rows: Sequence[int], lengths: NDArray[np.int64], max_rows: int, max_tokens: float) -> list[tuple[int, ...]]:
     micros: list[list[int]] = []
     tokens = 0
     for row in rows:
         tokens += int(lengths[row])
-        if not micros or len(micros[-1]) == most_rows or tokens > limit:
+        if not micros or len(micros[-1]) == max_rows or tokens > max_tokens:
             micros.append([])
             tokens = int(lengths[row])
         micros[-1].append(row)

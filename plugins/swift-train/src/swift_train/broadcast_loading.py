@@ -24,7 +24,7 @@ _FAILED, _OTHER = -1.0, -2.0
 _META = torch.device("meta")
 
 
-def load_once(load: Callable[[torch.device], Module], device: torch.device) -> tuple[Module, int]:
+def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.device) -> tuple[Module, int]:
     """Load into main memory in the first process, and on `meta` in the others, whose buffers are made right. Collective.
 
     A process that can't build the same without the weights, as with a tuner that starts from them (PiSSA), loads them too.
@@ -58,14 +58,14 @@ def load_once(load: Callable[[torch.device], Module], device: torch.device) -> t
     return module, int(whole)
 
 
-def give_out(parameters: Iterable[Tensor], device: torch.device) -> None:
+def broadcast_parameters(parameters: Iterable[Tensor], device: torch.device) -> None:
     """Make parameters of a module from `load_once` what they are in the first process. Collective, in the same order everywhere."""
     if rank_and_size()[1] > 1:
         for parameter in parameters:
             _receive(parameter, device)
 
 
-def make_real(parameter: Tensor, device: torch.device) -> None:
+def materialize(parameter: Tensor, device: torch.device) -> None:
     """Give a tensor on `meta` memory, whoever holds it: it stays the same object, for modules that share it and for optimizers."""
     if not parameter.is_meta:
         return
@@ -76,7 +76,7 @@ def make_real(parameter: Tensor, device: torch.device) -> None:
 
 
 def _receive(tensor: Tensor, device: torch.device) -> None:
-    make_real(tensor, device)
+    materialize(tensor, device)
     there = tensor.detach().to(device).contiguous()
     dist.broadcast(there.reshape(-1).view(torch.uint8), 0)  # bytes: no backend knows every type
     if there.data_ptr() != tensor.data_ptr():

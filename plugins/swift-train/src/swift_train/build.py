@@ -20,7 +20,7 @@ from swift_core.registry import registry
 from swift_core.roles import Loaded, Loading, RemarkingTuner
 from swift_core.run import Choice, Run, Source
 from swift_core.verbs import PREFERRED
-from swift_train.adapters import check_adapter, related, tuner_name, tuner_of
+from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.weights import stored_dtype
 
@@ -80,10 +80,12 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
     if len(run.adapters) > 1:
         raise UsageError("only one adapter can be trained", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
     folder = Path(next(iter(run.adapters.values())).path)
-    if not related(tuner, tuner_of(folder)):
+    if not compatible_tuners(tuner, tuner_of(folder)):
         name = tuner_name(folder)
         raise UsageError(f"the tuner '{name}' made this adapter", where=str(folder), hint=f"Go on with the same: --tuner {name}.")
-    return put_on(model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base")))
+    return load_adapter(
+        model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base"))
+    )
 
 
 def get_model(run: Run) -> Module:
@@ -97,7 +99,7 @@ def get_model(run: Run) -> Module:
     else:
         adapters = {name: Path(source.path) for name, source in run.adapters.items()}
         allowed = bool(run.options.get("allow_other_base"))
-        model = restore_adapters(loaded.model, adapters, base_of(run), allow_other_base=allowed)
+        model = load_adapters(loaded.model, adapters, base_of(run), allow_other_base=allowed)
     model.processor = loaded.processor
     return model
 
@@ -126,17 +128,17 @@ def load_checkpoint(
     on_it = {name: source_of(folder) for name, folder in (adapters or {}).items()}
     parts = {"loader": loader} if loader else {}
     loaded = load_base(Run(verb="load", job="", model=base, adapters=on_it, parts=parts, options=options))
-    return Loaded(restore_adapters(loaded.model, adapters or {}, base, allow_other_base=allow_other_base), loaded.processor)
+    return Loaded(load_adapters(loaded.model, adapters or {}, base, allow_other_base=allow_other_base), loaded.processor)
 
 
-def restore_adapters(model: Module, adapters: Mapping[str, Path], base: Source, *, allow_other_base: bool = False) -> Module:
+def load_adapters(model: Module, adapters: Mapping[str, Path], base: Source, *, allow_other_base: bool = False) -> Module:
     """Put trained adapters onto a base, by name, frozen; the first one is active. Raises as `put_on` does."""
     for name, folder in adapters.items():
-        model = put_on(model, folder, base, name=name, allow_other_base=allow_other_base)
+        model = load_adapter(model, folder, base, name=name, allow_other_base=allow_other_base)
     return model.eval()
 
 
-def put_on(
+def load_adapter(
     model: Module,
     folder: Path,
     base: Source,

@@ -13,8 +13,8 @@ import numpy as np
 from swift_core.data.task import commonest_kind
 from swift_core.errors import UsageError
 from swift_core.registry import registry
-from swift_train.data import read
-from swift_train.job import reading_of
+from swift_train.data import load_samples
+from swift_train.job import preprocessing_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"chat": ("sft", {"mask": 
 """Whose tokens the rows of a kind become; all of a conversation counts, so that one that is cut has something left."""
 
 
-def rows_of(
+def calibration_rows(
     run: Run, choices: Sequence[DataChoice], shapes: Loaded, report: Report, *, tokens: int, max_length: int, seed: int, where: str
 ) -> Rows:
     """Token ids of whole rows, until there are `tokens` of them; rows longer than `max_length` are cut.
@@ -41,9 +41,9 @@ def rows_of(
     if kind not in _TASKS:
         problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are wanted"
         raise UsageError(problem, where=where.partition(".")[0], hint="Name another data set, or rename its fields: --data.columns.")
-    reading = reading_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
+    reading = preprocessing_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
     cut = replace(reading, truncation="right", max_length=min(max_length, reading.max_length))
-    samples = read(choices, cut, report, seed=seed)
+    samples = load_samples(choices, cut, report, seed=seed)
     there = int(samples.lengths.sum())
     if there < tokens:
         raise UsageError(

@@ -12,12 +12,12 @@ from torch.nn.functional import scaled_dot_product_attention
 _OTHERS = ("softcap", "s_aux", "position_bias")
 
 
-def not_causal(arguments: Mapping[str, Any]) -> str:
+def unsupported_argument(arguments: Mapping[str, Any]) -> str:
     """Of what transformers gives an attention, the name of what some models do to their scores and `causal` does not; '' for none."""
     return next((name for name in _OTHERS if arguments.get(name) is not None), "")
 
 
-def causal(
+def causal_attention(
     query: Tensor, keys: Tensor, values: Tensor, *, window: int | None = None, scale: float | None = None, dropout: float = 0.0
 ) -> Tensor:
     """(1, heads, count, size) queries of a row's last tokens over (1, key heads, length, size) → (1, heads, count, size).

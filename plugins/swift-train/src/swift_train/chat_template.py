@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.template_date import clock_of
+from swift_train.template_date import frozen_date_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -92,7 +92,7 @@ class ChatTemplate:
         """
         given: Any = [dict(tool) for tool in tools] if tools else None
         try:
-            with clock_of(self.tokenizer):
+            with frozen_date_of(self.tokenizer):
                 return str(
                     self.tokenizer.apply_chat_template(
                         self.tidy(messages), tools=given, add_generation_prompt=prompt, tokenize=False, **self._variables

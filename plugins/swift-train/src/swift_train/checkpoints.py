@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
 
 _NAME = re.compile(r"step-\d{6,}")
-LOOP, RUN, MARK = "loop.json", "run.json", "checkpoint.json"
+LOOP, RUN, RECORD = "loop.json", "run.json", "checkpoint.json"
 _FULL, _REFUSED, _OTHER = 1.0, 2.0, 3.0  # what the ranks tell each other of a failure
 
 
-def together(strategy: Strategy, folder: Path, action: Callable[[], None]) -> None:
+def run_on_all_ranks(strategy: Strategy, folder: Path, action: Callable[[], None]) -> None:
     """Do what may fail on one rank alone, such as writing into `folder` on a full disk. If it does, every rank raises, and none waits."""
     failure: Exception | None = None
     try:
@@ -90,10 +90,10 @@ class Checkpoints:
                 self._prune()
 
         try:
-            together(strategy, aside, prepare)
-            together(strategy, aside, lambda: strategy.save(aside / "state"))
+            run_on_all_ranks(strategy, aside, prepare)
+            run_on_all_ranks(strategy, aside, lambda: strategy.save(aside / "state"))
             write_model(aside / "model")
-            together(strategy, aside, finish)
+            run_on_all_ranks(strategy, aside, finish)
         except Exception:
             if strategy.writer:
                 self._sweep()
@@ -102,8 +102,8 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Remove the checkpoints that are neither among the newest nor the best."""
-        found = whole(self.folder)
-        kept = best(found)
+        found = complete_checkpoints(self.folder)
+        kept = best_checkpoint(found)
         for old in found[: -self.keep] if self.keep else ():
             if old != kept:
                 _discard(old)
@@ -114,31 +114,31 @@ class Checkpoints:
             shutil.rmtree(litter, ignore_errors=True)
 
 
-def whole(folder: Path) -> list[Path]:
+def complete_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
     return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda path: int(path.name[5:]))
 
 
-def best(checkpoints: list[Path]) -> Path | None:
+def best_checkpoint(checkpoints: list[Path]) -> Path | None:
     """The checkpoint with the lowest held-out loss, where that was taken."""
-    scores = {path: read_mark(path).get("heldout_loss") for path in checkpoints}
+    scores = {path: read_record(path).get("heldout_loss") for path in checkpoints}
     scored = {path: score for path, score in scores.items() if score is not None}
     return min(scored, key=lambda path: scored[path]) if scored else None
 
 
-def read_mark(checkpoint: Path) -> dict[str, Any]:
+def read_record(checkpoint: Path) -> dict[str, Any]:
     """Its `checkpoint.json`, empty where that is missing or damaged."""
     with suppress(OSError, ValueError):
-        mark = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))
+        mark = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
         return mark if isinstance(mark, dict) else {}
     return {}
 
 
-def fault_of(checkpoint: Path) -> str:
+def integrity_error(checkpoint: Path) -> str:
     """What is wrong with a checkpoint, in a few words; empty where every file is as it was written."""
-    files = read_mark(checkpoint).get("files")
+    files = read_record(checkpoint).get("files")
     if not files:
-        return f"{MARK} is missing or damaged"
+        return f"{RECORD} is missing or damaged"
     missing = [name for name in files if not (checkpoint / name).is_file()]
     if missing:
         return f"{missing[0]} is missing"
@@ -153,8 +153,8 @@ def _seal(folder: Path, step: int, score: float | None) -> None:
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_settled, paths))
     files = {path.relative_to(folder).as_posix(): made for path, made in zip(paths, hashes, strict=True)}
-    write_json(folder / MARK, {"schema": 1, "step": step, "heldout_loss": score, "files": files})
-    for path in (folder / MARK, *{path.parent for path in paths}, folder):
+    write_json(folder / RECORD, {"schema": 1, "step": step, "heldout_loss": score, "files": files})
+    for path in (folder / RECORD, *{path.parent for path in paths}, folder):
         _settle(path)
 
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from swift_train.batches import Micro
 
 
-def cut(micro: Micro, part: int, parts: int) -> Micro:
+def shard_tokens(micro: Micro, part: int, parts: int) -> Micro:
     """The tokens of one of `parts` equal parts, all rows filled up for that, and what is scored there.
 
     `lengths` are those of all rows, of all parts.
     """
-    micro = filled(micro, parts)
+    micro = pad_to_multiple(micro, parts)
     size = micro.input_ids.shape[1] // parts
     begin, end = part * size, (part + 1) * size
     own = (micro.positions >= begin) & (micro.positions < end)
@@ -42,7 +42,7 @@ def cut(micro: Micro, part: int, parts: int) -> Micro:
     )
 
 
-def filled(micro: Micro, multiple: int) -> Micro:
+def pad_to_multiple(micro: Micro, multiple: int) -> Micro:
     """With as many tokens as a multiple of a number: what is missing is a row of its own, which nothing sees and nothing scores."""
     missing = -micro.input_ids.shape[1] % multiple
     if not missing:
@@ -63,7 +63,7 @@ def row_lengths(position_ids: Tensor) -> list[int]:
     return lengths
 
 
-def over_heads(
+def attend_over_heads(
     attend: Callable[[Tensor, Tensor, Tensor], Tensor], query: Tensor, key: Tensor, value: Tensor, group: dist.ProcessGroup
 ) -> Tensor:
     """What `attend` gives with all tokens and some heads, of a process that has some tokens and all heads. Differentiable, collective.
@@ -74,18 +74,18 @@ def over_heads(
     """
     if (times := lcm(key.shape[0], group.size()) // key.shape[0]) > 1:
         key, value = (states.repeat_interleave(times, 0) for states in (key, value))
-    query, key, value = (tokens_for_heads(states, group) for states in (query, key, value))
-    return heads_for_tokens(attend(query, key, value), group)
+    query, key, value = (scatter_heads(states, group) for states in (query, key, value))
+    return gather_heads(attend(query, key, value), group)
 
 
-def tokens_for_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
+def scatter_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
     """(heads, tokens of this part, size) → (heads / parts, all tokens, size). Differentiable, collective."""
     parts, (heads, tokens, size) = group.size(), states.shape
     found = _exchanged(states.reshape(parts, heads // parts, tokens, size), group)
     return found.transpose(0, 1).reshape(heads // parts, parts * tokens, size)
 
 
-def heads_for_tokens(states: Tensor, group: dist.ProcessGroup) -> Tensor:
+def gather_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
     """The inverse of `tokens_for_heads`."""
     parts, (heads, tokens, size) = group.size(), states.shape
     found = _exchanged(states.reshape(heads, parts, tokens // parts, size).transpose(0, 1), group)

@@ -24,7 +24,7 @@ _LONGEST = 300.0  # seconds that an attempt may take until its kill is due, or t
 
 
 @dataclass(slots=True)
-class Survived:
+class KillReport:
     """What became of a training: its steps by number, each time that one was done, and how it was killed."""
 
     output: Path
@@ -47,7 +47,7 @@ def steps_of(folder: Path) -> dict[int, Step]:
     return {}
 
 
-def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> Survived:
+def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> KillReport:
     """Train, kill all ranks with SIGKILL `kills` times, going on from what there is each time, and then to the end.
 
     The instants are random: one of five of the start, two of a step, two of a save once it has begun, mixed. Half the time one rank dies
@@ -60,7 +60,7 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
         seed: of the instants.
     """
     chance, attempt, resume = random.Random(seed), 0, ""
-    survived, kinds = Survived(folder), list[str]()
+    survived, kinds = KillReport(folder), list[str]()
     while True:
         attempt += 1
         home = folder / f"attempt-{attempt}"

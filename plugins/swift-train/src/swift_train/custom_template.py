@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.patched_templates import corrected
+from swift_train.patched_templates import patched_templates
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def _literal(value: Any) -> str:
 
 def _template(asked: str) -> str:
     """The text of a file, or of a template that is called so here."""
-    if asked in corrected() and not Path(asked).exists():
-        return corrected()[asked]
+    if asked in patched_templates() and not Path(asked).exists():
+        return patched_templates()[asked]
     return _read(Path(asked))
 
 
@@ -51,5 +51,5 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        hint = f"Name a file with a Jinja template, in UTF-8, or one of: {', '.join(corrected())}."
+        hint = f"Name a file with a Jinja template, in UTF-8, or one of: {', '.join(patched_templates())}."
         raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint=hint) from None

@@ -37,7 +37,7 @@ _FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Preprocessing:
     """How rows become samples: the task's encoder, the most tokens a sample, what happens to longer ones, and to bad rows."""
 
     encoder: Encoder
@@ -55,7 +55,9 @@ class Reading:
         return paths.digest([_FORMAT, asked, how, dict(self.encoder.settings), _fingerprint(self.encoder.tokeniser)])[:32]
 
 
-def read(choices: Sequence[DataChoice], reading: Reading, report: Report, *, seed: int = 0, what: str = "tokenise") -> Samples:
+def load_samples(
+    choices: Sequence[DataChoice], reading: Preprocessing, report: Report, *, seed: int = 0, what: str = "tokenise"
+) -> Samples:
     """Tokenise data sets, or take what was tokenised before, and check the masks of some rows.
 
     Raises:
@@ -78,7 +80,7 @@ def read(choices: Sequence[DataChoice], reading: Reading, report: Report, *, see
     return samples
 
 
-def encoded_rows(
+def encode_rows(
     rows: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None = None
 ) -> Iterator[tuple[RawRow, list[Encoded]]]:
     """Each good row with its sequences, in order. Tokenising goes on beside the reading of the next rows.
@@ -123,7 +125,7 @@ def _matched(batch: Iterable[tuple[RawRow, list[Script]]], results: list[Any], s
             yield raw, [encoded for sequences in own for encoded in sequences]
 
 
-def lost(encoder: Encoder) -> Unread:
+def take_unread(encoder: Encoder) -> Unread:
     """What an encoder has counted of fields that nobody reads, since it was last asked."""
     counter = getattr(encoder, "unread", None)
     found: Unread = counter.take() if counter else Unread()
@@ -135,7 +137,7 @@ def unread_of(store: Store) -> Unread:
     return Unread(store.meta["unread"], store.meta["rows"], store.meta["control"])
 
 
-def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
+def truncate(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
     """A sequence of at most `most` tokens, by the strategy; nothing, where it is dropped.
 
     Raises:
@@ -157,14 +159,14 @@ def fit(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
         raise _too_long(str(count), most)
 
 
-def _made(choice: DataChoice, reading: Reading, report: Report, what: str) -> Store:
+def _made(choice: DataChoice, reading: Preprocessing, report: Report, what: str) -> Store:
     """A store for this process alone. Its files have lost their names, so that nothing is left however the process ends."""
     with tempfile.TemporaryDirectory(prefix="swift-tokenised-") as folder:
         _write(Path(folder), choice, reading, report, what)
         return Store(Path(folder))
 
 
-def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: str) -> Store:
+def _kept(choice: DataChoice, key: str, reading: Preprocessing, report: Report, what: str) -> Store:
     """The store of that name in the cache, made by whichever process comes first."""
     home = paths.cache_dir("tokenised")
     folder = home / key
@@ -190,7 +192,7 @@ def _kept(choice: DataChoice, key: str, reading: Reading, report: Report, what: 
     return store
 
 
-def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, what: str) -> None:
+def _write(folder: Path, choice: DataChoice, reading: Preprocessing, report: Report, what: str) -> None:
     files = [report.folder / SKIPPED_FILE] if report.speaks else []
     skips = Skips(reading.options, [*files, folder / SKIPPED_FILE])
     total = 0
@@ -203,11 +205,11 @@ def _write(folder: Path, choice: DataChoice, reading: Reading, report: Report, w
                 report.progress(what, total, choice.limit, unit="rows")
             yield row
 
-    fill(folder, counted(), reading, skips)
+    write_samples(folder, counted(), reading, skips)
     skips.finish(total)
 
 
-def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -> None:
+def write_samples(folder: Path, rows: Iterable[RawRow], reading: Preprocessing, skips: Skips) -> None:
     """Write the rows' samples as a store into an empty folder.
 
     Raises:
@@ -216,11 +218,11 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
     """
     good = dropped = 0
     longest = reading.max_length if reading.truncation == "error" else None
-    lost(reading.encoder)  # of rows before these
+    take_unread(reading.encoder)  # of rows before these
     with StoreWriter(folder) as writer:
-        for raw, sequences in encoded_rows(rows, reading.encoder, skips, longest):
+        for raw, sequences in encode_rows(rows, reading.encoder, skips, longest):
             try:
-                pieces = samples_of(sequences, reading)
+                pieces = samples_of_row(sequences, reading)
             except UsageError as error:
                 skips.bad(error, raw)
                 continue
@@ -237,30 +239,30 @@ def fill(folder: Path, rows: Iterable[RawRow], reading: Reading, skips: Skips) -
                 where="dataset",
                 hint="Is the data set empty, or is every row longer than max_length?",
             )
-        unread = lost(reading.encoder)
+        unread = take_unread(reading.encoder)
         writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts), control=dict(unread.control))
 
 
-def samples_of(sequences: Iterable[Encoded], reading: Reading) -> list[Encoded]:
+def samples_of_row(sequences: Iterable[Encoded], reading: Preprocessing) -> list[Encoded]:
     """A row's samples; none where it is dropped.
 
     Raises:
         UsageError: it is too long, or has nothing to learn.
     """
-    pieces = [piece for encoded in sequences for piece in fit(encoded, reading.truncation, reading.max_length)]
+    pieces = [piece for encoded in sequences for piece in truncate(encoded, reading.truncation, reading.max_length)]
     if not all(map(_learns, pieces)) or (not pieces and reading.truncation != "drop"):
         raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
     return pieces
 
 
-def _verify(store: Store, choice: DataChoice, reading: Reading) -> None:
+def _verify(store: Store, choice: DataChoice, reading: Preprocessing) -> None:
     """Check the first rows of a kept store, as if they were made now."""
     skips = Skips({"on_error": "skip", "max_skipped": "100%"})
     place = 0
     first = islice(raw_rows(choice, reading.options), _FIRST)
-    for raw, sequences in encoded_rows(first, reading.encoder, skips):
+    for raw, sequences in encode_rows(first, reading.encoder, skips):
         try:
-            pieces = samples_of(sequences, reading)
+            pieces = samples_of_row(sequences, reading)
         except UsageError:  # one that was skipped
             continue
         reading.encoder.check(raw, sequences)

@@ -32,7 +32,7 @@ _WHILE_LOADING = {  # transformers' configuration of what it dequantizes while i
 _AFTERWARDS = ("bitsandbytes", "torchao")
 
 
-def check_base_form(base: Path) -> None:
+def check_dequantizable(base: Path) -> None:
     """Check that a base can be dequantized, before anything is loaded.
 
     Raises:
@@ -44,7 +44,7 @@ def check_base_form(base: Path) -> None:
         raise UsageError(problem, where=str(base), hint=gptq_awq_unpack.OTHERWISE)
 
 
-def whole_base(run: Run, quantizer: Choice | None, device: str, scratch: Path) -> Loaded:
+def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: Path) -> Loaded:
     """Load the run's base in float32.
 
     Args:
@@ -57,7 +57,7 @@ def whole_base(run: Run, quantizer: Choice | None, device: str, scratch: Path) -
         UsageError: its quantizer has no way back, or its library is not here.
     """
     source = base_of(run)
-    check_base_form(Path(source.path))
+    check_dequantizable(Path(source.path))
     method = quantization_of(read_config(Path(source.path)))
     if method in gptq_awq_unpack.METHODS:
         plain = gptq_awq_unpack.unpack(Path(source.path), scratch / "plain")

@@ -12,7 +12,7 @@ from swift_core.errors import DiskFull
 from swift_core.paths import copy_file
 from swift_core.run import output_path
 from swift_core.space import free, shown, summed
-from swift_train.checkpoints import together
+from swift_train.checkpoints import run_on_all_ranks
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -68,7 +68,7 @@ def check_room(strategy: Strategy, size: Size, run: Run, report: Report, *, keep
             )
             report.note(f"WARNING: {text} keeps fewer.")
 
-    together(strategy, report.folder, check)
+    run_on_all_ranks(strategy, report.folder, check)
 
 
 def copy_model(source: Path, target: Path, *, link: bool) -> None:

@@ -20,17 +20,17 @@ def problems(run: Run) -> Iterator[Problem]:
     choice = run.parts.get("quantizer")
     if choice is None or run.model is None or (size := choice.options.get("group_size") or 0) <= 0:
         return
-    widths = columns(Path(run.model.path), choice.options.get("skip", ()))
+    widths = input_sizes(Path(run.model.path), choice.options.get("skip", ()))
     odd = {name: width for name, width in widths.items() if width % size}
     if odd:
         name, width = next(iter(odd.items()))
-        sizes = ", ".join(map(str, fitting(widths.values()))) or "-1 (one scale a row)"
+        sizes = ", ".join(map(str, dividing_sizes(widths.values()))) or "-1 (one scale a row)"
         more = f" ({name} and {len(odd) - 1} more)" if len(odd) > 1 else f" ({name})"
         message = f"groups of {size} don't divide rows of {width} weights{more}"
         yield Problem(where="group_size", message=message, hint=f"These divide all of them: {sizes}.")
 
 
-def columns(checkpoint: Path, skip: Sequence[str]) -> dict[str, int]:
+def input_sizes(checkpoint: Path, skip: Sequence[str]) -> dict[str, int]:
     """The weights a row of every linear layer that is quantized, by the layer's name."""
     found = {}
     for file in weight_files(checkpoint):
@@ -41,7 +41,7 @@ def columns(checkpoint: Path, skip: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def fitting(widths: Iterable[int]) -> list[int]:
+def dividing_sizes(widths: Iterable[int]) -> list[int]:
     """The group sizes in use that divide every width."""
     every = set(widths)
     return [size for size in (32, 64, 128, 256) if all(width % size == 0 for width in every)]

@@ -17,8 +17,8 @@ from swift_core.data.unread import Unread
 from swift_core.errors import SwiftError, UsageError
 from swift_core.roles import RawRow
 from swift_train.build import load_base
-from swift_train.data import encoded_rows, fit, lost, samples_of
-from swift_train.job import reading_of
+from swift_train.data import encode_rows, samples_of_row, take_unread, truncate
+from swift_train.job import preprocessing_of
 from swift_train.tokenise import Encoded
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Inspector:
     """Built as `TaskSpec.inspector`; raises as a run does where its model or options are wrong."""
 
     def __init__(self, run: Run) -> None:
-        self._reading = reading_of(run, run.part("task").build(), load_base(run, "meta"))
+        self._reading = preprocessing_of(run, run.part("task").build(), load_base(run, "meta"))
         self.max_length, self.truncation = self._reading.max_length, self._reading.truncation
 
     def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
@@ -42,7 +42,7 @@ class Inspector:
             lengths = tuple(len(encoded.ids) for encoded in sequences)
             learned, fault = 0, None
             try:
-                learned = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of(sequences, self._reading))
+                learned = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of_row(sequences, self._reading))
                 if number < _FIRST or number % _EVERY == 0:
                     self._reading.encoder.check(raw, sequences)
             except SwiftError as error:
@@ -51,26 +51,26 @@ class Inspector:
 
     def unread(self) -> Unread:
         """The fields that are lost of rows measured since it was last asked."""
-        return lost(self._reading.encoder)
+        return take_unread(self._reading.encoder)
 
     def render(self, raw: RawRow) -> Sequence[Rendered]:
         """The row's sequences, piece by piece."""
         strict = Skips({})
         ((_, sequences),) = self._encoded([raw], strict)
         try:
-            samples_of(sequences, self._reading)
+            samples_of_row(sequences, self._reading)
         except UsageError as error:
             strict.bad(error, raw)
         self._reading.encoder.check(raw, sequences)
         return [
             Rendered(tuple(self._pieces(sample)), len(encoded.ids))
             for encoded in sequences
-            for sample in fit(encoded, self.truncation, self.max_length)
+            for sample in truncate(encoded, self.truncation, self.max_length)
         ]
 
     def _encoded(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
         longest = self.max_length if self.truncation == "error" else None
-        return encoded_rows(rows, self._reading.encoder, skips, longest)
+        return encode_rows(rows, self._reading.encoder, skips, longest)
 
     def _pieces(self, sample: Encoded) -> Iterator[Piece]:
         tokenizer = self._reading.encoder.tokeniser.tokenizer

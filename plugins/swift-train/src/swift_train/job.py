@@ -20,13 +20,13 @@ from swift_core.roles import RemarkingTuner
 from swift_core.run import Run, output_path
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
-from swift_train.checkpoints import together
+from swift_train.checkpoints import run_on_all_ranks
 from swift_train.custom_template import use_template
-from swift_train.data import Reading, read
+from swift_train.data import Preprocessing, load_samples
 from swift_train.disk_space import check_room, copy_model, size_of_training
 from swift_train.loop import Loop
 from swift_train.masks import pieces
-from swift_train.options import SftOptions, highest_rate
+from swift_train.options import SftOptions, peak_learning_rate
 from swift_train.placement_report import record
 from swift_train.processors import tokenizer_of
 from swift_train.resume import resume_of
@@ -68,7 +68,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     options = task.options
     resume = resume_of(run, report.folder)
     shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
-    rows, heldout = tokenised(run, task, shapes, report)
+    rows, heldout = load_rows(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
     watchdog.stage("loading the model", patience=_PATIENCE)
@@ -79,7 +79,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
             report.note(remark)
         watchdog.stage("whether rows see each other")
-        longest = longest_of(shapes, options)
+        longest = max_length_of(shapes, options)
         isolation = isolation_of(strategy, Watched(task, watchdog), rows, heldout, longest)
         record(strategy, run.part("parallel").name, isolation, report.folder)
         check(isolation, options, strategy)
@@ -114,21 +114,21 @@ def _kept(checkpoint: Path, folder: Path) -> str:
     )
 
 
-def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
+def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
     """The rows to learn, and those held out where there are such. Shows the first in `mask_sample.json`."""
     options = task.options
-    reading = reading_of(run, task, shapes)
+    reading = preprocessing_of(run, task, shapes)
     if date := reading.encoder.settings.get("date"):
         report.note(
             f"The chat template writes the date: it is {date} in all rows of this run, however long it takes and when it is resumed."
         )
-    heldout = read(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
+    heldout = load_samples(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
     rows: Samples | Stream
     if reading.options.get("streaming"):
         rows = Stream(run.datasets, reading, report, seed=options.seed)
         first = rows.head()[0]
     else:
-        rows = read(run.datasets, reading, report, seed=options.seed)
+        rows = load_samples(run.datasets, reading, report, seed=options.seed)
         if heldout is None and options.validation_ratio:
             rows, heldout = rows.part(options.validation_ratio, options.seed)
         first = rows[0]
@@ -139,7 +139,7 @@ def tokenised(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     return rows, heldout
 
 
-def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
+def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
     """How the run's rows become samples for its model."""
     tokenizer = tokenizer_of(shapes.processor)
     fix_date(tokenizer, run.date)
@@ -148,10 +148,10 @@ def reading_of(run: Run, task: LossTask, shapes: Loaded) -> Reading:
     how = run.options.get("data", {})
     media = Path(how["media_folder"]) if how.get("media_folder") else None
     encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
-    return Reading(encoder=encoder, truncation=task.truncation, max_length=longest_of(shapes, task.options), options=how)
+    return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=how)
 
 
-def longest_of(shapes: Loaded, options: TrainOptions) -> int:
+def max_length_of(shapes: Loaded, options: TrainOptions) -> int:
     """Most tokens of a row: what the user says, else what the model can take."""
     can: int | None = getattr(shapes.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[operator, union-attr]
     return options.max_length or can or 1 << 30
@@ -164,7 +164,7 @@ class _Trainer:
         self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
         self.adapter = registry().spec(run.part("tuner")).trains == "adapter"
-        self.rate = highest_rate(options.learning_rate, adapter=self.adapter)
+        self.rate = peak_learning_rate(options.learning_rate, adapter=self.adapter)
         self.module: Module | None = None
 
     def build(self) -> None:
@@ -210,7 +210,7 @@ class _Trainer:
                     write_manifest(aside, self._manifest(figures))
             self.watchdog.mark("waiting for the others")
 
-        together(self.strategy, out, copy)
+        run_on_all_ranks(self.strategy, out, copy)
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the checkpoint; on every rank, since weights may be spread."""
@@ -225,7 +225,7 @@ class _Trainer:
                     write_manifest(aside, self._manifest(figures))
             self.watchdog.mark("waiting for the others")
 
-        together(self.strategy, folder, write)
+        run_on_all_ranks(self.strategy, folder, write)
 
     def _load(self, device: torch.device) -> Module:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank

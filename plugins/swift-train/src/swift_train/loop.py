@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import DiskFull, NotWritable, Stopped, SwiftError, UsageError
-from swift_train.batches import Piece, collate, most_tokens, share
-from swift_train.checkpoints import Checkpoints, best, whole
+from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
+from swift_train.checkpoints import Checkpoints, best_checkpoint, complete_checkpoints
 from swift_train.nonfinite_loss import rows_not_finite
 from swift_train.resume import Resume, changes, read_state, sound
-from swift_train.run_state import State, Window
-from swift_train.sampler import feed_of
+from swift_train.run_state import MetricsWindow, RunState
+from swift_train.sampler import make_sampler
 from swift_train.save_interval import SaveClock
 from swift_train.schedule import learning_rate
 from swift_train.watchdog import Watched
@@ -66,7 +66,7 @@ class Loop:
         self.isolation, self.watchdog = isolation, watchdog
         self.task: LossTask = Watched(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.feed = feed_of(rows, per_step, options, longest)
+        self.feed = make_sampler(rows, per_step, options, longest)
         self.total = total_steps(options, self.feed.epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, run)
@@ -74,7 +74,7 @@ class Loop:
             {"steps": self.total} if options.schedule != "constant" else {}
         )
         self.write_model = write_model
-        self.state, self.saved, self.failed_saves = State(), -1, 0
+        self.state, self.saved, self.failed_saves = RunState(), -1, 0
         self.last: Path | None = None  # the checkpoint of the step `saved`
         self.clock = SaveClock(options.save_minutes * 60)
 
@@ -90,7 +90,7 @@ class Loop:
             self._resume(resume)
         began, before = time.perf_counter(), self.state.seconds
         self.clock.start()
-        window = Window()
+        window = MetricsWindow()
         while True:
             scored = self._evaluate()
             asked = self._asked()
@@ -111,16 +111,16 @@ class Loop:
         figures = self.state.figures()
         if self.failed_saves:
             figures["failed_saves"] = self.failed_saves
-        if lowest := best(whole(self.checkpoints.folder)):
+        if lowest := best_checkpoint(complete_checkpoints(self.checkpoints.folder)):
             figures["best_checkpoint"] = lowest.name
         return figures
 
-    def _tell(self, values: Mapping[str, float], window: Window) -> Window:
+    def _tell(self, values: Mapping[str, float], window: MetricsWindow) -> MetricsWindow:
         step, options = self.state.step, self.options
         if step % options.logging_steps == 0 or step in (1, self.total):
             epoch = {"epoch": round(step / self.feed.epoch, 4)} if self.feed.epoch else {}
             self.report.metric(step, **window.values(), **epoch, seconds=round(self.state.seconds, 3))
-            window = Window()
+            window = MetricsWindow()
         shown = {"tokens_per_second": round(values["tokens_per_second"], 1)}
         if isfinite(values["loss"]):
             shown["loss"] = round(values["loss"], 4)
@@ -133,8 +133,8 @@ class Loop:
         state, (samples, rows) = self.state, self.feed.step(self.state.step)
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         rate = self.rate(state.updates)
-        most_rows = len(rows) if self.options.packing else self.options.batch_size
-        pieces = self._cut(rows, samples, self.strategy.data_rank, most_rows)
+        max_rows = len(rows) if self.options.packing else self.options.batch_size
+        pieces = self._cut(rows, samples, self.strategy.data_rank, max_rows)
         loss = self.strategy.accumulate(self._micros(samples, pieces), self.task, 1 / supervised)
         if not isfinite(loss) and self.options.on_nan == "stop":
             raise self._not_finite(loss, samples, rows)
@@ -161,15 +161,15 @@ class Loop:
         values = {"loss": loss, "grad_norm": update.norm, "learning_rate": rate, "tokens": tokens, "supervised": supervised}
         return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)}
 
-    def _cut(self, rows: Sequence[int], samples: Samples, rank: int, most_rows: int) -> list[Piece]:
-        limit = most_tokens(self.options.micro_tokens, self.strategy.device)
+    def _cut(self, rows: Sequence[int], samples: Samples, rank: int, max_rows: int) -> list[RowGroup]:
+        limit = max_micro_tokens(self.options.micro_tokens, self.strategy.device)
         if self.options.packing:
             limit = min(limit, self.longest * self.options.batch_size)
-        most_rows = most_rows if self.isolation.together else 1
-        return share(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, most_rows=most_rows, most_tokens=limit)
+        max_rows = max_rows if self.isolation.together else 1
+        return split_rows(rows, samples.lengths, rank=rank, ranks=self.strategy.data_size, max_rows=max_rows, max_tokens=limit)
 
-    def _micros(self, samples: Samples, pieces: Sequence[Piece]) -> list[Micro]:
-        return [collate(samples, piece, self.isolation.told) for piece in pieces]
+    def _micros(self, samples: Samples, pieces: Sequence[RowGroup]) -> list[Micro]:
+        return [collate(samples, piece, self.isolation.boundaries) for piece in pieces]
 
     def _evaluate(self) -> bool:
         """Mean loss over the supervised tokens of the rows held out, where it is due; False where a stop came in between."""
@@ -216,7 +216,7 @@ class Loop:
         try:
             path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
         except (DiskFull, NotWritable) as error:
-            last = whole(self.checkpoints.folder)[-1:]
+            last = complete_checkpoints(self.checkpoints.folder)[-1:]
             error.hint = f"{error.hint} {f'The last whole checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
             if needed:
                 raise
@@ -234,7 +234,7 @@ class Loop:
         saved = read_state(checkpoint)
         changed = changes(saved["setup"], self.setup, checkpoint, allow=resume.allow_change)
         self.strategy.load(checkpoint / "state")
-        self.state = State(**saved["state"])
+        self.state = RunState(**saved["state"])
         self.feed.seek(saved["position"])
         self.saved = self.state.step if self.state.step < self.total else -1  # the last is kept in this run's folder too
         self.report.note(f"Going on from {checkpoint}, after step {self.state.step} of {self.total}.")
@@ -245,7 +245,7 @@ class Loop:
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
         named, hint = rows_not_finite(
-            samples, rows, alone=lambda rank: self._cut(rows, samples, rank, most_rows=1), strategy=self.strategy, task=self.task
+            samples, rows, alone=lambda rank: self._cut(rows, samples, rank, max_rows=1), strategy=self.strategy, task=self.task
         )
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", where=named, hint=hint)
 

@@ -24,8 +24,8 @@ from swift_core.paths import atomic_folder, check_free, size_of
 from swift_core.proving import limits_of
 from swift_core.run import Run, output_path
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
-from swift_train.build import base_of, load_checkpoint, put_on
-from swift_train.dequantize import check_base_form, whole_base
+from swift_train.build import base_of, load_adapter, load_checkpoint
+from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
 from swift_train.merge_verification import check_divergence, difference, encode, judge, logits
 from swift_train.processors import tokenizer_of
@@ -56,13 +56,13 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)
     source, adapters = base_of(run), _adapters(run)
-    check_base_form(Path(source.path))
+    check_dequantizable(Path(source.path))
     device = pick_device(run.options.get("device", "auto"))
     asked = run.options.get("dtype", "auto")
     dtype = asked if asked != "auto" else "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
     last = list(adapters.values())[-1]
     with tempfile.TemporaryDirectory(dir=report.folder, prefix="merge-") as scratch, atomic_folder(out, overwrite=overwrite) as folder:
-        loaded = whole_base(run, quantizer_of(last), device, Path(scratch))
+        loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
         limits = limits_of(run)
@@ -114,7 +114,7 @@ def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence
     for name, adapter in adapters.items():
         tuner = tuner_of(adapter)
         before = logits(model, inputs)
-        adapted = put_on(model, adapter, base_of(run), tuner=tuner, allow_other_base=allowed)
+        adapted = load_adapter(model, adapter, base_of(run), tuner=tuner, allow_other_base=allowed)
         wanted = logits(adapted, inputs)
         effects[name] = _effect(before, wanted, adapter)
         kept = keep(adapted, rows, scratch) if name == last else []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from swift_train.batches import Piece, collate
+from swift_train.batches import RowGroup, collate
 
 if TYPE_CHECKING:
     from swift_train.samples import Samples
@@ -17,7 +17,7 @@ _NAMED = 8
 
 
 def rows_not_finite(
-    samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[Piece]], strategy: Strategy, task: LossTask
+    samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: LossTask
 ) -> tuple[str, str]:
     """The rows, for people, and what can be done about them. Every rank must call: all see the same sums.
 

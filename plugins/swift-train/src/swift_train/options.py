@@ -21,7 +21,7 @@ class StrategyOptions(Options):
     )
 
 
-def highest_rate(asked: float | None, *, adapter: bool) -> float:
+def peak_learning_rate(asked: float | None, *, adapter: bool) -> float:
     """The learning rate that was asked for, or the usual one of adapters and of the model's own weights."""
     return asked or (1e-4 if adapter else 1e-5)
 

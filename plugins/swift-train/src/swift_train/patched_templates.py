@@ -17,7 +17,7 @@ _PROMPTS = (_TURNS[:1], _TURNS, (_SYSTEM, *_TURNS))
 
 
 @cache
-def corrected() -> Mapping[str, str]:
+def patched_templates() -> Mapping[str, str]:
     """The texts of all, by name."""
     folder = files("swift_train") / "chat_templates"
     found = {
@@ -26,10 +26,12 @@ def corrected() -> Mapping[str, str]:
     return dict(sorted(found.items()))
 
 
-def stand_in(tokenizer: Any) -> str:
+def matching_patch(tokenizer: Any) -> str:
     """The name of the one that renders prompts as the tokenizer's own template does; '' if there is none."""
     own = [_prompt(tokenizer, messages, None) for messages in _PROMPTS]
-    return next((name for name, text in corrected().items() if own == [_prompt(tokenizer, messages, text) for messages in _PROMPTS]), "")
+    return next(
+        (name for name, text in patched_templates().items() if own == [_prompt(tokenizer, messages, text) for messages in _PROMPTS]), ""
+    )
 
 
 def _prompt(tokenizer: Any, messages: Any, template: str | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError, suggestion
 from swift_core.specs import Problem
-from swift_train.patched_templates import corrected
+from swift_train.patched_templates import patched_templates
 from swift_train.resume import candidates
 from swift_train.strategy_checks import kind_of
 
@@ -64,8 +64,10 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
         hint = "Install g++ (apt-get install g++), or leave --compile out."
         yield Problem(where="compile", message="torch.compile needs a C++ compiler on a CPU, and there is none", hint=hint)
     template = task.get("chat_template")
-    if template and template not in corrected():
-        yield from _file(Path(template), "chat_template", f"a file with a chat template (Jinja), or one of: {', '.join(corrected())}")
+    if template and template not in patched_templates():
+        yield from _file(
+            Path(template), "chat_template", f"a file with a chat template (Jinja), or one of: {', '.join(patched_templates())}"
+        )
     if media := run.options.get("data", {}).get("media_folder"):
         yield from _file(Path(media), "data.media_folder", "a folder", folder=True)
     asked = run.options.get("resume") or ""

@@ -27,7 +27,7 @@ from swift_core.quantizing import quantize as write
 from swift_core.registry import registry
 from swift_core.run import Choice, Run, output_path
 from swift_train.build import base_of, load_base, load_with
-from swift_train.calibration import rows_of, write_rows
+from swift_train.calibration import calibration_rows, write_rows
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
@@ -97,7 +97,7 @@ def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path |
     if not _spec(run).calibrates:
         return None
     file = report.folder / "calibration.jsonl"
-    write_rows(rows_of(plain, run.datasets, shapes, report, **run.options["calibration"], where="calibration.tokens"), file)
+    write_rows(calibration_rows(plain, run.datasets, shapes, report, **run.options["calibration"], where="calibration.tokens"), file)
     return file.absolute()
 
 
@@ -107,7 +107,9 @@ def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
         return []
     if plain.validation:
         longest = plain.options["calibration"]["max_length"]
-        return rows_of(plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens")
+        return calibration_rows(
+            plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens"
+        )
     return documentation(tokenizer_of(shapes.processor), limits["tokens"])
 
 

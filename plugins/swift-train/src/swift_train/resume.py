@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError, UsageError
-from swift_train.checkpoints import LOOP, RUN, fault_of, whole
+from swift_train.checkpoints import LOOP, RUN, complete_checkpoints, integrity_error
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
@@ -45,7 +45,11 @@ def resume_of(run: Run, folder: Path) -> Resume | None:
     name, allow = (asked["name"], bool(asked.get("allow_change"))) if isinstance(asked, Mapping) else (asked, False)
     if allow and not name:
         raise UsageError("there is nothing to go on from", where="resume.allow_change", hint="Name the run: --resume FOLDER.")
-    own = [path for path in reversed(whole(folder / "checkpoints")) if _written_by(path) == json.loads(json.dumps(run.to_json()))]
+    own = [
+        path
+        for path in reversed(complete_checkpoints(folder / "checkpoints"))
+        if _written_by(path) == json.loads(json.dumps(run.to_json()))
+    ]
     found = own or (candidates(Path(name)) if name else [])
     return Resume(found, allow) if found else None
 
@@ -63,10 +67,10 @@ def candidates(path: Path) -> list[Path]:
     seen: set[Path] = set()
     while folder and folder not in seen:
         seen.add(folder)
-        found += reversed(whole(folder / "checkpoints"))
+        found += reversed(complete_checkpoints(folder / "checkpoints"))
         folder = _resumed_from(folder)
     if not found:
-        others = ", ".join(other.name for other in whole(path.parent)) if path.parent.name == "checkpoints" else ""
+        others = ", ".join(other.name for other in complete_checkpoints(path.parent)) if path.parent.name == "checkpoints" else ""
         hint = f"There are: {others}." if others else "Give a run folder that has checkpoints/step-…, or one of those."
         raise UsageError("no checkpoint to go on from", where=str(path), hint=hint)
     return found
@@ -84,7 +88,7 @@ def sound(choices: Sequence[Path], strategy: Strategy, report: Report) -> Path:
         SwiftError: all are damaged.
     """
     for checkpoint in choices:
-        fault = fault_of(checkpoint) if strategy.writer else ""
+        fault = integrity_error(checkpoint) if strategy.writer else ""
         if not strategy.reduce(float(bool(fault)), "max"):
             return checkpoint
         report.note(f"WARNING: {checkpoint} can't be used: {fault}. Taking the one before it.")

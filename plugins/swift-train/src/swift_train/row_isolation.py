@@ -23,7 +23,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
-from swift_train.batches import Told
+from swift_train.batches import RowBoundaries
 from swift_train.row_probe import ProbeFailed, RowProbe, median, root_mean_square
 from swift_train.samples import Samples
 
@@ -52,11 +52,11 @@ _SEEN = "in this architecture rows that go through the model together are not wh
 class Isolation:
     """How the rows of a run go through its model.
 
-    `told` says how the model is told where rows begin; `reason` why they go alone, and is empty where they go together; `causal` whether
+    `boundaries` says how row starts are passed to the model; `reason` why they go alone, empty if they go together; `causal` whether
     tokens see only those before them. The figures are differences of losses, in nats: what the row's own beginning changes, noise, leaks.
     """
 
-    told: Told
+    boundaries: RowBoundaries
     reason: str = ""
     causal: bool = True
     figures: dict[str, float] = field(default_factory=dict)
@@ -68,12 +68,12 @@ class Isolation:
 
     def to_json(self) -> dict[str, Any]:
         """For the run's record."""
-        return {**asdict(self), "told": self.told.value, "together": self.together}
+        return {**asdict(self), "boundaries": self.boundaries.value, "together": self.together}
 
 
 def alone(reason: str, figures: Mapping[str, float] = MappingProxyType({}), *, causal: bool = True) -> Isolation:
     """Each row by itself."""
-    return Isolation(Told.POSITIONS, reason, causal, dict(figures))
+    return Isolation(RowBoundaries.POSITION_IDS, reason, causal, dict(figures))
 
 
 def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, heldout: Samples | None, longest: int) -> Isolation:
@@ -164,9 +164,9 @@ class _Comparison:
                 "in this architecture the tokens of a row see those behind them", {"behind": behind, **asdict(noise)}, causal=False
             )
         refused: list[Isolation] = []
-        for told in Told if self._probe.others else (Told.POSITIONS,):
+        for boundaries in RowBoundaries if self._probe.others else (RowBoundaries.POSITION_IDS,):
             try:
-                found = self._told(told, noise)
+                found = self._compare(boundaries, noise)
             except ProbeFailed as error:
                 found = alone(f"whether rows see each other could not be told: {error}")
             if found.together:
@@ -174,10 +174,10 @@ class _Comparison:
             refused.append(found)
         return refused[0]
 
-    def _told(self, told: Told, noise: _Noise) -> Isolation:
-        far = self._among(told, 2, far=self._longest)
-        near = self._among(told, 1)  # after that, since rotary embeddings that grow with the longest position go back with it
-        ahead = self._probe.run([self._row, self._ids(_BEFORE + _BEHIND, 6)], told=told)
+    def _compare(self, boundaries: RowBoundaries, noise: _Noise) -> Isolation:
+        far = self._among(boundaries, 2, far=self._longest)
+        near = self._among(boundaries, 1)  # after that, since rotary embeddings that grow with the longest position go back with it
+        ahead = self._probe.run([self._row, self._ids(_BEFORE + _BEHIND, 6)], boundaries=boundaries)
         found = {"other_rows": root_mean_square(near, far), "other_place": median(near, ahead), "in_company": median(ahead, self._own)}
         figures = {**asdict(noise), **found}
         if found["other_rows"] > noise.same:
@@ -186,12 +186,12 @@ class _Comparison:
             return alone(f"{_SEEN}: what is predicted in one depends on its place among them", figures)
         if noise.effect < _VISIBLE * max(noise.same, noise.other):
             return alone("whether rows see each other could not be told: rounding hides it", figures)
-        return Isolation(told, figures=figures)
+        return Isolation(boundaries, figures=figures)
 
-    def _among(self, told: Told, seed: int, *, far: int = 0) -> NDArray[Any]:
+    def _among(self, boundaries: RowBoundaries, seed: int, *, far: int = 0) -> NDArray[Any]:
         """The row between two others, the first of which ends at the position `far`, if that is more than its length."""
         before, behind = self._ids(_BEFORE, 10 * seed), self._ids(_BEHIND, 10 * seed + 1)
-        return self._probe.run([before, self._row, behind], told=told, scored=1, far=far)
+        return self._probe.run([before, self._row, behind], boundaries=boundaries, scored=1, far=far)
 
     def _ids(self, count: int, seed: int) -> list[int]:
         """Tokens in an order that looks random and is always the same."""

@@ -14,7 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
 
 from swift_core.errors import SwiftError
-from swift_train.batches import Micro, Told
+from swift_train.batches import Micro, RowBoundaries
 from swift_train.ranks import narrowest, random_states, set_random_states
 
 if TYPE_CHECKING:
@@ -63,14 +63,20 @@ class RowProbe:
         set_random_states(self._random, self._strategy.device)
 
     def run(
-        self, rows: Sequence[list[int]], length: int = 0, *, told: Told = Told.POSITIONS, scored: int = 0, far: int = 0
+        self,
+        rows: Sequence[list[int]],
+        length: int = 0,
+        *,
+        boundaries: RowBoundaries = RowBoundaries.POSITION_IDS,
+        scored: int = 0,
+        far: int = 0,
     ) -> NDArray[Any]:
         """Losses at the tokens of a row among others, all in one pass.
 
         Args:
             rows: their tokens.
             length: of the scored row's beginning, which alone is looked at; 0 for all of it.
-            told: how the model is told where rows begin.
+            boundaries: how row starts are passed to the model.
             scored: which row.
             far: where the positions of the first row end, whose second half is moved there.
 
@@ -91,7 +97,7 @@ class RowProbe:
             labels=ids[begin + 1 : begin + 1 + count],
             weights=torch.arange(1.0, count + 1),  # a mark: which place it is, wherever it is computed
             rows=tuple(range(len(rows))),
-            told=told,
+            boundaries=boundaries,
         )
         if self._spy.trains is None:
             self._spy.trains = True

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class State:
+class RunState:
     """Where the loop is: all that a resumed run needs beside the strategy's own."""
 
     step: int = 0  # steps of data done
@@ -33,7 +33,7 @@ class State:
         return figures | dict(zip(("heldout_before", "heldout_after"), self.heldout, strict=False))
 
 
-class Window:
+class MetricsWindow:
     """The steps since the last report: means of the losses, sums of the tokens, the rest as it was last. What is no number is left out."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swift_train.stream import Stream
 
 
-class Feed(Protocol):
+class StepSampler(Protocol):
     """Gives steps in rising order; `epoch` is how many steps an epoch has, None where that is not known."""
 
     epoch: int | None
@@ -34,7 +34,7 @@ class Feed(Protocol):
         ...
 
 
-def feed_of(rows: Samples | Stream, per_step: int, options: TrainOptions, longest: int) -> Feed:
+def make_sampler(rows: Samples | Stream, per_step: int, options: TrainOptions, longest: int) -> StepSampler:
     """The feed of a training run: `per_step` rows (or packs of at most `longest` tokens) a step, over all ranks."""
     if isinstance(rows, Samples):
         return _Stored(rows, per_step, options, longest)

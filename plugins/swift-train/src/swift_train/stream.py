@@ -21,7 +21,7 @@ from swift_core import paths
 from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_core.data.unread import Unread
 from swift_core.errors import UsageError
-from swift_train.data import fill, unread_of
+from swift_train.data import unread_of, write_samples
 from swift_train.samples import Samples
 from swift_train.store import Store
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from swift_core.reporting import Report
     from swift_core.roles import RawRow
     from swift_core.run import DataChoice
-    from swift_train.data import Reading
+    from swift_train.data import Preprocessing
 
 _HEAD = 64
 
@@ -37,7 +37,7 @@ _HEAD = 64
 class Stream:
     """The rows of data sets, part by part. Of several sets each gives rows as often as its weight says, at random but always the same."""
 
-    def __init__(self, choices: Sequence[DataChoice], reading: Reading, report: Report, *, seed: int) -> None:
+    def __init__(self, choices: Sequence[DataChoice], reading: Preprocessing, report: Report, *, seed: int) -> None:
         self._choices, self._reading, self._report, self._seed = choices, reading, report, seed
         self._count, self._read = int(reading.options["buffer"]), 0
         self._told: set[str] = set()
@@ -74,7 +74,7 @@ class Stream:
 
     def _part(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
         with tempfile.TemporaryDirectory(prefix="swift-stream-") as folder:
-            fill(Path(folder), rows, self._reading, skips)
+            write_samples(Path(folder), rows, self._reading, skips)
             store = Store(Path(folder))
         self._tell(unread_of(store))
         return Samples([store])

@@ -14,7 +14,7 @@ from swift_train.adapters import inner_model
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
-from swift_train.template_date import date_of, is_dated
+from swift_train.template_date import date_of, renders_date
 from swift_train.tokenise import Encoded, Script, Tokeniser
 from swift_train.unread import ControlTokens, UnreadFields
 
@@ -115,7 +115,7 @@ class PretrainTask(NextToken):
 class _Chats:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str], media: Path | None) -> None:
         self.tokeniser = Tokeniser(tokenizer)
-        date = date_of(tokenizer) if is_dated(tokenizer) else ""
+        date = date_of(tokenizer) if renders_date(tokenizer) else ""
         self.settings: Mapping[str, Any] = {"rows": "chat", "mask": mask.model_dump(), "stops": list(stops), "date": date}
         self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
         self.unread = UnreadFields(self._encode.template)

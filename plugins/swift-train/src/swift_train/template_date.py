@@ -52,14 +52,14 @@ def date_of(tokenizer: Any) -> str:
 
 
 @contextmanager
-def clock_of(tokenizer: Any) -> Iterator[None]:
+def frozen_date_of(tokenizer: Any) -> Iterator[None]:
     """Render at the tokenizer's fixed date, if it has one."""
-    with at(str(tokenizer.__dict__.get("swift_date", ""))):
+    with frozen_date(str(tokenizer.__dict__.get("swift_date", ""))):
         yield
 
 
 @contextmanager
-def at(date: str) -> Iterator[None]:
+def frozen_date(date: str) -> Iterator[None]:
     """Render at a date, midnight; '' leaves the clock alone."""
     if not date:
         yield
@@ -75,7 +75,7 @@ def at(date: str) -> Iterator[None]:
         _fixed.reset(before)
 
 
-def is_dated(tokenizer: Any) -> bool:
+def renders_date(tokenizer: Any) -> bool:
     """Whether the tokenizer's chat template writes the date into any of some conversations."""
     return any(len({_rendered(tokenizer, messages, tools, date) for date in DATES}) > 1 for messages, tools in _CONVERSATIONS)
 
@@ -98,7 +98,7 @@ class _Clock:
 def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: bool, date: str) -> str | None:
     said = messages[-1]["role"] == "assistant"
     try:
-        with at(date):
+        with frozen_date(date):
             return str(
                 tokenizer.apply_chat_template(
                     list(messages), tools=[_TOOL] if tools else None, tokenize=False, add_generation_prompt=not said

@@ -12,7 +12,7 @@ from typing import Any
 
 from swift_core.generation_config import mended
 from swift_train.processors import tokenizer_of
-from swift_train.template_date import DATES, at, date_of, is_dated
+from swift_train.template_date import DATES, date_of, frozen_date, renders_date
 
 _TOOLS = [
     {
@@ -89,7 +89,7 @@ def template_facts(processor: Any) -> dict[str, Any]:
         "hash": hashlib.sha256(str(template).encode()).hexdigest(),
         "stop": tokenizer.convert_ids_to_tokens(stop_ids(processor)),
     }
-    if is_dated(tokenizer):
+    if renders_date(tokenizer):
         facts |= {"dated": True, "date": date_of(tokenizer)}
     elif (default := _default_system(tokenizer)) is not None:
         facts["default_system"] = default
@@ -131,7 +131,7 @@ def stop_ids(processor: Any) -> list[int]:
 def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
     tokenizer = tokenizer_of(processor)
     for entry in _GOLDEN:
-        with at(date):
+        with frozen_date(date):
             text = _render(tokenizer, entry["messages"], entry.get("tools"))
         if text is None or ("tools" in entry and not all(told in text for told in _TOLD)):
             continue

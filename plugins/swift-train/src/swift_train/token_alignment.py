@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SHORT = 100  # characters of what is worth keeping: a role's header, not a conversation
 
 
-class Borders:
+class TokenAligner:
     """Finds borders in texts that a tokenizer made tokens of."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -76,24 +76,24 @@ class Borders:
             return 0
         token = self._at(text, border, encoding)
         if token is None:
-            raise MeltError(text, border)
+            raise TokenBoundaryError(text, border)
         anchor = token
         while anchor and ids[anchor - 1] not in self._added:
             anchor -= 1
         anchor = max(anchor - 1, 0)
         begins = encoding.token_to_chars(anchor)[0] if anchor else 0
         if self._alone(text[begins:border]) != tuple(ids[anchor:token]):
-            raise MeltError(text, border)
+            raise TokenBoundaryError(text, border)
         return token
 
     def _stop(self, text: str, border: int, ids: list[int], encoding: Any) -> int:
         """The token after the one that ends at a character. An added token may take whitespace with it that follows."""
         last = encoding.char_to_token(border - 1)
         if last is None:
-            raise MeltError(text, border)
+            raise TokenBoundaryError(text, border)
         ends = encoding.token_to_chars(last)[1]
         if ends != border and (ids[last] not in self._added or text[border:ends].strip()):
-            raise MeltError(text, border)
+            raise TokenBoundaryError(text, border)
         return int(last) + 1
 
     def _at(self, text: str, border: int, encoding: Any) -> int | None:
@@ -115,7 +115,7 @@ class Borders:
         return tuple(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-class MeltError(UsageError):
+class TokenBoundaryError(UsageError):
     """Tokens lie across a border, so that what is supervised can't be told from what is not."""
 
     def __init__(self, text: str, border: int) -> None:

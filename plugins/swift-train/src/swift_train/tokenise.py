@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from swift_core.errors import UsageError
-from swift_train.token_alignment import Borders, MeltError
+from swift_train.token_alignment import TokenAligner, TokenBoundaryError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Tokeniser:
             )
         self.tokenizer = tokenizer
         self._end: Any = tokenizer.eos_token_id
-        self._borders = Borders(tokenizer)
+        self._borders = TokenAligner(tokenizer)
         self._longest = max(map(len, tokenizer.get_vocab()))
         self._mark = next((token.content for token in tokenizer.added_tokens_decoder.values() if not (token.rstrip or token.lstrip)), "")
 
@@ -109,7 +109,7 @@ class Tokeniser:
     def _sequences(self, script: Script, encoding: Any) -> list[Encoded]:
         try:
             return [self._spans(script, encoding)]
-        except MeltError:
+        except TokenBoundaryError:
             return [self._apart(script.text, span) for span in script.spans]
 
     def _apart(self, text: str, span: Span) -> Encoded:
@@ -119,7 +119,7 @@ class Tokeniser:
         encoding: Any = self.tokenizer(self._mark + said, add_special_tokens=False, verbose=False).encodings
         after = encoding[0].ids[1:]
         if self.tokenizer.decode(after) != said:
-            raise MeltError(text, span.start)
+            raise TokenBoundaryError(text, span.start)
         ids = [*ahead, *after]
         return Encoded(np.array(ids, np.int32), (Span(len(ahead), len(ids), span.weight),))
 

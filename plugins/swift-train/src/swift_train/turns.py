@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swift_core.errors import UsageError
-from swift_train.patched_templates import stand_in
+from swift_train.patched_templates import matching_patch
 
 if TYPE_CHECKING:
     from swift_core.rows.conversations import Message
@@ -132,7 +132,7 @@ def _other_beginning(template: ChatTemplate, before: str, through: str, number: 
             f"the chat template writes the messages ahead of message {number} otherwise once it is answered ({_short(before[shared:])})",
             hint="What the model would be asked is not what the row shows: use another template (--chat-template), or change the rows.",
         )
-    name = stand_in(template.tokenizer)
+    name = matching_patch(template.tokenizer)
     return UsageError(
         f"the chat template does not begin message {number} as its generation prompt does, which goes on with {_short(before[shared:])}",
         hint=f"--chat-template {name} is this template with turns as the model says them: the same prompts, and thoughts in the last turn."
