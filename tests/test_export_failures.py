@@ -64,7 +64,7 @@ def test_an_output_that_is_there_is_kept(swift, model, tmp_path):
     ("changed", "message"),
     [
         ({"architectures": ["LlamaForCausalML"]}, "Did you mean 'LlamaForCausalLM'?"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quantized already"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "already quantized (gptq)"),
     ],
 )
 def test_what_it_can_not_take_is_refused_before_a_run_is_made(swift, model, tmp_path, changed, message):

@@ -1,4 +1,4 @@
-"""llama.cpp's server, for the lane `export`: xllamacpp in a folder of its own, since the environment has no use for it."""
+"""llama.cpp's server for the lane `export`: xllamacpp, installed into a folder of its own rather than into the environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUIREMENT = "xllamacpp==2026.10.11549"
 
 @pytest.fixture(scope="session")
 def xllamacpp(kept: Path) -> Path:
-    """The folder that has it, to be put on a Python's path; installed the first time (34 MB)."""
+    """The folder with xllamacpp, for PYTHONPATH; installed on first use (34 MB)."""
     folder = kept / REQUIREMENT
     if not folder.is_dir():
         with atomic_folder(folder) as aside:

@@ -1,4 +1,4 @@
-"""The importance matrix of tiny models, held to what hooks of PyTorch see of the same rows, and to what an expert is sent."""
+"""Importance matrices of tiny models, compared with activations recorded by PyTorch hooks and with the router's choices."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def random_model(kind, folder, **values):
 
 
 @pytest.mark.slow
-def test_the_file_has_a_matrix_a_weight(tiny_model, tmp_path, monkeypatch):
+def test_the_file_has_statistics_of_every_weight(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
     done = api.export(tiny_model, "imatrix", dataset=["rows.jsonl"], calibration={"tokens": 200}, output="out")
-    assert "verified" not in done.figures, "a matrix predicts nothing"
+    assert "verified" not in done.figures, "an importance matrix makes no predictions"
     reader = gguf.GGUFReader(done.output)
     keys = {name: field.contents() for name, field in reader.fields.items()}
     assert (done.output.name, keys["general.type"], keys["imatrix.datasets"]) == ("imatrix.gguf", "imatrix", ["rows.jsonl"])
@@ -61,25 +61,25 @@ def test_the_file_has_a_matrix_a_weight(tiny_model, tmp_path, monkeypatch):
     }
 
 
-def test_its_sums_are_those_of_the_rows(tmp_path):
+def test_the_sums_match_recorded_activations(tmp_path):
     model = random_model("llama", tmp_path)
     seen = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             module.register_forward_pre_hook(lambda module, args, name=name: seen.setdefault(name, []).append(args[0].detach()))
-    inputs = ActivationStats(model, lambda name: name)
-    with torch.no_grad(), inputs:
+    stats = ActivationStats(model, lambda name: name)
+    with torch.no_grad(), stats:
         for length in (7, 12):
             model(input_ids=torch.arange(length)[None])
     for name, rows in seen.items():
         wanted = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows]).square().sum(0)
-        torch.testing.assert_close(inputs.sums[f"{name}.weight"][0], wanted)
-        assert inputs.counts[f"{name}.weight"].item() == 19
+        torch.testing.assert_close(stats.sums[f"{name}.weight"][0], wanted)
+        assert stats.counts[f"{name}.weight"].item() == 19
 
 
 @pytest.mark.parametrize("kind", ["qwen3_moe", "mixtral"])
-def test_experts_count_for_themselves(kind, tmp_path, monkeypatch):
-    """Each of the experts' inputs, told from the router's choice and computed by hand."""
+def test_experts_have_separate_statistics(kind, tmp_path, monkeypatch):
+    """The inputs of each expert, from the router's choice and computed by hand."""
     model = random_model(kind, tmp_path / "model", **EXPERTS)
     rows = [np.arange(3, 40), np.arange(60, 5, -1).copy()]
     monkeypatch.setattr("swift_plugin_gguf.imatrix.rows_of", lambda *_, **__: rows)
@@ -104,11 +104,11 @@ def test_experts_count_for_themselves(kind, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_without_rows_enough_it_is_refused(tiny_model, tmp_path, monkeypatch):
+def test_too_few_calibration_rows_are_rejected(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="imatrix needs rows to calibrate with"):
         api.export(tiny_model, "imatrix", output="out")
-    with pytest.raises(UsageError, match="no rows to calibrate with"):
+    with pytest.raises(UsageError, match="no calibration rows"):
         ImatrixExporter().export(tiny_model, tmp_path / "out")
     write_rows(tmp_path / "rows.jsonl", ragged_chats(2))
     with pytest.raises(UsageError, match=r"tokens in all.*wanted") as few:

@@ -1,4 +1,4 @@
-"""Each layout read back: transformers' own reader of GGUF files makes the same model of the file as of the checkpoint."""
+"""Each layout, read back: transformers' GGUF reader loads the same model from the file as from the checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from swift_core.roles import Loading
 from swift_core.testing.kit.tiny import difference, logits
 from swift_core.testing.rig import TINY_SIZES, tiny_tokenizer
 
-# what a file doesn't say and transformers takes from its defaults is set to these here
+# settings that GGUF doesn't store, and for which transformers' reader uses its defaults, have those defaults here
 CASES = {
     "llama": ("Llama", {"tie_word_embeddings": False}),
     "llama-tied": ("Llama", {"tie_word_embeddings": True, "head_dim": 32}),
@@ -97,14 +97,14 @@ def test_fewer_bits_lose_more(tmp_path):
     assert sizes[0] == max(sizes)
 
 
-def test_the_ends_keep_eight_bits_where_the_rest_has_fewer(tmp_path):
+def test_embeddings_and_output_layer_keep_eight_bits(tmp_path):
     file = GgufExporter(GgufOptions(type="q4_0")).export(write(tmp_path / "model", "llama"), tmp_path / "out")
     types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(file).tensors}
     assert types["token_embd.weight"] == types["output.weight"] == "Q8_0"
     assert types["output_norm.weight"] == "F32"
 
 
-def test_rows_that_are_no_whole_blocks_stay_in_f16(tmp_path):
+def test_rows_that_blocks_do_not_divide_stay_in_f16(tmp_path):
     file = GgufExporter(GgufOptions(type="q8_0")).export(write(tmp_path / "model", "llama", intermediate_size=120), tmp_path / "out")
     types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(file).tensors}
     assert types["blk.0.ffn_down.weight"] == "F16"
@@ -129,7 +129,7 @@ def test_shards_hold_what_one_file_holds(tmp_path):
     assert many == one
 
 
-def test_stretched_rotations(tmp_path):
+def test_rotary_embedding_scaling(tmp_path):
     stretched = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     checkpoint = write(tmp_path / "model", "llama", rope_parameters={**stretched, "original_max_position_embeddings": 64})
     reader = gguf.GGUFReader(GgufExporter(GgufOptions()).export(checkpoint, tmp_path / "out"))
@@ -146,15 +146,15 @@ def test_stretched_rotations(tmp_path):
     [
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"architectures": ["LlamaForCausalML"]}, "Did you mean 'LlamaForCausalLM'?"),
-        ({"quantization_config": {"quant_method": "gptq"}}, "quantized already (gptq)"),
-        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "stretched by 'dynamic'"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "already quantized (gptq)"),
+        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "rotary embedding scaling 'dynamic'"),
         (
             {"architectures": ["Phi3ForCausalLM"], "num_hidden_layers": 1},
-            "10 weights have no place in a phi3 file: model.layers.0.mlp.gate_proj",
+            "10 weights have no name in a phi3 GGUF file: model.layers.0.mlp.gate_proj",
         ),
     ],
 )
-def test_what_has_no_place_is_refused_before_a_weight_is_read(changed, message, tmp_path):
+def test_unsupported_checkpoints_are_rejected_before_a_weight_is_read(changed, message, tmp_path):
     checkpoint = write(tmp_path / "model", "llama")
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, **changed}))
@@ -164,8 +164,8 @@ def test_what_has_no_place_is_refused_before_a_weight_is_read(changed, message, 
     assert refused.value.hint
 
 
-@pytest.mark.parametrize(("value", "kind", "message"), [(float("nan"), "f32", "holds a NaN"), (1e6, "f16", "float16 can't hold")])
-def test_numbers_that_are_none_leave_nothing_behind(value, kind, message, tmp_path):
+@pytest.mark.parametrize(("value", "kind", "message"), [(float("nan"), "f32", "contains a NaN"), (1e6, "f16", "float16 can't represent")])
+def test_values_out_of_range_leave_no_output(value, kind, message, tmp_path):
     checkpoint = write(tmp_path / "model", "llama")
     model = load(checkpoint)
     with torch.no_grad():

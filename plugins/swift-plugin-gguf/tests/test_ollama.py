@@ -1,6 +1,6 @@
-"""Modelfiles: the template in Go's words says what the checkpoint's says, and stop words, system prompt and sampling are the checkpoint's.
+"""Modelfiles: the Go template renders as the chat template; stop sequences, system prompt and sampling are the checkpoint's.
 
-Ollama itself is not here; its template language is, in the few words that are used, as `in_go`.
+Ollama itself is not run: `in_go` interprets the part of its template language that is used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TALK = (("system", "Be brief."), ("user", "Hi {{ x }}"), ("assistant", "Hello.")
 
 @pytest.fixture
 def checkpoint(tiny_model, tmp_path):
-    """Makes a copy of the tiny model with another template, and says what it renders."""
+    """Makes a copy of the tiny model with another chat template."""
 
     def make(template, **generation):
         folder = tmp_path / "model"
@@ -56,7 +56,7 @@ def rendered(folder, talk, prompt=True):
 
 
 def in_go(template, talk):
-    """What Go makes of the few forms that `TurnTemplate.go` writes."""
+    """Render a template written by `TurnTemplate.go`."""
     around = r"(.*?)\{\{ range \$i, \$_ := \.Messages \}\}\{\{ \$last := [^}]*\}\}(.*)\{\{ end \}\}"
     begin, body = re.fullmatch(around, template, re.S).groups()
     parts = re.fullmatch(
@@ -86,7 +86,7 @@ def template_in(text):
 
 
 @pytest.mark.parametrize("source", [PLAIN, LLAMA3], ids=["chatml", "llama3"])
-def test_the_template_says_what_the_checkpoints_says(source, checkpoint, tmp_path):
+def test_the_go_template_renders_as_the_chat_template(source, checkpoint, tmp_path):
     folder = checkpoint(source)
     template = template_in(lines(folder, tmp_path))
     for talk in (TALK, TALK[1:], TALK[:2], TALK[1:2]):
@@ -94,14 +94,14 @@ def test_the_template_says_what_the_checkpoints_says(source, checkpoint, tmp_pat
     assert in_go(template, TALK[:3]) == rendered(folder, TALK[:3], prompt=False).rpartition("Hello.")[0] + "Hello."  # an answer begun
 
 
-def test_a_default_system_prompt_is_said_apart(checkpoint, tmp_path):
+def test_a_default_system_prompt_goes_into_system(checkpoint, tmp_path):
     folder = checkpoint(SYSTEM + CHATML + PROMPT)
     text = lines(folder, tmp_path)
     assert 'SYSTEM """Be kind."""' in text
     assert in_go(template_in(text), (("system", "Be kind."), *TALK[1:])) == rendered(folder, TALK[1:])
 
 
-def test_stop_words_and_sampling_are_the_checkpoints(checkpoint, tmp_path):
+def test_stop_sequences_and_sampling_are_the_checkpoints(checkpoint, tmp_path):
     folder = checkpoint(PLAIN, eos_token_id=[2, 0], temperature=0.6, top_k=20, repetition_penalty=1.1)
     text = lines(folder, tmp_path, type="q8_0", context=2048, system="Rhyme.")
     for line in (
@@ -119,10 +119,10 @@ def test_stop_words_and_sampling_are_the_checkpoints(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("source", [GEMMA, "{{ raise_exception('no') }}"], ids=["gemma", "refusing"])
-def test_a_template_of_another_kind_is_left_to_ollama_and_said(source, checkpoint, tmp_path):
+def test_a_template_that_is_not_plain_turns_becomes_a_comment(source, checkpoint, tmp_path):
     text = lines(checkpoint(source), tmp_path)
     assert "TEMPLATE" not in text
-    assert "# The chat template is no plain row of turns" in text
+    assert "# The chat template can't be converted" in text
 
 
 def test_the_first_token_is_written_once(checkpoint):
@@ -132,11 +132,12 @@ def test_the_first_token_is_written_once(checkpoint):
     def render(messages, prompt):
         return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
 
-    turns = derive_turn_template(render, default_system=False, given="<|im_start|>")
+    turns = derive_turn_template(render, default_system=False, bos="<|im_start|>")
     assert turns.begin == ""
     assert turns.render([{"role": "user", "content": "Hi"}]) == rendered(folder, [("user", "Hi")]).removeprefix("<|im_start|>")
 
 
 def test_shards_are_refused(tiny_model, tmp_path):
-    with pytest.raises(UsageError, match="one file"):
+    with pytest.raises(UsageError) as error:
         OllamaExporter(OllamaOptions(shard_size=1)).export(tiny_model, tmp_path / "out")
+    assert error.value.where == "shard_size"

@@ -1,4 +1,4 @@
-"""What transformers' reader passes over is written all the same, and said: a file that can't be compared here is not wrong."""
+"""Features that transformers' GGUF reader ignores are exported, and reported as not verified rather than as an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GGUF models in several files: named as llama.cpp names them, and put together again to the same bytes."""
+"""Split GGUF models: file names as llama.cpp's, and the same bytes after merging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def whole(tiny_model, tmp_path):
     return GgufExporter(GgufOptions(type="q8_0")).export(tiny_model, tmp_path / "whole")
 
 
-def test_cut_and_put_together_again(whole, tmp_path):
+def test_split_and_merge(whole, tmp_path):
     first = GgufSplit(SplitOptions(shard_size=1e-4)).export(whole.parent, tmp_path / "cut")
     files = model_files(first.parent)
     assert len(files) > 1
@@ -45,15 +45,16 @@ def test_several_files_are_loaded_as_one(tiny_model, tmp_path):
     assert not [path for path in (tmp_path / "cut").iterdir() if path.is_dir()]
 
 
-def test_what_is_no_whole_model_is_refused(whole, tmp_path):
+def test_incomplete_and_ambiguous_folders_are_rejected(whole, tmp_path):
     first = GgufSplit(SplitOptions(shard_size=1e-4)).export(whole.parent, tmp_path / "cut")
+    count = len(model_files(first.parent))
     first.unlink()
-    with pytest.raises(UsageError, match="files are here"):
+    with pytest.raises(UsageError, match=f"{count - 1} of the model's {count} files"):
         GgufSplit(SplitOptions()).export(first.parent, tmp_path / "out")
     (whole.parent / "other.gguf").write_bytes(whole.read_bytes())
     with pytest.raises(UsageError, match="several GGUF models"):
         GgufSplit(SplitOptions()).export(whole.parent, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="no GGUF file here"):
+    with pytest.raises(UsageError, match="no GGUF file"):
         GgufSplit(SplitOptions()).export(tmp_path / "empty", tmp_path / "out")
     assert not (tmp_path / "out").exists()

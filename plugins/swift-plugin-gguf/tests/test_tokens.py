@@ -1,4 +1,4 @@
-"""Tokenizers in GGUF files: read back by transformers they give the same tokens, and special tokens, ends and template arrive."""
+"""Tokenizers in GGUF files: read back by transformers they give the same tokens, special tokens, stop tokens and chat template."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ HARD = (
 @pytest.mark.parametrize(
     "name", ["smollm", "llama-bpe", "smaug-bpe", "qwen2", "tekken", "gpt-4o", "deepseek-v3", "falcon", "olmo", "viking"]
 )
-def test_there_and_back_the_tokens_are_the_same(name, tiny_model, tmp_path):
-    """A vocabulary whose merges go across words, digits and spaces: how text is split decides its tokens."""
+def test_tokens_are_the_same_after_a_round_trip(name, tiny_model, tmp_path):
+    """The merges of this vocabulary cross words, digits and spaces, so that its tokens depend on the pre-tokenizer."""
     checkpoint = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -118,7 +118,7 @@ def test_there_and_back_the_tokens_are_the_same(name, tiny_model, tmp_path):
     assert theirs.chat_template == CHATML
 
 
-def test_the_end_of_a_turn_is_told_beside_the_end(tiny_model, tmp_path):
+def test_the_end_of_turn_token_is_a_stop_token(tiny_model, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     for path in tiny_model.iterdir():
@@ -139,7 +139,7 @@ def tokenizer_json(*steps, normalizer=None, use_regex=False, add_prefix_space=Fa
 
 
 @pytest.mark.parametrize("name", SPLITTINGS)
-def test_ways_to_split_have_llama_cpps_names(name):
+def test_pre_tokenizers_have_llama_cpps_names(name):
     splitting = SPLITTINGS[name]
     backend = Tokenizer.from_str(json.dumps(tokenizer_json() | {"pre_tokenizer": splitting.pre_tokenizer()}))
     stored = json.loads(backend.to_str())
@@ -147,7 +147,7 @@ def test_ways_to_split_have_llama_cpps_names(name):
     assert SPLITTINGS[found].splits == splitting.splits
 
 
-def test_the_name_says_how_tokens_are_looked_up_and_normalized():
+def test_the_name_implies_ignore_merges_and_the_normalizer():
     llama3 = [pre_tokenizers.Split(Regex(SPLITTINGS["llama-bpe"].splits[0]), "isolated")]
     assert pre_tokenizer_name(tokenizer_json(*llama3, ignore_merges=True), "x") == "llama-bpe"
     assert pre_tokenizer_name(tokenizer_json(*llama3), "x") == "smaug-bpe"
@@ -156,7 +156,7 @@ def test_the_name_says_how_tokens_are_looked_up_and_normalized():
     qwen = [pre_tokenizers.Split(Regex(SPLITTINGS["qwen2"].splits[0]), "isolated")]
     assert pre_tokenizer_name(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
     assert pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges give each of its tokens
-    with pytest.raises(UsageError, match="'cc' is a token whatever the merges say"):
+    with pytest.raises(UsageError, match="'cc' is matched as a whole, which no merge produces"):
         pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
 
 
@@ -169,13 +169,13 @@ def test_the_name_says_how_tokens_are_looked_up_and_normalized():
         tokenizer_json(use_regex=True, add_prefix_space=True),
     ],
 )
-def test_ways_to_split_without_a_name_are_refused(unknown):
-    with pytest.raises(UsageError, match="no known tokenizer") as refused:
+def test_pre_tokenizers_without_a_name_are_rejected(unknown):
+    with pytest.raises(UsageError, match="no name for this pre-tokenizer") as refused:
         pre_tokenizer_name(unknown, "tokenizer.json")
     assert "--pre-tokenizer" in refused.value.hint
 
 
-def test_normalizers_that_a_file_cannot_say_are_refused(tmp_path):
+def test_unsupported_normalizers_are_rejected(tmp_path):
     with pytest.raises(UsageError, match="Lowercase"):
         pre_tokenizer_name(tokenizer_json(normalizer=normalizers.Lowercase(), use_regex=True), "tokenizer.json")
     folder = sentencepiece(tmp_path / "model")
@@ -185,10 +185,10 @@ def test_normalizers_that_a_file_cannot_say_are_refused(tmp_path):
         exported(folder, tmp_path / "out")
 
 
-def test_what_has_no_tokenizer_is_refused(tiny_model, tmp_path):
+def test_unsupported_tokenizers_are_rejected(tiny_model, tmp_path):
     with pytest.raises(UsageError, match=r"no tokenizer\.json"):
         read_tokens(tmp_path, 320)
-    with pytest.raises(UsageError, match="320 tokens, and the model embeddings for 300"):
+    with pytest.raises(UsageError, match="320 tokens, but the model has 300 embeddings"):
         read_tokens(tiny_model, 300)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
     with pytest.raises(UsageError, match="Unigram"):

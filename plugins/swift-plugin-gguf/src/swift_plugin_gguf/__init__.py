@@ -1,4 +1,4 @@
-"""GGUF files, for llama.cpp, Ollama and all that reads them."""
+"""GGUF export, for llama.cpp, Ollama and every other reader of GGUF files."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NAMES = ("gguf", "ollama")
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """The file alone, the file with what Ollama wants beside it, files cut or put together, and what a quantizer of them wants to know."""
+    """Return the exporters: a GGUF file, an Ollama model, split or merged GGUF files, and an importance matrix."""
     return [
         ExporterSpec(
             name="gguf",
-            summary="A GGUF file in 32 to 4 bits, for llama.cpp and all that reads its files",
+            summary="A GGUF file with 32 to 4 bits per weight, for llama.cpp and compatible readers",
             also=("llama.cpp",),
             factory=Ref("swift_plugin_gguf.exporter:GgufExporter"),
             options=Ref("swift_plugin_gguf.options:GgufOptions"),
@@ -32,7 +32,7 @@ def swift_exporters() -> list[ExporterSpec]:
         ),
         ExporterSpec(
             name="ollama",
-            summary="A GGUF file and the Modelfile for it: template, stop words, system prompt",
+            summary="A GGUF file with an Ollama Modelfile: chat template, stop sequences, system prompt",
             factory=Ref("swift_plugin_gguf.ollama:OllamaExporter"),
             options=Ref("swift_plugin_gguf.options:OllamaOptions"),
             engines=_ENGINES,
@@ -41,7 +41,7 @@ def swift_exporters() -> list[ExporterSpec]:
         ),
         ExporterSpec(
             name="gguf-split",
-            summary="A GGUF model as it is, cut into several files or made one of several",
+            summary="A GGUF model split into several files, or merged from several into one",
             also=("gguf-merge",),
             factory=Ref("swift_plugin_gguf.split:GgufSplit"),
             options=Ref("swift_plugin_gguf.options:SplitOptions"),
@@ -51,7 +51,7 @@ def swift_exporters() -> list[ExporterSpec]:
         ),
         ExporterSpec(
             name="imatrix",
-            summary="An importance matrix, with which gguf-k and llama-quantize lose less in few bits",
+            summary="An importance matrix, which reduces the quantization error of gguf-k and llama-quantize",
             factory=Ref("swift_plugin_gguf.imatrix:ImatrixExporter"),
             engines=_ENGINES,
             reads=("safetensors",),
@@ -63,7 +63,7 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse, from config, tokenizer and headers alone, what has no place in a GGUF file."""
+    """Reject a checkpoint that GGUF cannot represent; reads only its config, tokenizer and weight headers."""
     chosen = run.parts.get("exporter")
     if chosen is None or run.model is None:
         return
@@ -82,7 +82,11 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     options = chosen.make_options()
     if str(run.options.get("output", "")).endswith(".gguf"):
-        yield Problem(where="output", message="the output is a folder, not a file", hint="Name a folder; --model-name names the file.")
+        yield Problem(
+            where="output",
+            message="the output must be a folder, not a file",
+            hint="Pass a folder; --model-name names the file.",
+        )
     try:
         plan, _ = prepare(Path(run.model.path), options)
     except UsageError as error:
@@ -93,8 +97,8 @@ def swift_check(run: Run) -> Iterator[Problem]:
         [target.name for target in plan.targets if tensor_type(target, kind).name == "F16"] if kind not in ("f16", "f32", "bf16") else []
     )
     if other:
-        block = f"{len(other)} of {len(plan.targets)} weights have rows that are no whole blocks of {TYPES[kind][0].name}"
-        yield Problem(where="type", message=f"{block}: these stay in F16", fatal=False)
+        block = f"{len(other)} of {len(plan.targets)} weights have rows that {TYPES[kind][0].name} blocks don't divide"
+        yield Problem(where="type", message=f"{block}; they are stored in F16", fatal=False)
 
 
 def _adapter_problems(run: Run) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What goes into each weight of a model while it reads: sums of squares a column, and how many tokens there were, expert by expert."""
+"""Statistics of the inputs of each linear layer: the sum of squares per column and the number of tokens, per expert."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ _LINEAR = torch.nn.functional.linear
 
 
 class ActivationStats(TorchFunctionMode):
-    """A context in which every product with a weight of `model` is watched.
+    """A context manager that records the inputs of every linear layer of `model`.
+
+    `sums` maps a GGUF name to the sums of squares, shape [experts, columns] (one expert for a plain matrix), and `counts` to the number
+    of tokens, shape [experts]. It is a `TorchFunctionMode` so that it also sees slices of fused expert weights, which are not modules.
 
     Args:
-        model: on its device; its experts compute one by one (`eager`), so that each product is one expert's.
-        name_of: GGUF's name of a weight, by the model's own; None for what has no place in a file.
+        model: the model on its device; its experts must be computed one at a time (implementation `eager`).
+        name_of: maps the name of a weight to its GGUF name, or to None if it is not to be recorded.
     """
 
     def __init__(self, model: torch.nn.Module, name_of: Callable[[str], str | None]) -> None:
@@ -36,7 +39,7 @@ class ActivationStats(TorchFunctionMode):
                 self._places[matrix.data_ptr()] = known, expert
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Compute as always, and keep what goes into a known weight."""
+        """Call `func`, and record the inputs of a linear layer whose weight is known."""
         if func is _LINEAR and len(args) > 1 and (place := self._places.get(args[1].data_ptr())):
             rows = args[0].detach().reshape(-1, args[0].shape[-1]).float()
             names, expert = place
@@ -47,7 +50,7 @@ class ActivationStats(TorchFunctionMode):
 
 
 def _matrices(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Parameter, int, tuple[str, ...]]]:
-    """Each matrix, of how many experts it holds those, and what it would be called were gate, up and down matrices of their own."""
+    """Yield each matrix, its number of experts, and its names with fused gate and up projections counted as two matrices."""
     for name, parameter in model.named_parameters():
         if (fused := _FUSED.match(name)) and parameter.ndim == 3:
             parts = ("gate_proj", "up_proj") if fused["part"] == "gate_up_proj" else ("down_proj",)

@@ -1,7 +1,8 @@
-"""A LoRA adapter alone as a GGUF file, which llama.cpp lays over the file of its base (`--lora`).
+"""A LoRA adapter as a GGUF file of its own, which llama.cpp applies to its base model (`--lora`).
 
-Each layer's A and B keep the name of the weight that they change, with `.lora_a` and `.lora_b` behind it. B's rows are in the order that
-the weight's rows have in the file. llama.cpp scales by alpha / rank; where PEFT scales a layer otherwise, that is multiplied into its B.
+Each layer's A and B matrices are named after the weight that they change, with the suffixes `.lora_a` and `.lora_b`. The rows of B have the
+same order as the rows of that weight in the GGUF file. llama.cpp scales by alpha / rank; if PEFT scales a layer differently, the ratio is
+multiplied into its B.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from swift_plugin_gguf.weights import TYPES
 
 _LAYER = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<half>[AB])\.weight$")
 _KINDS = ("f32", "f16", "bf16")
-_MERGE = "Merge it (swift merge), and export the merged model."
+_MERGE = "Merge it (swift merge) and export the merged model."
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterPlan:
-    """A LoRA and its layout; `names` are GGUF's for the weights that it changes, by module."""
+    """A LoRA adapter and its GGUF layout; `names` maps each module to the GGUF name of the weight that it changes."""
 
     adapter: Path
     base: Path
@@ -48,20 +49,18 @@ class AdapterPlan:
 
 
 def plan_adapter(adapter: Path, options: GgufOptions) -> AdapterPlan:
-    """All that can be known, and refused, before a weight is read.
+    """Check the adapter and map its modules to GGUF names, without reading a weight.
 
     Raises:
-        UsageError: no LoRA, one that llama.cpp does not compute, or its base is not here.
+        UsageError: the adapter is not LoRA, llama.cpp does not support it, or its base model was not found.
     """
     check_adapter(adapter)
     lora = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     if lora.get("peft_type") != "LORA" or lora.get("use_dora"):
         kind = "DoRA" if lora.get("use_dora") else lora.get("peft_type")
-        raise UsageError(f"llama.cpp reads LoRA adapters, and this is {kind}", where=str(adapter), hint=_MERGE)
+        raise UsageError(f"llama.cpp supports LoRA adapters only, and this is {kind}", where=str(adapter), hint=_MERGE)
     if options.type not in ("auto", *_KINDS):
-        raise UsageError(
-            f"an adapter alone is written in {', '.join(_KINDS)}, not in {options.type}", where="type", hint="Leave --type out."
-        )
+        raise UsageError(f"an adapter can be exported as {', '.join(_KINDS)}, not as {options.type}", where="type", hint="Omit --type.")
     base = _base(adapter, lora, options)
     config = read_config(base)
     layout = layout_for(config, base)
@@ -71,20 +70,22 @@ def plan_adapter(adapter: Path, options: GgufOptions) -> AdapterPlan:
         name = names.of(f"{match['module']}.weight") if match else None
         if match is None or name is None:
             raise UsageError(
-                f"'{key}' has no place in a GGUF adapter: it holds LoRA of linear layers alone", where=str(adapter), hint=_MERGE
+                f"'{key}' can't be stored in a GGUF adapter, which holds LoRA of linear layers only",
+                where=str(adapter),
+                hint=_MERGE,
             )
         if name == "output.weight" and config.get("tie_word_embeddings"):
-            problem = "it changes the head, which is one with the embeddings in the base's file"
+            problem = "the adapter changes the output layer, which is tied to the embeddings in the base model's GGUF file"
             raise UsageError(problem, where=str(adapter), hint=_MERGE)
         found[match["module"]] = name
     return AdapterPlan(adapter, base, layout, config, lora, found)
 
 
 def write_adapter(plan: AdapterPlan, options: GgufOptions, folder: Path) -> Path:
-    """Write the file into `folder`, and return it.
+    """Write the adapter as a GGUF file into `folder`, and return its path.
 
     Raises:
-        SwiftError: a weight is no number, or one that the type can't hold.
+        SwiftError: a weight is not finite, or out of range for the type.
     """
     kind = options.type if options.type != "auto" else _stored(plan.adapter)
     path = folder / f"{options.model_name}-lora-{kind.upper()}.gguf"
@@ -118,31 +119,31 @@ def _stored(adapter: Path) -> str:
 
 def _packed(values: torch.Tensor, kind: str, name: str, adapter: Path) -> np.ndarray[Any, Any]:
     found = values.contiguous().numpy()
-    most = np.finfo(np.float16).max if kind == "f16" else np.inf
-    if not (np.isfinite(found).all() and np.abs(found).max(initial=0) <= most):
-        raise SwiftError(f"{name} has numbers that {kind} can't hold", where=str(adapter), hint="Use --type f32, if they are finite.")
+    maximum = np.finfo(np.float16).max if kind == "f16" else np.inf
+    if not (np.isfinite(found).all() and np.abs(found).max(initial=0) <= maximum):
+        raise SwiftError(f"{name} has values that {kind} can't represent", where=str(adapter), hint="Use --type f32 if they are finite.")
     return np.ascontiguousarray(gguf.quantize(found, TYPES[kind][0]))
 
 
 def _scale(lora: Mapping[str, Any], module: str, rank: int) -> float:
-    """What PEFT multiplies a layer's update by."""
+    """Return the factor by which PEFT scales a layer's update."""
     alpha = next((value for name, value in (lora.get("alpha_pattern") or {}).items() if _fits(name, module)), lora["lora_alpha"])
     return float(alpha) / (rank**0.5 if lora.get("use_rslora") else rank)
 
 
 def _fits(pattern: str, module: str) -> bool:
-    """As PEFT matches the keys of `alpha_pattern`."""
+    """Match a key of `alpha_pattern` as PEFT does."""
     return re.match(rf"(.*\.)?({pattern})$", module) is not None
 
 
 def _base(adapter: Path, lora: Mapping[str, Any], options: GgufOptions) -> Path:
-    """The base's folder, of which config.json is wanted."""
+    """Return the base model's folder, of which config.json is required."""
     manifest = read_manifest(adapter)
-    told = (options.base, manifest.base.get("path", "") if manifest else "", str(lora.get("base_model_name_or_path") or ""))
-    for place in filter(None, told):
+    candidates = (options.base, manifest.base.get("path", "") if manifest else "", str(lora.get("base_model_name_or_path") or ""))
+    for place in filter(None, candidates):
         if Path(place, "config.json").is_file():
             if any(Path(place).glob("*.safetensors")):
                 check_base(adapter, Source(reference=f"file:{place}", path=place, hash="", format="safetensors", family=""))
             return Path(place)
-    named = next(filter(None, told[1:]), "its base")
-    raise UsageError(f"the adapter's base is not here ({named})", where=str(adapter), hint="Name its folder: --base FOLDER.")
+    named = next(filter(None, candidates[1:]), "not recorded")
+    raise UsageError(f"the adapter's base model was not found ({named})", where=str(adapter), hint="Pass its folder: --base FOLDER.")

@@ -1,4 +1,4 @@
-"""A checkpoint as a GGUF file."""
+"""Export of a checkpoint, or of an adapter, as a GGUF file."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from swift_plugin_gguf.reload import ReloadMixin
 from swift_plugin_gguf.tokens import Tokens, read_tokens
 from swift_plugin_gguf.weights import TYPES, Reader, resolve_type, tensor_bytes, tensor_type
 
-_FLOAT = np.dtype(np.float32)  # of the numbers themselves; how they are packed is said beside it
+_FLOAT = np.dtype(np.float32)  # the nominal dtype; the block type is passed as raw_dtype
 
 
 class GgufExporter(ReloadMixin):
-    """Writes the file, one tensor in memory at a time."""
+    """Write a checkpoint as GGUF, with one tensor in memory at a time."""
 
     def __init__(self, options: GgufOptions) -> None:
         self._options = options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write the GGUF file, and the licence beside it, into the folder `out`; of an adapter, the adapter alone.
+        """Write the GGUF file and the licence into the folder `out`; for an adapter, only the adapter is written.
 
         Returns:
-            The file; the first, where there are several.
+            The path of the file; of the first file if there are several.
 
         Raises:
-            UsageError: the architecture, the tokenizer or a number of the model has no place in GGUF.
-            SwiftError: a weight is no number.
+            UsageError: GGUF can't represent the architecture, the tokenizer or a setting of the model.
+            SwiftError: a weight is not finite, or out of range for the type.
         """
         if checkpoint_format(checkpoint) == "adapter":
             adapter = plan_adapter(checkpoint, self._options)
@@ -50,10 +50,10 @@ class GgufExporter(ReloadMixin):
 
 
 def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:
-    """All that can be known, and refused, before a weight is read.
+    """Plan the tensors and read the tokenizer, without reading a weight.
 
     Raises:
-        UsageError: the architecture, the tokenizer or a number of the model has no place in GGUF.
+        UsageError: GGUF can't represent the architecture, the tokenizer or a setting of the model.
     """
     plan = make_plan(checkpoint)
     model_keys(plan.config, plan.layout, checkpoint)
@@ -61,7 +61,7 @@ def prepare(checkpoint: Path, options: GgufOptions) -> tuple[Plan, Tokens]:
 
 
 def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> None:
-    """Write the file, or the files, into `folder`."""
+    """Write the GGUF file into `folder`; several files if `options.shard_size` is set."""
     kind = resolve_type(options.type, plan)
     path = folder / f"{options.model_name}-{kind.upper()}.gguf"
     writer = gguf.GGUFWriter(path, plan.layout.arch, split_max_size=int(options.shard_size * 1e9))
@@ -74,8 +74,8 @@ def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> Non
         writer.add_tensor_info(name, vector.shape, vector.dtype, vector.nbytes)
     types = {target.name: tensor_type(target, kind) for target in plan.targets}
     for target in plan.targets:
-        wanted = types[target.name]
-        writer.add_tensor_info(target.name, target.shape, _FLOAT, tensor_bytes(target, wanted), raw_dtype=wanted)
+        type_ = types[target.name]
+        writer.add_tensor_info(target.name, target.shape, _FLOAT, tensor_bytes(target, type_), raw_dtype=type_)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -1,4 +1,4 @@
-"""The model's own numbers as GGUF keys, and the rotary embedding, which newer models stretch in ways of their own."""
+"""Hyperparameters of the model as GGUF keys, including rotary embedding scaling."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Vector = np.ndarray[Any, Any]
 
 
 def model_keys(config: Mapping[str, Any], layout: Layout, checkpoint: Path) -> tuple[dict[str, Value], dict[str, Vector]]:
-    """GGUF keys of the model, without the arch in front, and the tensors that its rotary embedding needs.
+    """Return the GGUF keys of the model, without the `arch` prefix, and the tensors that its rotary embedding needs.
 
     Raises:
-        UsageError: a rotary embedding, or a scale of attention, that GGUF has no way to say.
+        UsageError: GGUF can't represent the rotary embedding scaling or the attention scale.
     """
     heads = int(config["num_attention_heads"])
     head = int(config.get("head_dim") or config["hidden_size"] // heads)
@@ -37,46 +37,49 @@ def model_keys(config: Mapping[str, Any], layout: Layout, checkpoint: Path) -> t
 def _check_scale(config: Mapping[str, Any], head: int, heads: int, checkpoint: Path) -> None:
     scale = config.get("query_pre_attn_scalar")
     if scale is not None and scale not in (head, config["hidden_size"] // heads):
-        message = f"query_pre_attn_scalar is {scale}, which a GGUF file can't say"
-        raise UsageError(message, where=str(checkpoint / "config.json"), hint=f"Readers take it for the size of a head, {head}.")
+        message = f"query_pre_attn_scalar is {scale}, which GGUF can't represent"
+        raise UsageError(message, where=str(checkpoint / "config.json"), hint=f"GGUF readers use the head size, {head}, instead.")
 
 
 def _rope(config: Mapping[str, Any], head: int, checkpoint: Path) -> tuple[dict[str, Value], dict[str, Vector]]:
-    given = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
     keys: dict[str, Value] = {}
-    if "sliding_attention" in given:  # one for each kind of layer: Gemma 3
-        keys["rope.freq_base_swa"] = float(given["sliding_attention"]["rope_theta"])
-        given = dict(given["full_attention"])
-    base = float(given.get("rope_theta") or config.get("rope_theta") or 10_000.0)
-    size = int(head * float(given.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0))
+    if "sliding_attention" in rope:  # Gemma 3: separate parameters for sliding-window and full attention
+        keys["rope.freq_base_swa"] = float(rope["sliding_attention"]["rope_theta"])
+        rope = dict(rope["full_attention"])
+    base = float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0)
+    size = int(head * float(rope.get("partial_rotary_factor") or config.get("partial_rotary_factor") or 1.0))
     keys |= {"rope.freq_base": base, "rope.dimension_count": size}
-    kind = given.get("rope_type") or given.get("type") or "default"
-    before = given.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    original = rope.get("original_max_position_embeddings") or config.get("original_max_position_embeddings")
     if kind == "default":
         return keys, {}
     if kind == "linear":
-        return keys | {"rope.scaling.type": "linear", "rope.scaling.factor": float(given["factor"])}, {}
+        return keys | {"rope.scaling.type": "linear", "rope.scaling.factor": float(rope["factor"])}, {}
     if kind == "yarn":
-        known = {"rope.scaling.type": "yarn", "rope.scaling.factor": float(given["factor"])}
-        return keys | known | ({"rope.scaling.original_context_length": int(before)} if before else {}), {}
+        yarn: dict[str, Value] = {"rope.scaling.type": "yarn", "rope.scaling.factor": float(rope["factor"])}
+        if original:
+            yarn["rope.scaling.original_context_length"] = int(original)
+        return keys | yarn, {}
     if kind == "llama3":
-        return keys, {"rope_freqs.weight": _llama3(given, base, size)}
-    if kind == "longrope" and before:
-        stretch = config["max_position_embeddings"] / before
-        attention = math.sqrt(1 + math.log(stretch) / math.log(before)) if stretch > 1 else 1.0
-        factors = {f"rope_factors_{each}.weight": np.array(given[f"{each}_factor"], dtype=np.float32) for each in ("long", "short")}
-        return keys | {"rope.scaling.original_context_length": int(before), "rope.scaling.attn_factor": attention}, factors
+        return keys, {"rope_freqs.weight": _llama3(rope, base, size)}
+    if kind == "longrope" and original:
+        scale = config["max_position_embeddings"] / original
+        attention = math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0
+        factors = {f"rope_factors_{each}.weight": np.array(rope[f"{each}_factor"], dtype=np.float32) for each in ("long", "short")}
+        return keys | {"rope.scaling.original_context_length": int(original), "rope.scaling.attn_factor": attention}, factors
     raise UsageError(
-        f"the rotary embedding is stretched by '{kind}', which a GGUF file can't say",
+        f"the rotary embedding scaling '{kind}' can't be represented in GGUF",
         where=str(checkpoint / "config.json"),
-        hint="Known: linear, yarn, llama3, longrope.",
+        hint="Supported: linear, yarn, llama3, longrope.",
     )
 
 
-def _llama3(given: Mapping[str, Any], base: float, size: int) -> Vector:
-    """What each frequency is divided by, as in Llama 3.1's own code: long waves are stretched, short ones not."""
+def _llama3(rope: Mapping[str, Any], base: float, size: int) -> Vector:
+    """Return the divisor of each rotary frequency, as in Llama 3.1: low frequencies are scaled by `factor`, high ones are kept."""
     lengths = 2 * math.pi * base ** (np.arange(0, size, 2) / size)
-    low, high = given.get("low_freq_factor", 1.0), given.get("high_freq_factor", 4.0)
-    old, factor = given.get("original_max_position_embeddings", 8192), given.get("factor", 8.0)
+    low, high = rope.get("low_freq_factor", 1.0), rope.get("high_freq_factor", 4.0)
+    old, factor = rope.get("original_max_position_embeddings", 8192), rope.get("factor", 8.0)
     smooth = np.clip((old / lengths - low) / (high - low), 0, 1)
-    return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    divisors: Vector = 1 / ((1 - smooth) / factor + smooth)
+    return divisors.astype(np.float32)

@@ -1,4 +1,4 @@
-"""A GGUF file with the Modelfile that Ollama makes a model of: template, stop words, system prompt and sampling are the checkpoint's."""
+"""Export for Ollama: a GGUF file and a Modelfile with the checkpoint's chat template, stop sequences, system prompt and sampling."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "
 
 
 class OllamaExporter(ReloadMixin):
-    """Writes the GGUF file and the Modelfile; `ollama create NAME -f FOLDER/Modelfile` reads both."""
+    """Write a GGUF file and a Modelfile for `ollama create NAME -f FOLDER/Modelfile`."""
+
+    _options: OllamaOptions
 
     def __init__(self, options: OllamaOptions) -> None:
         self._options = options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write both into the folder `out`.
+        """Write the GGUF file and the Modelfile into the folder `out`.
 
         Returns:
-            The Modelfile.
+            The path of the Modelfile.
 
         Raises:
-            UsageError: as for a GGUF file; or several files are asked for, which Ollama does not read.
+            UsageError: GGUF can't represent the model, or `shard_size` is set: Ollama does not read split files.
+            SwiftError: a weight is not finite, or out of range for the type.
         """
         if self._options.shard_size:
-            raise UsageError("Ollama reads one file, not several", where="shard_size", hint="Leave --shard-size out.")
+            raise UsageError("Ollama does not read a model that is split into several files", where="shard_size", hint="Omit --shard-size.")
         plan, tokens = prepare(checkpoint, self._options)
         with atomic_folder(out) as folder:
             write(plan, tokens, self._options, folder)
@@ -49,15 +52,15 @@ class OllamaExporter(ReloadMixin):
 
 
 def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOptions) -> Iterator[str]:
-    """The lines of the Modelfile."""
+    """Yield the lines of the Modelfile."""
     yield f"FROM ./{file}"
     turns, system = turn_template(checkpoint, tokens)
     text = turns.go() if turns else ""
     if text and '"""' not in text:
         yield f'TEMPLATE """{text}"""'
     elif tokens.template:
-        yield "# The chat template is no plain row of turns, so it is not here as one of Go's: Ollama looks for it in the GGUF file,"
-        yield "# and takes its own for it, where it knows the model. See what it took with: ollama show --template"
+        yield "# The chat template can't be converted to a Go template. Ollama uses the one in the GGUF file, or a built-in template if it"
+        yield "# knows the model. To see which: ollama show --template"
     if system := options.system or system:
         yield f'SYSTEM """{system}"""'
     for stop in tokens.stops:
@@ -70,7 +73,7 @@ def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOption
 
 
 def turn_template(checkpoint: Path, tokens: Tokens) -> tuple[TurnTemplate | None, str]:
-    """The chat template in pieces, where it is so, and the system prompt that it adds."""
+    """Return the chat template as a turn template, or None if it is not one, and its default system prompt."""
     if not tokens.template:
         return None, ""
     from transformers import AutoTokenizer
@@ -87,8 +90,8 @@ def turn_template(checkpoint: Path, tokens: Tokens) -> tuple[TurnTemplate | None
     def render(messages: Sequence[Message], prompt: bool) -> str:
         return str(tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt))
 
-    given = tokens.tokens[tokens.ids["bos"]] if tokens.add_bos and "bos" in tokens.ids else ""
-    return derive_turn_template(render, default_system=default is not None, given=given), default or ""
+    bos = tokens.tokens[tokens.ids["bos"]] if tokens.add_bos and "bos" in tokens.ids else ""
+    return derive_turn_template(render, default_system=default is not None, bos=bos), default or ""
 
 
 def _sampling(checkpoint: Path, options: OllamaOptions) -> dict[str, Any]:

@@ -13,15 +13,17 @@ Kind = Literal["auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4
 
 
 class GgufOptions(Options):
-    """What the file holds."""
+    """Options of the `gguf` exporter."""
 
     type: Kind = option(
-        "auto", "Type of the matrices: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0; auto: as they are stored.", also=("outtype",)
+        "auto",
+        "Type of the weight matrices: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0; auto: as stored.",
+        also=("outtype",),
     )
-    model_name: str = option("model", "Name of the file, and of the model in it.", pattern=r"^[\w.+-]+$")
-    pre_tokenizer: str = option("", "Name that llama.cpp has for the way text is split, where the tokenizer does not tell.")
-    base: str = option("", "Of an adapter alone: the folder of its base, where its manifest does not tell.")
-    shard_size: float = option(0.0, "Gigabytes a file may have; 0: one file. llama.cpp reads several, transformers does not.", ge=0)
+    model_name: str = option("model", "Name of the model in the metadata, and prefix of the file name.", pattern=r"^[\w.+-]+$")
+    pre_tokenizer: str = option("", "llama.cpp's name of the pre-tokenizer; empty detects it from the tokenizer.")
+    base: str = option("", "For an adapter: folder of its base model; empty uses the one recorded in the adapter.")
+    shard_size: float = option(0.0, "Maximum file size in GB; 0 writes one file. transformers can't read split files.", ge=0)
 
     @field_validator("type", mode="before")
     @classmethod
@@ -29,21 +31,21 @@ class GgufOptions(Options):
         text = str(value).lower().replace("-", "_")
         if re.fullmatch(r"i?q\d_(k(_[sml])?|[xnsm].*)", text):
             raise ValueError(
-                f"'{value}' needs llama.cpp's quantizer: export f16, then that with --to gguf-k --type {text} (swift-plugin-llama-cpp); "
-                "here there are q8_0, q5_1, q5_0, q4_1 and q4_0"
+                f"'{value}' needs llama.cpp's quantizer: export as f16, then that with --to gguf-k --type {text} (swift-plugin-llama-cpp); "
+                "the gguf exporter supports q8_0, q5_1, q5_0, q4_1 and q4_0"
             )
         return text
 
 
 class OllamaOptions(GgufOptions):
-    """The GGUF file, and what its Modelfile says."""
+    """Options of the `ollama` exporter: those of the GGUF file, and of the Modelfile."""
 
-    system: str = option("", "System prompt; empty: the one that the chat template adds where a conversation has none.")
-    temperature: float | None = option(None, "Default temperature; none: the checkpoint's own, where it has one.", ge=0)
-    context: int = option(0, "Tokens that a conversation may have; 0: Ollama's own default.", ge=0, also=("num_ctx",))
+    system: str = option("", "Default system prompt; empty uses the chat template's default, if it has one.")
+    temperature: float | None = option(None, "Default sampling temperature; unset uses the one in generation_config.json, if any.", ge=0)
+    context: int = option(0, "Context length in tokens; 0 uses Ollama's default.", ge=0, also=("num_ctx",))
 
 
 class SplitOptions(Options):
-    """How large the files are."""
+    """Options of the `gguf-split` exporter."""
 
-    shard_size: float = option(0.0, "Gigabytes of weights that a file may have; 0: one file.", ge=0, also=("split_max_size",))
+    shard_size: float = option(0.0, "Maximum size of the weights per file in GB; 0 writes a single file.", ge=0, also=("split_max_size",))

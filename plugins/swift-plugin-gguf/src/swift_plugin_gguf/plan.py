@@ -1,6 +1,7 @@
-"""What would be written, from the headers of the weight files alone: every tensor with its name, its shape and where it comes from.
+"""The export plan: the name, the shape and the sources of every GGUF tensor, from the headers of the weight files alone.
 
-Mixtures of experts keep one matrix an expert in most checkpoints, or gate and up in one, and GGUF one tensor of all experts for each.
+Most checkpoints of mixture-of-experts models have one matrix per expert, or fused gate and up projections; GGUF has one stacked tensor of
+all experts for each projection.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from swift_plugin_gguf.layouts import Layout, layout_of, layouts
 
 _EXPERT = re.compile(r"^(?P<before>.*\.experts)\.(?P<number>\d+)\.(?P<after>.*)$")
 _FUSED = re.compile(r"^(?P<before>.*\.experts)\.(?P<part>gate_up_proj|down_proj)$")
-_UNWANTED = ("*rotary_emb.inv_freq", "*.attention.bias", "*.masked_bias")  # computed, not learned
+_BUFFERS = ("*rotary_emb.inv_freq", "*.attention.bias", "*.masked_bias")  # computed, not trained
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A tensor of the GGUF file. Several `sources` are stacked; of each, piece `piece` of `pieces` along the rows is taken."""
+    """A tensor of the GGUF file: the stacked `sources`, of which chunk `piece` of `pieces` along the rows is taken."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,7 +40,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A checkpoint, the layout it gets, and the tensors in the order they are written. `files` says where each source is."""
+    """A checkpoint, its GGUF layout, and the tensors in the order of writing; `files` maps each source tensor to its file."""
 
     checkpoint: Path
     config: Mapping[str, Any]
@@ -49,23 +50,23 @@ class Plan:
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens have an embedding."""
+        """The number of embeddings."""
         return next(target.shape[0] for target in self.targets if target.name == "token_embd.weight")
 
 
 def make_plan(checkpoint: Path) -> Plan:
-    """Read the checkpoint's config and the headers of its weights.
+    """Plan the export of a checkpoint from its config and weight headers.
 
     Raises:
-        UsageError: no checkpoint, an architecture without a layout, or weights that have no place in it.
+        UsageError: no safetensors checkpoint, an architecture without a GGUF layout, or weights that the layout does not name.
     """
     if (found := checkpoint_format(checkpoint)) != "safetensors":
-        raise UsageError(f"this is {found}, and GGUF is written from safetensors", where=str(checkpoint), hint="Merge or convert it first.")
+        raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
     config = read_config(checkpoint)
     layout = layout_for(config, checkpoint)
     check_weights(checkpoint)
     headers = {file: read_header(file) for file in weight_files(checkpoint)}
-    files = {name: file for file, header in headers.items() for name in header if not any(fnmatchcase(name, each) for each in _UNWANTED)}
+    files = {name: file for file, header in headers.items() for name in header if not any(fnmatchcase(name, each) for each in _BUFFERS)}
     shapes = {name: tuple(headers[file][name]["shape"]) for name, file in files.items()}
     if config.get("tie_word_embeddings") and "model.embed_tokens.weight" in shapes:
         shapes.pop("lm_head.weight", None)
@@ -73,23 +74,23 @@ def make_plan(checkpoint: Path) -> Plan:
 
 
 def layout_for(config: Mapping[str, Any], checkpoint: Path) -> Layout:
-    """The layout of a full-precision checkpoint, by its config.
+    """Return the GGUF layout of a full-precision checkpoint.
 
     Raises:
-        UsageError: there is none, or one that would be read wrongly.
+        UsageError: there is no layout for the architecture, the checkpoint is quantized, or GGUF can't represent a config field.
     """
     where, named = str(checkpoint / "config.json"), [str(name) for name in config.get("architectures") or ["?"]]
     layout = layout_of(config)
     if layout is None:
         known = sorted({name for each in layouts() for name in each.architectures})
-        hint = f"{suggestion(named[0], known)} Known: {', '.join(known)}. llama.cpp's own converter knows more.".strip()
+        hint = f"{suggestion(named[0], known)} Supported: {', '.join(known)}. llama.cpp's converter supports more.".strip()
         raise UsageError(f"there is no GGUF layout for the architecture {', '.join(named)}", where=where, hint=hint)
     if method := quantization_of(config):
-        raise UsageError(f"the checkpoint is quantized already ({method})", where=where, hint="Export the full-precision model.")
+        raise UsageError(f"the checkpoint is already quantized ({method})", where=where, hint="Export the full-precision model.")
     for name, values in layout.assumes.items():
         if name in config and config[name] not in values:
-            hint = f"{layout.arch} files are read with {name} = {values[0]}."
-            raise UsageError(f"{name} is {config[name]!r}, which a GGUF file can't say", where=where, hint=hint)
+            hint = f"Readers of {layout.arch} files assume {name} = {values[0]}."
+            raise UsageError(f"{name} is {config[name]!r}, which GGUF can't represent", where=where, hint=hint)
     return layout
 
 
@@ -98,12 +99,12 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
     names = Names(layout, blocks)
     targets: list[Target] = []
     experts: dict[str, list[str]] = {}
-    lost: list[str] = []
+    unnamed: list[str] = []
 
     def add(name: str, shape: tuple[int, ...], sources: tuple[str, ...], piece: int = 0, pieces: int = 1) -> None:
         found = names.of(name)
         if found is None:
-            lost.append(name)
+            unnamed.append(name)
             return
         change = next((ref for pattern, ref in layout.transforms.items() if fnmatchcase(name, pattern)), None)
         squeezed = tuple(size for size in shape if size > 1) or (1,)  # as llama.cpp's converter does
@@ -122,10 +123,10 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
     for name, sources in experts.items():
         ordered = sorted(sources, key=lambda source: int(_EXPERT.match(source)["number"]))  # type: ignore[index]
         add(name, (len(ordered), *shapes[ordered[0]]), tuple(ordered))
-    if lost:
-        shown = ", ".join(sorted(lost)[:3]) + (", …" if len(lost) > 3 else "")
-        hint = "Is config.json the checkpoint's own? The layout may lack names: see the plugin's README."
-        raise UsageError(f"{len(lost)} weights have no place in a {layout.arch} file: {shown}", where=str(checkpoint), hint=hint)
+    if unnamed:
+        shown = ", ".join(sorted(unnamed)[:3]) + (", …" if len(unnamed) > 3 else "")
+        hint = "Check that config.json belongs to the checkpoint; missing names can be added to the layout (see the plugin's README)."
+        raise UsageError(f"{len(unnamed)} weights have no name in a {layout.arch} GGUF file: {shown}", where=str(checkpoint), hint=hint)
     return sorted(targets, key=_order)
 
 
@@ -135,7 +136,7 @@ def _order(target: Target) -> tuple[int, str]:
 
 
 class Names:
-    """Names of a checkpoint's tensors → GGUF's."""
+    """The mapping from tensor names of a checkpoint to GGUF names."""
 
     def __init__(self, layout: Layout, blocks: int) -> None:
         arch = next((number for number, name in gguf.MODEL_ARCH_NAMES.items() if name == layout.arch), None)
@@ -143,7 +144,7 @@ class Names:
         self._more = [(re.compile(re.escape(ours).replace(r"\{n\}", r"(\d+)")), theirs) for ours, theirs in layout.names.items()]
 
     def of(self, name: str) -> str | None:
-        """GGUF's name of a tensor, or None."""
+        """Return the GGUF name of a tensor, or None if it has none."""
         for pattern, theirs in self._more:
             if match := pattern.fullmatch(name):
                 return theirs.replace("{n}", match[1]) if match.groups() else theirs

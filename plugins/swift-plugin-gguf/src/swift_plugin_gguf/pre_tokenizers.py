@@ -1,4 +1,4 @@
-"""How text is split before it is merged, as a GGUF file says it: by llama.cpp's name for it, or not at all."""
+"""Pre-tokenizers by llama.cpp's names: GGUF stores the name of the splitting rule, not the rule."""
 
 from __future__ import annotations
 
@@ -12,41 +12,45 @@ from swift_core.errors import UsageError
 
 
 def pre_tokenizer_name(tokenizer: Mapping[str, Any], where: str) -> str:
-    """llama.cpp's name for how a byte-level tokenizer.json splits text: one that normalizes and looks tokens up alike, where there is one.
+    """Return llama.cpp's name of the pre-tokenizer of a byte-level tokenizer.json.
+
+    If several names have the same splitting rule, one with the same normalizer and `ignore_merges` is preferred.
 
     Raises:
-        UsageError: there is no name for it, or none with which the file would be read right.
+        UsageError: llama.cpp has no name for it, or reads every candidate with different tokens.
     """
     splits = tuple(splits_of(tokenizer.get("pre_tokenizer") or {}))
     names = [name for name, each in SPLITTINGS.items() if each.splits == splits]
     if not names:
         raise UsageError(
-            f"text is split in a way that no known tokenizer has ({'; '.join(split[:60] for split in splits) or 'not at all'})",
+            f"llama.cpp has no name for this pre-tokenizer ({'; '.join(split[:60] for split in splits) or 'none'})",
             where=where,
-            hint=f"Where you know llama.cpp's name for it: --pre-tokenizer NAME. Known here: {', '.join(SPLITTINGS)}.",
+            hint=f"If you know llama.cpp's name for it, pass --pre-tokenizer NAME. Known names: {', '.join(SPLITTINGS)}.",
         )
     nfc = _normalizes(tokenizer.get("normalizer"), where)
-    whole = bool(tokenizer["model"].get("ignore_merges"))
-    best = min(names, key=lambda name: (SPLITTINGS[name].ignore_merges != whole, SPLITTINGS[name].nfc != nfc))
-    if SPLITTINGS[best].ignore_merges != whole and (lost := next(_unmerged(tokenizer["model"]), None)):
-        said = "is a token whatever the merges say" if whole else "is reached by no merge"
+    ignores_merges = bool(tokenizer["model"].get("ignore_merges"))
+    best = min(names, key=lambda name: (SPLITTINGS[name].ignore_merges != ignores_merges, SPLITTINGS[name].nfc != nfc))
+    if SPLITTINGS[best].ignore_merges != ignores_merges and (unreachable := next(_unmerged(tokenizer["model"]), None)):
+        reason = "is matched as a whole, which no merge produces" if ignores_merges else "is not produced by any merge"
         raise UsageError(
-            f"{lost!r} {said}, and llama.cpp reads '{best}' otherwise", where=where, hint="--pre-tokenizer NAME says how it is to be read."
+            f"the token {unreachable!r} {reason}, and llama.cpp's '{best}' handles it differently",
+            where=where,
+            hint="Pass llama.cpp's name of the pre-tokenizer: --pre-tokenizer NAME.",
         )
     return best
 
 
 def _normalizes(normalizer: Mapping[str, Any] | None, where: str) -> bool:
-    """Whether text is normalized to NFC; anything else that is done to it has no word in a GGUF file."""
+    """Return True if text is normalized to NFC; reject any other normalizer, which GGUF can't represent."""
     steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
     if others := [str(step.get("type")) for step in steps if step.get("type") != "NFC"]:
-        problem = f"text is changed before it is split ({', '.join(others)}), which a GGUF file can't say"
+        problem = f"the tokenizer has normalizers that GGUF can't represent: {', '.join(others)}"
         raise UsageError(problem, where=where, hint="Export to another format, or train with a tokenizer without a normalizer.")
     return bool(steps)
 
 
 def _unmerged(model: Mapping[str, Any]) -> Iterator[str]:
-    """Tokens that the merges never give."""
+    """Yield the tokens that no sequence of merges produces."""
     ranks = {pair: rank for rank, pair in enumerate(pairs_of(model["merges"]))}
     for token in model["vocab"]:
         parts = list(token)
@@ -60,5 +64,5 @@ def _unmerged(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def pairs_of(merges: Iterable[Any]) -> list[tuple[str, str]]:
-    """The merges of a tokenizer.json, which are pairs, or texts with a space between the two."""
+    """Return the merges of a tokenizer.json as pairs; it stores pairs, or strings with a space in between."""
     return [(each.partition(" ")[0], each.partition(" ")[2]) if isinstance(each, str) else (each[0], each[1]) for each in merges]

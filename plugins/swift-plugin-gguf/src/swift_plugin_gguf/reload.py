@@ -1,4 +1,4 @@
-"""A GGUF file loaded again, by transformers, which knows less of GGUF than llama.cpp: what it would read wrongly it is not asked."""
+"""Reload of an exported GGUF file in transformers, for verification; features that its reader would misread are reported instead."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from swift_plugin_gguf.options import GgufOptions
 
 MAX_KL = {"f32": 1e-4, "f16": 1e-3, "auto": 0.01, "bf16": 0.01, "q8_0": 0.05, "q5_1": 0.6, "q5_0": 0.6, "q4_1": 1.0, "q4_0": 1.0}
-"""By type: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
+"""Maximum mean KL divergence from the source model by type, in nats per token; more means that the file is broken."""
 
 
 class ReloadMixin:
-    """An exporter whose GGUF file, in the type of its options, is loaded again for the comparison with its source."""
+    """The verification half of an exporter: reloads the GGUF file and gives the KL limit of its type."""
 
     _options: GgufOptions
 
     @property
     def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
+        """Maximum mean KL divergence from the source model, in nats per token."""
         return MAX_KL[self._options.type]
 
     def load(self, exported: Path) -> LoadedExport:
-        """Load the file with transformers.
+        """Load the file in transformers.
 
         Raises:
-            NotImplementedError: its reader does not know what is in it.
+            NotImplementedError: its GGUF reader does not support the file.
         """
         return load(exported.parent)
 
@@ -50,23 +50,23 @@ def load(folder: Path) -> LoadedExport:
         with tempfile.TemporaryDirectory(dir=folder) as one:
             rewrite(files, Path(one, "model.gguf"))
             return load(Path(one))
-    if unknown := unsupported_feature(gguf.GGUFReader(files[0])):
-        raise NotImplementedError(f"transformers' reader of GGUF files does not know {unknown}; llama.cpp does")
+    if feature := unsupported_feature(gguf.GGUFReader(files[0])):
+        raise NotImplementedError(f"transformers' GGUF reader does not support {feature}; llama.cpp does")
     try:
         return LoadedExport(folder)
     except SwiftError as error:
-        raise NotImplementedError(f"{error.message}; llama.cpp may read it") from error
+        raise NotImplementedError(f"{error.message}; llama.cpp may support it") from error
 
 
 def unsupported_feature(reader: gguf.GGUFReader) -> str:
-    """What of a file transformers' reader passes over or takes for something else; empty: nothing that we write."""
+    """Return the feature of a file that transformers' GGUF reader ignores or misreads; empty if there is none."""
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
     arch = reader.fields["general.architecture"].contents()
     if arch.replace("moe", "_moe") not in GGUF_SUPPORTED_ARCHITECTURES:
         return f"the architecture {arch}"
     if f"{arch}.expert_count" in reader.fields and arch == "llama":
-        return "mixtures of experts of the architecture llama"
+        return "mixture-of-experts models of the architecture llama"
     head = reader.fields.get(f"{arch}.attention.key_length")
     size = (
         head.contents()
@@ -74,8 +74,8 @@ def unsupported_feature(reader: gguf.GGUFReader) -> str:
         else reader.fields[f"{arch}.embedding_length"].contents() // reader.fields[f"{arch}.attention.head_count"].contents()
     )
     if reader.fields[f"{arch}.rope.dimension_count"].contents() != size:
-        return "rotary embeddings of a part of the head"
-    stretched = any(tensor.name.startswith(("rope_freqs", "rope_factors")) for tensor in reader.tensors)
-    if stretched or f"{arch}.rope.scaling.type" in reader.fields:
-        return "stretched rotary embeddings"
+        return "partial rotary embeddings"
+    scaled = any(tensor.name.startswith(("rope_freqs", "rope_factors")) for tensor in reader.tensors)
+    if scaled or f"{arch}.rope.scaling.type" in reader.fields:
+        return "rotary embedding scaling"
     return ""

@@ -1,4 +1,4 @@
-"""Which files of a folder are one GGUF model: llama.cpp names those of a cut one NAME-00001-of-00003.gguf."""
+"""The files of a GGUF model; those of a split one are named NAME-00001-of-00003.gguf, as by llama.cpp."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of the folder's one GGUF model, in order.
+    """Return the files of the one GGUF model in a folder, in order.
 
     Raises:
-        UsageError: there is none, several, or not all of its files.
+        UsageError: there is no model, there are several, or files of it are missing.
     """
     files = sorted(folder.glob("*.gguf"))
     if not files:
-        raise UsageError("no GGUF file here", where=str(folder), hint="swift export CHECKPOINT --to gguf makes one.")
+        raise UsageError("the folder has no GGUF file", where=str(folder), hint="Create one: swift export CHECKPOINT --to gguf.")
     if len(files) > 1 and len({stem_of(file) for file in files}) > 1:
         names = ", ".join(file.name for file in files[:4])
-        raise UsageError(f"several GGUF models: {names}", where=str(folder), hint="Put the one that is meant into a folder of its own.")
+        raise UsageError(f"the folder has several GGUF models: {names}", where=str(folder), hint="Keep one model per folder.")
     count = int(found[3]) if (found := _SHARD.fullmatch(files[0].stem)) else 1
     if len(files) != count:
-        raise UsageError(f"{len(files)} of the model's {count} files are here", where=str(folder), hint="Fetch the others.")
+        raise UsageError(f"the folder has {len(files)} of the model's {count} files", where=str(folder), hint="Download the others.")
     return files
 
 
 def stem_of(file: Path) -> str:
-    """The file's name without its number and its ending."""
+    """Return the file name without the split number and the extension."""
     found = _SHARD.fullmatch(file.stem)
     return found[1] if found else file.stem

@@ -1,4 +1,4 @@
-"""A GGUF model in files of another size: cut into several, named as llama.cpp's own gguf-split names them, or made one of several."""
+"""Splitting and merging of GGUF files, with the file names and keys of llama.cpp's gguf-split."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from swift_plugin_gguf.shards import model_files, stem_of
 
 
 class GgufSplit:
-    """Copies tensors and metadata as they are into other files."""
+    """Copy the tensors and metadata of a GGUF model unchanged into files of another size."""
 
     def __init__(self, options: SplitOptions) -> None:
         self._options = options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write the files, and the licence beside them, into the folder `out`.
+        """Write the files and the licence into the folder `out`.
 
         Returns:
-            The file; the first, where there are several.
+            The path of the file; of the first file if there are several.
 
         Raises:
-            UsageError: no GGUF model in the folder, several, or not all files of one.
-            SwiftError: what was written is not what was read.
+            UsageError: the folder has no GGUF model, several, or an incomplete one.
+            SwiftError: the tensors written differ from those read.
         """
         files = model_files(checkpoint)
         with atomic_folder(out) as folder:
             rewrite(files, folder / f"{stem_of(files[0])}.gguf", int(self._options.shard_size * 1e9))
             if tensor_hashes(files) != tensor_hashes(sorted(folder.glob("*.gguf"))):
-                raise SwiftError("the weights were not written as they were read", where=str(out), hint="Is the disk sound?")
+                raise SwiftError("the tensors written differ from those read", where=str(out), hint="Check the disk for errors.")
             copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
 
 
 def tensor_hashes(files: Sequence[Path]) -> dict[str, str]:
-    """A hash of each tensor by its name."""
+    """Return the SHA-256 of each tensor's data, by name."""
     readers = [gguf.GGUFReader(file) for file in files]
-    return {each.name: hashlib.sha256(each.data).hexdigest() for reader in readers for each in reader.tensors}
+    return {tensor.name: hashlib.sha256(tensor.data.data).hexdigest() for reader in readers for tensor in reader.tensors}
 
 
-def rewrite(files: Sequence[Path], target: Path, most: int = 0) -> None:
-    """Write what is in `files` as `target`, or as files beside it of at most `most` bytes of weights.
+def rewrite(files: Sequence[Path], target: Path, maximum: int = 0) -> None:
+    """Write the contents of `files` to `target`, or to numbered files beside it with at most `maximum` bytes of tensors each.
 
     Raises:
         UsageError: a file is damaged.
@@ -55,9 +55,9 @@ def rewrite(files: Sequence[Path], target: Path, most: int = 0) -> None:
     try:
         readers = [gguf.GGUFReader(file) for file in files]
     except (ValueError, IndexError, KeyError) as error:
-        raise UsageError(f"not whole GGUF files: {error}", where=str(files[0].parent), hint="Fetch them again.") from error
+        raise UsageError(f"damaged GGUF file: {error}", where=str(files[0].parent), hint="Download the files again.") from error
     arch = readers[0].fields["general.architecture"].contents()
-    writer = gguf.GGUFWriter(target, arch, split_max_size=most)
+    writer = gguf.GGUFWriter(target, arch, split_max_size=maximum)
     for field in readers[0].fields.values():
         if field.name.startswith(("GGUF.", "split.")) or field.name == "general.architecture":
             continue

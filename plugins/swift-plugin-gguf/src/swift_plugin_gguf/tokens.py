@@ -1,7 +1,7 @@
-"""The tokenizer as GGUF keys: tokens with their kinds, merges or scores, special tokens, and how text is split before.
+"""The tokenizer as GGUF keys: tokens with their types, merges or scores, special tokens, and the pre-tokenizer.
 
-GGUF has two of the tokenizers that checkpoints have: byte-level BPE (`gpt2`) and SentencePiece's BPE (`llama`). The first merges by the
-order of its merges, the second by the score of what a merge gives, so the scores of ours are the order of the merges.
+Two tokenizer models are supported: byte-level BPE (`gpt2`) and SentencePiece BPE (`llama`). Byte-level BPE merges by the rank of a merge,
+SentencePiece BPE by the score of the token that it produces; the scores written here are the negative ranks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from swift_plugin_gguf.pre_tokenizers import pairs_of, pre_tokenizer_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """What a GGUF file says of the tokenizer. `ids` are special tokens by GGUF's names for them; `stops` end an answer."""
+    """The tokenizer section of a GGUF file; `ids` maps GGUF's names of special tokens to their ids."""
 
     model: str
     pre: str
@@ -37,42 +37,42 @@ class Tokens:
 
     @property
     def stops(self) -> list[str]:
-        """The tokens that end an answer."""
+        """The tokens that end a response."""
         return list(dict.fromkeys(self.tokens[self.ids[name]] for name in ("eot", "eos") if name in self.ids))
 
 
 def read_tokens(checkpoint: Path, size: int, pre_tokenizer: str = "") -> Tokens:
-    """Read `tokenizer.json` and what lies beside it.
+    """Read the tokenizer, the special tokens and the chat template of a checkpoint.
 
     Args:
         checkpoint: the folder.
-        size: how many tokens have an embedding.
-        pre_tokenizer: llama.cpp's name for how text is split, where the user knows it.
+        size: the number of embeddings; missing tokens are padded.
+        pre_tokenizer: llama.cpp's name of the pre-tokenizer; empty detects it.
 
     Raises:
-        UsageError: no tokenizer, one that GGUF does not have, or text split in a way that has no name.
+        UsageError: there is no tokenizer.json, or GGUF can't represent its model, its normalizer or its pre-tokenizer.
     """
     file = checkpoint / "tokenizer.json"
     if not file.is_file():
-        hint = "Load it with transformers' AutoTokenizer and save it into the folder, which writes one."
-        raise UsageError("has no tokenizer.json", where=str(checkpoint), hint=hint)
+        hint = "Load the tokenizer with transformers' AutoTokenizer and save it into the folder, which writes this file."
+        raise UsageError("the checkpoint has no tokenizer.json", where=str(checkpoint), hint=hint)
     tokenizer, config = _json(file), _json(checkpoint / "tokenizer_config.json")
     model = tokenizer["model"]
     if model.get("type") != "BPE":
-        raise UsageError(f"a tokenizer of the kind {model.get('type')}", where=str(file), hint="GGUF files here hold BPE alone.")
+        raise UsageError(f"tokenizers of type {model.get('type')} are not supported", where=str(file), hint="Only BPE is.")
     sentencepiece = bool(model.get("byte_fallback"))
     added = {int(token["id"]): token for token in tokenizer.get("added_tokens") or ()}
     known = {int(number): text for text, number in model["vocab"].items()} | {number: each["content"] for number, each in added.items()}
     if max(known) >= size:
-        message = f"the tokenizer has {max(known) + 1} tokens, and the model embeddings for {size}"
-        raise UsageError(message, where=str(file), hint="They belong to different checkpoints, or tokens were added and not trained.")
+        message = f"the tokenizer has {max(known) + 1} tokens, but the model has {size} embeddings"
+        raise UsageError(message, where=str(file), hint="Use the tokenizer of this checkpoint, or resize the model's embeddings.")
     ids = dict(_special(checkpoint, config, {text: number for number, text in known.items()}))
     texts, types = [], []
     for number in range(size):
         text, kind = _token(number, known, added, ids, sentencepiece)
         texts.append(text)
         types.append(int(kind))
-    begins, ends = _template_ends(tokenizer.get("post_processor"))
+    begins, ends = _adds_special_tokens(tokenizer.get("post_processor"))
     pairs = pairs_of(model["merges"])
     if sentencepiece:
         _check_sentencepiece(tokenizer, str(file))
@@ -86,7 +86,7 @@ def read_tokens(checkpoint: Path, size: int, pre_tokenizer: str = "") -> Tokens:
         ids=ids,
         add_bos=bool(config.get("add_bos_token", begins)),
         add_eos=bool(config.get("add_eos_token", ends)),
-        add_space_prefix=sentencepiece and _prefixes(tokenizer),
+        add_space_prefix=sentencepiece and _adds_space_prefix(tokenizer),
         template=_template(checkpoint, config),
     )
 
@@ -109,7 +109,7 @@ def _token(
 
 
 def _scores(tokens: list[str], merges: list[tuple[str, str]]) -> list[float]:
-    """Minus the place of the first merge that gives a token; SentencePiece merges what scores highest first."""
+    """Return minus the rank of the first merge that produces each token; SentencePiece applies the highest score first."""
     places: dict[str, int] = {}
     for place, pair in enumerate(merges, 1):
         places.setdefault("".join(pair), place)
@@ -118,12 +118,12 @@ def _scores(tokens: list[str], merges: list[tuple[str, str]]) -> list[float]:
 
 
 def _special(checkpoint: Path, config: Mapping[str, Any], numbers: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Special tokens by GGUF's names, and the one that ends a turn, where that is another than the end token."""
+    """Yield special tokens by GGUF's names, and the end-of-turn token if it differs from the end-of-sequence token."""
     end = None
     for ours, theirs in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
         given = config.get(f"{ours}_token")
         text = given.get("content") if isinstance(given, Mapping) else given
-        if text in numbers:
+        if isinstance(text, str) and text in numbers:
             end = numbers[text] if ours == "eos" else end
             yield theirs, numbers[text]
     manifest = read_manifest(checkpoint)
@@ -135,12 +135,12 @@ def _special(checkpoint: Path, config: Mapping[str, Any], numbers: Mapping[str, 
         yield "eot", turn
 
 
-def _template_ends(processor: Mapping[str, Any] | None) -> tuple[bool, bool]:
-    """Whether a text gets a special token in front, and one behind."""
+def _adds_special_tokens(processor: Mapping[str, Any] | None) -> tuple[bool, bool]:
+    """Return (adds a special token before the text, adds one after it)."""
     if not processor:
         return False, False
     if processor["type"] == "Sequence":
-        found = [_template_ends(each) for each in processor["processors"]]
+        found = [_adds_special_tokens(each) for each in processor["processors"]]
         return any(first for first, _ in found), any(last for _, last in found)
     single = processor.get("single") or []
     if not single:
@@ -148,13 +148,13 @@ def _template_ends(processor: Mapping[str, Any] | None) -> tuple[bool, bool]:
     return "SpecialToken" in single[0], "SpecialToken" in single[-1]
 
 
-def _prefixes(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a space is put before the text."""
+def _adds_space_prefix(tokenizer: Mapping[str, Any]) -> bool:
+    """Return True if a space is put before the text."""
     return any(step.get("type") == "Prepend" or step.get("prepend_scheme", "never") != "never" for step in _steps(tokenizer))
 
 
 def _check_sentencepiece(tokenizer: Mapping[str, Any], where: str) -> None:
-    """Refuse what readers of a SentencePiece vocabulary do not do to text: they write spaces as ▁, and put one in front, and no more."""
+    """Reject normalizers and pre-tokenizers other than those of SentencePiece: ▁ for a space, and a space in front of the text."""
     for step in _steps(tokenizer):
         match step:
             case {"type": "Prepend", "prepend": "▁"} | {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}:
@@ -163,12 +163,12 @@ def _check_sentencepiece(tokenizer: Mapping[str, Any], where: str) -> None:
                 continue
             case {"type": "Split", "pattern": {"String": " "}}:  # Gemma's: no space is left to split at
                 continue
-        problem = f"text is changed or split before it is merged ({step.get('type')}), which a GGUF file can't say"
+        problem = f"the tokenizer has a step that GGUF can't represent: {step.get('type')}"
         raise UsageError(problem, where=where, hint="Export to another format.")
 
 
 def _steps(tokenizer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What is done to text before it is merged: the normalizer's steps, and the pre-tokenizer's."""
+    """Return the steps of the normalizer and of the pre-tokenizer."""
     parts = [tokenizer.get("normalizer"), tokenizer.get("pre_tokenizer")]
     return [each for part in parts if part for each in part.get("normalizers", part.get("pretokenizers", [part]))]
 
@@ -189,4 +189,4 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError:
-        raise UsageError("not JSON", where=str(file), hint="Fetch the checkpoint again.") from None
+        raise UsageError("the file is not valid JSON", where=str(file), hint="Download the checkpoint again.") from None

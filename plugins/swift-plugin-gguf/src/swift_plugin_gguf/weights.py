@@ -1,4 +1,4 @@
-"""From the tensors of a checkpoint to the bytes of a GGUF file, one at a time."""
+"""Conversion and quantization of a checkpoint's tensors to GGUF types, one at a time."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ TYPES: dict[str, tuple[Type, FileType]] = {
     "q4_0": (Type.Q4_0, FileType.MOSTLY_Q4_0),
 }
 _STORED = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
-_EXACT = ("ffn_gate_inp.weight",)  # routers are small, and a token's way hangs on them
-_ENDS = ("token_embd.weight", "output.weight")
+_UNQUANTIZED = ("ffn_gate_inp.weight",)  # routers are small, and quantizing them changes which experts a token uses
+_EMBEDDINGS = ("token_embd.weight", "output.weight")
 
 
 def resolve_type(name: str, plan: Plan) -> str:
-    """The type that was asked for; for `auto`, the one that most of the checkpoint is stored in."""
+    """Return the requested type; for `auto`, the type of most of the checkpoint's weights."""
     return _STORED[stored_dtype(plan.checkpoint)] if name == "auto" else name
 
 
 def tensor_type(target: Target, kind: str) -> Type:
-    """The type of a tensor: vectors and routers whole, embeddings and head in 8 bits where the rest has fewer (as llama.cpp does)."""
-    if len(target.shape) < 2 or target.name.endswith(_EXACT):
+    """Return a tensor's type: F32 for vectors and routers, Q8_0 for embeddings and output layer if `kind` has fewer bits (as llama.cpp)."""
+    if len(target.shape) < 2 or target.name.endswith(_UNQUANTIZED):
         return Type.F32
-    wanted = Type.Q8_0 if target.name in _ENDS and kind[:2] in ("q4", "q5") else TYPES[kind][0]
-    return wanted if divides(target, wanted) else Type.F16
+    type_ = Type.Q8_0 if target.name in _EMBEDDINGS and kind[:2] in ("q4", "q5") else TYPES[kind][0]
+    return type_ if fits_blocks(target, type_) else Type.F16
 
 
-def divides(target: Target, wanted: Type) -> bool:
-    """Whether the tensor's rows are whole blocks of the type."""
-    return target.shape[-1] % gguf.GGML_QUANT_SIZES[wanted][0] == 0
+def fits_blocks(target: Target, type_: Type) -> bool:
+    """Return True if the tensor's row length is a multiple of the type's block size."""
+    return target.shape[-1] % gguf.GGML_QUANT_SIZES[type_][0] == 0
 
 
-def tensor_bytes(target: Target, wanted: Type) -> int:
-    """Bytes that a tensor takes."""
-    block, size = gguf.GGML_QUANT_SIZES[wanted]
+def tensor_bytes(target: Target, type_: Type) -> int:
+    """Return the size of a tensor in the type, in bytes."""
+    block, size = gguf.GGML_QUANT_SIZES[type_]
     return int(np.prod(target.shape)) // block * size
 
 
 class Reader:
-    """Reads targets of a plan; a context manager, since it keeps the weight files open."""
+    """Read and convert the tensors of a plan; a context manager that keeps the weight files open."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -70,11 +70,11 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def read(self, target: Target, wanted: Type) -> np.ndarray[Any, Any]:
-        """The tensor as it lies in the file.
+    def read(self, target: Target, type_: Type) -> np.ndarray[Any, Any]:
+        """Return the tensor as it is stored in the GGUF file: quantized, or as bytes of the type.
 
         Raises:
-            SwiftError: it holds a NaN or an infinite number, or one that float16 can't hold.
+            SwiftError: the tensor has a NaN or an infinite value, or a value out of range for float16.
         """
         pieces = [self._source(name) for name in target.sources]
         whole = torch.stack(pieces) if len(pieces) > 1 else pieces[0]
@@ -85,14 +85,14 @@ class Reader:
         values = whole.to(torch.float32).reshape(target.shape).contiguous().numpy()
         if not np.isfinite(values).all():
             raise SwiftError(
-                f"the weight {target.sources[0]} holds a NaN or an infinite number",
+                f"the weight {target.sources[0]} contains a NaN or an infinite value",
                 where=str(self._plan.files[target.sources[0]]),
-                hint="Its training went wrong, or the file is damaged: take an earlier checkpoint.",
+                hint="Training has diverged or the file is damaged: use an earlier checkpoint.",
             )
-        if wanted == Type.F16 and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
-            message = f"the weight {target.sources[0]} has numbers that float16 can't hold"
+        if type_ == Type.F16 and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
+            message = f"the weight {target.sources[0]} has values that float16 can't represent"
             raise SwiftError(message, where=str(self._plan.checkpoint), hint="Use --type bf16 or f32.")
-        return np.ascontiguousarray(gguf.quantize(values, wanted))
+        return np.ascontiguousarray(gguf.quantize(values, type_))
 
     def _source(self, name: str) -> torch.Tensor:
         file = self._plan.files[name]
