@@ -120,12 +120,12 @@ def sides(work: Work, rounds: int) -> dict[str, list[Spent]]:
 def lost(source: Path, result: Path) -> dict[str, float]:
     """What `swift quantize` finds in its comparison."""
     from swift_train.devices import pick_dtype
-    from swift_train.verify import compare, documentation
+    from swift_train.verify import compare, held_out_text
     from swift_train.weights import stored_dtype
     from transformers import AutoTokenizer
 
     logging.disable(logging.WARNING)  # a line a layer
-    rows = documentation(AutoTokenizer.from_pretrained(source), 1024)
+    rows = held_out_text(AutoTokenizer.from_pretrained(source), 1024)
     return compare(source, result, rows, device="cpu", dtype=pick_dtype("auto", "cpu", stored_dtype(source)), scratch=result.parent)
 
 

@@ -24,7 +24,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 
 from swift_core import engines
 from swift_core.registry import registry
@@ -99,7 +99,7 @@ class Bench:
 
     def _curve(self, run: Run, processes: int) -> Curve:
         self.runs += 1
-        metrics = on_ranks(processes, partial(do, run, self.folder / f"run-{self.runs}"))[0]
+        metrics = on_ranks(processes, partial(run_training, run, self.folder / f"run-{self.runs}"))[0]
         return [(line["loss"], line["grad_norm"]) for line in metrics if "loss" in line]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from swift_train.options import PretrainOptions
-from swift_train.row_isolation import Isolation, ask
+from swift_train.row_isolation import Isolation, probe_isolation
 from swift_train.tasks import PretrainTask
 from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model
 
@@ -37,7 +37,7 @@ def answer(model_type: str) -> Isolation:
     """Ask a small model."""
     strategy = registry().choose("parallel", "ddp", {"device": "cpu"}).build()
     strategy.build(lambda device: small_model(model_type), lambda module: torch.optim.SGD(module.parameters()))
-    return ask(strategy, PretrainTask(PretrainOptions()), range(3, 250), 64)
+    return probe_isolation(strategy, PretrainTask(PretrainOptions()), range(3, 250), 64)
 
 
 def main() -> None:

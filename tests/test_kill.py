@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from swift_train.crash_testing import steps_of, train_through_kills
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 
 STRATEGIES = [
     pytest.param("ddp", 1, "lora", 16, {}, id="ddp-1-lora"),
@@ -42,7 +42,7 @@ def survives(tiny_model, tmp_path):
             )  # fmt: skip
 
         def train():
-            do(make(""), tmp_path / "whole")
+            run_training(make(""), tmp_path / "whole")
 
         on_ranks(ranks, train)
         expected = steps_of(tmp_path / "whole")

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from swift_plugin_deepspeed.ops import cpu_adam, operators
 from swift_train.crash_testing import steps_of, train_through_kills
-from swift_train.testing import do, memory_grown, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, training_run, write_rows
 
 from swift_core.errors import SwiftError, UsageError
 from swift_core.registry import registry
@@ -51,7 +51,7 @@ def steps(metrics):
 
 def train(run, ranks, folder):
     """The steps of a run, and the weights that it wrote."""
-    metrics = on_ranks(ranks, partial(do, run, folder))
+    metrics = on_ranks(ranks, partial(run_training, run, folder))
     assert all(steps(rank) == steps(metrics[0]) for rank in metrics), "every rank sees the same losses"
     (file,) = (folder / "output").glob("*.safetensors")
     return steps(metrics[0]), load_file(file)
@@ -97,10 +97,10 @@ def test_as_one_process(trained, plain, parallel, tuner, ranks):
 def test_resume_is_exact(tiny_model, rows, tmp_path, parallel):
     """With dropout, whose random states are a process's own."""
     settled = {"tuner_options": {"dropout": 0.2}}
-    whole = on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "whole"))[0]
-    first = on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "parts", stop_after=2))[0]
+    whole = on_ranks(2, partial(run_training, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "whole"))[0]
+    first = on_ranks(2, partial(run_training, run_of(tiny_model, rows, parallel, 2, **settled), tmp_path / "parts", stop_after=2))[0]
     resumed = run_of(tiny_model, rows, parallel, 2, resume=tmp_path / "parts", **settled)
-    second = on_ranks(2, partial(do, resumed, tmp_path / "parts"))[0]
+    second = on_ranks(2, partial(run_training, resumed, tmp_path / "parts"))[0]
     assert len(steps(first)) == 2
     assert steps(first + second) == steps(whole)
     files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
@@ -109,7 +109,7 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, parallel):
 
 @pytest.mark.parametrize("parallel", STAGES)
 def test_another_number_of_processes_is_refused(tiny_model, rows, tmp_path, parallel):
-    on_ranks(2, partial(do, run_of(tiny_model, rows, parallel, 2), tmp_path / "parts", stop_after=2))
+    on_ranks(2, partial(run_training, run_of(tiny_model, rows, parallel, 2), tmp_path / "parts", stop_after=2))
     (checkpoint,) = (tmp_path / "parts/checkpoints").iterdir()
 
     def told(ranks):
@@ -135,10 +135,10 @@ def test_offload_steps_on_the_cpu_by_deepspeeds_adamw(trained, plain, parallel, 
 
 
 def test_offload_resumes_exactly(tiny_model, rows, tmp_path):
-    whole = on_ranks(2, partial(do, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "whole"))[0]
-    first = on_ranks(2, partial(do, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "parts", stop_after=2))[0]
+    whole = on_ranks(2, partial(run_training, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "whole"))[0]
+    first = on_ranks(2, partial(run_training, run_of(tiny_model, rows, "zero3-offload", 2), tmp_path / "parts", stop_after=2))[0]
     resumed = run_of(tiny_model, rows, "zero3-offload", 2, resume=tmp_path / "parts")
-    assert steps(first + on_ranks(2, partial(do, resumed, tmp_path / "parts"))[0]) == steps(whole)
+    assert steps(first + on_ranks(2, partial(run_training, resumed, tmp_path / "parts"))[0]) == steps(whole)
 
 
 SIZE = 64  # a linear layer of 4096 weights
@@ -156,7 +156,7 @@ def small(name, options=None):
 
 
 def proof_of(name, ranks=2, options=None):
-    return on_ranks(ranks, lambda: small(name, options).proof)[0]
+    return on_ranks(ranks, lambda: small(name, options).placement)[0]
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
@@ -198,7 +198,7 @@ def test_one_process_alone_reads_the_model():
         strategy = registry().choose("parallel", "zero3", {"device": "cpu"}).build()
         strategy.build(load, lambda module: torch.optim.AdamW(module.parameters()))
         sums = [tensor.double().sum().item() for _, tensor in strategy.weights()]
-        return most[0], [*sums, strategy.module.frequencies.sum().item()], strategy.proof["loaded_whole"]
+        return most[0], [*sums, strategy.module.frequencies.sum().item()], strategy.placement["loaded_whole"]
 
     first, *others = on_ranks(4, work)
     assert first[0] > 1
@@ -331,7 +331,7 @@ def test_a_process_that_can_not_write(tiny_model, rows, tmp_path, error, message
 
         module.save_tensors = save
         try:
-            do(run, tmp_path / "run")
+            run_training(run, tmp_path / "run")
         except SwiftError as found:
             return found.message
 
@@ -398,7 +398,7 @@ def test_ten_kills(tiny_model, rows, tmp_path, parallel, tuner):
     def make(resume):
         return run_of(tiny_model, rows, parallel, 2, tuner=tuner, resume=resume, epochs=30, save_steps=3)
 
-    on_ranks(2, lambda: do(make(""), tmp_path / "whole") and None, timeout=600)
+    on_ranks(2, lambda: run_training(make(""), tmp_path / "whole") and None, timeout=600)
     survived = train_through_kills(make, tmp_path, ranks=2, kills=10, seed=1)
     print(f"{parallel}: {survived.kills} kills, {survived.in_saves} of them in the middle of a save")
     assert {number: {step} for number, step in steps_of(tmp_path / "whole").items()} == survived.steps

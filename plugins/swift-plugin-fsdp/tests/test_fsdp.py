@@ -20,7 +20,7 @@ from swift_train.build import load_base
 from swift_train.options import PretrainOptions
 from swift_train.ranks import join
 from swift_train.tasks import PretrainTask
-from swift_train.testing import do, memory_grown, on_ranks, ragged_chats, samples_of, training_run, write_rows
+from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, samples_of, training_run, write_rows
 from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -62,9 +62,9 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
     """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
-    one = do(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
     run = cut(training_run(tiny_model, rows, **options, **settings(2, gradient_checkpointing=checkpointing)))
-    two = on_ranks(2, partial(do, run, tmp_path / "two"))[0]
+    two = on_ranks(2, partial(run_training, run, tmp_path / "two"))[0]
     assert len(steps(one)) == 6
     assert any(norm > 0.5 for _, norm in steps(one))
     close(two, one)
@@ -82,9 +82,9 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
 
 
 def test_in_groups_that_each_hold_a_copy(tiny_model, rows, tmp_path):
-    one = do(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
     run = cut(training_run(tiny_model, rows, tuner="full", **settings(4, epochs=1)), shard_size=2, reshard_after_forward=False)
-    close(on_ranks(4, partial(do, run, tmp_path / "four"))[0], one)
+    close(on_ranks(4, partial(run_training, run, tmp_path / "four"))[0], one)
     proof = json.loads((tmp_path / "four/parallel.json").read_text())
     assert list(proof["placements"]) == ["R S(0)"]
     assert (proof["processes"], proof["shard_size"]) == (4, 2)
@@ -113,10 +113,10 @@ def built(model, **options):
 def test_resume_is_exact(tiny_model, rows, tmp_path):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
     settled = settings(2, tuner="loraplus", tuner_options={"dropout": 0.2})
-    whole = on_ranks(2, partial(do, cut(training_run(tiny_model, rows, **settled)), tmp_path / "whole"))
-    first = on_ranks(2, partial(do, cut(training_run(tiny_model, rows, **settled)), tmp_path / "parts", stop_after=2))
+    whole = on_ranks(2, partial(run_training, cut(training_run(tiny_model, rows, **settled)), tmp_path / "whole"))
+    first = on_ranks(2, partial(run_training, cut(training_run(tiny_model, rows, **settled)), tmp_path / "parts", stop_after=2))
     resumed = cut(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled))
-    second = on_ranks(2, partial(do, resumed, tmp_path / "parts"))
+    second = on_ranks(2, partial(run_training, resumed, tmp_path / "parts"))
     assert steps(first[0] + second[0]) == steps(whole[0])
     assert len(steps(first[0])) == 2
     files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
@@ -125,13 +125,13 @@ def test_resume_is_exact(tiny_model, rows, tmp_path):
 
 def test_goes_on_with_another_number_of_processes(tiny_model, rows, tmp_path):
     """Once the change is allowed: the same rows a step, so the same losses."""
-    one = do(training_run(tiny_model, rows, **STILL, **settings(1, epochs=1)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **STILL, **settings(1, epochs=1)), tmp_path / "one")
     first = on_ranks(
-        2, partial(do, cut(training_run(tiny_model, rows, **STILL, **settings(2, epochs=1))), tmp_path / "parts", stop_after=2)
+        2, partial(run_training, cut(training_run(tiny_model, rows, **STILL, **settings(2, epochs=1))), tmp_path / "parts", stop_after=2)
     )[0]
     allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
     resumed = cut(training_run(tiny_model, rows, verb_options=allowed, **STILL, **settings(1, epochs=1)))
-    second = on_ranks(1, partial(do, resumed, tmp_path / "parts"))[0]
+    second = on_ranks(1, partial(run_training, resumed, tmp_path / "parts"))[0]
     assert len(steps(first)) == 2
     close(first + second, one)
 
@@ -160,7 +160,7 @@ def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
         strategy.build(lambda device: load_base(run, str(device)).model, lambda module: torch.optim.AdamW(module.parameters()))
         most = grown() / whole
         got = {name: digest(tensor) for name, tensor in (*strategy.weights(), *strategy.module.named_buffers())}
-        return most, got, strategy.proof["loaded_whole"]
+        return most, got, strategy.placement["loaded_whole"]
 
     first, *others = on_ranks(3, build)
     assert first[0] > 1
@@ -172,9 +172,9 @@ def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
 def test_a_tuner_that_starts_from_the_weights_reads_them_everywhere(tiny_model, rows, tmp_path):
     """PiSSA splits the base: on shapes alone that can't be done."""
     settled = settings(1, epochs=1, tuner_options={"dropout": 0.0, "init": "pissa"})
-    one = do(training_run(tiny_model, rows, **settled), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **settled), tmp_path / "one")
     run = training_run(tiny_model, rows, **{**settled, "gradient_accumulation_steps": 4})
-    close(on_ranks(2, partial(do, cut(run), tmp_path / "two"))[0], one)
+    close(on_ranks(2, partial(run_training, cut(run), tmp_path / "two"))[0], one)
     assert json.loads((tmp_path / "two/parallel.json").read_text())["loaded_whole"] == 2
 
 
@@ -267,7 +267,7 @@ def test_narrow_weights_that_learn_are_kept_in_float32(tiny_model, tmp_path):
         assert {parameter.dtype for parameter in strategy.learned} == {torch.float32}
         assert task.forward(strategy.module, micro).dtype == dtype
         assert strategy.scale.value == (65536 if dtype == torch.float16 else 1)
-        return strategy.accumulate([micro], task, 1 / 39), strategy.update(1e-3, None).norm, strategy.proof["precision"]
+        return strategy.accumulate([micro], task, 1 / 39), strategy.update(1e-3, None).norm, strategy.placement["precision"]
 
     wide, *narrow = [on_ranks(1, partial(step, dtype))[0] for dtype in (torch.float32, torch.bfloat16, torch.float16)]
     assert [precision for *_, precision in (wide, *narrow)] == ["float32", "bfloat16", "float16"]
@@ -305,12 +305,12 @@ def test_weights_that_can_not_be_cut_are_named():
     assert "Linear" in caught.value.hint
     module = Shared()
     with pytest.raises(UsageError, match="weight is shared by several blocks"):
-        sharding.check(module, sharding.blocks(module, ["Linear"]))
+        sharding.check_shardable(module, sharding.blocks(module, ["Linear"]))
     scalar = nn.Module()
     scalar.scale = nn.Parameter(torch.tensor(1.0))
     with pytest.raises(UsageError, match="scale has no dimension to cut"):
-        sharding.check(scalar, [])
+        sharding.check_shardable(scalar, [])
     packed = nn.Module()
     packed.weight = nn.Parameter(torch.zeros(2, dtype=torch.uint8), requires_grad=False)
     with pytest.raises(UsageError, match=r"weight is torch\.uint8"):
-        sharding.check(packed, [])
+        sharding.check_shardable(packed, [])

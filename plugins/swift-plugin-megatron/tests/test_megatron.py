@@ -13,7 +13,7 @@ from swift_plugin_megatron.options import MegatronOptions
 from swift_train.batches import Micro
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.tasks import NextToken
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.errors import SwiftError, UsageError
@@ -81,7 +81,7 @@ def steps(metrics):
 
 def train(run, processes, folder, **more):
     """The steps of a run; all processes see the same."""
-    metrics = on_ranks(processes, partial(do, run, folder, **more))
+    metrics = on_ranks(processes, partial(run_training, run, folder, **more))
     assert all(steps(rank) == steps(metrics[0]) for rank in metrics)
     return steps(metrics[0])
 
@@ -106,9 +106,9 @@ def written(folder):
 def test_as_one_process(tiny_model, rows, tmp_path, layout, tuner):
     """Losses, norms, scores of held-out rows, and weights under transformers' names, which others can read."""
     more = {"tuner": tuner, "validation": write_rows(tmp_path / "held.jsonl", ragged_chats(5))}
-    one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
     processes, sizes = ALL[layout]
-    metrics = on_ranks(processes, partial(do, run_of(tiny_model, rows, layout, **more), tmp_path / "many"))[0]
+    metrics = on_ranks(processes, partial(run_training, run_of(tiny_model, rows, layout, **more), tmp_path / "many"))[0]
     assert len(steps(one)) == 6
     close(steps(metrics), steps(one))
     scores = [[line["heldout_loss"] for line in each if "heldout_loss" in line] for each in (metrics, one)]
@@ -162,7 +162,7 @@ def test_the_optimizer_dealt_out(tiny_model, rows, tmp_path, layout, dtype):
 def test_interleaved_stages(rows, tmp_path, layout, tuner):
     """Numbers of micro-batches that the stages don't divide too; resumed exactly."""
     model = write_tiny_model(tmp_path / "model", num_hidden_layers=8)
-    one = do(training_run(model, rows, **settings(1, tuner=tuner)), tmp_path / "one")
+    one = run_training(training_run(model, rows, **settings(1, tuner=tuner)), tmp_path / "one")
     processes = INTERLEAVED[layout][0]
     whole = train(run_of(model, rows, layout, tuner=tuner), processes, tmp_path / "many")
     print(f"{layout} {tuner}:", *far_of(whole, steps(one)))
@@ -180,7 +180,7 @@ def test_packed_texts(tiny_model, tmp_path, layout):
     texts = [{"text": " ".join(turn["content"] for turn in row["messages"])} for row in ragged_chats(3 * ROWS)]
     rows = write_rows(tmp_path / "texts.jsonl", texts)
     more = {"task": "pretrain", "packing": True, "max_length": 64}
-    one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
     got = train(run_of(tiny_model, rows, layout, **more), ALL[layout][0], tmp_path / "many")
     print(f"{layout} packed:", *far_of(got, steps(one)))
     close(got, steps(one))
@@ -209,7 +209,7 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, layout, tuner):
 def test_adapters_are_pefts(tiny_model, rows, tmp_path, tuner, options):
     """Dropout draws the same on a cut layer; layers without an adapter; other starts and scales."""
     more = {"tuner": tuner, "tuner_options": {"dropout": 0.0, **options}}
-    one = do(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **settings(1, **more)), tmp_path / "one")
     layouts = ["TP2"] if "dropout" in options else ["TP2", "SP2"]
     for layout in layouts:
         close(train(run_of(tiny_model, rows, layout, **more), 2, tmp_path / layout), steps(one))
@@ -228,7 +228,7 @@ def test_adapters_that_are_refused(tiny_model, rows, tmp_path):
 
         def build(run=run):
             with pytest.raises(UsageError) as caught:
-                do(run, tmp_path / "run")
+                run_training(run, tmp_path / "run")
             return caught.value.where, caught.value.hint
 
         found = on_ranks(2, build)
@@ -238,9 +238,9 @@ def test_adapters_that_are_refused(tiny_model, rows, tmp_path):
 def test_a_stage_in_which_nothing_learns(tiny_model, rows, tmp_path):
     def build():
         with pytest.raises(UsageError, match="nothing learns in stage 1 of 2 of the pipeline"):
-            do(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train": ["model.norm"]}), tmp_path / "run")
+            run_training(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train": ["model.norm"]}), tmp_path / "run")
         with pytest.raises(UsageError, match="are one weight of megatron's, and only some of them would learn"):
-            do(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train_regex": "q_proj"}), tmp_path / "run")
+            run_training(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train_regex": "q_proj"}), tmp_path / "run")
         return True
 
     assert on_ranks(2, build) == [True] * 2
@@ -263,7 +263,7 @@ def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
             SwiftError,
             match="tensor 2, context 1, pipeline 1, chunks 1, expert 1, copies 1, parts of the optimizer 1, and its parts can't",
         ) as caught:
-            do(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
+            run_training(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
         return caught.value.hint
 
     assert on_ranks(2, again) == ["Resume with the same sizes; or start anew from the checkpoint's model/."] * 2
@@ -408,7 +408,7 @@ def made(tiny_model, tmp_path):
 def test_norms_of_heads(made, rows, tmp_path, layout):
     """Each process of a tensor group has some heads, and so a share of the gradient of the norms that all heads have in common."""
     model = made("qwen3")
-    one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
+    one = run_training(training_run(model, rows, **settings(1)), tmp_path / "one")
     got = train(run_of(model, rows, layout), ALL[layout][0], tmp_path / "many")
     close(got, steps(one))
     ours, theirs = (written(tmp_path / name) for name in ("many", "one"))
@@ -421,7 +421,7 @@ def test_norms_of_heads(made, rows, tmp_path, layout):
 def test_mixtures(made, rows, tmp_path, kind, layout):
     """Experts dealt out over copies whose rows are of different lengths."""
     model = made(kind)
-    one = do(training_run(model, rows, **settings(1)), tmp_path / "one")
+    one = run_training(training_run(model, rows, **settings(1)), tmp_path / "one")
     got = train(run_of(model, rows, layout), ALL[layout][0], tmp_path / "many")
     print(f"{kind} {layout}:", *far_of(got, steps(one)))
     close(got, steps(one))
@@ -435,7 +435,7 @@ def test_adapters_on_a_mixture(made, rows, tmp_path, layout):
     """Of attention, and of the expert that all tokens share."""
     model = made("qwen2_moe")
     more = {"tuner": "lora", "tuner_options": {"dropout": 0.0, "targets": ["q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]}}
-    one = do(training_run(model, rows, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(model, rows, **settings(1, **more)), tmp_path / "one")
     got = train(run_of(model, rows, layout, **more), ALL[layout][0], tmp_path / "many")
     close(got, steps(one))
 

@@ -17,7 +17,7 @@ from swift_plugin_mesh.strategy import mesh_strategy
 from swift_train.batches import RowGroup, collate
 from swift_train.options import PretrainOptions
 from swift_train.tasks import PretrainTask
-from swift_train.testing import do, on_ranks, ragged_chats, samples_of, training_run, write_rows
+from swift_train.testing import on_ranks, ragged_chats, run_training, samples_of, training_run, write_rows
 from swift_train.testing_architectures import write_small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -65,9 +65,9 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
     """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, "packing": (tuner, data) == ("full", 1), **(STILL if tuner == "lora" else {})}
-    one = do(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, **options, **settings(data)), tensor=2)
-    many = on_ranks(2 * data, partial(do, run, tmp_path / "many"))
+    many = on_ranks(2 * data, partial(run_training, run, tmp_path / "many"))
     assert any(norm > 0.5 for _, norm in steps(one))
     close(many[0], one)
     assert all(steps(metrics) == steps(many[0]) for metrics in many), "every process sees the same numbers"
@@ -101,10 +101,10 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
     data = sizes.get("data", 1)
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, **({} if tuner == "full" else STILL)}
-    one = do(training_run(model, rows, **options, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(model, rows, **options, **settings(1, **more)), tmp_path / "one")
     run = meshed(training_run(model, rows, **options, **settings(data, **more)), **sizes)
     ranks = sizes["pipeline"] * sizes.get("tensor", 1) * data
-    many = on_ranks(ranks, partial(do, run, tmp_path / "many"))
+    many = on_ranks(ranks, partial(run_training, run, tmp_path / "many"))
     close(many[0], one)
     assert all(steps(metrics) == steps(many[0]) for metrics in many)
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
@@ -131,9 +131,9 @@ def test_tokens_that_are_cut_learn_as_whole_rows(tiny_model, rows, tmp_path, tun
     data = sizes.get("data", 1)
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
-    one = do(training_run(tiny_model, rows, **options, **settings(1, **more)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, **options, **settings(1, **more)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, **options, **settings(data, **more)), **sizes)
-    many = on_ranks(sizes["context"] * data * sizes.get("tensor", 1), partial(do, run, tmp_path / "many"))
+    many = on_ranks(sizes["context"] * data * sizes.get("tensor", 1), partial(run_training, run, tmp_path / "many"))
     close(many[0], one)
     assert all(steps(metrics) == steps(many[0]) for metrics in many)
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
@@ -184,8 +184,8 @@ def test_rows_that_would_see_each_other_go_through_stages_alone(tmp_path):
     texts = [{"text": "why " * number + "because"} for number in range(2, 10)]
     model, rows = write_small_model(tmp_path / "model", "gpt_oss"), write_rows(tmp_path / "rows.jsonl", texts)
     options = {"task": "pretrain", "tuner": "full", "max_steps": 2, "learning_rate": 1e-3}
-    one = do(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **options), tmp_path / "one")
-    many = on_ranks(2, partial(do, meshed(training_run(model, rows, batch_size=4, **options), pipeline=2), tmp_path / "many"))
+    one = run_training(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **options), tmp_path / "one")
+    many = on_ranks(2, partial(run_training, meshed(training_run(model, rows, batch_size=4, **options), pipeline=2), tmp_path / "many"))
     close(many[0], one)
     assert not proof_of(tmp_path / "many")["rows"]["together"]
 
@@ -277,10 +277,11 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
     """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
     ranks = prod(sizes.values())
-    whole = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "whole"))
-    first = on_ranks(ranks, partial(do, meshed(training_run(tiny_model, rows, **settled), **sizes), tmp_path / "parts", stop_after=2))
+    run = meshed(training_run(tiny_model, rows, **settled), **sizes)
+    whole = on_ranks(ranks, partial(run_training, run, tmp_path / "whole"))
+    first = on_ranks(ranks, partial(run_training, run, tmp_path / "parts", stop_after=2))
     resumed = meshed(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled), **sizes)
-    second = on_ranks(ranks, partial(do, resumed, tmp_path / "parts"))
+    second = on_ranks(ranks, partial(run_training, resumed, tmp_path / "parts"))
     assert steps(first[0] + second[0]) == steps(whole[0])
     assert len(steps(first[0])) == 2
     files = [(tmp_path / name / "output/adapter_model.safetensors").read_bytes() for name in ("parts", "whole")]
@@ -290,12 +291,12 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
 @pytest.mark.parametrize(("then", "now"), [({"tensor": 2}, {}), ({"tensor": 2, "pipeline": 2}, {"pipeline": 2})])
 def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path, then, now):
     """Once the change is allowed: the same rows a step, so the same losses."""
-    one = do(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
+    one = run_training(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), **then)
-    first = on_ranks(prod(then.values()), partial(do, run, tmp_path / "parts", stop_after=2))[0]
+    first = on_ranks(prod(then.values()), partial(run_training, run, tmp_path / "parts", stop_after=2))[0]
     allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
     resumed = meshed(training_run(tiny_model, rows, tuner="full", verb_options=allowed, **settings(1, epochs=1)), **now)
-    second = on_ranks(prod(now.values()), partial(do, resumed, tmp_path / "parts"))[0]
+    second = on_ranks(prod(now.values()), partial(run_training, resumed, tmp_path / "parts"))[0]
     assert len(steps(first)) == 2
     close(first + second, one)
 

@@ -10,7 +10,7 @@ import torch
 from swift_plugin_transformers.ddp import DdpStrategy
 from swift_plugin_transformers.ddp_options import DdpOptions
 from swift_train.checkpoints import run_on_all_ranks
-from swift_train.testing import do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 from torch.nn.parallel import DistributedDataParallel
 
 from swift_core.errors import DiskFull, SwiftError, UsageError
@@ -41,7 +41,7 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner):
     results = {}
     for ranks in (1, 2, 4):
         run = training_run(tiny_model, rows, tuner=tuner, validation=held, **options, **settings(ranks))
-        results[ranks] = on_ranks(ranks, partial(do, run, tmp_path / f"run-{ranks}"))[0]
+        results[ranks] = on_ranks(ranks, partial(run_training, run, tmp_path / f"run-{ranks}"))[0]
     assert len(steps(results[1])) == 6
     clipped = [norm > 0.5 for _, norm in steps(results[1])]
     assert any(clipped)
@@ -56,10 +56,10 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner):
 def test_resume_is_exact(tiny_model, rows, tmp_path, ranks):
     """With dropout, whose random states are a rank's own."""
     settled = settings(ranks, tuner_options={"dropout": 0.2})
-    whole = on_ranks(ranks, partial(do, training_run(tiny_model, rows, **settled), tmp_path / "whole"))
-    first = on_ranks(ranks, partial(do, training_run(tiny_model, rows, **settled), tmp_path / "parts", stop_after=2))
+    whole = on_ranks(ranks, partial(run_training, training_run(tiny_model, rows, **settled), tmp_path / "whole"))
+    first = on_ranks(ranks, partial(run_training, training_run(tiny_model, rows, **settled), tmp_path / "parts", stop_after=2))
     resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled)
-    second = on_ranks(ranks, partial(do, resumed, tmp_path / "parts"))
+    second = on_ranks(ranks, partial(run_training, resumed, tmp_path / "parts"))
     assert steps(first[0] + second[0]) == steps(whole[0])
     assert len(steps(first[0])) == 2
     assert all(steps(rank) == steps(whole[0]) for rank in whole), "every rank sees the same loss"
@@ -71,15 +71,15 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, ranks):
 def test_a_checkpoint_of_two_ranks_goes_on_with_another_number(tiny_model, rows, tmp_path, ranks):
     """Only if that is said, since it is no longer the same to the last bit. Without dropout it is within rounding."""
     still = {"tuner_options": {"dropout": 0.0}}
-    whole = on_ranks(2, partial(do, training_run(tiny_model, rows, **still, **settings(2)), tmp_path / "whole"))[0]
-    on_ranks(2, partial(do, training_run(tiny_model, rows, **still, **settings(2)), tmp_path / "run", stop_after=2))
+    whole = on_ranks(2, partial(run_training, training_run(tiny_model, rows, **still, **settings(2)), tmp_path / "whole"))[0]
+    on_ranks(2, partial(run_training, training_run(tiny_model, rows, **still, **settings(2)), tmp_path / "run", stop_after=2))
     asked = str(tmp_path / "run")
     if ranks == 1:
         with pytest.raises(UsageError, match="  ranks: 2 → 1"):
-            do(training_run(tiny_model, rows, verb_options={"resume": asked}, **still, **settings(1)), tmp_path / "refused")
+            run_training(training_run(tiny_model, rows, verb_options={"resume": asked}, **still, **settings(1)), tmp_path / "refused")
     allowed = {"resume": {"name": asked, "allow_change": True}}
     run = training_run(tiny_model, rows, verb_options=allowed, **still, **settings(ranks))
-    rest = on_ranks(ranks, partial(do, run, tmp_path / "rest"))[0]
+    rest = on_ranks(ranks, partial(run_training, run, tmp_path / "rest"))[0]
     torch.testing.assert_close(torch.tensor(steps(rest)), torch.tensor(steps(whole)[2:]), atol=1e-5, rtol=1e-5)
 
 
@@ -87,7 +87,7 @@ def test_an_overflow_in_float16_lowers_the_loss_scale(tiny_model, rows, tmp_path
     """Updates are left out until the scale fits, the schedule waits for them, and a resume in the middle of it is exact."""
     monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, init_scale=2.0**30))
     options = {"tuner": "full", "max_steps": 24, "batch_size": 4, "learning_rate": 1e-3}
-    whole = do(training_run(tiny_model, rows, verb_options={"dtype": "float16"}, **options), tmp_path / "whole")
+    whole = run_training(training_run(tiny_model, rows, verb_options={"dtype": "float16"}, **options), tmp_path / "whole")
     skipped = [line.get("skipped", 0) for line in whole]
     assert skipped[:5] == [1] * 5
     assert sum(skipped) < 20
@@ -95,9 +95,9 @@ def test_an_overflow_in_float16_lowers_the_loss_scale(tiny_model, rows, tmp_path
     assert {line["learning_rate"] for line in whole[: first_update + 1]} == {1e-3}
     assert whole[first_update + 1]["learning_rate"] < 1e-3
     assert whole[-1]["loss"] < whole[0]["loss"]
-    first = do(training_run(tiny_model, rows, verb_options={"dtype": "float16"}, **options), tmp_path / "run", stop_after=4)
+    first = run_training(training_run(tiny_model, rows, verb_options={"dtype": "float16"}, **options), tmp_path / "run", stop_after=4)
     resumed = {"dtype": "float16", "resume": str(tmp_path / "run")}
-    second = do(training_run(tiny_model, rows, verb_options=resumed, **options), tmp_path / "rest")
+    second = run_training(training_run(tiny_model, rows, verb_options=resumed, **options), tmp_path / "rest")
     assert [line["loss"] for line in first + second] == [line["loss"] for line in whole]
 
 
@@ -105,9 +105,9 @@ def test_the_engine_is_torchs():
     def wrapped():
         strategy = DdpStrategy(DdpOptions(device="cpu"))
         strategy.build(lambda device: torch.nn.Linear(2, 2), lambda module: torch.optim.SGD(module.parameters(), 0.1))
-        assert strategy.proof["engine"] == type(strategy.engine).__name__
-        assert strategy.proof["placements"] == {"whole": 2}
-        assert strategy.proof["weight_bytes"] == strategy.proof["model_bytes"] == 4 * 6
+        assert strategy.placement["engine"] == type(strategy.engine).__name__
+        assert strategy.placement["placements"] == {"whole": 2}
+        assert strategy.placement["weight_bytes"] == strategy.placement["model_bytes"] == 4 * 6
         return type(strategy.engine).__name__, strategy.reduce(strategy.data_rank + 1.0, "sum"), strategy.reduce(strategy.data_rank, "max")
 
     assert on_ranks(2, wrapped) == [(DistributedDataParallel.__name__, 3.0, 1.0)] * 2
@@ -154,7 +154,7 @@ def test_a_rank_that_fails_alone(tiny_model, rows, tmp_path, error, messages):
 
         DdpStrategy.save = save
         try:
-            do(run, tmp_path / "run")
+            run_training(run, tmp_path / "run")
         except SwiftError as found:
             return found.message
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from swift_train.testing import do, ragged_chats, training_run, write_rows
+from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, get_cosine_schedule_with_warmup
 
 RATE, SEEN, STEPS, CLIP = 1e-3, 4, 6, 0.5
@@ -48,7 +48,7 @@ def test_same_losses_and_gradients(tiny_model, tmp_path):
         tiny_model, write_rows(tmp_path / "rows.jsonl", chats), tuner="full", learning_rate=RATE, epochs=2, batch_size=SEEN, shuffle=False,
         max_grad_norm=CLIP, warmup_steps=2,
     )  # fmt: skip
-    ours = [(line["loss"], line["grad_norm"]) for line in do(run, tmp_path / "run")]
+    ours = [(line["loss"], line["grad_norm"]) for line in run_training(run, tmp_path / "run")]
     theirs = plain_torch(tiny_model, chats)
     assert all(norm > CLIP for _, norm in theirs)
     torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=2e-6, rtol=2e-6)
@@ -59,7 +59,9 @@ def test_how_rows_are_cut_does_not_matter(tiny_model, tmp_path, tokens):
     """Each alone, some together, or all at once in one variable-length batch."""
     rows = write_rows(tmp_path / "rows.jsonl", ragged_chats(8))
     settings = {"tuner_options": {"dropout": 0.0}, "max_steps": 3, "learning_rate": 1e-2}
-    alone = do(training_run(tiny_model, rows, batch_size=8, **settings), tmp_path / "alone")
-    cut = do(training_run(tiny_model, rows, batch_size=4, gradient_accumulation_steps=2, micro_tokens=tokens, **settings), tmp_path / "cut")
+    alone = run_training(training_run(tiny_model, rows, batch_size=8, **settings), tmp_path / "alone")
+    cut = run_training(
+        training_run(tiny_model, rows, batch_size=4, gradient_accumulation_steps=2, micro_tokens=tokens, **settings), tmp_path / "cut"
+    )
     for key in ("loss", "grad_norm"):
         assert [line[key] for line in cut] == pytest.approx([line[key] for line in alone], abs=1e-5)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from swift_train import job, save_interval
 from swift_train.checkpoints import complete_checkpoints, integrity_error
 from swift_train.job import train
-from swift_train.save_interval import SaveClock
-from swift_train.testing import Recorder, do, on_ranks, ragged_chats, training_run, write_rows
+from swift_train.save_interval import SaveTimer
+from swift_train.testing import Recorder, on_ranks, ragged_chats, run_training, training_run, write_rows
 
 from swift_core.checkpoint import read_manifest
 from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
@@ -30,7 +30,7 @@ def losses(metrics):
 
 @pytest.mark.parametrize("tuner", ["lora", "full"])
 def test_the_last_step_is_kept_and_is_the_output(tiny_model, rows, tmp_path, tuner):
-    do(training_run(tiny_model, rows, max_steps=3, tuner=tuner), tmp_path)
+    run_training(training_run(tiny_model, rows, max_steps=3, tuner=tuner), tmp_path)
     (last,) = complete_checkpoints(tmp_path / "checkpoints")
     assert last.name == "step-000003"
     assert not integrity_error(last)
@@ -42,7 +42,7 @@ def test_the_last_step_is_kept_and_is_the_output(tiny_model, rows, tmp_path, tun
 
 
 def test_an_output_elsewhere_is_a_copy_of_its_own(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=2, verb_options={"output": str(tmp_path / "out")}), tmp_path / "run")
+    run_training(training_run(tiny_model, rows, max_steps=2, verb_options={"output": str(tmp_path / "out")}), tmp_path / "run")
     (last,) = complete_checkpoints(tmp_path / "run/checkpoints")
     assert (tmp_path / "out" / ADAPTER).read_bytes() == (last / "model" / ADAPTER).read_bytes()
     assert not (tmp_path / "out" / ADAPTER).samefile(last / "model" / ADAPTER)
@@ -68,7 +68,7 @@ def test_a_name_that_is_taken_meanwhile_loses_nothing(tiny_model, rows, tmp_path
     assert f"{last / 'model'}" in caught.value.hint
     assert f"--resume {tmp_path / 'run'} --output FOLDER" in caught.value.hint
     again = {"resume": str(tmp_path / "run"), "output": str(tmp_path / "other")}
-    do(training_run(tiny_model, rows, max_steps=3, verb_options=again), tmp_path / "again")
+    run_training(training_run(tiny_model, rows, max_steps=3, verb_options=again), tmp_path / "again")
     assert (tmp_path / "other" / ADAPTER).read_bytes() == (last / "model" / ADAPTER).read_bytes()
     assert [path.name for path in complete_checkpoints(tmp_path / "again/checkpoints")] == ["step-000003"]
 
@@ -110,7 +110,7 @@ def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(ti
 def test_the_clock(monkeypatch):
     now = 100.0
     monkeypatch.setattr(save_interval.time, "monotonic", lambda: now)
-    clock = SaveClock(60)
+    clock = SaveTimer(60)
     clock.start()
     for _ in range(5):
         now += 10
@@ -125,16 +125,16 @@ def test_the_clock(monkeypatch):
 
 def test_checkpoints_by_the_clock_change_nothing_and_are_gone_on_from(tiny_model, rows, tmp_path):
     settings = {"tuner_options": {"dropout": 0.1}, "max_steps": 6, "batch_size": 2}
-    plain = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "plain"))
+    plain = losses(run_training(training_run(tiny_model, rows, **settings), tmp_path / "plain"))
     often = training_run(tiny_model, rows, save_minutes=1e-9, save_total_limit=None, **settings)
-    assert losses(do(often, tmp_path / "often")) == plain
+    assert losses(run_training(often, tmp_path / "often")) == plain
     assert [path.name for path in complete_checkpoints(tmp_path / "often/checkpoints")] == [f"step-00000{step}" for step in range(1, 7)]
     resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "often/checkpoints/step-000003")}, **settings)
-    assert losses(do(resumed, tmp_path / "resumed")) == plain[3:]
+    assert losses(run_training(resumed, tmp_path / "resumed")) == plain[3:]
 
 
 def test_explicit_steps_win_over_the_clock(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=5, save_steps=2, save_minutes=1e-9, save_total_limit=None), tmp_path)
+    run_training(training_run(tiny_model, rows, max_steps=5, save_steps=2, save_minutes=1e-9, save_total_limit=None), tmp_path)
     assert [path.name[-1] for path in complete_checkpoints(tmp_path / "checkpoints")] == ["2", "4", "5"]
 
 
@@ -143,7 +143,7 @@ def test_all_ranks_follow_the_first_ones_clock(tiny_model, rows, tmp_path):
         own = {"0": 1e-9, "1": 1e9}[os.environ["RANK"]]
         run = training_run(tiny_model, rows, max_steps=3, batch_size=2, save_minutes=own, save_total_limit=None)
         try:
-            do(run, tmp_path / "run")
+            run_training(run, tmp_path / "run")
         except SwiftError as error:
             return error.message
 

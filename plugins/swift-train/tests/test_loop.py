@@ -11,8 +11,8 @@ import torch
 from swift_train.build import load_base
 from swift_train.checkpoints import complete_checkpoints
 from swift_train.job import load_rows, train
-from swift_train.resume import newest
-from swift_train.testing import Recorder, do, ragged_chats, training_run, write_rows
+from swift_train.resume import newest_checkpoint
+from swift_train.testing import Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.checkpoint import read_manifest
@@ -83,12 +83,12 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, tuner):
         "batch_size": 2,
         "gradient_accumulation_steps": 2,
     }
-    whole_run = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+    whole_run = run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole")
     assert len(whole_run) == 9
-    first = do(training_run(tiny_model, rows, **settings), tmp_path / "parts", stop_after=4)
+    first = run_training(training_run(tiny_model, rows, **settings), tmp_path / "parts", stop_after=4)
     assert len(first) == 4
     again = {"resume": str(tmp_path / "parts")}
-    second = do(training_run(tiny_model, rows, verb_options=again, **settings), tmp_path / "parts")
+    second = run_training(training_run(tiny_model, rows, verb_options=again, **settings), tmp_path / "parts")
     assert exact(first + second) == exact(whole_run)
     name = "adapter_model.safetensors" if tuner == "lora" else "model.safetensors"
     assert (tmp_path / "parts/output" / name).read_bytes() == (tmp_path / "whole/output" / name).read_bytes()
@@ -99,14 +99,14 @@ def test_stopping_writes_a_checkpoint_and_says_how_to_go_on(tiny_model, rows, tm
     with pytest.raises(Stopped, match="after step 2 of 5") as caught:
         train(training_run(tiny_model, rows, max_steps=5), report)
     assert f"--resume {tmp_path}" in caught.value.hint
-    checkpoint = newest(tmp_path)
+    checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.name == "step-000002"
     assert read_manifest(checkpoint / "model").kind == "adapter"
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"], "nothing half-written beside it"
 
 
 def test_a_resume_with_other_settings_is_refused_with_a_diff(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=5, tuner_options=LORA), tmp_path / "run", stop_after=2)
+    run_training(training_run(tiny_model, rows, max_steps=5, tuner_options=LORA), tmp_path / "run", stop_after=2)
     write_rows(rows, ragged_chats(11))
     other = training_run(
         tiny_model, rows, max_steps=5, learning_rate=1e-3, tuner_options={**LORA, "rank": 8}, verb_options={"resume": str(tmp_path / "run")}
@@ -120,14 +120,14 @@ def test_a_resume_with_other_settings_is_refused_with_a_diff(tiny_model, rows, t
 
 
 def test_the_newest_checkpoints_are_kept(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=12, save_steps=1, save_total_limit=2), tmp_path)
+    run_training(training_run(tiny_model, rows, max_steps=12, save_steps=1, save_total_limit=2), tmp_path)
     assert [path.name for path in complete_checkpoints(tmp_path / "checkpoints")] == ["step-000011", "step-000012"]
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_taken(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=2, save_steps=1), tmp_path)
+    run_training(training_run(tiny_model, rows, max_steps=2, save_steps=1), tmp_path)
     (tmp_path / "checkpoints/step-000002").rename(tmp_path / "checkpoints/.step-000003.partial")
-    assert newest(tmp_path).name == "step-000001"
+    assert newest_checkpoint(tmp_path).name == "step-000001"
 
 
 def test_a_loss_that_is_no_number_names_its_row(tiny_model, tmp_path, monkeypatch):
@@ -176,19 +176,21 @@ def streaming(count):
 def test_a_stream_learns_every_row_and_begins_again(tiny_model, rows, tmp_path):
     """10 rows in parts of 4: each part mixed within itself, and after the last row the first again."""
     run = training_run(tiny_model, rows, tuner_options=LORA, max_steps=10, batch_size=2, verb_options=streaming(4))
-    metrics = do(run, tmp_path / "run")
+    metrics = run_training(run, tmp_path / "run")
     assert len(metrics) == 10
     assert "epoch" not in metrics[0]
-    everything = do(training_run(tiny_model, rows, tuner_options=LORA, max_steps=5, batch_size=2, shuffle=False), tmp_path / "stored")
+    everything = run_training(
+        training_run(tiny_model, rows, tuner_options=LORA, max_steps=5, batch_size=2, shuffle=False), tmp_path / "stored"
+    )
     assert sum(step["tokens"] for step in metrics[:10]) == 2 * sum(step["tokens"] for step in everything)
 
 
 def test_a_resumed_stream_is_exact(tiny_model, rows, tmp_path):
     settings = {"tuner_options": LORA, "learning_rate": 5e-3, "max_steps": 12, "batch_size": 2, "verb_options": streaming(6)}
-    whole = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
-    do(training_run(tiny_model, rows, **settings), tmp_path / "stopped", stop_after=7)
+    whole = run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+    run_training(training_run(tiny_model, rows, **settings), tmp_path / "stopped", stop_after=7)
     settings["verb_options"] = {**streaming(6), "resume": str(tmp_path / "stopped")}
-    rest = do(training_run(tiny_model, rows, **settings), tmp_path / "rest")
+    rest = run_training(training_run(tiny_model, rows, **settings), tmp_path / "rest")
     assert exact(rest) == exact(whole)[7:]
 
 
@@ -210,9 +212,9 @@ def test_sets_of_a_stream_are_mixed_by_weight(tiny_model, tmp_path):
 def test_packed_rows_have_the_gradient_of_rows_alone(tiny_model, rows, tmp_path):
     """One step over all rows: packed in any way, the loss and the gradient are those of the rows."""
     still = {"tuner_options": {**LORA, "dropout": 0.0}, "max_steps": 1}
-    alone = do(training_run(tiny_model, rows, batch_size=10, **still), tmp_path / "alone")[0]
+    alone = run_training(training_run(tiny_model, rows, batch_size=10, **still), tmp_path / "alone")[0]
     settings = {"packing": True, "max_length": 300, "micro_tokens": 10_000}
-    packed = do(training_run(tiny_model, rows, batch_size=100, **still, **settings), tmp_path / "packed")[0]
+    packed = run_training(training_run(tiny_model, rows, batch_size=100, **still, **settings), tmp_path / "packed")[0]
     assert packed["tokens"] == alone["tokens"]
     assert packed["loss"] == pytest.approx(alone["loss"], abs=1e-5)
     assert packed["grad_norm"] == pytest.approx(alone["grad_norm"], rel=1e-4)

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from swift_train.testing import do, training_run, write_rows
+from swift_train.testing import run_training, training_run, write_rows
 
 from swift_core.data.choices import choose_dataset, fetch_dataset
 from swift_core.registry import registry
@@ -55,7 +55,7 @@ def losses(model, folder, steps):
         max_length=512,
         truncation="right",
     )
-    return [line["loss"] for line in do(run, folder)]
+    return [line["loss"] for line in run_training(run, folder)]
 
 
 @pytest.mark.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from swift_train.resume import changes
+from swift_train.resume import changed_settings
 
 from swift_core.errors import UsageError
 
@@ -17,5 +17,5 @@ from swift_core.errors import UsageError
 def test_the_base_of_the_run_is_named(recorded, typed, tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(recorded))
     with pytest.raises(UsageError) as refused:
-        changes({"model": "1"}, {"model": "2"}, tmp_path / "checkpoints" / "step-000001", allow=False)
+        changed_settings({"model": "1"}, {"model": "2"}, tmp_path / "checkpoints" / "step-000001", allow=False)
     assert typed in refused.value.hint

@@ -12,11 +12,11 @@ import pytest
 import torch
 from swift_train.batches import RowBoundaries, collate, split_rows
 from swift_train.options import PretrainOptions
-from swift_train.ranks import random_states
-from swift_train.row_isolation import Isolation, ask
+from swift_train.ranks import rng_states
+from swift_train.row_isolation import Isolation, probe_isolation
 from swift_train.row_isolation import check as refuse
 from swift_train.tasks import PretrainTask
-from swift_train.testing import do, on_ranks, samples_of, training_run, write_rows
+from swift_train.testing import on_ranks, run_training, samples_of, training_run, write_rows
 from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
 
 from swift_core.errors import UsageError
@@ -38,7 +38,7 @@ def strategy_of(model, parallel="ddp"):
 
 
 def isolation_of(model, tokens=TOKENS, longest=64) -> Isolation:
-    return ask(strategy_of(model), PretrainTask(PretrainOptions()), tokens, longest)
+    return probe_isolation(strategy_of(model), PretrainTask(PretrainOptions()), tokens, longest)
 
 
 def of_step(strategy, samples, max_rows, told, *, train):
@@ -56,10 +56,10 @@ def check(model, tmp_path) -> Isolation:
     strategy = strategy_of(model)
     random = np.random.default_rng(0)
     samples = samples_of(tmp_path, [(random.choice(TOKENS, length).tolist(), [(1, length, 1.0)]) for length in (23, 14, 9)])
-    isolation = ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
-    before = random_states(torch.device("cpu"))["cpu"]
+    isolation = probe_isolation(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
+    before = rng_states(torch.device("cpu"))["cpu"]
     loss, gradients = of_step(strategy, samples, 1, RowBoundaries.POSITION_IDS, train=True)
-    train = before.equal(random_states(torch.device("cpu"))["cpu"])  # else its training is random: no two steps are the same
+    train = before.equal(rng_states(torch.device("cpu"))["cpu"])  # else its training is random: no two steps are the same
     if not train:
         loss, gradients = of_step(strategy, samples, 1, RowBoundaries.POSITION_IDS, train=False)
     together, theirs = of_step(strategy, samples, 3 if isolation.together else 1, isolation.boundaries, train=train)
@@ -109,7 +109,7 @@ def test_nothing_is_changed(tmp_path):
         strategy = strategy_of(model)
         before = torch.get_rng_state(), {name: buffer.clone() for name, buffer in model.named_buffers()}
         weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
+        probe_isolation(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
         assert torch.get_rng_state().equal(before[0])
         assert all(buffer.equal(before[1][name]) for name, buffer in model.named_buffers())
         assert all(parameter.equal(weights[name]) and parameter.grad is None for name, parameter in model.named_parameters())
@@ -136,7 +136,7 @@ def test_what_can_not_be_told_goes_alone():
 
 def test_what_would_compute_something_else_is_refused():
     strategy = strategy_of(small_model("bert"))
-    isolation = ask(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
+    isolation = probe_isolation(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
     assert not isolation.causal
     with pytest.raises(UsageError) as error:
         refuse(isolation, PretrainOptions(packing=True), strategy)
@@ -165,18 +165,18 @@ def test_a_run_does_not_depend_on_its_micro_batches(model_type, tmp_path):
     """The whole training, held-out loss included, in micro-batches of four rows and of one; and which it was is recorded."""
     model, rows = write_small_model(tmp_path / "model", model_type), write_rows(tmp_path / "rows.jsonl", TEXTS)
     held = write_rows(tmp_path / "held.jsonl", TEXTS[:3])
-    four = do(training_run(model, rows, validation=held, batch_size=4, **RUN), tmp_path / "four")
-    one = do(training_run(model, rows, validation=held, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
+    four = run_training(training_run(model, rows, validation=held, batch_size=4, **RUN), tmp_path / "four")
+    one = run_training(training_run(model, rows, validation=held, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
     assert torch.tensor(steps(four)).allclose(torch.tensor(steps(one)), rtol=2e-5)
     scores = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (four, one)]
     assert scores[0] == pytest.approx(scores[1], rel=2e-6)
     assert rows_of(tmp_path / "four")["together"] == (model_type == "llama")
     if model_type == "llama":
         assert "position_ids" in rows_of(tmp_path / "four")["boundaries"]
-        do(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
+        run_training(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
         return
     with pytest.raises(UsageError) as error:
-        do(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
+        run_training(training_run(model, rows, batch_size=2, packing=True, max_length=64, **RUN), tmp_path / "packed")
     assert error.value.where == "packing"
 
 
@@ -184,9 +184,9 @@ def test_a_run_does_not_depend_on_its_micro_batches(model_type, tmp_path):
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 def test_processes_agree(parallel, tmp_path):
     model, rows = write_small_model(tmp_path / "model", "gpt_oss"), write_rows(tmp_path / "rows.jsonl", TEXTS)
-    one = do(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
+    one = run_training(training_run(model, rows, batch_size=1, gradient_accumulation_steps=4, **RUN), tmp_path / "one")
     run = training_run(model, rows, batch_size=2, parallel=parallel, **RUN)
-    both = on_ranks(2, partial(do, run, tmp_path / "two"))
+    both = on_ranks(2, partial(run_training, run, tmp_path / "two"))
     assert steps(both[0]) == steps(both[1])
     assert torch.tensor(steps(both[0])).allclose(torch.tensor(steps(one)), rtol=1e-4)
     assert not rows_of(tmp_path / "two")["together"]

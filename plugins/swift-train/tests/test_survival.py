@@ -14,9 +14,9 @@ import torch
 from swift_train import job
 from swift_train.checkpoints import best_checkpoint, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
-from swift_train.resume import candidates, newest, resume_of
+from swift_train.resume import candidates, newest_checkpoint, resume_of
 from swift_train.tasks import NextToken
-from swift_train.testing import Ranks, Recorder, do, ragged_chats, training_run, write_rows
+from swift_train.testing import Ranks, Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.errors import Stopped, SwiftError, UsageError
@@ -41,8 +41,8 @@ def notes(folder):
 
 def test_what_is_in_a_checkpoint(tiny_model, rows, tmp_path):
     run = training_run(tiny_model, rows, max_steps=2, save_steps=2)
-    do(run, tmp_path / "run")
-    checkpoint = newest(tmp_path / "run")
+    run_training(run, tmp_path / "run")
+    checkpoint = newest_checkpoint(tmp_path / "run")
     assert sorted(path.name for path in checkpoint.iterdir()) == ["checkpoint.json", "model", "run.json", "state"]
     assert json.loads((checkpoint / "run.json").read_text()) == json.loads(json.dumps(run.to_json()))
     named = {path.relative_to(checkpoint).as_posix() for path in checkpoint.rglob("*") if path.is_file()}
@@ -55,24 +55,24 @@ def test_what_is_in_a_checkpoint(tiny_model, rows, tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over(tiny_model, rows, tmp_path):
     settings = {"tuner_options": LORA, "max_steps": 6, "save_steps": 2}
-    whole_run = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
-    do(training_run(tiny_model, rows, **settings), tmp_path / "run", stop_after=4)
+    whole_run = losses(run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
+    run_training(training_run(tiny_model, rows, **settings), tmp_path / "run", stop_after=4)
     weights = tmp_path / "run/checkpoints/step-000004/state/training.pt"
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
     resumed = training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings)
-    assert losses(do(resumed, tmp_path / "again")) == whole_run[2:]
+    assert losses(run_training(resumed, tmp_path / "again")) == whole_run[2:]
     assert "step-000004 can't be used: state/training.pt is damaged. Taking the one before it." in notes(tmp_path / "again")[0]
     (tmp_path / "run/checkpoints/step-000002/state/random-0.pt").unlink()
     with pytest.raises(SwiftError, match="no checkpoint is as it was written"):
-        do(resumed, tmp_path / "third")
+        run_training(resumed, tmp_path / "third")
 
 
 def test_a_run_that_died_before_its_first_checkpoint_goes_on_from_where_it_came_from(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=2, save_steps=2), tmp_path / "first")
+    run_training(training_run(tiny_model, rows, max_steps=2, save_steps=2), tmp_path / "first")
     write_run(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "first")}), tmp_path / "second")
-    assert newest(tmp_path / "second") == tmp_path / "first/checkpoints/step-000002"
+    assert newest_checkpoint(tmp_path / "second") == tmp_path / "first/checkpoints/step-000002"
     with pytest.raises(UsageError, match="no checkpoint to go on from"):
         candidates(tmp_path / "nowhere")
 
@@ -80,10 +80,10 @@ def test_a_run_that_died_before_its_first_checkpoint_goes_on_from_where_it_came_
 def test_a_run_that_its_launcher_starts_again_goes_on(tiny_model, rows, tmp_path):
     """In the same run folder, and only if it is the same run."""
     settings = {"tuner_options": LORA, "max_steps": 6, "save_steps": 2}
-    whole_run = losses(do(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
+    whole_run = losses(run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole"))
     run = training_run(tiny_model, rows, **settings)
-    do(run, tmp_path / "run", stop_after=3)
-    assert losses(do(run, tmp_path / "run")) == whole_run[3:]
+    run_training(run, tmp_path / "run", stop_after=3)
+    assert losses(run_training(run, tmp_path / "run")) == whole_run[3:]
     assert resume_of(training_run(tiny_model, rows, **{**settings, "seed": 1}), tmp_path / "run") is None
 
 
@@ -92,7 +92,7 @@ def test_the_best_is_kept_beside_the_newest(tiny_model, rows, tmp_path):
     unlike = [{"messages": [{"role": "user", "content": "zq"}, {"role": "assistant", "content": "xj%&vwkzq#"}]}]
     held = write_rows(tmp_path / "held.jsonl", unlike)
     settings = {"max_steps": 10, "save_steps": 1, "eval_steps": 1, "save_total_limit": 2, "learning_rate": 0.03, "schedule": "constant"}
-    metrics = do(training_run(tiny_model, rows, validation=held, **settings), tmp_path / "run")
+    metrics = run_training(training_run(tiny_model, rows, validation=held, **settings), tmp_path / "run")
     scores = {line["step"]: line["heldout_loss"] for line in metrics if "heldout_loss" in line and line["step"]}
     lowest = min(scores, key=lambda step: scores[step])
     assert lowest < 9, f"else this test shows nothing: {scores}"
@@ -106,27 +106,27 @@ def test_the_best_is_kept_beside_the_newest(tiny_model, rows, tmp_path):
 def test_changed_settings_count_where_they_are_allowed(tiny_model, rows, tmp_path):
     """A learning rate of nothing: the loss of the same rows stays as it is. torch would bring the old weight decay back."""
     settings = {"tuner_options": {**LORA, "dropout": 0.0}, "max_steps": 4, "batch_size": 12, "schedule": "constant"}
-    do(training_run(tiny_model, rows, learning_rate=1e-2, **settings), tmp_path / "run", stop_after=2)
+    run_training(training_run(tiny_model, rows, learning_rate=1e-2, **settings), tmp_path / "run", stop_after=2)
     changed = {"learning_rate": 1e-12, **settings}
     asked = str(tmp_path / "run")
     with pytest.raises(UsageError, match="learning_rate") as caught:
-        do(training_run(tiny_model, rows, verb_options={"resume": asked}, **changed), tmp_path / "refused")
+        run_training(training_run(tiny_model, rows, verb_options={"resume": asked}, **changed), tmp_path / "refused")
     assert "--resume.allow-change" in caught.value.hint
     allowed = training_run(tiny_model, rows, verb_options={"resume": {"name": asked, "allow_change": True}}, **changed)
-    found = losses(do(allowed, tmp_path / "changed"))
+    found = losses(run_training(allowed, tmp_path / "changed"))
     assert found[0] == pytest.approx(found[1], abs=1e-6)
     assert "  learning_rate: 0.01 → 1e-12" in notes(tmp_path / "changed")[1]
 
 
 def test_what_can_not_be_changed_is_refused_in_words(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=4, tuner_options=LORA), tmp_path / "run", stop_after=2)
+    run_training(training_run(tiny_model, rows, max_steps=4, tuner_options=LORA), tmp_path / "run", stop_after=2)
     allow = {"resume": {"name": str(tmp_path / "run"), "allow_change": True}}
     with pytest.raises(UsageError, match="another tuner"):
-        do(training_run(tiny_model, rows, max_steps=4, tuner="full", verb_options=allow), tmp_path / "full")
+        run_training(training_run(tiny_model, rows, max_steps=4, tuner="full", verb_options=allow), tmp_path / "full")
     with pytest.raises(UsageError, match=r"the checkpoint has .*lora_A.* of the shape \(4, 64\); here it has the shape \(2, 64\)"):
-        do(training_run(tiny_model, rows, max_steps=4, tuner_options={**LORA, "rank": 2}, verb_options=allow), tmp_path / "rank")
+        run_training(training_run(tiny_model, rows, max_steps=4, tuner_options={**LORA, "rank": 2}, verb_options=allow), tmp_path / "rank")
     with pytest.raises(UsageError, match="nothing to go on from"):
-        do(training_run(tiny_model, rows, verb_options={"resume": {"name": "", "allow_change": True}}), tmp_path / "none")
+        run_training(training_run(tiny_model, rows, verb_options={"resume": {"name": "", "allow_change": True}}), tmp_path / "none")
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_step_with_a_bad_row_is_skipped(broken, tmp_path, monkeypatch, ranks):
     run = training_run(
         broken, rows, tuner_options=LORA, max_steps=4, batch_size=2 // ranks, shuffle=False, on_nan="skip", save_steps=3, learning_rate=1e-2
     )
-    group = Ranks(ranks, partial(do, run, tmp_path / "run"))
+    group = Ranks(ranks, partial(run_training, run, tmp_path / "run"))
     metrics = group.results(300)[0]
     assert [line["step"] for line in metrics if "loss" in line] == [1, 2, 4]
     assert [line["learning_rate"] for line in metrics][2:] == [metrics[2]["learning_rate"]] * 2, "the schedule waits"
@@ -167,7 +167,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     settings = {"validation": held, "max_steps": 4, "eval_steps": 2, "micro_tokens": 1, "tuner_options": LORA}
     monkeypatch.setattr("swift_train.loop._EVALUATED_AT_ONCE", 2)
-    whole_run = do(training_run(tiny_model, rows, **settings), tmp_path / "whole")
+    whole_run = run_training(training_run(tiny_model, rows, **settings), tmp_path / "whole")
 
     class Stopper(Recorder):
         def progress(self, what, done, total, **figures):
@@ -179,7 +179,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
     with pytest.raises(Stopped, match="after step 2 of 4"):
         train(training_run(tiny_model, rows, **settings), report)
     assert [line["step"] for line in report.metrics if "heldout_loss" in line] == [0]
-    rest = do(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings), tmp_path / "rest")
+    rest = run_training(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings), tmp_path / "rest")
     numbers = [[line.get("loss", line.get("heldout_loss")) for line in metrics] for metrics in (report.metrics + rest, whole_run)]
     assert numbers[0] == numbers[1]
 
@@ -207,7 +207,7 @@ def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_pa
 
     def work():
         NextToken.forward = hang_in_the_third_step
-        do(run, tmp_path / "run")
+        run_training(run, tmp_path / "run")
 
     group = Ranks(2, work)
     for process in group.processes:
@@ -244,7 +244,7 @@ def test_a_process_that_hangs_before_or_after_the_steps_is_named(tiny_model, row
 
     def work():
         setattr(job, name, hang)
-        do(run, tmp_path / "run")
+        run_training(run, tmp_path / "run")
 
     real = getattr(job, name)
     group = Ranks(2, work)
@@ -257,7 +257,7 @@ def test_a_process_that_hangs_before_or_after_the_steps_is_named(tiny_model, row
 
 
 def test_a_run_leaves_nothing_of_its_watch(tiny_model, rows, tmp_path):
-    do(training_run(tiny_model, rows, max_steps=1), tmp_path / "run")
+    run_training(training_run(tiny_model, rows, max_steps=1), tmp_path / "run")
     assert not (tmp_path / "run/ranks").exists()
 
 
@@ -311,7 +311,7 @@ def test_training_goes_on_when_the_disk_is_full(tiny_model, rows, tmp_path):
     assert all("the disk is full" in text and "The last whole checkpoint is" in text and "step-000004" in text for text in failed)
     assert any("lines are missing" in text for text in said)
     assert "'failed_saves': 2" in head
-    plain = losses(do(training_run(tiny_model, rows, tuner="full", max_steps=12), tmp_path / "plain"))
+    plain = losses(run_training(training_run(tiny_model, rows, tuner="full", max_steps=12), tmp_path / "plain"))
     assert json.loads(head.splitlines()[-1]) == plain
     *events, checkpoint = kept.splitlines()
     assert not any("xxxx" in json.loads(line).get("text", "") for line in events), "whole lines, and not that one"

@@ -14,7 +14,7 @@ from swift_train.chat_template import ChatTemplate
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
 from swift_train.template_date import date_of, fix_date, frozen_date, renders_date, today
-from swift_train.testing import do, ragged_chats, training_run, write_rows
+from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from transformers import AutoTokenizer
 
 from swift_core.checkpoint import read_manifest
@@ -79,16 +79,16 @@ def test_a_run_that_goes_on_another_day(tiny_model, tmp_path):
     def dated(day, **options):
         return replace(training_run(model, rows, max_steps=4, batch_size=2, **options), date=day)
 
-    losses = [[step["loss"] for step in do(dated("2026-05-09"), tmp_path / "whole") if "loss" in step]]
+    losses = [[step["loss"] for step in run_training(dated("2026-05-09"), tmp_path / "whole") if "loss" in step]]
     with frozen_date("2026-05-09"):
-        begun = do(dated("2026-05-09"), tmp_path / "begun", stop_after=2)
+        begun = run_training(dated("2026-05-09"), tmp_path / "begun", stop_after=2)
     with frozen_date("2026-05-10"):
-        rest = do(dated("2026-05-09", verb_options={"resume": str(tmp_path / "begun")}), tmp_path / "rest")
+        rest = run_training(dated("2026-05-09", verb_options={"resume": str(tmp_path / "begun")}), tmp_path / "rest")
     losses.append([step["loss"] for step in (*begun, *rest) if "loss" in step])
     assert losses[0] == losses[1]
     assert any("it is 2026-05-09 in all rows" in event.get("text", "") for event in read_events(tmp_path / "rest"))
     manifest = read_manifest(output_path(dated(""), tmp_path / "whole"))
     assert (manifest.template["date"], manifest.golden[0]["varies"][0]) == ("2026-05-09", 0)
-    do(dated("2026-05-10"), tmp_path / "next")
+    run_training(dated("2026-05-10"), tmp_path / "next")
     shown = [json.loads((tmp_path / name / "mask_sample.json").read_text())["pieces"][0]["text"] for name in ("whole", "next")]
     assert [text[:11] for text in shown] == ["09 May 2026", "10 May 2026"]

@@ -76,7 +76,7 @@ def expected_ends(name):
 def faults(encoder, row, sequences, ends):
     """What is wrong with the supervised spans of a conversation, each as a sentence."""
     tokenizer, learned = encoder.template.tokenizer, []
-    messages = encoder.template.tidy(row.messages)  # contents as parts, arguments as text: spelling, not derivation
+    messages = encoder.template.prepare(row.messages)  # contents as parts, arguments as text: spelling, not derivation
     turns = {index: message for index, message in enumerate(row.messages) if message["role"] == "assistant"}
     for encoded in sequences:
         ids, last = encoded.ids.tolist(), 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from swift_train.testing import ragged_chats
 from swift_train.token_alignment import TokenAligner
-from swift_train.tokenise import Script, Span, Tokeniser
+from swift_train.tokenise import Span, SupervisedText, Tokeniser
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
@@ -59,13 +59,13 @@ def test_a_text_whose_tokens_lie_across_a_border_is_cut_there(tokenizer):
     text = f"{tokenizer.eos_token}Say it.{tokenizer.eos_token}"
     start = text.index("t.")
     assert TokenAligner(tokenizer).by_marks(text, [start], np.array(tokenizer(text)["input_ids"], np.int32)) is None
-    (encoded,) = Tokeniser(tokenizer)([Script(text, (Span(start, len(text), 1.0),))])[0]
+    (encoded,) = Tokeniser(tokenizer)([SupervisedText(text, (Span(start, len(text), 1.0),))])[0]
     assert encoded.ids[: encoded.spans[0].start].tolist() == tokenizer(text[:start], add_special_tokens=False)["input_ids"]
 
 
 def test_settings_of_another_use_do_not_cut_or_pad(tokenizer):
     tokenizer.backend_tokenizer.enable_truncation(4)
     tokenizer.backend_tokenizer.enable_padding(length=40)
-    sequences = Tokeniser(tokenizer)([Script(text, (), whole=True) for text in ("One two three four five six.", "One.")])
+    sequences = Tokeniser(tokenizer)([SupervisedText(text, (), whole=True) for text in ("One two three four five six.", "One.")])
     texts = [tokenizer.decode(encoded.ids, skip_special_tokens=True) for (encoded,) in sequences]
     assert texts == ["One two three four five six.", "One."]

@@ -16,8 +16,8 @@ class Constant(SftTask):
 class Deaf(SftTask):
     def encoder(self, tokenizer, *, stops=(), media=None):
         encoder = super().encoder(tokenizer, stops=stops, media=media)
-        scripts = encoder.scripts
-        encoder.scripts = lambda raw: [script._replace(spans=()) for script in scripts(raw)]
+        texts = encoder.texts
+        encoder.texts = lambda raw: [text._replace(spans=()) for text in texts(raw)]
         return encoder
 
 

@@ -9,7 +9,7 @@ from swift_plugin_acme.options import AcmeOptions
 from swift_plugin_acme.task import Acme
 from swift_train.options import SftOptions
 from swift_train.tasks import SftTask
-from swift_train.testing import do, training_run, write_rows
+from swift_train.testing import run_training, training_run, write_rows
 
 ROW = {"messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]}
 MICRO = SimpleNamespace(labels=torch.tensor([3, 1]), weights=torch.tensor([1.0, 0.5]))
@@ -31,7 +31,7 @@ def test_certainty_costs():
 def test_it_trains(tiny_model, tmp_path):
     rows = write_rows(tmp_path / "rows.jsonl", [ROW] * 4)
     run = training_run(tiny_model, rows, task="acme", tuner="full", max_steps=3, batch_size=2, learning_rate=1e-3)
-    losses = [metric["loss"] for metric in do(run, tmp_path / "run") if "loss" in metric]
+    losses = [metric["loss"] for metric in run_training(run, tmp_path / "run") if "loss" in metric]
     assert losses[-1] < losses[0]
 
 

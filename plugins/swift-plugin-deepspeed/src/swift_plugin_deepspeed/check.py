@@ -10,7 +10,7 @@ from math import isclose
 from typing import TYPE_CHECKING, Any
 
 from swift_train.options import peak_learning_rate
-from swift_train.strategy_checks import no_engine
+from swift_train.strategy_checks import missing_engine
 
 from swift_core.errors import suggestion
 from swift_core.registry import registry
@@ -29,7 +29,7 @@ def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     choice = run.part("parallel")
     options: ZeroOptions = choice.make_options()
-    yield from no_engine(choice, "DS_BUILD_OPS=0 pip install")
+    yield from missing_engine(choice, "DS_BUILD_OPS=0 pip install")
     yield from _combinations(run, options)
     if isinstance(options.config, dict):
         for key, message, hint in (*_unknown(options.config), *_zero(options), *_shared(options, run)):

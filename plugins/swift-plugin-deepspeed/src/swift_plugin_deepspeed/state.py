@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_train.training_state import AS_IT_WAS
+from swift_train.training_state import SAME_MODEL
 
 from swift_core.errors import UsageError
 
@@ -41,7 +41,7 @@ def restore(zero: Any, state: dict[str, Any], rank: int, ranks: int) -> None:
     fresh = zero.state_dict()
     saved, here = (sum(part.numel() for part in parts) for parts in (state["master"], fresh[_MASTER[third]]))
     if saved != here:
-        raise UsageError(f"the checkpoint has {saved:,} weights for this process, the run {here:,}", where="resume", hint=AS_IT_WAS)
+        raise UsageError(f"the checkpoint has {saved:,} weights for this process, the run {here:,}", where="resume", hint=SAME_MODEL)
     scaler = zero.loss_scaler
     vars(scaler).update(state["scaler"])
     own = {**fresh, _OPTIMIZER[third]: state["optimizer"], _MASTER[third]: state["master"], _SCALER: scaler}

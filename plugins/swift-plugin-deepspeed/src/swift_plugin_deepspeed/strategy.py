@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import load_on_first_rank, materialize
-from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
+from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device, rng_states, set_rng_states
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
+from swift_train.training_state import group_settings, save_tensors, set_changed, set_learning_rate
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
@@ -57,7 +57,7 @@ class ZeroStrategy:
         else:
             self.module = load(self.device)
         asked = precision_of(self.options)
-        kind: torch.dtype = getattr(torch, asked) if asked else narrowest(self.module)
+        kind: torch.dtype = getattr(torch, asked) if asked else compute_dtype(self.module)
         self.rounded = kind != torch.float32
         for parameter in self.module.parameters():
             if parameter.is_floating_point():
@@ -75,8 +75,8 @@ class ZeroStrategy:
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.proof = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
-        self.settings = settings_of(self.zero.optimizer)
+        self.placement = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
+        self.settings = group_settings(self.zero.optimizer)
         # The scale is moved after the step. DeepSpeed moves it before it divides by it, and halves the gradient whenever it grows.
         self._move_scale: Callable[[bool], None] = self.zero._update_scale
         self.zero._update_scale = lambda overflow=False: None
@@ -84,7 +84,7 @@ class ZeroStrategy:
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the processes."""
-        return reduced(x, op, self.device)
+        return all_reduce(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Passes of a step, each announced as the last one or not."""
@@ -103,7 +103,7 @@ class ZeroStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip and step; a gradient that is not finite is forgotten."""
-        set_rate(self.zero, lr)
+        set_learning_rate(self.zero, lr)
         self.zero.clip_grad = clip or 0.0
         self.engine.step()
         self._move_scale(self.zero.overflow)
@@ -125,7 +125,7 @@ class ZeroStrategy:
 
     def save(self, folder: Path) -> None:
         """One file a process."""
-        facts = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": random_states(self.device)}
+        facts = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": rng_states(self.device)}
         save_tensors(folder / f"zero-{self.data_rank}.pt", {**state_of(self.zero), **facts})
 
     def load(self, folder: Path) -> None:
@@ -143,7 +143,7 @@ class ZeroStrategy:
             )
         restore(self.zero, saved, self.data_rank, self.data_size)
         set_changed(self.zero, saved["settings"], self.settings)
-        set_random_states(saved["random"], self.device)
+        set_rng_states(saved["random"], self.device)
 
     def _start(self) -> Any:
         """DeepSpeed, told its device and its fellow processes. Raises UsageError for what it refuses, before anything is loaded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from swift_train.strategy_checks import kind_of, no_exchange, quantized
+from swift_train.strategy_checks import kind_of, quantized_weights, unsupported_device
 
 from swift_core.specs import Problem
 
@@ -23,7 +23,7 @@ def problems(run: Run) -> Iterator[Problem]:
     options = run.part("parallel").options
     yield from sizes(run.workers, options.get("shard_size"))
     yield from devices(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
-    yield from quantized("fsdp", run)
+    yield from quantized_weights("fsdp", run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
         yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
@@ -38,7 +38,7 @@ def sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
 
 def devices(asked: str, *, offload: bool) -> Iterator[Problem]:
     """A device that fsdp, or offloading, is not for."""
-    yield from no_exchange("fsdp", asked)
+    yield from unsupported_device("fsdp", asked)
     if offload and kind_of(asked) == "cpu":
         message = "offload moves weights from an accelerator to main memory, and this run has no accelerator"
         yield Problem(where="parallel.offload", message=message, hint="Leave it out: on a CPU they are in main memory anyway.")

@@ -17,11 +17,11 @@ import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import broadcast_parameters, load_on_first_rank
 from swift_train.loss_scale import LossScale
-from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
-from swift_train.sharded_checkpoint import load_cut, save_cut
-from swift_train.sharding import passes, shard
+from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device
+from swift_train.sharded_checkpoint import load_sharded, save_sharded
+from swift_train.sharding import run_micro_batches, shard
 from swift_train.strategy import Update
-from swift_train.training_state import set_rate, settings_of
+from swift_train.training_state import group_settings, set_learning_rate
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
@@ -58,7 +58,7 @@ class FsdpStrategy:
         """Load the model, shard it, verify the sharding, and make the optimizer."""
         self.mesh = _mesh(self.device, self.data_size, self.options)
         self.module, whole = load_on_first_rank(load, self.device)
-        self.dtype = narrowest(self.module)
+        self.dtype = compute_dtype(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
@@ -67,24 +67,24 @@ class FsdpStrategy:
             reduce_dtype=getattr(torch, self.options.reduce_dtype), offload=self.options.offload,
             fill=partial(broadcast_parameters, device=self.device),
         )  # fmt: skip
-        self.proof = verify_sharding(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
+        self.placement = verify_sharding(self.module, self.mesh, self.dtype) | {"loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.scale = LossScale(moves=self.dtype == torch.float16)
+        self.scale = LossScale(dynamic=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)
-        self.settings = settings_of(self.optimizer)
+        self.settings = group_settings(self.optimizer)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the processes."""
-        return reduced(x, op, self.device)
+        return all_reduce(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Forward and backward, one micro-batch after another."""
-        losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
+        losses = run_micro_batches(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
         return self.reduce(losses, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the norm over all parts of all gradients, and step; a gradient that is not finite is forgotten."""
-        set_rate(self.optimizer, lr)
+        set_learning_rate(self.optimizer, lr)
         gradients = [parameter.grad for parameter in self.learned if parameter.grad is not None]
         if self.scale.value != 1.0:
             torch._foreach_mul_(gradients, 1 / self.scale.value)
@@ -108,13 +108,13 @@ class FsdpStrategy:
 
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
-        save_cut(
+        save_sharded(
             folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device, writes=self.writer
         )
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on any number of processes."""
-        load_cut(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
+        load_sharded(folder, _FACTS, self.module, self.optimizer, scale=self.scale, settings=self.settings, device=self.device)
 
 
 def _mesh(device: torch.device, processes: int, options: FsdpOptions) -> DeviceMesh:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from swift_train.placement_report import spread
-from swift_train.sharding import parts
+from swift_train.placement_report import measure_placement
+from swift_train.sharding import fsdp_modules
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard
 
@@ -30,13 +30,13 @@ def verify_sharding(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dic
         if not isinstance(parameter, DTensor) or parameter.device_mesh != mesh or parameter.placements[-1] != Shard(0):
             raise _not_cut(f"the weight {name} is not cut over the mesh")
         most += -(-parameter.shape[0] // size) * prod(parameter.shape[1:]) * parameter.element_size()
-    found = spread(module)
+    found = measure_placement(module)
     if not isinstance(module, FSDPModule) or found["weight_bytes"] > most:
         raise _not_cut(f"a process holds {found['weight_bytes']:,} bytes of {found['model_bytes']:,}, and {most:,} at most are its part")
     return found | {
         "processes": mesh.size(),
         "shard_size": size,
-        "blocks": sum(1 for _ in parts(module)) - 1,
+        "blocks": sum(1 for _ in fsdp_modules(module)) - 1,
         "precision": str(dtype).removeprefix("torch."),
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_train.strategy_checks import no_engine, no_exchange
+from swift_train.strategy_checks import missing_engine, unsupported_device
 
 from swift_core.checkpoint import quantization_of, read_config
 from swift_core.specs import Problem
@@ -24,8 +24,8 @@ _ELSE = "Use --parallel fsdp."
 def problems(run: Run) -> Iterator[Problem]:
     """Every reason against the run."""
     choice = run.part("parallel")
-    yield from no_engine(choice, "Python 3.12 or newer: pip install")
-    yield from no_exchange("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
+    yield from missing_engine(choice, "Python 3.12 or newer: pip install")
+    yield from unsupported_device("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
     if run.options.get("dtype") == "float16":
         yield Problem(where="dtype", message="megatron has no loss scale here for float16", hint="Use --dtype bfloat16.")
     yield from _parts(run)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.ranks import load_random_states, save_random_states
-from swift_train.training_state import AS_IT_WAS, load_optimizer, save_tensors
+from swift_train.ranks import load_rng_states, save_rng_states
+from swift_train.training_state import SAME_MODEL, load_optimizer, save_tensors
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_megatron import groups
@@ -26,7 +26,7 @@ _FACTS = "megatron.pt"
 
 def save(folder: Path, strategy: MegatronStrategy) -> None:
     """Write this process's part, where it is the first to hold it."""
-    save_random_states(folder, strategy.device)
+    save_rng_states(folder, strategy.device)
     if strategy.writer:
         save_tensors(folder / _FACTS, {"sizes": _sizes(strategy), "settings": strategy.settings})
     if strategy.first:
@@ -64,14 +64,14 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
     shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (saved, own)]
     if shapes[0] != shapes[1]:
         name = min(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
-        raise UsageError(f"the checkpoint has another {name} than the run", where="resume", hint=AS_IT_WAS)
+        raise UsageError(f"the checkpoint has another {name} than the run", where="resume", hint=SAME_MODEL)
     with torch.no_grad():
         for name, weight in saved.items():
             own[name].copy_(weight)
     strategy.masters.publish()
     steps = torch.load(folder / _optimizer(strategy), map_location=strategy.device, weights_only=True)
     load_optimizer(strategy.optimizer, steps, facts["settings"], strategy.settings)
-    load_random_states(folder, strategy.device)
+    load_rng_states(folder, strategy.device)
 
 
 def _sizes(strategy: MegatronStrategy) -> dict[str, int]:

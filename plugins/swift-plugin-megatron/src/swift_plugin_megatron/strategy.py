@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import load_on_first_rank
-from swift_train.ranks import narrowest, rank_and_size, rank_device, reduced
+from swift_train.ranks import all_reduce, compute_dtype, rank_and_size, rank_device
 from swift_train.strategy import Update
-from swift_train.training_state import set_rate, settings_of
+from swift_train.training_state import group_settings, set_learning_rate
 
 from swift_plugin_megatron import groups, state
 from swift_plugin_megatron.distributed_optimizer import DistributedOptimizer
@@ -58,12 +58,12 @@ class MegatronStrategy:
         """Load, cut, prove that it is cut, and make the optimizer."""
         groups.start(self.device, self.sizes, self.options.timeout)
         module, readers = load_on_first_rank(load, self.device)
-        dtype = narrowest(module)
+        dtype = compute_dtype(module)
         self.placed = ShardedModel(module, self.options, self.sizes, self.device, dtype)
         self.stages = self.placed.stages
-        self.proof = verify_sharding(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
+        self.placement = verify_sharding(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
         self.optimizer = optimizer(self.stages)
-        self.settings = settings_of(self.optimizer)
+        self.settings = group_settings(self.optimizer)
         self.masters = MasterWeights(self.stages, dtype)
         masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
         self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
@@ -74,7 +74,7 @@ class MegatronStrategy:
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum over the parts of the rows, or largest of all processes."""
         if op == "max":
-            return reduced(x, op, self.device)
+            return all_reduce(x, op, self.device)
         total = torch.tensor(x, dtype=torch.float64, device=self.device)
         dist.all_reduce(total, group=groups.data())
         return total.item()
@@ -86,7 +86,7 @@ class MegatronStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Add the gradients up, clip them by the norm over all parts, and step; one that is not finite is forgotten."""
-        set_rate(self.optimizer, lr)
+        set_learning_rate(self.optimizer, lr)
         add_up(self.learned)
         length = norm(self.learned, self.device)
         finite = bool(length.isfinite())

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from swift_train.broadcast_loading import load_on_first_rank
 from swift_train.loss_scale import LossScale
-from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
-from swift_train.sharded_checkpoint import load_cut, save_cut
+from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device
+from swift_train.sharded_checkpoint import load_sharded, save_sharded
 from swift_train.strategy import Update
-from swift_train.training_state import set_rate, settings_of
+from swift_train.training_state import group_settings, set_learning_rate
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
@@ -44,7 +44,7 @@ class MeshStrategy(ABC):
     """What any mesh has: its processes, the update, and checkpoints."""
 
     fixed_shapes = False
-    proof: dict[str, Any]
+    placement: dict[str, Any]
     facts = "mesh.pt"  # the file of a checkpoint that tells what wrote it
     part = ""  # of the model, where other processes have others
 
@@ -66,17 +66,17 @@ class MeshStrategy(ABC):
         self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("pipeline", "data", "tensor"))
         self.look(load)
         self.module, whole = load_on_first_rank(load, self.device)
-        self.dtype = narrowest(self.module)
+        self.dtype = compute_dtype(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.place()
         sizes = {"data": self.data_size, **{name: getattr(self.options, name) for name in ("context", "tensor", "pipeline")}}
-        self.proof = self.verify_sharding() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": whole}
+        self.placement = self.verify_sharding() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": whole}
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.scale = LossScale(moves=self.dtype == torch.float16)
+        self.scale = LossScale(dynamic=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)
-        self.settings = settings_of(self.optimizer)
+        self.settings = group_settings(self.optimizer)
 
     @abstractmethod
     def look(self, load: Callable[[torch.device], Module]) -> None:
@@ -100,12 +100,12 @@ class MeshStrategy(ABC):
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the parts of the rows; a barrier of all processes."""
-        found = reduced(x, op, self.device)
+        found = all_reduce(x, op, self.device)
         return found / self.shared_by if op == "sum" else found
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the norm over all parts of all gradients, and step; a gradient that is not finite is forgotten."""
-        set_rate(self.optimizer, lr)
+        set_learning_rate(self.optimizer, lr)
         parameters = [parameter for parameter in self.learned if parameter.grad is not None]
         norm = total_norm(parameters, [self.held_by(parameter) for parameter in parameters], self.device) / self.scale.value
         finite = norm < float("inf")
@@ -127,7 +127,7 @@ class MeshStrategy(ABC):
     def save(self, folder: Path) -> None:
         """Each process its parts and its random states."""
         first = self.mesh["data"].get_local_rank() == self.mesh["tensor"].get_local_rank() == 0
-        save_cut(folder, self.facts, self.module, self.optimizer, **self._state(), writes=first)
+        save_sharded(folder, self.facts, self.module, self.optimizer, **self._state(), writes=first)
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on a mesh of any size with as many stages."""
@@ -135,7 +135,7 @@ class MeshStrategy(ABC):
             stages = f"{self.options.pipeline} stages" if self.options.pipeline > 1 else "one stage"
             message = f"this checkpoint is not of a mesh of {stages}"
             raise SwiftError(message, where=str(folder), hint="Resume with the strategy that wrote it, and as many stages.")
-        load_cut(folder, self.facts, self.module, self.optimizer, **self._state())
+        load_sharded(folder, self.facts, self.module, self.optimizer, **self._state())
 
     def _state(self) -> dict[str, Any]:
         return {"scale": self.scale, "settings": self.settings, "device": self.device, "part": self.part}

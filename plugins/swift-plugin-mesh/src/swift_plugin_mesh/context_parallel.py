@@ -14,7 +14,7 @@ import torch.distributed as dist
 from swift_train.batches import Micro
 from swift_train.causal_attention import causal_attention, unsupported_argument
 from swift_train.context_parallel import attend_over_heads, shard_tokens
-from swift_train.sharding import parts
+from swift_train.sharding import fsdp_modules
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
@@ -122,6 +122,6 @@ def _logits(module: Module, micro: Micro) -> Tensor:
     """(tokens, vocabulary), float32."""
     module.eval()
     logits: Tensor = module(input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False).logits[0].float()
-    for part in parts(module):
+    for part in fsdp_modules(module):
         part.reshard()
     return logits

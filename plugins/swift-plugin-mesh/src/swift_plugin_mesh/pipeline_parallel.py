@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.broadcast_loading import broadcast_parameters
-from swift_train.placement_report import spread
-from swift_train.sharding import parts, shard
+from swift_train.placement_report import measure_placement
+from swift_train.sharding import fsdp_modules, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.nn import ParameterList
 from torch.nn.functional import pad
@@ -82,7 +82,7 @@ class PipelineStrategy(MeshStrategy):
         check_places(held.items(), self.plan)
         size = sum(shape.numel() * every[name].element_size() for name, shape in self.layout.shapes.items())
         shown = {"engine": type(self.module).__name__, "model_bytes": size}
-        return spread(ParameterList(held.values())) | shown | {"stage_blocks": self.layout.count // self.options.pipeline}
+        return measure_placement(ParameterList(held.values())) | shown | {"stage_blocks": self.layout.count // self.options.pipeline}
 
     def held_by(self, parameter: Parameter) -> int:
         """Those along the tensor dimension, where it is whole over that; of a tied weight those of both ends."""
@@ -118,7 +118,7 @@ class PipelineStrategy(MeshStrategy):
         else:
             with torch.no_grad():
                 schedule.eval(*inputs, target=numbers, return_outputs=False, number=numbers)
-            for part in parts(self.module):  # what a backward pass would have let go of
+            for part in fsdp_modules(self.module):  # what a backward pass would have let go of
                 part.reshard()
         return self.reduce(sum(loss.item() for loss in losses) * self.options.pipeline, "sum") * weight
 

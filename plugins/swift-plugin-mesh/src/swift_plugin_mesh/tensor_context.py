@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_train.broadcast_loading import broadcast_parameters
-from swift_train.ranks import reduced
-from swift_train.sharding import passes, shard
+from swift_train.ranks import all_reduce
+from swift_train.sharding import run_micro_batches, shard
 from torch.distributed.device_mesh import init_device_mesh
 
 from swift_plugin_mesh.base import MeshStrategy
@@ -59,8 +59,8 @@ class TensorContextStrategy(MeshStrategy):
         """Forward and backward, one micro-batch after another."""
         if self.context:
             micros, task = self.context.cut(micros), self.context.task(task)
-        losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
-        return reduced(losses, "sum", self.device) / self.options.tensor * weight  # parts of rows add up, copies don't
+        losses = run_micro_batches(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
+        return all_reduce(losses, "sum", self.device) / self.options.tensor * weight  # parts of rows add up, copies don't
 
     def _tokens(self) -> ProcessGroup:
         """The processes that have the same rows, and other tokens of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_train.placement_report import spread
+from swift_train.placement_report import measure_placement
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
 from swift_core.errors import SwiftError
@@ -24,7 +24,7 @@ def verify_sharding(module: Module, plan: Mapping[str, Cut]) -> dict[str, Any]:
         SwiftError: as `check_places`.
     """
     check_places(module.named_parameters(), plan)
-    return spread(module)
+    return measure_placement(module)
 
 
 def check_places(parameters: Iterable[tuple[str, Parameter]], plan: Mapping[str, Cut]) -> None:

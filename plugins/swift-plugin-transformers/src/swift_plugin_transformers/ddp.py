@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from swift_train.placement_report import spread
-from swift_train.ranks import join, load_random_states, narrowest, rank_and_size, rank_device, reduced, save_random_states
+from swift_train.placement_report import measure_placement
+from swift_train.ranks import all_reduce, compute_dtype, join, load_rng_states, rank_and_size, rank_device, save_rng_states
 from swift_train.strategy import Update
-from swift_train.training_state import load_optimizer, load_weights, save_tensors, set_rate, settings_of
+from swift_train.training_state import group_settings, load_optimizer, load_weights, save_tensors, set_learning_rate
 from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class DdpStrategy:
         """Load, wrap, and make the optimizer."""
         self.module = load(self.device)
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.dtype = narrowest(self.module)
+        self.dtype = compute_dtype(self.module)
         for parameter in self.learned:
             parameter.data = parameter.data.float()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
@@ -55,13 +55,13 @@ class DdpStrategy:
             # resumed run would add in another order than the one that was not interrupted
             self.engine = DistributedDataParallel(self.module, broadcast_buffers=False, find_unused_parameters=True)
         assert isinstance(self.engine, DistributedDataParallel) == (self.data_size > 1)
-        self.proof = spread(self.engine) | {"processes": self.data_size, "precision": str(self.dtype).removeprefix("torch.")}
+        self.placement = measure_placement(self.engine) | {"processes": self.data_size, "precision": str(self.dtype).removeprefix("torch.")}
         self.optimizer = optimizer(self.module)
-        self.settings = settings_of(self.optimizer)
+        self.settings = group_settings(self.optimizer)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Sum or largest over the ranks."""
-        return reduced(x, op, self.device)
+        return all_reduce(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Passes of a step; gradients are exchanged in the last backward pass only."""
@@ -79,7 +79,7 @@ class DdpStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip and step; a gradient that is not finite is forgotten."""
-        set_rate(self.optimizer, lr)
+        set_learning_rate(self.optimizer, lr)
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.learned if parameter.grad is not None])
         finite = bool(norm.isfinite())
@@ -101,7 +101,7 @@ class DdpStrategy:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
             optimizer = {"optimizer": self.optimizer.state_dict(), "settings": self.settings}
             save_tensors(folder / "training.pt", {"weights": weights, **optimizer, "scaler": self.scaler.state_dict()})
-        save_random_states(folder, self.device)
+        save_rng_states(folder, self.device)
 
     def load(self, folder: Path) -> None:
         """The inverse of `save`, on any number of ranks."""
@@ -109,7 +109,7 @@ class DdpStrategy:
         load_weights(self.module, state["weights"])
         load_optimizer(self.optimizer, state["optimizer"], state["settings"], self.settings)
         self.scaler.load_state_dict(state["scaler"])
-        load_random_states(folder, self.device)
+        load_rng_states(folder, self.device)
 
     def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
         return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from swift_core.errors import PeerFailed
-from swift_train.ranks import rank_and_size, reduced
+from swift_train.ranks import all_reduce, rank_and_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +46,12 @@ def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.dev
     except Exception as error:
         failure = error
     own = _layout(module) if module is not None else _FAILED
-    theirs = reduced(own if first else _OTHER, "max", device)
+    theirs = all_reduce(own if first else _OTHER, "max", device)
     if theirs == _FAILED:
         raise (failure if first and failure else PeerFailed("process 0 could not load the model", hint="Its message is in log.txt."))
     if module is None or own != theirs or _strays(module):
         module = load(torch.device("cpu"))
-    whole = reduced(float(not any(parameter.is_meta for parameter in module.parameters())), "sum", device)
+    whole = all_reduce(float(not any(parameter.is_meta for parameter in module.parameters())), "sum", device)
     if size > 1:
         for buffer in _buffers(module):
             _receive(buffer, device)

@@ -76,7 +76,7 @@ class ChatTemplate:
             )
         self.takes_tools = self._takes_tools()
 
-    def of(self, row: ChatRow) -> ChatTemplate:
+    def for_row(self, row: ChatRow) -> ChatTemplate:
         """The template with the row's own variables."""
         if not row.variables:
             return self
@@ -95,7 +95,7 @@ class ChatTemplate:
             with frozen_date_of(self.tokenizer):
                 return str(
                     self.tokenizer.apply_chat_template(
-                        self.tidy(messages), tools=given, add_generation_prompt=prompt, tokenize=False, **self._variables
+                        self.prepare(messages), tools=given, add_generation_prompt=prompt, tokenize=False, **self._variables
                     )
                 )
         except _refusals() as error:
@@ -104,7 +104,7 @@ class ChatTemplate:
                 raise UsageError(problem, where="model", hint="Copy chat_template.jinja from the model's page again.") from error
             raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
 
-    def tidy(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+    def prepare(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as this template takes them."""
         return [self._spelled({key: value for key, value in message.items() if key not in _OURS}) for message in messages]
 
@@ -167,7 +167,7 @@ class ChatTemplate:
                 special: Any = self.tokenizer.special_tokens_map
                 chosen = self.tokenizer.get_chat_template(None, given)
                 made: Any = render_jinja_template(
-                    [self.tidy([_ASKED, message])], tools=given, chat_template=chosen, return_assistant_tokens_mask=True, **special
+                    [self.prepare([_ASKED, message])], tools=given, chat_template=chosen, return_assistant_tokens_mask=True, **special
                 )
             except _refusals():
                 continue

@@ -16,7 +16,7 @@ from pathlib import Path
 from swift_core.errors import UsageError
 from swift_core.run import Run, write_run
 from swift_train.resume import candidates
-from swift_train.testing import Ranks, do
+from swift_train.testing import Ranks, run_training
 
 Step = tuple[float, float]  # loss and gradient norm
 _KINDS = ("start", "step", "step", "save", "save")
@@ -67,11 +67,11 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
         run = make(resume)
         write_run(run, home)
         if survived.kills == kills:
-            Ranks(ranks, partial(do, run, home)).results(_LONGEST)
+            Ranks(ranks, partial(run_training, run, home)).results(_LONGEST)
             survived.add(home)
             survived.output = home / "output"
             return survived
-        group = Ranks(ranks, partial(do, run, home, held=True))
+        group = Ranks(ranks, partial(run_training, run, home, held=True))
         kinds = kinds or chance.sample(_KINDS, len(_KINDS))
         _wait_for_an_instant(group, home, kinds.pop(), chance)
         if not all(process.is_alive() for process in group.processes):

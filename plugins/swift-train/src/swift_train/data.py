@@ -23,7 +23,7 @@ from swift_core.data.unread import Unread
 from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
-from swift_train.tokenise import Encoded, Script, Tokeniser
+from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
@@ -75,7 +75,7 @@ def load_samples(
         for text in unread_of(store).sentences(choice.asked):
             report.note(text)
         stores.append(store)
-    samples = Samples(stores).weighted([choice.weight for choice in choices], seed)
+    samples = Samples(stores).repeat([choice.weight for choice in choices], seed)
     report.progress(what, len(samples), len(samples), unit="rows")
     return samples
 
@@ -90,7 +90,7 @@ def encode_rows(
     """
     with ThreadPoolExecutor(1, "tokenise") as worker:
         ahead: Future[list[Any]] | None = None
-        batch: list[tuple[RawRow, list[Script]]] = []
+        batch: list[tuple[RawRow, list[SupervisedText]]] = []
         source = iter(rows)
         while raws := list(islice(source, _BATCH)):
             following = list(_scripts(raws, encoder, skips, longest))
@@ -101,12 +101,12 @@ def encode_rows(
             yield from _matched(batch, ahead.result(), skips)
 
 
-def _scripts(raws: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None) -> Iterator[tuple[RawRow, list[Script]]]:
+def _scripts(raws: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None) -> Iterator[tuple[RawRow, list[SupervisedText]]]:
     for raw in raws:
         try:
-            scripts = encoder.scripts(raw)
+            scripts = encoder.texts(raw)
             for script in scripts:
-                if longest and (least := encoder.tokeniser.least(script.text)) > longest:
+                if longest and (least := encoder.tokeniser.min_tokens(script.text)) > longest:
                     raise _too_long(f"at least {least}", longest)
         except SwiftError as error:
             skips.bad(error, raw)
@@ -114,7 +114,9 @@ def _scripts(raws: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: in
             yield raw, scripts
 
 
-def _matched(batch: Iterable[tuple[RawRow, list[Script]]], results: list[Any], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
+def _matched(
+    batch: Iterable[tuple[RawRow, list[SupervisedText]]], results: list[Any], skips: Skips
+) -> Iterator[tuple[RawRow, list[Encoded]]]:
     rest = iter(results)
     for raw, scripts in batch:
         own = list(islice(rest, len(scripts)))

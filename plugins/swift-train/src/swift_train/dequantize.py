@@ -17,7 +17,7 @@ from swift_core.errors import UsageError
 from swift_core.roles import Loaded
 from swift_train import gptq_awq_unpack
 from swift_train.build import base_of, load_with
-from swift_train.save_model import plain_copy
+from swift_train.save_model import unquantized_copy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,15 +68,15 @@ def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: P
         config: Any = getattr(transformers, _WHILE_LOADING[method])
         arguments = {"quantization_config": config(dequantize=True)}
         loaded = load_with(run, device=device, dtype="float32", quantizer=None, arguments=arguments)
-        return Loaded(plain_copy(loaded.model), loaded.processor)  # the model itself would be saved as it was read: quantized
+        return Loaded(unquantized_copy(loaded.model), loaded.processor)  # the model itself would be saved as it was read: quantized
     loaded = load_with(run, device=device, dtype="float32", quantizer=quantizer)
     model: Any = loaded.model
     if not getattr(model, "is_quantized", False):
         return loaded
     try:
-        plain_model = plain_copy(model.dequantize(dtype=torch.float32))
+        plain_model = unquantized_copy(model.dequantize(dtype=torch.float32))
     except NotImplementedError:  # torchao's weights are tensors that know it themselves
-        plain_model = plain_copy(model, {name: _dequantized(tensor) for name, tensor in model.state_dict().items()})
+        plain_model = unquantized_copy(model, {name: _dequantized(tensor) for name, tensor in model.state_dict().items()})
     return Loaded(plain_model, loaded.processor)
 
 

@@ -33,7 +33,7 @@ class Size:
     state: int
 
 
-def size_of_training(module: Module, kept: Container[str]) -> Size:
+def training_size(module: Module, kept: Container[str]) -> Size:
     """What a checkpoint of the module takes, of which the parameters `kept` are written."""
     parameters = list(module.named_parameters())
     return Size(
@@ -42,7 +42,7 @@ def size_of_training(module: Module, kept: Container[str]) -> Size:
     )
 
 
-def check_room(strategy: Strategy, size: Size, run: Run, report: Report, *, keep: int | None) -> None:
+def check_disk_space(strategy: Strategy, size: Size, run: Run, report: Report, *, keep: int | None) -> None:
     """Refuse to train where the last checkpoint or the output would not fit; note where those in between won't.
 
     Raises:

@@ -17,7 +17,7 @@ from swift_core.paths import write_text
 from swift_train.build import load_checkpoint
 from swift_train.processors import tokenizer_of
 from swift_train.template_facts import golden_texts
-from swift_train.verify import documentation, keep, measure
+from swift_train.verify import compare_logits, held_out_text, save_logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,11 +70,11 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
     began = time.perf_counter()
     loaded = _loaded(source, trust_remote_code=trust_remote_code)
     seconds = time.perf_counter() - began
-    rows = documentation(tokenizer_of(loaded.processor), tokens)
+    rows = held_out_text(tokenizer_of(loaded.processor), tokens)
     conversations = golden_texts(loaded.processor)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as name:
         folder = Path(name)
-        kept = keep(loaded.model, rows, folder)
+        kept = save_logits(loaded.model, rows, folder)
         del loaded
         questions, answers = folder / "questions.jsonl", folder / "answers.safetensors"
         asked: list[dict[str, Any]] = [{"ids": list(row)} for row in rows] + [{"text": text} for text, _ in conversations]
@@ -83,7 +83,7 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
         for (text, wanted), got in zip(conversations, found["texts"], strict=True):
             if list(wanted) != list(got):
                 raise SwiftError(f"the result splits {text!r} into other tokens than its source", where=source.path)
-        figures = measure(_pairs(kept, answers, rows))
+        figures = compare_logits(_pairs(kept, answers, rows))
     return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _KEPT if name in found}}
 
 

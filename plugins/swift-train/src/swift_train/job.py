@@ -23,11 +23,11 @@ from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import run_on_all_ranks
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
-from swift_train.disk_space import check_room, copy_model, size_of_training
+from swift_train.disk_space import check_disk_space, copy_model, training_size
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions, peak_learning_rate
-from swift_train.placement_report import record
+from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
 from swift_train.resume import resume_of
 from swift_train.row_isolation import ONE_ROW, check, isolation_of
@@ -36,7 +36,7 @@ from swift_train.save_model import versions
 from swift_train.stream import Stream
 from swift_train.template_date import fix_date
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.watchdog import Watchdog, Watched
+from swift_train.watchdog import Watchdog, WatchedTask
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -80,8 +80,8 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             report.note(remark)
         watchdog.stage("whether rows see each other")
         longest = max_length_of(shapes, options)
-        isolation = isolation_of(strategy, Watched(task, watchdog), rows, heldout, longest)
-        record(strategy, run.part("parallel").name, isolation, report.folder)
+        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, longest)
+        write_report(strategy, run.part("parallel").name, isolation, report.folder)
         check(isolation, options, strategy)
         if not isolation.together and isolation.reason != ONE_ROW:
             report.note(f"Each row is computed by itself, which is right and slower: {isolation.reason}.")
@@ -92,7 +92,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             watchdog=watchdog,
         )  # fmt: skip
         trainer.prepare(loop.total, resuming=resume is not None)
-        check_room(strategy, trainer.size, run, report, keep=options.save_total_limit)
+        check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)
         out = output_path(run, report.folder)
         watchdog.stage("the checkpoint in the end", patience=_PATIENCE)
@@ -213,7 +213,7 @@ class _Trainer:
         run_on_all_ranks(self.strategy, out, copy)
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
-        """Write the checkpoint; on every rank, since weights may be spread."""
+        """Write the checkpoint; on every rank, since weights may be sharded."""
         weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
         self.watchdog.mark("its weights are gathered")
 
@@ -237,7 +237,7 @@ class _Trainer:
             module.compile(dynamic=True)
         self.module = module
         self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
-        self.size = size_of_training(module, self._kept)
+        self.size = training_size(module, self._kept)
         self.watchdog.mark("giving it out")
         return module
 

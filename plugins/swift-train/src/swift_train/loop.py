@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from swift_core.errors import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
 from swift_train.checkpoints import Checkpoints, best_checkpoint, complete_checkpoints
-from swift_train.nonfinite_loss import rows_not_finite
-from swift_train.resume import Resume, changes, read_state, sound
+from swift_train.nonfinite_loss import nonfinite_rows
+from swift_train.resume import Resume, changed_settings, first_intact, read_state
 from swift_train.run_state import MetricsWindow, RunState
 from swift_train.sampler import make_sampler
-from swift_train.save_interval import SaveClock
+from swift_train.save_interval import SaveTimer
 from swift_train.schedule import learning_rate
-from swift_train.watchdog import Watched
+from swift_train.watchdog import WatchedTask
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
@@ -64,7 +64,7 @@ class Loop:
     ) -> None:  # fmt: skip
         self.strategy, self.heldout, self.options, self.report, self.longest = strategy, heldout, options, report, longest
         self.isolation, self.watchdog = isolation, watchdog
-        self.task: LossTask = Watched(task, watchdog)
+        self.task: LossTask = WatchedTask(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
         self.feed = make_sampler(rows, per_step, options, longest)
         self.total = total_steps(options, self.feed.epoch)
@@ -76,7 +76,7 @@ class Loop:
         self.write_model = write_model
         self.state, self.saved, self.failed_saves = RunState(), -1, 0
         self.last: Path | None = None  # the checkpoint of the step `saved`
-        self.clock = SaveClock(options.save_minutes * 60)
+        self.clock = SaveTimer(options.save_minutes * 60)
 
     def run(self, resume: Resume | None = None) -> dict[str, Any]:
         """Train, from the start or from a checkpoint, and return the figures.
@@ -230,9 +230,9 @@ class Loop:
 
     def _resume(self, resume: Resume) -> None:
         self.watchdog.stage("the checkpoint to go on from")
-        checkpoint = sound(resume.candidates, self.strategy, self.report)
+        checkpoint = first_intact(resume.candidates, self.strategy, self.report)
         saved = read_state(checkpoint)
-        changed = changes(saved["setup"], self.setup, checkpoint, allow=resume.allow_change)
+        changed = changed_settings(saved["setup"], self.setup, checkpoint, allow=resume.allow_change)
         self.strategy.load(checkpoint / "state")
         self.state = RunState(**saved["state"])
         self.feed.seek(saved["position"])
@@ -244,7 +244,7 @@ class Loop:
             raise UsageError(f"the run of {self.total} steps is past its end", where=str(checkpoint), hint="Ask for more steps.")
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
-        named, hint = rows_not_finite(
+        named, hint = nonfinite_rows(
             samples, rows, alone=lambda rank: self._cut(rows, samples, rank, max_rows=1), strategy=self.strategy, task=self.task
         )
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", where=named, hint=hint)

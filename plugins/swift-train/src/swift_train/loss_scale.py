@@ -6,16 +6,16 @@ _FIRST, _GOOD_STEPS = 2.0**16, 2000  # torch.amp.GradScaler's own
 
 
 class LossScale:
-    """What the loss is multiplied by before the backward pass: 1 for ever, unless `moves`."""
+    """What the loss is multiplied by before the backward pass: 1 for ever, unless `dynamic`."""
 
-    def __init__(self, *, moves: bool) -> None:
-        self.moves = moves
-        self.value = _FIRST if moves else 1.0
+    def __init__(self, *, dynamic: bool) -> None:
+        self.dynamic = dynamic
+        self.value = _FIRST if dynamic else 1.0
         self.good = 0
 
     def update(self, *, finite: bool) -> None:
         """Take note of a step's gradient."""
-        if not self.moves:
+        if not self.dynamic:
             return
         self.good = self.good + 1 if finite else 0
         if not finite:

@@ -27,8 +27,10 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
     Raises:
         MaskError: what is wrong, with the tokens around it.
     """
-    template, tokenizer = encoder.template.of(row), encoder.template.tokenizer
-    prompts = {index: _ids(tokenizer, template.render(row.messages[:index], row.tools, prompt=True)) for index in encoder.learned(row)}
+    template, tokenizer = encoder.template.for_row(row), encoder.template.tokenizer
+    prompts = {
+        index: _ids(tokenizer, template.render(row.messages[:index], row.tools, prompt=True)) for index in encoder.supervised_messages(row)
+    }
     found: list[int] = []
     for ids, spans in ((encoded.ids.tolist(), encoded.spans) for encoded in sequences):
         for start, stop, _ in spans:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import UsageError
 from swift_train.chat_template import ChatTemplate
-from swift_train.tokenise import Script, Span
+from swift_train.tokenise import Span, SupervisedText
 from swift_train.turns import Turn, check_everything, check_shown, locate
 
 if TYPE_CHECKING:
@@ -36,40 +36,40 @@ class ChatEncoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str] = ()) -> None:
         self.template, self.mask = ChatTemplate(tokenizer, stops), mask
 
-    def __call__(self, row: ChatRow) -> list[Script]:
+    def __call__(self, row: ChatRow) -> list[SupervisedText]:
         """Render a conversation: one text, or several where the template rewrites earlier turns.
 
         Raises:
             UsageError: the template refuses the conversation, leaves a part of it out, or the supervised text can't be told.
         """
         _text_only(row)
-        template = self.template.of(row)
+        template = self.template.for_row(row)
         if self.mask.turns == "everything":
             text = template.render(row.messages, row.tools)
             check_everything(text, row.messages, row.tools)
-            return [Script(text, (Span(0, len(text), 1.0),))]
-        learned = self.learned(row)
+            return [SupervisedText(text, (Span(0, len(text), 1.0),))]
+        learned = self.supervised_messages(row)
         if not learned:
             raise UsageError("nothing in this row is learned: each of the assistant's messages has a loss of 0", hint="Leave the row out.")
         turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in learned]
         check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: learned[-1]], row.tools)
         return list(self._joined(turns))
 
-    def learned(self, row: ChatRow) -> list[int]:
+    def supervised_messages(self, row: ChatRow) -> list[int]:
         """The places of the messages that are learned."""
         spoken = [index for index, message in enumerate(row.messages) if message["role"] == "assistant"]
         wanted = spoken[-1:] if self.mask.turns == "last" else spoken
         return [index for index in wanted if row.messages[index].get("loss_scale", 1.0) > 0]
 
-    def _joined(self, turns: Sequence[tuple[Turn, float]]) -> list[Script]:
+    def _joined(self, turns: Sequence[tuple[Turn, float]]) -> list[SupervisedText]:
         """As few texts as hold every turn as it was said, shortest first."""
-        scripts: list[Script] = []
+        scripts: list[SupervisedText] = []
         rest = list(turns)
         while rest:
             text = rest[-1][0].text
             held = [turn for turn in rest if text.startswith(turn[0].text[: turn[0].stop])]
             rest = [turn for turn in rest if turn not in held]
-            scripts.append(Script(text, tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)))
+            scripts.append(SupervisedText(text, tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)))
         return scripts[::-1]
 
     def _stop(self, turn: Turn, text: str) -> int:

@@ -27,11 +27,11 @@ from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
-from swift_train.merge_verification import check_divergence, difference, encode, judge, logits
+from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.verify import divergence, documentation, keep
+from swift_train.verify import compare_with_saved, held_out_text, save_logits
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     Returns:
         The folder, and figures: `max_logit_difference` between base + adapters and the merged files, the `tolerance` it was held
         to, `adapter_effect` (the largest change of a logit by an adapter, the least of several), the `dtype` of the files, and, unless
-        told not to compare, what `swift_train.verify.divergence` finds on held-out text.
+        told not to compare, what `swift_train.verify.compare_with_saved` finds on held-out text.
 
     Raises:
         UsageError: no adapter, not its base, a base that can't be dequantized, or the output exists.
@@ -66,8 +66,8 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         report.progress("merge", 1, 4, unit="stages")
         processor = _processor(last, loaded.processor)
         limits = limits_of(run)
-        rows = documentation(tokenizer_of(processor), limits["tokens"]) if limits else []
-        inputs = encode(processor)
+        rows = held_out_text(tokenizer_of(processor), limits["tokens"]) if limits else []
+        inputs = encode_prompts(processor)
         folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
         report.progress("merge", 2, 4, unit="stages")
 
@@ -84,9 +84,9 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         seconds = time.perf_counter() - began
         if golden(again.processor, run.date) != golden(processor, run.date):
             raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
-        figures: dict[str, Any] = judge(folded.wanted, logits(again.model, inputs), min(folded.effects.values()), dtype, last)
+        figures: dict[str, Any] = check_logits(folded.wanted, prompt_logits(again.model, inputs), min(folded.effects.values()), dtype, last)
         if limits:
-            found = divergence(folded.kept, again.model, rows)
+            found = compare_with_saved(folded.kept, again.model, rows)
             check_divergence(found, limits["max_kl"], dtype, last)
             sizes = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path)), "load_seconds": seconds}
             figures = {**found, **sizes, **figures}  # the largest difference of a logit is that on the fixed prompts
@@ -113,13 +113,13 @@ def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence
     last = list(adapters)[-1]
     for name, adapter in adapters.items():
         tuner = tuner_of(adapter)
-        before = logits(model, inputs)
+        before = prompt_logits(model, inputs)
         adapted = load_adapter(model, adapter, base_of(run), tuner=tuner, allow_other_base=allowed)
-        wanted = logits(adapted, inputs)
+        wanted = prompt_logits(adapted, inputs)
         effects[name] = _effect(before, wanted, adapter)
-        kept = keep(adapted, rows, scratch) if name == last else []
+        kept = save_logits(adapted, rows, scratch) if name == last else []
         model = tuner.merge(adapted)
-        judge(wanted, logits(model, inputs), effects[name], "float32", adapter)  # what is lost now is lost for all that follow
+        check_logits(wanted, prompt_logits(model, inputs), effects[name], "float32", adapter)  # before the next goes on top
     return _Folded(model, wanted, kept, effects)
 
 
@@ -141,7 +141,7 @@ def _adapters(run: Run) -> dict[str, Path]:
 
 
 def _effect(before: list[Tensor], wanted: list[Tensor], adapter: Path) -> float:
-    effect = difference(before, wanted)
+    effect = max_difference(before, wanted)
     if effect == 0:
         raise SwiftError(
             "the adapter changes nothing: the logits are the same with it and without it",

@@ -30,7 +30,7 @@ MAX_KL = {"float32": 1e-4, "float16": 1e-3, "bfloat16": 2e-2}
 """By type: the divergence on held-out text, in nats a token, past which more was lost than by rounding."""
 
 
-def judge(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtype: str, adapter: Path) -> dict[str, float]:
+def check_logits(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtype: str, adapter: Path) -> dict[str, float]:
     """Compare the merged files with base + adapter.
 
     The difference must be within what rounding to `dtype` explains, and below half of the adapter's effect: a merge that lost the
@@ -39,7 +39,7 @@ def judge(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtyp
     Raises:
         SwiftError: it is not.
     """
-    found_difference = difference(wanted, found)
+    found_difference = max_difference(wanted, found)
     tolerance = min(TOLERANCE[dtype] * max(float(rows.abs().max()) for rows in wanted), effect / 2)
     if not found_difference <= tolerance:  # a NaN is no proof either
         raise SwiftError(
@@ -63,20 +63,20 @@ def check_divergence(figures: Mapping[str, float], max_kl: float | None, dtype: 
     proving.judge(figures, max_kl or MAX_KL[dtype], str(adapter), less, what)
 
 
-def encode(processor: Any) -> list[Tensor]:
+def encode_prompts(processor: Any) -> list[Tensor]:
     """The fixed prompts as token ids, each (1, length)."""
     tokenizer = tokenizer_of(processor)
     return [tokenizer(text, return_tensors="pt")["input_ids"] for text in PROMPTS]
 
 
 @torch.no_grad()
-def logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+def prompt_logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Logits of each prompt, (length, vocabulary), float32 on the CPU."""
     model.eval()
     device = next(model.parameters()).device
     return [model(input_ids=ids.to(device), use_cache=False).logits[0].float().cpu() for ids in inputs]
 
 
-def difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+def max_difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """The largest difference of a logit."""
     return max(float((first - second).abs().max()) for first, second in zip(one, other, strict=True))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _NAMED = 8
 
 
-def rows_not_finite(
+def nonfinite_rows(
     samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: LossTask
 ) -> tuple[str, str]:
     """The rows, for people, and what can be done about them. Every rank must call: all see the same sums.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
 
 
-def spread(engine: Module) -> dict[str, Any]:
+def measure_placement(engine: Module) -> dict[str, Any]:
     """Measure a module: DTensors by their own placements and local part, every other parameter as whole.
 
     Returns:
@@ -47,8 +47,10 @@ def placement(parameter: Any) -> str:
     return " ".join(map(str, parameter.placements)) if isinstance(parameter, DTensor) else "whole"
 
 
-def record(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
+def write_report(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
     """Keep a strategy's `proof` in the run folder, with the most bytes of weights that a process has, and how rows go. Collective."""
-    most = int(strategy.reduce(float(strategy.proof["weight_bytes"]), "max"))
+    most = int(strategy.reduce(float(strategy.placement["weight_bytes"]), "max"))
     if strategy.writer:
-        write_json(folder / "parallel.json", {"strategy": name, **strategy.proof, "weight_bytes_most": most, "rows": isolation.to_json()})
+        write_json(
+            folder / "parallel.json", {"strategy": name, **strategy.placement, "weight_bytes_most": most, "rows": isolation.to_json()}
+        )

@@ -32,8 +32,8 @@ from swift_train.devices import pick_device, pick_dtype
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
-from swift_train.verify import MAX_KL, compare, documentation
-from swift_train.verify_worker import THERE, predict
+from swift_train.verify import MAX_KL, compare, held_out_text
+from swift_train.verify_worker import PREDICT_JOB, predict
 from swift_train.weights import check_weights, stored_dtype, weight_files
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
         return calibration_rows(
             plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens"
         )
-    return documentation(tokenizer_of(shapes.processor), limits["tokens"])
+    return held_out_text(tokenizer_of(shapes.processor), limits["tokens"])
 
 
 def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[dict[str, Any], bool]:
@@ -173,7 +173,7 @@ def _predicted(run: Run, folder: Path, report: Report, rows: Sequence[Sequence[i
     file.write_text("".join(json.dumps({"ids": list(map(int, row))}) + "\n" for row in rows), encoding="utf-8")
     places = {"checkpoint": folder, "rows": file, "output": out}
     options = {**run.options, **{name: str(place.absolute()) for name, place in places.items()}}
-    there = replace(run, job=THERE, parts={"quantizer": choice}, options=options)
+    there = replace(run, job=PREDICT_JOB, parts={"quantizer": choice}, options=options)
     return float(run_apart(there, choice.python, report, "verify", wanted=("load_seconds",))[1]["load_seconds"])
 
 

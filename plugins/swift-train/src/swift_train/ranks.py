@@ -56,7 +56,7 @@ def join(device: torch.device, backend: str = "", timeout: float = 0.0) -> None:
     atexit.register(_leave)
 
 
-def reduced(x: float, op: Literal["sum", "max"], device: torch.device) -> float:
+def all_reduce(x: float, op: Literal["sum", "max"], device: torch.device) -> float:
     """Sum or largest of a number over the processes that have joined; of one that is alone, the number. Collective."""
     if not dist.is_initialized():
         return x
@@ -65,13 +65,13 @@ def reduced(x: float, op: Literal["sum", "max"], device: torch.device) -> float:
     return total.item()
 
 
-def narrowest(module: Module) -> torch.dtype:
+def compute_dtype(module: Module) -> torch.dtype:
     """The type that the passes are computed in: bfloat16 or float16 where weights are, else float32."""
     kinds = {parameter.dtype for parameter in module.parameters()}
     return next((kind for kind in (torch.float16, torch.bfloat16) if kind in kinds), torch.float32)
 
 
-def random_states(device: torch.device) -> dict[str, Tensor]:
+def rng_states(device: torch.device) -> dict[str, Tensor]:
     """The states of this process's random numbers, by kind of device."""
     states = {"cpu": torch.get_rng_state()}
     if device.type != "cpu":
@@ -79,23 +79,23 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
     return states
 
 
-def set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """Put back what `random_states` gave."""
+def set_rng_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Put back what `rng_states` gave."""
     torch.set_rng_state(states["cpu"])
     if device.type in states and device.type != "cpu":
         torch.get_device_module(device).set_rng_state(states[device.type])
 
 
-def save_random_states(folder: Path, device: torch.device) -> None:
+def save_rng_states(folder: Path, device: torch.device) -> None:
     """Write this process's to a checkpoint."""
-    save_tensors(_random_file(folder), random_states(device))
+    save_tensors(_random_file(folder), rng_states(device))
 
 
-def load_random_states(folder: Path, device: torch.device) -> None:
+def load_rng_states(folder: Path, device: torch.device) -> None:
     """The inverse, on any number of processes: one that there was not keeps the random numbers that it began with."""
     file = _random_file(folder)
     if file.is_file():
-        set_random_states(torch.load(file, map_location="cpu", weights_only=True), device)
+        set_rng_states(torch.load(file, map_location="cpu", weights_only=True), device)
 
 
 def _random_file(folder: Path) -> Path:

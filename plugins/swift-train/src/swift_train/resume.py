@@ -76,12 +76,12 @@ def candidates(path: Path) -> list[Path]:
     return found
 
 
-def newest(path: Path) -> Path:
+def newest_checkpoint(path: Path) -> Path:
     """The first of `candidates`."""
     return candidates(path)[0]
 
 
-def sound(choices: Sequence[Path], strategy: Strategy, report: Report) -> Path:
+def first_intact(choices: Sequence[Path], strategy: Strategy, report: Report) -> Path:
     """The first checkpoint whose files are as they were written; every rank must call.
 
     Raises:
@@ -103,7 +103,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def changes(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, *, allow: bool) -> str:
+def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, *, allow: bool) -> str:
     """What differs between the run that was interrupted and this one, a line each; empty where nothing does.
 
     Raises:

@@ -71,7 +71,7 @@ class Isolation:
         return {**asdict(self), "boundaries": self.boundaries.value, "together": self.together}
 
 
-def alone(reason: str, figures: Mapping[str, float] = MappingProxyType({}), *, causal: bool = True) -> Isolation:
+def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}), *, causal: bool = True) -> Isolation:
     """Each row by itself."""
     return Isolation(RowBoundaries.POSITION_IDS, reason, causal, dict(figures))
 
@@ -88,11 +88,11 @@ def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, hel
     """
     options = task.options
     if not (options.packing or options.batch_size > 1 or (options.eval_batch_size or 1) > 1 or strategy.fixed_shapes):
-        return alone(ONE_ROW)
+        return one_by_one(ONE_ROW)
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
     tokens = {token for place in range(min(len(first), _LOOKED_AT)) for token in first[place].ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
-    return ask(strategy, task, sorted(tokens), max(lengths) if known else longest)
+    return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
 
 
 def check(isolation: Isolation, options: TrainOptions, strategy: Strategy) -> None:
@@ -109,7 +109,7 @@ def check(isolation: Isolation, options: TrainOptions, strategy: Strategy) -> No
         raise UsageError(message, where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
-def ask(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int) -> Isolation:
+def probe_isolation(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int) -> Isolation:
     """Find the way in which rows that go through a model together are what they are alone.
 
     Neither gradients, random numbers nor the model's statistics are changed.
@@ -121,12 +121,12 @@ def ask(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int)
     """
     known = sorted(set(tokens))
     if len(known) < _DISTINCT:
-        return alone(f"whether rows see each other can't be told with {len(known)} different tokens")
+        return one_by_one(f"whether rows see each other can't be told with {len(known)} different tokens")
     with RowProbe(strategy, task, (known[0], known[-1])) as probe:
         try:
             return _Comparison(probe, known, longest).decide()
         except ProbeFailed as error:
-            return alone(f"whether rows see each other could not be told: {error}")
+            return one_by_one(f"whether rows see each other could not be told: {error}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class _Comparison:
             other=max(_TIMES * max(_OTHER * loss, median(self._own, first)), self._probe.precision),
         )
         if behind > max(_TIMES * _OTHER * loss, self._probe.precision):
-            return alone(
+            return one_by_one(
                 "in this architecture the tokens of a row see those behind them", {"behind": behind, **asdict(noise)}, causal=False
             )
         refused: list[Isolation] = []
@@ -168,7 +168,7 @@ class _Comparison:
             try:
                 found = self._compare(boundaries, noise)
             except ProbeFailed as error:
-                found = alone(f"whether rows see each other could not be told: {error}")
+                found = one_by_one(f"whether rows see each other could not be told: {error}")
             if found.together:
                 return found
             refused.append(found)
@@ -181,11 +181,11 @@ class _Comparison:
         found = {"other_rows": root_mean_square(near, far), "other_place": median(near, ahead), "in_company": median(ahead, self._own)}
         figures = {**asdict(noise), **found}
         if found["other_rows"] > noise.same:
-            return alone(f"{_SEEN}: what is predicted in one depends on the others", figures)
+            return one_by_one(f"{_SEEN}: what is predicted in one depends on the others", figures)
         if found["other_place"] > noise.other or found["in_company"] > noise.company(self._probe.precision):
-            return alone(f"{_SEEN}: what is predicted in one depends on its place among them", figures)
+            return one_by_one(f"{_SEEN}: what is predicted in one depends on its place among them", figures)
         if noise.effect < _VISIBLE * max(noise.same, noise.other):
-            return alone("whether rows see each other could not be told: rounding hides it", figures)
+            return one_by_one("whether rows see each other could not be told: rounding hides it", figures)
         return Isolation(boundaries, figures=figures)
 
     def _among(self, boundaries: RowBoundaries, seed: int, *, far: int = 0) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from swift_core.errors import SwiftError
 from swift_train.batches import Micro, RowBoundaries
-from swift_train.ranks import narrowest, random_states, set_random_states
+from swift_train.ranks import compute_dtype, rng_states, set_rng_states
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,12 +55,12 @@ class RowProbe:
         return self._strategy.reduce(self._spy.precision, "max")
 
     def __enter__(self) -> RowProbe:
-        self._random = random_states(self._strategy.device)
+        self._random = rng_states(self._strategy.device)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._spy.restore()
-        set_random_states(self._random, self._strategy.device)
+        set_rng_states(self._random, self._strategy.device)
 
     def run(
         self,
@@ -102,7 +102,7 @@ class RowProbe:
         if self._spy.trains is None:
             self._spy.trains = True
             self._losses(micro)
-            after = random_states(self._strategy.device)
+            after = rng_states(self._strategy.device)
             drawn = any(not state.equal(after[kind]) for kind, state in self._random.items())
             self._spy.trains = not self._strategy.reduce(float(drawn), "max")
         found = self._losses(micro)
@@ -144,7 +144,7 @@ class _Spy:
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """The task's, in training mode."""
         if self._kept is None:
-            self.precision = torch.finfo(narrowest(model)).eps
+            self.precision = torch.finfo(compute_dtype(model)).eps
             buffers = [(part, name, value) for part in model.modules() for name, value in part._buffers.items() if value is not None]
             self._kept = [
                 (part, name, value, value.clone()) for part, name, value in buffers if value.numel() <= _STATISTIC and not value.is_meta

@@ -65,11 +65,11 @@ class Samples:
         made.update(self._index.tobytes())
         return made.hexdigest()
 
-    def take(self, places: NDArray[np.int64]) -> Samples:
+    def select(self, places: NDArray[np.int64]) -> Samples:
         """The samples at these places, in their order."""
         return Samples(self.stores, self._which[places], self._index[places])
 
-    def weighted(self, weights: Sequence[float], seed: int) -> Samples:
+    def repeat(self, weights: Sequence[float], seed: int) -> Samples:
         """Each store's samples so many times: 2.5 is twice all of them, and half of them once more, at random but always the same."""
         if all(weight == 1 for weight in weights):
             return self
@@ -79,7 +79,7 @@ class Samples:
             whole = int(weight)
             rest = np.random.default_rng((seed, number)).permutation(len(own))[: round((weight - whole) * len(own))]
             places += [own] * whole + [own[np.sort(rest)]]
-        return self.take(np.concatenate(places))
+        return self.select(np.concatenate(places))
 
     def part(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
         """Split by rows, at random but always the same: (the rest, about `ratio` of the rows and at least one)."""
@@ -98,7 +98,7 @@ class Samples:
         held = np.zeros(rows, np.bool_)
         held[np.random.default_rng(seed).permutation(rows)[:count]] = True
         apart = held[number_of.reshape(-1)]
-        return self.take(np.flatnonzero(~apart)), self.take(np.flatnonzero(apart))
+        return self.select(np.flatnonzero(~apart)), self.select(np.flatnonzero(apart))
 
     def _of(self, name: str) -> NDArray[np.int64]:
         every = [np.asarray(getattr(store, name), np.int64) for store in self.stores]

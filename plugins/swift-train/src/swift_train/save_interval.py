@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class SaveClock:
+class SaveTimer:
     """Counts from the last checkpoint, or the start; it must be started before it is asked."""
 
     def __init__(self, seconds: float) -> None:

@@ -22,7 +22,7 @@ def write_model(folder: Path, model: Any, processor: Any) -> None:
     processor.save_pretrained(folder)
 
 
-def plain_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = None) -> Any:
+def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = None) -> Any:
     """A fresh model with the same weights, or `weights`: one that was loaded quantized can't be saved even after it is dequantized."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):

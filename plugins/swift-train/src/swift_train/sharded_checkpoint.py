@@ -18,8 +18,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from swift_core.errors import SwiftError, UsageError
-from swift_train.ranks import load_random_states, save_random_states
-from swift_train.training_state import AS_IT_WAS, save_tensors, set_changed
+from swift_train.ranks import load_rng_states, save_rng_states
+from swift_train.training_state import SAME_MODEL, save_tensors, set_changed
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -33,7 +33,7 @@ _SHARDS = "shards"
 _LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
-def save_cut(
+def save_sharded(
     folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
     writes: bool, part: str = "",
 ) -> None:  # fmt: skip
@@ -45,13 +45,13 @@ def save_cut(
         writes: this is the process that writes that file.
         part: which part of the model this process has, where others have others; each has a file of its own.
     """
-    save_random_states(folder, device)
+    save_rng_states(folder, device)
     if writes:
         save_tensors(folder / facts, {"scale": scale.state(), "settings": settings})
-    save_shards(folder / _SHARDS, module, optimizer, part=part)
+    save_states(folder / _SHARDS, module, optimizer, part=part)
 
 
-def load_cut(
+def load_sharded(
     folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
     part: str = "",
 ) -> None:  # fmt: skip
@@ -59,18 +59,18 @@ def load_cut(
 
     Raises:
         SwiftError: another strategy wrote it.
-        UsageError: as `load_shards`.
+        UsageError: as `load_states`.
     """
     if not (folder / facts).is_file():
         name = facts.removesuffix(".pt")
         raise SwiftError(f"this checkpoint is not {name}'s", where=str(folder), hint="Resume with the strategy that wrote it.")
     saved = torch.load(folder / facts, weights_only=True)
-    load_shards(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
+    load_states(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
     scale.load(saved["scale"])
-    load_random_states(folder, device)
+    load_rng_states(folder, device)
 
 
-def save_shards(folder: Path, module: Module, optimizer: Optimizer, *, part: str = "") -> None:
+def save_states(folder: Path, module: Module, optimizer: Optimizer, *, part: str = "") -> None:
     """Write what learns and the optimizer's state. Collective; every process raises where one can't write."""
     try:
         dcp.save(_state(module, optimizer, part), storage_writer=_Writer(folder))
@@ -78,7 +78,7 @@ def save_shards(folder: Path, module: Module, optimizer: Optimizer, *, part: str
         raise cause(error) from error
 
 
-def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings, *, part: str = "") -> None:
+def load_states(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings, *, part: str = "") -> None:
     """The inverse, on any number of processes. Collective.
 
     Args:
@@ -93,7 +93,7 @@ def load_shards(folder: Path, module: Module, optimizer: Optimizer, then: Settin
         shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
         if shape != tuple(weight.shape):
             has = f"has {name} of the shape {shape}" if shape else f"has no {name}"
-            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=AS_IT_WAS)
+            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=SAME_MODEL)
     try:
         dcp.load(state, checkpoint_id=folder)
     except CheckpointException as error:

@@ -45,7 +45,7 @@ def shard(
     """
     elsewhere = {parameter for parameter in module.parameters() if parameter.is_meta} if units is not None else set()
     units = blocks(module, wrap) if units is None else units
-    check(module, units)
+    check_shardable(module, units)
     narrow = dtype != torch.float32
     policy: dict[str, Any] = {
         "mesh": mesh,
@@ -53,21 +53,23 @@ def shard(
         "offload_policy": CPUOffloadPolicy() if offload else OffloadPolicy(),
     }
     for unit in reversed(units):  # inner ones first
-        fill(_uncut(unit))
+        fill(_unsharded(unit))
         fully_shard(unit, reshard_after_forward=reshard_after_forward, **policy)
-    fill(_uncut(module))
+    fill(_unsharded(module))
     fully_shard(module, ignored_params=elsewhere, **policy)
-    for part in parts(module):
+    for part in fsdp_modules(module):
         part.set_gradient_divide_factor(1.0)
         part.set_force_sum_reduction_for_comms(True)  # gloo multiplies nothing on the way
         part.set_reduce_scatter_unused_params(True, recurse=False)  # of ranks with other experts or without images
 
 
-def _uncut(module: Module) -> list[Parameter]:
+def _unsharded(module: Module) -> list[Parameter]:
     return [parameter for parameter in module.parameters() if not isinstance(parameter, DTensor)]
 
 
-def passes(module: Module, micros: Sequence[Micro], task: LossTask, device: torch.device, *, factor: float, train: bool) -> float:
+def run_micro_batches(
+    module: Module, micros: Sequence[Micro], task: LossTask, device: torch.device, *, factor: float, train: bool
+) -> float:
     """Forward and, to train, backward passes of a cut model, one micro-batch after another.
 
     Args:
@@ -86,12 +88,12 @@ def passes(module: Module, micros: Sequence[Micro], task: LossTask, device: torc
             torch.autograd.backward(loss * factor)
         losses.append(loss.detach())
     if not train:  # what a backward pass would have let go of
-        for part in parts(module):
+        for part in fsdp_modules(module):
             part.reshard()
     return sum(loss.item() for loss in losses)
 
 
-def parts(module: Module) -> Iterator[FSDPModule]:
+def fsdp_modules(module: Module) -> Iterator[FSDPModule]:
     """The root and the blocks that are cut."""
     return (part for part in module.modules() if isinstance(part, FSDPModule))
 
@@ -121,7 +123,7 @@ def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
     return found
 
 
-def check(module: Module, units: Collection[Module]) -> None:
+def check_shardable(module: Module, units: Collection[Module]) -> None:
     """Refuse weights that `fully_shard` can't cut, or would cut into something else.
 
     Raises:

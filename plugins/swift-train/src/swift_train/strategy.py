@@ -1,4 +1,4 @@
-"""How training is spread over processes: the Protocol that ddp, fsdp, deepspeed, meshes and pipelines implement.
+"""How training is distributed over processes: the Protocol that ddp, fsdp, deepspeed, meshes and pipelines implement.
 
 The loop owns rows, schedule, evaluation and checkpoints; a strategy owns everything that depends on where the weights are. Rules:
 
@@ -10,8 +10,8 @@ The loop owns rows, schedule, evaluation and checkpoints; a strategy owns everyt
 - Gradients are of (sum of losses over all ranks) × weight. Engines average over ranks, so a strategy multiplies by their number.
 - Every rank is given the same number of micro-batches, in training and in evaluation; tensor-parallel ranks the same rows.
 - `update` alone clips, scales and steps. A skipped update changes nothing, and the schedule does not advance.
-- An implementation checks after `build` that the model is spread as it says, and shows it in `proof`: libraries fall back to something
-  else in silence, with the same losses.
+- An implementation verifies after `build` that the model is distributed as requested, and reports it in `placement`: libraries silently
+  fall back to something else, with the same losses.
 - Its options class derives from `swift_train.options.StrategyOptions`; the job sets `device` from the verb's --device.
 """
 
@@ -46,7 +46,7 @@ class Strategy(Protocol):
     writer: bool  # true in the one process that writes checkpoints and reports
     device: torch.device
     fixed_shapes: bool  # every micro-batch must have the same shape (pipelines)
-    proof: Mapping[str, Any]  # after build, for the run's record: `engine`, `weight_bytes` of this process (swift_train.placement_report)
+    placement: Mapping[str, Any]  # set by build, for the run record: `engine`, `weight_bytes` (swift_train.placement_report)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model (`load` takes a device or `meta`; the tuner is on it), place it, and make its optimizer.

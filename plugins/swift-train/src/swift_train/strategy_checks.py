@@ -20,7 +20,7 @@ def kind_of(device: str) -> str:
     return (device_kind() if device == "auto" else device).partition(":")[0]
 
 
-def no_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
+def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
     """A strategy whose engine is not installed; `how` begins the command that installs it."""
     found = state(registry().spec(choice), choice.distribution)
     if not found.present:
@@ -28,13 +28,13 @@ def no_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
         yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)
 
 
-def no_exchange(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
+def unsupported_device(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
     """A device over which torch has no way to exchange weights."""
     if kind_of(device) == "mps":
         yield Problem(where="device", message=f"{who} has no way to exchange weights on mps", hint=hint)
 
 
-def quantized(who: str, run: Run) -> Iterator[Problem]:
+def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
     """Weights in few bits: bnb, by name or implied by the tuner, is refused by its own plugin; here are the others, and stored models."""
     hint = "Use --parallel ddp, or an unquantized model."
     quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""

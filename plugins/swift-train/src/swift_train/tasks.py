@@ -15,7 +15,7 @@ from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
 from swift_train.template_date import date_of, renders_date
-from swift_train.tokenise import Encoded, Script, Tokeniser
+from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.unread import ControlTokens, UnreadFields
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Encoder(Protocol):
     tokeniser: Tokeniser
     settings: Mapping[str, Any]
 
-    def scripts(self, raw: RawRow) -> list[Script]:
+    def texts(self, raw: RawRow) -> list[SupervisedText]:
         """A row's texts, and what is supervised in them. Raises UsageError for a row that the task can't take."""
         ...
 
@@ -120,7 +120,7 @@ class _Chats:
         self._encode, self._media = ChatEncoder(tokenizer, mask, stops), media
         self.unread = UnreadFields(self._encode.template)
 
-    def scripts(self, raw: RawRow) -> list[Script]:
+    def texts(self, raw: RawRow) -> list[SupervisedText]:
         row = self._row(raw)
         made = self._encode(row)
         self.unread.add(row)
@@ -143,11 +143,11 @@ class _Texts:
         self.tokeniser = Tokeniser(tokenizer)
         self.unread, self._control = Unread(), ControlTokens(tokenizer)
 
-    def scripts(self, raw: RawRow) -> list[Script]:
+    def texts(self, raw: RawRow) -> list[SupervisedText]:
         row = normalise(raw, ("text",))
         assert isinstance(row, TextRow)
         self.unread.add(row.unread, self._control.of([row.text]))
-        return [Script(row.text, (), whole=True)]
+        return [SupervisedText(row.text, (), whole=True)]
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         end = self.tokeniser.tokenizer.eos_token_id

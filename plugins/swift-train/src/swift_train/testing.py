@@ -96,7 +96,7 @@ def training_run(
     )
 
 
-def do(run: Run, folder: Path, *, stop_after: int | None = None, held: bool = False) -> list[dict[str, Any]]:
+def run_training(run: Run, folder: Path, *, stop_after: int | None = None, held: bool = False) -> list[dict[str, Any]]:
     """Do a training run in this process and return its metrics.
 
     Once `stop_after` steps are reported it is asked to stop. One that is `held` never ends by itself: before its last step it leaves

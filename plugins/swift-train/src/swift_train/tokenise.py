@@ -28,7 +28,7 @@ class Span(NamedTuple):
     weight: float
 
 
-class Script(NamedTuple):
+class SupervisedText(NamedTuple):
     """A text, and what is supervised in it, in characters. `whole`: a text by itself, with the tokenizer's own start and end tokens."""
 
     text: str
@@ -64,11 +64,11 @@ class Tokeniser:
         self._longest = max(map(len, tokenizer.get_vocab()))
         self._mark = next((token.content for token in tokenizer.added_tokens_decoder.values() if not (token.rstrip or token.lstrip)), "")
 
-    def least(self, text: str) -> int:
+    def min_tokens(self, text: str) -> int:
         """A number of tokens that the text has at least, without tokenising it."""
         return -(-len(text) // self._longest)
 
-    def __call__(self, scripts: Sequence[Script]) -> list[list[Encoded] | UsageError]:
+    def __call__(self, scripts: Sequence[SupervisedText]) -> list[list[Encoded] | UsageError]:
         """The sequences of each script, mostly one; where a span can't be told in tokens, the error."""
         results: list[Any] = [None] * len(scripts)
         for whole in (False, True):
@@ -98,7 +98,7 @@ class Tokeniser:
         ids = ids if ids[-1:] == [self._end] else [*ids, self._end]
         return Encoded(np.array(ids, np.int32), (Span(0, len(ids), 1.0),))
 
-    def _marked(self, script: Script, ids: list[int]) -> list[Encoded] | None:
+    def _marked(self, script: SupervisedText, ids: list[int]) -> list[Encoded] | None:
         tokens = np.array(ids, np.int32)
         found = self._borders.by_marks(script.text, [place for span in script.spans for place in (span.start, span.stop)], tokens)
         if found is None:
@@ -106,7 +106,7 @@ class Tokeniser:
         spans = zip(found[::2], found[1::2], script.spans, strict=True)
         return [Encoded(tokens, tuple(Span(start, stop, span.weight) for start, stop, span in spans))]
 
-    def _sequences(self, script: Script, encoding: Any) -> list[Encoded]:
+    def _sequences(self, script: SupervisedText, encoding: Any) -> list[Encoded]:
         try:
             return [self._spans(script, encoding)]
         except TokenBoundaryError:
@@ -123,6 +123,6 @@ class Tokeniser:
         ids = [*ahead, *after]
         return Encoded(np.array(ids, np.int32), (Span(len(ahead), len(ids), span.weight),))
 
-    def _spans(self, script: Script, encoding: Any) -> Encoded:
+    def _spans(self, script: SupervisedText, encoding: Any) -> Encoded:
         spans = (Span(*self._borders.by_offsets(script.text, span.start, span.stop, encoding), span.weight) for span in script.spans)
         return Encoded(np.array(encoding.ids, np.int32), tuple(spans))

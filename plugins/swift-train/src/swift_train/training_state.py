@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-AS_IT_WAS = "Resume with the tuner and the model as they were."
+SAME_MODEL = "Resume with the tuner and the model as they were."
 
 
 def save_tensors(path: Path, state: Any) -> None:
@@ -38,13 +38,13 @@ def load_weights(module: Module, weights: Mapping[str, Tensor]) -> None:
         shape = tuple(own[name].shape) if name in own else None
         if shape != tuple(value.shape):
             now = f"has the shape {shape}" if shape else "is not there"
-            raise UsageError(f"the checkpoint has {name} of the shape {tuple(value.shape)}; here it {now}", where="resume", hint=AS_IT_WAS)
+            raise UsageError(f"the checkpoint has {name} of the shape {tuple(value.shape)}; here it {now}", where="resume", hint=SAME_MODEL)
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
 
 
-def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+def group_settings(optimizer: Optimizer) -> list[dict[str, Any]]:
     """What each group was made with; ask for it before the first step, since some optimizers keep their progress there."""
     return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
@@ -60,7 +60,7 @@ def load_optimizer(
     try:
         optimizer.load_state_dict(dict(state))
     except ValueError as error:
-        raise UsageError(f"the optimizer's state is of other weights: {error}", where="resume", hint=AS_IT_WAS) from None
+        raise UsageError(f"the optimizer's state is of other weights: {error}", where="resume", hint=SAME_MODEL) from None
     set_changed(optimizer, then, now)
 
 
@@ -70,7 +70,7 @@ def set_changed(optimizer: Optimizer, then: Sequence[Mapping[str, Any]], now: Se
         group.update({name: value for name, value in new.items() if old.get(name) != value})
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """The learning rate of each group: `rate` × its own `mult`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("mult", 1.0)

@@ -56,7 +56,7 @@ class UnreadFields:
             return False
 
     def _rendered(self, row: ChatRow) -> tuple[str, str]:
-        template = self._template.of(row)
+        template = self._template.for_row(row)
         last = len(row.messages) - (row.messages[-1]["role"] == "assistant")
         return template.render(row.messages, row.tools), template.render(row.messages[:last], row.tools, prompt=True)
 

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from swift_core.roles import Loaded
 
 Predict = Callable[[Sequence[Sequence[int]], Path], float]
-"""Writes what the result predicts for rows into a folder, as `keep` does, and returns the seconds that loading took."""
+"""Writes what the result predicts for rows into a folder, as `save_logits` does, and returns the seconds that loading took."""
 
 MAX_KL: Mapping[int, float] = {8: 0.1, 4: 1.0}
 """By bits a weight: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
 
-_WINDOW = 256  # tokens of a piece of the documentation
+_WINDOW = 256  # tokens of a chunk of the text
 
 
-def documentation(tokenizer: Any, tokens: int) -> list[list[int]]:
-    """Pieces of Python's own documentation, the held-out text that is on every machine: at least `tokens` tokens in all."""
+def held_out_text(tokenizer: Any, tokens: int) -> list[list[int]]:
+    """Chunks of Python's own documentation, the held-out text that is on every machine: at least `tokens` tokens in all."""
     pieces: list[list[int]] = []
     there = 0
     for topic in sorted(pydoc_data.topics.topics):
@@ -87,7 +87,7 @@ def compare(
         before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
         day = today()
         tokens_before = golden(before.processor, day)
-        kept = keep(before.model, rows, _made(folder, "before"))
+        kept = save_logits(before.model, rows, _made(folder, "before"))
         del before
         readable = result if predict else _readable(result, Path(folder, "plain"))
         after, seconds = _load(readable, device="meta" if predict else device, dtype=dtype, **loading)
@@ -96,9 +96,9 @@ def compare(
         if predict:
             there = _made(folder, "after")
             seconds = predict(rows, there)
-            figures = measure(_pairs(kept, (torch.load(file) for file in _files(there, len(rows))), rows))
+            figures = compare_logits(_pairs(kept, (torch.load(file) for file in _files(there, len(rows))), rows))
         else:
-            figures = divergence(kept, after.model, rows)
+            figures = compare_with_saved(kept, after.model, rows)
     return {
         **figures,
         "bytes": size_of(result),
@@ -108,7 +108,7 @@ def compare(
     }
 
 
-def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
+def save_logits(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
     """Write what a model predicts for each row into a folder, a file a row."""
     files = _files(folder, len(rows))
     for file, row in zip(files, rows, strict=True):
@@ -116,12 +116,12 @@ def keep(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
     return files
 
 
-def divergence(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Compare what a model predicts for each row with what `keep` has written: the figures of `compare` that come from logits."""
-    return measure(_pairs(kept, (_logits(model, row) for row in rows), rows))
+def compare_with_saved(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Compare what a model predicts for each row with what `save_logits` has written: the figures of `compare` that come from logits."""
+    return compare_logits(_pairs(kept, (_logits(model, row) for row in rows), rows))
 
 
-def measure(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
+def compare_logits(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
     """The figures of `compare` that come from logits: of the source and of the result, but those of each row's last token; and the row."""
     sums = _sums(pairs)
     count = sums.pop("tokens")

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.apart import end_when_stopped
 from swift_core.specs import Ref
-from swift_train.verify import keep
+from swift_train.verify import save_logits
 
 if TYPE_CHECKING:
     from swift_core.reporting import Report
     from swift_core.roles import LoadableQuantizer
     from swift_core.run import Run
 
-THERE = Ref("swift_train.verify_worker:predict_here")
+PREDICT_JOB = Ref("swift_train.verify_worker:predict_job")
 
 
-def predict_here(run: Run, report: Report) -> tuple[None, dict[str, float]]:
+def predict_job(run: Run, report: Report) -> tuple[None, dict[str, float]]:
     """Load `checkpoint` of the run's options with its quantizer, and write what it predicts for `rows` into the folder `output`."""
     end_when_stopped(report)
     checkpoint, file, out = (Path(run.options[name]) for name in ("checkpoint", "rows", "output"))
@@ -36,5 +36,5 @@ def predict(quantizer: LoadableQuantizer, checkpoint: Path, rows: Sequence[Seque
     began = time.perf_counter()
     model: Any = quantizer.load(checkpoint)
     seconds = time.perf_counter() - began
-    keep(model, rows, out)
+    save_logits(model, rows, out)
     return seconds

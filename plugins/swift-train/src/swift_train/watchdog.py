@@ -137,7 +137,7 @@ class Watchdog:
         return self._folder / f"rank-{rank}.stack.txt"
 
 
-class Watched:
+class WatchedTask:
     """A task whose passes are marked: a process that hangs in one is behind those that wait for its gradients."""
 
     def __init__(self, task: LossTask, watchdog: Watchdog) -> None:

@@ -40,7 +40,7 @@ def _samples(subject: Subject) -> Any:
         folder.mkdir()
         with store.StoreWriter(folder) as writer:
             for number, row in enumerate(rows, 1):
-                for encoded in chain(*encoder.tokeniser(encoder.scripts(RawRow(row, "rows.jsonl", number)))):
+                for encoded in chain(*encoder.tokeniser(encoder.texts(RawRow(row, "rows.jsonl", number)))):
                     writer.add(encoded, "rows.jsonl", number)
             writer.finish()
         return samples.Samples([store.Store(folder)])

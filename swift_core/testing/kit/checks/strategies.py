@@ -54,7 +54,7 @@ def _whole(subject: Subject, ranks: int) -> list[float]:
 
     def make() -> list[float]:
         run = _run(subject, ranks)
-        return _losses(training.on_ranks(ranks, partial(training.do, run, subject.folder / f"whole-on-{ranks}"))[0])
+        return _losses(training.on_ranks(ranks, partial(training.run_training, run, subject.folder / f"whole-on-{ranks}"))[0])
 
     return subject.keep(f"whole {ranks}", make)
 
@@ -77,7 +77,7 @@ def check_what_is_saved(subject: Subject) -> None:
     _whole(subject, 2)
     plain = replace(_run(subject, 1), parts={**_run(subject, 1).parts, "parallel": registry().default("parallel", "ddp")})
     folder = subject.new_folder("plain")
-    training.on_ranks(1, partial(training.do, plain, folder))
+    training.on_ranks(1, partial(training.run_training, plain, folder))
     one, two = (load_file(place / "output" / "model.safetensors") for place in (folder, subject.folder / "whole-on-2"))
     wrong = sorted(name for name in {*one, *two} if name not in one or name not in two or one[name].shape != two[name].shape)
     require(not wrong, f"weights that are missing, or of another shape: {', '.join(wrong[:3])}")
@@ -91,7 +91,7 @@ def check_rows_of_a_micro_batch(subject: Subject) -> None:
     training = library("swift_train.testing")
     alone = _whole(subject, 1)
     run, folder = _run(subject, 1, batch_size=2, gradient_accumulation_steps=4), subject.new_folder("pairs")
-    both = _losses(training.on_ranks(1, partial(training.do, run, folder))[0])
+    both = _losses(training.on_ranks(1, partial(training.run_training, run, folder))[0])
     rows = json.loads((folder / "parallel.json").read_text(encoding="utf-8"))["rows"]
     require(rows["together"], f"under it two rows of a Llama see each other, so that each is computed by itself: {rows.get('reason')}")
     far = max(abs(a - b) for a, b in zip(alone, both, strict=False)) if len(alone) == len(both) else float("inf")
@@ -103,8 +103,8 @@ def check_resume(subject: Subject) -> None:
     """A training that was stopped and resumed has the loss curve of one that was not, to the last bit."""
     training = library("swift_train.testing")
     whole, folder = _whole(subject, 2), subject.new_folder("parts")
-    first = training.on_ranks(2, partial(training.do, _run(subject, 2), folder, stop_after=2))[0]
+    first = training.on_ranks(2, partial(training.run_training, _run(subject, 2), folder, stop_after=2))[0]
     again = _run(subject, 2, verb_options={"resume": str(folder)})
-    second = training.on_ranks(2, partial(training.do, again, folder))[0]
+    second = training.on_ranks(2, partial(training.run_training, again, folder))[0]
     parts = _losses(first) + _losses(second)
     require(parts == whole, f"stopped and resumed, the losses are {parts}; without a stop {whole}")

@@ -40,7 +40,7 @@ def check_rows_are_encoded(subject: Subject) -> None:
     encoder = _encoder(subject)
     for kind in subject.spec.rows:
         raw = RawRow(dict(tiny.ROWS[kind]), "rows.jsonl", 1)
-        scripts = encoder.scripts(raw)
+        scripts = encoder.texts(raw)
         sequences = list(chain.from_iterable(encoder.tokeniser(scripts)))
         learned = sum(span.stop - span.start for encoded in sequences for span in encoded.spans)
         require(learned, f"nothing is learned of a {kind} row")
@@ -54,7 +54,7 @@ def check_other_rows_are_refused(subject: Subject) -> None:
     for kind in ("text", "chat"):
         if kind not in subject.spec.rows:
             try:
-                encoder.scripts(RawRow(dict(tiny.ROWS[kind]), "rows.jsonl", 7))
+                encoder.texts(RawRow(dict(tiny.ROWS[kind]), "rows.jsonl", 7))
             except SwiftError as error:
                 require("rows.jsonl, row 7" in str(error), f"the error does not name the row: {error}")
                 continue
@@ -72,7 +72,7 @@ def check_the_loss_falls(subject: Subject) -> None:
         subject.tiny_model, rows, task=subject.spec.name, tuner="full", max_steps=6, batch_size=4, learning_rate=3e-3, warmup_ratio=0.0
     )
     folder = subject.new_folder("run")
-    losses = [line["loss"] for line in training.do(run, folder) if "loss" in line]
+    losses = [line["loss"] for line in training.run_training(run, folder) if "loss" in line]
     require(len(losses) == 6, f"six steps were asked for, and {len(losses)} reported a loss")
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")
     require((folder / "output").is_dir(), "it left no checkpoint")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.distributed as dist
 from swift_train.devices import pick_device
-from swift_train.placement_report import spread
+from swift_train.placement_report import measure_placement
 from swift_train.strategy import Update
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Acme:
         """Load the model, and make its optimizer."""
         self.module = load(self.device).float()
         self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.proof = spread(self.module) | {"processes": self.data_size}
+        self.placement = measure_placement(self.module) | {"processes": self.data_size}
         self.optimizer = optimizer(self.module)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
