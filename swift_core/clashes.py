@@ -1,6 +1,6 @@
-"""Names that several installed plugins answer to: of parts, of hubs' schemes, of files' suffixes, and of commands.
+"""Name clashes: part names, hub schemes, file suffixes and commands that several installed plugins offer.
 
-None is settled in silence. What is ours stays ours; of the others, who types the name is asked which one is meant.
+No clash is resolved silently. A first-party name keeps its owner; any other name has to be qualified by the user who types it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from swift_core.registry import HOOKS, Entry, Registry
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """A name of a kind (`tuner`, `scheme`, `suffix`, `command`), who offers it, and which of them is first-party ('': none).
+    """A name that several distributions offer.
 
-    What is `typed` means nothing until the user says whose; the rest stays with the first-party owner.
+    Attributes:
+        kind: what is named: a kind of part (`tuner`), `scheme`, `suffix` or `command`.
+        name: the name itself.
+        owners: the distributions that offer it.
+        home: the first-party distribution among them; '' if there is none.
+        typed: whether users type the name, and so must qualify it; otherwise the first-party owner keeps it.
     """
 
     kind: str
@@ -27,13 +32,13 @@ class Clash:
     def __str__(self) -> str:
         offered = f"the {self.kind} {self.name} is offered by {' and '.join(self.owners)}"
         if not self.typed:
-            return f"{offered}: {f'that of {self.home}' if self.home else 'neither'} is meant"
-        stays = f"a default stays {self.home}'s; " if self.home else ""
-        return f"{offered}: {stays}to name it, type DISTRIBUTION/{self.name}"
+            return f"{offered}: {f'{self.home} is used' if self.home else 'none of them is used'}"
+        default = f"defaults use {self.home}; " if self.home else ""
+        return f"{offered}: {default}select one with DISTRIBUTION/{self.name}"
 
 
 def clashes(known: Registry) -> list[Clash]:
-    """All of them, by kind and name."""
+    """Return all name clashes, sorted by kind and name."""
     found: dict[tuple[str, str], list[Entry]] = {}
     for kind in HOOKS:
         for entry in known.entries(kind):

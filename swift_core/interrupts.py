@@ -1,7 +1,7 @@
-"""Ctrl-C at any moment: one line and exit code 130. SIGTERM is a Ctrl-C.
+"""Signal handling: Ctrl-C at any moment prints one line and exits with code 130. SIGTERM is handled like Ctrl-C.
 
-From the first lines that run until the command line is there, a signal ends the process at once: nothing has begun. From then on it
-raises KeyboardInterrupt, and it is remembered, since an import or a library that is interrupted may make another error of it.
+Until the command line is set up, a signal ends the process at once, since no work has started. From then on it raises
+KeyboardInterrupt and is recorded, since an interrupted import or library may turn it into another exception.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ _seen = False
 
 
 def arm() -> None:
-    """End at once at a signal, from now on."""
+    """Install the handlers that end the process immediately."""
     for number in _NUMBERS:
         signal.signal(number, _end)
 
 
 def listen() -> None:
-    """Raise KeyboardInterrupt at a signal, from now on."""
-    global _seen  # noqa: PLW0603 (a signal has no other place)
+    """Install the handlers that record the signal and raise KeyboardInterrupt."""
+    global _seen  # noqa: PLW0603 (a signal handler can only set module state)
     _seen = False
     for number in _NUMBERS:
         signal.signal(number, _raise)
 
 
 def seen() -> bool:
-    """Whether a signal has come since `listen`."""
+    """Return whether a signal has arrived since `listen` or `forget`."""
     return _seen
 
 
 def forget() -> None:
-    """The signal has been dealt with."""
+    """Clear the record of a signal, once it has been handled."""
     global _seen  # noqa: PLW0603
     _seen = False
 
 
 def leave(code: int) -> None:
-    """End the process; one that was stopped does not wait for threads that are still at work."""
+    """Exit with `code`; after an interruption (130), without waiting for running threads."""
     for number in _NUMBERS:
         signal.signal(number, signal.SIG_IGN)
     if code == CODE:
@@ -66,5 +66,5 @@ def _raise(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-if sys.argv[:1] == ["-m"]:  # `python -m swift_core.cli`, which imports the package of the command line before anything of it runs
+if sys.argv[:1] == ["-m"]:  # `python -m swift_core.cli`, which imports this package before it runs the command line
     arm()

@@ -1,7 +1,7 @@
-"""Why an engine ended, in its own words: what its log says at the end.
+"""Extract the fatal error from the end of an engine's log.
 
-Our own servers say it as a line of JSON. Others end in Python's tracebacks, often two: what went wrong in the engine, and that the
-server could not go on without it.
+First-party servers write it as a line of JSON. Others end in Python tracebacks, often two: the error in the engine, and the failure of
+the server that depends on it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-LINES = 200  # of the end of the log that are read
-LONGEST = 400
+LINES = 200  # lines read from the end of the log
+LONGEST = 400  # maximum characters shown of one error
 _RAISED = re.compile(r"(?:^|\s)((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt): \S.*)")
 
 
 def last_words(log: Path) -> str:
-    """One or two sentences for a hint."""
+    """Return the last error in the log as one or two sentences for a hint."""
     lines: list[str] = []
     with suppress(OSError):
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LINES:]
@@ -26,15 +26,16 @@ def last_words(log: Path) -> str:
         return "The log is empty."
     for line in reversed(lines[-20:]):
         with suppress(ValueError, TypeError, KeyError):
-            said = json.loads(line)
-            return f"{said['message']}. {said.get('hint', '')}".strip()
-    raised = [_whole(match[1], lines[number + 1 :]) for number, line in enumerate(lines) if (match := _RAISED.search(line))]
-    words = list(dict.fromkeys([raised[0], raised[-1]])) if raised else [lines[-1].strip()]
-    return f"Its last words: {' … '.join(word[:LONGEST] for word in words)}"
+            error = json.loads(line)
+            return f"{error['message']}. {error.get('hint', '')}".strip()
+    raised = [_joined(match[1], lines[number + 1 :]) for number, line in enumerate(lines) if (match := _RAISED.search(line))]
+    if not raised:
+        return f"Last line in the log: {lines[-1].strip()[:LONGEST]}"
+    return f"Last error in the log: {' … '.join(text[:LONGEST] for text in dict.fromkeys([raised[0], raised[-1]]))}"
 
 
-def _whole(first: str, rest: Sequence[str]) -> str:
-    """An exception's text with the lines that belong to it: they are indented, and no part of a traceback."""
+def _joined(first: str, rest: Sequence[str]) -> str:
+    """Return the text of an exception with its continuation lines, which are indented and not part of a traceback."""
     text = [first.strip()]
     for line in rest[:2]:
         if not line.startswith(" ") or line.lstrip().startswith("File "):

@@ -1,6 +1,7 @@
-"""Settings that other tools take from the environment of a launch line: `NPROC_PER_NODE=4 swift sft …`.
+"""Environment variables that other tools read at launch: `NPROC_PER_NODE=4 swift sft …`.
 
-What has an option here sets it, unless the command or its YAML does; what has none is named. Either is told in a note.
+A variable with a corresponding option sets that option, unless the command line or its YAML does; a variable without one has no effect.
+Both cases are reported in a note.
 """
 
 from __future__ import annotations
@@ -30,10 +31,15 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Put into the settings what the environment says of the launch, and return the notes on it.
+    """Apply launch variables to the settings and return notes for the user.
+
+    Args:
+        verb: the verb that is run.
+        settings: the settings of the run, changed in place.
+        environment: the variables to read.
 
     Raises:
-        UsageError: a number that is none; or the command was itself started by a launcher, once a process.
+        UsageError: a value is not a number, or a distributed launcher started this command once per process.
     """
     own = {field.path for field in schemas.fields(verb.options)}
     if "processes" in own:
@@ -47,38 +53,38 @@ def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.en
     notes += _hub(settings, environment, known="hub" in own)
     for name in _NO_EFFECT:
         if environment.get(name, "").strip():
-            notes.append(f"{name}={environment[name]} has no effect here")
+            notes.append(f"{name}={environment[name]} has no effect: swift does not read it")
     return [*notes, *(_devices(settings, environment) if "processes" in own else ())]
 
 
-def _set(settings: Settings, path: str, value: object, said: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
+def _set(settings: Settings, path: str, value: object, variable: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
     flag = "--" + path.replace("_", "-")
     given = _given(settings, path)
     if not known:
         if not trivial:
-            yield f"{said} has no effect on this command"
+            yield f"{variable} has no effect on this command"
     elif given is not None:
         if str(given) != str(value):
-            yield f"{said} has no effect: {flag} {given} is given"
+            yield f"{variable} has no effect: {flag} {given} is given"
     elif not trivial:
         settings.set(path, value)
-        yield f"{said} is {flag} {value} here"
+        yield f"{variable}: using {flag} {value}"
 
 
 def _rendezvous(settings: Settings, environment: Mapping[str, str], *, launches: bool) -> Iterator[str]:
-    """How machines find each other: only where there are several."""
+    """Apply the rendezvous variables (node rank, master address and port), which matter only for multi-node runs."""
     found = {name: environment[name].strip() for name in _RENDEZVOUS if environment.get(name, "").strip()}
     if not found or not launches:
         return
-    said = " ".join(f"{name}={value}" for name, value in found.items())
+    variables = " ".join(f"{name}={value}" for name, value in found.items())
     if int(_given(settings, "nodes") or 1) == 1:
-        yield f"{said}: no effect on one machine, where processes find each other by themselves"
+        yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
         return
     if _given(settings, "launcher") is None:
         settings.set("launcher", "torchrun")
-        yield "several machines: --launcher torchrun"
+        yield "multi-node run: using --launcher torchrun"
     if _given(settings, "launcher") != "torchrun":
-        yield f"{said}: no effect, since --launcher {_given(settings, 'launcher')} has its own ways"
+        yield f"{variables} has no effect: --launcher {_given(settings, 'launcher')} sets up the rendezvous itself"
         return
     for name, value in found.items():
         number = name != "MASTER_ADDR"
@@ -90,33 +96,33 @@ def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> 
         value = environment.get(name, "").strip().lower()
         if value and known:
             if value not in _TRUE + _FALSE:
-                raise UsageError(f"must be 1 or 0, not '{value}'", where=name, hint="Or say --hub hf or --hub ms.")
+                raise UsageError(f"must be 1 or 0, not '{value}'", where=name, hint="Or use --hub hf or --hub ms.")
             hub = on if value in _TRUE else off
             yield from _set(settings, "hub", hub, f"{name}={environment[name]}", known=True, trivial=hub == "hf")
 
 
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    """Visible devices that the processes won't use, or that they lack; the workers see the variable itself."""
+    """Compare the number of visible devices with the number of processes; the workers read the variable itself."""
     name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
     processes = _given(settings, "processes") or 1
     if not name or str(_given(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
         return
-    there = len(environment[name].strip(", ").split(","))
-    if there > int(processes):
-        yield f"{name} shows {there} devices, and a process uses one: --processes {there} uses all of them"
-    elif 0 < there < int(processes):
-        yield f"{name} shows {there} devices for {processes} processes: on accelerators each process needs one of its own"
+    visible = len(environment[name].strip(", ").split(","))
+    if visible > int(processes):
+        yield f"{name} lists {visible} devices, but each process uses one: use --processes {visible} to use all of them"
+    elif 0 < visible < int(processes):
+        yield f"{name} lists {visible} devices for {processes} processes: each process needs its own accelerator"
 
 
 def _refuse_launched(environment: Mapping[str, str]) -> None:
     if environment.get("LOCAL_RANK") and int(environment.get("WORLD_SIZE") or 1) > 1:
-        message = f"this command starts its own processes, and was itself started once for each of {environment['WORLD_SIZE']}"
-        hint = "Don't start it by torchrun, accelerate or deepspeed: say --processes N, and --nodes M on each of several machines."
+        message = f"swift starts its own processes, but a launcher started this command {environment['WORLD_SIZE']} times"
+        hint = "Run it without torchrun, accelerate or deepspeed: use --processes N, and --nodes M on each node of a multi-node run."
         raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
 
 
 def _given(settings: Settings, path: str) -> Any:
-    """What the command or its YAML says of a path; None where nothing."""
+    """Return the value that the command line or its YAML gives for a path; None if neither does."""
     node: Any = settings.values
     for key in path.split("."):
         if not isinstance(node, dict):
@@ -127,5 +133,5 @@ def _given(settings: Settings, path: str) -> Any:
 
 def _number(name: str, value: str) -> int:
     if not value.isdecimal():
-        raise UsageError(f"must be a number, not '{value}'", where=name, hint="Count the devices, and say --processes N.")
+        raise UsageError(f"must be a number, not '{value}'", where=name, hint="Set it to a number, or unset it and use the option instead.")
     return int(value)

@@ -1,7 +1,8 @@
-"""A plugin that is one file, for a quick try: `swift --plugin ./my_plugin.py …`, or `plugins: [./my_plugin.py]` in YAML.
+"""Single-file plugins, for quick experiments: `swift --plugin ./my_plugin.py …`, or `plugins: [./my_plugin.py]` in YAML.
 
-Nothing is loaded that was not named. The paths stand in SWIFT_LOCAL_PLUGINS, so that every process that a command starts loads the same
-files; a run's record carries them too. In the file, `Ref("my_plugin:Thing")` names what it defines.
+Only files that the user names are loaded. Their paths are kept in the environment variable SWIFT_LOCAL_PLUGINS, so that every process
+that a command starts loads the same files; the run record lists them too. Inside the file, `Ref("my_plugin:Thing")` refers to what it
+defines.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from swift_core import paths
 from swift_core.errors import UsageError, suggestion
 
 VARIABLE = "SWIFT_LOCAL_PLUGINS"
-COMMANDS = "SWIFT_COMMANDS"  # in such a file: its commands, `{"name": "module:command"}`, as an installed plugin has entry points
-_HOME = "local file "  # before the path, where an installed plugin has its distribution's name
+COMMANDS = "SWIFT_COMMANDS"  # module variable in such a file: its commands, `{"name": "module:command"}`, in place of entry points
+_PREFIX = "local file "  # precedes the path, in place of the distribution name of an installed plugin
 
 
 def local_plugins() -> list[Path]:
-    """The files that were named, in that order."""
+    """Return the local plugin files, in the order in which they were given."""
     return [Path(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
 def use(names: object, *, where: str) -> None:
-    """Have these files loaded as plugins, by this process and by those that it starts. A file that is named already stays as it is.
+    """Load these files as plugins, in this process and in those that it starts. A file that is already loaded is left as it is.
 
     Args:
-        names: paths, as they are written.
-        where: what named them, for errors.
+        names: paths, as the user wrote them.
+        where: the option that named them, for errors.
 
     Raises:
-        UsageError: not a list of paths, no such file, or one whose name can't be a module's.
+        UsageError: `names` is not a list of paths, a file does not exist, or its name is not a valid module name.
     """
     if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
         raise UsageError("must be a list of Python files", where=where, hint="Write `plugins: [./my_plugin.py]`.")
@@ -51,33 +52,37 @@ def use(names: object, *, where: str) -> None:
 
 
 def distribution(path: Path) -> str:
-    """What stands for the distribution of such a plugin, in records and lists."""
-    return f"{_HOME}{path}"
+    """Return the pseudo distribution name of a local plugin, as used in records and lists."""
+    return f"{_PREFIX}{path}"
 
 
 def file_of(distribution: str) -> Path | None:
-    """The file that `distribution` names; None for one that is installed."""
-    return Path(distribution.removeprefix(_HOME)) if distribution.startswith(_HOME) else None
+    """Return the file behind a pseudo distribution name; None for an installed distribution."""
+    return Path(distribution.removeprefix(_PREFIX)) if distribution.startswith(_PREFIX) else None
 
 
 def version(path: Path) -> str:
-    """The first digits of the file's hash, so that a record says which state of the file it was."""
+    """Return the first 12 digits of the file's SHA-256, so that a record identifies the content of the file."""
     return paths.sha256(path)[:12]
 
 
 def versions() -> dict[str, str]:
-    """The files that were named, by `distribution`, with the `version` of each."""
+    """Map the pseudo distribution name of each local plugin to its version."""
     return {distribution(path): version(path) for path in local_plugins()}
 
 
 def load(path: Path) -> ModuleType:
-    """Import the file as the module of its name, so that a Ref can name what is in it."""
+    """Import the file as a top-level module named after it, so that a Ref can refer to its contents.
+
+    Raises:
+        UsageError: another module has that name.
+    """
     module = sys.modules.get(path.stem)
     if module and getattr(module, "__file__", None) == str(path):
         return module
-    other = None if module else importlib.util.find_spec(path.stem)  # in the current folder it may be this very file
+    other = None if module else importlib.util.find_spec(path.stem)  # for a file in the current folder, this may find the file itself
     if module or (other and (other.origin is None or Path(other.origin).resolve() != path)):
-        raise UsageError(f"there is another module named '{path.stem}': give the file another name")
+        raise UsageError(f"another module is named '{path.stem}': rename the file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None
@@ -91,7 +96,7 @@ def load(path: Path) -> ModuleType:
 
 
 def line_of(error: BaseException, path: Path) -> str:
-    """', line 7' where the error came out of that line of the file; a SyntaxError says it itself."""
+    """Return ', line 7' if the error was raised from that line of the file, else ''; a SyntaxError names its line itself."""
     frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f", line {frames[-1]}" if frames else ""
 
@@ -102,7 +107,7 @@ def _checked(name: str, where: str) -> Path:
         beside = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise UsageError(f"there is no file '{name}'", where=where, hint=suggestion(path.name, beside) or "Check the path.")
     if path.suffix != ".py" or not path.stem.isidentifier():
-        raise UsageError(f"'{name}' is no Python file that can be imported", where=where, hint="Name it like my_plugin.py.")
+        raise UsageError(f"'{name}' can't be imported as a Python module", where=where, hint="Use a file name such as my_plugin.py.")
     if os.pathsep in str(path.resolve()):
-        raise UsageError(f"'{path}' has '{os.pathsep}' in its path", where=where, hint="Put it elsewhere: that character parts paths.")
+        raise UsageError(f"the path '{path}' contains '{os.pathsep}'", where=where, hint="Move the file: that character separates paths.")
     return path.resolve()

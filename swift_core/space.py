@@ -1,4 +1,4 @@
-"""Room on the disks for what a run will write, asked before it starts: the least that it must be, as far as sizes are known by then."""
+"""Disk space check before a run starts: a lower bound of what it will write, as far as sizes are known by then."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
 _LEAST = {"quantize": 1 / 16, "export": 1 / 16, "merge": 1.0}
-"""By verb: the least that the weights of the result are of the source's. 16: two bits of float32."""
+"""Minimum size of the result's weights relative to the source's, per verb. 1/16: 2 bits instead of float32's 32."""
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Disks that are too full for the run, each once."""
+    """Yield one problem for each disk that has too little free space for the run."""
     for place, (where, size) in _needs(run, known).items():
-        if size > (there := free(place)):
-            message = f"{shown(size)} are needed at least, and {shown(there)} are free on the disk of '{place}'"
+        if size > (available := free(place)):
+            message = f"at least {shown(size)} are needed, but only {shown(available)} are free on the disk of '{place}'"
             yield Problem(where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
 
 
 def free(place: Path) -> int:
-    """Bytes that may still be written at a place that need not exist yet."""
+    """Return the free bytes on the disk of `place`, which need not exist yet."""
     return shutil.disk_usage(_existing(place)).free
 
 
 def summed(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
-    """What is needed on each disk, by the first of the places on it."""
+    """Sum the bytes needed per disk, keyed by the first path on it."""
     sums: dict[int, tuple[Path, int]] = {}
     for place, size in needs:
         disk = os.stat(_existing(place)).st_dev
@@ -44,7 +44,7 @@ def summed(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
 
 
 def _needs(run: Run, known: Registry) -> Mapping[Path, tuple[str, int]]:
-    """The places that are written to, each with the option that names it, and the least bytes that go there."""
+    """Map each path that is written to the option that sets it and the minimum number of bytes written there."""
     trains = "task" in run.parts
     if run.model is None or not (trains or run.verb in _LEAST) or "runs" not in run.options:
         return {}
@@ -61,14 +61,14 @@ def _needs(run: Run, known: Registry) -> Mapping[Path, tuple[str, int]]:
 
 
 def _share(run: Run) -> float:
-    """The least that the result's weights are of the source's."""
+    """Return the minimum size of the result's weights relative to the source's."""
     share = _LEAST.get(run.verb, 1.0)
     whole = run.options.get("dtype", "auto") == "auto" and not (run.model and read_config(Path(run.model.path)).get("quantization_config"))
     return share if whole else share / 4
 
 
 def _sizes(folder: Path) -> tuple[int, int]:
-    """Bytes of a checkpoint's weights, and of its other files."""
+    """Return the bytes of a checkpoint's weights, and of its other files."""
     files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
     weights = sum(path.stat().st_size for path in files if path.suffix in _WEIGHTS)
     others = sum(path.stat().st_size for path in files if path.suffix in (".json", ".jinja", ".model", ".txt"))
@@ -81,6 +81,6 @@ def _existing(place: Path) -> Path:
 
 
 def shown(size: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes for display, such as `1.23 GB`."""
     unit = next(((name, scale) for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("bytes", 1))
     return f"{size / unit[1]:.3g} {unit[0]}"

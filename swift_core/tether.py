@@ -1,7 +1,7 @@
-"""Ties a command to whoever started it: `python -m swift_core.tether [--grace SECONDS] -- COMMAND…`.
+"""Process supervisor that ends a command together with its parent: `python -m swift_core.tether [--grace SECONDS] -- COMMAND…`.
 
-The command runs in a process group of its own. When stdin closes (the parent ended it, or died, however) or SIGTERM comes, the
-whole group is asked to end, and killed when the grace is over. So no engine outlives the tool that started it.
+The command runs in its own process group. When stdin closes (the parent closed it, or died for any reason) or SIGTERM arrives, the
+whole group receives SIGTERM, and SIGKILL after the grace period. So no engine outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ from types import FrameType
 
 
 def argv(command: tuple[str, ...] | list[str], *, grace: float = 10.0) -> list[str]:
-    """The arguments that run `command` tethered; start them with stdin=PIPE and keep the pipe open."""
+    """Return the command line that runs `command` supervised; start it with stdin=PIPE and keep the pipe open.
+
+    Args:
+        command: the program and its arguments.
+        grace: seconds between SIGTERM and SIGKILL.
+    """
     return [sys.executable, "-m", "swift_core.tether", "--grace", str(grace), "--", *command]
 
 
 def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    """Signal the process group that `process` leads; nothing if it is gone."""
+    """Send a signal to the process group that `process` leads; do nothing if the group no longer exists."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
 def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
-    """SIGTERM to the group, SIGKILL to what is left of it after `grace` seconds."""
+    """Send SIGTERM to the group, and SIGKILL to what is left of it after `grace` seconds."""
     signal_group(process, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(grace)
@@ -36,10 +41,10 @@ def end_group(process: subprocess.Popen[bytes], grace: float) -> None:
 
 
 def main() -> int:
-    """Run the command until it ends or the tether is cut; its exit code is ours."""
-    cut = sys.argv.index("--")
-    grace = float(sys.argv[sys.argv.index("--grace") + 1]) if "--grace" in sys.argv[:cut] else 10.0
-    process = subprocess.Popen(sys.argv[cut + 1 :], stdin=subprocess.DEVNULL, start_new_session=True)
+    """Run the command until it ends, stdin closes or SIGTERM arrives; return its exit code."""
+    separator = sys.argv.index("--")
+    grace = float(sys.argv[sys.argv.index("--grace") + 1]) if "--grace" in sys.argv[:separator] else 10.0
+    process = subprocess.Popen(sys.argv[separator + 1 :], stdin=subprocess.DEVNULL, start_new_session=True)
     ending = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -52,12 +57,12 @@ def main() -> int:
         ending.set()
 
     signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent, which cuts the tether
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is handled by the parent, which then closes stdin
     threading.Thread(target=on_close, daemon=True).start()
     while process.poll() is None:
         if ending.wait(0.1):
             end_group(process, grace)
-    signal_group(process, signal.SIGKILL)  # children that a crashed command left behind
+    signal_group(process, signal.SIGKILL)  # remaining children of a command that crashed
     code = process.returncode
     return code if code >= 0 else 128 - code
 

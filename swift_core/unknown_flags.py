@@ -1,7 +1,7 @@
-"""What to say of a flag that there is not: the one that was meant, or what it is an option of.
+"""Suggestions for an unknown flag: the nearest flag, or the plugin that defines it.
 
-Only what is chosen has flags, so `--tensor-parallel-size` is unknown until `--parallel mesh` is there. Other tools have all their
-flags at any time, and their users deserve to be told.
+Only the selected parts have flags, so `--tensor-parallel-size` is unknown unless `--parallel mesh` is given. In other tools every flag
+exists at any time, so the suggestion names the part that the flag belongs to.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from swift_core.flags import Flags, dashed
 from swift_core.registry import Entry, Registry
 from swift_core.verbs import Verb
 
-_BEFORE = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself
-_MOST = 4  # implementations to name
+_GLOBAL = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself, with their metavariables
+_MAX_NAMES = 4  # maximum number of implementations to list
 
 
 def advice(flag: str, verb: Verb, known: Flags, registry: Registry) -> str:
-    """What the user may have meant by `flag` (with its dashes); empty where nothing is near."""
+    """Suggest what the user may have meant by `flag` (with its dashes); '' if no flag is similar."""
     name = dashed(flag.lstrip("-"))
-    if name in _BEFORE:
-        return f"It stands before the command: swift --{name} {_BEFORE[name]} {verb.name} …".replace("  ", " ")
+    if name in _GLOBAL:
+        return f"Put it before the command: swift --{name} {_GLOBAL[name]} {verb.name} …".replace("  ", " ")
     if owners := _owners(name, verb, registry):
-        shown = (f"--{path} of --{part} {', '.join(names[:_MOST])}{', …' * (len(names) > _MOST)}" for (part, path), names in owners.items())
-        return f"It is {'; or '.join(shown)}."
+        shown = (
+            f"--{path}, with --{part} {', '.join(names[:_MAX_NAMES])}{', …' * (len(names) > _MAX_NAMES)}"
+            for (part, path), names in owners.items()
+        )
+        return f"Available as {'; or '.join(shown)}."
     return suggestion(name, {*known.flags, *known.aliases}).replace("'", "--", 1).replace("'", "")
 
 
 def _owners(name: str, verb: Verb, registry: Registry) -> dict[tuple[str, str], list[str]]:
-    """The implementations that have such an option, by their part and what it is called there."""
+    """Map (part, option path) to the implementations that have this option."""
     found: dict[tuple[str, str], list[str]] = {}
     for part in verb.parts:
         for entry in () if part in verb.fixed else registry.entries(part):
@@ -42,5 +45,5 @@ def _owners(name: str, verb: Verb, registry: Registry) -> dict[tuple[str, str], 
 def _fields(entry: Entry) -> list[schemas.Field]:
     try:
         return schemas.fields(entry.spec.options)
-    except SwiftError:  # a plugin whose options can't be read is named where it is asked for
+    except SwiftError:  # a plugin whose options can't be read is reported when it is selected
         return []

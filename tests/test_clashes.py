@@ -69,12 +69,12 @@ def test_plugins_shows_every_clash(strangers, swift, distribution):
     distribution("swift-plugin-chat", COMMAND, group="swift.commands", target="swift_plugin_chat:command")
     shown = swift("plugins").out
     for text in (
-        "the tuner lora is offered by swift-plugin-peft and swift-plugin-acme and swift-plugin-bolt: a default stays swift-plugin-peft's",
-        "the tuner odd is offered by swift-plugin-acme and swift-plugin-bolt: to name it, type DISTRIBUTION/odd",
-        "the scheme hf: is offered by swift-plugin-hubs and swift-plugin-acme and swift-plugin-bolt: that of swift-plugin-hubs is meant",
+        "the tuner lora is offered by swift-plugin-peft and swift-plugin-acme and swift-plugin-bolt: defaults use swift-plugin-peft",
+        "the tuner odd is offered by swift-plugin-acme and swift-plugin-bolt: select one with DISTRIBUTION/odd",
+        "the scheme hf: is offered by swift-plugin-hubs and swift-plugin-acme and swift-plugin-bolt: swift-plugin-hubs is used",
         "the suffix .jsonl is offered by swift-plugin-datasets and",
-        "the command dance is offered by swift-plugin-dance and swift-plugin-waltz: to name it, type DISTRIBUTION/dance",
-        "the command chat is offered by swift-core and swift-plugin-chat: that of swift-core is meant",
+        "the command dance is offered by swift-plugin-dance and swift-plugin-waltz: select one with DISTRIBUTION/dance",
+        "the command chat is offered by swift-core and swift-plugin-chat: swift-core is used",
     ):
         assert f"clash: {text}" in shown
     records = {record["distribution"]: record for record in json.loads(swift("plugins", "--json").out)}

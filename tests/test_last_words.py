@@ -30,7 +30,7 @@ RuntimeError: Engine core initialization failed. See root cause above.
     [
         (TRACEBACK, ["ValidationError: 1 validation error for ModelConfig Value error, User-specified max_model_len (999999) is greater"]),
         (TWO, ["ValueError: No available memory for the cache blocks. … RuntimeError: Engine core initialization failed."]),
-        ("loading\nOut of luck\n", ["Its last words: Out of luck"]),
+        ("loading\nOut of luck\n", ["Last line in the log: Out of luck"]),
         ('loading\n{"event": "error", "message": "no weights", "hint": "Look."}\nbye\n', ["no weights. Look."]),
         ("", ["The log is empty."]),
     ],

@@ -20,7 +20,7 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
 @pytest.mark.parametrize(
     ("environment", "given", "values", "notes"),
     [
-        ({"NPROC_PER_NODE": "4"}, {}, {"processes": 4}, ["NPROC_PER_NODE=4 is --processes 4 here"]),
+        ({"NPROC_PER_NODE": "4"}, {}, {"processes": 4}, ["NPROC_PER_NODE=4: using --processes 4"]),
         ({"NPROC_PER_NODE": "1"}, {}, {}, []),
         ({"NPROC_PER_NODE": "4"}, {"processes": 2}, {"processes": 2}, ["NPROC_PER_NODE=4 has no effect: --processes 2 is given"]),
         ({"NPROC_PER_NODE": "2"}, {"processes": "2"}, {"processes": "2"}, []),
@@ -29,21 +29,21 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
             {},
             {"processes": 2},
             [
-                "NPROC_PER_NODE=2 is --processes 2 here",
-                "MASTER_PORT=29501: no effect on one machine, where processes find each other by themselves",
+                "NPROC_PER_NODE=2: using --processes 2",
+                "MASTER_PORT=29501 has no effect on a single node, where the rendezvous address is chosen automatically",
             ],
         ),
         ({"USE_HF": "1"}, {}, {}, []),
-        ({"USE_HF": "0"}, {}, {"hub": "ms"}, ["USE_HF=0 is --hub ms here"]),
-        ({"USE_MODELSCOPE_HUB": "1"}, {}, {"hub": "ms"}, ["USE_MODELSCOPE_HUB=1 is --hub ms here"]),
+        ({"USE_HF": "0"}, {}, {"hub": "ms"}, ["USE_HF=0: using --hub ms"]),
+        ({"USE_MODELSCOPE_HUB": "1"}, {}, {"hub": "ms"}, ["USE_MODELSCOPE_HUB=1: using --hub ms"]),
         ({"USE_HF": "1"}, {"hub": "ms"}, {"hub": "ms"}, ["USE_HF=1 has no effect: --hub ms is given"]),
-        ({"MAX_PIXELS": "1003520"}, {}, {}, ["MAX_PIXELS=1003520 has no effect here"]),
+        ({"MAX_PIXELS": "1003520"}, {}, {}, ["MAX_PIXELS=1003520 has no effect: swift does not read it"]),
         ({"CUDA_VISIBLE_DEVICES": "0"}, {}, {}, []),
         (
             {"CUDA_VISIBLE_DEVICES": "0,1"},
             {},
             {},
-            ["CUDA_VISIBLE_DEVICES shows 2 devices, and a process uses one: --processes 2 uses all of them"],
+            ["CUDA_VISIBLE_DEVICES lists 2 devices, but each process uses one: use --processes 2 to use all of them"],
         ),
         ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"device": "cpu"}, {"device": "cpu"}, []),
         ({"CUDA_VISIBLE_DEVICES": ""}, {"processes": 2}, {"processes": 2}, []),
@@ -52,8 +52,8 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
             {},
             {"processes": 2},
             [
-                "NPROC_PER_NODE=2 is --processes 2 here",
-                "CUDA_VISIBLE_DEVICES shows 1 devices for 2 processes: on accelerators each process needs one of its own",
+                "NPROC_PER_NODE=2: using --processes 2",
+                "CUDA_VISIBLE_DEVICES lists 1 devices for 2 processes: each process needs its own accelerator",
             ],
         ),
     ],
@@ -86,7 +86,7 @@ def test_what_is_no_value_is_refused(environment):
 
 def test_a_command_that_a_launcher_has_started_is_refused():
     launched = {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "4"}
-    with pytest.raises(UsageError, match="was itself started once for each of 4"):
+    with pytest.raises(UsageError, match="started this command 4 times"):
         applied(launched)
     assert applied(launched, "merge") == ({}, [])
     assert applied({"RANK": "1", "WORLD_SIZE": "2"}) == ({}, []), "as some clusters name their machines"
@@ -99,5 +99,5 @@ def test_by_the_command(swift, tmp_path, tiny_model):
     outcome = swift("sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--dry-run")
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["options"]["processes"] == 2
-    assert "note: NPROC_PER_NODE=2 is --processes 2 here" in outcome.err
-    assert "note: MAX_PIXELS=1 has no effect here" in outcome.err
+    assert "note: NPROC_PER_NODE=2: using --processes 2" in outcome.err
+    assert "note: MAX_PIXELS=1 has no effect" in outcome.err

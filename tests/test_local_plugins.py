@@ -103,12 +103,12 @@ def test_another_state_of_the_file_is_another_run(poems, tiny_model):
 
 BAD = {
     "missing": ("my_plugi.py", "", "--plugin: there is no file 'my_plugi.py'\n  Did you mean 'my_plugin.py'?"),
-    "no Python file": ("my-plugin.txt", POEMS, "'my-plugin.txt' is no Python file that can be imported"),
-    "a colon": ("a:b/bad.py", POEMS, "has ':' in its path"),
+    "no Python file": ("my-plugin.txt", POEMS, "'my-plugin.txt' can't be imported as a Python module"),
+    "a colon": ("a:b/bad.py", POEMS, "bad.py' contains ':'"),
     "fails": ("bad.py", "x = 1\n1 / 0", "bad.py: the plugin does not work: ZeroDivisionError: division by zero, line 2"),
     "syntax": ("bad.py", "def (", "the plugin does not work: SyntaxError: invalid syntax (bad.py, line 1)"),
     "no hooks": ("bad.py", "x = 1", "the plugin does not work: it answers no hook; mark its functions with @hookimpl"),
-    "the name of a module": ("sub/json.py", POEMS, "there is another module named 'json': give the file another name"),
+    "the name of a module": ("sub/json.py", POEMS, "another module is named 'json': rename the file"),
     "the name of a plugin": ("peft.py", POEMS, "the plugin name 'peft' is taken by swift-plugin-peft"),
     "isolated": (
         "bad.py",
