@@ -1,8 +1,8 @@
-"""Decide whether an adapter belongs on a base.
+"""Adapter lineage: check that an adapter was trained on a given base model.
 
-The adapter's manifest keeps the hash of the weights that it was trained on. An adapter that only PEFT wrote keeps the name of its base at
-most: then the names and the two tokenizers are compared, and what can't be checked is said. Shapes are compared with the loaded model, by
-the tuner that restores the adapter.
+The adapter's manifest records the hash of the weights that it was trained on. An adapter saved by PEFT alone records at most the name of
+its base: in that case the names and the two tokenizers are compared, and a note says what can't be verified. Shapes are compared when the
+tuner restores the adapter onto the loaded model.
 """
 
 from __future__ import annotations
@@ -18,40 +18,42 @@ from swift_core.errors import UsageError
 from swift_core.run import Source
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_HINT = "Name the base that it was trained on, or add --allow-other-base if you know that they fit."
+_HINT = "Use the base that it was trained on, or add --allow-other-base if you know that they are compatible."
 
 
 def check_base(folder: Path, base: Source, note: Callable[[str], None] = lambda _: None) -> None:
-    """Check that `base` is what the adapter in `folder` was trained on.
+    """Check that `base` is the model that the adapter in `folder` was trained on.
 
     Args:
-        note: called with what can't be checked.
+        folder: the adapter checkpoint.
+        base: the base model that it is to be used with.
+        note: called with a sentence on what can't be verified.
 
     Raises:
-        UsageError: it was trained on other weights, or with another vocabulary.
+        UsageError: the adapter was trained on other weights, or with another vocabulary.
     """
     manifest = read_manifest(folder)
-    if manifest and (wanted := manifest.base.get("hash", "")):
-        if wanted != (found := _hash(base)):
+    if manifest and (expected := manifest.base.get("hash", "")):
+        if expected != (found := _hash(base)):
             named = manifest.base.get("reference") or manifest.base.get("path") or "another checkpoint"
-            raise _refusal(folder, base, f"{named} ({wanted[:12]}…)", f" ({found[:12]}…)")
+            raise _mismatch(folder, base, f"{named} ({expected[:12]}…)", f" ({found[:12]}…)")
         return
     named = base_name(folder)
     if named and Path(named, "config.json").is_file():
         if Path(named).resolve() != Path(base.path).resolve() and content_hash(Path(named)) != _hash(base):
-            raise _refusal(folder, base, named)
+            raise _mismatch(folder, base, named)
         return
     known = _hub_ids(base)
     if known and _HUB_ID.fullmatch(named) and named.lower() not in known:
-        raise _refusal(folder, base, named)
+        raise _mismatch(folder, base, named)
     _check_vocabulary(folder, base)
     if named.lower() not in known:
-        said = f"says that it was trained on '{named}'" if named else "does not say what it was trained on"
-        note(f"the adapter {folder} {said}: whether the weights of {base.reference or base.path} are the same can't be checked")
+        recorded = f"records '{named}' as its base" if named else "does not record its base"
+        note(f"the adapter {folder} {recorded}: can't verify that it was trained on {base.reference or base.path}")
 
 
 def base_name(folder: Path) -> str:
-    """The base that an adapter's `adapter_config.json` names, empty where it names none.
+    """Return the base model that an adapter's `adapter_config.json` names; '' if it names none.
 
     Raises:
         UsageError: the file is not JSON.
@@ -68,13 +70,13 @@ def _hash(base: Source) -> str:
     return base.hash or content_hash(Path(base.path))
 
 
-def _refusal(folder: Path, base: Source, trained_on: str, detail: str = "") -> UsageError:
-    message = f"the adapter was trained on {trained_on}, and this base is {base.reference or base.path}{detail}"
+def _mismatch(folder: Path, base: Source, trained_on: str, detail: str = "") -> UsageError:
+    message = f"the adapter was trained on {trained_on}, but the base is {base.reference or base.path}{detail}"
     return UsageError(message, where=str(folder), hint=_HINT)
 
 
 def _hub_ids(base: Source) -> set[str]:
-    """The names, in lower case, that hubs have for the base."""
+    """Return the hub ids of the base, in lower case."""
     manifest = read_manifest(Path(base.path))
     references = [base.reference, manifest.origin if manifest else ""]
     names = [reference.partition(":")[2].partition("@")[0] for reference in references if not reference.startswith("file:")]
@@ -82,7 +84,7 @@ def _hub_ids(base: Source) -> set[str]:
 
 
 def _check_vocabulary(folder: Path, base: Source) -> None:
-    """Compare the ids that the adapter's tokenizer and the base's give to the tokens which both have."""
+    """Check that the tokenizers of adapter and base assign the same ids to the tokens that both have."""
     ours, theirs = _vocabulary(Path(base.path)), _vocabulary(folder)
     if not (ours and theirs):
         return
@@ -91,14 +93,14 @@ def _check_vocabulary(folder: Path, base: Source) -> None:
     if wrong or len(absent) > len(theirs) // 2:
         token = (wrong or absent)[0]
         message = (
-            f"the adapter was trained with another vocabulary than that of {base.reference or base.path}: "
-            f"{token!r} is token {theirs[token]} there, and {ours.get(token, 'none')} here"
+            f"the adapter was trained with another vocabulary than {base.reference or base.path}: "
+            f"{token!r} has id {theirs[token]} in the adapter and {ours.get(token, 'none')} in the base"
         )
         raise UsageError(message, where=str(folder), hint=_HINT)
 
 
 def _vocabulary(folder: Path) -> Mapping[str, int]:
-    """Tokens and their ids by the folder's `tokenizer.json`; empty where it has none that can be read."""
+    """Return token → id from the folder's `tokenizer.json`; empty if there is none that can be read."""
     try:
         data: dict[str, Any] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         tokens = data["model"]["vocab"]

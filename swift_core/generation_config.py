@@ -1,4 +1,4 @@
-"""A generation config that can be saved: transformers writes none that contradicts itself, and many published ones do."""
+"""Repair generation configs: transformers refuses to save a contradictory one, and many published models have one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "ep
 
 
 def readable(folder: Path, kind: Any) -> tuple[Any, str]:
-    """What `kind`, transformers' GenerationConfig, takes of a folder's `generation_config.json`, if it refuses the whole.
+    """Load the part of a folder's `generation_config.json` that transformers accepts, if it rejects the whole.
+
+    Args:
+        folder: the checkpoint.
+        kind: transformers' `GenerationConfig` class.
 
     Returns:
-        The config and what was left out, for a note; (None, "") if nothing is wrong with the file, or there is none.
+        The config and a note on the values left out; (None, "") if the file is valid or does not exist.
     """
     path = folder / "generation_config.json"
     if not path.is_file():
@@ -25,18 +29,18 @@ def readable(folder: Path, kind: Any) -> tuple[Any, str]:
     for name, value in values.items():
         if _takes(kind, {**taken, name: value}):
             taken[name] = value
-    left = [f"{name} ({values[name]!r})" for name in values if name not in taken]
-    return kind(**taken), f"left out, as transformers does not take it: {', '.join(left)}"
+    dropped = [f"{name} ({values[name]!r})" for name in values if name not in taken]
+    return kind(**taken), f"left out, since transformers rejects it: {', '.join(dropped)}"
 
 
 def mended(config: Any) -> str:
-    """Mend a transformers' generation config in place, before work is done whose result it would keep from being written.
+    """Repair a transformers `GenerationConfig` in place, so that the result of the work can be saved with it.
 
-    Numbers for sampling beside `do_sample: false` (Vicuna, Llama 2) are kept, and sampling is switched on: they say nothing otherwise.
-    What contradicts the rest in another way is taken back to its default.
+    If sampling parameters stand beside `do_sample: false` (Vicuna, Llama 2), they are kept and sampling is enabled, since they have no
+    effect otherwise. Any other contradictory value is reset to its default.
 
     Returns:
-        What was changed, for a note; empty where nothing was wrong.
+        A note on what was changed; '' if the config was valid.
     """
     if _valid(config):
         return ""
@@ -44,24 +48,24 @@ def mended(config: Any) -> str:
     if given and not config.do_sample:
         config.do_sample = True
         if _valid(config):
-            return f"do_sample is true now, as {', '.join(given)} {'are' if len(given) > 1 else 'is'} given"
+            return f"do_sample was set to true, since {', '.join(given)} {'are' if len(given) > 1 else 'is'} given"
     fresh = type(config)()
-    left = []
+    dropped = []
     for name, value in config.to_diff_dict().items():
         before = getattr(fresh, name, None)
         setattr(fresh, name, value)
         if not _valid(fresh):
             setattr(fresh, name, before)
-            left.append(name)
-    for name in left:
+            dropped.append(name)
+    for name in dropped:
         setattr(config, name, getattr(fresh, name, None))
-    return f"left out, as transformers refuses to save it with the rest: {', '.join(left)}"
+    return f"left out, since transformers refuses to save it with the rest: {', '.join(dropped)}"
 
 
 def _takes(kind: Any, values: dict[str, Any]) -> bool:
     try:
         kind(**values)
-    except Exception:  # as for `_valid`
+    except Exception:  # see `_valid`
         return False
     return True
 
@@ -69,6 +73,6 @@ def _takes(kind: Any, values: dict[str, Any]) -> bool:
 def _valid(config: Any) -> bool:
     try:
         config.validate(strict=True)
-    except Exception:  # ValueError mostly, and what odd values make the checks themselves raise
+    except Exception:  # mostly ValueError; unexpected values can make the checks themselves fail
         return False
     return True

@@ -1,6 +1,6 @@
-"""SHA-256 of big files, each worked out once: taken from the hub's cache where its name is the hash, else remembered.
+"""SHA-256 of large files, each computed once: taken from the hub's cache if the blob name is the hash, else cached by us.
 
-A file is taken for the same while its place, size, time of change and inode are.
+A cached hash is valid as long as the file's path, size, modification time and inode are unchanged.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from swift_core import paths
 from swift_core.errors import SwiftError
 from swift_core.roles import Progress
 
-_SMALL = 1_000_000  # bytes; a smaller file is read sooner than what is remembered of it
-_BLOCK = 16_000_000
-_SETTLED = 2.0  # seconds: what has changed just now may change again within one tick of the clock
+_SMALL = 1_000_000  # bytes; reading a smaller file is faster than looking up its cached hash
+_BLOCK = 16_000_000  # bytes per read
+_SETTLED = 2.0  # seconds: a file that changed just now may change again within one tick of its modification time
 _DIGITS = frozenset("0123456789abcdef")
 
 
 def sha256_of(files: Iterable[Path], progress: Progress | None = None) -> dict[Path, str]:
-    """The hash of each file; `progress` is told of the bytes where some must be read."""
+    """Return the SHA-256 of each file in hex; `progress` is called with the bytes read and the total, if files must be read."""
     known = {path: _known(path) for path in files}
     total = sum(path.stat().st_size for path, found in known.items() if not found)
     done = 0
@@ -32,7 +32,7 @@ def sha256_of(files: Iterable[Path], progress: Progress | None = None) -> dict[P
         nonlocal done
         done += size
         if progress and total > _SMALL:
-            progress("reading the checkpoint for its hash", done, total)
+            progress("hashing the checkpoint", done, total)
 
     return {path: found or _read(path, step) for path, found in known.items()}
 
@@ -59,7 +59,7 @@ def _read(path: Path, step: Callable[[int], None]) -> str:
             step(len(block))
     settled = time.time() - path.stat().st_mtime > _SETTLED
     if path.stat().st_size >= _SMALL and settled and _identity(path) == before:
-        with suppress(OSError, SwiftError):  # a cache that can't be written: it is read again next time
+        with suppress(OSError, SwiftError):  # if the cache can't be written, the file is read again next time
             paths.write_json(_place(path), {"is": before, "sha256": digest.hexdigest()})
     return digest.hexdigest()
 

@@ -1,7 +1,8 @@
-"""What a checkpoint or an interrupted run was made with: the very plugin of its tuner, and local files as they were.
+"""The plugins that a checkpoint or an interrupted run was made with: which distribution, and which version of a local file.
 
-A local file is recorded by its absolute path and its content hash. It is never loaded because a record names it: a checkpoint may come
-from anywhere. So who goes on names it again (`--plugin FILE.py`), is told so where it is missing, and told where it has changed.
+A local file is recorded by its absolute path and its content hash. It is never loaded just because a record names it, since a checkpoint
+may come from an untrusted source. To continue, the user names the file again (`--plugin FILE.py`): an error says if it is missing, a note
+if it has changed.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from swift_core.run import Choice, Run, read_run
 
 
 def maker(known: Registry, kind: str, manifest: Manifest | None, default: str = "") -> Choice:
-    """The tuner, quantizer or loader that a checkpoint was made with, of the plugin that it came from.
+    """Return the tuner, quantizer or loader that a checkpoint was made with, from the plugin that provided it.
 
     Args:
-        known: where it is looked up.
+        known: the registry of installed plugins.
         kind: `tuner`, `quantizer` or `loader`.
-        manifest: the checkpoint's, where it has one.
-        default: the name that counts where the manifest says none.
+        manifest: the manifest of the checkpoint, if it has one.
+        default: the name to use if the manifest has none.
 
     Raises:
-        UsageError: it is not here; a local file that it came from is named.
+        UsageError: the plugin is not installed or loaded; if it was a local file, the message names that file.
     """
     record: Mapping[str, Any] = getattr(manifest, kind, {})
     name = str(record.get("name", default))
@@ -43,13 +44,13 @@ def maker(known: Registry, kind: str, manifest: Manifest | None, default: str = 
 
 
 def check_resume(asked: Any) -> None:
-    """Refuse to go on with a run whose parts came from a local file that is not named now.
+    """Check that every local plugin file which the interrupted run used is loaded now.
 
     Args:
         asked: the option `resume`: a run folder or a checkpoint, or a mapping with its `name`.
 
     Raises:
-        UsageError: names the file, and says what to add.
+        UsageError: a file is not loaded; the message names it, and the hint what to add.
     """
     run = interrupted_run(asked)
     for choice in (*run.parts.values(), *run.datasets, *run.validation) if run else ():
@@ -59,7 +60,7 @@ def check_resume(asked: Any) -> None:
 
 
 def notes(run: Run) -> Iterator[str]:
-    """A sentence for each local file that is another now than when what the run goes on from was made."""
+    """Yield a note for each local plugin file that has changed since the checkpoint or interrupted run was made."""
     sources = [source for source in (run.model, *run.adapters.values()) if source]
     records = [manifest.versions for source in sources if (manifest := read_manifest(Path(source.path)))]
     interrupted = interrupted_run(run.options.get("resume"))
@@ -67,11 +68,11 @@ def notes(run: Run) -> Iterator[str]:
     for name, version in {**{name: text for record in records for name, text in record.items()}, **(interrupted or run).versions}.items():
         file = local_plugins.file_of(name)
         if file and now.get(file.stem, version) != version:
-            yield f"{file.name} has changed since: it was {version} ({file}), and is {now[file.stem]} now"
+            yield f"{file.name} has changed since: its hash was {version} ({file}) and is now {now[file.stem]}"
 
 
 def interrupted_run(asked: Any) -> Run | None:
-    """The run that wrote the checkpoint, or the run folder, that is named; None where none is, or it can't be read."""
+    """Return the run of a named checkpoint or run folder; None if no name is given or its record can't be read."""
     name = asked.get("name") if isinstance(asked, Mapping) else asked
     return read_run(Path(name)) if isinstance(name, str) and name and (Path(name) / "run.json").is_file() else None
 
@@ -83,7 +84,9 @@ def _loaded(file: Path) -> bool:
 def _missing(what: str, file: Path) -> UsageError:
     if file.is_file():
         return UsageError(
-            f"{what} came from the local file {file}", where="--plugin", hint=f"Name it again: swift --plugin {shlex.quote(str(file))} …"
+            f"{what} was defined in the local file {file}, which is not loaded",
+            where="--plugin",
+            hint=f"Load it again: swift --plugin {shlex.quote(str(file))} …",
         )
-    hint = "Put it back, or name it where it is now: swift --plugin FILE.py …"
-    return UsageError(f"{what} came from the local file {file}, which is gone", where="--plugin", hint=hint)
+    hint = "Restore the file, or give its new path: swift --plugin FILE.py …"
+    return UsageError(f"{what} was defined in the local file {file}, which no longer exists", where="--plugin", hint=hint)

@@ -1,4 +1,4 @@
-"""What an output must not take the place of: what the run reads, and the folders that somebody works in."""
+"""Protected folders that an output must not replace: the inputs of the run, and the user's working, home and runs folders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_core.specs import Problem
 
 
 def problems(run: Run) -> Iterator[Problem]:
-    """Say what `--output`, which replaces a whole folder with `--overwrite`, would take away."""
+    """Yield a problem if `--output`, which replaces a whole folder with `--overwrite`, would delete a protected path."""
     output = str(run.options.get("output") or "")
     if not output:
         return
@@ -18,8 +18,8 @@ def problems(run: Run) -> Iterator[Problem]:
     for what, path in _kept(run):
         kept = path.resolve()
         if place == kept or place in kept.parents:
-            holds = "is" if place == kept else "holds"
-            message = f"'{output}' {holds} {what}, which the result would take the place of"
+            holds = "is" if place == kept else "contains"
+            message = f"'{output}' {holds} {what}, which the result would replace"
             yield Problem(where="output", message=message, hint="Choose another folder, which need not exist yet.")
             return
 
@@ -32,7 +32,7 @@ def _kept(run: Run) -> Iterator[tuple[str, Path]]:
     for data in (*run.datasets, *run.validation):
         if (path := Path(data.asked.partition("#")[0]).expanduser()).exists():
             yield "the data of this run", path
-    yield "the folder that this command runs in", Path.cwd()
+    yield "the current working directory", Path.cwd()
     yield "your home folder", Path("~").expanduser()
     if runs := str(run.options.get("runs") or ""):
-        yield "the folder of the runs", Path(runs)
+        yield "the runs folder", Path(runs)

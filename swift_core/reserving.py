@@ -1,6 +1,6 @@
-"""The place that a run writes its result to, held from its start: a second run into it is refused at once, and told whose it is.
+"""Lock the output path of a run from its start: a second run into the same path is refused at once, naming the run that holds it.
 
-The lock is the kernel's, on a file beside the place, so that it goes with the process that holds it, however that ends.
+The lock is an flock on a file beside the path, so the kernel releases it when the process ends for whatever reason.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from swift_core.paths import disk_errors, make_folder
 
 @contextmanager
 def held(target: Path) -> Iterator[Callable[[Path], None]]:
-    """Hold `target` for this process; what is given takes the run folder that others are told of.
+    """Lock `target` for this process; yield a function that records the run folder which other processes are shown.
 
     Raises:
-        UsageError: another run holds it, or nothing can be written there.
+        UsageError: another run holds the lock, or the path is not writable.
     """
     path = _lock_of(target)
     made = _make(path.parent, target)
     handle = _locked(path, target)
 
-    def tell(folder: Path) -> None:
+    def record(folder: Path) -> None:
         if handle is not None:
             about = {"pid": os.getpid(), "host": socket.gethostname(), "run": str(folder.absolute()), "since": time.time()}
             with suppress(OSError):
@@ -37,7 +37,7 @@ def held(target: Path) -> Iterator[Callable[[Path], None]]:
                 os.pwrite(handle, json.dumps(about).encode(), 0)
 
     try:
-        yield tell
+        yield record
     finally:
         if handle is not None:
             path.unlink(missing_ok=True)
@@ -48,13 +48,13 @@ def held(target: Path) -> Iterator[Callable[[Path], None]]:
 
 
 def check_unheld(target: Path, *, where: str = "output") -> None:
-    """Refuse a target that another run holds, without holding it.
+    """Check that no other run holds `target`, without locking it.
 
     Raises:
-        UsageError: names the run; or the target is the root of a disk.
+        UsageError: another run holds it, which the message names; or the target is a root directory.
     """
     if not target.absolute().name:
-        raise UsageError(f"'{target}' can't be replaced by a result", where=where, hint="Choose another folder.")
+        raise UsageError(f"'{target}' can't be used as an output", where=where, hint="Choose another folder.")
     with suppress(OSError):
         handle = os.open(_lock_of(target), os.O_RDONLY)
         try:
@@ -71,7 +71,7 @@ def _lock_of(target: Path) -> Path:
 
 
 def _make(parent: Path, target: Path) -> list[Path]:
-    """Make the folder and those above it; those that were made, the innermost first."""
+    """Create the folder and its missing parents; return the created folders, innermost first."""
     missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
     with disk_errors(target):
         make_folder(parent)
@@ -79,7 +79,7 @@ def _make(parent: Path, target: Path) -> list[Path]:
 
 
 def _locked(path: Path, target: Path) -> int | None:
-    """The open lock file; None on a disk that has no locks."""
+    """Return the descriptor of the locked file; None on a file system without locks."""
     while True:
         with disk_errors(target):
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -96,13 +96,13 @@ def _locked(path: Path, target: Path) -> int | None:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
-        os.close(handle)  # whoever held it has just removed it
+        os.close(handle)  # the previous holder has just removed the file: try again
 
 
 def _taken(handle: int, target: Path, where: str) -> UsageError:
     try:
         about = json.loads(os.pread(handle, 1 << 16, 0))
         who = f"the run {about['run']} (process {about['pid']} on {about['host']}, since {time.ctime(about['since'])})"
-    except (ValueError, KeyError, OSError):  # it has not said yet
+    except (ValueError, KeyError, OSError):  # not recorded yet
         who = "another run"
-    return UsageError(f"'{target}' is being written by {who}", where=where, hint="Choose another folder, or wait until that run has ended.")
+    return UsageError(f"'{target}' is being written by {who}", where=where, hint="Choose another folder, or wait until that run ends.")

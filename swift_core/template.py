@@ -1,7 +1,7 @@
-"""A new plugin from the template: a small distribution that installs, passes its tests and does something real.
+"""Scaffold of a new plugin: a small distribution that installs, passes its tests and does real work.
 
-The template is ordinary code, linted like all other, for a plugin named `acme`: `common/` is in every plugin, and beside it is a folder
-for each kind. Making one is copying, with the new name in the place of the old.
+The scaffold is ordinary code for a plugin named `acme`, linted like the rest of the repository: `common/` is part of every plugin, and
+there is one folder per kind. Creating a plugin copies both and replaces the name.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _PLACEHOLDERS = re.compile(r"ACME_(?:KIND|DOES|TRY|NEEDS|TESTS|GROUP|TARGET)|swi
 
 
 def folder() -> Path:
-    """Where the template is: in the installed package, or in the checkout."""
+    """Return the folder of the scaffold: in the installed package, or in the checkout."""
     inside = Path(__file__).with_name("template")
     return inside if inside.is_dir() else Path(__file__).parent.parent / "contrib" / "template"
 
 
 def plugin_name(text: str) -> str:
-    """The plugin's name without `swift-plugin-` in front.
+    """Return the plugin's name without the prefix `swift-plugin-`.
 
     Raises:
-        UsageError: no name for a distribution, a module and a flag at once.
+        UsageError: the name is not valid for a distribution, a module and a flag alike.
     """
     name = text.removeprefix(PREFIX)
     if not _NAME.fullmatch(name) or len(name) > 40:
         near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f"Try '{near}'." if _NAME.fullmatch(near) and len(near) <= 40 else "Try something like 'my-tuner'."
-        raise UsageError(f"'{text}' is no name for a plugin: small letters, digits and single dashes", where="NAME", hint=hint)
+        raise UsageError(f"'{text}' is not a valid plugin name: use lower-case letters, digits and single dashes", where="NAME", hint=hint)
     return name
 
 
@@ -48,15 +48,17 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
 
     Args:
         kind: one of KINDS.
-        name: what `plugin_name` returned.
-        target: the folder, which is not there yet.
-        overwrite: whether to replace one that is there.
+        name: the plugin's name, as returned by `plugin_name`.
+        target: the folder to create.
+        overwrite: whether to replace an existing folder.
 
     Raises:
-        UsageError: the folder exists, or the name can't be what this kind needs.
+        UsageError: the folder exists, or the name is not valid for this kind.
     """
     if kind == "hub" and "-" in name:
-        raise UsageError(f"'{name}' can't be the scheme of references", where="NAME", hint=f"Leave the dash out: {name.replace('-', '')}.")
+        raise UsageError(
+            f"'{name}' can't be used as a reference scheme", where="NAME", hint=f"Leave out the dash: {name.replace('-', '')}."
+        )
     values = _values(kind, name)
     with paths.atomic_folder(target, overwrite=overwrite) as aside:
         for layer in ("common", kind):
@@ -69,7 +71,7 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """The text with every placeholder replaced."""
+    """Return the text with every placeholder replaced."""
     return _PLACEHOLDERS.sub(lambda match: filled(values[match[0]], values) if match[0].startswith("ACME_") else values[match[0]], text)
 
 
@@ -85,7 +87,7 @@ def _values(kind: str, name: str) -> dict[str, str]:
         "ACME_KIND": kind,
         "ACME_DOES": about["does"],
         "ACME_TRY": about["try"],
-        "ACME_NEEDS": json.dumps(about["needs"])[2:-2],  # it stands between quotes
+        "ACME_NEEDS": json.dumps(about["needs"])[2:-2],  # the placeholder is inside quotes
         "ACME_TESTS": json.dumps(about["tests"])[2:-2],
         "ACME_GROUP": "swift.commands" if command else "swift.plugins",
         "ACME_TARGET": "swift_plugin_acme:command" if command else "swift_plugin_acme",

@@ -1,4 +1,4 @@
-"""Safetensors files, looked at without loading them: whole, and where the index says. Standard library only.
+"""Safetensors files, inspected without loading the tensors: completeness and index. Standard library only.
 
 A file is eight bytes (the header's length), the header (JSON: name → dtype, shape, data_offsets), then the data.
 Format: https://github.com/huggingface/safetensors#format
@@ -17,10 +17,10 @@ _AGAIN = "Fetch the checkpoint again."
 
 
 def read_header(file: Path) -> dict[str, Any]:
-    """The header's entries by tensor name.
+    """Return the header of a safetensors file: tensor name → dtype, shape, data_offsets.
 
     Raises:
-        UsageError: not a safetensors file, or shorter or longer than its header says.
+        UsageError: not a safetensors file, or its size differs from what the header says.
     """
     size = file.stat().st_size
     with file.open("rb") as stream:
@@ -35,7 +35,7 @@ def read_header(file: Path) -> dict[str, Any]:
         if len(start) < 8 or length > max(size, 100_000_000):
             raise UsageError(f"not a safetensors file ({size:,} bytes)", where=str(file), hint=_AGAIN)
         if 8 + length > size:
-            raise UsageError(f"truncated: {size:,} bytes of a header of {8 + length:,}", where=str(file), hint=_AGAIN)
+            raise UsageError(f"truncated: {size:,} bytes, but the header alone has {8 + length:,}", where=str(file), hint=_AGAIN)
         try:
             header = dict(json.loads(stream.read(length)))
         except (ValueError, TypeError):
@@ -44,18 +44,18 @@ def read_header(file: Path) -> dict[str, Any]:
     for name, entry in header.items():
         if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
             raise UsageError(f"damaged: its header does not describe {name!r}", where=str(file), hint=_AGAIN)
-    wanted = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if size != wanted:
-        problem = "truncated" if size < wanted else "damaged"
-        raise UsageError(f"{problem}: {size:,} bytes, but its header says {wanted:,}", where=str(file), hint=_AGAIN)
+    expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if size != expected:
+        problem = "truncated" if size < expected else "damaged"
+        raise UsageError(f"{problem}: {size:,} bytes, but its header says {expected:,}", where=str(file), hint=_AGAIN)
     return header
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The folder's safetensors files: those of its index, where it has one, else the one with all weights.
+    """Return the safetensors files of a folder: the shards in its index if it has one, else `model.safetensors` or all that there are.
 
     Raises:
-        UsageError: the index can't be read, or names files that are missing.
+        UsageError: the index can't be read, or lists files that are missing.
     """
     if not (folder / INDEX).is_file():
         return [folder / WHOLE] if (folder / WHOLE).is_file() else sorted(folder.glob("*.safetensors"))
@@ -68,10 +68,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weight_map(folder: Path) -> dict[str, str]:
-    """Which file has which tensor, as the index says.
+    """Return the `weight_map` of the index: tensor name → file name.
 
     Raises:
-        UsageError: the index can't be read, or names files elsewhere.
+        UsageError: the index can't be read, or lists files outside the folder.
     """
     index = folder / INDEX
     try:
@@ -79,5 +79,5 @@ def weight_map(folder: Path) -> dict[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError("not an index of safetensors files", where=str(index), hint=_AGAIN) from None
     if outside := next((file for file in places.values() if Path(file).name != file), None):
-        raise UsageError(f"names a file outside of the folder: {outside}", where=str(index), hint=_AGAIN)
+        raise UsageError(f"lists a file outside the folder: {outside}", where=str(index), hint=_AGAIN)
     return places

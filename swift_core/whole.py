@@ -1,4 +1,4 @@
-"""Whether a checkpoint can be used, told from its config, its tokenizer and the headers of its weights, before any work starts."""
+"""Checkpoint validation from the config, the tokenizer and the headers of the weights, before any work starts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SETTINGS = (
 
 
 def check_whole(folder: Path, kind: str) -> None:
-    """Check a model's folder; `kind` is what `checkpoint_format` says of it.
+    """Check that a checkpoint is complete and consistent; `kind` is the result of `checkpoint_format`.
 
     Raises:
-        UsageError: what is wrong with it, by the file: the first fault in the order config, weights, tokenizer.
+        UsageError: the first fault found, in the order config, weights, tokenizer; `where` names the file.
     """
     for file in sorted(folder.iterdir()):
         if file.suffix in _READ:
@@ -42,14 +42,16 @@ def check_whole(folder: Path, kind: str) -> None:
         if (folder / ADAPTER).is_file():
             read_header(folder / ADAPTER)
         elif (folder / "adapter_model.bin").is_file():
-            problem = "its weights are pickled (adapter_model.bin): they can run code when they are read, so they are refused"
-            raise UsageError(problem, where=str(folder), hint="Get the adapter as safetensors.")
+            problem = "its weights are pickled (adapter_model.bin): loading them could run arbitrary code"
+            raise UsageError(problem, where=str(folder), hint="Use the adapter in safetensors format.")
     if kind != "safetensors":
         return
     config = _object(folder / "config.json")
     if not config.get("model_type"):
         raise UsageError(
-            "does not say which architecture it is of (model_type)", where=str(folder / "config.json"), hint="Is it the model's own?"
+            "has no model_type, so the architecture is unknown",
+            where=str(folder / "config.json"),
+            hint="Use the config.json that was published with the model.",
         )
     for name in _SETTINGS:
         if (folder / name).is_file():
@@ -60,37 +62,40 @@ def check_whole(folder: Path, kind: str) -> None:
 
 
 def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Check that the weight files are whole, and hold what index and config say; returns the shapes of what is stored as floats.
+    """Check that the weight files are complete and match the index and the config.
+
+    Returns:
+        The shapes of the tensors that are stored in a floating-point type, by name.
 
     Raises:
-        UsageError: a file is missing, damaged or in the wrong place, or weights are stored in few bits and the config does not say how.
+        UsageError: a file is missing, damaged or misnamed, or the weights are quantized and the config has no quantization_config.
     """
     files = weight_files(folder)
     if not (folder / INDEX).is_file() and files != [folder / WHOLE]:
         shards = [file.name for file in files if _SHARD.search(file.name)]
         if shards:
             total = _SHARD.search(shards[0])
-            problem = f"{len(shards)} of {int(total[1]) if total else '?'} shards, and no index that says which tensor is where"
+            problem = f"{len(shards)} of {int(total[1]) if total else '?'} shards, and no index ({INDEX}) that maps tensors to shards"
             raise UsageError(problem, where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
-        problem = f"the weights are in {files[0].name}, and are looked for in {WHOLE}"
-        raise UsageError(problem, where=str(folder), hint=f"Rename the file, if it holds the whole model, or add {INDEX}.")
+        problem = f"the weights are in {files[0].name}, but {WHOLE} was expected"
+        raise UsageError(problem, where=str(folder), hint=f"Rename the file if it contains the whole model, or add {INDEX}.")
     if (folder / WHOLE).is_file() and folder / WHOLE not in files:
-        problem = f"holds weights twice: in {WHOLE}, and in the {len(files)} files that {INDEX} names"
-        hint = f"Programs differ in which they read: move {WHOLE}, or the index and its files, out of the folder."
+        problem = f"contains two sets of weights: {WHOLE}, and the {len(files)} files that {INDEX} names"
+        hint = f"Libraries differ in which one they read: move {WHOLE}, or the index and its shards, out of the folder."
         raise UsageError(problem, where=str(folder), hint=hint)
     headers = {file.name: read_header(file) for file in files}
     if (folder / INDEX).is_file():
         lost = [name for name, file in weight_map(folder).items() if name not in headers[file]]
         if lost:
-            problem = f"names {len(lost)} tensors that are not in their files: {', '.join(sorted(lost)[:3])}"
-            raise UsageError(problem, where=str(folder / INDEX), hint="Index and weights are of different versions. " + _AGAIN)
+            problem = f"lists {len(lost)} tensors that are not in their files: {', '.join(sorted(lost)[:3])}"
+            raise UsageError(problem, where=str(folder / INDEX), hint="Index and weights come from different versions. " + _AGAIN)
     tensors = {name: entry for header in headers.values() for name, entry in header.items()}
     if not _quantized(folder, config):
         packed = [name for name, entry in tensors.items() if entry["dtype"] not in _FLOATS and _MATRIX.search(name)]
         if packed:
             stored = f"{len(packed)} weights are stored as {tensors[packed[0]]['dtype']} ({packed[0]})"
-            problem = f"{stored}, and config.json has no quantization_config"
-            hint = "Without it the numbers mean nothing: copy config.json from the model's page, or start from the full-precision model."
+            problem = f"{stored}, but config.json has no quantization_config"
+            hint = "They can't be decoded without it: copy config.json from the model's page, or start from the full-precision model."
             raise UsageError(problem, where=str(folder), hint=hint)
     return {name: tuple(entry["shape"]) for name, entry in tensors.items() if entry["dtype"] in _FLOATS}
 
@@ -103,7 +108,7 @@ def _quantized(folder: Path, config: Mapping[str, Any]) -> bool:
 
 
 def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse tokens without an embedding; models with a second table for added ones are left alone."""
+    """Check that every token has an embedding; models with a second embedding table for added tokens are skipped."""
     file = folder / "tokenizer.json"
     tokenizer = _object(file)
     rows = max((shape[0] for name, shape in shapes.items() if len(shape) == 2 and _EMBEDDINGS.search(name)), default=0)
@@ -112,13 +117,13 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[st
     try:
         beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise UsageError("not a tokenizer of the library tokenizers", where=str(file), hint=_AGAIN) from None
+        raise UsageError("not a tokenizer file of the `tokenizers` library", where=str(file), hint=_AGAIN) from None
     if beyond:
         first = min(beyond)
         raise UsageError(
-            f"{len(beyond)} tokens have no embedding, the first {beyond[first]!r} ({first}): the model has {rows}",
+            f"{len(beyond)} tokens have no embedding, first {beyond[first]!r} (id {first}): the model has {rows} embeddings",
             where=str(file),
-            hint="The tokenizer is another model's, or tokens were added to it and not to the model: take the model's own tokenizer files.",
+            hint="The tokenizer belongs to another model, or tokens were added to it only: use the tokenizer files of this model.",
         )
 
 
@@ -132,16 +137,17 @@ def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def _check_file(file: Path) -> None:
-    """Refuse what stands in for a file: a link to nothing, a folder, a pointer of Git LFS."""
+    """Check that `file` is a readable file and not a dangling link, a folder or a Git LFS pointer."""
     if file.is_symlink() and not file.exists():
-        raise UsageError(f"a link to {file.readlink()}, which is not there", where=str(file), hint=_AGAIN)
+        raise UsageError(f"a link to {file.readlink()}, which does not exist", where=str(file), hint=_AGAIN)
     if file.is_dir():
         raise UsageError("a folder, not a file", where=str(file), hint=_AGAIN)
     try:
         with file.open("rb") as stream:
             start = stream.read(len(_LFS))
     except OSError as error:
-        raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint="Are its folders and the file yours to read?") from None
+        hint = "Check the permissions of the file and its folders."
+        raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint=hint) from None
     if start == _LFS:
         raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
 

@@ -107,7 +107,7 @@ def test_names_are_compared_where_both_are_of_a_hub(named, reference, outcome, t
     notes: list[str] = []
     folder = adapter(named=named, tokenizer=tiny_model)
     if outcome == "refused":
-        with pytest.raises(UsageError, match="the adapter was trained on org/name, and this base is hf:org/name-instruct"):
+        with pytest.raises(UsageError, match="the adapter was trained on org/name, but the base is hf:org/name-instruct"):
             check_base(folder, source(tiny_model, reference), notes.append)
         return
     check_base(folder, source(tiny_model, reference), notes.append)

@@ -88,7 +88,7 @@ def test_another_format_is_refused_with_what_makes_it(swift, model, tmp_path):
 def test_an_absent_engine_is_said_with_the_command_that_makes_its_environment(swift, model, tmp_path):
     refused = swift("export", "model", "--to", "gguf-k", "--output", "out")
     assert refused.code == 2
-    assert "the engine of the exporter 'gguf-k' is absent here" in refused.err
+    assert "the engine of the exporter 'gguf-k' is not installed here" in refused.err
     assert "swift env create gguf-k" in refused.err
     assert names(tmp_path) == ["model"]
 

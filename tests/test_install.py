@@ -71,7 +71,7 @@ def test_core_and_vllm_install_into_an_empty_environment(wheels, tmp_path):
     shown = subprocess.run(
         [swift, "plugins"], capture_output=True, text=True, check=True, env={"COLUMNS": "400", "HOME": str(tmp_path)}
     ).stdout
-    assert "vllm (engine absent)" in shown
+    assert "vllm (engine not installed)" in shown
     assert "pip install 'swift-plugin-vllm[engine]'" in shown
     assert "BROKEN" not in shown
     # What first-party distributions have, and this environment has not, is answered with the pip line.

@@ -119,14 +119,14 @@ class TestLater:
     def test_merge_says_which_file_is_wanted(self, file, trained, capsys):
         code, said = self.swift(capsys, "merge", str(trained.output), "--dry-run")
         assert code == 2
-        assert f"--plugin: the loader 'mine' came from the local file {file}" in said.err  # the first part that is asked for
+        assert f"--plugin: the loader 'mine' was defined in the local file {file}" in said.err  # the first part that is asked for
         assert f"swift --plugin {file}" in said.err
 
     def test_resume_says_which_file_is_wanted(self, file, checkpoint, trained, capsys):
         words = ("sft", "--model", str(checkpoint), "--dataset", "rows.jsonl", "--resume", str(trained.folder), "--dry-run")
         code, said = self.swift(capsys, *words)
         assert code == 2
-        assert f"came from the local file {file}" in said.err
+        assert f"was defined in the local file {file}" in said.err
 
     def test_a_file_that_has_changed_is_noted(self, file, trained, tmp_path, capsys):
         other = tmp_path / "mine.py"
@@ -140,7 +140,7 @@ class TestLater:
         finally:
             sys.modules["mine"] = kept
         assert code == 0, said.err
-        assert f"mine.py has changed since: it was {local_plugins.version(file)}" in said.err
+        assert f"mine.py has changed since: its hash was {local_plugins.version(file)}" in said.err
         assert json.loads(said.out)["parts"]["tuner"]["version"] == local_plugins.version(other)
 
     def test_a_file_that_is_gone_is_named(self, file, trained, tmp_path, capsys):
@@ -150,4 +150,4 @@ class TestLater:
         finally:
             aside.rename(file)
         assert code == 2
-        assert f"the local file {file}, which is gone" in said.err
+        assert f"the local file {file}, which no longer exists" in said.err

@@ -76,7 +76,7 @@ def test_a_blocked_plugin_is_not_imported(swift, distribution):
     distribution("swift-plugin-bad", "raise RuntimeError('imported')")
     swift.env["SWIFT_BLOCK_PLUGINS"] = "bad"
     out = swift("plugins").out
-    assert "left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: bad\n" in out
+    assert "disabled by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: bad\n" in out
     assert "BROKEN" not in out
 
 

@@ -113,7 +113,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_are_none_are_refused(name):
-    with pytest.raises(UsageError, match="is no name for a plugin") as caught:
+    with pytest.raises(UsageError, match="is not a valid plugin name") as caught:
         template.plugin_name(name)
     assert BAD[name] in caught.value.hint
 
@@ -126,7 +126,7 @@ def test_names_that_are_none_are_refused(name):
         ("peft", "hub", "there is a plugin 'peft' already"),
         ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
         ("serve", "command", "there is a command 'serve' already"),
-        ("my-hub", "hub", "'my-hub' can't be the scheme of references"),
+        ("my-hub", "hub", "'my-hub' can't be used as a reference scheme"),
         ("x", "loader", "'loader' is not one of"),
         ("x", "famly", "Did you mean 'family'?"),
     ],
@@ -141,7 +141,7 @@ def test_names_that_would_clash_are_refused(name, kind, message, swift):
 def test_one_of_your_own_can_be_made_anew(swift):
     swift.env |= put_on_path(make(swift, "dataset"))
     refused = swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").err
-    assert "To make it anew: pip uninstall swift-plugin-sample, and --overwrite." in refused
+    assert "pip uninstall swift-plugin-sample, then use --overwrite." in refused
     assert "uninstall" not in swift("plugins", "new", "peft", "--kind", "tuner").err
 
 

@@ -145,11 +145,11 @@ def manifest_of_other_types(folder):
 
 
 FAULTS = [
-    (link_to_nothing, "config.json", "not there"),
+    (link_to_nothing, "config.json", "does not exist"),
     (folder_for_a_file, "model.safetensors", "a folder"),
     (header_without_places, "model.safetensors", "'a'"),
     (header_that_is_a_list, "model.safetensors", "not JSON"),
-    (weights_twice, "", "twice"),
+    (weights_twice, "", "two sets of weights"),
     (empty_tokenizer_config, "tokenizer_config.json", "not JSON"),
     (no_tokenizer, "tokenizer.json", "not a tokenizer"),
     (manifest_of_other_types, "swift.json", "not a manifest"),
@@ -166,7 +166,7 @@ FAULTS = [
     (shard_elsewhere, "model.safetensors.index.json", "outside"),
     (index_of_another, "model.safetensors.index.json", "layers.9"),
     (int8_weights, "", "stored as I8"),
-    (more_tokens, "tokenizer.json", "'<|far|>' (999)"),
+    (more_tokens, "tokenizer.json", "'<|far|>' (id 999)"),
 ]
 
 
@@ -219,7 +219,7 @@ def test_a_big_file_is_read_once(hashed):
     first = content_hash(folder, lambda *words: told.append(words))
     assert content_hash(folder) == first
     assert read == ["model.safetensors"]
-    assert told == [("reading the checkpoint for its hash", 1000, 1000)]
+    assert told == [("hashing the checkpoint", 1000, 1000)]
 
 
 def test_a_changed_file_is_read_again(hashed):
@@ -338,7 +338,7 @@ def test_a_generation_config_that_contradicts_itself_does_not_end_a_merge(copied
     tuned = swift("sft", "--model", str(copied), "--dataset", "rows.jsonl", "--max-steps", "1", "--output", "adapter")
     assert tuned.code == 0, tuned.err
     assert "note:" in tuned.err
-    assert "do_sample is true now" in tuned.err
+    assert "do_sample was set to true" in tuned.err
     merged = swift("merge", "adapter", "--output", "merged")
     assert merged.code == 0, merged.err
     stored = json.loads((swift.folder / "merged" / "generation_config.json").read_text())

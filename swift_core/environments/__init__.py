@@ -1,7 +1,7 @@
-"""Environments for engines: what can't share one virtual environment gets its own, made from data that the plugin gives.
+"""Engine environments: an engine that can't share a virtual environment gets its own, made from the plugin's `Engine` declaration.
 
-An environment is a folder below the cache, `envs/NAME-KEY`. Its stamp, `environment.json`, is written last: a folder without one is
-unfinished, and is never used.
+An environment is a folder in the cache, `envs/NAME-KEY`. Its record, `environment.json`, is written last: a folder without one is
+unfinished and is never used.
 """
 
 from __future__ import annotations

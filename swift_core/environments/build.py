@@ -1,7 +1,7 @@
-"""Making an environment: whole, or not at all.
+"""Create an environment atomically: it is complete, or it does not exist.
 
-A virtual environment can't be moved, so it is built where it stays, under a claim, and its stamp is written last. Whatever fails before
-that takes the folder away again; a killed process leaves a folder without a stamp, which the next one replaces.
+A virtual environment can't be moved, so it is built in its final place, under a lock, and its record is written last. Any failure before
+that removes the folder; a killed process leaves a folder without a record, which the next attempt replaces.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `create` will do: what is wanted, the Python it gets, and the exact versions if they are locked."""
+    """What `create` will do.
+
+    Attributes:
+        wanted: the requirements.
+        interpreter: the Python to create it with.
+        constraint: a pip constraints file.
+        locked: the exact versions to install, from a lock file.
+    """
 
     wanted: Wanted
     interpreter: Interpreter
@@ -38,7 +45,7 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the environment will be: the one that another spec on the same engine has, where there is one."""
+        """The folder of the environment: that of another spec with the same requirements if there is one, else its own."""
         minor = self.interpreter.version.split(".")[:2]
         for each in environments():
             if each.record and each.state == "whole" and each.serves(self.wanted) and each.record.python.split(".")[:2] == minor:
@@ -47,10 +54,16 @@ class Plan:
 
 
 def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None = None, locked: Path | None = None) -> Plan:
-    """Settle everything that can be wrong before a file is written.
+    """Resolve the interpreter and the lock file, so that every error in them is found before a file is written.
+
+    Args:
+        wanted: the requirements.
+        python: the interpreter that the user chose.
+        constraint: a pip constraints file.
+        locked: a lock file written by `swift env lock`.
 
     Raises:
-        UsageError: no Python fits, or a file is missing or meant for something else.
+        UsageError: no suitable Python was found, or a file is missing or was written for another environment.
     """
     if constraint is not None and not constraint.is_file():
         raise UsageError(f"there is no file '{constraint}'", where="--constraint", hint="Check the path.")
@@ -60,21 +73,26 @@ def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None 
 
 
 def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: None) -> Environment:
-    """Make the environment, or find that it is there already.
+    """Create the environment, or return it if it exists already.
+
+    Args:
+        todo: what to create.
+        watch: receives progress events.
+        note: receives sentences for the user.
 
     Raises:
-        UsageError: it is there with other versions than the locked ones.
-        SwiftError: it could not be made; the reason is the installer's own, and nothing but its log is left.
+        UsageError: it exists with other versions than the locked ones.
+        SwiftError: the installation failed; the message is the installer's, and only its log is left.
     """
     folder = todo.folder
-    with claim(folder, lambda: note(f"another process is making {folder.name}: waiting for it")) as claimed:
-        there = Environment.at(folder)
-        if there.record and there.state == "whole":
-            _same_versions(todo, there.record)
-            own_code.install(own_code.distributions(todo.wanted.distribution), folder, Path(there.record.site_packages))
-            return there
+    with claim(folder, lambda: note(f"another process is creating {folder.name}: waiting for it")) as claimed:
+        existing = Environment.at(folder)
+        if existing.record and existing.state == "whole":
+            _same_versions(todo, existing.record)
+            own_code.install(own_code.distributions(todo.wanted.distribution), folder, Path(existing.record.site_packages))
+            return existing
         if folder.exists():
-            note(f"{folder.name} can't be used ({there.state}): it is made anew")
+            note(f"{folder.name} is not usable ({existing.state}): creating it again")
         clear(folder)
         work = Work(folder, claimed, watch)
         try:
@@ -105,9 +123,11 @@ def _build(todo: Plan, work: Work) -> None:
     ours = own_code.distributions(wanted.distribution)
     own_code.install(ours, folder, Path(look(python).site_packages))
     found = look(python)
-    if unmet := [f"{wish} (there: {there or 'nothing'})" for wish, there in found.unmet((*wanted.requirements, *wanted.no_deps))]:
+    required = (*wanted.requirements, *wanted.no_deps)
+    if unmet := [f"{requirement} (installed: {installed or 'nothing'})" for requirement, installed in found.unmet(required)]:
         where = str(todo.locked.path if todo.locked else folder)
-        raise SwiftError(f"what was installed is not what is wanted: {', '.join(unmet)}", where=where, hint="Lock it anew.")
+        hint = "Write the lock file again with swift env lock." if todo.locked else "Check the constraints and the index in use."
+        raise SwiftError(f"the installed packages don't meet the requirements: {', '.join(unmet)}", where=where, hint=hint)
     record = Record(
         wanted=wanted,
         python=found.python,
@@ -124,7 +144,7 @@ def _build(todo: Plan, work: Work) -> None:
 
 
 def _list(folder: Path, name: str, requirements: tuple[str, ...]) -> list[str]:
-    """The arguments that install from a list, which is kept in the environment."""
+    """Write a requirements file into the environment and return the installer arguments that read it."""
     path = folder / name
     paths.write_text(path, "".join(f"{line}\n" for line in requirements))
     return ["-r", str(path)]
@@ -134,7 +154,7 @@ def _same_versions(todo: Plan, record: Record) -> None:
     if todo.locked and set(todo.locked.freeze) != set(record.freeze):
         differ = sorted(set(todo.locked.freeze) - set(record.freeze)) or sorted(set(record.freeze) - set(todo.locked.freeze))
         raise UsageError(
-            f"the environment is there already, with other versions than the locked ones: {', '.join(differ[:5])}",
+            f"the environment exists already, with other versions than the locked ones: {', '.join(differ[:5])}",
             where=str(todo.locked.path),
-            hint=f"swift env remove {todo.wanted.name} makes room for it.",
+            hint=f"Remove it first: swift env remove {todo.wanted.name}",
         )

@@ -1,4 +1,4 @@
-"""One process at a time changes an environment: a lock that a killed process gives back."""
+"""Lock on an environment, so that one process at a time changes it; released by the kernel if its holder is killed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from swift_core import paths
 
 @contextmanager
 def claim(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
-    """Hold the lock beside `folder`, and yield its descriptor.
+    """Hold the lock file beside `folder` and yield its descriptor.
 
-    A child that inherits the descriptor holds the lock too, so that nobody touches the folder before the child has ended, even where
-    the parent was killed. `waiting` is called if another process has it.
+    A child process that inherits the descriptor holds the lock too, so no other process touches the folder before the child has ended,
+    even if the parent was killed. `waiting` is called if another process holds the lock.
     """
-    import fcntl  # not on Windows, where the rest of the program is still of use
+    import fcntl  # not available on Windows, where the rest of the program still works
 
     path = folder.with_name(f".{folder.name}.lock")
     try:

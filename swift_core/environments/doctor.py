@@ -1,4 +1,4 @@
-"""Whether an environment works, and if not, why, in words."""
+"""Diagnose an environment: its Python, our code in it, the import of the engine, the device and the package conflicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from swift_core.registry import Entry
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: whether it is well, and what was seen. `ok` is None for what is only told."""
+    """The result of one check.
+
+    Attributes:
+        what: what was checked.
+        ok: whether it passed; None for information only.
+        text: what was found.
+    """
 
     what: str
     ok: bool | None
@@ -24,46 +30,46 @@ class Finding:
 
 
 def examine(python: Path, entry: Entry, wish: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
-    """Look at the environment of `python`, cheap things first.
+    """Check the environment of `python`, cheap checks first.
 
     Args:
-        python: its interpreter.
-        entry: whose engine is in it.
-        wish: what it should be made of.
-        ours: whether we made it, so that our own code must be in it.
-        limit: seconds that the import of the engine may take.
+        python: the interpreter of the environment.
+        entry: the spec whose engine it holds.
+        wish: the requirements that it should meet.
+        ours: whether swift created it, and therefore must have put its own code into it.
+        limit: maximum seconds for importing the engine.
     """
     try:
         found = look(python)
     except SwiftError as error:
         yield Finding("python", False, f"{error.message} ({python})")
         return
-    yield Finding("python", True, f"{found.python}, made from {found.base}")
+    yield Finding("python", True, f"{found.python}, created from {found.base}")
     if ours:
         yield _handshake(found, entry)
     yield from _engine(found, python, entry, limit)
     unmet = found.unmet(wish.requirements) if ours else ()
-    conflicts = [f"{entry.spec.name} wants {text}, and {there or 'nothing'} is there" for text, there in unmet]
+    conflicts = [f"{entry.spec.name} requires {text}, but {installed or 'nothing'} is installed" for text, installed in unmet]
     conflicts += found.conflicts(_alone(wish))
     for text in conflicts:
         yield Finding("packages", False, text)
     if not conflicts:
-        yield Finding("packages", True, f"{len(found.distributions)}, and no two of them disagree")
+        yield Finding("packages", True, f"{len(found.distributions)} packages, no conflicts")
     for name in _alone(wish):
-        left_out = [text for text, there in found.unmet(found.requires(name)) if not there]
+        left_out = [text for text, installed in found.unmet(found.requires(name)) if not installed]
         if left_out:
-            yield Finding("packages", None, f"{name} is there without what it asks for and does not need: {', '.join(left_out)}")
+            yield Finding("packages", None, f"{name} is installed without these dependencies, on purpose: {', '.join(left_out)}")
 
 
 def _handshake(found: Inside, entry: Entry) -> Finding:
-    """Parent and worker must be the same version."""
+    """Check that the environment has the same versions of our code as this process."""
     here = own_code.versions(own_code.distributions(entry.plugin.distribution))
     differ = [
-        f"{name} is {version} here and {found.version(name) or 'absent'} there"
+        f"{name} is {version} here and {found.version(name) or 'absent'} in the environment"
         for name, version in here.items()
         if found.version(name) != version
     ]
-    return Finding("our code", not differ, "; ".join(differ) or ", ".join(f"{name} {version}" for name, version in here.items()))
+    return Finding("swift code", not differ, "; ".join(differ) or ", ".join(f"{name} {version}" for name, version in here.items()))
 
 
 def _engine(found: Inside, python: Path, entry: Entry, limit: float) -> Iterator[Finding]:
@@ -78,15 +84,15 @@ def _engine(found: Inside, python: Path, entry: Entry, limit: float) -> Iterator
     except SwiftError as error:
         yield Finding("engine", False, f"{name} {found.version(name)}: importing {', '.join(modules)}: {error.message}")
         return
-    errors = [f"importing {module}: {said['error']}" for module, said in seen["imported"].items() if "error" in said]
+    errors = [f"importing {module}: {result['error']}" for module, result in seen["imported"].items() if "error" in result]
     text = "; ".join(errors) or f"{', '.join(modules)} can be imported"
     yield Finding("engine", not errors, f"{name} {found.version(name)}: {text}")
     if seen["device"]:
         kind = engines.device_kind()
-        text = f"torch {seen['device']['torch']} sees {seen['device']['device']}"
-        well = kind == seen["device"]["device"]
-        problem = "" if well else f", and this machine has {kind}: its driver, or the build of torch, does not fit"
-        yield Finding("device", well, text + problem)
+        text = f"torch {seen['device']['torch']} finds {seen['device']['device']}"
+        ok = kind == seen["device"]["device"]
+        problem = "" if ok else f", but this machine has {kind}: the driver or the build of torch does not match"
+        yield Finding("device", ok, text + problem)
 
 
 def _alone(wish: Wanted) -> list[str]:

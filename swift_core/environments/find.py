@@ -1,4 +1,4 @@
-"""Which Python has the engine of a spec: one that the user named, this one, or that of an environment made for it."""
+"""Find the Python that has the engine of a spec: one that the user named, the running one, or that of its environment."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from swift_core.registry import Entry, Registry
 
 
 class EngineAbsent(UsageError):
-    """The engine of `entry` is in no environment; one can be made for it."""
+    """The engine of `entry` is not installed in any environment, but one can be created for it."""
 
     def __init__(self, entry: Entry, missing: tuple[str, ...], broken: Environment | None = None) -> None:
         spec = entry.spec
-        found = f"; {broken.folder.name} can't be used: {broken.state}" if broken else ""
+        found = f"; {broken.folder.name} is not usable: {broken.state}" if broken else ""
         few = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
         super().__init__(
-            f"the engine of the {spec.kind} '{spec.name}' is absent here ({few}){found}",
+            f"the engine of the {spec.kind} '{spec.name}' is not installed here (missing: {few}){found}",
             where=spec.kind,
-            hint=f"swift env create {spec.name} makes an environment for it; one that is elsewhere is named by "
+            hint=f"Create an environment for it: swift env create {spec.name}; or name an existing one: "
             f"envs: {{{spec.name}: /path/to/bin/python}}.",
         )
         self.entry = entry
@@ -33,11 +33,15 @@ class EngineAbsent(UsageError):
 
 
 def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
-    """The interpreter that has the engine, '' for this one. `envs` are the user's own, name → Python, and win.
+    """Return the interpreter that has the engine; '' for the running one.
+
+    Args:
+        entry: the spec whose engine is needed.
+        envs: the user's own environments, name → interpreter; they take precedence.
 
     Raises:
-        EngineAbsent: there is none, and one can be made.
-        UsageError: the one that the user named has no such engine, or this machine can't have it.
+        EngineAbsent: there is no environment with the engine, but one can be created.
+        UsageError: the user's environment lacks the engine, or the engine does not support this machine.
     """
     spec = entry.spec
     if named := next((envs[name] for name in (spec.name, *spec.also) if name in envs), ""):
@@ -46,7 +50,7 @@ def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
     if state.present:
         return ""
     if engines.engine_for(spec) is None:
-        raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is absent here", where=spec.kind, hint=state.hint)
+        raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is not installed here", where=spec.kind, hint=state.hint)
     made = environment_of(entry)
     if made is None or made.state != "whole":
         raise EngineAbsent(entry, state.missing, made)
@@ -55,10 +59,15 @@ def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
 
 
 def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str], str]) -> None:
-    """Refuse a name in `envs` that nothing isolated has.
+    """Check that every name in `envs` is that of a part which can have an environment.
+
+    Args:
+        envs: name → interpreter.
+        known: the registry of installed plugins.
+        where: returns the place of a dotted option path, for errors.
 
     Raises:
-        UsageError: there is such a name.
+        UsageError: a name is unknown.
     """
     for name in envs:
         try:
@@ -68,17 +77,17 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
 
 
 def environment_of(entry: Entry) -> Environment | None:
-    """The environment that was made for the spec: a whole one if there is, else one that no longer works, else None."""
+    """Return the environment that was created for the spec: a usable one if there is one, else an unusable one, else None."""
     made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
     if not made:
-        return None  # what is wanted takes long to find out
+        return None  # saves the computation of the requirements, which is slow
     wish = wanted(entry)
     found = [each for each in made if each.serves(wish)]
     return next((each for each in found if each.state == "whole"), found[0] if found else None)
 
 
 def refresh(environment: Environment, entry: Entry) -> None:
-    """Bring our running code into the environment where it has other."""
+    """Copy the running swift code into the environment if it has another version."""
     if environment.record is None:
         return
     ours = own_code.distributions(entry.plugin.distribution)
@@ -95,11 +104,11 @@ def _named(entry: Entry, python: Path) -> Path:
     try:
         there = look(python).versions
     except SwiftError as error:
-        raise UsageError(f"'{python}' is no Python that runs: {error.message}", where=where, hint="Name an interpreter.") from None
+        raise UsageError(f"'{python}' is not a working Python: {error.message}", where=where, hint="Name an interpreter.") from None
     from packaging.utils import canonicalize_name
 
     names = sorted({engine_distribution(engine) for engine in entry.spec.engines})
     if not any(canonicalize_name(name) in there for name in names):
-        hint = f"Install it there, or: swift env create {entry.spec.name}"
+        hint = f"Install it there, or create an environment: swift env create {entry.spec.name}"
         raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", where=where, hint=hint)
     return python.absolute()

@@ -1,4 +1,4 @@
-"""What is in an environment, asked of its own Python."""
+"""Inspect an environment: run its own Python and list the distributions in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from swift_core.errors import SwiftError
 
 @dataclass(frozen=True)
 class Inside:
-    """The interpreter of an environment and its distributions: name → version, requires, url, top."""
+    """The contents of an environment.
+
+    Attributes:
+        python: the version of its Python.
+        base: the path of the interpreter that it was created from.
+        site_packages: the path of its site-packages.
+        markers: values of the environment markers (PEP 508).
+        distributions: name → version, requires (requirements), url (of a direct install) and top (importable names).
+    """
 
     python: str
     base: str
@@ -27,23 +35,23 @@ class Inside:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Canonical name → version."""
+        """Map canonical name → version."""
         from packaging.utils import canonicalize_name
 
         return {canonicalize_name(name): str(each["version"]) for name, each in self.distributions.items()}
 
     def version(self, name: str) -> str:
-        """The version of a distribution, or '' if it is not there."""
+        """Return the version of a distribution; '' if it is not installed."""
         from packaging.utils import canonicalize_name
 
         return self.versions.get(canonicalize_name(name), "")
 
     def requires(self, name: str) -> list[str]:
-        """What a distribution asks for."""
+        """Return the requirements of a distribution."""
         return list(self._distribution(name).get("requires", ()))
 
     def modules(self, name: str) -> list[str]:
-        """What a distribution lets one import: the package of its own name where it has one, else all."""
+        """Return the importable modules of a distribution: only the one of its own name if there is one, else all."""
         from packaging.utils import canonicalize_name
 
         tops = [str(top) for top in self._distribution(name).get("top", ())]
@@ -53,11 +61,11 @@ class Inside:
     def _distribution(self, name: str) -> Mapping[str, Any]:
         from packaging.utils import canonicalize_name
 
-        wish = canonicalize_name(name)
-        return next((each for named, each in self.distributions.items() if canonicalize_name(named) == wish), {})
+        canonical = canonicalize_name(name)
+        return next((each for other, each in self.distributions.items() if canonicalize_name(other) == canonical), {})
 
     def freeze(self, ours: Iterable[str]) -> tuple[str, ...]:
-        """Exact requirements for all that is there but `ours`."""
+        """Return exact requirements (`name==version`, or `name @ url`) for all distributions except `ours`."""
         from packaging.utils import canonicalize_name
 
         left_out = {canonicalize_name(name) for name in ours}
@@ -69,7 +77,7 @@ class Inside:
         return tuple(sorted(lines, key=str.lower))
 
     def unmet(self, requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Each requirement that does not hold, and what is there: 'torch 2.12.0', or nothing."""
+        """Yield each requirement that is not met, with what is installed: 'torch 2.12.0', or ''."""
         from packaging.requirements import InvalidRequirement, Requirement
         from packaging.utils import canonicalize_name
 
@@ -77,7 +85,7 @@ class Inside:
             try:
                 requirement = Requirement(text)
             except InvalidRequirement:
-                continue  # old packages have such; pip has let it pass
+                continue  # some old packages have invalid requirements, which pip accepted
             if requirement.marker and not requirement.marker.evaluate({**self.markers, "extra": ""}):
                 continue
             version = self.versions.get(canonicalize_name(requirement.name))
@@ -87,30 +95,34 @@ class Inside:
                 yield str(requirement), f"{requirement.name} {version}"
 
     def conflicts(self, without_dependencies: Iterable[str] = ()) -> Iterator[str]:
-        """Every requirement of a distribution that does not hold, in words; those of `without_dependencies` are not asked."""
+        """Describe every unmet requirement of the distributions, except those of `without_dependencies`."""
         from packaging.utils import canonicalize_name
 
-        silent = {canonicalize_name(name) for name in without_dependencies}
+        exempt = {canonicalize_name(name) for name in without_dependencies}
         for name, each in sorted(self.distributions.items()):
-            if canonicalize_name(name) not in silent:
-                for wish, there in self.unmet(each["requires"]):
-                    yield f"{name} {each['version']} wants {wish}, and {f'{there} is there' if there else 'it is not there'}"
+            if canonicalize_name(name) not in exempt:
+                for requirement, installed in self.unmet(each["requires"]):
+                    state = f"{installed} is installed" if installed else "it is not installed"
+                    yield f"{name} {each['version']} requires {requirement}, but {state}"
 
 
 def look(python: Path) -> Inside:
-    """Ask the environment of `python` what it has, without importing anything of it.
+    """Inspect the environment of `python` without importing any of its packages.
 
     Raises:
-        SwiftError: it does not run.
+        SwiftError: the interpreter does not run.
     """
     return Inside(**_ask(python, {}, 60))
 
 
 def import_in(python: Path, modules: Sequence[str], limit: float) -> dict[str, Any]:
-    """Import modules there: `imported` (module → version or error) and `device` (what torch sees).
+    """Import modules in the environment of `python`.
+
+    Returns:
+        `imported` (module → version or error) and `device` (the device that torch finds).
 
     Raises:
-        SwiftError: it crashed, or took longer than `limit` seconds.
+        SwiftError: the import crashed the interpreter, or took longer than `limit` seconds.
     """
     return _ask(python, {"import": list(modules)}, limit)
 
@@ -128,9 +140,9 @@ def _ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, A
         )
         return dict(json.loads(done.stdout))
     except OSError as error:
-        raise SwiftError(f"this Python does not run: {error.strerror}", where=str(python)) from None
+        raise SwiftError(f"the interpreter does not run: {error.strerror}", where=str(python)) from None
     except subprocess.TimeoutExpired:
-        raise SwiftError(f"no answer in {limit:g} seconds", where=str(python)) from None
+        raise SwiftError(f"no answer within {limit:g} seconds", where=str(python)) from None
     except ValueError:
-        last = done.stderr.strip().splitlines()[-1:] or ["it printed nothing"]
-        raise SwiftError(f"it ended with code {done.returncode}: {last[0][:300]}", where=str(python)) from None
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise SwiftError(f"the interpreter exited with code {done.returncode}: {last[0][:300]}", where=str(python)) from None

@@ -1,4 +1,4 @@
-"""uv or pip, as commands. Each is run as the user has configured it: index, constraints, proxies and certificates are its own settings."""
+"""Commands of uv or pip. Each uses the user's own configuration: index, constraints, proxies and certificates."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "no-index")
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """`uv` (its path) or, where that is empty, the pip of this environment."""
+    """`uv` (its path) or, if that is empty, the pip of this environment."""
 
     uv: str = ""
 
     @property
     def name(self) -> str:
-        """uv or pip."""
+        """The name of the tool: `uv` or `pip`."""
         return "uv" if self.uv else "pip"
 
     def venv(self, base: Path, folder: Path) -> list[str]:
-        """The command that makes an environment without packages."""
+        """Return the command that creates an empty virtual environment."""
         if self.uv:
             return [self.uv, "venv", "--no-project", "--no-python-downloads", "--python", str(base), str(folder)]
         return [str(base), "-m", "venv", "--without-pip", str(folder)]
 
     def install(self, python: Path, arguments: Sequence[str]) -> list[str]:
-        """The command that installs into the environment of `python`."""
+        """Return the command that installs into the environment of `python`."""
         if self.uv:
             return [self.uv, "pip", "install", "--python", str(python), *arguments]
         return [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-input", "--disable-pip-version-check", *arguments]
 
     def version(self) -> str:
-        """Name and version."""
+        """Return the name and version of the tool."""
         if self.uv:
             done = subprocess.run([self.uv, "--version"], capture_output=True, text=True, check=False)
             return " ".join(done.stdout.split()[:2])
@@ -53,10 +53,10 @@ class Installer:
 
 
 def installer() -> Installer:
-    """uv where it is there; pip where it is not, or where only pip has been told which index to use.
+    """Select the installer: uv if it is available, unless only pip has an index configured; else pip.
 
     Raises:
-        UsageError: there is neither.
+        UsageError: neither is available.
     """
     uv = shutil.which("uv") or ""
     has_pip = importlib.util.find_spec("pip") is not None
@@ -64,11 +64,11 @@ def installer() -> Installer:
         return Installer(uv)
     if has_pip:
         return Installer()
-    raise UsageError("an environment is made with uv or pip, and neither is here", hint=f"Install one: {sys.executable} -m ensurepip")
+    raise UsageError("neither uv nor pip is installed; creating an environment needs one", hint=f"Run: {sys.executable} -m ensurepip")
 
 
 def own_settings(folder: Path) -> None:
-    """Give a new environment the pip settings of this one (`pip config --site`); those of user and machine hold everywhere."""
+    """Copy this environment's pip settings (`pip config --site`) into a new one; those of the user and the machine apply anyway."""
     settings = Path(sys.prefix) / "pip.conf"
     if sys.prefix != sys.base_prefix and settings.is_file():
         shutil.copyfile(settings, folder / "pip.conf")

@@ -1,4 +1,4 @@
-"""The Python that an environment is made with: the running one where it fits, else another that this machine has."""
+"""Choose the Python that an environment is created with: the running one if it fits, else another on this machine."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from swift_core.errors import UsageError
 
 MINORS = range(11, 20)
 CLEARED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-"""What would bring this environment's packages into another one."""
+"""Variables that would leak this environment's packages into another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """A Python: where it is, and its version."""
+    """A Python interpreter: its path and its version."""
 
     path: Path
     version: str
 
 
 def outside() -> dict[str, str]:
-    """The variables for a process that belongs to another environment."""
+    """Return the environment variables for a process of another environment."""
     return {name: value for name, value in os.environ.items() if name not in CLEARED}
 
 
 def variables(python: str) -> dict[str, str]:
-    """The variables for a process of `python`: those of this one, or of the environment that it is in, whose commands are found first."""
+    """Return the environment variables for a process of `python`, with its environment activated if it is not the running one."""
     if python == sys.executable:
         return dict(os.environ)
     bin_dir = Path(python).parent
@@ -40,10 +40,14 @@ def variables(python: str) -> dict[str, str]:
 
 
 def choose(specifier: str, asked: Path | None = None) -> Interpreter:
-    """A Python that `specifier` allows.
+    """Choose a Python that matches `specifier`.
+
+    Args:
+        specifier: a version specifier (PEP 440).
+        asked: the interpreter that the user chose.
 
     Raises:
-        UsageError: the one that was asked for is none or does not fit, or none was found.
+        UsageError: the chosen interpreter does not run or match, or no match was found.
     """
     from packaging.specifiers import SpecifierSet
 
@@ -51,28 +55,29 @@ def choose(specifier: str, asked: Path | None = None) -> Interpreter:
     if asked is not None:
         found = look_at(asked)
         if found is None:
-            raise UsageError(f"'{asked}' is no Python that runs", where="--python", hint="Name the interpreter: /usr/bin/python3.12.")
+            raise UsageError(f"'{asked}' is not a working Python", where="--python", hint="Name an interpreter: /usr/bin/python3.12.")
         if found.version not in fits:
-            raise UsageError(f"'{asked}' is Python {found.version}, and {specifier} is needed", where="--python", hint="Name another one.")
+            message = f"'{asked}' is Python {found.version}, but {specifier} is required"
+            raise UsageError(message, where="--python", hint="Name another interpreter.")
         return found
     if platform.python_version() in fits:
         return Interpreter(Path(sys.executable), platform.python_version())
-    for minor in MINORS:  # the oldest that fits: packages have wheels for it
+    for minor in MINORS:  # the oldest that fits, since packages are most likely to have wheels for it
         place = shutil.which(f"python3.{minor}")
         found = look_at(Path(place)) if place else None
         if found and found.version in fits:
             return found
     if found := _of_uv(specifier):
         return found
-    wish = next((f"3.{minor}" for minor in MINORS if f"3.{minor}.99" in fits), specifier)
+    suitable = next((f"3.{minor}" for minor in MINORS if f"3.{minor}.99" in fits), specifier)
     raise UsageError(
-        f"Python {specifier} is needed, and this machine has none that was found (this is {platform.python_version()})",
-        hint=f"Install Python {wish} (with uv: uv python install {wish}), or name one with --python PATH.",
+        f"Python {specifier} is required, but none was found on this machine (running: {platform.python_version()})",
+        hint=f"Install Python {suitable} (with uv: uv python install {suitable}), or name one with --python PATH.",
     )
 
 
 def look_at(path: Path) -> Interpreter | None:
-    """The Python at `path`, or None if it is none or does not run."""
+    """Return the interpreter at `path`; None if it is not a working Python."""
     code = "import json, platform; print(json.dumps(platform.python_version()))"
     try:
         done = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True, env=outside())

@@ -1,7 +1,7 @@
-"""Our own code in an environment: the very files that are running, never a package of that name from an index.
+"""Copy the running swift code into an environment: exactly the files that are running, never a package of that name from an index.
 
-They are kept in `own/DIGEST` of the environment, and a `.pth` file puts that folder on the path. So other code, of another version or
-edited since, is taken over by one atomic write.
+They are stored in the environment's `own/DIGEST`, and a `.pth` file puts that folder on the path. So an update, to another version or to
+edited files, is one atomic write.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from swift_core.errors import UsageError
 
 CORE = "swift-core"
 _POINTER = "swift_own_code.pth"
-Files = dict[str, bytes]  # path in the folder → content
+Files = dict[str, bytes]  # path within the folder → content
 
 
 def distributions(plugin: str) -> list[Distribution]:
-    """The plugin's distribution with all that it needs of what is built on swift-core, and swift-core itself.
+    """Return the plugin's distribution, its dependencies that are built on swift-core, and swift-core itself.
 
     Raises:
-        UsageError: one that is needed is not installed here, so that it can't be copied.
+        UsageError: a dependency is not installed here, so it can't be copied.
     """
     found: dict[str, Distribution] = {}
-    asked = [plugin, CORE]
-    while asked:
-        name = _canonical(asked.pop())
+    pending = [plugin, CORE]
+    while pending:
+        name = _canonical(pending.pop())
         if name in found:
             continue
         found[name] = importlib.metadata.distribution(name)
@@ -43,34 +43,34 @@ def distributions(plugin: str) -> list[Distribution]:
             except importlib.metadata.PackageNotFoundError:
                 raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
             if ours:
-                asked.append(needed)
+                pending.append(needed)
     return [found[name] for name in sorted(found)]
 
 
 @cache
 def _is_ours(name: str) -> bool:
-    """Whether a distribution is built on swift-core, or is it."""
+    """Return whether a distribution is swift-core or depends on it."""
     return name == CORE or any(needed == CORE for _, needed in _needs(importlib.metadata.distribution(name)))
 
 
 def third_party(ours: Sequence[Distribution]) -> tuple[str, ...]:
-    """What our distributions need of others, by name."""
+    """Return the third-party requirements of our distributions, sorted."""
     names = {_canonical(each.name) for each in ours}
     return tuple(sorted({text for each in ours for text, needed in _needs(each) if needed not in names}))
 
 
 def requires_python(ours: Sequence[Distribution]) -> str:
-    """The Python that all of them run on, as a specifier."""
+    """Return the Python versions that all of them support, as a specifier (PEP 440)."""
     return ",".join(sorted({str(each.metadata["Requires-Python"]) for each in ours if "Requires-Python" in each.metadata}))
 
 
 def versions(ours: Sequence[Distribution]) -> dict[str, str]:
-    """Name → version."""
+    """Map name → version."""
     return {each.name: each.version for each in ours}
 
 
 def install(ours: Sequence[Distribution], environment: Path, site_packages: Path) -> str:
-    """Bring the running code into the environment unless it is there already; returns its digest."""
+    """Copy the running code into the environment unless it is up to date; return its digest."""
     files = _files(ours)
     name = _digest(files)
     home = environment / "own" / name
@@ -91,12 +91,12 @@ def install(ours: Sequence[Distribution], environment: Path, site_packages: Path
 
 
 def digest(ours: Sequence[Distribution]) -> str:
-    """What tells this very code from other."""
+    """Return a digest of the code: names and contents of all files, 16 hex digits."""
     return _digest(_files(ours))
 
 
 def current(site_packages: Path) -> Path | None:
-    """The folder of our code that the environment uses now."""
+    """Return the folder of our code that the environment uses now; None if it has none."""
     try:
         return Path((site_packages / _POINTER).read_text(encoding="utf-8").strip())
     except OSError:
@@ -110,7 +110,7 @@ def _canonical(name: str) -> str:
 
 
 def _needs(distribution: Distribution) -> Iterator[tuple[str, str]]:
-    """Each requirement that holds here without extras, as text and as canonical name."""
+    """Yield each requirement that applies here without extras, as text and as canonical name."""
     for text in distribution.requires or ():
         if name := _needed(text):
             yield text, name
@@ -118,7 +118,7 @@ def _needs(distribution: Distribution) -> Iterator[tuple[str, str]]:
 
 @cache
 def _needed(text: str) -> str:
-    """The canonical name in a requirement; '' where it does not hold here without extras."""
+    """Return the canonical name in a requirement; '' if it does not apply here without extras."""
     from packaging.requirements import Requirement
 
     requirement = Requirement(text)
@@ -127,14 +127,14 @@ def _needed(text: str) -> str:
 
 
 def _info(distribution: Distribution) -> Files:
-    """The dist-info that makes it a distribution with entry points there too."""
+    """Return the dist-info files that make it an installed distribution with entry points in the environment too."""
     folder = f"{_canonical(distribution.name).replace('-', '_')}-{distribution.version}.dist-info"
     texts = {name: distribution.read_text(name) for name in ("METADATA", "entry_points.txt")}
     return {f"{folder}/{name}": text.encode() for name, text in texts.items() if text} | {f"{folder}/INSTALLER": b"swift\n"}
 
 
 def _code(distribution: Distribution) -> Iterator[tuple[str, bytes]]:
-    """The files below site-packages; for an editable install, those of the packages that it points to."""
+    """Yield the files in site-packages; for an editable install, those of the packages that it points to."""
     listed = [] if _editable(distribution) else distribution.files or []
     for entry in listed:
         if entry.parts[0] != ".." and not entry.parts[0].endswith(".dist-info") and entry.suffix != ".pyc":

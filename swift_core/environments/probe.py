@@ -1,7 +1,7 @@
-"""Looks at an environment from inside: `PYTHON -I probe.py '{"import": […]}'`, run as a file by any Python.
+"""Inspect an environment from the inside: `PYTHON -I probe.py '{"import": […]}'`, run as a script by any Python.
 
-It needs the standard library alone, and prints one JSON object. Its stdout is duplicated first, so that what an engine prints while it
-is imported can't corrupt the answer.
+It uses only the standard library and prints one JSON object. Its stdout is duplicated first, so that output of an engine during import
+can't corrupt the result.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 
 def facts() -> dict[str, Any]:
-    """The interpreter, the values that markers ask for, and every distribution with what it needs."""
+    """Return the interpreter, the values of the environment markers, and every distribution with its requirements."""
     found = {}
     for each in importlib.metadata.distributions():
         name = each.metadata["Name"]
-        if name and name not in found:  # the first on the path is the one that is imported
+        if name and name not in found:  # the first one on the path is the one that is imported
             origin = json.loads(each.read_text("direct_url.json") or "{}")
             direct = origin.get("url", "") if "archive_info" in origin or "vcs_info" in origin else ""
             found[name] = {"version": each.version, "requires": each.requires or [], "url": direct, "top": top_level(each)}
@@ -50,7 +50,7 @@ def facts() -> dict[str, Any]:
 
 
 def top_level(distribution: importlib.metadata.Distribution) -> list[str]:
-    """The names that a distribution lets one import."""
+    """Return the importable top-level names of a distribution."""
     named = (distribution.read_text("top_level.txt") or "").split()
     if not named:
         first = {file.parts[0] for file in distribution.files or [] if file.suffix == ".py" and ".." not in file.parts}
@@ -59,18 +59,18 @@ def top_level(distribution: importlib.metadata.Distribution) -> list[str]:
 
 
 def imported(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Each module: its version or '', or the error in one line."""
-    said = {}
+    """Import each module; return its version ('' if it has none), or the error in one line."""
+    results = {}
     for name in names:
         try:
-            said[name] = {"version": str(getattr(importlib.import_module(name), "__version__", ""))}
-        except BaseException as error:  # whatever it is, it is the answer
-            said[name] = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
-    return said
+            results[name] = {"version": str(getattr(importlib.import_module(name), "__version__", ""))}
+        except BaseException as error:  # any failure is the result
+            results[name] = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
+    return results
 
 
 def device() -> dict[str, str]:
-    """What torch sees, where it is there."""
+    """Return torch's version and the device that it finds; empty if torch is not installed."""
     try:
         import torch
     except ImportError:
@@ -88,8 +88,8 @@ def device() -> dict[str, str]:
 if __name__ == "__main__":
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    asked = json.loads(sys.argv[1])
-    answer = facts() if "import" not in asked else {"imported": imported(asked["import"]), "device": device()}
+    request = json.loads(sys.argv[1])
+    answer = facts() if "import" not in request else {"imported": imported(request["import"]), "device": device()}
     channel.write(json.dumps(answer))
     channel.flush()
-    os._exit(0)  # an engine's threads and exit hooks are not waited for
+    os._exit(0)  # don't wait for an engine's threads and exit hooks

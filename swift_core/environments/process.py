@@ -1,4 +1,4 @@
-"""An installer at work: its output goes into a log as it comes, and nothing of it outlives us."""
+"""Run an installer: log its output as it arrives, report progress, and end it together with this process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from swift_core.environments.reasons import failure
 from swift_core.environments.record import log_of, size_of
 from swift_core.roles import Watch
 
-_COLLECTED = re.compile(r"^(Collecting|Processing|Downloading) ")  # pip's own "Downloading" is indented, and has been counted
+_COLLECTED = re.compile(r"^(Collecting|Processing|Downloading) ")  # pip indents its own "Downloading", which must not be counted again
 _TOTAL = re.compile(r"^Resolved (\d+) packages?|^Installing collected packages: (.*)")
-_COUNT_SIZE = 2.0  # seconds between two looks at how big the folder is
+_COUNT_SIZE = 2.0  # seconds between two measurements of the folder's size
 
 
 class Work:
-    """Commands for one environment, whose claim the children hold as well."""
+    """Runs the commands that build one environment; the child processes inherit its lock."""
 
     def __init__(self, folder: Path, claimed: int, watch: Watch | None) -> None:
         self.folder, self.claimed, self.watch = folder, claimed, watch
@@ -34,10 +34,10 @@ class Work:
         log_of(folder).unlink(missing_ok=True)
 
     def run(self, argv: Sequence[str]) -> None:
-        """Run a command.
+        """Run a command and wait for it.
 
         Raises:
-            SwiftError: it failed, with the reason that it gave.
+            SwiftError: the command failed; the message is extracted from its output.
         """
         self._keep(f"$ {' '.join(argv)}")
         process = subprocess.Popen(
@@ -57,7 +57,7 @@ class Work:
         finally:
             if process.stdin:
                 with suppress(OSError):
-                    process.stdin.close()  # cuts the tether, if the command is still running
+                    process.stdin.close()  # ends the command if it is still running
             code = process.wait()
         if code:
             raise failure(list(self.lines), str(log_of(self.folder)))
@@ -94,7 +94,7 @@ class Work:
             log.write(f"{line}\n")
 
     def keep_log(self) -> None:
-        """Write the last lines again where the disk was too full for them."""
+        """Write the last lines again, in case the disk was too full for them before."""
         with suppress(OSError):
             log_of(self.folder).write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Why an installer failed, in its own words, found in what it printed."""
+"""Turn the output of a failed installer (uv or pip) into an error."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ _NOISE = re.compile(r"^(To fix this|\d+\. |ERROR: ResolutionImpossible|\[notice\
 
 
 def failure(lines: Sequence[str], log: str) -> SwiftError:
-    """The error for an installer that printed `lines` and failed."""
+    """Return the error for an installer that printed `lines` and failed; `log` is the path of its log."""
     text = "\n".join(lines)
     if _FULL.search(text):
-        return SwiftError("the disk is full", where=log, hint="Free some space and run the command again; nothing half-made was left.")
+        return SwiftError("the disk is full", where=log, hint="Free some space and run the command again; no partial files were left.")
     if _QUOTA.search(text):
-        return SwiftError("your disk quota is used up", where=log, hint="Free some space and run the command again.")
+        return SwiftError("the disk quota is exceeded", where=log, hint="Free some space and run the command again.")
     if _NETWORK.search(text):
-        cause = next((match[1] for line in lines if _NETWORK.search(line) and (match := _CAUSE.search(line))), "the log says why")
+        cause = next((match[1] for line in lines if _NETWORK.search(line) and (match := _CAUSE.search(line))), "see the log")
         names = next((f" ({match[1]})" for line in lines if (match := _INDEXES.match(line))), "")
         return SwiftError(
             f"the package index{names} can't be reached: {cause}",
             where=log,
-            hint="It is the one that pip (pip config list) or uv is set to. What was downloaded is cached: run the command again.",
+            hint="The index is set in the configuration of pip (see pip config list) or uv. Run the command again: downloads are cached.",
         )
-    said = _own_words(lines)
-    hint = "The log says more."
+    message = _reported_error(lines)
+    hint = "See the log for details."
     if match := _NO_MATCH.search(text):
-        hint = f"The index has no '{match[1].strip()}' for this Python and platform; pip config list shows which index that is."
+        hint = f"The index has no '{match[1].strip()}' for this Python and platform; pip config list shows which index is used."
     elif "conflicting dependencies" in text or "No solution found" in text:
-        hint = "These can't be installed together: an engine's requirements, or your own constraints, must change."
-    return SwiftError(said, where=log, hint=hint)
+        hint = "These can't be installed together: change the requirements of the engine, or your own constraints."
+    return SwiftError(message, where=log, hint=hint)
 
 
-def _own_words(lines: Sequence[str]) -> str:
-    """pip's ERROR lines with the block that explains a conflict, or uv's last error."""
-    starts = [at for at, line in enumerate(lines) if line.lstrip().startswith(("ERROR:", "error:", "×"))]
+def _reported_error(lines: Sequence[str]) -> str:
+    """Return pip's ERROR lines with the block that explains a conflict, or uv's last error."""
+    starts = [number for number, line in enumerate(lines) if line.lstrip().startswith(("ERROR:", "error:", "×"))]
     if not starts:
-        return f"the installer failed: {lines[-1].strip()}" if lines else "the installer failed and said nothing"
-    said = []
+        return f"the installer failed: {lines[-1].strip()}" if lines else "the installer failed without output"
+    errors = []
     for line in lines[starts[0] :]:
         text = line.strip()
         if text.startswith("To fix this"):
             break
         if text and not _NOISE.match(text) and not text.startswith("WARNING:"):
-            said.append(text.removeprefix("ERROR: ").removeprefix("error: ").removeprefix("× ").removeprefix("╰─▶ "))
-    return "\n  ".join(said[:12])
+            errors.append(text.removeprefix("ERROR: ").removeprefix("error: ").removeprefix("× ").removeprefix("╰─▶ "))
+    return "\n  ".join(errors[:12])

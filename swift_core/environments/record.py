@@ -1,4 +1,4 @@
-"""The stamp of an environment, `environment.json`: what it was made of and what is in it. It is written last."""
+"""The record of an environment, `environment.json`: what it was created from and what it contains. It is written last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,21 @@ State = Literal["whole", "unfinished", "its Python is gone"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the stamp says. `freeze` are exact requirements, without our own code; `size` is in bytes."""
+    """The contents of `environment.json`.
+
+    Attributes:
+        wanted: the requirements that it was created from.
+        python: the version of its Python.
+        base: the path of the interpreter that it was created from.
+        site_packages: the path of its site-packages.
+        builder: name and version of the installer.
+        made: when it was created (ISO 8601, UTC).
+        seconds: how long that took.
+        size: its size in bytes.
+        freeze: the exact requirements of everything in it except our own code.
+        ours: name → version of our own code when it was created.
+        schema: version of this format.
+    """
 
     wanted: Wanted
     python: str
@@ -35,20 +49,20 @@ class Record:
     schema: int = 1
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return the record as plain JSON values."""
         return asdict(self) | {"wanted": self.wanted.to_json(), "freeze": list(self.freeze)}
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """A folder below `envs`, and its stamp if it has one."""
+    """A folder in `envs`, and its record if it has one."""
 
     folder: Path
     record: Record | None
 
     @classmethod
     def at(cls, folder: Path) -> Environment:
-        """What is there now."""
+        """Read the environment in `folder`."""
         try:
             data = json.loads((folder / STAMP).read_text(encoding="utf-8"))
             return cls(folder, Record(**{**data, "wanted": Wanted.from_json(data["wanted"]), "freeze": tuple(data["freeze"])}))
@@ -57,43 +71,43 @@ class Environment:
 
     @property
     def python(self) -> Path:
-        """Its interpreter."""
+        """The path of its interpreter."""
         return self.folder / "bin" / "python"
 
     @property
     def name(self) -> str:
-        """The name that it was made for."""
+        """The name of the part that it was created for."""
         return self.record.wanted.name if self.record else self.folder.name.rpartition("-")[0]
 
     @property
     def key(self) -> str:
-        """The last part of the folder's name."""
+        """The key at the end of the folder's name, derived from the requirements."""
         return self.folder.name.rpartition("-")[2]
 
     @property
     def state(self) -> State:
-        """Whether it can be used; the Python it was made with may have been removed since."""
+        """Whether it is usable; the Python that it was created with may have been removed since."""
         if self.record is None:
             return "unfinished"
         return "whole" if os.access(self.python, os.X_OK) else "its Python is gone"
 
     def serves(self, wish: Wanted) -> bool:
-        """Whether it is made of what is wanted, with whichever Python; specs that stand on the same share one, whatever its name."""
+        """Return whether it meets these requirements, with any Python; specs with the same requirements share an environment."""
         same = {"name": "", "disk": 0}
         return self.record is not None and self.record.wanted.to_json() | same == wish.to_json() | same
 
     def log(self) -> Path:
-        """What the installer said; it stays when the environment could not be made."""
+        """Return the path of the installer's log, which is kept if the installation failed."""
         return log_of(self.folder)
 
 
 def log_of(folder: Path) -> Path:
-    """The log beside an environment's folder."""
+    """Return the path of the log beside an environment's folder."""
     return folder.with_name(f"{folder.name}.log")
 
 
 def environments() -> Iterator[Environment]:
-    """All that there are, finished or not, by name."""
+    """Yield all environments, finished or not, sorted by name."""
     home = envs_dir()
     for folder in sorted(home.iterdir()) if home.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith("."):
@@ -101,14 +115,14 @@ def environments() -> Iterator[Environment]:
 
 
 def remove(environment: Environment, waiting: Callable[[], None] = lambda: None) -> None:
-    """Take an environment away, once nobody is making it; `waiting` is called if somebody is."""
+    """Remove an environment once no process is creating it; `waiting` is called if one is."""
     with claim(environment.folder, waiting):
         clear(environment.folder)
         environment.log().unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:
-    """Remove the folder, stamp first: whatever happens in between, no half of it counts as whole."""
+    """Remove the folder, record first, so that a partly removed environment is never taken for a complete one."""
     (folder / STAMP).unlink(missing_ok=True)
     try:
         shutil.rmtree(folder)
@@ -119,7 +133,7 @@ def clear(folder: Path) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes in a folder, links not followed."""
+    """Return the bytes in a folder, without following links."""
     total = 0
     for home, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""Who runs an environment's Python at this moment."""
+"""Find the processes that run from an environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def users(folder: Path) -> list[int]:
-    """The numbers of the processes that run a program of the environment in `folder`; none where the system has no `ps`."""
+    """Return the ids of the processes that run a program of the environment in `folder`; empty if the system has no `ps`."""
     try:
         listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, errors="replace", check=False)
     except OSError:

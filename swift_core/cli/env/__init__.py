@@ -1,4 +1,4 @@
-"""`swift env`: environments of engines that can't share this one. One command a file."""
+"""`swift env`: environments for engines that can't share this one. One command per file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_core.cli.env import create, doctor, listing, lock, remove, show
 @click.group("env", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Make and look after the environments of engines."""
+    """Create and manage the environments of engines."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

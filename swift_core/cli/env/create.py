@@ -1,4 +1,4 @@
-"""`swift env create`: make an environment for an engine."""
+"""`swift env create`: create an environment for an engine."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from swift_core.environments.wanted import envs_dir, isolated_entry, wanted
 from swift_core.registry import registry
 
 
-@click.command("create", short_help="Make an environment for an engine")
+@click.command("create", short_help="Create an environment for an engine")
 @click.argument("name")
 @click.option("--kind", default="", help=KIND_HELP)
-@click.option("--python", type=click.Path(path_type=Path), help="Interpreter to make it with, where the one chosen is not wanted.")
-@click.option("--constraint", type=click.Path(path_type=Path), help="File of constraints, as for pip -c.")
-@click.option("--locked", type=click.Path(path_type=Path), help="File of `swift env lock`: these very versions.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop there.")
+@click.option("--python", type=click.Path(path_type=Path), help="Interpreter to create it with; by default one that fits is chosen.")
+@click.option("--constraint", type=click.Path(path_type=Path), help="Constraints file, as for pip -c.")
+@click.option("--locked", type=click.Path(path_type=Path), help="Lock file written by `swift env lock`: install exactly these versions.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, without doing it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     name: str, *, kind: str, python: Path | None, constraint: Path | None, locked: Path | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Make the environment of the engine NAME (vllm, sglang, …), unless it is there.
+    """Create the environment of the engine NAME (vllm, sglang, …), unless it exists.
 
-    It is installed by uv where that is on the path, else by pip, with the index, constraints and proxies that these are set to. Our own
-    code in it is a copy of what is running. It is whole or not there: a command that was killed or failed leaves nothing that is used.
+    Packages are installed with uv if it is on the path, else with pip, using the index, constraints and proxies configured there. The
+    swift code in it is a copy of what is running. Creation is atomic: a command that fails or is killed leaves no usable environment.
     """
     todo = build.plan(wanted(isolated_entry(registry(), name, kind)), python=python, constraint=constraint, locked=locked)
     if dry_run:
@@ -45,14 +45,14 @@ def command(
 
 
 def plan_record(todo: build.Plan) -> dict[str, Any]:
-    """What would be made, as JSON values."""
-    there = Environment.at(todo.folder)
+    """Return what would be created, as JSON values."""
+    existing = Environment.at(todo.folder)
     home = next(parent for parent in (envs_dir(), *envs_dir().parents) if parent.exists())
     return {
         "kind": todo.wanted.kind,
         "name": todo.wanted.name,
         "folder": str(todo.folder),
-        "state": there.state if todo.folder.exists() else "absent",
+        "state": existing.state if todo.folder.exists() else "absent",
         "python": {"path": str(todo.interpreter.path), "version": todo.interpreter.version},
         "installer": installer().version(),
         "requirements": list(todo.locked.freeze if todo.locked else todo.wanted.requirements),
@@ -64,26 +64,25 @@ def plan_record(todo: build.Plan) -> dict[str, Any]:
 
 
 def show_plan(plan: dict[str, Any]) -> None:
-    """What would be made, for people."""
-    size = f"about {megabytes(plan['bytes'])}" if plan["bytes"] else "its size is not known"
+    """Print what would be created."""
+    size = f"about {megabytes(plan['bytes'])}" if plan["bytes"] else "size unknown"
     click.secho(f"{plan['kind']} {plan['name']}: {size}; {megabytes(plan['free_bytes'])} free", bold=True)
     click.echo(f"folder: {plan['folder']} ({plan['state']})")
-    click.echo(f"made with: Python {plan['python']['version']} ({plan['python']['path']}), {plan['installer']}")
-    click.echo(f"installed: {', '.join(plan['requirements'])}")
+    click.echo(f"created with: Python {plan['python']['version']} ({plan['python']['path']}), {plan['installer']}")
+    click.echo(f"packages: {', '.join(plan['requirements'])}")
     if plan["no_deps"]:
-        click.echo(f"without their dependencies: {', '.join(plan['no_deps'])}")
+        click.echo(f"packages without dependencies: {', '.join(plan['no_deps'])}")
     if plan["index"]:
         click.echo(f"additional index: {plan['index']}")
 
 
 def report(made: Environment, as_json: bool = False) -> None:
-    """What was made."""
+    """Print what was created."""
     assert made.record is not None
     if as_json:
         click.echo(json.dumps({"folder": str(made.folder), "python_path": str(made.python), **made.record.to_json()}, ensure_ascii=False))
         return
     record = made.record
     click.secho(f"{record.wanted.name} is ready: {made.folder}", bold=True)
-    click.echo(
-        f"Python {record.python}, {len(record.freeze)} packages, {megabytes(record.size)}, made in {record.seconds:g} s by {record.builder}"
-    )
+    size = megabytes(record.size)
+    click.echo(f"Python {record.python}, {len(record.freeze)} packages, {size}, created in {record.seconds:g} s with {record.builder}")

@@ -1,4 +1,4 @@
-"""`swift env doctor`: does an environment work, and if not, why."""
+"""`swift env doctor`: diagnose an environment."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from swift_core.registry import Entry, registry
 _MARKS = {True: ("ok", "green"), False: ("bad", "red"), None: ("note", "yellow")}
 
 
-@click.command("doctor", short_help="Does an environment work, and if not, why")
+@click.command("doctor", short_help="Diagnose an environment")
 @click.argument("name")
 @click.option("--kind", default="", help=KIND_HELP)
-@click.option("--python", type=click.Path(path_type=Path), help="Look at this interpreter's environment, made elsewhere.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds that the import of the engine may take.")
+@click.option("--python", type=click.Path(path_type=Path), help="Check the environment of this interpreter instead, created elsewhere.")
+@click.option("--timeout", default=300.0, show_default=True, help="Maximum seconds for importing the engine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, kind: str, python: Path | None, timeout: float, as_json: bool) -> int:
-    """Look at the environment of NAME: its Python, our code in it, the engine's import, the device, and packages that disagree.
+    """Diagnose the environment of NAME: its Python, the swift code in it, the import of the engine, the device, and package conflicts.
 
-    Exits with 0 where all is well, else with 1.
+    The exit code is 0 if all checks pass, else 1.
     """
     entry = isolated_entry(registry(), name, kind)
     where, ours = (python, False) if python else _where(entry)
@@ -38,21 +38,22 @@ def command(name: str, kind: str, python: Path | None, timeout: float, as_json: 
         findings.append(finding)
         if not as_json:
             _print(finding)
-    well = all(finding.ok is not False for finding in findings)
+    ok = all(finding.ok is not False for finding in findings)
     if as_json:
-        click.echo(json.dumps({"python": str(where), "ok": well, "findings": [asdict(each) for each in findings]}, ensure_ascii=False))
-    elif not well and ours:
-        click.echo(f"swift env remove {entry.spec.name} and swift env create {entry.spec.name} make it anew.")
-    return 0 if well else 1
+        click.echo(json.dumps({"python": str(where), "ok": ok, "findings": [asdict(each) for each in findings]}, ensure_ascii=False))
+    elif not ok and ours:
+        click.echo(f"To create it again: swift env remove {entry.spec.name}, then swift env create {entry.spec.name}.")
+    return 0 if ok else 1
 
 
 def _where(entry: Entry) -> tuple[Path, bool]:
-    """The environment that a run would use, and whether it is one that we made."""
+    """Return the interpreter that a run would use, and whether swift created its environment."""
     if engines.state(entry.spec, entry.plugin.distribution).present:
         return Path(sys.executable), False
     found = environment_of(entry)
     if found is None:
-        raise UsageError(f"there is no environment of '{entry.spec.name}'", where="NAME", hint=f"swift env create {entry.spec.name}")
+        hint = f"Create it: swift env create {entry.spec.name}"
+        raise UsageError(f"there is no environment for '{entry.spec.name}'", where="NAME", hint=hint)
     return found.python, True
 
 

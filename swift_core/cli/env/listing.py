@@ -1,4 +1,4 @@
-"""`swift env list`: the environments on this machine."""
+"""`swift env list`: list the environments on this machine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from swift_core.errors import UsageError
 from swift_core.registry import registry
 
 
-@click.command("list", short_help="The environments on this machine")
+@click.command("list", short_help="List the environments on this machine")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """The environments on this machine: for what, in which state, how big, made with what and when."""
+    """List the environments on this machine: name, state, size, Python, date of creation, and the parts that use them."""
     rows = [_row(each) for each in environments()]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif not rows:
-        click.echo("There are none. swift env create NAME makes one; serve and infer offer it where an engine is absent.")
+        click.echo("No environments. Create one with swift env create NAME; serve and infer offer to if an engine is not installed.")
     else:
         shown = [
             (
@@ -37,7 +37,7 @@ def command(as_json: bool) -> None:
             )
             for row in rows
         ]
-        print_table(("name", "key", "state", "size", "python", "made", "used by"), shown)
+        print_table(("name", "key", "state", "size", "python", "created", "used by"), shown)
 
 
 def _row(each: Environment) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _row(each: Environment) -> dict[str, Any]:
 
 
 def _used_by(each: Environment) -> str:
-    """Everything that runs in it, by kind, or why nothing does."""
+    """Return the parts that run in it, by kind, or the reason why none does."""
     if each.record is None:
         return ""
     made_for = each.record.wanted
@@ -69,4 +69,4 @@ def _used_by(each: Environment) -> str:
         isolated_entry(registry(), made_for.name, made_for.kind)
     except UsageError as error:
         return f"nothing: {error.message}"
-    return f"nothing: {made_for.distribution} wants other packages now"
+    return f"nothing: {made_for.distribution} requires other packages now"

@@ -1,4 +1,4 @@
-"""`swift env lock`: write down the exact contents of an environment."""
+"""`swift env lock`: write a lock file of an environment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from swift_core.cli.env.shared import KIND_HELP, made_for
 from swift_core.environments import lockfile
 
 
-@click.command("lock", short_help="Write down the exact contents of an environment")
+@click.command("lock", short_help="Write a lock file of an environment")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; else it is printed.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; by default the lock file is printed.")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @click.option("--kind", default="", help=KIND_HELP)
 def command(name: str, output: Path | None, overwrite: bool, kind: str) -> None:
-    """Write the exact versions in the environment of NAME, as a requirements file that `swift env create NAME --locked FILE` reproduces."""
+    """Write the exact versions in the environment of NAME, as a requirements file for `swift env create NAME --locked FILE`."""
     _, record = made_for(name, kind)
     text = lockfile.text_of(record)
     if output is None:

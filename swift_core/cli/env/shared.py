@@ -1,4 +1,4 @@
-"""What the commands share: the environment that a name means, and sizes for people."""
+"""Shared by the `swift env` commands: look up the environment of a name, and format sizes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.environments.wanted import isolated_entry, wanted
 from swift_core.errors import UsageError
 from swift_core.registry import Entry, registry
 
-KIND_HELP = "Kind of part (backend, evaluator, …), where two have the name."
+KIND_HELP = "Kind of part (backend, evaluator, …), if several have the name."
 
 
 def made_for(name: str, kind: str) -> tuple[Environment, Record]:
-    """The whole environment of that name.
+    """Return the usable environment of a part, and its record.
 
     Raises:
         UsageError: there is none.
@@ -20,13 +20,14 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
     entry = isolated_entry(registry(), name, kind)
     found = environment_of(entry)
     if found is None or found.record is None or found.state != "whole":
-        state = f"; {found.folder.name} can't be used: {found.state}" if found else ""
-        raise UsageError(f"there is no environment of '{entry.spec.name}'{state}", where="NAME", hint=f"swift env create {entry.spec.name}")
+        state = f"; {found.folder.name} is not usable: {found.state}" if found else ""
+        hint = f"Create it: swift env create {entry.spec.name}"
+        raise UsageError(f"there is no environment for '{entry.spec.name}'{state}", where="NAME", hint=hint)
     return found, found.record
 
 
 def served(environment: Environment, entry: Entry) -> bool:
-    """Whether the environment is what the entry wants on this machine."""
+    """Return whether the environment meets the requirements of the entry on this machine."""
     try:
         return environment.serves(wanted(entry))
     except UsageError:  # its engine does not run here
@@ -34,5 +35,5 @@ def served(environment: Environment, entry: Entry) -> bool:
 
 
 def megabytes(size: int) -> str:
-    """A size in MB, from a thousand in GB."""
+    """Format a number of bytes in MB, or in GB from 1000 MB on."""
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

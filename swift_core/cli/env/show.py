@@ -1,4 +1,4 @@
-"""`swift env show`: what is in an environment."""
+"""`swift env show`: show the contents of an environment."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import click
 from swift_core.cli.env.shared import KIND_HELP, made_for, megabytes
 
 
-@click.command("show", short_help="What is in an environment")
+@click.command("show", short_help="Show the contents of an environment")
 @click.argument("name")
 @click.option("--kind", default="", help=KIND_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, kind: str, as_json: bool) -> None:
-    """Where the environment of NAME is, what it was made of, and every package in it."""
+    """Show the environment of NAME: its folder, its requirements, and every package in it."""
     found, record = made_for(name, kind)
     if as_json:
         click.echo(
@@ -25,12 +25,12 @@ def command(name: str, kind: str, as_json: bool) -> None:
     click.secho(f"{wanted.kind} {wanted.name}", bold=True)
     for title, text in (
         ("folder", str(found.folder)),
-        ("python", f"{record.python} ({found.python}), made from {record.base}"),
-        ("made", f"{record.made} in {record.seconds:g} s by {record.builder}"),
+        ("python", f"{record.python} ({found.python}), created from {record.base}"),
+        ("created", f"{record.made} in {record.seconds:g} s with {record.builder}"),
         ("size", megabytes(record.size)),
         ("for", f"{wanted.distribution} {wanted.version}"),
-        ("our code", ", ".join(f"{each} {version}" for each, version in record.ours.items())),
-        ("wanted", ", ".join((*wanted.requirements, *wanted.no_deps))),
+        ("swift code", ", ".join(f"{each} {version}" for each, version in record.ours.items())),
+        ("requirements", ", ".join((*wanted.requirements, *wanted.no_deps))),
         ("log", str(found.log())),
     ):
         click.echo(f"{title}: {text}")

@@ -1,4 +1,4 @@
-"""`swift plugins`: what is installed, what is wrong with it, and whether it keeps its contracts. One command a file."""
+"""`swift plugins`: list, show, check and create plugins. One command per file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from swift_core.errors import UsageError, suggestion
 
 
 class Plugins(click.Group):
-    """A group whose unknown words are plugins: `swift plugins vllm` is `swift plugins show vllm`."""
+    """A group that takes an unknown subcommand as the name of a plugin: `swift plugins vllm` is `swift plugins show vllm`."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Click's own, or `show`."""
+        """Resolve the subcommand; an unknown one becomes `show NAME`."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             near = suggestion(args[0], self.commands)
             if near and any(not word.startswith("-") for word in args[1:]):
@@ -25,10 +25,10 @@ class Plugins(click.Group):
 
 @click.group("plugins", cls=Plugins, invoke_without_command=True, subcommand_metavar="[NAME | COMMAND [ARGS]...]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--trace", is_flag=True, help="Write each import and each hook call to stderr, with its time.")
+@click.option("--trace", is_flag=True, help="Write each plugin import and hook call to stderr, with its duration.")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool, trace: bool) -> None:
-    """What is installed, and what is wrong with it; with NAME, everything about one plugin."""
+    """List the installed plugins and their problems; with NAME, show one plugin in detail."""
     if trace:
         os.environ["SWIFT_TRACE"] = "1"
     if ctx.invoked_subcommand is None:

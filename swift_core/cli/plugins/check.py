@@ -1,4 +1,4 @@
-"""`swift plugins check`: the conformance kit on an installed distribution, or on a local file."""
+"""`swift plugins check`: run the conformance kit on an installed distribution or a local file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("distribution")
-@click.option("--kind", "kinds", multiple=True, help="Only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
-@click.option("--check", "checks", multiple=True, help="Only the check of this name.")
-@click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Seconds that one check may take.")
+@click.option("--kind", "kinds", multiple=True, help="Check only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
+@click.option("--check", "checks", multiple=True, help="Run only the check of this name.")
+@click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Maximum seconds per check.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool) -> int:
-    """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) keep their contracts, on a tiny model.
+    """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) fulfil their contracts, on a tiny model.
 
-    The exit code is 1 if one does not. It runs what they offer: in another process, which is ended if a check hangs. Each check is
-    announced on stderr when it begins.
+    The exit code is 1 if a check fails. The checks run the plugin's code in a separate process, which is ended if a check exceeds the
+    limit. Each check is announced on stderr when it starts.
     """
     from swift_core.testing.kit.running import results
 
@@ -46,13 +46,13 @@ def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], 
 
 
 def _print(results: Sequence[Result]) -> None:
-    """A row for each check and outcome, with the parts it is about; failures in full below."""
+    """Print one row per check and outcome, with the parts concerned, and the failures in full below."""
     rows: dict[tuple[str, str, str, str], list[str]] = {}
     for result in results:
         reason = "" if result.outcome == "failed" else result.reason
         rows.setdefault((result.check, result.kind, result.outcome, reason), []).append(result.subject)
     print_table(
-        ("check", "of", "result", "why"),
+        ("check", "part", "result", "reason"),
         [(check, f"{kind} {_few(names)}", outcome, reason) for (check, kind, outcome, reason), names in rows.items()],
     )
     for result in results:

@@ -1,4 +1,4 @@
-"""`swift plugins list`: every plugin, what it offers, and what could be installed."""
+"""`swift plugins list`: list the plugins, the parts that they offer, and those that could be installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swift_core.registry import catalogue, registry
 @click.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
-    """What is installed, and what is wrong with it."""
+    """List the installed plugins and their problems."""
     found = records()
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -38,21 +38,23 @@ def _print(records: list[dict[str, Any]]) -> None:
     for record in records:
         for offer in record["offers"]:
             if offer["missing"]:
-                click.echo(f"{offer['kind']} {offer['name']}: its engine is absent here ({offer['missing']}): {offer['hint']}")
+                click.echo(
+                    f"{offer['kind']} {offer['name']}: its engine is not installed here (missing: {offer['missing']}). {offer['hint']}"
+                )
     for text in dict.fromkeys(text for record in records for text in record["clashes"]):
         click.echo(f"clash: {text}")
     left_out = registry().plugins.left_out
     if left_out:
-        click.echo(f"left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}")
+        click.echo(f"disabled by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}")
     here = {record["distribution"] for record in records} | set(left_out.values())
     more = sorted({home for names in catalogue().values() for home in names.values()} - here)
     if more:
         click.echo(f"not installed: {', '.join(more)}  (pip install NAME)")
     if any(record["failure"] for record in records):
-        click.echo("swift plugins NAME shows the traceback of a broken one.")
+        click.echo("To see the traceback of a broken plugin: swift plugins NAME")
 
 
 def _engine(offer: dict[str, Any]) -> str:
     if offer["missing"]:
-        return " (engine absent)"
-    return " (in an environment of its own)" if offer["environment"] else ""
+        return " (engine not installed)"
+    return " (in its own environment)" if offer["environment"] else ""

@@ -1,4 +1,4 @@
-"""`swift plugins new`: a working plugin to begin with."""
+"""`swift plugins new`: create the scaffold of a plugin."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from swift_core.registry import HOOKS, catalogue, registry
 @click.command("new")
 @click.argument("name")
 @click.option("--kind", required=True, type=click.Choice(template.KINDS), help="What the plugin adds.")
-@click.option("--folder", default=".", type=click.Path(path_type=Path), help="Where its folder is made.  [default: here]")
+@click.option("--folder", default=".", type=click.Path(path_type=Path), help="Parent of the new folder.  [default: the current folder]")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
-    """Write a small working plugin NAME: a distribution with tests, that does something real from the first minute."""
+    """Create the scaffold of a plugin NAME: a distribution with tests that installs and works at once."""
     name = template.plugin_name(name)
     _refuse_taken(name, kind)
     target = folder / f"{template.PREFIX}{name}"
     template.write(kind, name, target, overwrite=overwrite)
     check = f"  swift plugins check {template.PREFIX}{name}"
     lines = [f"written: {target}", "next:", f"  cd {target}", "  pip install -e '.[test]'", "  pytest", check]
-    click.echo("\n".join([*lines, f"then make src/swift_plugin_{name.replace('-', '_')} yours: README.md says what is where"]))
+    click.echo("\n".join([*lines, f"then adapt src/swift_plugin_{name.replace('-', '_')}; README.md describes the files"]))
 
 
 def _refuse_taken(name: str, kind: str) -> None:
-    """A name that is in use would clash when the plugin is installed, which is late to say so."""
+    """Check that the name is free: a clash would otherwise show only once the plugin is installed."""
     known = registry()
     part = "parallel" if kind == "strategy" else kind
     specs = known.all(part) if part in HOOKS else []
@@ -45,5 +45,5 @@ def _refuse_taken(name: str, kind: str) -> None:
     if taken:
         mine = known.plugins.found.get(name)
         yours = mine.distribution if mine and mine.distribution not in first_party else ""
-        again = f" To make it anew: pip uninstall {yours}, and --overwrite." if yours else ""
+        again = f" To create it again: pip uninstall {yours}, then use --overwrite." if yours else ""
         raise UsageError(f"there is {taken} '{name}' already", where="NAME", hint=f"Choose another name.{again}")

@@ -1,4 +1,4 @@
-"""What is known of the installed plugins, as plain data: asked once, printed as a list, as one plugin, or as JSON."""
+"""Collect the installed plugins as plain data, for the list, the details of one plugin, and JSON."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from swift_core.specs import Spec
 
 
 def records(name: str = "") -> list[dict[str, Any]]:
-    """Every plugin, or the one of that name or distribution.
+    """Return a record of every plugin, or of the one with that name or distribution.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: no plugin has that name.
     """
     known = registry()
     for kind in HOOKS:
-        known.entries(kind)  # asking finds the plugins that fail only then
+        known.entries(kind)  # calls the hooks, so that plugins which fail in them are recorded
     shared = clashes(known)
     everything = [_record(known, plugin, shared) for plugin in known.plugins.found.values()]
     for offer in offers():
@@ -37,7 +37,7 @@ def records(name: str = "") -> list[dict[str, Any]]:
 
 
 def _add_command(everything: list[dict[str, Any]], offer: Offer, shared: list[Clash]) -> None:
-    """Put a command into the record of its distribution's plugin, or a new one; what is wrong with it is said there."""
+    """Add a command, and its failure if it can't be loaded, to the record of its distribution's plugin, or to a new record."""
     home = offer.point.distribution
     record = next((each for each in everything if each["distribution"] == home), None)
     if record is None:

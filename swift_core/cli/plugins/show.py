@@ -1,4 +1,4 @@
-"""`swift plugins show`: everything about one plugin."""
+"""`swift plugins show`: show one plugin in detail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swift_core.cli.tables import print_table
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:
-    """Everything about the plugin NAME (or the distribution that has it), the traceback of a broken one too."""
+    """Show the plugin NAME (or its distribution) in detail, with the traceback if it is broken."""
     found = records(name)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -30,13 +30,17 @@ def _print(record: dict[str, Any]) -> None:
     click.echo(f"hooks: {', '.join(record['hooks'])}")
     if record["offers"]:
         print_table(
-            ("kind", "name", "what it is"),
+            ("kind", "name", "summary"),
             [
-                (offer["kind"], offer["name"], offer["summary"] + (f"  [engine absent: {offer['missing']}]" if offer["missing"] else ""))
+                (
+                    offer["kind"],
+                    offer["name"],
+                    offer["summary"] + (f"  [engine not installed; missing: {offer['missing']}]" if offer["missing"] else ""),
+                )
                 for offer in record["offers"]
             ],
         )
     for text in record["clashes"]:
         click.echo(f"clash: {text}")
     for hint in dict.fromkeys(offer["hint"] for offer in record["offers"] if offer["missing"]):
-        click.echo(f"to get the engine: {hint}")
+        click.echo(f"to install the engine: {hint}")
