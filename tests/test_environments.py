@@ -234,7 +234,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(swift, tiny_model):
     os.close(ours)
     assert process.wait(HANG) == 2
     text = said.decode()
-    assert "installed: other-engine" in text
+    assert "packages: other-engine" in text
     assert "about 100.0 MB" in text
     assert "Make it? [y/N]" in text
     assert not (swift.folder / "home" / "envs").exists()

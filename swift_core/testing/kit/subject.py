@@ -91,7 +91,7 @@ class Subject:
             Skip: it is not, with how to get it.
         """
         if isinstance(self.spec, Spec) and not (found := state(self.spec, self.entry.distribution)).present:
-            raise Skip(f"its engine is absent here ({', '.join(found.missing[:2]) or 'none is for this machine'}). {found.hint}")
+            raise Skip(f"its engine is not installed here (missing: {', '.join(found.missing[:2]) or 'none exists for this machine'}). {found.hint}")
 
     def options(self, **more: Any) -> Any:
         """The part's options, validated: its example's and `more`; None for a part that has none.
