@@ -91,7 +91,8 @@ class Subject:
             Skip: it is not, with how to get it.
         """
         if isinstance(self.spec, Spec) and not (found := state(self.spec, self.entry.distribution)).present:
-            raise Skip(f"its engine is not installed here (missing: {', '.join(found.missing[:2]) or 'none exists for this machine'}). {found.hint}")
+            missing = ", ".join(found.missing[:2]) or "none exists for this machine"
+            raise Skip(f"its engine is not installed here (missing: {missing}). {found.hint}")
 
     def options(self, **more: Any) -> Any:
         """The part's options, validated: its example's and `more`; None for a part that has none.
