@@ -81,9 +81,9 @@ def test_all_problems_come_at_once(project):
         ({"--hub": "zz"}, ["--hub: there is no hub 'zz'", "Known: file, hf, ms, pypi."]),
         ({"--model": ""}, ["model: is required"]),
         ({"--dataset": "nowhere.jsonl"}, ["nowhere.jsonl"]),
-        ({"--dataset": "idenity"}, ["there is no data set or file 'idenity'", "Did you mean 'identity'?"]),
-        ({"--dataset": "rows.jsnl"}, ["there is no data set or file 'rows.jsnl'", "Did you mean 'rows.jsonl'?"]),
-        ({"--dataset": "rows.jsonl#many"}, ["'#many' is no number of rows", "rows.jsonl#500"]),
+        ({"--dataset": "idenity"}, ["there is no dataset or file 'idenity'", "Did you mean 'identity'?"]),
+        ({"--dataset": "rows.jsnl"}, ["there is no dataset or file 'rows.jsnl'", "Did you mean 'rows.jsonl'?"]),
+        ({"--dataset": "rows.jsonl#many"}, ["'#many' is not a number of rows", "rows.jsonl#500"]),
         ({"--dataset": "dpo-en-demo"}, ["has preference rows; sft wants chat rows"]),
     ],
 )

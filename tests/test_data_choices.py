@@ -87,29 +87,29 @@ def test_weight_and_columns_of_a_mapping_and_of_json():
 @pytest.mark.parametrize(
     ("asked", "where", "message", "hint"),
     [
-        ("", "--dataset", "needs a name", "Write a name"),
-        (5, "--dataset", "needs a name", "Write a name"),
-        ({"weight": 2}, "--dataset", "needs a name", "Write a name"),
-        ("#5", "--dataset", "needs a name", "NAME#500"),
-        ("rows.jsonl#0", "--dataset", "'#0' is no number of rows", "rows.jsonl#500"),
-        ("rows.jsonl#ten", "--dataset", "'#ten' is no number", "rows.jsonl#500"),
-        ("rows.jsonl#²", "--dataset", "is no number", "rows.jsonl#500"),
-        ("rows.jsonl#", "--dataset", "'#' is no number", "rows.jsonl#500"),
+        ("", "--dataset", "has no name", "Write a name"),
+        (5, "--dataset", "has no name", "Write a name"),
+        ({"weight": 2}, "--dataset", "has no name", "Write a name"),
+        ("#5", "--dataset", "has no name", "NAME#500"),
+        ("rows.jsonl#0", "--dataset", "'#0' is not a number of rows", "rows.jsonl#500"),
+        ("rows.jsonl#ten", "--dataset", "'#ten' is not a number", "rows.jsonl#500"),
+        ("rows.jsonl#²", "--dataset", "is not a number", "rows.jsonl#500"),
+        ("rows.jsonl#", "--dataset", "'#' is not a number", "rows.jsonl#500"),
         ("rows.jsonl:sub", "--dataset", "files have no subsets", "Write rows.jsonl."),
         ("data:sub", "--dataset", "files have no subsets", "hf:org/name:subset"),
         ("c4-demo:sub", "--dataset", "'c4-demo' has no subsets", "Write c4-demo."),
-        ("alpaca-en-dmo", "--dataset", "there is no data set or file", "Did you mean 'alpaca-en-demo'?"),
-        ("dta", "--dataset", "there is no data set or file", "Did you mean 'data'?"),
-        ("hf:a:b:c", "--dataset", "there is no data set or file", ""),
+        ("alpaca-en-dmo", "--dataset", "there is no dataset or file", "Did you mean 'alpaca-en-demo'?"),
+        ("dta", "--dataset", "there is no dataset or file", "Did you mean 'data'?"),
+        ("hf:a:b:c", "--dataset", "there is no dataset or file", ""),
         ('{"name": "rows.jsonl"', "--dataset", "not JSON", '{"name": "rows.jsonl", "weight": 0.5}'),
         ({"name": "org/set:a", "subset": "b"}, "--dataset.subset", "given twice: 'a' in the name, and 'b'", "Keep one"),
         ({"name": "rows.jsonl", "path": "x"}, "--dataset.path", "given twice", "Keep one"),
         *(
-            ({"name": "rows.jsonl", "weight": bad}, "--dataset.weight", "must be a number above 0", "twice an epoch")
+            ({"name": "rows.jsonl", "weight": bad}, "--dataset.weight", "must be a number > 0", "twice per epoch")
             for bad in (0, -1, float("nan"), float("inf"), True, "2", None)
         ),
         *(
-            ({"name": "rows.jsonl", "columns": bad}, "--dataset.columns", "must map names to names", "{question: query}")
+            ({"name": "rows.jsonl", "columns": bad}, "--dataset.columns", "must map field names to field names", "{question: query}")
             for bad in (["a"], {"a": 1}, {"a": ""}, {1: "a"}, "a")
         ),
     ],
@@ -156,4 +156,4 @@ def test_on_the_command_line(swift):
     ended = swift("sft", "--model", "none", "--dataset", '{"name": "rows.jsonl", "weight": -1}')
     assert ended.code == 2
     assert "--dataset" in ended.err
-    assert "must be a number above 0, not -1" in ended.err
+    assert "must be a number > 0, not -1" in ended.err

@@ -69,7 +69,7 @@ def test_clean_rows(data):
     assert code == 0
     for text in ("20 messages: it has 'messages'", "80: 40 user, 40 assistant", "4 to 4 messages", "characters", "no problems found"):
         assert text in out
-    assert "taken as rows for sft" in err
+    assert "read as rows for sft" in err
 
 
 def test_every_bad_row_is_counted_and_grouped(data):
@@ -88,7 +88,7 @@ def test_every_bad_row_is_counted_and_grouped(data):
     assert faults["$.messages[*]"]["message"] == "an empty assistant message"
     assert faults["$"]["first"][0]["where"] == "a.jsonl, row 16, $"
     assert "not JSON" in faults[""]["message"]
-    assert found["problems"] == ["6 rows can't be used"]
+    assert found["problems"] == ["6 rows are invalid"]
     _, out, _ = data("check", "a.jsonl")
     assert "✗ 3 × $.messages[*].role: unknown role …" in out
     assert "a.jsonl, row 12, $.messages[0].role: unknown role 'me'" in out
@@ -100,7 +100,7 @@ def test_a_file_that_breaks_off_does_not_hide_the_next(data):
     found = data.check("a.jsonl", "b.jsonl")
     assert [one["rows"] for one in found["train"]] == [0, 1]
     assert "UTF-16" in found["train"][0]["faults"][0]["message"]
-    assert found["problems"] == ["1 data set could not be read to the end", "a.jsonl has no rows that can be used"]
+    assert found["problems"] == ["1 dataset could not be read to the end", "a.jsonl has no valid rows"]
 
 
 def test_repeated_rows_are_found_however_they_are_spelled(data):
@@ -119,7 +119,7 @@ def test_rows_held_out_that_are_learned(data):
     found = data.check("a.jsonl", "--val-dataset", "v.jsonl")
     assert found["leaked"] == {"count": 1, "first": [["v.jsonl, row 1", "a.jsonl, row 2"]]}
     assert found["leaked_prompts"] == {"count": 1, "first": [["v.jsonl, row 2", "a.jsonl, row 3"]]}
-    assert found["problems"] == ["1 row held out is also learned"]
+    assert found["problems"] == ["1 validation row is also a training row"]
     assert data.check("a.jsonl", "--val-dataset", "v.jsonl#1")["leaked"]["count"] == 1
     write(data.folder / "w.jsonl", chat("Four?", "Yes."))
     assert data.check("a.jsonl", "--val-dataset", "w.jsonl")["ok"]
@@ -131,7 +131,7 @@ def test_the_task_is_chosen_by_the_rows(data):
     assert data.check("t.txt")["task"] == "pretrain"
     found = data.check("p.jsonl")
     assert (found["task"], found["kinds"], found["ok"]) == ("", ["preference"], False)
-    assert "no installed task learns from preference rows" in found["train"][0]["faults"][0]["message"]
+    assert "no installed task trains on preference rows" in found["train"][0]["faults"][0]["message"]
     found = data.check("p.jsonl", "--task", "sft")
     assert "this is a preference row" in found["train"][0]["faults"][0]["message"]
     assert "no option 'max_length'" in data("check", "p.jsonl", "--max-length", "5")[2]
@@ -200,7 +200,7 @@ def test_roles_by_option(data):
 def test_columns_that_would_hide_another(data):
     write(data.folder / "a.jsonl", {"instruction": "a", "input": "x", "context": "c", "output": "b"})
     found = data.check("a.jsonl", "--data.columns", '{"context": "input"}')
-    assert "two fields would be called 'input'" in found["train"][0]["faults"][0]["message"]
+    assert "two fields would be named 'input'" in found["train"][0]["faults"][0]["message"]
 
 
 def test_lengths_in_tokens_and_what_is_too_long(data, tiny_model):
@@ -215,7 +215,7 @@ def test_lengths_in_tokens_and_what_is_too_long(data, tiny_model):
     assert one["faults"][0]["message"].endswith("tokens, but max_length is 120")
     cut = data.check(*words, "--truncation", "right")
     assert cut["ok"]
-    assert cut["warnings"] == ["1 row is longer than 120 tokens, and cut on the right (truncation: right)"]
+    assert cut["warnings"] == ["1 row is longer than 120 tokens, and truncated on the right (truncation: right)"]
     assert data.check("a.jsonl", "--model", tiny_model)["max_length"] == 512  # what the model can take
 
 
@@ -306,7 +306,7 @@ def test_a_lone_data_set_of_a_file_of_settings(data):
 def test_ctrl_c_stops_cleanly(swift, tmp_path):
     (tmp_path / "endless.py").write_text(ENDLESS)
     process = swift.popen("--plugin", "endless.py", "data", "check", "endless")
-    assert "taken as rows for sft" in process.stderr.readline()
+    assert "read as rows for sft" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
@@ -317,12 +317,12 @@ def test_ctrl_c_stops_cleanly(swift, tmp_path):
 def test_mistakes_are_named(data):
     write(data.folder / "rows.jsonl", chat("One?", "Yes."))
     for words, says in (
-        (("check",), "no data set is named"),
+        (("check",), "no dataset is given"),
         (("check", "rows.jsnl"), "Did you mean 'rows.jsonl'?"),
         (("check", "rows.jsonl", "--max-lenght", "3"), "Did you mean --max-length"),
         (("check", "rows.jsonl", "--task", "stf"), "Did you mean 'sft'?"),
         (("show", "rows.jsonl", "--row", "7"), "rows.jsonl: there is no row 7; the last one is 1"),
-        (("show", "rows.jsonl", "rows.jsonl"), "a row of which data set?"),
+        (("show", "rows.jsonl", "rows.jsonl"), "more than one dataset is given"),
         (("schema", "pretain"), "Did you mean 'pretrain'?"),
         (("convert", "rows.jsonl"), "output"),
     ):
@@ -397,9 +397,9 @@ def test_cut_weighted_and_refused_rows(data, tiny_model):
     write(data.folder / "a.jsonl", scaled, chat("Long?", "word " * 60), chat("Empty?", ""))
     _, out, _ = data("show", "a.jsonl", "--model", tiny_model)
     assert "⟦0.5×Yes.<|im_end|>⟧" in out
-    assert "another weight" in out
+    assert "another loss weight" in out
     _, out, _ = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100", "--truncation", "right")
-    assert "100 tokens, cut from " in out
+    assert "100 tokens, truncated from " in out
     _, out, _ = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100", "--truncation", "drop")
     assert "longer than 100 tokens and left out" in out
     code, _, err = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100")
@@ -483,7 +483,7 @@ def test_convert_stops_at_a_bad_row_or_lists_it(data):
     assert "a.jsonl, row 2, $.messages[1]: an empty assistant message" in err
     assert [path.name for path in data.folder.iterdir()] == ["a.jsonl"]
     words = ("convert", "a.jsonl", "--output", "rows.jsonl", "--data.on-error", "skip")
-    assert "2 of 4 rows can't be used" in data(*words)[2]
+    assert "2 of 4 rows are invalid" in data(*words)[2]
     assert not (data.folder / "rows.jsonl").exists()
     code, out, _ = data(*words, "--data.max-skipped", "2", "--json")
     assert code == 0
@@ -502,11 +502,11 @@ def test_convert_writes_dates_as_text_and_refuses_what_json_has_not(data):
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "day": [day]}), data.folder / "a.parquet")
     assert data("convert", "a.parquet", "--output", "a.jsonl")[0] == 0
     assert json.loads((data.folder / "a.jsonl").read_text())["day"] == "2026-01-02"
-    assert "no installed task learns from prompt rows" in data.check("a.parquet")["train"][0]["faults"][0]["message"]
+    assert "no installed task trains on prompt rows" in data.check("a.parquet")["train"][0]["faults"][0]["message"]
     pyarrow.parquet.write_table(pyarrow.table({"prompt": ["When?"], "raw": [b"\xff"]}), data.folder / "b.parquet")
     code, _, err = data("convert", "b.parquet", "--output", "b.jsonl")
     assert code == 2
-    assert "b.parquet, row 1: holds bytes, which JSON has not" in err
+    assert "b.parquet, row 1: a value of type bytes can't be written as JSON" in err
 
 
 def test_convert_takes_the_kind_of_most_rows_or_the_one_named(data):

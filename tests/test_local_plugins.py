@@ -59,7 +59,7 @@ def test_it_is_shown_as_a_local_file(poems):
 
 def test_it_is_never_loaded_unless_it_is_named(poems):
     assert "my_plugin" not in poems("plugins").out
-    assert "there is no data set or file 'poems'" in poems("data", "check", "poems").err
+    assert "there is no dataset or file 'poems'" in poems("data", "check", "poems").err
 
 
 def test_its_options_are_flags(poems):

@@ -1,1 +1,1 @@
-"""Data sets as a verb uses them: chosen, read, checked, shown and converted. The rows themselves are `swift_core.rows`."""
+"""Datasets as verbs use them: selected, read, checked, shown and converted. Row formats are in `swift_core.rows`."""

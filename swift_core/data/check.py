@@ -1,6 +1,6 @@
-"""`swift data check`: data sets read through once, and all that is wrong with them told at once; in memory that hardly grows with them.
+"""`swift data check`: read datasets once and report every problem in them; memory use hardly depends on their size.
 
-Every row is brought into the shape of its kind as training would; where there is a model, it is tokenised, cut and graded too.
+Every row is normalised as in training; with a model, it is tokenised, truncated and masked too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _TOLD_EVERY = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetCheck:
-    """What was found in one data set. `lengths` are of sequences in tokens, or without a model of rows in characters.
+    """The result for one dataset. `lengths` are of sequences, in tokens, or without a model of rows, in characters.
 
-    `bad` rows can't be used; `faults` are why, and what ended the reading before the end of a file. `long` rows are longer than
-    the most tokens a sequence, however such rows are treated. `unread` are fields of good rows that nobody reads,
-    `control` is a clause on control tokens in their texts.
+    `bad` is the number of invalid rows; `faults` are the reasons, and the error that stopped the reading before the end of a file.
+    `long` is the number of rows that exceed the maximum sequence length, `learned` that of supervised tokens. `unread` are fields of
+    valid rows that are not used, `control` is a clause on control tokens in their texts.
     """
 
     name: str
@@ -50,7 +50,7 @@ class SetCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCheck:
-    """What was found in all data sets. `unit` is that of lengths; `max_length` and `truncation` are told where there is a model."""
+    """The result for all datasets. `unit` is that of lengths; `max_length` and `truncation` are set if there is a model."""
 
     kinds: Sequence[str]
     task: str
@@ -67,54 +67,55 @@ class DataCheck:
 
     @property
     def problems(self) -> list[str]:
-        """Why a run with this data would fail or deceive."""
-        found = [_count(bad, "row can't be used", "rows can't be used")] if (bad := sum(each.bad for each in self.sets)) else []
+        """Reasons why a run with this data would fail, or give misleading results."""
+        found = [_count(bad, "row is invalid", "rows are invalid")] if (bad := sum(each.bad for each in self.sets)) else []
         broken = sum(fault.count for each in self.sets for fault in each.faults) - bad
-        found += [_count(broken, "data set could not be read to the end", "data sets could not be read to the end")] if broken else []
-        found += [f"{each.name} has no rows that can be used" for each in self.sets if each.rows == each.bad]
+        found += [_count(broken, "dataset could not be read to the end", "datasets could not be read to the end")] if broken else []
+        found += [f"{each.name} has no valid rows" for each in self.sets if each.rows == each.bad]
         if self.leaked.count:
-            found.append(_count(self.leaked.count, "row held out is also learned", "rows held out are also learned"))
+            texts = "validation row is also a training row", "validation rows are also training rows"
+            found.append(_count(self.leaked.count, *texts))
         return found
 
     @property
     def warnings(self) -> list[str]:
-        """What is likely not meant."""
+        """Findings that are probably mistakes."""
         found = []
-        for same, of in ((self.duplicates, ""), (self.validation_duplicates, " of those held out")):
+        for same, split in ((self.duplicates, ""), (self.validation_duplicates, "validation ")):
             if same.count:
-                found.append(_count(same.count, f"row{of} repeats an earlier one", f"rows{of} repeat an earlier one"))
+                found.append(_count(same.count, f"{split}row repeats an earlier one", f"{split}rows repeat an earlier one"))
         if self.leaked_prompts.count:
-            texts = "row held out has a prompt that is also learned", "rows held out have a prompt that is also learned"
+            texts = "validation row has a prompt of a training row", "validation rows have a prompt of a training row"
             found.append(_count(self.leaked_prompts.count, *texts))
-        found += [f"{each.name}: nothing reads {field}" for each in self.sets for field in each.unread if not field.metadata]
+        found += [f"{each.name}: unused field {field}" for each in self.sets for field in each.unread if not field.metadata]
         found += [f"{each.name}: {each.control}" for each in self.sets if each.control]
         long = sum(each.long for each in self.sets)
         if long and self.truncation != "error":
-            verb = {"drop": "left out", "split": "split"}.get(self.truncation, f"cut on the {self.truncation}")
+            verb = {"drop": "dropped", "split": "split"}.get(self.truncation, f"truncated on the {self.truncation}")
             text = f"longer than {self.max_length} tokens, and {verb} (truncation: {self.truncation})"
             found.append(_count(long, f"row is {text}", f"rows are {text}"))
         return found
 
     @property
     def sets(self) -> tuple[SetCheck, ...]:
-        """All data sets."""
+        """All datasets, training and validation."""
         return (*self.train, *self.validation)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return the result as JSON values."""
         return {"ok": not self.problems, "problems": self.problems, "warnings": self.warnings, **asdict(self)}
 
 
 def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataCheck:
-    """Check a run's data sets.
+    """Check a run's datasets.
 
     Args:
-        run: as `swift_core.data.task.resolve_rows` gives it.
-        kinds: the kinds of row that are wanted.
-        watch: is told of the progress.
+        run: as returned by `swift_core.data.task.resolve_rows`.
+        kinds: the accepted kinds of row.
+        watch: receives progress events.
 
     Raises:
-        SwiftError: the model can't be used. What is wrong with rows is in what is returned.
+        SwiftError: the model can't be used. Errors in rows are part of the result.
     """
     inspector = inspector_of(run)
     reader = _Reader(run, kinds, inspector, watch)
@@ -138,7 +139,7 @@ def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataChe
 
 
 class _Reader:
-    """Reads data sets one after the other."""
+    """Read datasets one after the other."""
 
     def __init__(self, run: Run, kinds: Sequence[str], inspector: RowInspector | None, watch: Watch | None) -> None:
         how: Mapping[str, Any] = run.options["data"]
@@ -148,7 +149,7 @@ class _Reader:
         self._done = 0
 
     def read(self, choice: DataChoice, prints: Prints) -> SetCheck:
-        """Read a data set through."""
+        """Read a whole dataset."""
         found = _Found(prints)
         good = self._good(choice, found)
         if self._inspector is None:
@@ -172,7 +173,7 @@ class _Reader:
         )
 
     def _good(self, choice: DataChoice, found: _Found) -> Iterator[RawRow]:
-        """The rows that are what is wanted, counted on the way; bad ones and a source that breaks off are noted."""
+        """Yield the valid rows and count them; record invalid ones, and an error that ends the reading."""
         rows = raw_rows(choice, self._how)
         while True:
             try:
@@ -207,7 +208,7 @@ class _Reader:
 
 @dataclass(slots=True)
 class _Found:
-    """What is found in a data set while its rows pass."""
+    """The counts of one dataset while its rows are read."""
 
     prints: Prints
     counting: Counting = field(default_factory=Counting)
@@ -220,7 +221,7 @@ class _Found:
     long: int = 0
 
     def measure(self, raw: RawRow, measured: Measured, most: int) -> None:
-        """Count a row's tokens in."""
+        """Count the tokens of a row."""
         for length in measured.lengths:
             self.lengths.add(length)
         self.learned += measured.learned
@@ -230,11 +231,9 @@ class _Found:
 
 
 def _of_no_use(form: Form, raw: RawRow) -> UsageError:
-    """A row of a kind that nobody learns from."""
+    """Return the error of a row whose kind no installed task accepts."""
     hint = way_on(raw.data) or learned_by(form, ())
-    return UsageError(
-        f"no installed task learns from {form.kind} rows ({form.reason})", where=f"{raw.file}, row {raw.number}, $", hint=hint
-    )
+    return UsageError(f"no installed task trains on {form.kind} rows ({form.reason})", where=f"{raw.file}, row {raw.number}, $", hint=hint)
 
 
 def _count(number: int, one: str, many: str) -> str:

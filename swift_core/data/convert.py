@@ -1,4 +1,4 @@
-"""`swift data convert`: data sets → one JSONL file in the one spelling of their kind."""
+"""`swift data convert`: write datasets to one JSONL file, in the canonical format of their kind."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _TOLD_EVERY = 1000
 
 
 def _as_json(value: Any) -> str:
-    """A table's date or time as text."""
+    """Return a table's date or time as text."""
     if isinstance(value, date | time):
         return value.isoformat()
-    hint = "Leave the column out, or write it as text."
-    raise UsageError(f"holds {type(value).__name__}, which JSON has not", hint=hint)
+    hint = "Remove the column, or convert it to text."
+    raise UsageError(f"a value of type {type(value).__name__} can't be written as JSON", hint=hint)
 
 
 _json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
@@ -35,7 +35,7 @@ _json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """A written file. `skipped_in` lists the rows that were left out, where there are such."""
+    """A converted file; `skipped_in` is the file that lists the skipped rows, or '' if there are none."""
 
     output: str
     kind: str
@@ -45,10 +45,10 @@ class Converted:
 
 
 def convert(run: Run, watch: Watch | None = None) -> Converted:
-    """Write the run's data sets to the file that its options name, whole or not at all.
+    """Write the run's datasets to the file in its option `output`, atomically.
 
     Raises:
-        UsageError: a row is bad and not skipped, too many were, or no rows are there.
+        UsageError: a row is invalid and not skipped, too many rows were skipped, or there are no rows.
     """
     how = run.options["data"]
     output = Path(run.options["output"])
@@ -72,7 +72,7 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                     file.write(f"{line}\n")
         skips.finish(total)
         if not total:
-            raise UsageError("no rows here", where="dataset", hint="Is the data set empty?")
+            raise UsageError("the dataset has no rows", where="dataset", hint="Check the file, and the number of rows after '#'.")
     return Converted(
         output=str(output), kind=kind, rows=total - skips.count, skipped=skips.count, skipped_in=str(listing) if skips.count else ""
     )
@@ -80,9 +80,9 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
 
 @contextmanager
 def _aside(target: Path) -> Iterator[IO[str]]:
-    """A file to write; it becomes `target` when the block ends well, and vanishes when it does not."""
+    """Yield a temporary file; it replaces `target` if the block succeeds, and is removed if it fails."""
     if target.is_dir():
-        raise UsageError(f"'{target}' is a folder", where="output", hint="Name a file: rows.jsonl.")
+        raise UsageError(f"'{target}' is a folder", where="output", hint="Give the path of a file, such as rows.jsonl.")
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         paths.make_folder(target.parent)

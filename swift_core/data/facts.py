@@ -1,4 +1,4 @@
-"""What the rows of a data set are like: forms, roles, turns, tools, media, system prompts; counted while they pass."""
+"""Statistics on the rows of a dataset, counted in one pass: formats, roles, turns, tools, media, system prompts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MOST_SYSTEMS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Numbers of rows by their form (with what it was told by), of messages by role, of rows with tools, of media files.
+    """The numbers of rows by kind and by format (with the reason), of messages by role, of rows with tools, of media files by kind.
 
-    `turns` are the messages of a row; `systems` are different system prompts, counted up to ten thousand.
+    `turns` is the distribution of messages per row; `systems` is the number of distinct system prompts, at most 10,000.
     """
 
     kinds: Mapping[str, int]
@@ -34,7 +34,7 @@ class Facts:
 
 
 class Counting:
-    """Counts rows; `facts` tells what was found."""
+    """Count rows; `facts` returns the result."""
 
     def __init__(self) -> None:
         self._kinds, self._forms, self._roles, self._media = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
@@ -43,7 +43,7 @@ class Counting:
         self._systems: set[bytes] = set()
 
     def add(self, row: Row, form: Form) -> None:
-        """Count a good row in."""
+        """Count a valid row."""
         self._kinds[form.kind] += 1
         self._forms[f"{form.name}: {form.reason}"] += 1
         if isinstance(row, TextRow):
@@ -62,7 +62,7 @@ class Counting:
                 self._systems.add(hashlib.blake2b(repr(messages[0]["content"]).encode(), digest_size=8).digest())
 
     def facts(self) -> Facts:
-        """What was found."""
+        """Return the statistics of all rows so far."""
         return Facts(
             kinds=dict(self._kinds.most_common()),
             forms=dict(self._forms.most_common()),
@@ -76,14 +76,14 @@ class Counting:
 
 
 def messages_of(row: Row) -> Sequence[Message]:
-    """All messages of a row; both answers of a preference."""
+    """Return all messages of a row; of a preference row, both answers."""
     if isinstance(row, TextRow):
         return ()
     return (*row.prompt, *row.chosen, *row.rejected) if isinstance(row, PreferenceRow) else row.messages
 
 
 def characters(row: Row) -> int:
-    """How long a row's texts are together, without tool calls."""
+    """Return the total length of a row's texts in characters, without tool calls."""
     return len(row.text) if isinstance(row, TextRow) else sum(map(len, _texts(messages_of(row))))
 
 

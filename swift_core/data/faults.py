@@ -1,4 +1,4 @@
-"""Bad rows, all of them: counted, and grouped by what is wrong, so that ten thousand rows with one fault are one line."""
+"""Errors in rows, counted and grouped by their message, so that ten thousand rows with the same error take one line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SHOWN = 5
 _MOST_GROUPS = 200
 _VARYING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d+")
 _INDEX = re.compile(r"\[\d+\]")
-_OTHERS = ("other faults", "")
+_OTHERS = ("other errors", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A bad row: where, and what is wrong with this very one."""
+    """An invalid row: its place, and its error message."""
 
     where: str
     message: str
@@ -26,10 +26,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with some rows. Where their messages differ in names or numbers, `message` has … in their stead."""
+    """An error of one or more rows; names and numbers in which their messages differ are replaced by … in `message`."""
 
     message: str
-    path: str  # JSON path in the row, with [*] for each index; '' where it is about the whole row
+    path: str  # JSON path in the row, with [*] for each index; '' for the whole row
     hint: str
     count: int
     first: tuple[Place, ...]
@@ -45,18 +45,18 @@ class _Group:
 
 
 class Faults(Skips):
-    """Gathers bad rows instead of stopping at one."""
+    """Collect the errors of invalid rows instead of stopping at the first."""
 
     def __init__(self) -> None:
         super().__init__({"on_error": "skip"})
         self._groups: dict[tuple[str, str], _Group] = {}
 
     def bad(self, error: SwiftError, row: RawRow) -> None:
-        """Count a row that can't be used."""
+        """Record an invalid row."""
         self.add(error, f"{row.file}, row {row.number}")
 
     def add(self, error: SwiftError, place: str) -> None:
-        """Count a fault at a place."""
+        """Record an error at a place."""
         self.count += 1
         where = error.where if error.where.startswith(place) else place
         path = _INDEX.sub("[*]", where.removeprefix(place).removeprefix(", "))
@@ -72,7 +72,7 @@ class Faults(Skips):
             group.first.append(Place(where, error.message))
 
     def faults(self) -> tuple[Fault, ...]:
-        """What is wrong, the most frequent first."""
+        """Return the errors, the most frequent first."""
         groups = sorted(self._groups.values(), key=lambda group: -group.count)
         return tuple(
             Fault(message=group.message, path=group.path, hint=group.error.hint, count=group.count, first=tuple(group.first))

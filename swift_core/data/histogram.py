@@ -1,4 +1,4 @@
-"""How numbers are spread: smallest, middle, largest, and a histogram whose bins have round borders."""
+"""Distribution of integers: minimum, median, 95th percentile, maximum, and a histogram with round bin edges."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import accumulate
 
-_TAIL = 0.99  # what lies beyond shares the last bin, so that one long row does not squeeze all others into the first
+_TAIL = 0.99  # quantile at which the last bin starts, so that one long row does not squeeze all others into the first bin
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How many numbers are at least `low` and below `high`; the last bin has no `high`."""
+    """The count of numbers in [`low`, `high`); the last bin has no `high`."""
 
     low: int
     high: int | None
@@ -21,7 +21,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """What is told of many numbers."""
+    """Summary statistics of a distribution."""
 
     count: int
     total: int
@@ -33,7 +33,7 @@ class Spread:
 
 
 class Distribution:
-    """Counts whole numbers; memory grows with how many different ones there are."""
+    """Count integers; memory use grows with the number of distinct values."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
@@ -43,7 +43,7 @@ class Distribution:
         self._counts[number] += 1
 
     def spread(self, bins: int = 10) -> Spread | None:
-        """The numbers so far, in about so many bins; None where there are none."""
+        """Return the summary of the numbers so far, in about `bins` bins, or None if there are none."""
         if not self._counts:
             return None
         numbers = sorted(self._counts.items())
@@ -58,7 +58,7 @@ class Distribution:
         )
 
     def _quantile(self, numbers: list[tuple[int, int]], part: float) -> int:
-        """The smallest number that so large a part of all is not above."""
+        """Return the quantile: the smallest value v with at least `part` of all values <= v."""
         rank = math.ceil(part * self._counts.total())
         reached = accumulate(count for _, count in numbers)
         return next(number for (number, _), upto in zip(numbers, reached, strict=True) if upto >= rank)
@@ -75,6 +75,6 @@ class Distribution:
 
 
 def _round_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, … that is not below."""
+    """Return the smallest of 1, 2, 5, 10, 20, … that is >= `least`."""
     power: int = 10 ** max(0, math.floor(math.log10(least)))
     return next(step for factor in (1, 2, 5, 10) if (step := factor * power) >= least)

@@ -1,4 +1,4 @@
-"""How a task's rows are tokenised, cut and graded, as a Protocol that `swift data` asks: the core itself knows no tokenizer."""
+"""The Protocol by which `swift data` gets a task's tokenisation, truncation and loss mask; the core itself has no tokenizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A row in tokens: the `lengths` of its sequences before any cut, how many tokens are `learned`, why training refuses it."""
+    """Token counts of a row: the `lengths` of its sequences before truncation, the supervised (`learned`) tokens, and why training
+    refuses the row."""
 
     lengths: tuple[int, ...]
     learned: int
@@ -24,7 +25,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Neighbouring tokens that weigh the same in the loss (0: not learned): their text together, and each one's id and text."""
+    """Adjacent tokens with the same loss weight (0: not supervised): their joined text, and the id and text of each."""
 
     text: str
     weight: float
@@ -34,31 +35,31 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A sequence as the model is trained on it. `whole` is how many tokens it had before it was cut or split to the length."""
+    """A sequence as the model is trained on it; `whole` is its number of tokens before it was truncated or split."""
 
     pieces: tuple[Piece, ...]
     whole: int
 
 
 class RowInspector(Protocol):
-    """How a task's rows are tokenised, cut and graded: by the very code that trains. Built as `TaskSpec.inspector(run)`.
+    """Tokenise, truncate and mask rows with the code that trains on them. Built as `TaskSpec.inspector(run)`.
 
-    `max_length` is the most tokens of a sequence, `truncation` what happens to longer ones (`error`: training stops).
+    `max_length` is the maximum number of tokens per sequence, `truncation` the treatment of longer ones (`error`: training stops).
     """
 
     max_length: int
     truncation: str
 
     def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
-        """Each row in tokens, in order, as a stream; rows that can't be tokenised go to `skips.bad`."""
+        """Yield each row with its token counts, in order; rows that can't be tokenised go to `skips.bad`."""
         ...
 
     def unread(self) -> Unread:
-        """The fields of the rows measured since it was last asked that neither a reader nor the chat template reads."""
+        """Return the fields that neither a reader nor the chat template reads, of the rows measured since the last call."""
         ...
 
     def render(self, raw: RawRow) -> Sequence[Rendered]:
-        """A row's sequences; none where it is too long and left out.
+        """Return a row's sequences; none if it is too long and dropped.
 
         Raises:
             SwiftError: training would refuse the row.

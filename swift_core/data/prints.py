@@ -1,4 +1,4 @@
-"""Rows that are the same: told by 64-bit hashes of what they say, so that a million rows need tens of megabytes and no more."""
+"""Duplicate rows, found by 64-bit hashes of their canonical form; a million rows need tens of megabytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from swift_core.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, Row, ca
 
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _SHOWN = 5
-_ROW_BITS = 40  # of a place; the file's number is in the bits above
+_ROW_BITS = 40  # bits of the row number in a place; the file's number is in the bits above
 
 
 @dataclass(frozen=True, slots=True)
 class Same:
-    """How many rows are the same as another one, and the first few: each row's place, and the other's."""
+    """The number of rows that equal another row, and the first few: the place of each, and of the other."""
 
     count: int
     first: tuple[tuple[str, str], ...]
@@ -29,7 +29,7 @@ class Prints:
     """The hashes of rows, in order.
 
     Args:
-        prompts: keep a hash of each row's prompt too, that is of all but its answer.
+        prompts: also keep a hash of each row's prompt, that is of the row without its answer.
     """
 
     def __init__(self, *, prompts: bool) -> None:
@@ -38,14 +38,14 @@ class Prints:
         self._with_prompts = prompts
 
     def add(self, row: Row, raw: RawRow) -> None:
-        """Count a row in."""
+        """Add the hashes of a row."""
         self._rows.append(_hash(canonical(row)))
         if self._with_prompts:
             self._prompts.append(_hash(_prompt(row)))
         self._places.append(self._files.setdefault(raw.file, len(self._files)) << _ROW_BITS | raw.number)
 
     def repeated(self) -> Same:
-        """Rows that were there before."""
+        """Return the rows that equal an earlier row."""
         several = {one for one, other in pairwise(sorted(self._rows)) if one == other}
         seen: dict[int, int] = {}
         found: list[tuple[str, str]] = []
@@ -61,11 +61,11 @@ class Prints:
         return Same(count, tuple(found))
 
     def found_in(self, other: Prints) -> Same:
-        """Rows of these that are among the others."""
+        """Return the rows that are also in `other`."""
         return self._found(self._rows, other, other._rows)
 
     def prompts_found_in(self, other: Prints) -> Same:
-        """Rows of these that are not among the others, though their prompts are."""
+        """Return the rows that are not in `other`, but whose prompts are."""
         return self._found(self._prompts, other, other._prompts, without=frozenset(self._rows).intersection(other._rows))
 
     def _found(self, own: array[int], other: Prints, theirs: array[int], without: frozenset[int] = frozenset()) -> Same:
@@ -83,7 +83,7 @@ class Prints:
 
 
 def _prompt(row: Row) -> Any:
-    """All of a row but its answer."""
+    """Return a row without its answer."""
     if isinstance(row, PreferenceRow):
         return row.prompt, row.tools
     if isinstance(row, ChatRow) or (isinstance(row, LabelRow) and row.messages[-1]["role"] == "assistant"):

@@ -1,4 +1,4 @@
-"""`swift data show`: one row, as the model is trained on it; without a model, as the one spelling of its kind."""
+"""`swift data show`: one row as the model is trained on it, or without a model in the canonical format of its kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from swift_core.run import DataChoice, Run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A row of a file. `row` is its canonical form; `sequences` are what the model sees, None without a model."""
+    """A row of a file: in its canonical format (`row`), and as the sequences that the model is trained on (None without a model)."""
 
     file: str
     number: int
@@ -28,18 +28,18 @@ class Shown:
     truncation: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return the row as JSON values."""
         return asdict(self)
 
 
 def show(run: Run, kinds: Sequence[str]) -> Shown:
-    """Show the row that the run's options name.
+    """Return the row selected by the run's option `row`.
 
     Raises:
-        UsageError: there is no such row, or it can't be used; says why as training would.
+        UsageError: there is no such row, or it is invalid; with the same message as in training.
     """
     if len(run.datasets) > 1:
-        raise UsageError("a row of which data set?", where="dataset", hint="Name one, and --row N.")
+        raise UsageError("more than one dataset is given", where="dataset", hint="Give one dataset, and the row as --row N.")
     how = run.options["data"]
     raw = find_row(run.datasets[0], run.options["row"], how)
     row = normalise(raw, kinds, media_folder=Path(how["media_folder"]) if how["media_folder"] else None)
@@ -55,10 +55,10 @@ def show(run: Run, kinds: Sequence[str]) -> Shown:
 
 
 def find_row(choice: DataChoice, number: int, how: Mapping[str, Any] | None = None) -> RawRow:
-    """The row of that number in a data set's first file.
+    """Return the row with this number (from 1) in a dataset's first file.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such row.
     """
     last = None
     for raw in raw_rows(choice, how):
@@ -68,6 +68,6 @@ def find_row(choice: DataChoice, number: int, how: Mapping[str, Any] | None = No
             return raw
         last = raw
         if raw.number > number:
-            raise UsageError(f"row {number} is blank", where=raw.file, hint="Blank lines are counted, but are no rows.")
+            raise UsageError(f"row {number} is blank", where=raw.file, hint="Blank lines count as row numbers, but are not rows.")
     name, count = (last.file, last.number) if last else (choice.asked, 0)
-    raise UsageError(f"there is no row {number}; the last one is {count}", where=name, hint="Rows are counted from 1.")
+    raise UsageError(f"there is no row {number}; the last one is {count}", where=name, hint="Rows are numbered from 1.")

@@ -1,4 +1,4 @@
-"""Which task would learn from data sets: the one that is named, or the first that takes the kind of their rows."""
+"""Select the task for datasets: the task given, or the first that accepts the kind of their rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_ROWS = ("dataset", "dataset_options", "data", "hub", "offline")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A resolved run over data sets, the kinds of row that are wanted of them, and what the user should read."""
+    """A resolved run over datasets, the kinds of row that it accepts, and notes for the user."""
 
     run: Run
     kinds: Sequence[str]
@@ -35,10 +35,10 @@ class Rows:
 
 
 def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = None) -> Rows:
-    """Resolve a command that looks at rows. Where no task is named, the rows choose it.
+    """Resolve a command that reads rows. Without a task in the settings, it is selected by the kind of the rows.
 
     Raises:
-        UsageError: with every problem that one pass can find.
+        UsageError: with every problem that one pass finds.
     """
     known = registry()
     parts = dict(verb.parts)
@@ -51,25 +51,25 @@ def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = 
         spec = _task_for(kind, parts["task"], known)
         parts = {**parts, "task": spec.name} if spec else {}
         if spec:
-            notes.append(f"taken as rows for {spec.name}; --task names another task")
+            notes.append(f"read as rows for {spec.name}; select another task with --task")
         elif kind:
-            notes.append(f"no installed task learns from {kind} rows")
+            notes.append(f"no installed task trains on {kind} rows")
     resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
     kinds = known.spec(resolved.run.part("task")).rows if parts else (kind or "chat",)
     return Rows(resolved.run, kinds, (*notes, *resolved.notes))
 
 
 def commonest_kind(datasets: Sequence[DataChoice], how: Mapping[str, Any] | None = None) -> str:
-    """The kind that most of the first rows of the first data set are; '' where none can be told."""
+    """Return the most frequent kind among the first rows of the first dataset, or '' if it is unknown."""
     kinds = Counter[str]()
-    with suppress(SwiftError):  # what is wrong with the rows is told when they are read
+    with suppress(SwiftError):  # errors in rows are reported when they are read
         kinds.update(form_of(raw.data).kind for raw in islice(raw_rows(datasets[0], how), _LOOKED_AT) if not raw.fault)
     del kinds[""]
     return kinds.most_common(1)[0][0] if kinds else ""
 
 
 def inspector_of(run: Run) -> RowInspector | None:
-    """What tells how the run's rows are tokenised; None without a model, and for a task that has no inspector."""
+    """Return the run's row inspector, or None without a model or if the task has none."""
     if run.model is None or "task" not in run.parts:
         return None
     spec: TaskSpec = registry().spec(run.part("task"))
@@ -86,6 +86,6 @@ def _kind_of_first(verb: Verb, settings: Settings, known: Registry, progress: Pr
 
 
 def _task_for(kind: str, preferred: str, known: Registry) -> TaskSpec | None:
-    """The first task that learns from such rows, the preferred one ahead; it alone where the kind can't be told."""
+    """Return the first task that accepts rows of this kind, the preferred one first; only that one if the kind is unknown."""
     specs = sorted(known.all("task"), key=lambda spec: spec.name != preferred)
     return next((spec for spec in specs if kind in spec.rows or (not kind and spec.name == preferred)), None)

@@ -1,4 +1,4 @@
-"""Fields that nobody reads, and control tokens in texts, counted over the rows of a data set, and how they are told."""
+"""Unused fields, and control tokens in texts: counted over the rows of a dataset, and formatted for reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class UnreadField:
-    """A field that nobody reads: its path in a row, in how many rows it has a value, whether it plainly only describes them, a hint."""
+    """An unused field: its path, the number and share of rows that have it, whether it only describes the row, and a hint."""
 
     path: str
     rows: int
@@ -29,54 +29,54 @@ class UnreadField:
 
 
 class Unread:
-    """Counts rows, their unread fields, and the control tokens of the model that stand in their texts."""
+    """Count rows, their unused fields, and control tokens of the model in their texts."""
 
     def __init__(self, counts: Mapping[str, int] | None = None, rows: int = 0, control: Mapping[str, int] | None = None) -> None:
         self.counts, self.rows, self.control = Counter[str](counts or {}), rows, Counter[str](control or {})
 
     def add(self, paths: Iterable[str], control: Iterable[str] = ()) -> None:
-        """Count a row in."""
+        """Count a row with its unused fields and control tokens."""
         self.rows += 1
         self.counts.update(paths)
         self.control.update(control)
 
     def take(self) -> Unread:
-        """What was counted since it was last taken."""
+        """Return the counts since the last call, and reset them."""
         found = Unread(self.counts, self.rows, self.control)
         self.counts, self.rows, self.control = Counter(), 0, Counter()
         return found
 
     def tokens(self) -> str:
-        """A clause on the control tokens; '' if there are none."""
+        """Return a clause on the control tokens, or '' if there are none."""
         found = [f"'{token}' in {_percent(count / self.rows)} of the rows" for token, count in self.control.most_common()]
-        return f"texts hold control tokens of the model, which are read as such: {_few(found)}" if found else ""
+        return f"texts contain control tokens of the model, which are tokenised as such: {_few(found)}" if found else ""
 
     def sentences(self, name: str) -> Iterator[str]:
-        """All that should be told of the data set `name`."""
+        """Yield the sentences to report on the dataset `name`."""
         if fields := self.sentence(name):
             yield fields
         if tokens := self.tokens():
             yield f"{name}: {tokens}."
 
     def fields(self) -> tuple[UnreadField, ...]:
-        """What was found, the most frequent first."""
+        """Return the unused fields, the most frequent first."""
         return tuple(
             UnreadField(path, count, count / self.rows, is_metadata(path), "" if is_metadata(path) else _near(path))
             for path, count in self.counts.most_common()
         )
 
     def sentence(self, name: str) -> str:
-        """All in one sentence about the data set `name`; '' if every field is read."""
+        """Return one sentence on the unused fields of the dataset `name`, or '' if there are none."""
         fields = self.fields()
         strange = [str(each) for each in fields if not each.metadata]
         plain = [f"'{each.path}'" for each in fields if each.metadata]
         parts = [_few(strange)] if strange else []
         parts += [f"metadata: {_few(plain)}"] if plain else []
-        return f"{name}: nothing reads these fields: {'; '.join(parts)}." if parts else ""
+        return f"{name}: unused fields: {'; '.join(parts)}." if parts else ""
 
 
 def _near(path: str) -> str:
-    """A name here that a field of a row may have meant."""
+    """Return a suggestion for a misspelt field name, or ''."""
     return "" if "." in path else suggestion(path, _KNOWN)
 
 

@@ -160,7 +160,7 @@ def test_lines_that_are_no_json_are_skipped_too(load, tmp_path):
     assert json.loads((tmp_path / "skipped_rows.jsonl").read_text())["message"].startswith("not JSON")
 
 
-@pytest.mark.parametrize(("most", "says"), [("9%", "2 of 20 rows can't be used, 9%"), ("1", "2 rows can't be used, 1 may be")])
+@pytest.mark.parametrize(("most", "says"), [("9%", "2 of 20 rows are invalid, at most 9%"), ("1", "2 rows are invalid, at most 1 may be")])
 def test_more_bad_rows_than_allowed_stop_the_run(load, most, says):
     with pytest.raises(UsageError, match=says) as caught:
         load(bad_rows(2), on_error="skip", max_skipped=most)
@@ -168,7 +168,7 @@ def test_more_bad_rows_than_allowed_stop_the_run(load, most, says):
 
 
 def test_not_a_single_good_row(load):
-    with pytest.raises(UsageError, match="none of the 3 rows can be used"):
+    with pytest.raises(UsageError, match="none of the 3 rows is valid"):
         load([{"messages": []}] * 3, on_error="skip", max_skipped="100%")
 
 

@@ -44,7 +44,7 @@ def reading(tiny_model, tmp_path):
 
 
 def notes(report):
-    return [event["text"] for event in read_events(report.folder) if event["event"] == "note" and "nothing reads" in event["text"]]
+    return [event["text"] for event in read_events(report.folder) if event["event"] == "note" and "unused fields" in event["text"]]
 
 
 def test_what_is_lost_is_noted_once_with_its_share(reading, monkeypatch, tmp_path):
@@ -53,7 +53,7 @@ def test_what_is_lost_is_noted_once_with_its_share(reading, monkeypatch, tmp_pat
     how, choice, report = reading(MOODY, rows)
     load_samples([fetch_dataset(choice)], how, report)
     (note,) = notes(report)
-    for text in ("rows.jsonl: nothing reads", "'inputs' in 25% of the rows (Did you mean 'input'?)", "'messages[].colour' in 25%"):
+    for text in ("rows.jsonl: unused fields", "'inputs' in 25% of the rows (Did you mean 'input'?)", "'messages[].colour' in 25%"):
         assert text in note
     assert note.endswith("metadata: 'id'.")
     assert "mood" not in note, "the template reads it"

@@ -1,4 +1,4 @@
-"""`swift data`: look at rows before they are learned. One command a file."""
+"""`swift data`: inspect datasets before training. One command per file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_core.cli.data import check, convert, schema, show
 @click.group("data", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Check, show and convert data sets, before anything is learned from them."""
+    """Check, show and convert datasets before training."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

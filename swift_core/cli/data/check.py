@@ -1,4 +1,4 @@
-"""`swift data check`: what is in data sets, and what is wrong with them."""
+"""`swift data check`: statistics on datasets, and the problems in them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from swift_core.verbs import DATA_CHECK, Verb
 if TYPE_CHECKING:
     from swift_core.data.check import DataCheck
 
-HELP = """Check data sets before they are learned: forms, lengths, bad rows, duplicates, and held-out rows that are learned.
+HELP = """Check datasets before training: formats, lengths, invalid rows, duplicates, and validation rows among the training rows.
 
-With --model, rows are also tokenised, cut and graded as training would. Exits with 0 where all is well, with 1 where a run would fail
-or deceive; duplicates alone are no reason."""
+With --model, rows are also tokenised, truncated and masked as in training. Exits with 0 if there are no problems, with 1 if a run would
+fail or give misleading results; duplicates alone are only a warning."""
 
 
 def check(verb: Verb, settings: Settings, screen: Screen) -> int:
-    """Check, and print what was found."""
+    """Check the datasets and print the result."""
     from swift_core.data import check as data_check
     from swift_core.data.task import resolve_rows
 
@@ -31,8 +31,8 @@ def check(verb: Verb, settings: Settings, screen: Screen) -> int:
         screen.note(text)
     found = data_check.check(rows.run, rows.kinds, screen.watch)
     if rows.run.model and found.unit != "tokens":
-        who = f"the task {found.task} can't tell" if found.task else "no installed task tells"
-        screen.note(f"{who} how its rows are tokenised: lengths are in characters")
+        who = f"the task {found.task} does not tokenise" if found.task else "no installed task tokenises"
+        screen.note(f"{who} these rows here: lengths are in characters")
     screen.close()
     if screen.quiet:
         click.echo(json.dumps(found.to_json(), ensure_ascii=False))
@@ -46,7 +46,7 @@ def _print(found: DataCheck) -> None:
 
     for held_out, sets in ((False, found.train), (True, found.validation)):
         for each in sets:
-            click.secho(f"{each.name}{' (held out)' if held_out else ''}", bold=True)
+            click.secho(f"{each.name}{' (validation)' if held_out else ''}", bold=True)
             for line in set_lines(each, found):
                 click.echo(line)
             click.echo()

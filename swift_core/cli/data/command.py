@@ -1,4 +1,4 @@
-"""A command that looks at rows: flags as a verb has them, but it is done at once in this process and has an exit code of its own."""
+"""Base class of the `swift data` commands: flags like a verb, but executed in this process, with an exit code of its own."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Work = Callable[[Verb, Settings, Screen], int]
 
 
 class DataCommand(FlagsCommand):
-    """`work` resolves the settings, does what is asked, prints it (as JSON where the screen is quiet), and returns the exit code."""
+    """A command whose `work` resolves the settings, prints the result (as JSON if the screen is quiet), and returns the exit code."""
 
     def __init__(self, verb: Verb, work: Work, help_text: str = "") -> None:
         super().__init__(verb, positional="dataset", help_text=help_text)
         self.work = work
 
     def common(self) -> list[click.Parameter]:
-        """Bare words behind the flags are data sets too."""
+        """Add an argument for further datasets after the flags."""
         return [*super().common(), click.Argument(["more"], nargs=-1, metavar="")]
 
     def _call(self, **values: Any) -> int:
@@ -33,7 +33,7 @@ class DataCommand(FlagsCommand):
         if values["more"]:
             settings.set("dataset", [*listed(settings.values.get("dataset")), *values["more"]])
         if not settings.values.get("dataset"):
-            raise UsageError("no data set is named", hint=f"Write swift {self.verb.name} FILE, or a data set's name.")
+            raise UsageError("no dataset is given", hint=f"Run swift {self.verb.name} FILE, or give the name of a dataset.")
         with offline_if(bool(settings.values.get("offline"))), Screen(quiet=values["json"]) as screen:
             self.launched(settings, screen)
             return self.work(self.verb, settings, screen)

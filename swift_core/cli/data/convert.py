@@ -1,4 +1,4 @@
-"""`swift data convert`: data sets → canonical JSONL."""
+"""`swift data convert`: write datasets as canonical JSONL."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from swift_core.cli.screen import Screen
 from swift_core.config import Settings
 from swift_core.verbs import DATA_CONVERT, Verb
 
-HELP = """Write data sets to one JSONL file, in the one spelling of their kind: the same rows, whichever way they were written down.
+HELP = """Convert datasets to one JSONL file in the canonical format of their kind, whatever their source format.
 
-A bad row stops it; with --data.on-error skip, such rows are left out and listed in OUTPUT.skipped."""
+An invalid row stops the conversion; with --data.on-error skip, such rows are skipped and listed in OUTPUT.skipped."""
 
 
 def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
-    """Convert, and say what was written."""
+    """Convert the datasets and print a summary."""
     from swift_core.data import convert as data_convert
     from swift_core.resolve import resolve
 
@@ -30,7 +30,7 @@ def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
         return 0
     click.echo(f"{done.output}: {done.rows:,} {done.kind} rows")
     if done.skipped:
-        click.echo(f"{done.skipped_in}: {done.skipped:,} rows that can't be used")
+        click.echo(f"{done.skipped_in}: {done.skipped:,} invalid rows skipped")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a check found, in lines for people."""
+"""Format the result of a check as lines of text."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def set_lines(found: SetCheck, check: DataCheck) -> Iterator[str]:
-    """A data set's facts, its histogram, and what is wrong with it."""
+    """Yield a dataset's statistics, its histogram, and its errors."""
     facts = found.facts
-    yield _line("rows", f"{found.rows:,}" + (f", of which {found.bad:,} can't be used" if found.bad else ""))
+    yield _line("rows", f"{found.rows:,}" + (f", of which {found.bad:,} are invalid" if found.bad else ""))
     if facts.forms:
-        yield _line("forms", "; ".join(f"{count:,} {name}" for name, count in facts.forms.items()))
+        yield _line("formats", "; ".join(f"{count:,} {name}" for name, count in facts.forms.items()))
     if turns := facts.turns:
         yield _line("messages", f"{turns.total:,}: {_counts(facts.roles)}")
-        yield _line("a row has", f"{turns.min:,} to {turns.max:,} messages, {turns.median:,} in the middle")
+        yield _line("per row", f"{turns.min:,} to {turns.max:,} messages, median {turns.median:,}")
     if facts.with_system:
-        yield _line("system prompts", f"in {facts.with_system:,} rows, {facts.systems:,} different")
+        yield _line("system prompts", f"in {facts.with_system:,} rows, {facts.systems:,} distinct")
     if facts.with_tools:
         yield _line("tools", f"in {facts.with_tools:,} rows")
     if facts.media:
         yield _line("media", _counts(facts.media))
     if found.unread:
-        yield _line("not read", ", ".join(f"{printable(each.path)} ({each.rows:,} rows)" for each in found.unread[:_MOST_UNREAD]))
+        yield _line("unused fields", ", ".join(f"{printable(each.path)} ({each.rows:,} rows)" for each in found.unread[:_MOST_UNREAD]))
     if lengths := found.lengths:
-        yield _line(check.unit, _spread(lengths) + (f"; {found.learned:,} learned" if check.model else ""))
+        yield _line(check.unit, _spread(lengths) + (f"; {found.learned:,} supervised" if check.model else ""))
         if check.max_length and found.long:
             yield _line("too long", f"{found.long:,} rows have more than {check.max_length:,} tokens (truncation: {check.truncation})")
         yield from histogram_lines(lengths)
     for fault in found.faults[:_MOST_FAULTS]:
         yield from _fault_lines(fault)
     if (more := len(found.faults) - _MOST_FAULTS) > 0:
-        yield f"  and {more} more kinds of faults; --json lists them"
+        yield f"  and {more} more kinds of errors; list them with --json"
 
 
 def histogram_lines(spread: Spread, width: int = 0) -> Iterator[str]:
-    """A bar a bin, as wide as the terminal has room."""
+    """Yield one bar per bin, fitted to `width` columns (0: the terminal's)."""
     borders = [(each.low, spread.max if each.high is None else each.high - 1) for each in spread.bins]
     labels = [f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in borders]
     before, after = max(map(len, labels)), len(f"{spread.count:,}")
@@ -58,11 +58,11 @@ def histogram_lines(spread: Spread, width: int = 0) -> Iterator[str]:
 
 
 def same_lines(check: DataCheck) -> Iterator[str]:
-    """Where rows are the same as others."""
-    yield from _same("repeated", check.duplicates, "is")
-    yield from _same("repeated among those held out", check.validation_duplicates, "is")
-    yield from _same("held out, but also learned", check.leaked, "is")
-    yield from _same("held out, with a prompt that is also learned", check.leaked_prompts, "has the prompt of")
+    """Yield the duplicate rows, and the validation rows that are also training rows."""
+    yield from _same("duplicate rows", check.duplicates, "equals")
+    yield from _same("duplicate validation rows", check.validation_duplicates, "equals")
+    yield from _same("validation rows among the training rows", check.leaked, "equals")
+    yield from _same("validation rows with a prompt of a training row", check.leaked_prompts, "has the prompt of")
 
 
 def _same(title: str, same: Same, word: str) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _fault_lines(fault: Fault) -> Iterator[str]:
 
 
 def _spread(spread: Spread) -> str:
-    parts = (("from", spread.min), ("median", spread.median), ("95% below", spread.p95), ("to", spread.max))
+    parts = (("min", spread.min), ("median", spread.median), ("p95", spread.p95), ("max", spread.max))
     return f"{spread.total:,}: " + ", ".join(f"{name} {value:,}" for name, value in parts)
 
 

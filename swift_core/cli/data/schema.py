@@ -1,4 +1,4 @@
-"""`swift data schema`: what rows look like, as a JSON Schema."""
+"""`swift data schema`: the JSON Schema of a task's rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from swift_core.errors import UsageError, suggestion
 KINDS = ("chat", "text", "preference", "label", "prompt")
 
 
-@click.command("schema", short_help="JSON Schema of the rows that a task takes")
+@click.command("schema", short_help="Print the JSON Schema of the rows that a task accepts.")
 @click.argument("task")
 def command(task: str) -> None:
-    """JSON Schema of the rows that TASK takes, with an example of each form.
+    """Print the JSON Schema of the rows that TASK accepts, with an example of each format.
 
     TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt.
     """

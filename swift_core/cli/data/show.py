@@ -1,4 +1,4 @@
-"""`swift data show`: one row as the model sees it, with what it is graded on in colour."""
+"""`swift data show`: print one row as the model sees it, with its supervised tokens in colour."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from swift_core.data.inspector import Piece, Rendered
     from swift_core.data.show import Shown
 
-HELP = """Show a row as the model sees it, with the tokens that it is graded on in colour; without --model, the row in the spelling of
-its kind.
+HELP = """Show a row as the model sees it, with the supervised tokens in colour; without --model, the row in the canonical format of its
+kind.
 
-It is exactly what training uses: the same template, mask and truncation. Where there is no colour, graded text stands in ⟦ ⟧."""
+Template, loss mask and truncation are those of training. Without colour, supervised text is enclosed in ⟦ ⟧."""
 
 
 def show(verb: Verb, settings: Settings, screen: Screen) -> int:
@@ -50,7 +50,7 @@ def show(verb: Verb, settings: Settings, screen: Screen) -> int:
 def _lines(shown: Shown, *, coloured: bool, tokens: bool) -> Iterator[str]:
     sequences = shown.sequences or ()
     if not sequences:
-        yield f"{shown.file}, row {shown.number} is longer than {shown.max_length} tokens and left out (truncation: {shown.truncation})"
+        yield f"{shown.file}, row {shown.number} is longer than {shown.max_length} tokens and dropped (truncation: {shown.truncation})"
     for number, sequence in enumerate(sequences, 1):
         yield click.style(f"{shown.file}, row {shown.number}{_heading(sequence, number, len(sequences), shown)}", bold=True)
         yield "".join(_text(piece, coloured=coloured, tokens=tokens) for piece in sequence.pieces)
@@ -62,8 +62,8 @@ def _heading(sequence: Rendered, number: int, count: int, shown: Shown) -> str:
     length = sum(len(piece.ids) for piece in sequence.pieces)
     learned = sum(len(piece.ids) for piece in sequence.pieces if piece.weight)
     of = f", sequence {number} of {count}" if count > 1 else ""
-    cut = f", {'split' if shown.truncation == 'split' else 'cut'} from {sequence.whole:,}" if sequence.whole > length else ""
-    return f"{of}: {length:,} tokens{cut}, {learned:,} graded"
+    cut = f", {'split' if shown.truncation == 'split' else 'truncated'} from {sequence.whole:,}" if sequence.whole > length else ""
+    return f"{of}: {length:,} tokens{cut}, {learned:,} supervised"
 
 
 def _text(piece: Piece, *, coloured: bool, tokens: bool) -> str:
@@ -79,10 +79,10 @@ def _text(piece: Piece, *, coloured: bool, tokens: bool) -> str:
 
 
 def _legend(sequences: Sequence[Rendered], *, coloured: bool) -> str:
-    graded = click.style("graded", fg="green") if coloured else "⟦graded⟧"
-    other = click.style("0.5×graded", fg="yellow") if coloured else "⟦0.5×graded⟧"
+    supervised = click.style("supervised", fg="green") if coloured else "⟦supervised⟧"
+    other = click.style("0.5×supervised", fg="yellow") if coloured else "⟦0.5×supervised⟧"
     weighted = any(piece.weight not in (0, 1) for sequence in sequences for piece in sequence.pieces)
-    return f"{graded}{f', {other} with another weight' if weighted else ''}; the rest is only seen"
+    return f"{supervised}{f', {other} with another loss weight' if weighted else ''}; the rest is context"
 
 
 command = DataCommand(DATA_SHOW, show, HELP)
