@@ -108,10 +108,10 @@ def bare(run: Any, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     task = run.part("task").build()
     samples, _ = load_rows(run, task, load_base(run, "meta"), Recorder(folder))
-    feed = make_sampler(samples, ROWS_A_STEP, task.options, 512)
+    sampler = make_sampler(samples, ROWS_A_STEP, task.options, 512)
     steps = []
     for index in range(task.options.max_steps):
-        _, rows = feed.step(index)
+        _, rows = sampler.step(index)
         pieces = split_rows(rows, samples.lengths, rank=0, ranks=1, max_rows=1, max_tokens=512)
         steps.append([collate(samples, piece) for piece in pieces])
     model = load_base(run).model.train()

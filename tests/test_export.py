@@ -227,7 +227,7 @@ def test_what_is_written_is_compared_with_its_source(here, tmp_path):
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("weights", "too far from its source"), ("tokens", "into other tokens than its source"), ("short", "another number of logits")],
+    [("weights", "too far from its source"), ("tokens", "tokenises .* differently from its source"), ("short", "another number of logits")],
 )
 def test_what_is_something_else_is_not_kept(here, tmp_path, fault, message):
     with pytest.raises(SwiftError, match=message):

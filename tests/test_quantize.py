@@ -168,7 +168,7 @@ def test_a_result_that_is_too_far_off_is_no_result(here, tmp_path):
 def test_held_out_rows_take_the_place_of_the_documentation(here):
     _, figures = here(val_dataset=["rows.jsonl"], verify={"tokens": 100})
     assert 80 < figures["tokens"] < 150
-    with pytest.raises(UsageError, match=r"tokens in all, and 5,000 are wanted") as short:
+    with pytest.raises(UsageError, match="5,000") as short:
         here(val_dataset=["rows.jsonl"], verify={"tokens": 5000}, overwrite=True)
     assert short.value.where == "verify.tokens"
 
@@ -177,8 +177,8 @@ def test_held_out_rows_take_the_place_of_the_documentation(here):
     ("options", "message", "hint"),
     [
         ({"quantizer": "calibrated"}, "calibrated needs rows to calibrate with", "--dataset"),
-        ({"quantizer": "calibrated", "dataset": ["rows.jsonl"]}, "tokens in all, and 65,536 are wanted", "--calibration.tokens"),
-        ({"quantizer": "calibrated", "dataset": ["labels.jsonl"]}, "has label rows; conversations or texts are wanted", "--data.columns"),
+        ({"quantizer": "calibrated", "dataset": ["rows.jsonl"]}, "65,536", "--calibration.tokens"),
+        ({"quantizer": "calibrated", "dataset": ["labels.jsonl"]}, "label rows", "--data.columns"),
         ({"quantizer": "absent"}, "absent needs moonshine>=2", "pip install 'moonshine>=2'"),
         ({"quantizer": "ruond"}, "ruond", "Did you mean 'round'?"),
         ({"output": "rows.jsonl"}, "'rows.jsonl' exists", "--overwrite"),

@@ -82,7 +82,7 @@ def test_experts_have_separate_statistics(kind, tmp_path, monkeypatch):
     """The inputs of each expert, from the router's choice and computed by hand."""
     model = random_model(kind, tmp_path / "model", **EXPERTS)
     rows = [np.arange(3, 40), np.arange(60, 5, -1).copy()]
-    monkeypatch.setattr("swift_plugin_gguf.imatrix.rows_of", lambda *_, **__: rows)
+    monkeypatch.setattr("swift_plugin_gguf.imatrix.calibration_rows", lambda *_, **__: rows)
     asked = {"calibration": CalibrationOptions().model_dump(), "dtype": "float32", "device": "cpu"}
     exporter = ImatrixExporter()
     exporter.calibrate(Run(verb="export", job="", model=source_of(tmp_path / "model"), options=asked), Report(tmp_path))
@@ -111,7 +111,7 @@ def test_too_few_calibration_rows_are_rejected(tiny_model, tmp_path, monkeypatch
     with pytest.raises(UsageError, match="no calibration rows"):
         ImatrixExporter().export(tiny_model, tmp_path / "out")
     write_rows(tmp_path / "rows.jsonl", ragged_chats(2))
-    with pytest.raises(UsageError, match=r"tokens in all.*wanted") as few:
+    with pytest.raises(UsageError, match="tokens") as few:
         api.export(tiny_model, "imatrix", dataset=["rows.jsonl"], output="out")
     assert "--calibration.tokens" in few.value.hint
     assert not (tmp_path / "out").exists()

@@ -8,9 +8,10 @@ from math import inf
 import numpy as np
 import pytest
 import torch
-from swift_train.batches import CPU_TOKENS, RowGroup, Sampler, collate, max_micro_tokens, split_rows
+from swift_train.batches import CPU_TOKENS, RowGroup, collate, max_micro_tokens, split_rows
 from swift_train.options import SftOptions
 from swift_train.packing import best_fit
+from swift_train.sampler import EpochSampler
 from swift_train.tasks import SftTask
 from swift_train.testing import samples_of
 from transformers import AutoModelForCausalLM
@@ -19,15 +20,15 @@ LENGTHS = np.array([9, 120, 40, 7, 300, 33, 33, 8, 64, 5, 80])
 
 
 def test_an_epoch_has_every_row_once_and_the_next_another_order():
-    sampler = Sampler(11, 4, seed=7, shuffle=True)
+    sampler = EpochSampler(11, 4, seed=7, shuffle=True)
     assert sampler.steps_per_epoch == 3
     epochs = [[sampler.step(3 * epoch + step) for step in range(3)] for epoch in range(2)]
     for epoch in epochs:
         assert sorted(chain.from_iterable(epoch)) == list(range(11))
         assert [len(rows) for rows in epoch] == [4, 4, 3]
     assert epochs[0] != epochs[1]
-    assert Sampler(11, 4, seed=7, shuffle=True).step(4) == epochs[1][1]  # from nothing but seed and step
-    assert Sampler(11, 4, seed=7, shuffle=False).step(2) == [8, 9, 10]
+    assert EpochSampler(11, 4, seed=7, shuffle=True).step(4) == epochs[1][1]  # from nothing but seed and step
+    assert EpochSampler(11, 4, seed=7, shuffle=False).step(2) == [8, 9, 10]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 16])
@@ -60,7 +61,7 @@ def test_what_is_computed_at_once():
 
 def test_an_epoch_of_packs_has_every_row_once():
     packs = best_fit(LENGTHS, 320)
-    sampler = Sampler(len(packs), 2, seed=7, shuffle=True, packs=packs)
+    sampler = EpochSampler(len(packs), 2, seed=7, shuffle=True, packs=packs)
     rows = [sampler.step(step) for step in range(sampler.steps_per_epoch)]
     assert sorted(chain.from_iterable(rows)) == list(range(11))
     assert all(LENGTHS[step].sum() <= 640 for step in rows)
@@ -68,12 +69,12 @@ def test_an_epoch_of_packs_has_every_row_once():
 
 def test_rows_of_like_length_come_together_the_longest_first():
     lengths = np.random.default_rng(0).integers(1, 1000, 400)
-    sampler = Sampler(400, 4, seed=7, shuffle=True, sizes=lengths)
+    sampler = EpochSampler(400, 4, seed=7, shuffle=True, sizes=lengths)
     rows = [sampler.step(step) for step in range(100)]
     assert sorted(chain.from_iterable(rows)) == list(range(400))
     assert lengths[rows[0]].max() == lengths.max()
     spread = np.mean([np.ptp(lengths[step]) for step in rows])
-    unsorted = Sampler(400, 4, seed=7, shuffle=True)
+    unsorted = EpochSampler(400, 4, seed=7, shuffle=True)
     assert spread < 0.1 * np.mean([np.ptp(lengths[unsorted.step(step)]) for step in range(100)])
     assert [sampler.step(100 + step) for step in range(100)] != rows, "another order in the next epoch"
 

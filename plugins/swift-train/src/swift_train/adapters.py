@@ -1,4 +1,4 @@
-"""Adapter checkpoints: which tuner made one, and what it says about its base."""
+"""Adapter checkpoints: their validation, the tuner that made them, and the quantizer of their base."""
 
 from __future__ import annotations
 
@@ -23,67 +23,73 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def check_adapter(folder: Path) -> None:
-    """Check that a folder holds a whole adapter.
+    """Check that a folder holds a complete adapter.
 
     Raises:
-        UsageError: it has no adapter_config.json, only pickled weights, or truncated ones.
+        UsageError: adapter_config.json is missing, or the weights are missing, pickled or truncated.
     """
     from swift_train.weights import read_header
 
     if not (folder / "adapter_config.json").is_file():
-        raise UsageError("not an adapter: it has no adapter_config.json", where=str(folder), hint="Name the folder that training wrote.")
+        raise UsageError(
+            "not an adapter: adapter_config.json is missing", where=str(folder), hint="Give the output folder of a training run."
+        )
     if not (folder / WEIGHTS).is_file():
         pickled = (folder / "adapter_model.bin").is_file()
-        problem = "its weights are pickled (adapter_model.bin): they can run code when they are read" if pickled else f"it has no {WEIGHTS}"
-        raise UsageError(problem, where=str(folder), hint="Get the adapter as safetensors.")
+        problem = "the weights are pickled (adapter_model.bin), and loading them can run code" if pickled else f"{WEIGHTS} is missing"
+        raise UsageError(problem, where=str(folder), hint="Get the adapter in safetensors format.")
     read_header(folder / WEIGHTS)
 
 
 def tuner_of(folder: Path) -> Tuner:
-    """The tuner that made an adapter, by its manifest; a folder that only PEFT wrote counts as `lora`, which reads every kind."""
+    """Build the tuner that made an adapter, as recorded in its manifest; `lora`, which reads every PEFT type, if there is no manifest."""
     tuner: Tuner = maker(registry(), "tuner", read_manifest(folder), "lora").build()
     return tuner
 
 
 def tuner_name(folder: Path) -> str:
-    """The name of the tuner that made an adapter, by its manifest; one that only PEFT wrote counts as `lora`, which reads every kind."""
+    """Return the name of the tuner that made an adapter, as recorded in its manifest; `lora` if there is no manifest."""
     manifest = read_manifest(folder)
     return str(manifest.tuner.get("name", "lora")) if manifest else "lora"
 
 
 def switching_tuner(folders: Iterable[Path], found: SwitchingTuner | None = None) -> SwitchingTuner | None:
-    """The tuner that lets these adapters take turns on one base, beside those of `found`; None if there are none.
+    """Return the tuner that can switch between these adapters on one base; None if there are no adapters.
+
+    Args:
+        folders: the adapters.
+        found: the tuner of the adapters that are already on the base.
 
     Raises:
-        UsageError: the tuner of one can't do that, or another one made the rest.
+        UsageError: a tuner does not support switching, or the adapters were made by incompatible tuners.
     """
     for folder in folders:
         tuner = tuner_of(folder)
         if not isinstance(tuner, SwitchingTuner) or not compatible_tuners(tuner, found or tuner):
-            problem = "can't be switched on and off beside its base" if found is None else "can't share a base with those of another tuner"
+            problem = "can't be switched on and off at runtime" if found is None else "can't share a base with adapters of another tuner"
             raise UsageError(
-                f"an adapter of the tuner '{tuner_name(folder)}' {problem}",
+                f"an adapter made by the tuner '{tuner_name(folder)}' {problem}",
                 where=str(folder),
-                hint=f"Merge it: swift merge {shlex.quote(str(folder))}; then serve the merged model.",
+                hint=f"Merge it with `swift merge {shlex.quote(str(folder))}`, then serve the merged model.",
             )
         found = tuner
     return found
 
 
 def compatible_tuners(one: Tuner, other: Tuner) -> bool:
-    """Whether one of two tuners is a kind of the other, so that it reads its adapters."""
+    """Return whether one tuner's class derives from the other's, so that it can read the other's adapters."""
     return isinstance(one, type(other)) or isinstance(other, type(one))
 
 
 def inner_model(module: Module) -> Any:
-    """The transformers model in a module that a tuner may have wrapped; the module itself, if there is none in it."""
+    """Return the transformers model inside a module that a tuner may have wrapped; the module itself if it contains none."""
     from transformers import PreTrainedModel
 
     return next((part for part in module.modules() if isinstance(part, PreTrainedModel)), module)
 
 
 def quantizer_of(folder: Path) -> Choice | None:
-    """The load-time quantizer that an adapter's base had while it was trained."""
+    """Return the load-time quantizer that the base had when an adapter was trained; None if it had none."""
     manifest = read_manifest(folder)
     if not manifest or not manifest.quantizer:
         return None

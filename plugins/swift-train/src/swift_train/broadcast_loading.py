@@ -1,7 +1,7 @@
-"""A model that is cut is read by one process alone: the others build its shapes, and are given the weights a few at a time.
+"""Load a sharded model on rank 0 only and broadcast its parameters: the other ranks build it on the `meta` device.
 
-Otherwise every process of a machine would hold the whole model in main memory before it keeps its part, and N processes N times. Buffers,
-such as the frequencies of rotary positions, are in no checkpoint: on `meta` they are never computed, so they are given out with the rest.
+Otherwise every process of a machine would hold the whole model in main memory before it keeps its shard: N processes, N copies. Buffers,
+such as the frequencies of rotary embeddings, are not in checkpoints and are never computed on `meta`, so they are broadcast too.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _META = torch.device("meta")
 
 
 def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.device) -> tuple[Module, int]:
-    """Load into main memory in the first process, and on `meta` in the others, whose buffers are made right. Collective.
+    """Load a module into main memory on rank 0, and on `meta` on the other ranks with buffers broadcast from rank 0. Collective.
 
-    A process that can't build the same without the weights, as with a tuner that starts from them (PiSSA), loads them too.
+    A rank that can't build the same module without the weights, as with a tuner that starts from them (PiSSA), loads them too.
 
     Args:
-        load: the strategy's.
-        device: on which the processes exchange tensors.
+        load: the function given to `Strategy.build`.
+        device: the device on which ranks exchange tensors.
 
     Returns:
-        The module, and how many processes have read all of it.
+        The module, and the number of ranks that have read all of it.
 
     Raises:
-        PeerFailed: the first process could not load it, and says why itself.
+        PeerFailed: on the other ranks, if rank 0 could not load it; rank 0 raises its own error.
     """
     rank, size = rank_and_size()
     first, module, failure = rank == 0, None, None
@@ -46,10 +46,10 @@ def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.dev
     except Exception as error:
         failure = error
     own = _layout(module) if module is not None else _FAILED
-    theirs = all_reduce(own if first else _OTHER, "max", device)
-    if theirs == _FAILED:
-        raise (failure if first and failure else PeerFailed("process 0 could not load the model", hint="Its message is in log.txt."))
-    if module is None or own != theirs or _strays(module):
+    rank_zero = all_reduce(own if first else _OTHER, "max", device)
+    if rank_zero == _FAILED:
+        raise (failure if first and failure else PeerFailed("process 0 could not load the model", hint="See its error in log.txt."))
+    if module is None or own != rank_zero or _has_unregistered_meta_tensors(module):
         module = load(torch.device("cpu"))
     whole = all_reduce(float(not any(parameter.is_meta for parameter in module.parameters())), "sum", device)
     if size > 1:
@@ -59,32 +59,32 @@ def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.dev
 
 
 def broadcast_parameters(parameters: Iterable[Tensor], device: torch.device) -> None:
-    """Make parameters of a module from `load_once` what they are in the first process. Collective, in the same order everywhere."""
+    """Broadcast parameters of a module from `load_on_first_rank` from rank 0. Collective, in the same order on every rank."""
     if rank_and_size()[1] > 1:
         for parameter in parameters:
             _receive(parameter, device)
 
 
 def materialize(parameter: Tensor, device: torch.device) -> None:
-    """Give a tensor on `meta` memory, whoever holds it: it stays the same object, for modules that share it and for optimizers."""
+    """Allocate memory for a tensor on `meta`, in place: it stays the same object for modules that share it and for optimizers."""
     if not parameter.is_meta:
         return
     fresh: Tensor = torch.empty_like(parameter, device=device)
     if isinstance(parameter, torch.nn.Parameter):
         fresh = torch.nn.Parameter(fresh, requires_grad=parameter.requires_grad)
-    torch.utils.swap_tensors(parameter, fresh)
+    torch.utils.swap_tensors(parameter, fresh)  # type: ignore[no-untyped-call]
 
 
 def _receive(tensor: Tensor, device: torch.device) -> None:
     materialize(tensor, device)
-    there = tensor.detach().to(device).contiguous()
-    dist.broadcast(there.reshape(-1).view(torch.uint8), 0)  # bytes: no backend knows every type
-    if there.data_ptr() != tensor.data_ptr():
-        tensor.detach().copy_(there)
+    on_device = tensor.detach().to(device).contiguous()
+    dist.broadcast(on_device.reshape(-1).view(torch.uint8), 0)  # as bytes, since no backend supports every dtype
+    if on_device.data_ptr() != tensor.data_ptr():
+        tensor.detach().copy_(on_device)
 
 
 def _layout(module: Module) -> float:
-    """Names, shapes and types of all tensors, as a number that a float can hold."""
+    """Hash names, shapes and dtypes of all tensors to an integer that a float64 represents exactly."""
     named = [*module.named_parameters(), *module.named_buffers()]
     facts = [(name, tuple(tensor.shape), str(tensor.dtype), tensor.requires_grad) for name, tensor in named]
     return float(int(hashlib.sha256(repr(facts).encode()).hexdigest()[:12], 16))
@@ -94,6 +94,6 @@ def _buffers(module: Module) -> Iterator[Tensor]:
     return (buffer for _, buffer in module.named_buffers())
 
 
-def _strays(module: Module) -> bool:
-    """Whether a module keeps tensors on `meta` that are neither parameters nor buffers: nobody would fill them."""
+def _has_unregistered_meta_tensors(module: Module) -> bool:
+    """Return whether a module keeps tensors on `meta` that are neither parameters nor buffers, and so would never be filled."""
     return any(isinstance(value, torch.Tensor) and value.is_meta for part in module.modules() for value in vars(part).values())

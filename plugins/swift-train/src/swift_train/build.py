@@ -1,6 +1,6 @@
-"""The one road from a checkpoint to a model: family → loader (with a quantizer's arguments) → tuner.
+"""Build the model of a run from a checkpoint: family → loader (with the quantizer's arguments) → tuner.
 
-`get_model`, the training loop and the embedded server all go it, so that they all mean the same model.
+`get_model`, the training loop and the embedded server all use it, so that they work with the same model.
 """
 
 from __future__ import annotations
@@ -34,24 +34,23 @@ log = logging.getLogger(__name__)
 
 
 def load_base(run: Run, device: str = "auto") -> Loaded:
-    """Load the run's base, quantized if the run says so, without adapters.
+    """Load the run's base model without adapters, quantized if the run has a quantizer.
 
     Args:
-        device: where to; `auto` takes what the run's options say. The type is the one for the run's device, wherever the model is put
-            first.
+        device: the device to load to; `auto` takes the one in the run's options. The dtype is always chosen for the latter.
 
     Raises:
-        UsageError: the weights are missing, damaged or pickled, or need code that was not trusted.
+        UsageError: the weights are missing, damaged or pickled, or need remote code that is not trusted.
     """
     source = base_of(run)
-    meant = pick_device(run.options.get("device", "auto"))
+    run_device = pick_device(run.options.get("device", "auto"))
     stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
-    dtype = pick_dtype(run.options.get("dtype", "auto"), meant, stored)
-    return load_with(run, device=meant if device == "auto" else pick_device(device), dtype=dtype, quantizer=run.parts.get("quantizer"))
+    dtype = pick_dtype(run.options.get("dtype", "auto"), run_device, stored)
+    return load_with(run, device=run_device if device == "auto" else pick_device(device), dtype=dtype, quantizer=run.parts.get("quantizer"))
 
 
 def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, arguments: Mapping[str, Any] | None = None) -> Loaded:
-    """`load_base` with device, type and quantizer decided, and more `arguments` for the loader; raises the same."""
+    """Load the run's base model with a given device, dtype, quantizer and extra `arguments` for the loader. Raises as `load_base` does."""
     source = base_of(run)
     family = family_of(source)
     loading = Loading(
@@ -62,34 +61,34 @@ def load_with(run: Run, *, device: str, dtype: str, quantizer: Choice | None, ar
         arguments={**(quantizer.build().load_arguments(family, dtype) if quantizer else {}), **(arguments or {})},
     )
     loaded: Loaded = _loader(run, source.format).build().load(Path(source.path), family, loading)
-    _unpack(loaded.model)
+    _decompress(loaded.model)
     loaded.model.name_or_path = public_name(source)  # type: ignore[assignment]  # PEFT writes it into adapter_config.json
     if "tuner" in run.parts and getattr(loaded.model, "is_quantized", False):
-        _ready_to_train(loaded.model, quantizer)
+        _prepare_quantized(loaded.model, quantizer)
     return loaded
 
 
 def attach(run: Run, model: Module, tuner: Tuner) -> Module:
-    """Make a loaded base trainable: with a new adapter, or with the run's adapter to go on training it.
+    """Make a loaded base trainable: attach a new adapter, or the run's adapter to continue training it.
 
     Raises:
-        UsageError: the run names more than one adapter, another tuner made it, or it does not belong on the base.
+        UsageError: the run has more than one adapter, another tuner made it, or it does not belong to this base.
     """
     if not run.adapters:
         return tuner.attach(model, family_of(base_of(run)))
     if len(run.adapters) > 1:
-        raise UsageError("only one adapter can be trained", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
+        raise UsageError("only one adapter can be trained at a time", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
     folder = Path(next(iter(run.adapters.values())).path)
     if not compatible_tuners(tuner, tuner_of(folder)):
         name = tuner_name(folder)
-        raise UsageError(f"the tuner '{name}' made this adapter", where=str(folder), hint=f"Go on with the same: --tuner {name}.")
+        raise UsageError(f"this adapter was made by the tuner '{name}'", where=str(folder), hint=f"Use the same tuner: --tuner {name}.")
     return load_adapter(
         model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base"))
     )
 
 
 def get_model(run: Run) -> Module:
-    """What `swift_core.get_model` returns: the model, with `.processor`; trainable where the run has a tuner, else ready to answer."""
+    """Build the model that `swift_core.get_model` returns, with `.processor`: trainable if the run has a tuner, else in eval mode."""
     loaded = load_base(run)
     if "tuner" in run.parts:
         tuner = run.part("tuner").build()
@@ -117,11 +116,14 @@ def load_checkpoint(
     hash: str = "",
     loader: Choice | None = None,
 ) -> Loaded:
-    """Load a checkpoint folder for inference, with `adapters` on it by name; the first is active until another is switched to.
+    """Load a checkpoint folder for inference, with named `adapters`; the first one is active.
 
-    `family` is needed only if neither the manifest nor config.json tells it. `hash` is the checkpoint's content hash if known: adapters
-    are held to it unless `allow_other_base`. `loader` is by default the one that adapters or checkpoint were made with. Raises as
-    `load_base` and `put_on` do.
+    Args:
+        family: needed only if neither the manifest nor config.json determines it.
+        hash: content hash of the checkpoint if known; adapters must have been trained on it unless `allow_other_base`.
+        loader: by default the one that the adapters or the checkpoint were made with.
+
+    Raises as `load_base` and `load_adapter` do.
     """
     options = {"device": device, "dtype": dtype, "attention": attention, "trust_remote_code": trust_remote_code}
     base = source_of(path, family, hash)
@@ -132,7 +134,7 @@ def load_checkpoint(
 
 
 def load_adapters(model: Module, adapters: Mapping[str, Path], base: Source, *, allow_other_base: bool = False) -> Module:
-    """Put trained adapters onto a base, by name, frozen; the first one is active. Raises as `put_on` does."""
+    """Load trained adapters onto a base, frozen; the first one is active. Raises as `load_adapter` does."""
     for name, folder in adapters.items():
         model = load_adapter(model, folder, base, name=name, allow_other_base=allow_other_base)
     return model.eval()
@@ -148,19 +150,19 @@ def load_adapter(
     trainable: bool = False,
     allow_other_base: bool = False,
 ) -> Module:
-    """Put a saved adapter onto the base that it belongs on: the one place where the two meet.
+    """Load a saved adapter onto its base, after checking that the two belong together.
 
     Args:
-        model: the loaded base, with the adapters that it has already.
+        model: the loaded base, possibly with other adapters.
         folder: the adapter.
-        base: what the model was loaded from.
+        base: the checkpoint that the model was loaded from.
         tuner: reads the adapter; by default the one that made it.
-        name: what the adapter is called on the model.
-        trainable: whether it goes on learning.
-        allow_other_base: whether it may have been trained on another base; it has to fit all the same.
+        name: the adapter's name on the model.
+        trainable: whether its parameters require gradients.
+        allow_other_base: accept an adapter that was trained on another base, if its shapes fit.
 
     Raises:
-        UsageError: it is no whole adapter, was trained on another base, or does not fit this one.
+        UsageError: the adapter is incomplete, was trained on another base, or does not fit this one.
     """
     check_adapter(folder)
     if not allow_other_base:
@@ -169,7 +171,7 @@ def load_adapter(
 
 
 def source_of(path: Path, family: str = "", hash: str = "") -> Source:
-    """A checkpoint folder as a Source, its family told by its manifest or its config.json where it is not given."""
+    """Describe a checkpoint folder as a Source; its family, if not given, comes from its manifest or config.json."""
     manifest, families = read_manifest(path), registry().all("family")
     if not family and manifest and any(known.name == manifest.family for known in families):
         family = manifest.family
@@ -180,28 +182,28 @@ def source_of(path: Path, family: str = "", hash: str = "") -> Source:
 
 
 def base_of(run: Run) -> Source:
-    """The checkpoint that the run starts from.
+    """Return the checkpoint that the run starts from.
 
     Raises:
-        UsageError: it names none, or an adapter.
+        UsageError: the run has no model, or its model is an adapter.
     """
     if run.model is None:
-        raise UsageError("no model given", where="model", hint="Name a checkpoint folder or a reference such as hf:org/name.")
+        raise UsageError("no model given", where="model", hint="Give a checkpoint folder or a reference such as hf:org/name.")
     if run.model.format == "adapter":
-        raise UsageError("this is an adapter, not a model", where=run.model.path, hint="Name its base as the model, and it as the adapter.")
+        raise UsageError("this is an adapter, not a model", where=run.model.path, hint="Give its base as --model and this as --adapter.")
     return run.model
 
 
 def public_name(source: Source) -> str:
-    """How other tools can find the base: a Hugging Face id if it is one, the folder of one on this machine, else the reference."""
+    """Return the name by which other tools find the base: its Hugging Face id, its absolute path if it is local, else its reference."""
     name = source.reference
     if not name or name.startswith("file:"):
         return str(Path(source.path).absolute())
     return name.removeprefix("hf:").partition("@")[0] if name.startswith("hf:") else name
 
 
-def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
-    """Let the quantizer prepare the model; one that was stored quantized has the quantizer of its format."""
+def _prepare_quantized(model: Any, quantizer: Choice | None) -> None:
+    """Let the quantizer prepare the model for training; for a checkpoint stored quantized, the quantizer of its format."""
     if quantizer is None:
         form = str(getattr(model.config.quantization_config.quant_method, "value", model.config.quantization_config.quant_method))
         names = [spec.name for spec in registry().all("quantizer") if spec.when == "load" and spec.format == form]
@@ -211,15 +213,16 @@ def _ready_to_train(model: Any, quantizer: Choice | None) -> None:
     quantizer.build().ready_to_train(model)
 
 
-def _unpack(model: Any) -> None:
-    """Let compressed-tensors unpack its layers now: by itself it does so at the first answer, when an adapter has missed their weights."""
+def _decompress(model: Any) -> None:
+    """Decompress compressed-tensors layers now, not in the first forward pass, when an attached adapter has missed their weights."""
     compressor = getattr(getattr(model, "hf_quantizer", None), "compressor", None)
     if compressor is not None and getattr(model, "is_quantized", False):
         compressor.decompress_model(model)
 
 
 def _loader(run: Run, form: str) -> Choice:
-    """The run's loader, else the one that its checkpoints were made with, else the usual one, or the first that reads the format."""
+    """Return the run's loader, else the one recorded in its checkpoints, else the default or first one that reads the format."""
+
     sources = [*run.adapters.values(), *([run.model] if run.model else ())]
     choice = run.parts.get("loader") or recorded_loader(sources, registry())
     if choice is None:

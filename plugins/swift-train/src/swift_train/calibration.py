@@ -1,4 +1,4 @@
-"""Rows for a quantizer: tokenised as training tokenises them, chosen at random but always the same, counted in tokens."""
+"""Calibration sets of quantizers: whole rows, tokenised as for training, sampled with a fixed seed until they have enough tokens."""
 
 from __future__ import annotations
 
@@ -26,34 +26,39 @@ if TYPE_CHECKING:
     Rows = list[NDArray[np.int32]]
 
 _TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"chat": ("sft", {"mask": {"turns": "everything"}}), "text": ("pretrain", {})}
-"""Whose tokens the rows of a kind become; all of a conversation counts, so that one that is cut has something left."""
+"""Kind of rows → the task that tokenises them, with its options; every message is supervised, so that truncated rows stay valid."""
 
 
 def calibration_rows(
     run: Run, choices: Sequence[DataChoice], shapes: Loaded, report: Report, *, tokens: int, max_length: int, seed: int, where: str
 ) -> Rows:
-    """Token ids of whole rows, until there are `tokens` of them; rows longer than `max_length` are cut.
+    """Sample rows until they have `tokens` tokens in total, and return their token ids.
+
+    Args:
+        shapes: the model on `meta` with its processor.
+        tokens: total number of tokens.
+        max_length: rows are truncated on the right to so many tokens.
+        where: the option that sets `tokens`, for errors.
 
     Raises:
-        UsageError: the rows are neither conversations nor texts, or have fewer tokens in all. `where` is the option that sets the number.
+        UsageError: the rows are neither conversations nor texts, or have fewer tokens in total.
     """
     kind = commonest_kind(choices, run.options["data"])
     if kind not in _TASKS:
-        problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are wanted"
-        raise UsageError(problem, where=where.partition(".")[0], hint="Name another data set, or rename its fields: --data.columns.")
-    reading = preprocessing_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
-    cut = replace(reading, truncation="right", max_length=min(max_length, reading.max_length))
-    samples = load_samples(choices, cut, report, seed=seed)
-    there = int(samples.lengths.sum())
-    if there < tokens:
-        raise UsageError(
-            f"the rows have {there:,} tokens in all, and {tokens:,} are wanted", where=where, hint=f"Name more rows, or --{where} {there}."
-        )
+        problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are needed"
+        raise UsageError(problem, where=where.partition(".")[0], hint="Give another data set, or rename its fields with --data.columns.")
+    preprocessing = preprocessing_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
+    truncated = replace(preprocessing, truncation="right", max_length=min(max_length, preprocessing.max_length))
+    samples = load_samples(choices, truncated, report, seed=seed)
+    available = int(samples.lengths.sum())
+    if available < tokens:
+        problem = f"the rows have {available:,} tokens in total, but {tokens:,} are needed"
+        raise UsageError(problem, where=where, hint=f"Give more rows, or set --{where} {available}.")
     order = np.random.default_rng(seed).permutation(len(samples))
-    enough = int(np.searchsorted(np.cumsum(samples.lengths[order]), tokens)) + 1
-    return [samples[int(place)].ids for place in order[:enough]]
+    count = int(np.searchsorted(np.cumsum(samples.lengths[order]), tokens)) + 1
+    return [samples[int(index)].ids for index in order[:count]]
 
 
 def write_rows(rows: Rows, file: Path) -> None:
-    """One JSON object a line: `ids`. A quantizer in another environment reads it without a tokenizer."""
+    """Write rows as JSON lines with the key `ids`, which a quantizer in another environment reads without a tokenizer."""
     file.write_text("".join(json.dumps({"ids": row.tolist()}) + "\n" for row in rows), encoding="utf-8")

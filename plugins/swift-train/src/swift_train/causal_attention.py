@@ -1,4 +1,4 @@
-"""Attention of one row, each of whose tokens sees those before it."""
+"""Causal attention of one row, with grouped query heads and an optional sliding window."""
 
 from __future__ import annotations
 
@@ -9,21 +9,28 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-_OTHERS = ("softcap", "s_aux", "position_bias")
+_UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 
 
 def unsupported_argument(arguments: Mapping[str, Any]) -> str:
-    """Of what transformers gives an attention, the name of what some models do to their scores and `causal` does not; '' for none."""
-    return next((name for name in _OTHERS if arguments.get(name) is not None), "")
+    """Return the name of an attention argument of transformers that `causal_attention` does not implement; '' if there is none."""
+    return next((name for name in _UNSUPPORTED if arguments.get(name) is not None), "")
 
 
 def causal_attention(
     query: Tensor, keys: Tensor, values: Tensor, *, window: int | None = None, scale: float | None = None, dropout: float = 0.0
 ) -> Tensor:
-    """(1, heads, count, size) queries of a row's last tokens over (1, key heads, length, size) → (1, heads, count, size).
+    """Compute causal attention of a row's last tokens over all of its tokens.
 
     Args:
-        window: how many tokens back, itself included, a token sees; None for all.
+        query: (1, heads, count, head size).
+        keys, values: (1, key heads, length, head size), with length ≥ count.
+        window: sliding window in tokens, including the token itself; None for no limit.
+        scale: of the scores; None for 1/√(head size).
+        dropout: probability, applied to the attention weights.
+
+    Returns:
+        (1, heads, count, head size).
     """
     count, length = query.shape[2], keys.shape[2]
     mask = None

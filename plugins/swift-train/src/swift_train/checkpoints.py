@@ -1,8 +1,8 @@
-"""Checkpoints of a run, from which it goes on exactly: `checkpoints/step-000050/{model/, state/, run.json, checkpoint.json}`.
+"""Write the checkpoints from which a run resumes exactly: `checkpoints/step-000050/{model/, state/, run.json, checkpoint.json}`.
 
-`model/` is a checkpoint like any other, `state/` what the strategy needs and `loop.json`, `run.json` the run that wrote it.
-`checkpoint.json` comes last: the step, the held-out loss, and the SHA-256 of every other file. All of it is written aside, brought to
-the disk and renamed, so that whatever carries the name is whole; the hashes are for disks that lose what they have taken.
+`model/` is an ordinary model checkpoint, `state/` the state of the strategy and `loop.json`, `run.json` the run that wrote it.
+`checkpoint.json` is written last: the step, the validation loss, and the SHA-256 of every other file. Everything is written to a
+temporary folder, synced to disk and renamed, so a folder with the final name is complete; the hashes detect disks that lose data.
 """
 
 from __future__ import annotations
@@ -25,36 +25,46 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"step-\d{6,}")
 LOOP, RUN, RECORD = "loop.json", "run.json", "checkpoint.json"
-_FULL, _REFUSED, _OTHER = 1.0, 2.0, 3.0  # what the ranks tell each other of a failure
+_SEE_LOG = "See its error in log.txt in the run folder."
+_DISK_FULL, _NOT_WRITABLE, _OTHER = 1.0, 2.0, 3.0  # kinds of failure, as the ranks exchange them
 
 
 def run_on_all_ranks(strategy: Strategy, folder: Path, action: Callable[[], None]) -> None:
-    """Do what may fail on one rank alone, such as writing into `folder` on a full disk. If it does, every rank raises, and none waits."""
+    """Run an action that may fail on one rank only, such as writing into `folder`. If it fails anywhere, every rank raises. Collective.
+
+    Raises:
+        DiskFull, NotWritable: the disk is full, or `folder` can't be written, on some rank.
+        PeerFailed: the action failed on another rank for any other reason.
+    """
     failure: Exception | None = None
     try:
         action()
     except Exception as error:
         failure = disk_error(error, folder)
-    kind = 0.0 if failure is None else _FULL if isinstance(failure, DiskFull) else _REFUSED if isinstance(failure, NotWritable) else _OTHER
-    worst = strategy.reduce(kind, "max")
+    worst = strategy.reduce(_kind(failure), "max")
     if failure:
         raise failure
-    if worst == _FULL:
+    if worst == _DISK_FULL:
         hint = "Free some space and run the command again."
-        raise DiskFull("the disk is full, as another process of the run found", where=str(folder), hint=hint)
-    if worst == _REFUSED:
-        hint = "Its message is in log.txt in the run folder."
-        raise NotWritable("another process of the run failed: it can't write here", where=str(folder), hint=hint)
+        raise DiskFull("the disk is full, as reported by another process of the run", where=str(folder), hint=hint)
+    if worst == _NOT_WRITABLE:
+        raise NotWritable("another process of the run can't write to this folder", where=str(folder), hint=_SEE_LOG)
     if worst == _OTHER:
-        raise PeerFailed("another process of the run failed", hint="Its message is in log.txt in the run folder.")
+        raise PeerFailed("another process of the run failed", hint=_SEE_LOG)
+
+
+def _kind(failure: Exception | None) -> float:
+    if failure is None:
+        return 0.0
+    return _DISK_FULL if isinstance(failure, DiskFull) else _NOT_WRITABLE if isinstance(failure, NotWritable) else _OTHER
 
 
 class Checkpoints:
-    """Writes a run's checkpoints and keeps the newest, and the one with the lowest held-out loss.
+    """Writes a run's checkpoints; keeps the newest ones and the one with the lowest validation loss.
 
     Args:
         folder: `checkpoints/` of the run folder, shared by all ranks.
-        keep: how many of the newest are kept; None keeps all.
+        keep: number of newest checkpoints to keep; None keeps all.
         run: the run that writes them, as JSON.
     """
 
@@ -62,80 +72,81 @@ class Checkpoints:
         self.folder, self.strategy, self.keep, self.run = folder, strategy, keep, run
 
     def save(self, step: int, state: Mapping[str, Any], score: float | None, write_model: Callable[[Path], None]) -> Path:
-        """Write a checkpoint; every rank must call. So is `write_model`, which agrees on failures itself.
+        """Write a checkpoint. Collective.
 
         Args:
-            step, state: where the loop is.
-            score: the held-out loss at this very step, where it was taken.
+            step, state: the step and state of the loop.
+            score: the validation loss at this step, if it was evaluated.
+            write_model: writes the model into a folder; called on every rank, and fails on every rank if it fails on one.
 
         Raises:
-            DiskFull, NotWritable: on every rank; nothing is left of it.
+            DiskFull, NotWritable: on every rank; the partial checkpoint is removed.
         """
         strategy, target = self.strategy, self.folder / f"step-{step:06d}"
-        aside = self.folder / f".{target.name}.partial"
+        partial = self.folder / f".{target.name}.partial"
 
         def prepare() -> None:
             if strategy.writer:
-                self._sweep()
-                (aside / "state").mkdir(parents=True)
+                self._remove_partial()
+                (partial / "state").mkdir(parents=True)
 
         def finish() -> None:
             if strategy.writer:
-                write_json(aside / "state" / LOOP, dict(state))
-                write_json(aside / RUN, dict(self.run))
-                _seal(aside, step, score)
-                _discard(target)
-                aside.rename(target)
-                _settle(self.folder)
+                write_json(partial / "state" / LOOP, dict(state))
+                write_json(partial / RUN, dict(self.run))
+                _seal(partial, step, score)
+                _remove(target)
+                partial.rename(target)
+                _fsync(self.folder)
                 self._prune()
 
         try:
-            run_on_all_ranks(strategy, aside, prepare)
-            run_on_all_ranks(strategy, aside, lambda: strategy.save(aside / "state"))
-            write_model(aside / "model")
-            run_on_all_ranks(strategy, aside, finish)
+            run_on_all_ranks(strategy, partial, prepare)
+            run_on_all_ranks(strategy, partial, lambda: strategy.save(partial / "state"))
+            write_model(partial / "model")
+            run_on_all_ranks(strategy, partial, finish)
         except Exception:
             if strategy.writer:
-                self._sweep()
+                self._remove_partial()
             raise
         return target
 
     def _prune(self) -> None:
-        """Remove the checkpoints that are neither among the newest nor the best."""
+        """Remove the checkpoints that are neither among the newest nor the best one."""
         found = complete_checkpoints(self.folder)
         kept = best_checkpoint(found)
         for old in found[: -self.keep] if self.keep else ():
             if old != kept:
-                _discard(old)
+                _remove(old)
 
-    def _sweep(self) -> None:
-        """Remove what was begun and not finished, by this process or one that was killed."""
-        for litter in self.folder.glob(".step-*"):
-            shutil.rmtree(litter, ignore_errors=True)
+    def _remove_partial(self) -> None:
+        """Remove unfinished checkpoints, of this process or of one that was killed."""
+        for partial in self.folder.glob(".step-*"):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def complete_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first."""
+    """Return the complete checkpoints in a folder, oldest first."""
     return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda path: int(path.name[5:]))
 
 
 def best_checkpoint(checkpoints: list[Path]) -> Path | None:
-    """The checkpoint with the lowest held-out loss, where that was taken."""
+    """Return the checkpoint with the lowest validation loss; None if none has one."""
     scores = {path: read_record(path).get("heldout_loss") for path in checkpoints}
     scored = {path: score for path, score in scores.items() if score is not None}
     return min(scored, key=lambda path: scored[path]) if scored else None
 
 
 def read_record(checkpoint: Path) -> dict[str, Any]:
-    """Its `checkpoint.json`, empty where that is missing or damaged."""
+    """Read `checkpoint.json`; return an empty dict if it is missing or damaged."""
     with suppress(OSError, ValueError):
-        mark = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
-        return mark if isinstance(mark, dict) else {}
+        record = json.loads((checkpoint / RECORD).read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) else {}
     return {}
 
 
 def integrity_error(checkpoint: Path) -> str:
-    """What is wrong with a checkpoint, in a few words; empty where every file is as it was written."""
+    """Compare a checkpoint's files with their recorded hashes; return a short description of the first error, or '' if there is none."""
     files = read_record(checkpoint).get("files")
     if not files:
         return f"{RECORD} is missing or damaged"
@@ -144,27 +155,27 @@ def integrity_error(checkpoint: Path) -> str:
         return f"{missing[0]} is missing"
     with ThreadPoolExecutor() as pool:
         hashes = pool.map(sha256, [checkpoint / name for name in files])
-        return next((f"{name} is damaged" for name, made in zip(files, hashes, strict=True) if made != files[name]), "")
+        return next((f"{name} is damaged" for name, found in zip(files, hashes, strict=True) if found != files[name]), "")
 
 
 def _seal(folder: Path, step: int, score: float | None) -> None:
-    """Bring all files to the disk, and write what they are."""
+    """Sync all files to disk and record their hashes."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as pool:
-        hashes = list(pool.map(_settled, paths))
-    files = {path.relative_to(folder).as_posix(): made for path, made in zip(paths, hashes, strict=True)}
+        hashes = list(pool.map(_sync_and_hash, paths))
+    files = {path.relative_to(folder).as_posix(): digest for path, digest in zip(paths, hashes, strict=True)}
     write_json(folder / RECORD, {"schema": 1, "step": step, "heldout_loss": score, "files": files})
     for path in (folder / RECORD, *{path.parent for path in paths}, folder):
-        _settle(path)
+        _fsync(path)
 
 
-def _settled(path: Path) -> str:
-    _settle(path)
+def _sync_and_hash(path: Path) -> str:
+    _fsync(path)
     return sha256(path)
 
 
-def _settle(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk itself: a computer may lose its power."""
+def _fsync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to disk, so that they survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -172,10 +183,10 @@ def _settle(path: Path) -> None:
         os.close(handle)
 
 
-def _discard(path: Path) -> None:
-    """Remove a checkpoint; it loses its name first, so that none is ever half there."""
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; it is renamed first, so that no incomplete one ever has its name."""
     if path.exists():
-        doomed = path.with_name(f".{path.name}.old")
-        shutil.rmtree(doomed, ignore_errors=True)
-        path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        renamed = path.with_name(f".{path.name}.old")
+        shutil.rmtree(renamed, ignore_errors=True)
+        path.rename(renamed)
+        shutil.rmtree(renamed, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""Context parallelism: processes compute the same rows together, each a part of the tokens.
+"""Context parallelism: ranks compute the same rows together, each a shard of the tokens.
 
-Everything but attention looks at a token alone. For attention, processes exchange tokens for heads: each then has all tokens and some
-heads, so that any attention is computed as ever, rows one after the other included; afterwards they exchange back. What a process holds
-of activations shrinks with their number, so rows can be that much longer. A loss that is a sum over tokens is the sum of the parts'.
+All layers but attention process each token independently. For attention, an all-to-all exchanges tokens for heads: each rank then has
+all tokens and some heads, so any attention works unchanged, also of several rows in one sequence; a second all-to-all reverses it.
+Activation memory per rank shrinks with the number of ranks, so rows can be that much longer. A loss that is a sum over tokens is the
+sum of the shards' losses.
 Method: DeepSpeed-Ulysses, Jacobs et al. 2023, https://arxiv.org/abs/2309.14509
 """
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def shard_tokens(micro: Micro, part: int, parts: int) -> Micro:
-    """The tokens of one of `parts` equal parts, all rows filled up for that, and what is scored there.
+    """Return shard `part` of a micro-batch in `parts` equal shards: its tokens, and the positions scored in it.
 
-    `lengths` are those of all rows, of all parts.
+    The micro-batch is padded to a multiple of `parts`; `lengths` of the result are those of all rows, over all shards.
     """
     micro = pad_to_multiple(micro, parts)
     size = micro.input_ids.shape[1] // parts
@@ -43,7 +44,7 @@ def shard_tokens(micro: Micro, part: int, parts: int) -> Micro:
 
 
 def pad_to_multiple(micro: Micro, multiple: int) -> Micro:
-    """With as many tokens as a multiple of a number: what is missing is a row of its own, which nothing sees and nothing scores."""
+    """Pad a micro-batch to a multiple of so many tokens; the padding is a separate row that no other row attends to and nothing scores."""
     missing = -micro.input_ids.shape[1] % multiple
     if not missing:
         return micro
@@ -57,7 +58,7 @@ def pad_to_multiple(micro: Micro, multiple: int) -> Micro:
 
 
 def row_lengths(position_ids: Tensor) -> list[int]:
-    """How long the rows are that stand one after the other in (1, tokens) positions."""
+    """Return the lengths of the rows concatenated in (1, tokens) position ids."""
     starts = (position_ids[0] == 0).nonzero().squeeze(1)
     lengths: list[int] = torch.diff(starts, append=starts.new_tensor([position_ids.shape[1]])).tolist()
     return lengths
@@ -66,11 +67,14 @@ def row_lengths(position_ids: Tensor) -> list[int]:
 def attend_over_heads(
     attend: Callable[[Tensor, Tensor, Tensor], Tensor], query: Tensor, key: Tensor, value: Tensor, group: dist.ProcessGroup
 ) -> Tensor:
-    """What `attend` gives with all tokens and some heads, of a process that has some tokens and all heads. Differentiable, collective.
+    """Compute attention over all tokens on ranks that hold a shard of them, by sharding the heads. Differentiable, collective.
 
     Args:
-        attend: takes and gives (heads, tokens, size).
-        query, key, value: (heads, tokens of this part, size); key heads that are too few to be shared are repeated.
+        attend: the attention, of and to (heads, tokens, head size).
+        query, key, value: (heads, tokens of this shard, head size); key heads are repeated if they do not divide by the ranks.
+
+    Returns:
+        (heads, tokens of this shard, head size).
     """
     if (times := lcm(key.shape[0], group.size()) // key.shape[0]) > 1:
         key, value = (states.repeat_interleave(times, 0) for states in (key, value))
@@ -79,33 +83,34 @@ def attend_over_heads(
 
 
 def scatter_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
-    """(heads, tokens of this part, size) → (heads / parts, all tokens, size). Differentiable, collective."""
+    """Exchange (heads, tokens / parts, size) for (heads / parts, tokens, size). Differentiable, collective."""
     parts, (heads, tokens, size) = group.size(), states.shape
-    found = _exchanged(states.reshape(parts, heads // parts, tokens, size), group)
+    found = _all_to_all(states.reshape(parts, heads // parts, tokens, size), group)
     return found.transpose(0, 1).reshape(heads // parts, parts * tokens, size)
 
 
 def gather_heads(states: Tensor, group: dist.ProcessGroup) -> Tensor:
     """The inverse of `tokens_for_heads`."""
     parts, (heads, tokens, size) = group.size(), states.shape
-    found = _exchanged(states.reshape(heads, parts, tokens // parts, size).transpose(0, 1), group)
+    found = _all_to_all(states.reshape(heads, parts, tokens // parts, size).transpose(0, 1), group)
     return found.reshape(parts * heads, tokens // parts, size)
 
 
-def _exchanged(states: Tensor, group: dist.ProcessGroup) -> Any:
-    return _Exchange.apply(states, group)  # type: ignore[no-untyped-call]
+def _all_to_all(states: Tensor, group: dist.ProcessGroup) -> Tensor:
+    exchanged: Tensor = _AllToAll.apply(states, group)  # type: ignore[no-untyped-call]
+    return exchanged
 
 
-class _Exchange(torch.autograd.Function):
-    """Block i of process j becomes block j of process i, which is its own inverse, and its own gradient's way."""
+class _AllToAll(torch.autograd.Function):
+    """Exchange block i of rank j with block j of rank i; it is its own inverse and its own gradient."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
-        found = torch.empty_like(states, memory_format=torch.contiguous_format)
-        dist.all_to_all_single(found, states.contiguous(), group=group)
-        return found
+        received = torch.empty_like(states, memory_format=torch.contiguous_format)
+        dist.all_to_all_single(received, states.contiguous(), group=group)
+        return received
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, None]:
-        return _exchanged(gradients[0], ctx.group), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _all_to_all(gradients[0], ctx.group), None

@@ -1,7 +1,7 @@
-"""Data sets → tokenised samples, each set in a store of its own that is kept and used again as long as nothing of it changes.
+"""Tokenise data sets into samples; each data set has its own store, which is cached and reused as long as its inputs are unchanged.
 
-A store's name is a hash over all that decides what is in it: the rows' content, how they are read, the tokenizer with its chat template,
-the task's mask, the length and what happens beyond it. Rows pass through in batches, so that memory does not grow with their number.
+A store's name is a hash of everything that determines its content: the rows, the data options, the tokenizer with its chat template, the
+task's mask, the maximum length and the truncation. Rows are processed in batches, so memory use does not grow with their number.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from swift_core.run import DataChoice
     from swift_train.tasks import Encoder
 
-_FORMAT = 3  # of the stores, and of what encoders make of rows: raise it when either changes
-_BATCH = 64  # rows; many more at once live long enough that the garbage collector goes through the whole process for them
-_FIRST, _EVERY = 16, 1000  # rows whose mask is checked a second way
+_FORMAT = 3  # version of the stores and of the encoders' output; increment it when either changes
+_BATCH = 64  # rows; larger batches live long enough to trigger full garbage collections
+_FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """How rows become samples: the task's encoder, the most tokens a sample, what happens to longer ones, and to bad rows."""
+    """How rows become samples: the task's encoder, the maximum tokens per sample, the truncation, and the data options."""
 
     encoder: Encoder
     truncation: str
@@ -46,7 +46,7 @@ class Preprocessing:
     options: Mapping[str, Any]
 
     def key(self, choice: DataChoice) -> str:
-        """What a store of the data set is called; '' where its content is not known ahead."""
+        """Return the cache key of a data set's store; '' if its content is not known in advance."""
         if not choice.hash:
             return ""
         asked = asdict(choice)
@@ -56,22 +56,26 @@ class Preprocessing:
 
 
 def load_samples(
-    choices: Sequence[DataChoice], reading: Preprocessing, report: Report, *, seed: int = 0, what: str = "tokenise"
+    choices: Sequence[DataChoice], preprocessing: Preprocessing, report: Report, *, seed: int = 0, what: str = "tokenise"
 ) -> Samples:
-    """Tokenise data sets, or take what was tokenised before, and check the masks of some rows.
+    """Tokenise data sets, or load their cached stores, and check the masks of some rows.
+
+    Args:
+        seed: of the sampling by the data sets' weights.
+        what: name of the progress bar.
 
     Raises:
-        UsageError: a row is not what the task takes, too long, or has nothing to learn (unless such rows are skipped); no rows are left.
+        UsageError: a row has the wrong kind, is too long, or has no supervised token (unless such rows are skipped); no rows are left.
         MaskError: a mask is wrong.
     """
     stores = []
     for choice in choices:
-        key = reading.key(choice)
-        store = _kept(choice, key, reading, report, what) if key else _made(choice, reading, report, what)
+        key = preprocessing.key(choice)
+        store = _cached_store(choice, key, preprocessing, report, what) if key else _temporary_store(choice, preprocessing, report, what)
         if store.meta["skipped"]:
-            report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; {report.folder / SKIPPED_FILE} lists them.")
+            report.note(f"{store.meta['skipped']} rows of {choice.asked} were skipped; they are listed in {report.folder / SKIPPED_FILE}.")
         if store.meta["dropped"]:
-            report.note(f"{store.meta['dropped']} rows longer than {reading.max_length} tokens were left out (truncation: drop).")
+            report.note(f"{store.meta['dropped']} rows longer than {preprocessing.max_length} tokens were dropped (truncation: drop).")
         for text in unread_of(store).sentences(choice.asked):
             report.note(text)
         stores.append(store)
@@ -83,10 +87,11 @@ def load_samples(
 def encode_rows(
     rows: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None = None
 ) -> Iterator[tuple[RawRow, list[Encoded]]]:
-    """Each good row with its sequences, in order. Tokenising goes on beside the reading of the next rows.
+    """Yield each valid row with its token sequences, in order. Tokenising runs in a thread while the next rows are read.
 
     Args:
-        longest: a text that has surely more tokens is not tokenised, but a bad row (None: no bound).
+        skips: receives the rows with errors.
+        longest: a text that must have more tokens than this is an error without being tokenised; None for no limit.
     """
     with ThreadPoolExecutor(1, "tokenise") as worker:
         ahead: Future[list[Any]] | None = None
@@ -120,178 +125,178 @@ def _matched(
     rest = iter(results)
     for raw, scripts in batch:
         own = list(islice(rest, len(scripts)))
-        faults = [result for result in own if isinstance(result, SwiftError)]
-        if faults:
-            skips.bad(faults[0], raw)
+        errors = [result for result in own if isinstance(result, SwiftError)]
+        if errors:
+            skips.bad(errors[0], raw)
         else:
             yield raw, [encoded for sequences in own for encoded in sequences]
 
 
 def take_unread(encoder: Encoder) -> Unread:
-    """What an encoder has counted of fields that nobody reads, since it was last asked."""
+    """Return the unread fields that an encoder has counted since the last call, and reset the count."""
     counter = getattr(encoder, "unread", None)
     found: Unread = counter.take() if counter else Unread()
     return found
 
 
 def unread_of(store: Store) -> Unread:
-    """The fields of a store's rows that nobody reads, and the control tokens in their texts."""
+    """Return the fields of a store's rows that the template does not read, and the control tokens in their texts."""
     return Unread(store.meta["unread"], store.meta["rows"], store.meta["control"])
 
 
-def truncate(encoded: Encoded, truncation: str, most: int) -> Iterator[Encoded]:
-    """A sequence of at most `most` tokens, by the strategy; nothing, where it is dropped.
+def truncate(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Encoded]:
+    """Yield a sequence in pieces of at most `max_length` tokens; none if it is dropped.
 
     Raises:
-        UsageError: it is too long, and the strategy is `error`.
+        UsageError: the sequence is too long, and `truncation` is "error".
     """
     count = len(encoded.ids)
-    if count <= most:
+    if count <= max_length:
         yield encoded
     elif truncation == "left":
-        yield encoded.cut(count - most, count)
+        yield encoded.cut(count - max_length, count)
     elif truncation == "right":
-        yield encoded.cut(0, most)
+        yield encoded.cut(0, max_length)
     elif truncation == "split":
-        for start in range(0, count - 1, most - 1):  # pieces share a token, so that every token but the first is supervised once
-            piece = encoded.cut(start, min(start + most, count))
-            if _learns(piece):
+        for start in range(0, count - 1, max_length - 1):  # pieces overlap by a token: every token but the first is supervised once
+            piece = encoded.cut(start, min(start + max_length, count))
+            if _is_supervised(piece):
                 yield piece
     elif truncation == "error":
-        raise _too_long(str(count), most)
+        raise _too_long(str(count), max_length)
 
 
-def _made(choice: DataChoice, reading: Preprocessing, report: Report, what: str) -> Store:
-    """A store for this process alone. Its files have lost their names, so that nothing is left however the process ends."""
+def _temporary_store(choice: DataChoice, preprocessing: Preprocessing, report: Report, what: str) -> Store:
+    """Write an anonymous store for this process: its files are unlinked once they are mapped, so a crash leaves nothing behind."""
     with tempfile.TemporaryDirectory(prefix="swift-tokenised-") as folder:
-        _write(Path(folder), choice, reading, report, what)
+        _write(Path(folder), choice, preprocessing, report, what)
         return Store(Path(folder))
 
 
-def _kept(choice: DataChoice, key: str, reading: Preprocessing, report: Report, what: str) -> Store:
-    """The store of that name in the cache, made by whichever process comes first."""
-    home = paths.cache_dir("tokenised")
-    folder = home / key
+def _cached_store(choice: DataChoice, key: str, preprocessing: Preprocessing, report: Report, what: str) -> Store:
+    """Return the store with that key from the cache; the first process to need it writes it, under a file lock."""
+    cache = paths.cache_dir("tokenised")
+    folder = cache / key
     if not (folder / META).is_file():
         try:
-            paths.make_folder(home)
-            with FileLock(home / f".{key}.lock"):
+            paths.make_folder(cache)
+            with FileLock(cache / f".{key}.lock"):
                 if not (folder / META).is_file():
                     with paths.atomic_folder(folder, overwrite=True) as aside:
-                        _write(aside, choice, reading, report, what)
+                        _write(aside, choice, preprocessing, report, what)
                     return Store(folder)
-        except (OSError, NotImplementedError, DiskFull, NotWritable) as error:  # the last: a disk without locks
-            reason = paths.disk_error(error, home)
+        except (OSError, NotImplementedError, DiskFull, NotWritable) as error:  # NotImplementedError: no file locks on this disk
+            reason = paths.disk_error(error, cache)
             why = reason.message if isinstance(reason, SwiftError) else str(error)
-            report.note(f"WARNING: what is tokenised can't be kept in {home} ({why}): it is tokenised for this run alone.")
-            return _made(choice, reading, report, what)
+            report.note(f"WARNING: tokenised rows can't be cached in {cache} ({why}); they are tokenised for this run only.")
+            return _temporary_store(choice, preprocessing, report, what)
     store = Store(folder)
-    _verify(store, choice, reading)
+    _verify(store, choice, preprocessing)
     if report.speaks and (skipped := folder / SKIPPED_FILE).is_file():
         with (report.folder / SKIPPED_FILE).open("ab") as out:
             out.write(skipped.read_bytes())
-    report.note(f"{choice.asked}: {len(store)} samples tokenised before are used again.")
+    report.note(f"{choice.asked}: {len(store)} tokenised samples loaded from the cache.")
     return store
 
 
-def _write(folder: Path, choice: DataChoice, reading: Preprocessing, report: Report, what: str) -> None:
+def _write(folder: Path, choice: DataChoice, preprocessing: Preprocessing, report: Report, what: str) -> None:
     files = [report.folder / SKIPPED_FILE] if report.speaks else []
-    skips = Skips(reading.options, [*files, folder / SKIPPED_FILE])
+    skips = Skips(preprocessing.options, [*files, folder / SKIPPED_FILE])
     total = 0
 
     def counted() -> Iterator[RawRow]:
         nonlocal total
-        for row in raw_rows(choice, reading.options):
+        for row in raw_rows(choice, preprocessing.options):
             total += 1
             if total % 500 == 0:
                 report.progress(what, total, choice.limit, unit="rows")
             yield row
 
-    write_samples(folder, counted(), reading, skips)
+    write_samples(folder, counted(), preprocessing, skips)
     skips.finish(total)
 
 
-def write_samples(folder: Path, rows: Iterable[RawRow], reading: Preprocessing, skips: Skips) -> None:
-    """Write the rows' samples as a store into an empty folder.
+def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preprocessing, skips: Skips) -> None:
+    """Write the samples of rows as a store into an empty folder.
 
     Raises:
-        UsageError: a row is bad and not skipped, or no samples came of them.
-        MaskError: the mask of a row that was looked at is wrong.
+        UsageError: a row is invalid and not skipped, or no samples are left.
+        MaskError: the mask of a checked row is wrong.
     """
-    good = dropped = 0
-    longest = reading.max_length if reading.truncation == "error" else None
-    take_unread(reading.encoder)  # of rows before these
+    valid = dropped = 0
+    longest = preprocessing.max_length if preprocessing.truncation == "error" else None
+    take_unread(preprocessing.encoder)  # reset the count
     with StoreWriter(folder) as writer:
-        for raw, sequences in encode_rows(rows, reading.encoder, skips, longest):
+        for raw, sequences in encode_rows(rows, preprocessing.encoder, skips, longest):
             try:
-                pieces = samples_of_row(sequences, reading)
+                pieces = samples_of_row(sequences, preprocessing)
             except UsageError as error:
                 skips.bad(error, raw)
                 continue
-            if good < _FIRST or good % _EVERY == 0:
-                reading.encoder.check(raw, sequences)
-            good += 1
+            if valid < _FIRST or valid % _EVERY == 0:
+                preprocessing.encoder.check(raw, sequences)
+            valid += 1
             dropped += not pieces
             for piece in pieces:
                 writer.add(piece, raw.file, raw.number)
         if not writer.samples:
             skips.finish(skips.count)
             raise UsageError(
-                "no rows to learn from",
+                "no training rows",
                 where="dataset",
-                hint="Is the data set empty, or is every row longer than max_length?",
+                hint="Check whether the data set is empty, or every row is longer than max_length.",
             )
-        unread = take_unread(reading.encoder)
+        unread = take_unread(preprocessing.encoder)
         writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts), control=dict(unread.control))
 
 
-def samples_of_row(sequences: Iterable[Encoded], reading: Preprocessing) -> list[Encoded]:
-    """A row's samples; none where it is dropped.
+def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -> list[Encoded]:
+    """Return the samples of a row's sequences; none if the row is dropped.
 
     Raises:
-        UsageError: it is too long, or has nothing to learn.
+        UsageError: the row is too long, or has no supervised token.
     """
-    pieces = [piece for encoded in sequences for piece in truncate(encoded, reading.truncation, reading.max_length)]
-    if not all(map(_learns, pieces)) or (not pieces and reading.truncation != "drop"):
-        raise UsageError("nothing in this row is supervised", hint="Has it an answer, and is it within max_length?")
+    pieces = [piece for encoded in sequences for piece in truncate(encoded, preprocessing.truncation, preprocessing.max_length)]
+    if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
+        raise UsageError("no token of this row is supervised", hint="Check that it has an answer, within max_length tokens.")
     return pieces
 
 
-def _verify(store: Store, choice: DataChoice, reading: Preprocessing) -> None:
-    """Check the first rows of a kept store, as if they were made now."""
+def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> None:
+    """Check a cached store: encode the data set's first rows again, check their masks, and compare them with the store."""
     skips = Skips({"on_error": "skip", "max_skipped": "100%"})
-    place = 0
-    first = islice(raw_rows(choice, reading.options), _FIRST)
-    for raw, sequences in encode_rows(first, reading.encoder, skips):
+    index = 0
+    first = islice(raw_rows(choice, preprocessing.options), _FIRST)
+    for raw, sequences in encode_rows(first, preprocessing.encoder, skips):
         try:
-            pieces = samples_of_row(sequences, reading)
-        except UsageError:  # one that was skipped
+            pieces = samples_of_row(sequences, preprocessing)
+        except UsageError:  # skipped in the store too
             continue
-        reading.encoder.check(raw, sequences)
+        preprocessing.encoder.check(raw, sequences)
         for piece in pieces:
-            if place == len(store) or store.ids[store.part(place)].tolist() != piece.ids.tolist():
+            if index == len(store) or store.ids[store.part(index)].tolist() != piece.ids.tolist():
                 shutil.rmtree(store.folder)
                 raise SwiftError(
-                    "the rows that were tokenised before are not those of the data set any more",
+                    "the cached samples do not match the data set",
                     where=str(store.folder),
-                    hint="They were removed; start the run again.",
+                    hint="They have been removed; start the run again.",
                 )
-            place += 1
+            index += 1
 
 
-def _learns(encoded: Encoded) -> bool:
+def _is_supervised(encoded: Encoded) -> bool:
     return any(span.stop > max(span.start, 1) for span in encoded.spans)
 
 
-def _too_long(count: str, most: int) -> UsageError:
+def _too_long(count: str, max_length: int) -> UsageError:
     return UsageError(
-        f"{count} tokens, but max_length is {most}",
-        hint="Give a larger --max-length, or say what to do: --truncation right (or left) cuts such rows, split cuts them into pieces, "
-        "drop leaves them out.",
+        f"{count} tokens, but max_length is {max_length}",
+        hint="Set a larger --max-length, or choose what to do with such rows: --truncation right (or left) truncates them, split cuts "
+        "them into pieces, drop removes them.",
     )
 
 
 def _fingerprint(tokeniser: Tokeniser) -> str:
-    """A hash over the tokenizer and its chat template."""
+    """Hash the tokenizer and its chat template."""
     tokenizer: Any = tokeniser.tokenizer
     return paths.digest([tokenizer.backend_tokenizer.to_str(), str(tokenizer.chat_template), tokenizer.special_tokens_map])

@@ -1,7 +1,7 @@
-"""The base of an adapter as plain float32 weights, whatever it is stored in: what an adapter is merged into.
+"""Load the base of an adapter as plain float32 weights, whatever its quantization, to merge the adapter into it.
 
-A quantized layer takes no update (PEFT drops it in silence, or rounds it away), so the base is dequantized first: to exactly the numbers
-that its layers computed with when the adapter was fitted to them. What a format rounds of the activations (FP8, W8A8) is left out.
+A quantized layer can't be updated (PEFT drops the update silently, or rounds it away), so the base is dequantized first: to exactly the
+weights that its layers computed with while the adapter was trained. Quantization of activations (FP8, W8A8) is ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from swift_core.run import Choice, Run
 
-_WHILE_LOADING = {  # transformers' configuration of what it dequantizes while it loads
+_WHILE_LOADING = {  # methods that transformers dequantizes while loading, and its configuration of each
     "compressed-tensors": "CompressedTensorsConfig",
     "fp8": "FineGrainedFP8Config",
     "mxfp4": "Mxfp4Config",
@@ -33,28 +33,28 @@ _AFTERWARDS = ("bitsandbytes", "torchao")
 
 
 def check_dequantizable(base: Path) -> None:
-    """Check that a base can be dequantized, before anything is loaded.
+    """Check that a base can be dequantized, without loading it.
 
     Raises:
-        UsageError: its quantizer has no way back.
+        UsageError: its quantization method can't be reversed here.
     """
     method = quantization_of(read_config(base))
     if method and method not in {*_WHILE_LOADING, *_AFTERWARDS, *gptq_awq_unpack.METHODS}:
-        problem = f"a base that {method} has quantized can't be dequantized here"
+        problem = f"a base quantized with {method} can't be dequantized"
         raise UsageError(problem, where=str(base), hint=gptq_awq_unpack.OTHERWISE)
 
 
 def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: Path) -> Loaded:
-    """Load the run's base in float32.
+    """Load the run's base model in float32, dequantized.
 
     Args:
-        run: whose model is meant.
-        quantizer: the one that the base was loaded with when the adapter was trained.
-        device: where to.
-        scratch: a folder for plain weights of what is packed.
+        run: the run whose model is loaded.
+        quantizer: the load-time quantizer with which the adapter was trained; None if there was none.
+        device: the device to load to.
+        scratch: a folder for the unpacked weights of GPTQ and AWQ checkpoints.
 
     Raises:
-        UsageError: its quantizer has no way back, or its library is not here.
+        UsageError: the quantization method can't be reversed here, or its library is not installed.
     """
     source = base_of(run)
     check_dequantizable(Path(source.path))
@@ -68,14 +68,14 @@ def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: P
         config: Any = getattr(transformers, _WHILE_LOADING[method])
         arguments = {"quantization_config": config(dequantize=True)}
         loaded = load_with(run, device=device, dtype="float32", quantizer=None, arguments=arguments)
-        return Loaded(unquantized_copy(loaded.model), loaded.processor)  # the model itself would be saved as it was read: quantized
+        return Loaded(unquantized_copy(loaded.model), loaded.processor)  # the model itself would be saved quantized again
     loaded = load_with(run, device=device, dtype="float32", quantizer=quantizer)
     model: Any = loaded.model
     if not getattr(model, "is_quantized", False):
         return loaded
     try:
         plain_model = unquantized_copy(model.dequantize(dtype=torch.float32))
-    except NotImplementedError:  # torchao's weights are tensors that know it themselves
+    except NotImplementedError:  # torchao: each weight is a tensor subclass with its own dequantize()
         plain_model = unquantized_copy(model, {name: _dequantized(tensor) for name, tensor in model.state_dict().items()})
     return Loaded(plain_model, loaded.processor)
 

@@ -1,6 +1,6 @@
-"""Where a model is computed and in which type: what `auto` means for `--device` and `--dtype`.
+"""Resolve `auto` of `--device` and `--dtype`.
 
-Devices go through `torch.accelerator`, so CUDA, ROCm, Ascend, Apple and Intel GPUs are names here and not branches.
+Devices come from `torch.accelerator`, so CUDA, ROCm, Ascend, Apple and Intel GPUs need no code of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from swift_core.errors import UsageError
 
 
 def pick_device(name: str = "auto") -> str:
-    """The device to use: `auto` is the current accelerator where there is one, else the CPU.
+    """Return the device to use: for `auto` the current accelerator if there is one, else the CPU.
 
     Raises:
         UsageError: this machine has no such device.
@@ -28,15 +28,16 @@ def pick_device(name: str = "auto") -> str:
             torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"the device '{name}' can't be used: {reason}", where="device", hint="'auto' takes what there is.") from None
+        hint = "Use 'auto' for the device that is available."
+        raise UsageError(f"the device '{name}' can't be used: {reason}", where="device", hint=hint) from None
     return name
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether the device multiplies bfloat16 in hardware. A CPU without AVX512-BF16, AMX or ARM's BF16 emulates it, slower than float32."""
+    """Return whether the device computes bfloat16 natively. A CPU without AVX512-BF16, AMX or ARM BF16 emulates it, slower than float32."""
     kind = torch.device(device).type
     if kind == "cpu":
-        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.10 can't tell
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch before 2.10
         return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -44,12 +45,12 @@ def computes_bfloat16(device: str) -> bool:
 
 
 def pick_dtype(name: str, device: str, stored: str) -> str:
-    """The type of the weights: `auto` is the checkpoint's own where the device computes in it, else the nearest that it does.
+    """Return the dtype of the weights: for `auto` the checkpoint's dtype if the device computes it natively, else the nearest one it does.
 
     Args:
-        name: what the user asked for; anything but `auto` is taken as it is.
-        device: where the model will be.
-        stored: the type that the checkpoint is stored in. Float32 stays float32 on every device: nothing is rounded unasked.
+        name: the requested dtype; anything but `auto` is returned unchanged.
+        device: the device of the model.
+        stored: the dtype of the checkpoint. float32 stays float32 on every device: precision is never reduced without being asked for.
     """
     if name != "auto":
         return name

@@ -1,4 +1,4 @@
-"""An export compared with the checkpoint that it was made of: on text that neither was made with, and on how it splits text into tokens."""
+"""Compare an export with its source checkpoint: the logits on held-out text, and the tokenisation of conversations."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KEPT = ("load_seconds", "peak_bytes")
 
 
 class LoadedExport:
-    """An export that the installed loaders read, loaded as they load it: what `load` of an exporter returns for such a format."""
+    """An export in a format that an installed loader reads; an exporter's `load` returns it for such formats."""
 
     def __init__(self, exported: Path, *, trust_remote_code: bool = False) -> None:
         self._loaded = load_checkpoint(exported, dtype="float32", trust_remote_code=trust_remote_code)
@@ -38,13 +38,13 @@ class LoadedExport:
 
     @torch.inference_mode()
     def logits(self, ids: list[int]) -> Any:
-        """What it predicts after each token."""
+        """Return the logits after each token, as a float32 array (tokens, vocabulary)."""
         model: Any = self._loaded.model
-        found = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
-        return found.float().cpu().contiguous().numpy()
+        logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
+        return logits.float().cpu().contiguous().numpy()
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a rendered conversation."""
+        """Tokenise a rendered conversation."""
         tokenizer = tokenizer_of(self._loaded.processor)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -53,19 +53,19 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
     """Compare an export with its source, which is computed in float32.
 
     Args:
-        source: what was exported.
-        result: what was written, which answers a file of questions.
-        tokens: of how much text.
-        scratch: where the logits of both are kept for the while: tokens × vocabulary × 8 bytes.
-        trust_remote_code: the code that the source brings may run.
+        source: the checkpoint that was exported.
+        result: the export, which answers a file of questions.
+        tokens: amount of held-out text.
+        scratch: folder for the logits of both, removed afterwards: tokens × vocabulary × 8 bytes.
+        trust_remote_code: allow the source's own code to run.
 
     Returns:
-        Figures of `measure`, `load_seconds` of the result and `load_seconds_before` of the source, and `peak_bytes`, the memory of the
-        result's process, where it has one of its own.
+        The figures of `measure`; `load_seconds` of the result and `load_seconds_before` of the source; `peak_bytes`, the peak memory of
+        the result's process, if it runs in one of its own.
 
     Raises:
-        NotImplementedError: the source is in a format of others, and this one is not read here.
-        SwiftError: the result splits the manifest's conversations into other tokens than the source.
+        NotImplementedError: no installed loader reads the format of the source.
+        SwiftError: the result tokenises the manifest's conversations differently from the source.
     """
     began = time.perf_counter()
     loaded = _loaded(source, trust_remote_code=trust_remote_code)
@@ -80,9 +80,9 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
         asked: list[dict[str, Any]] = [{"ids": list(row)} for row in rows] + [{"text": text} for text, _ in conversations]
         write_text(questions, "".join(json.dumps(item) + "\n" for item in asked))
         found = result.answer(questions, answers)
-        for (text, wanted), got in zip(conversations, found["texts"], strict=True):
-            if list(wanted) != list(got):
-                raise SwiftError(f"the result splits {text!r} into other tokens than its source", where=source.path)
+        for (text, expected), actual in zip(conversations, found["texts"], strict=True):
+            if list(expected) != list(actual):
+                raise SwiftError(f"the export tokenises {text!r} differently from its source", where=source.path)
         figures = compare_logits(_pairs(kept, answers, rows))
     return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _KEPT if name in found}}
 
@@ -93,14 +93,14 @@ def _loaded(source: Source, *, trust_remote_code: bool) -> Loaded:
     except UsageError as error:
         if source.format == "safetensors":
             raise
-        raise NotImplementedError(f"the source is not read here: {error.message}") from error
+        raise NotImplementedError(f"the source can't be loaded: {error.message}") from error
 
 
 def _pairs(kept: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Logits of the source and of the result for each row, but those of its last token, and the row."""
+    """Yield the logits of the source and of the result for each row, without those of its last token, and the row."""
     with safe_open(answers, "pt") as file:  # type: ignore[no-untyped-call]
         for number, (path, row) in enumerate(zip(kept, rows, strict=True)):
             before, after = torch.load(path), file.get_tensor(str(number))[:-1]
             if before.shape != after.shape:
-                raise SwiftError(f"the result predicts among {after.shape[1]} tokens, and its source among {before.shape[1]}")
+                raise SwiftError(f"the export has a vocabulary of {after.shape[1]} tokens, but its source one of {before.shape[1]}")
             yield before, after, torch.tensor(list(row))

@@ -66,8 +66,8 @@ class Loop:
         self.isolation, self.watchdog = isolation, watchdog
         self.task: LossTask = WatchedTask(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
-        self.feed = make_sampler(rows, per_step, options, longest)
-        self.total = total_steps(options, self.feed.epoch)
+        self.sampler = make_sampler(rows, per_step, options, longest)
+        self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
         self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, run)
         self.setup = {**setup, "rows a step": per_step, "ranks": strategy.data_size} | (
@@ -118,7 +118,7 @@ class Loop:
     def _tell(self, values: Mapping[str, float], window: MetricsWindow) -> MetricsWindow:
         step, options = self.state.step, self.options
         if step % options.logging_steps == 0 or step in (1, self.total):
-            epoch = {"epoch": round(step / self.feed.epoch, 4)} if self.feed.epoch else {}
+            epoch = {"epoch": round(step / self.sampler.steps_per_epoch, 4)} if self.sampler.steps_per_epoch else {}
             self.report.metric(step, **window.values(), **epoch, seconds=round(self.state.seconds, 3))
             window = MetricsWindow()
         shown = {"tokens_per_second": round(values["tokens_per_second"], 1)}
@@ -130,7 +130,7 @@ class Loop:
     def _step(self) -> dict[str, float]:
         began = time.perf_counter()
         self.watchdog.stage(f"step {self.state.step + 1}")
-        state, (samples, rows) = self.state, self.feed.step(self.state.step)
+        state, (samples, rows) = self.state, self.sampler.step(self.state.step)
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
         rate = self.rate(state.updates)
         max_rows = len(rows) if self.options.packing else self.options.batch_size
@@ -211,7 +211,7 @@ class Loop:
             return
         step = self.state.step
         self.watchdog.stage(f"the checkpoint of step {step}")
-        state = {"state": asdict(self.state), "setup": self.setup, "position": self.feed.position()}
+        state = {"state": asdict(self.state), "setup": self.setup, "position": self.sampler.position()}
         score = self.state.heldout[-1] if self.state.evaluated == step else None
         try:
             path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
@@ -235,7 +235,7 @@ class Loop:
         changed = changed_settings(saved["setup"], self.setup, checkpoint, allow=resume.allow_change)
         self.strategy.load(checkpoint / "state")
         self.state = RunState(**saved["state"])
-        self.feed.seek(saved["position"])
+        self.sampler.seek(saved["position"])
         self.saved = self.state.step if self.state.step < self.total else -1  # the last is kept in this run's folder too
         self.report.note(f"Going on from {checkpoint}, after step {self.state.step} of {self.total}.")
         if changed:

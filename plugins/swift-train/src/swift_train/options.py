@@ -1,4 +1,4 @@
-"""Options of the training tasks; other tools' spellings of them are in `also`."""
+"""Options of the training tasks and parallel strategies; `also` lists the spellings of other tools."""
 
 from __future__ import annotations
 
@@ -10,119 +10,121 @@ Truncation = Literal["error", "left", "right", "drop", "split"]
 
 
 class StrategyOptions(Options):
-    """Of every parallel strategy: the verbs' own --device sets `device`."""
+    """Options of every parallel strategy; `--device` of the verb sets `device`."""
 
     device: str = option("auto", "Device of each process: auto, cpu, cuda, npu, mps, xpu.")
     timeout: float = option(
         600.0,
-        "Seconds without progress after which training is ended, and the process that hangs is named with where it is.",
+        "Seconds without progress after which the run is aborted; the error names the process that hangs and its stage.",
         gt=0,
         also=("ddp_timeout",),
     )
 
 
-def peak_learning_rate(asked: float | None, *, adapter: bool) -> float:
-    """The learning rate that was asked for, or the usual one of adapters and of the model's own weights."""
-    return asked or (1e-4 if adapter else 1e-5)
+def peak_learning_rate(rate: float | None, *, adapter: bool) -> float:
+    """Return the given learning rate, or the default: 1e-4 for adapters, 1e-5 for the model's own weights."""
+    return rate or (1e-4 if adapter else 1e-5)
 
 
 class TrainOptions(Options):
-    """What every task that is a forward and a loss has."""
+    """Options of every task that trains with a forward pass and a loss."""
 
-    learning_rate: float | None = option(
-        None, "Highest learning rate; by default 1e-4 for adapters and 1e-5 for the model's own weights.", gt=0
-    )
-    max_steps: int | None = option(None, "Steps in all; it wins over epochs.", ge=1)
-    epochs: float = option(1.0, "Times that every row is seen.", gt=0, also=("num_train_epochs",))
+    learning_rate: float | None = option(None, "Peak learning rate; default 1e-4 for adapters, 1e-5 for the model's own weights.", gt=0)
+    max_steps: int | None = option(None, "Total optimizer steps; overrides epochs.", ge=1)
+    epochs: float = option(1.0, "Number of passes over the training rows.", gt=0, also=("num_train_epochs",))
     batch_size: int = option(
         4,
-        "Rows a process and micro-step; computed one by one where the architecture would let them see each other.",
+        "Micro-batch size per process, in rows; rows are computed one by one if the architecture can't keep them separate.",
         ge=1,
         also=("per_device_train_batch_size",),
     )
-    gradient_accumulation_steps: int = option(1, "Micro-steps a step.", ge=1)
+    gradient_accumulation_steps: int = option(1, "Micro-batches accumulated per optimizer step.", ge=1)
     micro_tokens: int | None = option(
         None,
-        "Most tokens computed at once, the bound on memory; by default 512 on a CPU, and batch_size rows at once elsewhere.",
+        "Maximum tokens per forward pass, to bound memory; default 512 on a CPU, elsewhere limited by batch_size alone.",
         ge=1,
     )
     max_length: int | None = option(
-        None, "Most tokens a row; by default what the model can take.", ge=2, also=("cutoff_len", "max_seq_length")
+        None, "Maximum tokens per row; default: the model's maximum context length.", ge=2, also=("cutoff_len", "max_seq_length")
     )
-    warmup_ratio: float = option(0.0, "Part of the steps in which the learning rate rises.", ge=0, le=1)
-    warmup_steps: int = option(0, "Steps in which the learning rate rises; it wins over warmup_ratio.", ge=0)
+    warmup_ratio: float = option(0.0, "Linear warm-up of the learning rate, as a fraction of all steps.", ge=0, le=1)
+    warmup_steps: int = option(0, "Linear warm-up steps; overrides warmup_ratio.", ge=0)
     schedule: Literal["linear", "cosine", "constant"] = option(
-        "cosine", "How the learning rate falls after the rise.", also=("lr_scheduler_type",)
+        "cosine", "Learning rate schedule after the warm-up.", also=("lr_scheduler_type",)
     )
-    max_grad_norm: float = option(1.0, "Longest gradient; longer ones are scaled to it. 0 leaves them as they are.", ge=0)
-    seed: int = option(42, "Seed of new weights, order, dropout and the held-out part.", ge=0, also=("data_seed",))
+    max_grad_norm: float = option(1.0, "Maximum gradient norm (clipping); 0 disables it.", ge=0)
+    seed: int = option(42, "Random seed of new weights, data order, dropout and the validation split.", ge=0, also=("data_seed",))
     packing: bool = option(
-        False, "Fill each row up to max_length with several whole ones, which don't see each other; refused where they would."
+        False, "Pack several whole rows into each sequence of max_length tokens; refused if the model can't keep the rows separate."
     )
-    group_by_length: bool = option(False, "Take rows of like length together, so that steps are of like size within themselves.")
-    shuffle: bool = option(True, "Take the rows in a new order each epoch.", also=("train_dataloader_shuffle",))
+    group_by_length: bool = option(False, "Batch rows of similar length together.")
+    shuffle: bool = option(True, "Shuffle the rows each epoch.", also=("train_dataloader_shuffle",))
     validation_ratio: float = option(
         0.0,
-        "Part of the rows that is held out and scored, where no validation set is given.",
+        "Fraction of the rows held out for validation, if no validation set is given.",
         ge=0,
         lt=1,
         also=("split_dataset_ratio", "val_size"),
     )
-    eval_steps: int | None = option(None, "Score the held-out rows every so many steps, beside before and after.", ge=1)
-    eval_batch_size: int | None = option(None, "Rows scored at once; by default batch_size.", ge=1, also=("per_device_eval_batch_size",))
-    save_steps: int | None = option(None, "Keep a checkpoint every so many steps; by default by the clock: see save_minutes.", ge=1)
+    eval_steps: int | None = option(None, "Evaluate on the held-out rows every N steps, in addition to before and after training.", ge=1)
+    eval_batch_size: int | None = option(
+        None, "Micro-batch size for evaluation, in rows; default: batch_size.", ge=1, also=("per_device_eval_batch_size",)
+    )
+    save_steps: int | None = option(None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1)
     save_minutes: float = option(
         10.0,
-        "Without save_steps: keep a checkpoint before so many minutes have passed since the last one. One at the end is always kept.",
+        "Without save_steps: maximum minutes between checkpoints. The last step is always saved.",
         gt=0,
     )
     save_total_limit: int | None = option(
-        2, "Newest checkpoints that are kept, beside the one with the lowest held-out loss; null keeps all.", ge=1
+        2, "Number of newest checkpoints to keep, in addition to the one with the lowest validation loss; null keeps all.", ge=1
     )
     on_nan: Literal["stop", "skip"] = option(
-        "stop", "What a loss that is not a number does: stop the run, or leave the step out. The rows are named."
+        "stop", "What to do if the loss is not finite: stop the run, or skip the step; the rows are named either way."
     )
-    logging_steps: int = option(1, "Report every so many steps.", ge=1)
-    gradient_checkpointing: bool = option(False, "Compute the forward pass twice to keep less of it: slower, in less memory.")
+    logging_steps: int = option(1, "Report metrics every N steps.", ge=1)
+    gradient_checkpointing: bool = option(
+        False, "Activation checkpointing: recompute activations in the backward pass; saves memory, costs time."
+    )
     compile: bool = option(False, "Compile the model with torch.compile.", also=("torch_compile",))
 
 
 class MaskOptions(Options):
-    """Which tokens of a conversation are learned."""
+    """Which tokens of a conversation are supervised."""
 
     end: Literal["turn", "separator"] = option(
         "turn",
-        "Where a turn ends: with its end-of-turn token, the last that the model must say, or with the whitespace after it (separator).",
+        "Last supervised token of a turn: its end-of-turn token (turn), or the whitespace after that (separator).",
     )
     turns: Literal["all", "last", "everything"] = option(
-        "all", "Which turns: all of the assistant's, its last, or everything that anyone says, as in pre-training."
+        "all", "Supervised turns: all assistant turns, only the last one, or every message of every role (as in pre-training)."
     )
 
 
 class SftOptions(TrainOptions):
-    """swift sft."""
+    """Options of `swift sft`."""
 
     truncation: Truncation = option(
         "error",
-        "What is done with rows longer than max_length: stop, cut on a side, split into pieces, or leave the row out (drop).",
+        "How to handle rows longer than max_length: error, cut on the left or right, split into pieces, or drop the row.",
         also=("truncation_strategy",),
     )
     chat_template: str = option(
         "",
-        "File with a chat template (Jinja) to use, and to save, instead of the checkpoint's own; or the name of a mended one: "
+        "Chat template (Jinja file) that replaces the checkpoint's own and is saved with the result; or the name of a bundled one: "
         "deepseek-r1-distill.",
     )
     template_variables: dict[str, bool | int | float | str] = option(
-        dict, "Variables of the chat template, as JSON; they are written into it and saved with it.", also=("chat_template_kwargs",)
+        dict, "Variables of the chat template, as JSON; they are set in the saved template.", also=("chat_template_kwargs",)
     )
-    mask: MaskOptions = option(MaskOptions, "Which tokens are learned.")
+    mask: MaskOptions = option(MaskOptions, "Which tokens are supervised.")
 
 
 class PretrainOptions(TrainOptions):
-    """swift pretrain."""
+    """Options of `swift pretrain`."""
 
     truncation: Truncation = option(
         "split",
-        "What is done with texts longer than max_length: split, stop, cut on a side, or leave the text out.",
+        "How to handle texts longer than max_length: split into pieces, error, cut on the left or right, or drop the text.",
         also=("truncation_strategy",),
     )

@@ -1,7 +1,7 @@
-"""Chat templates of models whose own can't be learned from, mended: by name, `--chat-template deepseek-r1-distill`.
+"""Fixed versions of chat templates that can't be used for training, chosen by name: `--chat-template deepseek-r1-distill`.
 
-One is offered to a model only where it renders the prompts of the model's own to the letter, so that engines send what they always sent.
-Each file says where it comes from, under which licence, and what is changed.
+One is suggested for a model only if it renders prompts exactly as the model's own template does, so that inference engines send the same
+prompts as before. Each file states its origin, its licence and the changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PROMPTS = (_TURNS[:1], _TURNS, (_SYSTEM, *_TURNS))
 
 @cache
 def patched_templates() -> Mapping[str, str]:
-    """The texts of all, by name."""
+    """Return the bundled chat templates: name → Jinja source."""
     folder = files("swift_train") / "chat_templates"
     found = {
         path.name.removesuffix(".jinja"): path.read_text(encoding="utf-8") for path in folder.iterdir() if path.name.endswith(".jinja")
@@ -27,7 +27,7 @@ def patched_templates() -> Mapping[str, str]:
 
 
 def matching_patch(tokenizer: Any) -> str:
-    """The name of the one that renders prompts as the tokenizer's own template does; '' if there is none."""
+    """Return the name of the bundled template that renders prompts as the tokenizer's own does; '' if there is none."""
     own = [_prompt(tokenizer, messages, None) for messages in _PROMPTS]
     return next(
         (name for name, text in patched_templates().items() if own == [_prompt(tokenizer, messages, text) for messages in _PROMPTS]), ""

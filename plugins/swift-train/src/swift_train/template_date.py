@@ -1,8 +1,8 @@
-"""The date that chat templates write: for a run it is that of its start, in every process and on every day that it takes.
+"""Freeze the date that chat templates render: a run uses the date of its start in every process, however long it takes.
 
-transformers gives templates one clock, `strftime_now`, which asks `datetime`; a rendering at a fixed date is one with another `datetime`
-there, which has the date of the thread that asks: one tokenises a stream while another renders for a checkpoint. Whether a template writes
-a date is known by rendering probes at different dates.
+transformers gives templates one clock, `strftime_now`, which calls `datetime`; to render at a frozen date, `datetime` is replaced there
+by a proxy. The date is a context variable, because one thread tokenises a stream while another renders for a checkpoint. Whether a
+template renders a date is found by rendering probe conversations at different dates.
 """
 
 from __future__ import annotations
@@ -13,54 +13,54 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-DATES = ("1999-12-28", "2012-05-09", "2030-10-17")  # that share nothing: no year, month, day or day of the week
+DATES = ("1999-12-28", "2012-05-09", "2030-10-17")  # no two share a year, month, day or day of the week
 _SYSTEM = {"role": "system", "content": "Be brief."}
-_ASKED = {"role": "user", "content": "?"}
-_SAID = {"role": "assistant", "content": "Yes."}
+_USER = {"role": "user", "content": "?"}
+_ASSISTANT = {"role": "assistant", "content": "Yes."}
 _CALL = {"id": "probe0000", "type": "function", "function": {"name": "probe", "arguments": {"argument": "value"}}}
-_CALLED = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
+_CALLING = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
 _RESULT = {"role": "tool", "name": "probe", "tool_call_id": "probe0000", "content": "result"}
 _TOOL = {"type": "function", "function": {"name": "probe", "description": "probe", "parameters": {"type": "object", "properties": {}}}}
 _CONVERSATIONS: Sequence[tuple[Sequence[Mapping[str, Any]], bool]] = [
     (messages, tools)
     for begin in ((), (_SYSTEM,))
     for messages, tools in (
-        ((*begin, _ASKED), False),
-        ((*begin, _ASKED, _SAID), False),
-        ((*begin, _ASKED), True),
-        ((*begin, _ASKED, _CALLED), True),
-        ((*begin, _ASKED, _CALLED, _RESULT, _SAID), True),
+        ((*begin, _USER), False),
+        ((*begin, _USER, _ASSISTANT), False),
+        ((*begin, _USER), True),
+        ((*begin, _USER, _CALLING), True),
+        ((*begin, _USER, _CALLING, _RESULT, _ASSISTANT), True),
     )
 ]
 
-_fixed: ContextVar[str] = ContextVar("fixed", default="")
+_frozen: ContextVar[str] = ContextVar("frozen", default="")
 
 
 def today() -> str:
-    """Today's date on this machine, as ISO 8601."""
+    """Return the local date of today, in ISO 8601 format."""
     return datetime.date.today().isoformat()
 
 
 def fix_date(tokenizer: Any, date: str) -> None:
-    """Let every rendering by this tokenizer that goes through `clock_of` be one of that date; '' leaves it to the day."""
+    """Set the date at which `frozen_date_of` renders this tokenizer's template; '' for the current date."""
     tokenizer.__dict__["swift_date"] = date
 
 
 def date_of(tokenizer: Any) -> str:
-    """The date that was fixed, else today's."""
+    """Return the date set for a tokenizer, or today's date if none is set."""
     return str(tokenizer.__dict__.get("swift_date") or today())
 
 
 @contextmanager
 def frozen_date_of(tokenizer: Any) -> Iterator[None]:
-    """Render at the tokenizer's fixed date, if it has one."""
+    """Render templates at the date set for a tokenizer, if any, within a context."""
     with frozen_date(str(tokenizer.__dict__.get("swift_date", ""))):
         yield
 
 
 @contextmanager
 def frozen_date(date: str) -> Iterator[None]:
-    """Render at a date, midnight; '' leaves the clock alone."""
+    """Render templates at midnight of a date within a context; '' has no effect."""
     if not date:
         yield
         return
@@ -68,40 +68,40 @@ def frozen_date(date: str) -> Iterator[None]:
 
     if not isinstance(templates.datetime, _Clock):
         templates.datetime = _Clock(templates.datetime)  # type: ignore[assignment, misc]
-    before = _fixed.set(date)
+    token = _frozen.set(date)
     try:
         yield
     finally:
-        _fixed.reset(before)
+        _frozen.reset(token)
 
 
 def renders_date(tokenizer: Any) -> bool:
-    """Whether the tokenizer's chat template writes the date into any of some conversations."""
+    """Return whether the tokenizer's chat template renders the current date in any of the probe conversations."""
     return any(len({_rendered(tokenizer, messages, tools, date) for date in DATES}) > 1 for messages, tools in _CONVERSATIONS)
 
 
 class _Clock:
-    """Stands for `datetime` where templates ask it for the time."""
+    """Replaces `datetime` for chat templates."""
 
-    def __init__(self, theirs: Any) -> None:
-        self._theirs = theirs
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
 
     def now(self, zone: Any = None) -> datetime.datetime:
-        """The fixed moment of this thread; the present if it has none."""
-        found: datetime.datetime = datetime.datetime.fromisoformat(fixed) if (fixed := _fixed.get()) else self._theirs.now(zone)
-        return found
+        """Return midnight of the frozen date of this context, or the current time if there is none."""
+        moment: datetime.datetime = datetime.datetime.fromisoformat(date) if (date := _frozen.get()) else self._wrapped.now(zone)
+        return moment
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._theirs, name)
+        return getattr(self._wrapped, name)
 
 
 def _rendered(tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: bool, date: str) -> str | None:
-    said = messages[-1]["role"] == "assistant"
+    answered = messages[-1]["role"] == "assistant"
     try:
         with frozen_date(date):
             return str(
                 tokenizer.apply_chat_template(
-                    list(messages), tools=[_TOOL] if tools else None, tokenize=False, add_generation_prompt=not said
+                    list(messages), tools=[_TOOL] if tools else None, tokenize=False, add_generation_prompt=not answered
                 )
             )
     except Exception:  # a template may refuse anything, in any way
