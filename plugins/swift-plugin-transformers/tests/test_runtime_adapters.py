@@ -62,7 +62,7 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
         assert log_probability(server, "mine") != log_probability(server, "base")
         assert json.loads(server.adapter("list", folder, "--json").out) == {"mine": "mine"}
         before = log_probability(server, "base")
-        for name, why in ((foreign(trained), "the adapter was trained on"), (misfit(trained), "does not fit the base")):
+        for name, why in ((foreign(trained), "the adapter was trained on"), (misfit(trained), "does not match the base model")):
             with pytest.raises(client.Refused, match=why):
                 client.post(server.url, "/load_lora_adapter", {"lora_name": name.name, "lora_path": str(name)})
         assert log_probability(server, "base") == before

@@ -163,7 +163,7 @@ def test_adapters_by_name(tiny_model, tmp_path):
         torch.testing.assert_close(logits(model), expected)
     tensors = load_file(tmp_path / "small" / "adapter_model.safetensors")
     save_file(dict(list(tensors.items())[1:]), tmp_path / "small" / "adapter_model.safetensors")
-    with pytest.raises(UsageError, match="does not fit the base"):
+    with pytest.raises(UsageError, match="does not match the base model"):
         build.load_checkpoint(tiny_model, device="cpu", adapters={"small": tmp_path / "small"})
 
 

@@ -1,7 +1,7 @@
-"""AdaLoRA (https://arxiv.org/abs/2303.10512): LoRA as P·Λ·Q, whose singular values are pruned to a budget while it learns.
+"""AdaLoRA (https://arxiv.org/abs/2303.10512): LoRA as P·Λ·Q, whose singular values are pruned to a budget during training.
 
-PEFT keeps the importance of each value and prunes; it wants to be told of every update, before the gradients are forgotten. The
-paper's penalty ‖PᵀP − I‖ + ‖QQᵀ − I‖, which PEFT adds to a loss that the model computes itself, is added here as its gradient.
+PEFT tracks the importance of each singular value and prunes; it must be called after every update, before the gradients are cleared.
+PEFT adds the paper's penalty ‖PᵀP − I‖ + ‖QQᵀ − I‖ only to a loss that the model computes itself, so its gradient is added here.
 """
 
 from __future__ import annotations
@@ -22,47 +22,52 @@ if TYPE_CHECKING:
 
 
 class AdaLoraTuner(PeftTuner):
-    """Prunes after every update, by hooks on the optimizer."""
+    """A PeftTuner that prunes ranks after every update, through hooks on the optimizer."""
 
     options: AdaLoraOptions
 
     def prepare(self, model: Module, optimizer: Optimizer, steps: int) -> None:
-        """Begin: `steps` updates are to come.
+        """Set the pruning schedule for `steps` updates and register the optimizer hooks.
 
         Raises:
-            UsageError: no steps are left between `warmup` and `settle`, the first and the last that prune nothing.
+            UsageError: `warmup` and `settle`, the phases without pruning, leave no step between them.
         """
         warmup, settle = int(steps * self.options.warmup), int(steps * self.options.settle)
         if warmup + settle >= steps:
-            raise UsageError(f"no step of {steps} is left to prune in", where="tuner.warmup", hint="Lower tuner.warmup or tuner.settle.")
+            raise UsageError(
+                f"none of the {steps} steps is left for pruning", where="tuner.warmup", hint="Lower tuner.warmup or tuner.settle."
+            )
         adapted: Any = model
         config = adapted.peft_config["default"]
         config.total_step, config.tinit, config.tfinal = steps, warmup, settle
-        done = 0
+        updates = 0
 
-        def before(*_: Any) -> None:
+        def before_update(*_: Any) -> None:
             if config.orth_reg_weight:
                 add_penalty(model, config.orth_reg_weight)
 
-        def after(*_: Any) -> None:
-            nonlocal done
-            done += 1
-            adapted.base_model.update_and_allocate(done)
+        def after_update(*_: Any) -> None:
+            nonlocal updates
+            updates += 1
+            adapted.base_model.update_and_allocate(updates)
 
-        optimizer.register_step_pre_hook(before)
-        optimizer.register_step_post_hook(after)
+        optimizer.register_step_pre_hook(before_update)
+        optimizer.register_step_post_hook(after_update)
 
 
 def add_penalty(model: Module, weight: float) -> None:
-    """Add the gradient of weight · mean ‖PᵀP − I‖ (Frobenius, over all P and Q) to the parameters' gradients."""
-    found = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad and "lora_E" not in name]
-    pairs = [(parameter, "lora_A" in name) for name, parameter in found if "lora_A" in name or "lora_B" in name]
-    penalty: Tensor = torch.stack([_skew(parameter, wide) for parameter, wide in pairs]).mean() * weight
+    """Add the gradient of weight · mean ‖PᵀP − I‖ (Frobenius norm, mean over all P and Q) to the parameters' gradients, in place."""
+    trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad and "lora_E" not in name]
+    pairs = [(parameter, "lora_A" in name) for name, parameter in trainable if "lora_A" in name or "lora_B" in name]
+    penalty: Tensor = torch.stack([_distance_from_orthogonal(parameter, rows=rows) for parameter, rows in pairs]).mean() * weight
     parameters = [parameter for parameter, _ in pairs]
     for parameter, gradient in zip(parameters, torch.autograd.grad(penalty, parameters), strict=True):
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _skew(parameter: Tensor, wide: bool) -> Tensor:
-    product = parameter @ parameter.T if wide else parameter.T @ parameter
-    return torch.linalg.matrix_norm(product - torch.eye(len(product), device=product.device, dtype=product.dtype))
+def _distance_from_orthogonal(parameter: Tensor, *, rows: bool) -> Tensor:
+    """Return ‖MMᵀ − I‖ if `rows`, else ‖MᵀM − I‖."""
+    product = parameter @ parameter.T if rows else parameter.T @ parameter
+    identity = torch.eye(len(product), device=product.device, dtype=product.dtype)
+    norm: Tensor = torch.linalg.matrix_norm(product - identity)
+    return norm

@@ -1,4 +1,4 @@
-"""Options that fit the tiny model of the conformance kit, whose hidden size is 64, where the defaults are for real ones."""
+"""Options for the conformance kit's tiny model (hidden size 64), where a method's defaults only fit full-size models."""
 
 from __future__ import annotations
 

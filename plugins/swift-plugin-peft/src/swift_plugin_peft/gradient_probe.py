@@ -1,7 +1,8 @@
-"""Find the modules that training would never reach, by one forward and backward pass through the loaded model.
+"""Find modules that training would never update, by one forward and backward pass through the loaded model.
 
-A module whose weight is read instead of being called, or whose output is not used, gives its adapter no gradient: it would be saved, merged
-and served, and never learn. Whether a layer is such can't be told from its name, and may depend on the device (fused kernels).
+If a module's weight is read without the module being called, or its output is not used, its adapter receives no gradient: it would be
+saved, merged and served without ever having been trained. This does not follow from a layer's name, and may depend on the device
+(fused kernels).
 """
 
 from __future__ import annotations
@@ -18,44 +19,46 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 log = logging.getLogger(__name__)
 
-_SHORT, _LONG = 32, 512  # tokens in the row, and in a second one if some are not reached: what compresses wants long rows
+# Tokens in the probe's row, and in a second row if some modules were not reached: layers that compress the sequence need a long one.
+_SHORT, _LONG = 32, 512
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What was seen of a module: a number that is added to its outputs, for its gradient, and how many tokens it was given."""
+class _Probe:
+    """A forward hook that adds a zero scalar to a module's output, to see whether that scalar receives a gradient."""
 
     added: Tensor = field(default_factory=lambda: torch.zeros((), requires_grad=True))
-    tokens: int = 0
-    opaque: bool = False  # its outputs take no number: nothing is told of it
+    tokens: int = 0  # number of tokens that the module was called with
+    opaque: bool = False  # the output is no floating-point tensor, so nothing can be added to it
 
-    def hook(self, _: Any, given: tuple[Any, ...], output: Any) -> Any:
-        if given and isinstance(given[0], Tensor):
-            shape = given[0].shape
-            self.tokens += given[0].numel() // max(1, shape[-1]) if given[0].is_floating_point() else given[0].numel()
+    def hook(self, _: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        if inputs and isinstance(inputs[0], Tensor):
+            shape = inputs[0].shape
+            self.tokens += inputs[0].numel() // max(1, shape[-1]) if inputs[0].is_floating_point() else inputs[0].numel()
         if not isinstance(output, Tensor) or not output.is_floating_point():
             self.opaque = True
             return None
         return output + self.added.to(output.device)
 
 
-def unreached(model: Any, paths: Sequence[str]) -> set[str]:
-    """The modules among `paths` whose outputs get no gradient; none, if the model can't be computed with text alone.
+def modules_without_gradient(model: Any, paths: Sequence[str]) -> set[str]:
+    """Return the modules among `paths` whose outputs receive no gradient; empty if the model can't run on text alone.
 
-    The experts that a router did not choose for this row are reached by others, as long as one beside them was chosen for a part of it.
+    Experts that the router did not select for the probe's row are not returned if a sibling expert processed part of the row: other
+    rows will reach them. Parameters, gradients, training mode and random state of the model are left unchanged.
     """
-    left = _unreached(model, paths, _SHORT) if paths else set()
-    if not left:
+    missed = _not_reached(model, paths, _SHORT) if paths else set()
+    if not missed:
         return set()
-    longer = _unreached(model, paths, _LONG)
-    return left if longer is None else left & longer
+    missed_by_long_row = _not_reached(model, paths, _LONG)
+    return missed if missed_by_long_row is None else missed & missed_by_long_row
 
 
-def _unreached(model: Any, paths: Sequence[str], tokens: int) -> set[str] | None:
-    """Those that a row of so many tokens does not reach; None if the model refuses it."""
-    seen = {path: _Seen() for path in paths}
-    handles = [model.get_submodule(path).register_forward_hook(one.hook) for path, one in seen.items()]
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _not_reached(model: Any, paths: Sequence[str], tokens: int) -> set[str] | None:
+    """Return the modules that a row of `tokens` tokens does not reach; None if the model can't process it."""
+    probes = {path: _Probe() for path in paths}
+    handles = [model.get_submodule(path).register_forward_hook(probe.hook) for path, probe in probes.items()]
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     training, devices = model.training, [] if model.device.type in ("cpu", "meta") else [model.device]
     try:
         model.requires_grad_(False)
@@ -65,15 +68,15 @@ def _unreached(model: Any, paths: Sequence[str], tokens: int) -> set[str] | None
     finally:
         for handle in handles:
             handle.remove()
-        for parameter in learning:
+        for parameter in trainable:
             parameter.requires_grad_(True)
         model.train(training)
-    live = {path for path, one in seen.items() if one.opaque or one.added.grad is not None}
-    return {path for path in paths if path not in live and not _routed(path, live, seen)}
+    reached = {path for path, probe in probes.items() if probe.opaque or probe.added.grad is not None}
+    return {path for path in paths if path not in reached and not _is_routed(path, reached, probes)}
 
 
 def _backward(model: Any, tokens: int) -> bool:
-    """Compute a row forwards and backwards, in training mode if the model can; whether that was possible."""
+    """Run one row forward and backward, in training mode if the model supports it; return whether that succeeded."""
     for training in (True, False):
         model.train(training)
         for module in model.modules():
@@ -87,7 +90,7 @@ def _backward(model: Any, tokens: int) -> bool:
         else:
             return True
     if model.device.type != "meta":
-        log.warning("whether every adapter gets a gradient can't be told: %s: %s", type(reason).__name__, reason)
+        log.warning("can't check that every adapter receives a gradient: %s: %s", type(reason).__name__, reason)
     return False
 
 
@@ -97,11 +100,11 @@ def _row(model: Any, tokens: int) -> Tensor:
     return (torch.arange(1, tokens + 1) * 7919 % int(config.vocab_size))[None].to(model.device)
 
 
-def _routed(path: str, live: set[str], seen: dict[str, _Seen]) -> bool:
-    """Whether a module that was not called stands in a list with one that got a part of the tokens: a router chooses among them."""
-    most = max(one.tokens for one in seen.values())
+def _is_routed(path: str, reached: set[str], probes: dict[str, _Probe]) -> bool:
+    """Return True if a sibling in the same module list processed some but not all tokens: a router chooses between them."""
+    maximum = max(probe.tokens for probe in probes.values())
     for number in re.finditer(r"(?<=\.)\d+(?=\.|$)", path):
-        beside = re.compile(re.escape(path[: number.start()]) + r"\d+" + re.escape(path[number.end() :]))
-        if any(0 < seen[other].tokens < most for other in live if beside.fullmatch(other)):
+        sibling = re.compile(re.escape(path[: number.start()]) + r"\d+" + re.escape(path[number.end() :]))
+        if any(0 < probes[other].tokens < maximum for other in reached if sibling.fullmatch(other)):
             return True
     return False

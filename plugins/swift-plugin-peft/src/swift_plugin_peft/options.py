@@ -1,7 +1,7 @@
-"""Options of the adapters, one class a method. `config_class` is PEFT's, `keys` say which of its fields ours are.
+"""Options of the PEFT tuners, one class per method. `config_class` names PEFT's class, `keys` map our options to its fields.
 
-Defaults follow ms-swift where it has the method (rank 8, alpha 32, dropout 0.05, every linear layer), else PEFT. Each method's
-paper stands in its docstring.
+Defaults follow ms-swift if it has the method (rank 8, alpha 32, dropout 0.05, every linear layer), else PEFT. Each class cites
+the paper of its method.
 """
 
 from __future__ import annotations
@@ -19,30 +19,32 @@ _CHOICES = ("auto", "all", "all-linear")
 
 
 class AdapterOptions(Options):
-    """What every method has."""
+    """Options that every method has."""
 
     config_class: ClassVar[str]
     keys: ClassVar[Mapping[str, str]] = {}
 
     targets: list[str] | str = option(
         "auto",
-        "Layers to adapt: auto (the family's, or all that are linear), all-linear, names or paths, or one regular expression on the path.",
+        "Modules to adapt: auto (the family's targets, else all linear layers), all-linear, names or paths, or one regular expression.",
         also=("target_modules", "lora_target"),
     )
-    modules_to_save: Names = option(list, "Modules that are trained whole and saved with the adapter.", also=("additional_target",))
-    config: dict[str, Any] = option(dict, "Further fields of PEFT's configuration class, by its own names.")
+    modules_to_save: Names = option(
+        list, "Modules that are fully trained and saved with the adapter, such as lm_head.", also=("additional_target",)
+    )
+    config: dict[str, Any] = option(dict, "Further fields of PEFT's configuration class, by PEFT's names.")
 
     @field_validator("targets", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        """A choice by name or one regular expression as text, layers as a list, however they are written."""
+        """Normalise to a string for an automatic choice or one regular expression, and to a list for names."""
         found = names(value)
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
             return value
         if len(found) == 1:
             return found[0] if found[0] in _CHOICES or not _NAME.fullmatch(found[0]) else found
         if choice := next((name for name in found if name in _CHOICES), ""):
-            raise ValueError(f"'{choice}' stands for all of its layers, and can't be one of several names")
+            raise ValueError(f"'{choice}' selects all layers and can't be combined with other names")
         return found
 
 
@@ -55,45 +57,52 @@ class LoraOptions(AdapterOptions):
         "rslora": "use_rslora", "dora": "use_dora",
     }  # fmt: skip
 
-    rank: int = option(8, "Rank of the update.", gt=0, also=("lora_rank",))
-    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
-    dropout: float = option(0.05, "Dropout before the update.", ge=0, lt=1, also=("lora_dropout",))
+    rank: int = option(8, "Rank of the update (r).", gt=0, also=("lora_rank",))
+    alpha: int = option(32, "Scaling numerator: the update is multiplied by alpha / rank.", gt=0, also=("lora_alpha",))
+    dropout: float = option(0.05, "Dropout probability on the adapter's input.", ge=0, lt=1, also=("lora_dropout",))
     init: str = option(
         "default",
-        "Initial values: default (the update is zero), gaussian, orthogonal, olora, pissa, or pissa_niter_16 for a fast SVD.",
+        "Weight initialisation: default (zero update), gaussian, orthogonal, olora, pissa, or pissa_niter_16 for a fast SVD.",
         pattern=r"^(default|true|gaussian|orthogonal|olora|pissa|pissa_niter_\d+)$",
         also=("init_weights", "init_lora_weights"),
     )
-    bias: Literal["none", "all", "lora_only"] = option("none", "Biases that learn too.", also=("lora_bias",))
-    rslora: bool = option(False, "Divide the scale by the root of the rank.", also=("use_rslora",))
-    dora: bool = option(False, "Learn the magnitude apart from the direction.", also=("use_dora",))
-    lr_ratio: float = option(1.0, "Learning rate of B over that of A (LoRA+).", gt=0, also=("lorap_lr_ratio", "loraplus_lr_ratio"))
+    bias: Literal["none", "all", "lora_only"] = option(
+        "none", "Bias parameters to train: none, all, or lora_only (those of adapted layers).", also=("lora_bias",)
+    )
+    rslora: bool = option(False, "Scale by alpha / sqrt(rank) instead of alpha / rank (rsLoRA).", also=("use_rslora",))
+    dora: bool = option(False, "Train the magnitude and the direction of each weight separately (DoRA).", also=("use_dora",))
+    lr_ratio: float = option(
+        1.0,
+        "Ratio of the learning rates of B and A (LoRA+); 1: equal.",
+        gt=0,
+        also=("lorap_lr_ratio", "loraplus_lr_ratio"),
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> LoraOptions:
         if self.dora and self.init.startswith(("pissa", "olora")):
-            raise ValueError(f"init '{self.init}' changes the base, which dora's magnitudes are taken from: use one of them")
+            raise ValueError(f"init '{self.init}' modifies the base weights, from which dora takes its magnitudes: use one of them")
         return self
 
 
 class DoraOptions(LoraOptions):
     """DoRA, https://arxiv.org/abs/2402.09353."""
 
-    dora: bool = option(True, "Learn the magnitude apart from the direction.", also=("use_dora",))
+    dora: bool = option(True, "Train the magnitude and the direction of each weight separately (DoRA).", also=("use_dora",))
 
 
 class RsLoraOptions(LoraOptions):
     """Rank-stabilised LoRA, https://arxiv.org/abs/2312.03732."""
 
-    rslora: bool = option(True, "Divide the scale by the root of the rank.", also=("use_rslora",))
+    rslora: bool = option(True, "Scale by alpha / sqrt(rank) instead of alpha / rank (rsLoRA).", also=("use_rslora",))
 
 
 class PissaOptions(LoraOptions):
-    """PiSSA, https://arxiv.org/abs/2404.02948; saved as a LoRA of twice the rank, so that the base stays the base."""
+    """PiSSA, https://arxiv.org/abs/2404.02948; saved as a LoRA of twice the rank that applies to the unmodified base."""
 
     init: str = option(
         "pissa",
-        "Initial values: pissa, or pissa_niter_16 for a fast SVD.",
+        "Weight initialisation: pissa, or pissa_niter_16 for a fast SVD with 16 iterations.",
         pattern=r"^pissa(_niter_\d+)?$",
         also=("init_weights", "init_lora_weights"),
     )
@@ -102,16 +111,18 @@ class PissaOptions(LoraOptions):
 class LoraPlusOptions(LoraOptions):
     """LoRA+, https://arxiv.org/abs/2402.12354."""
 
-    lr_ratio: float = option(16.0, "Learning rate of B over that of A.", gt=0, also=("lorap_lr_ratio", "loraplus_lr_ratio"))
+    lr_ratio: float = option(16.0, "Ratio of the learning rates of B and A.", gt=0, also=("lorap_lr_ratio", "loraplus_lr_ratio"))
 
 
 class Ia3Options(AdapterOptions):
-    """IA³, https://arxiv.org/abs/2205.05638; `auto` are the layers that PEFT names for the architecture."""
+    """IA³, https://arxiv.org/abs/2205.05638; `auto` selects the layers that PEFT lists for the architecture."""
 
     config_class: ClassVar[str] = "IA3Config"
     keys: ClassVar[Mapping[str, str]] = {"feedforward": "feedforward_modules"}
 
-    feedforward: Names | None = option(None, "Those of the targets whose input is scaled, not their output.", also=("feedforward_modules",))
+    feedforward: Names | None = option(
+        None, "Feed-forward layers among the targets: their input is scaled instead of their output.", also=("feedforward_modules",)
+    )
 
 
 class AdaLoraOptions(AdapterOptions):
@@ -122,16 +133,16 @@ class AdaLoraOptions(AdapterOptions):
         "rank": "target_r", "first_rank": "init_r", "alpha": "lora_alpha", "dropout": "lora_dropout", "every": "deltaT",
         "orthogonal": "orth_reg_weight", "steps": "total_step",
     }  # fmt: skip
-    steps: ClassVar[int] = 1 << 30  # PEFT demands a number when the adapter is made, before the rows are counted
+    steps: ClassVar[int] = 1 << 30  # PEFT requires the number of steps at construction, when it is not known yet; `prepare` sets it
 
-    rank: int = option(8, "Mean rank at the end.", gt=0, also=("adalora_target_r", "lora_rank"))
-    first_rank: int = option(12, "Rank of every layer at the beginning.", gt=0, also=("adalora_init_r",))
-    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0, also=("lora_alpha",))
-    dropout: float = option(0.05, "Dropout before the update.", ge=0, lt=1, also=("lora_dropout",))
-    warmup: float = option(0.1, "Part of the steps, at the beginning, in which nothing is pruned.", ge=0, lt=1)
-    settle: float = option(0.3, "Part of the steps, at the end, in which nothing more is pruned.", ge=0, lt=1)
-    every: int = option(1, "Steps from one pruning to the next.", ge=1, also=("adalora_deltaT",))
-    orthogonal: float = option(0.5, "Weight of the penalty that keeps P and Q orthogonal.", ge=0, also=("adalora_orth_reg_weight",))
+    rank: int = option(8, "Target rank: the mean over all layers after pruning.", gt=0, also=("adalora_target_r", "lora_rank"))
+    first_rank: int = option(12, "Initial rank of every layer.", gt=0, also=("adalora_init_r",))
+    alpha: int = option(32, "Scaling numerator: the update is multiplied by alpha / rank.", gt=0, also=("lora_alpha",))
+    dropout: float = option(0.05, "Dropout probability on the adapter's input.", ge=0, lt=1, also=("lora_dropout",))
+    warmup: float = option(0.1, "Initial fraction of the steps, without pruning.", ge=0, lt=1)
+    settle: float = option(0.3, "Final fraction of the steps, in which the ranks stay fixed.", ge=0, lt=1)
+    every: int = option(1, "Pruning interval in steps.", ge=1, also=("adalora_deltaT",))
+    orthogonal: float = option(0.5, "Weight of the orthogonality regularisation of P and Q.", ge=0, also=("adalora_orth_reg_weight",))
 
     @model_validator(mode="after")
     def _shrinks(self) -> AdaLoraOptions:
@@ -146,10 +157,10 @@ class VeraOptions(AdapterOptions):
     config_class: ClassVar[str] = "VeraConfig"
     keys: ClassVar[Mapping[str, str]] = {"rank": "r", "dropout": "vera_dropout", "d_initial": "d_initial", "seed": "projection_prng_key"}
 
-    rank: int = option(256, "Rank of the shared projections.", gt=0, also=("vera_rank",))
-    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1, also=("vera_dropout",))
-    d_initial: float = option(0.1, "First value of the scales.", also=("vera_d_initial",))
-    seed: int = option(0, "Seed of the projections.", also=("vera_projection_prng_key",))
+    rank: int = option(256, "Rank of the shared random projections.", gt=0, also=("vera_rank",))
+    dropout: float = option(0.0, "Dropout probability on the adapter's input.", ge=0, lt=1, also=("vera_dropout",))
+    d_initial: float = option(0.1, "Initial value of the scaling vector d.", also=("vera_d_initial",))
+    seed: int = option(0, "Random seed of the projections.", also=("vera_projection_prng_key",))
 
 
 class RandLoraOptions(AdapterOptions):
@@ -163,10 +174,10 @@ class RandLoraOptions(AdapterOptions):
         "seed": "projection_prng_key",
     }
 
-    rank: int = option(32, "Rank of each random basis: the smaller, the more of them are learned.", gt=0)
-    alpha: int = option(640, "Scale of the update.", gt=0)
-    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
-    seed: int = option(0, "Seed of the bases.")
+    rank: int = option(32, "Rank of each random basis; a lower rank means more bases and more trainable parameters.", gt=0)
+    alpha: int = option(640, "Scaling numerator: the update is multiplied by alpha / rank.", gt=0)
+    dropout: float = option(0.0, "Dropout probability on the adapter's input.", ge=0, lt=1)
+    seed: int = option(0, "Random seed of the bases.")
 
 
 class VbLoraOptions(AdapterOptions):
@@ -182,10 +193,10 @@ class VbLoraOptions(AdapterOptions):
     }
 
     rank: int = option(4, "Rank of the update.", gt=0)
-    vectors: int = option(256, "Vectors in the bank.", gt=0)
-    vector_length: int = option(256, "Length of a vector; it must divide the sizes of the adapted layers.", gt=0)
-    topk: int = option(2, "Vectors that are mixed into each part.", gt=0)
-    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
+    vectors: int = option(256, "Number of vectors in the shared bank.", gt=0)
+    vector_length: int = option(256, "Length of each vector; it must divide the input and output sizes of the adapted layers.", gt=0)
+    topk: int = option(2, "Number of bank vectors mixed into each sub-vector.", gt=0)
+    dropout: float = option(0.0, "Dropout probability on the adapter's input.", ge=0, lt=1)
 
 
 class LoHaOptions(AdapterOptions):
@@ -195,8 +206,8 @@ class LoHaOptions(AdapterOptions):
     keys: ClassVar[Mapping[str, str]] = {"rank": "r", "alpha": "alpha", "dropout": "rank_dropout"}
 
     rank: int = option(8, "Rank of each of the two factors.", gt=0)
-    alpha: int = option(32, "Scale of the update, divided by the rank.", gt=0)
-    dropout: float = option(0.0, "Dropout of ranks.", ge=0, lt=1)
+    alpha: int = option(32, "Scaling numerator: the update is multiplied by alpha / rank.", gt=0)
+    dropout: float = option(0.0, "Rank dropout probability.", ge=0, lt=1)
 
 
 class LoKrOptions(LoHaOptions):
@@ -205,7 +216,7 @@ class LoKrOptions(LoHaOptions):
     config_class: ClassVar[str] = "LoKrConfig"
     keys: ClassVar[Mapping[str, str]] = {**LoHaOptions.keys, "factor": "decompose_factor"}
 
-    factor: int = option(-1, "Size of the first factor; -1: near the root of the layer's size.")
+    factor: int = option(-1, "Size of the first Kronecker factor; -1 chooses it near the square root of the layer size.")
 
 
 class MissOptions(AdapterOptions):
@@ -214,8 +225,8 @@ class MissOptions(AdapterOptions):
     config_class: ClassVar[str] = "MissConfig"
     keys: ClassVar[Mapping[str, str]] = {"rank": "r", "dropout": "miss_dropout"}
 
-    rank: int = option(64, "Rows of the shared matrix.", gt=0)
-    dropout: float = option(0.0, "Dropout before the update.", ge=0, lt=1)
+    rank: int = option(64, "Number of rows of the shared matrix.", gt=0)
+    dropout: float = option(0.0, "Dropout probability on the adapter's input.", ge=0, lt=1)
 
 
 class HraOptions(AdapterOptions):
@@ -224,8 +235,8 @@ class HraOptions(AdapterOptions):
     config_class: ClassVar[str] = "HRAConfig"
     keys: ClassVar[Mapping[str, str]] = {"rank": "r", "orthogonal": "apply_GS"}
 
-    rank: int = option(8, "Reflections a layer; an even number starts as the identity.", gt=0)
-    orthogonal: bool = option(False, "Make the reflections orthogonal (Gram-Schmidt).")
+    rank: int = option(8, "Householder reflections per layer; with an even number the initial transformation is the identity.", gt=0)
+    orthogonal: bool = option(False, "Orthogonalise the reflection vectors (Gram-Schmidt).")
 
 
 class BoftOptions(AdapterOptions):
@@ -240,11 +251,11 @@ class BoftOptions(AdapterOptions):
     }
 
     block_size: int = option(
-        4, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0, also=("boft_block_size",)
+        4, "Block size; it must divide the layers' input sizes. Set it to 0 if `blocks` is given.", ge=0, also=("boft_block_size",)
     )
-    blocks: int = option(0, "Blocks a layer, instead of their size.", ge=0, also=("boft_block_num",))
-    factors: int = option(1, "Butterfly factors.", ge=1, also=("boft_n_butterfly_factor",))
-    dropout: float = option(0.0, "Dropout of blocks.", ge=0, lt=1, also=("boft_dropout",))
+    blocks: int = option(0, "Number of blocks per layer, instead of the block size; 0 uses block_size.", ge=0, also=("boft_block_num",))
+    factors: int = option(1, "Number of butterfly factors.", ge=1, also=("boft_n_butterfly_factor",))
+    dropout: float = option(0.0, "Multiplicative dropout probability of blocks.", ge=0, lt=1, also=("boft_dropout",))
 
 
 class OftOptions(AdapterOptions):
@@ -253,9 +264,9 @@ class OftOptions(AdapterOptions):
     config_class: ClassVar[str] = "OFTConfig"
     keys: ClassVar[Mapping[str, str]] = {"block_size": "oft_block_size", "blocks": "r", "dropout": "module_dropout"}
 
-    block_size: int = option(32, "Size of the blocks; it must divide the layers' inputs. 0 where `blocks` is given.", ge=0)
-    blocks: int = option(0, "Blocks a layer, instead of their size.", ge=0)
-    dropout: float = option(0.0, "Dropout of blocks.", ge=0, lt=1)
+    block_size: int = option(32, "Block size; it must divide the layers' input sizes. Set it to 0 if `blocks` is given.", ge=0)
+    blocks: int = option(0, "Number of blocks per layer, instead of the block size; 0 uses block_size.", ge=0)
+    dropout: float = option(0.0, "Multiplicative dropout probability of blocks.", ge=0, lt=1)
 
 
 class FourierFtOptions(AdapterOptions):
@@ -269,15 +280,15 @@ class FourierFtOptions(AdapterOptions):
         "zero_init": "init_weights",
     }
 
-    frequencies: int = option(2000, "Coefficients a layer.", gt=0, also=("fourier_n_frequency",))
-    scaling: float = option(300.0, "Scale of the update.", also=("fourier_scaling",))
-    seed: int = option(777, "Seed of the places of the coefficients.")
-    zero_init: bool = option(True, "Begin with no update, not with a random one.")
+    frequencies: int = option(2000, "Number of learned Fourier coefficients per layer.", gt=0, also=("fourier_n_frequency",))
+    scaling: float = option(300.0, "Factor that multiplies the update.", also=("fourier_scaling",))
+    seed: int = option(777, "Random seed of the coefficients' positions.")
+    zero_init: bool = option(True, "Initialise the coefficients to zero instead of randomly.")
 
 
 class AnyPeftOptions(AdapterOptions):
-    """Any method of PEFT that adapts layers, named as there; its options go into `config`."""
+    """Any PEFT method that adapts layers, by PEFT's name; its options go into `config`."""
 
     config_class: ClassVar[str] = ""
 
-    method: str = option(..., "PEFT's name of the method, such as c3a, delora, gralora, hira, road or waveft.")
+    method: str = option(..., "PEFT's name for the method, such as c3a, delora, gralora, hira, road or waveft.")

@@ -1,4 +1,4 @@
-"""Select the modules that an adapter goes to, leaving out those on which it would not learn or could not be merged."""
+"""Select the modules to adapt, excluding those whose adapters would receive no gradient or could not be merged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from peft import PeftConfig
 from peft.tuners.lora import LoraModel
 
 from swift_core.errors import UsageError
-from swift_plugin_peft.gradient_probe import unreached
-from swift_plugin_peft.targets import Group, choose, in_peft_terms
-from swift_plugin_peft.tied_weights import check_apart, shared
-from swift_plugin_peft.weight_conversions import misread, renamed
+from swift_plugin_peft.gradient_probe import modules_without_gradient
+from swift_plugin_peft.targets import TargetGroup, match_targets, to_target_modules
+from swift_plugin_peft.tied_weights import check_can_untie, tied_modules
+from swift_plugin_peft.weight_conversions import converted_on_load, names_of_fused_experts
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -24,75 +24,86 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The targets in PEFT's terms, those of them that share their weight, and what was left out, in words."""
+    """The modules to adapt.
+
+    `targets` is the value of PEFT's `target_modules`, `tied` are the paths of those whose weight is tied, and `remarks` tell the user
+    which modules were excluded and why.
+    """
 
     targets: list[str] | str
     tied: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def select(wanted: list[str] | str, model: Module, family: ModelFamily, method: PeftConfig) -> Selection:
-    """Find the modules that `wanted` names, and probe them.
+def select(requested: list[str] | str, model: Module, family: ModelFamily, method: PeftConfig) -> Selection:
+    """Find the modules that `requested` names and exclude those that can't be trained or merged.
 
-    What was chosen automatically is left out with a remark if it can't learn or can't be merged. What the user named is refused if none
-    of the modules that the name stands for can. `method` is PEFT's configuration, without targets.
+    If the targets were chosen automatically, unsuitable modules are excluded with a remark. If the user named them, a name is refused
+    when none of the modules that it matches is suitable.
+
+    Args:
+        requested: the value of `tuner.targets`.
+        model: the loaded base model.
+        family: its model family.
+        method: PEFT's configuration without target modules.
 
     Raises:
-        UsageError: a name matches no module, or none that can learn; or it shares its weight with others.
+        UsageError: a name matches no module, or no module that can be trained, or modules with tied weights.
     """
-    elsewhere = renamed(wanted, model, method) if isinstance(wanted, list) else set()
-    groups = choose(wanted, model, family, elsewhere)
+    expert_names = names_of_fused_experts(requested, model, method) if isinstance(requested, list) else set()
+    groups = match_targets(requested, model, family, expert_names)
     automatic = bool(groups) and not groups[0].name
-    chosen = sorted({path for group in groups for path in group.paths})
-    left: dict[str, str] = _unfit(chosen, model, method) if automatic else {}
+    matched = sorted({path for group in groups for path in group.paths})
+    excluded: dict[str, str] = _unsuitable(matched, model, method) if automatic else {}
     if not automatic:
-        check_apart(model, chosen, "tuner.targets")
-    left |= dict.fromkeys(misread(chosen, model, method), "has a name that PEFT reads otherwise when it loads the adapter")
-    left |= dict.fromkeys(unreached(model, [path for path in chosen if path not in left]), "gets no gradient from text")
-    _check(groups, left)
-    tied = tuple(path for path in shared(model) if path in chosen and path not in left)
-    if not left and not automatic:
-        return Selection(wanted, tied)
-    targets = in_peft_terms([path for path in chosen if path not in left], model, family.language_model)
-    if elsewhere and isinstance(targets, list):
-        targets = sorted({*targets, *elsewhere})
-    return Selection(targets, tied, tuple(_remarks(left)))
+        check_can_untie(model, matched, "tuner.targets")
+    excluded |= dict.fromkeys(converted_on_load(matched, model, method), "has a name for which PEFT loads the adapter into another module")
+    candidates = [path for path in matched if path not in excluded]
+    excluded |= dict.fromkeys(modules_without_gradient(model, candidates), "receives no gradient from text")
+    _check_groups(groups, excluded)
+    tied = tuple(path for path in tied_modules(model) if path in matched and path not in excluded)
+    if not excluded and not automatic:
+        return Selection(requested, tied)
+    targets = to_target_modules([path for path in matched if path not in excluded], model, family.language_model)
+    if expert_names and isinstance(targets, list):
+        targets = sorted({*targets, *expert_names})
+    return Selection(targets, tied, tuple(_remarks(excluded)))
 
 
-def _unfit(paths: list[str], model: Any, method: PeftConfig) -> dict[str, str]:
-    """Why some modules take no adapter: they share their weight, or PEFT knows that kernels of theirs pass adapters by."""
-    others = shared(model)
-    found = {path: f"shares its weight with {others[path][0]}" for path in paths if path in others}
+def _unsuitable(paths: list[str], model: Any, method: PeftConfig) -> dict[str, str]:
+    """Map modules that should not be adapted to the reason: a tied weight, or a fused kernel that bypasses adapters."""
+    tied = tied_modules(model)
+    reasons = {path: f"shares its weight with {tied[path][0]}" for path in paths if path in tied}
     for last in {path.rpartition(".")[2] for path in paths}:
-        if reason := _unfit_name(last, model, method):
-            found |= {path: reason for path in paths if path.rpartition(".")[2] == last}
-    return found
+        if reason := _unsuitable_name(last, model, method):
+            reasons |= {path: reason for path in paths if path.rpartition(".")[2] == last}
+    return reasons
 
 
-def _unfit_name(last: str, model: Any, method: PeftConfig) -> str:
+def _unsuitable_name(last: str, model: Any, method: PeftConfig) -> str:
     try:
         LoraModel._check_target_module_compatiblity(model, method, model, last)
     except ValueError:
-        return "is read by a fused kernel of this architecture, which passes adapters by"
-    return "has a name that PEFT takes for the fused experts'" if renamed([last], model, method) else ""
+        return "is read directly by a fused kernel of this architecture, which bypasses adapters"
+    return "has a name that PEFT takes for fused experts" if names_of_fused_experts([last], model, method) else ""
 
 
-def _check(groups: list[Group], left: Mapping[str, str]) -> None:
+def _check_groups(groups: list[TargetGroup], excluded: Mapping[str, str]) -> None:
     for group in groups:
-        if all(path in left for path in group.paths):
+        if all(path in excluded for path in group.paths):
             path = group.paths[0]
             named = f"'{group.name}'" if group.name else "every linear layer"
             raise UsageError(
-                f"{named} can't be adapted: {path} {left[path]}",
+                f"{named} can't be adapted: {path} {excluded[path]}",
                 where="tuner.targets",
-                hint="Name others, or leave tuner.targets out: the layers that learn are found automatically.",
+                hint="Name other modules, or omit tuner.targets to select the trainable layers automatically.",
             )
 
 
-def _remarks(left: Mapping[str, str]) -> list[str]:
-    """One line for each kind of module: its path without the number of its block, and how many there are."""
+def _remarks(excluded: Mapping[str, str]) -> list[str]:
+    """Return one line per kind of module: its path with block numbers replaced by N, and the count."""
     kinds: dict[tuple[str, str], int] = {}
-    for path, reason in left.items():
+    for path, reason in excluded.items():
         kind = (re.sub(r"\.\d+(?=\.|$)", ".N", path), re.sub(r"\.\d+(?=\.|$)", ".N", reason))
         kinds[kind] = kinds.get(kind, 0) + 1
     return [f"no adapter on {path} ({count}): it {reason}" for (path, reason), count in kinds.items()]

@@ -1,7 +1,8 @@
-"""Weights that several modules share: an adapter on one of them is merged into a copy of its own, or refused before it is trained.
+"""Weights that several modules share: untie them before an adapter is merged, or refuse the adapter before training.
 
-A merge into a shared weight changes all who share it, which is not what was trained. Head and embeddings come apart where the architecture
-can have two; other shared weights (blocks that stand in several places) can't be written apart.
+Merging an adapter into a tied weight changes every module that shares the weight, which is not what was trained. The output head and
+the input embeddings can be untied if the architecture supports untied embeddings; other shared weights (blocks that are used at
+several positions) can't be saved separately.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch import nn
 from swift_core.errors import UsageError
 
 
-def shared(model: nn.Module) -> dict[str, list[str]]:
-    """Each module, by path, that holds a weight which others hold too, with the paths of the others."""
+def tied_modules(model: nn.Module) -> dict[str, list[str]]:
+    """Map each module path whose module shares a parameter with others to the paths of those others."""
     owners: dict[int, list[str]] = defaultdict(list)
     for path, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
@@ -26,32 +27,37 @@ def shared(model: nn.Module) -> dict[str, list[str]]:
     return {path: [other for other in paths if other != path] for paths in owners.values() if len(paths) > 1 for path in paths}
 
 
-def check_apart(model: Any, paths: Iterable[str], where: str) -> None:
-    """See that adapters on these modules can be merged: what they share with others can be written apart.
+def check_can_untie(model: Any, paths: Iterable[str], where: str) -> None:
+    """Check that adapters on these modules can be merged: their weights are not tied, or can be untied.
+
+    Args:
+        model: a transformers model.
+        paths: module paths.
+        where: the option that errors refer to.
 
     Raises:
-        UsageError: one shares its weight, and the architecture has no two.
+        UsageError: a weight is tied, and the architecture can't save the modules with separate weights.
     """
-    found = shared(model)
+    found = tied_modules(model)
     tied = [path for path in paths if path in found]
     if not tied:
         return
     names = {id(module): path for path, module in model.named_modules()}
     ends = [names[id(end)] for end in (model.get_input_embeddings(), model.get_output_embeddings()) if id(end) in names]
-    stuck = [path for path in tied if not all(any(_is_in(one, end) for end in ends) for one in (path, *found[path]))]
-    if stuck or not _comes_apart(model):
-        path = (stuck or tied)[0]
+    inseparable = [path for path in tied if not all(any(_is_in(one, end) for end in ends) for one in (path, *found[path]))]
+    if inseparable or not _supports_untied_embeddings(model):
+        path = (inseparable or tied)[0]
         raise UsageError(
-            f"'{path}' shares its weight with '{found[path][0]}', and {type(model).__name__} can't have two: "
-            "what is learned there could not be merged",
+            f"'{path}' shares its weight with '{found[path][0]}', and {type(model).__name__} can't save them separately: "
+            "an adapter trained there could not be merged",
             where=where,
-            hint="Leave it out, or train the weight itself: --tuner freeze.",
+            hint="Leave the module out, or train the weight itself: --tuner freeze.",
         )
 
 
 def untie(model: nn.Module, paths: Iterable[str]) -> None:
-    """Give each of these modules a copy of its own of the weights that it shares."""
-    found = shared(model)
+    """Replace the tied parameters of these modules by copies, in place."""
+    found = tied_modules(model)
     for path in paths:
         if path not in found:
             continue
@@ -63,15 +69,15 @@ def untie(model: nn.Module, paths: Iterable[str]) -> None:
 
 
 def _is_in(path: str, end: str) -> bool:
-    """Whether a module is this one, or in what wraps it."""
+    """Return True if the path is `end` or below it (inside a wrapper of PEFT)."""
     return path == end or path.startswith(f"{end}.")
 
 
-def _comes_apart(model: Any) -> bool:
-    """Whether the architecture has head and embeddings of their own when its configuration says so."""
+def _supports_untied_embeddings(model: Any) -> bool:
+    """Build the architecture on the meta device with tie_word_embeddings=False and check that head and embeddings are separate."""
     config = copy.deepcopy(model.config)
     for part in (config, config.get_text_config()):
         part.tie_word_embeddings = False
     with torch.device("meta"):
-        apart = type(model)(config)
-    return apart.get_output_embeddings().weight is not apart.get_input_embeddings().weight
+        untied = type(model)(config)
+    return untied.get_output_embeddings().weight is not untied.get_input_embeddings().weight

@@ -1,4 +1,4 @@
-"""The tuner behind every adapter: PEFT's configuration class from our options, its model, and its files."""
+"""The tuner behind every PEFT method: build PEFT's configuration from our options, attach the adapter, save, load and merge it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from swift_core.errors import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.selection import Selection, select
-from swift_plugin_peft.targets import check_modules
-from swift_plugin_peft.tied_weights import check_apart, untie
+from swift_plugin_peft.targets import find_modules_to_save
+from swift_plugin_peft.tied_weights import check_can_untie, untie
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,31 +30,32 @@ if TYPE_CHECKING:
 
     from swift_core.specs import ModelFamily
 
-_OURS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})
+# Fields of PEFT's configuration that are set here and can't be given in `config`.
+_MANAGED_FIELDS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})
 
-
-_INSIDE = re.compile(r"\(\n.*\n\)", re.DOTALL)  # what a module holds, line by line
+_MODULE_REPR = re.compile(r"\(\n.*\n\)", re.DOTALL)  # the multi-line repr of a module's children in PEFT's messages
 
 
 class PeftTuner:
-    """Adds an adapter to a frozen base, and keeps what it learned as PEFT does."""
+    """Adds an adapter to a frozen base model, and saves and restores it in PEFT's format."""
 
     def __init__(self, options: AdapterOptions) -> None:
         self.options = options
         self.remarks: list[str] = []
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
-        """A PeftModel with a new adapter; nothing else learns.
+        """Wrap the model in a PeftModel with a new adapter; only the adapter is trainable.
 
         Raises:
-            UsageError: targets or values that do not fit this model.
+            UsageError: the targets or values do not match this model.
+            SwiftError: PEFT left base parameters trainable.
         """
         self.remarks.clear()
-        check_apart(model, check_modules(self.options.modules_to_save, model), "tuner.modules_to_save")
+        check_can_untie(model, find_modules_to_save(self.options.modules_to_save, model), "tuner.modules_to_save")
         base = dict(model.named_parameters())
-        if self._moves_base() and getattr(model, "is_quantized", False):
+        if self._init_modifies_base() and getattr(model, "is_quantized", False):
             raise UsageError(
-                "this start changes the base's weights, which are quantized",
+                "this initialisation modifies the base weights, which are quantized",
                 where="tuner.init",
                 hint="Use --tuner.init default, or load the base unquantized.",
             )
@@ -62,28 +63,34 @@ class PeftTuner:
             adapted = get_peft_model(model, self._config(model, family))
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(
-                f"PEFT refuses: {_INSIDE.sub('', str(error))}", where="tuner", hint="Check the tuner's options against the layers' sizes."
+                f"PEFT rejected the options: {_MODULE_REPR.sub('', str(error))}",
+                where="tuner",
+                hint="Check the tuner's options against the layer sizes.",
             ) from error
-        _check_magnitudes(adapted)
+        _check_dora_magnitudes(adapted)
         if getattr(self.options, "bias", "none") == "none" and (
-            learning := [name for name, weight in base.items() if weight.requires_grad]
+            trainable := [name for name, weight in base.items() if weight.requires_grad]
         ):
             raise SwiftError(
-                f"the base is not frozen: {', '.join(learning[:3])} would learn", where="tuner", hint="Use another tuner, and report this."
+                f"the base model is not frozen: {', '.join(trainable[:3])} would be trained",
+                where="tuner",
+                hint="Use another tuner, and report this as a bug.",
             )
-        if self._moves_base():
-            pissa_to_lora.remember(adapted)
-        learner: Module = adapted.train()
-        return learner
+        if self._init_modifies_base():
+            pissa_to_lora.save_initial_values(adapted)
+        result: Module = adapted.train()
+        return result
 
     def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
-        """Put a saved adapter of any method onto a base, or beside the adapters that it has. The first one is active.
+        """Load a saved adapter of any method onto a base model, or next to the adapters that it already has.
+
+        The first adapter loaded is active.
 
         Raises:
-            UsageError: the adapter does not fit the base, which is left as it was.
+            UsageError: the adapter does not match the base model, which is left unchanged.
         """
         if "." in name:
-            raise UsageError(f"an adapter's name can't have a dot: '{name}'", where="adapter", hint="Name it otherwise: name=folder.")
+            raise UsageError(f"an adapter name must not contain a dot: '{name}'", where="adapter", hint="Choose another name: name=folder.")
         adapted: Any = model
         try:
             if not isinstance(model, PeftModel):
@@ -92,41 +99,43 @@ class PeftTuner:
                 adapted = get_peft_model(adapted, config, adapter_name=name)
             result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device=str(adapted.device))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            _take_off(model, name)
+            _remove_partial_adapter(model, name)
             reason = str(error).strip().splitlines()
             raise UsageError(
-                f"the adapter does not fit the base: {reason[-1].strip() if reason else type(error).__name__}",
+                f"the adapter does not match the base model: {reason[-1].strip() if reason else type(error).__name__}",
                 where=str(folder),
-                hint=_BASE,
+                hint=_CHECK_BASE,
             ) from error
-        if wrong := [*_unset(adapted, result.missing_keys), *result.unexpected_keys]:
-            _take_off(model, name)
+        if wrong := [*_truly_missing(adapted, result.missing_keys), *result.unexpected_keys]:
+            _remove_partial_adapter(model, name)
             raise UsageError(
-                f"the adapter does not fit the base: {len(wrong)} weights differ, such as {wrong[0]}", where=str(folder), hint=_BASE
+                f"the adapter does not match the base model: {len(wrong)} weights are missing or unexpected, such as {wrong[0]}",
+                where=str(folder),
+                hint=_CHECK_BASE,
             )
         restored: Module = adapted.train(trainable)
         return restored
 
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
-        """One group; two with LoRA+, whose B has the higher rate. Magnitudes and biases go with B, as in PEFT."""
-        learning = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        """Return one group, or two for LoRA+, whose B has the higher learning rate; magnitudes and biases go with B, as in PEFT."""
+        trainable = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         ratio = getattr(self.options, "lr_ratio", 1.0)
         if ratio == 1.0:
-            return [{"params": [parameter for _, parameter in learning]}]
-        fast = [parameter for name, parameter in learning if "lora_B" in name or parameter.ndim == 1]
-        slow = [parameter for name, parameter in learning if "lora_B" not in name and parameter.ndim != 1]
+            return [{"params": [parameter for _, parameter in trainable]}]
+        fast = [parameter for name, parameter in trainable if "lora_B" in name or parameter.ndim == 1]
+        slow = [parameter for name, parameter in trainable if "lora_B" not in name and parameter.ndim != 1]
         return [{"params": slow}, {"params": fast, "mult": ratio}]
 
     def save(self, model: Module, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-        """Write adapter_model.safetensors and adapter_config.json; `weights` are gathered tensors by parameter name."""
+        """Write adapter_model.safetensors and adapter_config.json; `weights` are full (gathered) tensors by parameter name."""
         state = get_peft_model_state_dict(
-            model, state_dict={**model.state_dict(), **_by_every_name(model, weights or {})}, save_embedding_layers=False
+            model, state_dict={**model.state_dict(), **_under_all_names(model, weights or {})}, save_embedding_layers=False
         )
         config: Any = model.peft_config["default"]  # type: ignore[index]
-        if initial := pissa_to_lora.initial_of(model):
+        if initial := pissa_to_lora.initial_values(model):
             state, config = pissa_to_lora.as_plain_lora(state, config, initial)
         folder.mkdir(parents=True, exist_ok=True)
-        # clones, since methods that share tensors between layers can't be written as they are
+        # Clones: safetensors refuses tensors that share memory, and some methods share tensors between layers.
         save_file(
             {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()},
             folder / "adapter_model.safetensors",
@@ -137,10 +146,11 @@ class PeftTuner:
         config.save_pretrained(str(folder))
 
     def merge(self, model: Module) -> Module:
-        """The base with the active adapter folded in.
+        """Merge the active adapter into the base weights and return the plain model.
 
         Raises:
-            SwiftError: the base is quantized (PEFT would silently drop the adapter), or the method can't be merged.
+            SwiftError: the base is quantized (PEFT would silently drop the adapter), or the method does not support merging.
+            UsageError: the adapter is on a module whose weight is tied and can't be untied.
         """
         adapted: Any = model
         if getattr(adapted.get_base_model(), "is_quantized", False):
@@ -148,18 +158,20 @@ class PeftTuner:
                 "an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first."
             )
         base: Any = adapted.get_base_model()
-        # rows of single tokens are learned for all who share them
+        # Trainable token rows (token_adapter) are meant for all modules that share the embedding, so they stay tied.
         layers = [path for path, _ in base.named_modules() if path.endswith(".base_layer") and "token_adapter" not in path]
-        check_apart(base, layers, "merge")
+        check_can_untie(base, layers, "merge")
         untie(base, layers)
         try:
             merged: Module = adapted.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
-            raise SwiftError(f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve it beside its base instead.") from error
+            raise SwiftError(
+                f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve the adapter with its base model instead."
+            ) from error
         return merged
 
     def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
-        """One adapter answers, or the base."""
+        """Activate one adapter, or for an empty name disable all adapters while the context is open."""
         adapted: Any = model
         if not name:
             return adapted.disable_adapter()  # type: ignore[no-any-return]
@@ -167,83 +179,83 @@ class PeftTuner:
         return nullcontext()
 
     def drop(self, model: Module, name: str) -> Module:
-        """Take an adapter off; with the last one, PEFT's wrapper too."""
+        """Remove an adapter; with the last one, remove PEFT's wrapper as well."""
         adapted: Any = model
-        left = [other for other in adapted.peft_config if other != name]
-        if not left:
+        remaining = [other for other in adapted.peft_config if other != name]
+        if not remaining:
             base: Module = adapted.unload()
             return base
-        adapted.set_adapter(left[0])
+        adapted.set_adapter(remaining[0])
         adapted.delete_adapter(name)
         return model
 
     def in_layers(self, model: Module) -> bool:
-        """All do but those that are learned as a prompt."""
+        """Return True unless the adapter is learned as a prompt (prompt tuning, prefix tuning)."""
         adapted: Any = model
         return not any(config.is_prompt_learning for config in adapted.peft_config.values())
 
-    def _moves_base(self) -> bool:
+    def _init_modifies_base(self) -> bool:
         return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))
 
     def _config(self, model: Module, family: ModelFamily) -> Any:
         options = self.options
-        config_class: Any = _method(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
-        values = {theirs: getattr(options, ours) for ours, theirs in options.keys.items()}
+        config_class: Any = _config_class(options.method) if isinstance(options, AnyPeftOptions) else getattr(peft, options.config_class)
+        values = {field: getattr(options, name) for name, field in options.keys.items()}
         if isinstance(options, LoraOptions) and options.init in ("default", "true"):
             values["init_lora_weights"] = True
         if isinstance(options, Ia3Options):
             return self._ia3(config_class, values, model, family)
-        values |= self._shared(config_class)
+        values |= self._common_values(config_class)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _ia3(self, config_class: Any, values: dict[str, Any], model: Module, family: ModelFamily) -> Any:
-        if self.options.targets == "auto":  # PEFT knows keys, values and feed-forward of the architecture
+        if self.options.targets == "auto":  # PEFT has a table of key, value and feed-forward layers per architecture
             del values["feedforward_modules"]
-            return config_class(**values, **self._shared(config_class), target_modules=None)
+            return config_class(**values, **self._common_values(config_class), target_modules=None)
         values["feedforward_modules"] = values["feedforward_modules"] or []
-        values |= self._shared(config_class)
+        values |= self._common_values(config_class)
         return config_class(**values, target_modules=self._targets(model, family, config_class(**values)))
 
     def _targets(self, model: Module, family: ModelFamily, method: PeftConfig) -> list[str] | str:
         selection: Selection = select(self.options.targets, model, family, method)
         self.remarks += selection.remarks
-        if self._moves_base():  # those that share a weight are to keep it as it is
+        if self._init_modifies_base():  # modules tied to an adapted one must keep the original weight
             untie(model, selection.tied)
         return selection.targets
 
-    def _shared(self, config_class: Any) -> dict[str, Any]:
-        known = {field.name for field in dataclasses.fields(config_class)} - _OURS
+    def _common_values(self, config_class: Any) -> dict[str, Any]:
+        known = {field.name for field in dataclasses.fields(config_class)} - _MANAGED_FIELDS
         for name in self.options.config:
             if name not in known:
                 raise UsageError(
-                    f"{config_class.__name__} has no field '{name}' to set",
+                    f"{config_class.__name__} has no field '{name}' that can be set",
                     where=f"tuner.config.{name}",
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
         return {"task_type": "CAUSAL_LM", "modules_to_save": self.options.modules_to_save or None, **self.options.config}
 
 
-def _check_magnitudes(adapted: Module) -> None:
-    """Refuse DoRA on weights with rows of zeros, whose direction is nothing: the first loss would not be a number."""
+def _check_dora_magnitudes(adapted: Module) -> None:
+    """Refuse DoRA on weights with all-zero rows: they have no direction, and the first loss would be NaN."""
     for name, weight in adapted.named_parameters():
         if "lora_magnitude_vector" in name and not weight.is_meta and not bool(weight.detach().all()):
             path = name.removeprefix("base_model.model.").partition(".lora_magnitude_vector")[0]
             raise UsageError(
-                f"DoRA divides by the length of each row of a weight, and '{path}' has rows of zeros",
+                f"DoRA divides by the norm of each weight row, and '{path}' has rows of zeros",
                 where="tuner.targets",
-                hint="Leave it out, or use --tuner lora.",
+                hint="Exclude this module, or use --tuner lora.",
             )
 
 
-def _by_every_name(model: Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under all names of their parameters: some methods share a parameter between layers (VB-LoRA's bank of vectors)."""
+def _under_all_names(model: Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Add the tensors under every name of their parameters: some methods share one between layers (VB-LoRA's vector bank)."""
     parameters = list(model.named_parameters(remove_duplicate=False))
     given = {id(parameter): weights[name] for name, parameter in parameters if name in weights}
     return {**weights, **{name: given[id(parameter)] for name, parameter in parameters if id(parameter) in given}}
 
 
-def _take_off(model: Any, name: str) -> None:
-    """Make a model what it was before an adapter failed to load: a server goes on with it."""
+def _remove_partial_adapter(model: Any, name: str) -> None:
+    """Restore a model after an adapter failed to load, so that a server can continue with it."""
     if isinstance(model, PeftModel):
         if name in model.peft_config:
             model.delete_adapter(name)
@@ -257,18 +269,18 @@ def _take_off(model: Any, name: str) -> None:
     vars(model).pop("peft_config", None)
 
 
-def _unset(model: Module, missing: list[str]) -> list[str]:
-    """Those of the missing weights that are not merely other names of weights which were found (VB-LoRA's one bank in every layer)."""
+def _truly_missing(model: Module, missing: list[str]) -> list[str]:
+    """Drop from the missing names those of parameters that were loaded under another name (VB-LoRA's shared vector bank)."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     found = {id(parameter) for name, parameter in parameters.items() if name not in missing}
     return [name for name in missing if name not in parameters or id(parameters[name]) not in found]
 
 
-_BASE = "Is this the base that it was trained on?"
+_CHECK_BASE = "Use the base model that the adapter was trained on."
 
 
-def _method(name: str) -> type[PeftConfig]:
-    """PEFT's configuration class of a method that adapts layers."""
+def _config_class(name: str) -> type[PeftConfig]:
+    """Return PEFT's configuration class of a method that adapts layers."""
     methods = {
         str(kind.value).lower(): config
         for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()

@@ -1,7 +1,8 @@
-"""What PEFT makes of names that older versions of an architecture had: transformers 5 fused the experts of mixtures into parameters.
+"""Detect module names that PEFT interprets as fused expert parameters.
 
-An adapter that was trained on the old modules is put onto the parameters that took their place. PEFT goes by the last part of a name, so
-that it takes layers of today that have such a name for experts too.
+transformers 5 fused the routed experts of most mixture-of-experts models into single parameters. PEFT converts adapters that were
+trained on the former expert modules to those parameters. It matches the last component of a name only, so it also converts
+current layers that happen to have such a name.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
-def renamed(names: Collection[str], model: Module, method: PeftConfig) -> set[str]:
-    """The names that PEFT reads as parameters of fused experts."""
+def names_of_fused_experts(names: Collection[str], model: Module, method: PeftConfig) -> set[str]:
+    """Return those of the target names that PEFT converts to parameters of fused experts."""
     try:
         from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
     except ImportError:  # older PEFT
@@ -28,13 +29,13 @@ def renamed(names: Collection[str], model: Module, method: PeftConfig) -> set[st
     config.target_modules = set(names)
     try:
         convert_peft_config_for_transformers(config, model, None)
-    except ValueError:  # some of those that are fused into one
+    except ValueError:  # only some of the layers that are fused into one parameter are named
         return set(names)
     return set(names) - set(config.target_modules)
 
 
-def misread(paths: Collection[str], model: Module, method: PeftConfig) -> set[str]:
-    """The modules whose saved adapters PEFT would put elsewhere when it loads them."""
+def converted_on_load(paths: Collection[str], model: Module, method: PeftConfig) -> set[str]:
+    """Return the module paths whose saved adapter weights PEFT would assign to other modules when it loads them."""
     try:
         from peft.utils.transformers_weight_conversion import convert_peft_adapter_state_dict_for_transformers as convert
     except ImportError:  # older PEFT
@@ -42,7 +43,7 @@ def misread(paths: Collection[str], model: Module, method: PeftConfig) -> set[st
     keys = {path: f"base_model.model.{path}.lora_A.weight" for path in paths}
     state = {key: torch.zeros(1, 1) for key in keys.values()}
     try:
-        found = convert(model=model, peft_config=method, adapter_state_dict=state, adapter_name="default")
-    except (ValueError, KeyError, RuntimeError):  # halves of what it fuses
+        converted = convert(model=model, peft_config=method, adapter_state_dict=state, adapter_name="default")
+    except (ValueError, KeyError, RuntimeError):  # only one half of a pair that PEFT fuses
         return set()
-    return {path for path, key in keys.items() if key not in found}
+    return {path for path, key in keys.items() if key not in converted}
