@@ -157,7 +157,7 @@ def test_targets_in_yaml(text, expected):
 
 
 def test_a_choice_of_all_layers_is_none_of_several_names():
-    with pytest.raises(UsageError, match="'all-linear' .*can't be combined"):
+    with pytest.raises(UsageError, match=r"'all-linear' .*can't be combined"):
         chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", "d.jsonl", "--target_modules", "all-linear", "lm_head"))
 
 
