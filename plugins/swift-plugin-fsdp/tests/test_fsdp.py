@@ -95,7 +95,7 @@ def test_whole_copies_are_noticed(tiny_model, monkeypatch):
     monkeypatch.setattr(sharding, "fully_shard", lambda module, **_: module)
 
     def build():
-        with pytest.raises(SwiftError, match="not cut"):
+        with pytest.raises(SwiftError, match="not sharded"):
             built(tiny_model)
         return True
 
@@ -203,14 +203,14 @@ def learned(strategy):
     for name, parameter in strategy.module.named_parameters():
         for key, value in strategy.optimizer.state[parameter].items():
             state[f"{name}.{key}"] = value.full_tensor() if isinstance(value, DTensor) else value
-    assert sum(name.endswith("exp_avg") and bool(tensor.any()) for name, tensor in state.items()) == len(strategy.learned)
+    assert sum(name.endswith("exp_avg") and bool(tensor.any()) for name, tensor in state.items()) == len(strategy.trainable)
     return {name: digest(tensor) for name, tensor in state.items()}
 
 
 def test_a_checkpoint_is_read_by_another_number_of_processes(tiny_model, tmp_path):
     def write():
         strategy = built(tiny_model)
-        for parameter in strategy.learned:
+        for parameter in strategy.trainable:
             parameter.grad = torch.ones_like(parameter)
         strategy.update(1e-2, None)
         strategy.save(tmp_path)
@@ -264,7 +264,7 @@ def test_narrow_weights_that_learn_are_kept_in_float32(tiny_model, tmp_path):
             lambda device: AutoModelForCausalLM.from_pretrained(tiny_model, dtype=dtype),
             lambda module: torch.optim.AdamW(module.parameters()),
         )
-        assert {parameter.dtype for parameter in strategy.learned} == {torch.float32}
+        assert {parameter.dtype for parameter in strategy.trainable} == {torch.float32}
         assert task.forward(strategy.module, micro).dtype == dtype
         assert strategy.scale.value == (65536 if dtype == torch.float16 else 1)
         return strategy.accumulate([micro], task, 1 / 39), strategy.update(1e-3, None).norm, strategy.placement["precision"]
@@ -280,7 +280,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tiny_model):
     def step():
         strategy = built(tiny_model)
         before = {name: tensor.clone() for name, tensor in strategy.weights()}
-        for parameter in strategy.learned:
+        for parameter in strategy.trainable:
             parameter.grad = torch.full_like(parameter, float("inf") if strategy.data_rank else 1.0)
         update = strategy.update(1e-2, 1.0)
         return update.skipped, all(torch.equal(tensor, before[name]) for name, tensor in strategy.weights())

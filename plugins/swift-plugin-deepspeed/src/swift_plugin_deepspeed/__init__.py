@@ -1,4 +1,4 @@
-"""ZeRO through DeepSpeed: optimizer state (1), gradients (2) and weights (3) cut over the processes, on request kept on the CPU."""
+"""DeepSpeed ZeRO: optimizer state (1), gradients (2) and weights (3) sharded over the processes, optionally offloaded to the CPU."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def _spec(name: str, summary: str, options: str, *also: str) -> ParallelSpec:
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """The three stages, two of them with offload under ms-swift's names too, and a stage that DeepSpeed's own JSON file chooses."""
+    """Register the three stages, two of them also with offload, and the stage that a DeepSpeed JSON file selects."""
     return [
-        _spec("zero1", "DeepSpeed ZeRO-1: optimizer state cut over the processes", "Zero1Options"),
-        _spec("zero2", "DeepSpeed ZeRO-2: optimizer state and gradients cut over the processes", "Zero2Options"),
-        _spec("zero3", "DeepSpeed ZeRO-3: optimizer state, gradients and weights cut over the processes", "Zero3Options"),
-        _spec("zero2-offload", "ZeRO-2 with the optimizer on the CPU", "Zero2OffloadOptions", "zero2_offload"),
-        _spec("zero3-offload", "ZeRO-3 with the optimizer and the weights on the CPU", "Zero3OffloadOptions", "zero3_offload"),
-        _spec("deepspeed", "ZeRO as DeepSpeed's own JSON file says", "DeepSpeedOptions"),
+        _spec("zero1", "DeepSpeed ZeRO-1: optimizer state sharded over the processes", "Zero1Options"),
+        _spec("zero2", "DeepSpeed ZeRO-2: optimizer state and gradients sharded over the processes", "Zero2Options"),
+        _spec("zero3", "DeepSpeed ZeRO-3: optimizer state, gradients and weights sharded over the processes", "Zero3Options"),
+        _spec("zero2-offload", "DeepSpeed ZeRO-2 with the optimizer offloaded to the CPU", "Zero2OffloadOptions", "zero2_offload"),
+        _spec("zero3-offload", "DeepSpeed ZeRO-3 with optimizer and weights offloaded to the CPU", "Zero3OffloadOptions", "zero3_offload"),
+        _spec("deepspeed", "DeepSpeed ZeRO with the stage of a DeepSpeed JSON file", "DeepSpeedOptions"),
     ]
 
 
 @hookimpl
 def swift_check(run: Run) -> Iterable[Problem]:
-    """Refuse what ZeRO can't do, and a JSON file that contradicts the run, by name."""
+    """Report what ZeRO does not support, and every setting of the JSON file that contradicts the run."""
     chosen = run.parts.get("parallel")
     if chosen is None or not chosen.factory.startswith("swift_plugin_deepspeed."):
         return ()

@@ -1,7 +1,7 @@
-"""DeepSpeed's JSON configuration: which of its keys there are, and what the engine is given of them.
+"""DeepSpeed's JSON configuration: its known keys, and the configuration that the engine gets.
 
-The training loop counts micro-batches, schedules the rate, clips and saves; the engine therefore sees micro-batches of one step, no
-optimizer and no scheduler of its own. What is left is how state is cut, moved and rounded.
+The training loop owns accumulation, learning rate schedule, gradient clipping and checkpoints. The engine therefore gets an accumulation of
+one step, and neither an optimizer nor a scheduler of its own; it controls sharding, offload and precision.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swift_plugin_deepspeed.options import ZeroOptions
 
-# the run has these too; `swift_plugin_deepspeed.check` sees that both say the same
+# the run has these too; `swift_plugin_deepspeed.check` checks that both agree
 SHARED = (
     "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping", "optimizer", "scheduler",
 )  # fmt: skip
@@ -22,48 +22,48 @@ PASSED_ON = (
     "dump_state", "flops_profiler", "comms_logger", "tensorboard", "wandb", "csv_monitor", "comet", "log_level", "disable_python_gc",
 )  # fmt: skip
 REFUSED: Mapping[str, str] = {
-    "activation_checkpointing": "it acts only on models that call DeepSpeed's own function; use --gradient-checkpointing",
+    "activation_checkpointing": "it affects only models that call DeepSpeed's checkpoint function; use --gradient-checkpointing",
     "amp": "DeepSpeed has removed it; use fp16 or bf16",
-    "autotuning": "it starts runs of its own",
-    "checkpoint": "checkpoints are written by the run (--save-steps)",
+    "autotuning": "it starts further runs",
+    "checkpoint": "the training loop writes checkpoints (--save-steps)",
     "compile": "use --compile",
     "compression_training": "DeepSpeed has removed it",
-    "curriculum_learning": "the order of the rows is the run's",
-    "data_efficiency": "the order of the rows is the run's",
-    "data_types": "sums of gradients have the type of the weights here",
+    "curriculum_learning": "the training loop controls the order of the rows",
+    "data_efficiency": "the training loop controls the order of the rows",
+    "data_types": "gradients are accumulated in the type of the weights",
     "elasticity": "DeepSpeed has removed it",
-    "expert_parallel": "it is not supported here",
-    "gradient_allreduce_op": "gradients are averaged",
-    "hybrid_engine": "it is not supported here",
-    "managed_gradient_accumulation": "micro-steps are counted by the run",
-    "pipeline": "it is not supported here",
-    "sequence_parallel_size": "it is not supported here",
-    "tensor_parallel": "it is not supported here",
+    "expert_parallel": "it is not supported",
+    "gradient_allreduce_op": "the training loop expects averaged gradients",
+    "hybrid_engine": "it is not supported",
+    "managed_gradient_accumulation": "the training loop controls gradient accumulation",
+    "pipeline": "it is not supported",
+    "sequence_parallel_size": "it is not supported",
+    "tensor_parallel": "it is not supported",
     "torch_autocast": "use fp16 or bf16",
-    "weight_quantization": "it is not supported here",
+    "weight_quantization": "it is not supported",
 }
 
 
 def precision_of(options: ZeroOptions) -> str | None:
-    """The type that the file asks the passes to be computed in; None where it leaves that to the model."""
-    if options.said("bf16", "enabled") is True:
+    """Return the compute type that the file enables (`bfloat16`, `float16`); None if it leaves it to the model."""
+    if options.configured("bf16", "enabled") is True:
         return "bfloat16"
-    return "float16" if options.said("fp16", "enabled") is True else None
+    return "float16" if options.configured("fp16", "enabled") is True else None
 
 
 def engine_config(options: ZeroOptions, precision: str, hidden: int | None = None) -> dict[str, Any]:
-    """What `deepspeed.initialize` is given.
+    """Return the configuration for `deepspeed.initialize`.
 
     Args:
-        precision: what the passes are computed in: float32, bfloat16, float16.
-        hidden: the model's hidden size, by which bucket sizes that are `auto`, or not given, are set as transformers sets them.
+        precision: compute type of the passes: float32, bfloat16, float16.
+        hidden: the model's hidden size; bucket sizes that are `auto` or absent are derived from it, as in transformers.
     """
-    said: Mapping[str, Any] = options.config if isinstance(options.config, dict) else {}
-    config = {key: said[key] for key in PASSED_ON if key in said and key not in ("fp16", "bf16")}
+    given: Mapping[str, Any] = options.config if isinstance(options.config, dict) else {}
+    config = {key: given[key] for key in PASSED_ON if key in given and key not in ("fp16", "bf16")}
     for section, kind in (("fp16", "float16"), ("bf16", "bfloat16")):
-        config[section] = {**_without_auto(said.get(section, {})), "enabled": precision == kind}
-    zero = _without_auto(said.get("zero_optimization", {}))
-    config["zero_optimization"] = {**_sizes(hidden, options.stage), **zero, **_offload(options, zero), "stage": options.stage}
+        config[section] = {**_without_auto(given.get(section, {})), "enabled": precision == kind}
+    zero = _without_auto(given.get("zero_optimization", {}))
+    config["zero_optimization"] = {**_bucket_sizes(hidden, options.stage), **zero, **_offload(options, zero), "stage": options.stage}
     return {
         "steps_per_print": 1 << 60,
         "zero_force_ds_cpu_optimizer": False,
@@ -74,11 +74,11 @@ def engine_config(options: ZeroOptions, precision: str, hidden: int | None = Non
 
 
 def _offload(options: ZeroOptions, zero: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = {"offload_optimizer": options.offload_optimizer, "offload_param": getattr(options, "offload_weights", False)}
-    return {key: {"device": "cpu", **zero.get(key, {})} for key, yes in wanted.items() if yes}
+    offloaded = {"offload_optimizer": options.offload_optimizer, "offload_param": getattr(options, "offload_weights", False)}
+    return {key: {"device": "cpu", **zero.get(key, {})} for key, enabled in offloaded.items() if enabled}
 
 
-def _sizes(hidden: int | None, stage: int) -> dict[str, int]:
+def _bucket_sizes(hidden: int | None, stage: int) -> dict[str, int]:
     if hidden is None:
         return {}
     sizes = {"reduce_bucket_size": hidden * hidden}

@@ -1,4 +1,4 @@
-"""How the conformance kit tries the strategy that needs a file."""
+"""Options with which the conformance kit runs the strategy that requires a configuration."""
 
 from __future__ import annotations
 

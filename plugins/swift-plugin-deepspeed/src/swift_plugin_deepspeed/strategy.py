@@ -1,9 +1,9 @@
-"""ZeRO behind the Strategy contract: DeepSpeed's engine cuts and moves state, the training loop does the rest.
+"""ZeRO behind the Strategy contract: DeepSpeed's engine shards and offloads state, the training loop does the rest.
 
-- Micro-batches are announced before their forward pass: without that, stages 1 and 2 add up other gradients, silently.
-- DeepSpeed averages over the processes and must be given sums, so the loss is multiplied by their number.
-- The optimizer is made on whole weights, before they are cut: which weights decay is told by their shapes.
-- Where the loaded weights are bfloat16 or float16, so are the passes, and DeepSpeed keeps what learns in float32 beside them.
+- The accumulation boundary is set before each forward pass: otherwise stages 1 and 2 silently accumulate wrong gradients.
+- DeepSpeed averages gradients over the processes but the contract needs sums, so the loss is multiplied by their number.
+- The optimizer is created before the weights are sharded, since the shapes of full weights decide which of them decay.
+- If the loaded weights are bfloat16 or float16, the passes run in that type, and DeepSpeed keeps float32 master weights.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import load_on_first_rank, materialize
-from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device, rng_states, set_rng_states
+from swift_train.broadcast_loading import load_once, make_real
+from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
 from swift_train.strategy import Update
-from swift_train.training_state import group_settings, save_tensors, set_changed, set_learning_rate
+from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
-from swift_plugin_deepspeed.ops import cpu_adam, leave_out_shared_memory
+from swift_plugin_deepspeed.ops import cpu_adam, disable_shared_memory
 from swift_plugin_deepspeed.state import restore, state_of
 from swift_plugin_deepspeed.verification import verify_sharding
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ZeroStrategy:
-    """`swift_train.strategy.Strategy` over DeepSpeed's ZeRO-1, 2 and 3."""
+    """`swift_train.strategy.Strategy` over DeepSpeed ZeRO-1, 2 and 3."""
 
     fixed_shapes = False
 
@@ -49,110 +49,110 @@ class ZeroStrategy:
         self.device = rank_device(options.device)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load the model, make the optimizer, shard, and verify the sharding. Under ZeRO-3 one process reads the weights."""
+        """Load the model, make the optimizer, shard, and verify the sharding. Under ZeRO-3, one process reads the weights."""
         deepspeed = self._start()
-        whole = self.data_size
+        full_readers = self.data_size
         if self.stage == 3:
-            self.module, whole = load_on_first_rank(load, self.device)
+            self.module, full_readers = load_once(load, self.device)
         else:
             self.module = load(self.device)
-        asked = precision_of(self.options)
-        kind: torch.dtype = getattr(torch, asked) if asked else compute_dtype(self.module)
-        self.rounded = kind != torch.float32
+        configured = precision_of(self.options)
+        dtype: torch.dtype = getattr(torch, configured) if configured else narrowest(self.module)
+        self.has_master_weights = dtype != torch.float32
         for parameter in self.module.parameters():
             if parameter.is_floating_point():
-                parameter.data = parameter.data.to(kind)
+                parameter.data = parameter.data.to(dtype)
         made = optimizer(self.module)
-        precision = str(kind).removeprefix("torch.")
+        precision = str(dtype).removeprefix("torch.")
         config = engine_config(self.options, precision, _hidden_size(self.module))
         if "offload_optimizer" in config["zero_optimization"]:
             made = cpu_adam(made)
         if self.stage == 3:
-            for part in reversed(list(self.module.modules())):  # the inner ones first, so that few weights at a time are whole
+            for part in reversed(list(self.module.modules())):  # inner modules first, so that few weights at a time are full
                 for parameter in part.parameters(recurse=False):
-                    materialize(parameter, self.device)
-                deepspeed.zero.Init(module=part, config_dict_or_path=config)  # takes each from the first process, and cuts it
+                    make_real(parameter, self.device)
+                deepspeed.zero.Init(module=part, config_dict_or_path=config)  # broadcasts from the first process, and shards
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.placement = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": whole}
-        self.settings = group_settings(self.zero.optimizer)
-        # The scale is moved after the step. DeepSpeed moves it before it divides by it, and halves the gradient whenever it grows.
-        self._move_scale: Callable[[bool], None] = self.zero._update_scale
+        self.proof = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": full_readers}
+        self.settings = settings_of(self.zero.optimizer)
+        # Update the loss scale after the step. DeepSpeed updates it before unscaling, which halves the gradient whenever the scale grows.
+        self._update_scale: Callable[[bool], None] = self.zero._update_scale
         self.zero._update_scale = lambda overflow=False: None
-        self.zero.loss_scaler.raise_error_at_min_scale = False  # the loop says so, with what to do
+        self.zero.loss_scaler.raise_error_at_min_scale = False  # the training loop reports it, with a hint
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum or largest over the processes."""
-        return all_reduce(x, op, self.device)
+        """Reduce a number over the processes."""
+        return reduced(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
-        """Passes of a step, each announced as the last one or not."""
+        """Run the passes of a step; only the last micro-batch is an accumulation boundary."""
         self.engine.train(train)
         total = 0.0
         for index, micro in enumerate(micros):
-            moved = micro.to(self.device)
+            local = micro.to(self.device)
             if train:
                 self.engine.set_gradient_accumulation_boundary(index == len(micros) - 1)
             with torch.set_grad_enabled(train):
-                loss = task.loss(task.forward(self.engine, moved), moved)
+                loss = task.loss(task.forward(self.engine, local), local)
             if train:
                 self.engine.backward(loss * (weight * self.data_size), scale_wrt_gas=False)
             total += loss.item()
         return self.reduce(total, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Clip and step; a gradient that is not finite is forgotten."""
-        set_learning_rate(self.zero, lr)
+        """Clip by the global gradient norm and step; if the norm is not finite, discard the gradients and skip the step."""
+        set_rate(self.zero, lr)
         self.zero.clip_grad = clip or 0.0
         self.engine.step()
-        self._move_scale(self.zero.overflow)
+        self._update_scale(self.zero.overflow)
         return Update(float(self.engine.get_global_grad_norm()), skipped=not self.engine.was_step_applied())
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Each parameter whole, what learns in float32. Gathered one after the other."""
+        """Yield full parameters, trainable ones in float32; gathered one at a time."""
         import deepspeed
 
         for name, parameter in self.module.named_parameters():
             if names is not None and name not in names:
                 continue
-            if parameter.requires_grad and self.rounded:
+            if parameter.requires_grad and self.has_master_weights:
                 yield name, deepspeed.utils.safe_get_full_fp32_param(parameter)
                 continue
             with deepspeed.zero.GatheredParameters([parameter], enabled=self.stage == 3):
-                whole = parameter.detach().clone()
-            yield name, whole
+                full = parameter.detach().clone()
+            yield name, full
 
     def save(self, folder: Path) -> None:
-        """One file a process."""
-        facts = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": rng_states(self.device)}
-        save_tensors(folder / f"zero-{self.data_rank}.pt", {**state_of(self.zero), **facts})
+        """Write one file per process. Collective."""
+        metadata = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": random_states(self.device)}
+        save_tensors(folder / f"zero-{self.data_rank}.pt", {**state_of(self.zero), **metadata})
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on as many processes as wrote it."""
+        """Read what `save` wrote, on the same number of processes. Collective."""
         first, own = (folder / f"zero-{rank}.pt" for rank in (0, self.data_rank))
         if not first.is_file():
-            raise SwiftError("this checkpoint is not ZeRO's", where=str(folder), hint="Resume with the strategy that wrote it.")
+            raise SwiftError("this checkpoint was not written by ZeRO", where=str(folder), hint="Resume with the strategy that wrote it.")
         saved = torch.load(own if own.is_file() else first, map_location="cpu", weights_only=True)
         if (saved["stage"], saved["ranks"]) != (self.stage, self.data_size):
             raise SwiftError(
-                f"this checkpoint was written by {saved['ranks']} processes of ZeRO-{saved['stage']}, and its parts can't be cut anew; "
+                f"this checkpoint was written by {saved['ranks']} processes of ZeRO-{saved['stage']} and can't be resharded; "
                 f"this run has {self.data_size} of ZeRO-{self.stage}",
                 where=str(folder),
-                hint="Resume with as many as before; or start anew from the checkpoint's model/.",
+                hint="Resume with the same stage and number of processes, or start a new run from the checkpoint's model/.",
             )
         restore(self.zero, saved, self.data_rank, self.data_size)
         set_changed(self.zero, saved["settings"], self.settings)
-        set_rng_states(saved["random"], self.device)
+        set_random_states(saved["random"], self.device)
 
     def _start(self) -> Any:
-        """DeepSpeed, told its device and its fellow processes. Raises UsageError for what it refuses, before anything is loaded."""
-        os.environ["DS_ACCELERATOR"] = self.device.type  # else it takes the best there is, whatever was asked for
+        """Import and initialise DeepSpeed on the run's device; raise UsageError for settings that it refuses."""
+        os.environ["DS_ACCELERATOR"] = self.device.type  # otherwise DeepSpeed takes the best device, whatever was requested
         os.environ.setdefault("LOCAL_RANK", "0")
         import deepspeed
 
         deepspeed.utils.logger.setLevel(logging.WARNING)
-        leave_out_shared_memory()
+        disable_shared_memory()
         _check(self.options)
         join(self.device, timeout=self.options.timeout)
         deepspeed.init_distributed(dist.get_backend(), auto_mpi_discovery=False, verbose=False)
@@ -160,20 +160,22 @@ class ZeroStrategy:
 
 
 def _check(options: ZeroOptions) -> None:
-    """What only DeepSpeed itself knows, before anything is loaded."""
+    """Raise UsageError for settings that DeepSpeed itself refuses, before anything is loaded."""
     from deepspeed.accelerator import get_accelerator
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
     from pydantic import ValidationError
 
     accelerator: Any = get_accelerator()
     if precision_of(options) == "float16" and not accelerator.is_fp16_supported():
-        hint = 'Use {"bf16": {"enabled": true}}, or neither.'
-        raise UsageError(f"DeepSpeed computes no float16 on this {accelerator.device_name()}", where="parallel.config", hint=hint)
+        hint = 'Use {"bf16": {"enabled": true}}, or remove both.'
+        raise UsageError(f"DeepSpeed does not support float16 on this {accelerator.device_name()}", where="parallel.config", hint=hint)
     try:
         DeepSpeedZeroConfig(**engine_config(options, "float32")["zero_optimization"])
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False))
-        raise UsageError(f"DeepSpeed refuses zero_optimization: {wrong}", where="parallel.config", hint="Mend the JSON file.") from None
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False))
+        raise UsageError(
+            f"DeepSpeed refuses zero_optimization: {reasons}", where="parallel.config", hint="Correct the JSON file."
+        ) from None
 
 
 def _hidden_size(module: Module) -> int | None:

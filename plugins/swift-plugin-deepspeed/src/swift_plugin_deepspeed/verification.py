@@ -1,4 +1,4 @@
-"""That ZeRO is ZeRO: engine, stage and what a process holds, looked at after preparation. Libraries fall back to DDP in silence."""
+"""Verification that DeepSpeed runs the requested ZeRO stage. Libraries have been seen to fall back to plain DDP silently."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-_ALIGNMENT = 256  # elements that a group of parameters may be filled up by, a process
+_ALIGNMENT = 256  # maximum padding of a parameter group per process, in elements
 _FLOAT32 = 4
-_STATES = 2  # AdamW's means of gradients and of their squares
+_STATES = 2  # AdamW's first and second moments
 
 
 def verify_sharding(engine: Any, stage: int, ranks: int) -> dict[str, Any]:
-    """Check what was prepared, and return it for the run's record.
+    """Check engine, stage and shard sizes, and return them for the run's record, with the bytes that this process holds.
 
     Raises:
-        SwiftError: it is not ZeRO of that stage.
+        SwiftError: the engine does not run ZeRO of that stage.
     """
     from deepspeed import DeepSpeedEngine
     from deepspeed.runtime.zero.stage3 import DeepSpeedZeroOptimizer_Stage3
@@ -28,51 +28,52 @@ def verify_sharding(engine: Any, stage: int, ranks: int) -> dict[str, Any]:
 
     zero = engine.optimizer
     _require(type(engine) is DeepSpeedEngine, f"the engine is {type(engine).__name__}")
-    _require(engine.zero_optimization_stage() == stage, f"the stage is {engine.zero_optimization_stage()}, not {stage}")
+    _require(engine.zero_optimization_stage() == stage, f"its stage is {engine.zero_optimization_stage()}, not {stage}")
     _require(
-        isinstance(zero, DeepSpeedZeroOptimizer_Stage3 if stage == 3 else DeepSpeedZeroOptimizer), f"it steps by {type(zero).__name__}"
+        isinstance(zero, DeepSpeedZeroOptimizer_Stage3 if stage == 3 else DeepSpeedZeroOptimizer), f"its optimizer is {type(zero).__name__}"
     )
-    _require(stage == 3 or zero.partition_gradients == (stage == 2), "gradients are cut otherwise than the stage says")
+    _require(stage == 3 or zero.partition_gradients == (stage == 2), f"partitioned gradients do not match stage {stage}")
     parameters = list(engine.module.parameters())
-    learned = [parameter for parameter in parameters if parameter.requires_grad]
-    master = sum(tensor.numel() for tensor in masters(zero))
-    whole = sum(map(size, learned))
-    slack = len(learned) + _ALIGNMENT * len(masters(zero))
-    _require(whole <= master * ranks <= whole + slack * ranks, f"a process steps {master:,} of {whole:,} weights, with {ranks} processes")
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    shards = master_weights(zero)
+    local = sum(tensor.numel() for tensor in shards)
+    total = sum(map(full_size, trainable))
+    padding = len(trainable) + _ALIGNMENT * len(shards)
+    _require(total <= local * ranks <= total + padding * ranks, f"a process updates {local:,} of {total:,} weights, with {ranks} processes")
     if stage == 3 and ranks > 1:
-        uncut = [parameter for parameter in parameters if parameter.ds_tensor.numel() * ranks >= size(parameter) + ranks]  # type: ignore[attr-defined]
-        _require(not uncut, f"{len(uncut)} weights are not cut")
+        unsharded = [parameter for parameter in parameters if parameter.ds_tensor.numel() * ranks >= full_size(parameter) + ranks]
+        _require(not unsharded, f"{len(unsharded)} weights are not sharded")
     return {
         "engine": type(engine).__name__,
         "optimizer": f"{type(zero).__name__} over {type(zero.optimizer).__name__}",
         "stage": stage,
         "processes": ranks,
-        "learned": whole,
-        "weight_bytes": sum(map(held, parameters)),
-        "model_bytes": sum(size(parameter) * parameter.element_size() for parameter in parameters),
-        "optimizer_bytes": master * _FLOAT32 * (1 + _STATES),
+        "learned": total,
+        "weight_bytes": sum(map(local_bytes, parameters)),
+        "model_bytes": sum(full_size(parameter) * parameter.element_size() for parameter in parameters),
+        "optimizer_bytes": local * _FLOAT32 * (1 + _STATES),
     }
 
 
-def masters(zero: Any) -> Sequence[Tensor]:
-    """The process's own part of the learned weights in float32, a tensor a group."""
-    found: Sequence[Tensor] = (
+def master_weights(zero: Any) -> Sequence[Tensor]:
+    """Return this process's shards of the float32 master weights, one flat tensor per parameter group."""
+    shards: Sequence[Tensor] = (
         zero.fp32_partitioned_groups_flat if hasattr(zero, "fp32_partitioned_groups_flat") else (zero.single_partition_of_fp32_groups)
     )
-    return found
+    return shards
 
 
-def size(parameter: Parameter) -> int:
-    """Elements of the whole parameter, cut or not."""
+def full_size(parameter: Parameter) -> int:
+    """Return the number of elements of the full parameter, sharded or not."""
     return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
-def held(parameter: Parameter) -> int:
-    """Bytes of a parameter in this process: its part, and the whole where that is kept."""
-    part: Tensor | None = getattr(parameter, "ds_tensor", None)
-    return (parameter.numel() + (part.numel() if part is not None else 0)) * parameter.element_size()
+def local_bytes(parameter: Parameter) -> int:
+    """Return the bytes of a parameter in this process: its shard, and the full parameter if that is kept."""
+    shard: Tensor | None = getattr(parameter, "ds_tensor", None)
+    return (parameter.numel() + (shard.numel() if shard is not None else 0)) * parameter.element_size()
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise SwiftError(f"DeepSpeed did not prepare what was asked for: {otherwise}", where="parallel", hint="Please report this.")
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise SwiftError(f"DeepSpeed did not prepare the requested ZeRO stage: {reason}", where="parallel", hint="Please report this.")

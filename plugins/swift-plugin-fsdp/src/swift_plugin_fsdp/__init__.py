@@ -1,4 +1,4 @@
-"""FSDP2: weights, gradients and optimizer state cut over the processes, by torch's fully_shard, on CPUs and GPUs alike."""
+"""FSDP2 (torch's `fully_shard`): weights, gradients and optimizer state sharded over the processes, on CPUs and GPUs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """One strategy; hybrid sharding is an option of it."""
+    """Register the strategy `fsdp`; hybrid sharding is one of its options."""
     return [
         ParallelSpec(
             name="fsdp",
-            summary="Weights, gradients and optimizer state cut over the processes (FSDP2)",
+            summary="FSDP2: weights, gradients and optimizer state sharded over the processes",
             also=("fsdp2", "full_shard"),
             factory=Ref("swift_plugin_fsdp.strategy:FsdpStrategy"),
             options=Ref("swift_plugin_fsdp.options:FsdpOptions"),
@@ -29,7 +29,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterable[Problem]:
-    """What fsdp can't do, said before anything is loaded."""
+    """Report what fsdp does not support, before anything is loaded."""
     if "parallel" not in run.parts or run.parts["parallel"].name != "fsdp":
         return []
     from swift_plugin_fsdp.check import problems

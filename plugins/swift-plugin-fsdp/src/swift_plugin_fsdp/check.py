@@ -1,4 +1,4 @@
-"""What fsdp can't do, known from the run alone: nothing is loaded and no torch imported."""
+"""Checks of a run that uses fsdp, from the run alone: nothing is loaded and torch is not imported."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
     from swift_core.run import Run
 
 _TUNERS = {
-    "adalora": "AdaLoRA looks at whole gradients, which fsdp has cut",
-    "vblora": "VB-LoRA's bank belongs to every block, and fsdp gathers the blocks one at a time",
+    "adalora": "AdaLoRA needs whole gradients, which fsdp shards",
+    "vblora": "VB-LoRA's vector bank is shared by all blocks, but fsdp gathers one block at a time",
 }
 
 
 def problems(run: Run) -> Iterator[Problem]:
-    """Every reason against the run."""
+    """Yield every reason why fsdp can't carry out the run."""
     options = run.part("parallel").options
-    yield from sizes(run.workers, options.get("shard_size"))
-    yield from devices(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
+    yield from check_shard_size(run.workers, options.get("shard_size"))
+    yield from check_device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from quantized_weights("fsdp", run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
         yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
 
-def sizes(processes: int, shard_size: int | None) -> Iterator[Problem]:
-    """Groups that don't divide the processes."""
+def check_shard_size(processes: int, shard_size: int | None) -> Iterator[Problem]:
+    """Yield a problem if `shard_size` does not divide the number of processes."""
     if shard_size and processes % shard_size:
-        fit = ", ".join(str(size) for size in range(1, processes + 1) if processes % size == 0)
-        message = f"{processes} processes can't be cut into groups of {shard_size}"
-        yield Problem(where="parallel.shard_size", message=message, hint=f"Sizes that fit: {fit}.")
+        valid = ", ".join(str(size) for size in range(1, processes + 1) if processes % size == 0)
+        message = f"shard_size {shard_size} does not divide the {processes} processes"
+        yield Problem(where="parallel.shard_size", message=message, hint=f"Choose one of: {valid}.")
 
 
-def devices(asked: str, *, offload: bool) -> Iterator[Problem]:
-    """A device that fsdp, or offloading, is not for."""
-    yield from unsupported_device("fsdp", asked)
-    if offload and kind_of(asked) == "cpu":
-        message = "offload moves weights from an accelerator to main memory, and this run has no accelerator"
-        yield Problem(where="parallel.offload", message=message, hint="Leave it out: on a CPU they are in main memory anyway.")
+def check_device(device: str, *, offload: bool) -> Iterator[Problem]:
+    """Yield a problem if fsdp, or offloading, does not support the device."""
+    yield from unsupported_device("fsdp", device)
+    if offload and kind_of(device) == "cpu":
+        message = "offload moves state from an accelerator to main memory, but this run has no accelerator"
+        yield Problem(where="parallel.offload", message=message, hint="Leave --parallel.offload out.")

@@ -1,4 +1,4 @@
-"""Options of fsdp."""
+"""Options of the strategy `fsdp`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from swift_core.options import Names, option
 
 
 class FsdpOptions(StrategyOptions):
-    """How the model is cut."""
+    """How the model is sharded."""
 
     shard_size: int | None = option(
         None,
-        "Processes over which one copy of the model is cut; by default all. With fewer there are several copies (hybrid sharding).",
+        "Processes per model replica; by default all. A smaller number shards within groups and replicates across them (hybrid sharding).",
         ge=1,
         also=("fsdp_size",),
     )
     reshard_after_forward: bool = option(
         True,
-        "Let go of a block's weights after the forward pass and fetch them again for the backward pass; else they are kept until then.",
+        "Free a block's gathered weights after its forward pass and gather them again for the backward pass; false keeps them.",
         also=("fsdp_reshard_after_forward",),
     )
     wrap: Names = option(
         list,
-        "Classes of modules that are fetched one at a time; by default the model's blocks.",
+        "Module classes to shard as units, each gathered on its own; by default the model's blocks (decoder layers).",
         also=("fsdp_transformer_layer_cls_to_wrap",),
     )
-    reduce_dtype: Literal["float32", "bfloat16"] = option("float32", "Type in which gradients are added up over the processes.")
+    reduce_dtype: Literal["float32", "bfloat16"] = option("float32", "Data type of the gradient reduction across processes.")
     offload: bool = option(
         False,
-        "Keep weights, gradients and optimizer state in main memory, and step there. Needs an accelerator.",
+        "CPU offload: keep weights, gradients and optimizer state in main memory and step there; requires an accelerator.",
         also=("cpu_offload", "fsdp_offload_params"),
     )

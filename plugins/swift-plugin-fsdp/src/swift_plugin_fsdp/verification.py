@@ -1,4 +1,4 @@
-"""That `fully_shard` has cut a model, and into as many parts as was asked for."""
+"""Verification that `fully_shard` sharded a model over the requested number of processes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 
 def verify_sharding(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dict[str, Any]:
-    """Check that every parameter is cut as asked and that this process holds its part alone; return it for the run's record.
+    """Check that every parameter is sharded over the mesh and that this process holds its shard only.
+
+    Returns:
+        For the run's record: the figures of `swift_train.placement_report.measure_placement`, and `processes`, `shard_size`, `blocks`
+        (how many) and `precision`.
 
     Raises:
-        SwiftError: it is not so. Libraries have been seen to train whole copies instead, in silence.
+        SwiftError: a parameter is not sharded as requested. Libraries have been seen to train full replicas instead, silently.
     """
     size = mesh.size(mesh.ndim - 1)
-    most = 0
+    maximum = 0  # bytes of this process's shards
     for name, parameter in module.named_parameters():
         if not isinstance(parameter, DTensor) or parameter.device_mesh != mesh or parameter.placements[-1] != Shard(0):
-            raise _not_cut(f"the weight {name} is not cut over the mesh")
-        most += -(-parameter.shape[0] // size) * prod(parameter.shape[1:]) * parameter.element_size()
+            raise _not_sharded(f"parameter {name} is not sharded over the mesh")
+        maximum += -(-parameter.shape[0] // size) * prod(parameter.shape[1:]) * parameter.element_size()
     found = measure_placement(module)
-    if not isinstance(module, FSDPModule) or found["weight_bytes"] > most:
-        raise _not_cut(f"a process holds {found['weight_bytes']:,} bytes of {found['model_bytes']:,}, and {most:,} at most are its part")
+    if not isinstance(module, FSDPModule) or found["weight_bytes"] > maximum:
+        raise _not_sharded(f"this process holds {found['weight_bytes']:,} of {found['model_bytes']:,} bytes; its shards have {maximum:,}")
     return found | {
         "processes": mesh.size(),
         "shard_size": size,
@@ -41,5 +45,5 @@ def verify_sharding(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dic
     }
 
 
-def _not_cut(otherwise: str) -> SwiftError:
-    return SwiftError(f"fully_shard did not prepare what was asked for: {otherwise}", where="parallel", hint="Please report this.")
+def _not_sharded(reason: str) -> SwiftError:
+    return SwiftError(f"fully_shard did not shard the model as requested: {reason}", where="parallel", hint="Please report this.")

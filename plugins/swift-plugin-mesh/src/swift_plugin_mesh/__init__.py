@@ -1,4 +1,4 @@
-"""Processes as a mesh of data × context × tensor × pipeline, by torch's own DTensor, fully_shard and pipelining, on CPUs and GPUs."""
+"""Data, context, tensor and pipeline parallelism on a device mesh, with torch's own DTensor, `fully_shard` and pipelining."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """One strategy; which kinds of parallelism there are, its sizes say."""
+    """Register the strategy `mesh`; its options give the size of each kind of parallelism."""
     return [
         ParallelSpec(
             name="mesh",
-            summary="Layers cut over processes (tensor), blocks dealt out (pipeline), rows (data) and their tokens (context) too",
+            summary="Device mesh of data, context, tensor and pipeline parallelism, natively in torch",
             factory=Ref("swift_plugin_mesh.strategy:mesh_strategy"),
             options=Ref("swift_plugin_mesh.options:MeshOptions"),
             shards=True,
@@ -28,7 +28,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterable[Problem]:
-    """What a mesh can't do, said before anything is loaded."""
+    """Report what a mesh does not support, before anything is loaded."""
     if "parallel" not in run.parts or run.parts["parallel"].name != "mesh":
         return []
     from swift_plugin_mesh.check import problems

@@ -1,4 +1,4 @@
-"""Which strategy a mesh is: with stages, or of layers that are cut."""
+"""The factory of mesh strategies."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 
 def mesh_strategy(options: MeshOptions) -> MeshStrategy:
-    """The strategy for a mesh of those sizes."""
+    """Return the pipeline strategy if there are several stages, else the one of tensor and context parallelism."""
     return PipelineStrategy(options) if options.pipeline > 1 else TensorContextStrategy(options)

@@ -1,10 +1,10 @@
-"""Tensor parallelism: each layer's weights are cut over processes that compute it together, on the same rows.
+"""Tensor parallelism: each layer's weights are sharded over processes that compute it together, on the same rows.
 
-A layer that is cut by columns gives each process a part of its outputs, such as some attention heads; the layer after it, cut by rows,
-takes those parts as its inputs, and its partial sums are added up. Which layer is cut how, transformers says of each architecture
-(`tp_plan`); torch's `parallelize_module` does it. Method: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053
+A column-parallel layer gives each process a part of the outputs, such as some attention heads; the row-parallel layer after it takes those
+parts as its inputs, and the partial sums are reduced. transformers defines the style of each layer per architecture (`tp_plan`); torch's
+`parallelize_module` applies it. Method: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053
 
-A LoRA follows its layer: B of one that is cut by columns, A of one that is cut by rows; the other of the two is whole everywhere.
+A LoRA adapter follows its layer: B is sharded with a column-parallel layer, A with a row-parallel one; the other matrix is replicated.
 """
 
 from __future__ import annotations
@@ -29,111 +29,115 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """How a layer's weight lies over the processes, and how its inputs and outputs do: in parts, along the features, or whole."""
+class ShardingStyle:
+    """How a layer's weight, inputs and outputs are placed over the processes; inputs and outputs are sharded along the features."""
 
-    dim: int | None  # of the weight: 0 by columns, 1 by rows; None where it is whole, and its gradients are parts of a sum
-    whole_input: bool = True
-    whole_output: bool = True
+    dim: int | None  # sharded dimension of the weight: 0 column-parallel, 1 row-parallel; None: replicated, with partial gradients
+    replicated_input: bool = True
+    replicated_output: bool = True
 
-    def style(self, module: nn.Module) -> ParallelStyle:
-        """torch's name of it."""
+    def torch_style(self, module: nn.Module) -> ParallelStyle:
+        """Return torch's ParallelStyle for a module."""
         if self.dim is None:
             return _SummedGradient()
-        inputs, outputs = (Replicate() if whole else Shard(-1) for whole in (self.whole_input, self.whole_output))
-        by_columns = (self.dim == 0) == isinstance(module, nn.Linear)  # an embedding's rows are what a linear layer's columns are
-        return (ColwiseParallel if by_columns else RowwiseParallel)(input_layouts=inputs, output_layouts=outputs)
+        inputs, outputs = (Replicate() if whole else Shard(-1) for whole in (self.replicated_input, self.replicated_output))
+        column_parallel = (self.dim == 0) == isinstance(module, nn.Linear)  # dimension 0 is an embedding's rows, a linear layer's columns
+        return (ColwiseParallel if column_parallel else RowwiseParallel)(input_layouts=inputs, output_layouts=outputs)
 
-    def of(self, parameter: str) -> Placement:
-        """How the weight or the bias lies."""
+    def placement_of(self, parameter: str) -> Placement:
+        """Return the placement of the `weight` or the `bias`."""
         if self.dim is None or (parameter == "bias" and self.dim == 1):
             return Replicate()
         return Shard(self.dim)
 
 
-_CUTS = {
-    "colwise": Cut(0, whole_output=False),
-    "colwise_gather_output": Cut(0),
-    "colwise_rep": Cut(0),
-    "rowwise": Cut(1, whole_input=False),
-    "rowwise_split_input": Cut(1),
-    "rowwise_rep": Cut(1),
-    "replicated_with_grad_allreduce": Cut(None),
+# by their names in transformers' `tp_plan`
+_STYLES = {
+    "colwise": ShardingStyle(0, replicated_output=False),
+    "colwise_gather_output": ShardingStyle(0),
+    "colwise_rep": ShardingStyle(0),
+    "rowwise": ShardingStyle(1, replicated_input=False),
+    "rowwise_split_input": ShardingStyle(1),
+    "rowwise_rep": ShardingStyle(1),
+    "replicated_with_grad_allreduce": ShardingStyle(None),
 }
 
 
-def plan_of(module: nn.Module, size: int) -> dict[str, Cut]:
-    """What is cut into `size` parts, by the modules' names. What is in no plan is computed whole by every process.
+def plan_of(module: nn.Module, size: int) -> dict[str, ShardingStyle]:
+    """Return the style of each layer to shard over `size` processes, by module name; every other layer is replicated.
 
     Raises:
-        UsageError: the architecture has no plan, or one with layers that can't be cut here.
+        UsageError: the architecture has no plan, or one with an unsupported style.
     """
     model: Any
     root, model = next((name, part) for name, part in module.named_modules() if isinstance(part, PreTrainedModel))
     ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
-    plan: dict[str, Cut] = {}
+    plan: dict[str, ShardingStyle] = {}
     for name, part in model.named_modules(prefix=root):
-        style = (model.tp_plan or {}).get(_general(name.removeprefix(root).removeprefix(".")))
+        style = (model.tp_plan or {}).get(_with_wildcards(name.removeprefix(root).removeprefix(".")))
         if style is None or part in ends:
             continue
-        if style not in _CUTS:
-            raise _refusal(f"{type(model).__name__} has layers of the kind {style}, which are not cut here")
-        plan |= _layer(name, part, _CUTS[style])
+        if style not in _STYLES:
+            raise _refusal(f"{type(model).__name__} has layers of the style {style}, which tensor parallelism does not support here")
+        plan |= _layer(name, part, _STYLES[style])
     if not plan:
         raise _refusal(f"the architecture {type(model).__name__} has no plan for tensor parallelism")
     if all(type(end) in (nn.Embedding, nn.Linear) and end.weight.shape[0] % size == 0 for end in ends):
-        plan |= {name: Cut(0) for name, part in module.named_modules() if part in ends}
+        plan |= {name: ShardingStyle(0) for name, part in module.named_modules() if part in ends}
     return plan
 
 
 def parallelize(
-    module: nn.Module, mesh: DeviceMesh, plan: Mapping[str, Cut], fill: Callable[[Iterable[Tensor]], None] = lambda parameters: None
+    module: nn.Module,
+    mesh: DeviceMesh,
+    plan: Mapping[str, ShardingStyle],
+    fill: Callable[[Iterable[Tensor]], None] = lambda parameters: None,
 ) -> None:
-    """Cut a module in place, layer by layer; weights that layers share stay shared.
+    """Shard a module in place, layer by layer; tied weights stay tied.
 
     Args:
-        fill: gives a layer's parameters their values, of which each process then keeps its part.
+        fill: loads the values of a layer's parameters, just before the layer is sharded.
     """
     model: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
-    for name, cut in plan.items():
+    for name, style in plan.items():
         part = module.get_submodule(name)
         fill(part.parameters())
-        parallelize_module(part, mesh, cut.style(part), src_data_rank=None)
+        parallelize_module(part, mesh, style.torch_style(part), src_data_rank=None)
     model.tie_weights()
 
 
-def _layer(name: str, part: Any, cut: Cut) -> dict[str, Cut]:
-    """The modules to cut of a layer, or of one with a LoRA."""
-    if type(part) is nn.Linear or cut.dim is None:
-        return {name: cut}
+def _layer(name: str, part: Any, style: ShardingStyle) -> dict[str, ShardingStyle]:
+    """Return the modules to shard of a linear layer, or of one with a LoRA adapter."""
+    if type(part) is nn.Linear or style.dim is None:
+        return {name: style}
     if type(getattr(part, "base_layer", None)) is not nn.Linear or not hasattr(part, "lora_A") or part.lora_variant:
-        raise _refusal(f"{name} is a {type(part).__name__}, which can't be cut")
-    low_rank = ("lora_B", "lora_A")[cut.dim]
-    return {f"{name}.base_layer": cut} | {f"{name}.{low_rank}.{adapter}": cut for adapter in part.lora_A}
+        raise _refusal(f"{name} is a {type(part).__name__}, which tensor parallelism can't shard")
+    low_rank = ("lora_B", "lora_A")[style.dim]
+    return {f"{name}.base_layer": style} | {f"{name}.{low_rank}.{adapter}": style for adapter in part.lora_A}
 
 
 def _refusal(message: str) -> UsageError:
-    return UsageError(message, where="parallel.tensor", hint="Use --parallel fsdp, which cuts any architecture.")
+    return UsageError(message, where="parallel.tensor", hint="Use --parallel fsdp, which shards any architecture.")
 
 
-def _general(name: str) -> str:
+def _with_wildcards(name: str) -> str:
     return re.sub(r"\.\d+(?=\.|$)", ".*", name)
 
 
 class _SummedGradient(ParallelStyle):
-    """A norm of single heads: whole everywhere, but a process sees its own heads alone, so that its gradients are parts of a sum."""
+    """Sum a replicated parameter's gradients: a norm of single heads sees only the heads of its process, so its gradients are partial."""
 
     def _apply(self, module: nn.Module, device_mesh: DeviceMesh) -> nn.Module:
-        group, own = device_mesh.get_group(), {}
+        group, parameters = device_mesh.get_group(), {}
 
-        def exchange(part: nn.Module, _: Any) -> None:
-            own.update(part._parameters)
-            part._parameters.update({name: _summed(weight, group) for name, weight in own.items() if weight is not None})
+        def replace(part: nn.Module, _: Any) -> None:
+            parameters.update(part._parameters)
+            part._parameters.update({name: _summed(weight, group) for name, weight in parameters.items() if weight is not None})
 
         def restore(part: nn.Module, *_: Any) -> None:
-            part._parameters.update(own)
+            part._parameters.update(parameters)
 
-        module.register_forward_pre_hook(exchange)
+        module.register_forward_pre_hook(replace)
         module.register_forward_hook(restore, always_call=True)
         return module
 
@@ -150,6 +154,6 @@ class _Summed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        whole = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(whole, group=ctx.group)
-        return whole, None
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
