@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from swift_train.broadcast_loading import load_once
+from swift_train.broadcast_loading import load_on_first_rank
 from swift_train.loss_scale import LossScale
-from swift_train.ranks import join, narrowest, rank_and_size, rank_device, reduced
-from swift_train.sharded_checkpoint import load_cut, save_cut
+from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device
+from swift_train.sharded_checkpoint import load_sharded, save_sharded
 from swift_train.strategy import Update
-from swift_train.training_state import set_rate, settings_of
+from swift_train.training_state import group_settings, set_learning_rate
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
@@ -46,7 +46,7 @@ class MeshStrategy(ABC):
     """What every mesh strategy shares: processes, update and checkpoints."""
 
     fixed_shapes = False
-    proof: dict[str, Any]
+    placement: dict[str, Any]
     metadata = "mesh.pt"  # the checkpoint file that identifies the strategy that wrote it
     part = ""  # suffix of this pipeline stage's checkpoint files
 
@@ -67,18 +67,19 @@ class MeshStrategy(ABC):
         shape = (self.options.pipeline, self.data_size * self.options.context, self.options.tensor)
         self.mesh = init_device_mesh(self.device.type, shape, mesh_dim_names=("pipeline", "data", "tensor"))
         self.make_plan(load)
-        self.module, full_readers = load_once(load, self.device)
-        self.dtype = narrowest(self.module)
+        self.module, full_readers = load_on_first_rank(load, self.device)
+        self.dtype = compute_dtype(self.module)
         for parameter in self.module.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.shard_module()
         sizes = {"data": self.data_size, **{name: getattr(self.options, name) for name in ("context", "tensor", "pipeline")}}
-        self.proof = self.verify_sharding() | sizes | {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": full_readers}
+        loaded = {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": full_readers}
+        self.placement = self.verify_sharding() | sizes | loaded
         self.trainable = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.scale = LossScale(moves=self.dtype == torch.float16)
+        self.scale = LossScale(dynamic=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)
-        self.settings = settings_of(self.optimizer)
+        self.settings = group_settings(self.optimizer)
 
     @abstractmethod
     def make_plan(self, load: Callable[[torch.device], Module]) -> None:
@@ -102,12 +103,12 @@ class MeshStrategy(ABC):
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Reduce a number over the data ranks; a barrier of all processes."""
-        result = reduced(x, op, self.device)
+        result = all_reduce(x, op, self.device)
         return result / self.ranks_per_row if op == "sum" else result
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the global gradient norm and step; if the norm is not finite, discard the gradients and skip the step."""
-        set_rate(self.optimizer, lr)
+        set_learning_rate(self.optimizer, lr)
         parameters = [parameter for parameter in self.trainable if parameter.grad is not None]
         norm = total_norm(parameters, [self.copies_of(parameter) for parameter in parameters], self.device) / self.scale.value
         finite = norm < float("inf")
@@ -129,7 +130,7 @@ class MeshStrategy(ABC):
     def save(self, folder: Path) -> None:
         """Write this process's shards and random states. Collective."""
         first = self.mesh["data"].get_local_rank() == self.mesh["tensor"].get_local_rank() == 0
-        save_cut(folder, self.metadata, self.module, self.optimizer, **self._state(), writes=first)
+        save_sharded(folder, self.metadata, self.module, self.optimizer, **self._state(), writes=first)
 
     def load(self, folder: Path) -> None:
         """Read what `save` wrote, on a mesh of any size with the same number of stages. Collective."""
@@ -137,7 +138,7 @@ class MeshStrategy(ABC):
             stages = f"{self.options.pipeline} stages" if self.options.pipeline > 1 else "one stage"
             message = f"this checkpoint was not written by a mesh of {stages}"
             raise SwiftError(message, where=str(folder), hint="Resume with the strategy that wrote it and the same --parallel.pipeline.")
-        load_cut(folder, self.metadata, self.module, self.optimizer, **self._state())
+        load_sharded(folder, self.metadata, self.module, self.optimizer, **self._state())
 
     def _state(self) -> dict[str, Any]:
         return {"scale": self.scale, "settings": self.settings, "device": self.device, "part": self.part}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_train.strategy_checks import no_exchange, quantized
+from swift_train.strategy_checks import quantized_weights, unsupported_device
 
 from swift_core.checkpoint import read_config
 from swift_core.specs import Problem
@@ -31,10 +31,10 @@ def problems(run: Run) -> Iterator[Problem]:
     """Yield every reason why a mesh can't carry out the run."""
     options: MeshOptions = run.part("parallel").make_options()
     yield from size_problems(options, run.workers)
-    yield from no_exchange("a mesh", str(run.options.get("device", "auto")))
+    yield from unsupported_device("a mesh", str(run.options.get("device", "auto")))
     if run.model:
         yield from model_problems(options, read_config(Path(run.model.path)))
-    yield from quantized("a mesh", run)
+    yield from quantized_weights("a mesh", run)
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"context parallelism uses its own attention, not '{attention}'"
         yield Problem(where="attention", message=message, hint="Leave --attention out.")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from swift_train.batches import Micro
-from swift_train.causal_attention import causal, not_causal
-from swift_train.context_parallel import cut, over_heads
-from swift_train.sharding import parts
+from swift_train.causal_attention import causal_attention, unsupported_argument
+from swift_train.context_parallel import attend_over_heads, shard_tokens
+from swift_train.sharding import fsdp_modules
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
@@ -48,7 +48,7 @@ class ContextParallel:
         probe = _probe(model.config.get_text_config().vocab_size)
         expected = _logits(module, probe.to(self.device))
         model.set_attn_implementation(_NAME)
-        part = cut(probe, self.part, self.parts)
+        part = shard_tokens(probe, self.part, self.parts)
         self.lengths = part.lengths
         begin = self.part * part.input_ids.shape[1]
         local = expected[begin : begin + part.input_ids.shape[1]]
@@ -66,7 +66,7 @@ class ContextParallel:
 
     def local(self, micros: Sequence[Micro]) -> list[Micro]:
         """Return this process's tokens of each micro-batch."""
-        return [cut(micro, self.part, self.parts) for micro in micros]
+        return [shard_tokens(micro, self.part, self.parts) for micro in micros]
 
     def attend(  # noqa: PLR0917 (the signature is transformers')
         self,
@@ -81,16 +81,16 @@ class ContextParallel:
         **more: Any,
     ) -> tuple[Tensor, None]:
         """Implement transformers' attention interface: (1, heads, local tokens, size) of each → (1, local tokens, heads, size)."""
-        if unsupported := not_causal(more):
+        if unsupported := unsupported_argument(more):
             message = f"context parallelism does not support the '{unsupported}' of {type(module).__name__}"
             raise UsageError(message, where="parallel.context", hint=_HINT)
         dropout = dropout if module.training else 0.0
 
         def per_row(*states: Tensor) -> Tensor:
             rows = zip(*(torch.split(each[None], list(self.lengths), 2) for each in states), strict=True)
-            return torch.cat([causal(*row, window=sliding_window, scale=scaling, dropout=dropout) for row in rows], 2)[0]
+            return torch.cat([causal_attention(*row, window=sliding_window, scale=scaling, dropout=dropout) for row in rows], 2)[0]
 
-        return over_heads(per_row, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
+        return attend_over_heads(per_row, query[0], key[0], value[0], self.group).transpose(0, 1)[None], None
 
 
 class _LocalTask:
@@ -122,6 +122,6 @@ def _logits(module: Module, micro: Micro) -> Tensor:
     """(tokens, vocabulary), float32."""
     module.eval()
     logits: Tensor = module(input_ids=micro.input_ids, position_ids=micro.position_ids, use_cache=False).logits[0].float()
-    for part in parts(module):
+    for part in fsdp_modules(module):
         part.reshard()
     return logits

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import give_out
-from swift_train.placement_report import spread
-from swift_train.sharding import parts, shard
+from swift_train.broadcast_loading import broadcast_parameters
+from swift_train.placement_report import measure_placement
+from swift_train.sharding import fsdp_modules, shard
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.nn import ParameterList
 from torch.nn.functional import pad
@@ -59,7 +59,7 @@ class PipelineStrategy(MeshStrategy):
         self.part = f"-stage-{self.number}-of-{self.options.pipeline}"  # each stage's optimizer has other parameter groups
         self.metadata = f"mesh{self.part}.pt"
         self.tied_group = self._tied_group() if self.layout.tied else None
-        blocks = self.layout.keep_stage(self.module, self.number, partial(give_out, device=self.device), self._shard_layers)
+        blocks = self.layout.keep_stage(self.module, self.number, partial(broadcast_parameters, device=self.device), self._shard_layers)
         outside = (name for name in self.plan if not name.startswith(f"{self.layout.name}."))
         for name in outside:
             if self.layout.has(self.number, f"{name}.weight"):
@@ -84,7 +84,7 @@ class PipelineStrategy(MeshStrategy):
         check_placements(held.items(), self.plan)
         size = sum(shape.numel() * every[name].element_size() for name, shape in self.layout.shapes.items())
         model = {"engine": type(self.module).__name__, "model_bytes": size}
-        return spread(ParameterList(held.values())) | model | {"stage_blocks": self.layout.count // self.options.pipeline}
+        return measure_placement(ParameterList(held.values())) | model | {"stage_blocks": self.layout.count // self.options.pipeline}
 
     def copies_of(self, parameter: Parameter) -> int:
         """All of the tensor dimension if the parameter is replicated over it, else one; twice that for a tied weight."""
@@ -120,7 +120,7 @@ class PipelineStrategy(MeshStrategy):
         else:
             with torch.no_grad():
                 schedule.eval(*inputs, target=numbers, return_outputs=False, number=numbers)
-            for part in parts(self.module):  # as a backward pass would have done
+            for part in fsdp_modules(self.module):  # as a backward pass would have done
                 part.reshard()
         return self.reduce(sum(loss.item() for loss in losses) * self.options.pipeline, "sum") * weight
 

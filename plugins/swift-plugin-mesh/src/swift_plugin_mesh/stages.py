@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.ranks import narrowest
+from swift_train.ranks import compute_dtype
 from swift_train.sharding import blocks
 from torch import nn
 from transformers import PreTrainedModel
@@ -36,7 +36,7 @@ class Layout:
     """
 
     def __init__(self, module: nn.Module, stages: int) -> None:
-        self.stages, self.dtype = stages, narrowest(module)
+        self.stages, self.dtype = stages, compute_dtype(module)
         inside = set(blocks(module, ()))
         lists = [(name, part) for name, part in module.named_modules() if isinstance(part, nn.ModuleList) and inside & set(part)]
         if len(lists) != 1 or len(lists[0][1]) % stages:

@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from swift_train.broadcast_loading import give_out
-from swift_train.ranks import reduced
-from swift_train.sharding import passes, shard
+from swift_train.broadcast_loading import broadcast_parameters
+from swift_train.ranks import all_reduce
+from swift_train.sharding import run_micro_batches, shard
 from torch.distributed.device_mesh import init_device_mesh
 
 from swift_plugin_mesh.base import MeshStrategy
@@ -40,7 +40,7 @@ class TensorContextStrategy(MeshStrategy):
 
     def shard_module(self) -> None:
         """Shard by the plan, and block by block over the data dimension."""
-        fill = partial(give_out, device=self.device)
+        fill = partial(broadcast_parameters, device=self.device)
         parallelize(self.module, self.mesh["tensor"], self.plan, fill)
         shard(self.module, self.mesh["data"], self.dtype, fill=fill)
         if self.options.context > 1:
@@ -60,8 +60,8 @@ class TensorContextStrategy(MeshStrategy):
         """Run forward and backward passes, one micro-batch at a time."""
         if self.context:
             micros, task = self.context.local(micros), self.context.wrap(task)
-        losses = passes(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
-        return reduced(losses, "sum", self.device) / self.options.tensor * weight  # tensor ranks have the same loss
+        losses = run_micro_batches(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
+        return all_reduce(losses, "sum", self.device) / self.options.tensor * weight  # tensor ranks have the same loss
 
     def _context_group(self) -> ProcessGroup:
         """Create the group of the processes that share the tokens of the same rows."""

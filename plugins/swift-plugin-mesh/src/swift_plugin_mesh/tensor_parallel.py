@@ -1,7 +1,7 @@
 """Tensor parallelism: each layer's weights are sharded over processes that compute it together, on the same rows.
 
 A column-parallel layer gives each process a part of the outputs, such as some attention heads; the row-parallel layer after it takes those
-parts as its inputs, and the partial sums are reduced. transformers defines the style of each layer per architecture (`tp_plan`); torch's
+parts as its inputs, and partial sums are all-reduced. transformers defines the style of each layer per architecture (`tp_plan`); torch's
 `parallelize_module` applies it. Method: Shoeybi et al. 2019, https://arxiv.org/abs/1909.08053
 
 A LoRA adapter follows its layer: B is sharded with a column-parallel layer, A with a row-parallel one; the other matrix is replicated.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_train.placement_report import spread
+from swift_train.placement_report import measure_placement
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
 from swift_core.errors import SwiftError
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def verify_sharding(module: Module, plan: Mapping[str, ShardingStyle]) -> dict[str, Any]:
-    """Check that this process holds its shards only, and return the figures of `swift_train.placement_report.spread`.
+    """Check that this process holds its shards only, and return the figures of `swift_train.placement_report.measure_placement`.
 
     Raises:
         SwiftError: as `check_placements`.
     """
     check_placements(module.named_parameters(), plan)
-    return spread(module)
+    return measure_placement(module)
 
 
 def check_placements(parameters: Iterable[tuple[str, Parameter]], plan: Mapping[str, ShardingStyle]) -> None:
