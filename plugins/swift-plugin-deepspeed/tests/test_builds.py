@@ -7,11 +7,11 @@ import os
 import signal
 import time
 
-from swift_plugin_deepspeed.ops import builds
+from swift_plugin_deepspeed.ops import build_lock
 
 
 def hold(folder, started):
-    with builds(folder):
+    with build_lock(folder):
         (folder / "cpu_adam").mkdir()
         (folder / "cpu_adam" / "lock").touch()  # torch's, while it compiles
         started.set()
@@ -24,7 +24,7 @@ def test_a_killed_build_holds_nobody_up(tmp_path):
     builder = context.Process(target=hold, args=(tmp_path, started), daemon=True)
     builder.start()
     assert started.wait(300)
-    waiter = context.Process(target=lambda: builds(tmp_path).__enter__(), daemon=True)
+    waiter = context.Process(target=lambda: build_lock(tmp_path).__enter__(), daemon=True)
     waiter.start()
     waiter.join(0.5)
     assert waiter.is_alive(), "it must wait for a build that lives"

@@ -109,7 +109,7 @@ def test_a_file_is_read_once_and_kept(tmp_path):
     choice = registry().choose("parallel", "deepspeed", {"config": str(file)})
     file.unlink()
     assert choice.make_options().stage == 3
-    assert choice.make_options().said("zero_optimization", "offload_param", "device") == "cpu"
+    assert choice.make_options().configured("zero_optimization", "offload_param", "device") == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_file_is_read_once_and_kept(tmp_path):
     [
         ("deepspeed", "{", "is not valid JSON"),
         ("deepspeed", "[]", "must hold a JSON object"),
-        ("deepspeed", "{}", "it names no zero_optimization.stage"),
+        ("deepspeed", "{}", "zero_optimization.stage is missing"),
         ("deepspeed", '{"zero_optimization": {"stage": 0}}', "plain data parallelism is --parallel ddp"),
         ("zero2", '{"zero_optimization": {"stage": 3}}', "zero_optimization.stage is 3, not 2"),
         ("zero2", None, "can't be read: No such file"),
@@ -173,25 +173,25 @@ def test_files_that_go_with_the_run():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"train_batch_size": 64}, "train_batch_size: it is 64, the run has 2 rows × 4 micro-steps × 2 processes = 16"),
-        ({"train_micro_batch_size_per_gpu": 8}, "train_micro_batch_size_per_gpu: it is 8, the run says 2"),
-        ({"gradient_accumulation_steps": 1}, "gradient_accumulation_steps: it is 1, the run says 4"),
-        ({"gradient_clipping": 0.5}, "gradient_clipping: it is 0.5, the run says 1.0"),
+        ({"train_batch_size": 64}, "train_batch_size: it is 64, the run has 2 rows × 4 micro-batches × 2 processes = 16"),
+        ({"train_micro_batch_size_per_gpu": 8}, "train_micro_batch_size_per_gpu: it is 8, the run has 2"),
+        ({"gradient_accumulation_steps": 1}, "gradient_accumulation_steps: it is 1, the run has 4"),
+        ({"gradient_clipping": 0.5}, "gradient_clipping: it is 0.5, the run has 1.0"),
         ({"optimizer": {"type": "Lamb"}}, "optimizer.type: it is Lamb"),
-        ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, "optimizer.params.lr: it is 0.001, the run says 0.0001"),
+        ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, "optimizer.params.lr: it is 0.001, the run has 0.0001"),
         (
             {"optimizer": {"type": "AdamW", "params": {"betas": [0.9, 0.999]}}},
             "optimizer.params.betas: it is [0.9, 0.999], the run has [0.9, 0.95]",
         ),
-        ({"optimizer": {"type": "AdamW", "params": {"weight_decay": 0}}}, "optimizer.params.weight_decay: it is 0, the run says 0.1"),
-        ({"scheduler": {"type": "WarmupCosineLR"}}, "scheduler.type: it is WarmupCosineLR, the run says linear"),
+        ({"optimizer": {"type": "AdamW", "params": {"weight_decay": 0}}}, "optimizer.params.weight_decay: it is 0, the run has 0.1"),
+        ({"scheduler": {"type": "WarmupCosineLR"}}, "scheduler.type: it is WarmupCosineLR, the run has linear"),
         ({"scheduler": {"type": "OneCycle"}}, "scheduler.type: it is OneCycle"),
         (
             {"scheduler": {"type": "WarmupDecayLR", "params": {"warmup_num_steps": 5}}},
-            "scheduler.params.warmup_num_steps: it is 5, the run says 10",
+            "scheduler.params.warmup_num_steps: it is 5, the run has 10",
         ),
         ({"fp16": {"enabled": True}}, "fp16.enabled: bf16 is enabled too"),
-        ({"zero_optimisation": {}}, "zero_optimisation: there is no such key"),
+        ({"zero_optimisation": {}}, "zero_optimisation: unknown key"),
         ({"elasticity": {"enabled": True}}, "elasticity: DeepSpeed has removed it"),
         ({"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "nvme"}}}, "zero_optimization.offload_optimizer.device: "),
         (
@@ -217,10 +217,10 @@ def test_all_conflicts_come_at_once_with_what_to_do():
 @pytest.mark.parametrize(
     ("arguments", "more", "says"),
     [
-        (("zero2", {}), {"optimizer": "muon"}, "ZeRO cuts weights into flat pieces"),
-        (("zero2", {}), {"tuner": "adalora"}, "AdaLoRA looks at whole gradients"),
-        (("zero3", {}), {"quantizer": "bnb"}, "'zero3' can't cut quantized weights"),
-        (("zero3", {}), {"compile": True}, "'zero3' fetches weights between the layers"),
+        (("zero2", {}), {"optimizer": "muon"}, "ZeRO flattens and shards weights"),
+        (("zero2", {}), {"tuner": "adalora"}, "AdaLoRA needs whole gradients"),
+        (("zero3", {}), {"quantizer": "bnb"}, "'zero3' can't shard quantized weights"),
+        (("zero3", {}), {"compile": True}, "'zero3' gathers weights between layers"),
     ],
 )
 def test_combinations_that_are_refused(arguments, more, says):

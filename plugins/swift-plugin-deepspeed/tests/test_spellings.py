@@ -35,7 +35,7 @@ def test_where_deepspeed_is_absent(tiny_model, swift_project):
     outcome = dry_run(swift_project, tiny_model, "--deepspeed", "ds.json")
     outcome.assert_failure("'deepspeed' needs deepspeed>=0.19, which is not installed")
     assert "DS_BUILD_OPS=0 pip install 'deepspeed>=0.19'" in outcome.err
-    assert "train_micro_batch_size_per_gpu: it is 7, the run says 4" in outcome.err
+    assert "train_micro_batch_size_per_gpu: it is 7, the run has 4" in outcome.err
 
 
 def test_a_file_that_is_missing(tiny_model, swift_project):

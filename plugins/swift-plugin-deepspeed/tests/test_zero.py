@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 import torch
 from safetensors.torch import load_file
-from swift_plugin_deepspeed.ops import cpu_adam, operators
+from swift_plugin_deepspeed.ops import cpu_adam, operators_folder
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, training_run, write_rows
 
@@ -215,7 +215,7 @@ def test_zero_that_became_data_parallel_is_found(monkeypatch):
 
         real = module.engine_config
         monkeypatch.setattr(module, "engine_config", lambda *given: {**real(*given), "zero_optimization": {"stage": 0}})
-        with pytest.raises(SwiftError, match="DeepSpeed did not prepare what was asked for: the stage is 0, not 2"):
+        with pytest.raises(SwiftError, match="DeepSpeed did not prepare the requested ZeRO stage: its stage is 0, not 2"):
             small("zero2")
 
     on_ranks(2, failing)
@@ -301,7 +301,7 @@ def never(*given):
 
 @pytest.mark.parametrize(
     ("config", "says"),
-    [({"fp16": {"enabled": True}}, "computes no float16"), ({"zero_optimization": {"reduce_buckt_size": 1}}, "reduce_buckt_size")],
+    [({"fp16": {"enabled": True}}, "does not support float16"), ({"zero_optimization": {"reduce_buckt_size": 1}}, "reduce_buckt_size")],
 )
 def test_what_deepspeed_refuses_is_told_before_anything_is_loaded(config, says, monkeypatch):
     from deepspeed.accelerator import get_accelerator
@@ -346,7 +346,7 @@ def test_by_the_command(tiny_model, swift_project):
     swift_project.write({"ds.json": config, "rows.jsonl": ragged_chats(ROWS)})
     words = ["sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--max-steps", "2", "--device", "cpu", "--processes", "2"]
     refused = swift_project.run(*words, "--deepspeed", "ds.json")
-    refused.assert_failure("train_micro_batch_size_per_gpu: it is 2, the run says 4")
+    refused.assert_failure("train_micro_batch_size_per_gpu: it is 2, the run has 4")
     assert not (swift_project.folder / "runs").exists()
     swift_project.run(*words, "--deepspeed", "ds.json", "--batch-size", "2").assert_success()
     (folder,) = (swift_project.folder / "runs").iterdir()
@@ -359,8 +359,8 @@ def test_by_the_command(tiny_model, swift_project):
 
 def test_a_build_that_was_killed_holds_no_run_up():
     """torch waits for ever on a file that a killed build left."""
-    (operators() / "cpu_adam").mkdir(parents=True, exist_ok=True)
-    (operators() / "cpu_adam" / "lock").touch()
+    (operators_folder() / "cpu_adam").mkdir(parents=True, exist_ok=True)
+    (operators_folder() / "cpu_adam" / "lock").touch()
 
     def step():
         made = cpu_adam(torch.optim.AdamW([torch.nn.Parameter(torch.ones(4))], lr=0.1, weight_decay=0.0))

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import TYPE_CHECKING, Any
 
-from swift_train.options import highest_rate
-from swift_train.strategy_checks import no_engine
+from swift_train.options import peak_learning_rate
+from swift_train.strategy_checks import missing_engine
 
 from swift_core.errors import suggestion
 from swift_core.registry import registry
@@ -30,7 +30,7 @@ def problems(run: Run) -> Iterator[Problem]:
     """Yield every reason why ZeRO can't carry out the run."""
     choice = run.part("parallel")
     options: ZeroOptions = choice.make_options()
-    yield from no_engine(choice, "DS_BUILD_OPS=0 pip install")
+    yield from missing_engine(choice, "DS_BUILD_OPS=0 pip install")
     yield from _combinations(run, options)
     if isinstance(options.config, dict):
         for key, message, hint in (*_unknown(options.config), *_zero(options), *_shared(options, run)):
@@ -86,7 +86,7 @@ def _shared(options: ZeroOptions, run: Run) -> Iterator[Conflict]:
     task = run.part("task").options
     processes = run.workers
     rows, steps = task["batch_size"], task["gradient_accumulation_steps"]
-    rate = highest_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner")).trains == "adapter")
+    rate = peak_learning_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner")).trains == "adapter")
     yield from _equal(options, ("train_micro_batch_size_per_gpu",), rows, "--batch-size")
     yield from _equal(options, ("gradient_accumulation_steps",), steps, "--gradient-accumulation-steps")
     batch_size = options.configured("train_batch_size")

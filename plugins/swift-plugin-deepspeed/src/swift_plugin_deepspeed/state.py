@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_train.training_state import AS_IT_WAS
+from swift_train.training_state import SAME_MODEL
 
 from swift_core.errors import UsageError
 
@@ -42,7 +42,7 @@ def restore(zero: Any, state: dict[str, Any], rank: int, ranks: int) -> None:
     saved, expected = (sum(shard.numel() for shard in shards) for shards in (state["master"], fresh[_MASTER[stage_3]]))
     if saved != expected:
         raise UsageError(
-            f"the checkpoint has {saved:,} trainable weights for this process, the run has {expected:,}", where="resume", hint=AS_IT_WAS
+            f"the checkpoint has {saved:,} trainable weights for this process, the run has {expected:,}", where="resume", hint=SAME_MODEL
         )
     scaler = zero.loss_scaler
     vars(scaler).update(state["scaler"])

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.distributed as dist
-from swift_train.broadcast_loading import load_once, make_real
-from swift_train.ranks import join, narrowest, random_states, rank_and_size, rank_device, reduced, set_random_states
+from swift_train.broadcast_loading import load_on_first_rank, materialize
+from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, rank_device, rng_states, set_rng_states
 from swift_train.strategy import Update
-from swift_train.training_state import save_tensors, set_changed, set_rate, settings_of
+from swift_train.training_state import group_settings, save_tensors, set_changed, set_learning_rate
 
 from swift_core.errors import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
@@ -53,11 +53,11 @@ class ZeroStrategy:
         deepspeed = self._start()
         full_readers = self.data_size
         if self.stage == 3:
-            self.module, full_readers = load_once(load, self.device)
+            self.module, full_readers = load_on_first_rank(load, self.device)
         else:
             self.module = load(self.device)
         configured = precision_of(self.options)
-        dtype: torch.dtype = getattr(torch, configured) if configured else narrowest(self.module)
+        dtype: torch.dtype = getattr(torch, configured) if configured else compute_dtype(self.module)
         self.has_master_weights = dtype != torch.float32
         for parameter in self.module.parameters():
             if parameter.is_floating_point():
@@ -70,13 +70,13 @@ class ZeroStrategy:
         if self.stage == 3:
             for part in reversed(list(self.module.modules())):  # inner modules first, so that few weights at a time are full
                 for parameter in part.parameters(recurse=False):
-                    make_real(parameter, self.device)
+                    materialize(parameter, self.device)
                 deepspeed.zero.Init(module=part, config_dict_or_path=config)  # broadcasts from the first process, and shards
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.proof = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": full_readers}
-        self.settings = settings_of(self.zero.optimizer)
+        self.placement = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": full_readers}
+        self.settings = group_settings(self.zero.optimizer)
         # Update the loss scale after the step. DeepSpeed updates it before unscaling, which halves the gradient whenever the scale grows.
         self._update_scale: Callable[[bool], None] = self.zero._update_scale
         self.zero._update_scale = lambda overflow=False: None
@@ -84,7 +84,7 @@ class ZeroStrategy:
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
         """Reduce a number over the processes."""
-        return reduced(x, op, self.device)
+        return all_reduce(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
         """Run the passes of a step; only the last micro-batch is an accumulation boundary."""
@@ -103,7 +103,7 @@ class ZeroStrategy:
 
     def update(self, lr: float, clip: float | None) -> Update:
         """Clip by the global gradient norm and step; if the norm is not finite, discard the gradients and skip the step."""
-        set_rate(self.zero, lr)
+        set_learning_rate(self.zero, lr)
         self.zero.clip_grad = clip or 0.0
         self.engine.step()
         self._update_scale(self.zero.overflow)
@@ -125,7 +125,7 @@ class ZeroStrategy:
 
     def save(self, folder: Path) -> None:
         """Write one file per process. Collective."""
-        metadata = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": random_states(self.device)}
+        metadata = {"stage": self.stage, "ranks": self.data_size, "settings": self.settings, "random": rng_states(self.device)}
         save_tensors(folder / f"zero-{self.data_rank}.pt", {**state_of(self.zero), **metadata})
 
     def load(self, folder: Path) -> None:
@@ -143,7 +143,7 @@ class ZeroStrategy:
             )
         restore(self.zero, saved, self.data_rank, self.data_size)
         set_changed(self.zero, saved["settings"], self.settings)
-        set_random_states(saved["random"], self.device)
+        set_rng_states(saved["random"], self.device)
 
     def _start(self) -> Any:
         """Import and initialise DeepSpeed on the run's device; raise UsageError for settings that it refuses."""
