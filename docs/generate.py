@@ -22,10 +22,10 @@ os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the 
 
 import hook_pages  # noqa: E402
 
-from swift_core import hookspecs  # noqa: E402
 from swift_core.cli import COMMANDS, cli  # noqa: E402
-from swift_core.registry import HOOKS, registry  # noqa: E402
-from swift_core.specs import Spec  # noqa: E402
+from swift_core.contract import hookspecs  # noqa: E402
+from swift_core.contract.specs import Spec  # noqa: E402
+from swift_core.plugins.registry import HOOKS, registry  # noqa: E402
 
 
 def catalogue() -> str:
@@ -122,13 +122,13 @@ def families_page() -> str:
 
 def backends_page() -> str:
     """The options of the serving backends, each with the flag of the engine that it becomes."""
-    from swift_core import schemas
+    from swift_core.options import fields
 
     parts = ["# Options of the serving backends\n\n", NOTE, "What they are for is in [backends.md](backends.md).\n"]
     for spec in registry().all("backend"):
         flags = getattr(importlib.import_module(spec.factory.module), "FLAGS", {})
         parts.append(f"\n## {spec.name}\n\n| option | what it is | engine's flag | other spellings |\n|---|---|---|---|\n")
-        for field in schemas.fields(spec.options):
+        for field in fields.fields(spec.options):
             also = ", ".join(f"`{name}`" for name in field.also)
             flag = f"`{flags[field.path]}`" if field.path in flags else ""
             parts.append(f"| `{field.path}` | {field.description.replace('|', chr(92) + '|')} | {flag} | {also} |\n")
@@ -137,12 +137,12 @@ def backends_page() -> str:
 
 def checks_page() -> str:
     """The checks of the conformance kit, by kind of part."""
-    from swift_core.testing.kit.collect import all_checks
+    from swift_testing.kit.collect import all_checks
 
     parts = [
         "# Conformance checks\n\n",
         NOTE,
-        "`swift plugins check DISTRIBUTION` does them, and `swift_core.testing.kit.parametrize_with_checks` makes tests of them. ",
+        "`swift plugins check DISTRIBUTION` does them, and `swift_testing.kit.parametrize_with_checks` makes tests of them. ",
         "How: [write a plugin](../how-to/write-a-plugin.md).\n",
     ]
     for kind in dict.fromkeys(check.kind for check in all_checks()):

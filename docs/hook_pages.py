@@ -10,23 +10,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from swift_core import hookspecs, template
-from swift_core.registry import HOOKS
+from swift_testing import scaffold
+
+from swift_core.contract import hookspecs
+from swift_core.plugins.registry import HOOKS
 
 ROOT = Path(__file__).parent.parent
 PROTOCOLS = {
-    "hub": ("swift_core.roles:Hub",),
-    "dataset": ("swift_core.roles:Dataset",),
-    "loader": ("swift_core.roles:Loader",),
+    "hub": ("swift_core.contract.roles:Hub",),
+    "dataset": ("swift_core.contract.roles:Dataset",),
+    "loader": ("swift_core.contract.roles:Loader",),
     "task": ("swift_train.tasks:LossTask", "swift_train.tasks:Encoder"),
-    "tuner": ("swift_core.roles:Tuner",),
+    "tuner": ("swift_core.contract.roles:Tuner",),
     "parallel": ("swift_train.strategy:Strategy",),
-    "quantizer": ("swift_core.roles:LoadQuantizer", "swift_core.roles:OfflineQuantizer"),
-    "exporter": ("swift_core.roles:Exporter",),
-    "backend": ("swift_core.roles:Backend",),
-    "evaluator": ("swift_core.roles:Evaluator",),
-    "launcher": ("swift_core.roles:Launcher",),
-    "optimizer": ("swift_core.roles:OptimizerFactory",),
+    "quantizer": ("swift_core.contract.roles:LoadQuantizer", "swift_core.contract.roles:OfflineQuantizer"),
+    "exporter": ("swift_core.contract.roles:Exporter",),
+    "backend": ("swift_core.contract.roles:Backend",),
+    "evaluator": ("swift_core.contract.roles:Evaluator",),
+    "launcher": ("swift_core.contract.roles:Launcher",),
+    "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
 }
 KINDS = {hook: kind for kind, (hook, _) in HOOKS.items()}
 EXAMPLES = ROOT / "docs" / "examples" / "run_diary.py"
@@ -100,8 +102,8 @@ def _protocol(ref: str) -> Iterator[str]:
 
 def _example(name: str, kind: str) -> Iterator[str]:
     made = "strategy" if kind == "parallel" else kind
-    if made in template.KINDS:
-        source = template.folder() / made / "src" / "swift_plugin_acme" / "__init__.py"
+    if made in scaffold.KINDS:
+        source = scaffold.folder() / made / "src" / "swift_plugin_acme" / "__init__.py"
         yield f"`swift plugins new acme --kind {made}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
     elif kind:

@@ -24,12 +24,12 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from swift_testing.rig import write_tiny_model
 from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core import engines
-from swift_core.registry import registry
-from swift_core.run import Run
-from swift_core.testing.rig import write_tiny_model
+from swift_core.contract.run import Run
+from swift_core.plugins import engines
+from swift_core.plugins.registry import registry
 
 PAGE = Path(__file__).parent / "reference" / "parallel.md"
 BOUND = 1e-5

@@ -17,14 +17,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from swift_data.rows import ChatRow
+from swift_hub import package_index
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
 from swift_train.tokenise import Encoded, Tokeniser
 
-from swift_core import package_index, paths
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.rows import ChatRow
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.registry import registry
+from swift_core.system import paths
 
 PAGE = Path(__file__).parent / "reference" / "templates.md"
 AXOLOTL = ("axolotl", "0.19.0", "f28eb3ad3709975eec4adfe13307dd980c7e7917cc43cb03f2c6f26c007135cc")

@@ -12,16 +12,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from swift_core.api import ask, chat, export, fetch, get_model, merge, pretrain, quantize, recipe, serve, sft, train
-    from swift_core.errors import SwiftError, UsageError
-    from swift_core.hookspecs import API_VERSION, hookimpl
-    from swift_core.specs import Ref
+    from swift_core.contract.errors import SwiftError, UsageError
+    from swift_core.contract.hookspecs import API_VERSION, hookimpl
+    from swift_core.contract.specs import Ref
 
 _API = ("ask", "chat", "export", "fetch", "get_model", "merge", "pretrain", "quantize", "recipe", "serve", "sft", "train")
 _HOMES = {
     **dict.fromkeys(_API, "swift_core.api"),
-    **dict.fromkeys(("SwiftError", "UsageError"), "swift_core.errors"),
-    **dict.fromkeys(("API_VERSION", "hookimpl"), "swift_core.hookspecs"),
-    "Ref": "swift_core.specs",
+    **dict.fromkeys(("SwiftError", "UsageError"), "swift_core.contract.errors"),
+    **dict.fromkeys(("API_VERSION", "hookimpl"), "swift_core.contract.hookspecs"),
+    "Ref": "swift_core.contract.specs",
 }
 
 __all__ = [

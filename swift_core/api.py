@@ -16,18 +16,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swift_core import schemas
-from swift_core.config import Settings
-from swift_core.errors import SwiftError, UsageError, suggestion
-from swift_core.execute import execute, running_server
-from swift_core.flags import flags_for
-from swift_core.registry import Registry, registry
-from swift_core.report import write_report
-from swift_core.reserving import held
-from swift_core.resolve import resolve
-from swift_core.roles import Progress, Server, Watch
-from swift_core.run import Run, RunResult, new_folder
-from swift_core.specs import Ref
+from swift_recipes.page import write_report
+
+from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract.roles import Progress, Server, Watch
+from swift_core.contract.run import Run, RunResult, new_folder
+from swift_core.contract.specs import Ref
+from swift_core.options import fields
+from swift_core.options.flags import flags_for
+from swift_core.options.settings import Settings
+from swift_core.plugins.registry import Registry, registry
+from swift_core.runs.execute import execute, running_server
+from swift_core.runs.reservation import held
+from swift_core.runs.resolve import resolve
 from swift_core.verbs import PREFERRED, Verb, training_verb, verb_named
 
 
@@ -97,14 +98,14 @@ def serve(model: str | Path, *, watch: Watch | None = None, **options: Any) -> I
 
 def chat(url: str, messages: list[dict[str, Any]], *, model: str = "", api_key: str | None = None, **sampling: Any) -> str:
     """One answer of a server."""
-    from swift_core import client
+    from swift_serve import client
 
     return client.complete(url, messages, model=model or client.models(url, api_key)[0], api_key=api_key, **sampling)
 
 
 def recipe(path: str | Path, *, runs: str | Path = "runs", watch: Watch | None = None) -> RunResult:
     """Run the steps of a recipe."""
-    from swift_core.recipe_run import RecipeRun
+    from swift_recipes.runner import RecipeRun
 
     return RecipeRun(Path(path), Path(runs), watch=watch).run()
 
@@ -185,7 +186,7 @@ def _path_in_any_part(verb: Verb, key: str, settings: Settings, known: Registry)
         if part in verb.fixed or settings.values.get(part):
             continue
         for spec in sorted(known.all(part), key=lambda spec: spec.name != PREFERRED.get(part)):
-            for field in schemas.fields(spec.options):
+            for field in fields.fields(spec.options):
                 if key == field.path or key in field.also:
                     settings.values[part] = {"name": spec.name}
                     return f"{part}.{field.path}"
@@ -206,7 +207,7 @@ def server_for(run: Run) -> Run:
     """The serve run behind an ask run that names a checkpoint."""
     if run.model is None:
         raise UsageError("nobody to ask", where="model", hint="Name a checkpoint with --model, or a running server with --url.")
-    from swift_core.options import validate
+    from swift_core.options.model import validate
     from swift_core.verb_options import ServeOptions
 
     same = ("runs", "hub", "offline", "model", "family", "adapter", "allow_other_base", "api_key_env", "parity")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core import interrupts
+from swift_core.system import interrupts
 
 
 def main() -> None:

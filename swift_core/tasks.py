@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from swift_core.errors import UsageError, suggestion
-from swift_core.registry import registry
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.plugins.registry import registry
 from swift_core.verbs import VERBS, Verb, training_verb, verb_named
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from swift_core.options import Names, Options, Several, option
+from swift_core.options.model import Names, Options, Several, option
 
 _ATTENTION = {
     "flash_attn": "flash_attention_2", "flash_attn_2": "flash_attention_2", "fa2": "flash_attention_2", "flash_attn_3": "flash_attention_3",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from swift_core.errors import UsageError, suggestion
-from swift_core.specs import Ref
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.specs import Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ VERBS: Mapping[str, Verb] = {
             options=Ref("swift_core.verb_options:ServeOptions"),
             main="backend",
             parts={"backend": "transformers"},
-            job=Ref("swift_core.servers:serve"),
+            job=Ref("swift_serve.serve:serve"),
             also=("deploy",),
         ),
         Verb(
@@ -73,7 +73,7 @@ VERBS: Mapping[str, Verb] = {
             summary="Put questions to a checkpoint or a server, and keep the answers",
             options=Ref("swift_core.verb_options:AskOptions"),
             parts={"backend": "transformers"},
-            job=Ref("swift_core.asking:ask"),
+            job=Ref("swift_serve.ask:ask"),
         ),
         Verb(
             name="export",
@@ -82,7 +82,7 @@ VERBS: Mapping[str, Verb] = {
             main="exporter",
             parts={"exporter": ""},
             flags={"exporter": "to"},
-            job=Ref("swift_core.exporting:export"),
+            job=Ref("swift_convert.export:export"),
         ),
         Verb(
             name="quantize",
@@ -113,7 +113,7 @@ DATA_CHECK = Verb(
     options=Ref("swift_core.verb_options:DataCheckOptions"),
     main="task",
     parts=_SEEN,
-    job=Ref("swift_core.data.check:check"),
+    job=Ref("swift_data.check:check"),
 )
 DATA_SHOW = Verb(
     name="data show",
@@ -121,13 +121,13 @@ DATA_SHOW = Verb(
     options=Ref("swift_core.verb_options:DataShowOptions"),
     main="task",
     parts=_SEEN,
-    job=Ref("swift_core.data.show:show"),
+    job=Ref("swift_data.show:show"),
 )
 DATA_CONVERT = Verb(
     name="data convert",
     summary="Write data sets as JSONL in the one spelling of their kind",
     options=Ref("swift_core.verb_options:DataConvertOptions"),
-    job=Ref("swift_core.data.convert:convert"),
+    job=Ref("swift_data.convert:convert"),
 )
 """What `swift data` does is resolved as a verb is, but done at once in this process: no run of a recipe, and none of `VERBS`."""
 

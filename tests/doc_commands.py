@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from swift_core import resolve
 from swift_core.cli import cli
 from swift_core.cli.verb import FlagsCommand
-from swift_core.config import Settings, normalise
-from swift_core.errors import UsageError
-from swift_core.registry import registry
+from swift_core.contract.errors import UsageError
+from swift_core.options.settings import Settings, normalise
+from swift_core.plugins.registry import registry
+from swift_core.runs import resolve
 
 ROOT = Path(__file__).parent.parent
 _VARIABLES = r"(?:[A-Z_]+=\S+ +)*"

@@ -19,11 +19,11 @@ from typing import Any
 from unittest import mock
 
 from swift_core.cli import invoke as command_line
-from swift_core.launchers import LocalLauncher
-from swift_core.reporting import Report
-from swift_core.roles import Watch
-from swift_core.run import read_run
-from swift_core.worker import _pass_warnings_on, work
+from swift_core.contract.roles import Watch
+from swift_core.contract.run import read_run
+from swift_core.runs.events import Report
+from swift_core.runs.local_launcher import LocalLauncher
+from swift_core.runs.worker import _pass_warnings_on, work
 
 
 class _Channel(io.StringIO):

@@ -17,8 +17,8 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.paths import cache_dir
-from swift_core.threads import waiting
+from swift_core.system.paths import cache_dir
+from swift_core.system.threads import waiting
 
 KEPT = ("hubs", "datasets")  # of SWIFT_HOME: archives as their authors made them, by version
 KEPT_BY_LANES = ("deepspeed",)  # compiled for minutes, by version

@@ -12,9 +12,8 @@ from pathlib import Path
 import click
 
 from swift_core import hookimpl
-from swift_core.options import Options
-from swift_core.roles import RawRow
-from swift_core.specs import (
+from swift_core.contract.roles import RawRow
+from swift_core.contract.specs import (
     BackendSpec,
     Command,
     DatasetSpec,
@@ -31,6 +30,7 @@ from swift_core.specs import (
     TaskSpec,
     TunerSpec,
 )  # fmt: skip
+from swift_core.options.model import Options
 
 MERGER, TRAINER = Ref("swift_train.merge:merge"), Ref("swift_train.job:train")
 SWIFT_COMMANDS = {"mine-says": "mine:says"}
@@ -103,7 +103,7 @@ def optimizer(options):
 
 
 def launcher(options):
-    from swift_core.launchers import LocalLauncher
+    from swift_core.runs.local_launcher import LocalLauncher
 
     return LocalLauncher()
 
@@ -167,7 +167,7 @@ class Evaluator:
         pass
 
     def evaluate(self, server, tasks, out):
-        from swift_core.roles import Scores
+        from swift_core.contract.roles import Scores
 
         return Scores({task: {"accuracy": 1.0} for task in tasks}, out)
 

@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from swift_testing.rig import write_tiny_model
 
 from swift_core.api import _resolve
-from swift_core.bases import check_base
-from swift_core.checkpoint import Manifest, checkpoint_format, content_hash, write_manifest
-from swift_core.errors import UsageError
-from swift_core.run import Source
-from swift_core.testing.rig import write_tiny_model
+from swift_core.checkpoints.lineage import check_base
+from swift_core.checkpoints.manifest import Manifest, checkpoint_format, content_hash, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Source
 
 ROWS = [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}]
 VERBS = [

@@ -11,10 +11,10 @@ import pytest
 
 from swift_core import fetch
 from swift_core.api import settings_of
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.resolve import resolve
-from swift_core.run import write_run
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import write_run
+from swift_core.plugins.registry import registry
+from swift_core.runs.resolve import resolve
 from swift_core.verbs import verb_named
 
 

@@ -8,9 +8,9 @@ import tarfile
 import zipfile
 
 import pytest
+from swift_hub.archives import open_archive
 
-from swift_core.archives import open_archive
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 
 def make_zip(path, names=(), links=()):

@@ -7,14 +7,14 @@ import json
 import threading
 
 import pytest
+from swift_serve.ask import ask
+from swift_serve.messages import api_message, image_part
+from swift_testing.scripted import ScriptedServer, events, reply
 
-from swift_core.api_messages import api_message, image_part
-from swift_core.asking import ask
-from swift_core.errors import Stopped, SwiftError, UsageError
-from swift_core.options import validate
-from swift_core.reporting import Report
-from swift_core.run import Run
-from swift_core.testing.scripted import ScriptedServer, events, reply
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.run import Run
+from swift_core.options.model import validate
+from swift_core.runs.events import Report
 from swift_core.verb_options import AskOptions
 from tests.waiting import HANG
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from swift_core.api import _resolve
-from swift_core.checkpoint import Manifest, read_manifest, write_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.specs import LoaderSpec, ModelFamily, Ref
+from swift_core.checkpoints.manifest import Manifest, read_manifest, write_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
 
 PLUGIN = '''
 from swift_core import hookimpl
-from swift_core.specs import LoaderSpec, ModelFamily, Ref
+from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
 
 
 @hookimpl

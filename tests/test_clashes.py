@@ -8,7 +8,7 @@ import pytest
 
 TUNERS = """
 from swift_core import hookimpl
-from swift_core.specs import DatasetSpec, HubSpec, Ref, TunerSpec
+from swift_core.contract.specs import DatasetSpec, HubSpec, Ref, TunerSpec
 
 @hookimpl
 def swift_tuners():

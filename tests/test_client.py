@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
+from swift_serve import client
+from swift_testing.scripted import ScriptedServer, events, reply
 
-from swift_core import client
-from swift_core.errors import SwiftError, UsageError
-from swift_core.testing.scripted import ScriptedServer, events, reply
+from swift_core.contract.errors import SwiftError, UsageError
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from swift_convert import compare
+from swift_recipes import charts
 
-from swift_core import charts, comparing
-from swift_core.errors import UsageError
-from swift_core.registry import registry
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.registry import registry
 
 
 def test_names_with_options_are_read():
-    nf4, eight, again = comparing.parse("nf4, bnb:bits=8:double-quantization=false,nf4,gptq", registry())
+    nf4, eight, again = compare.parse("nf4, bnb:bits=8:double-quantization=false,nf4,gptq", registry())
     assert (nf4.name, nf4.options, again.name) == ("nf4", {}, "gptq")
     assert (eight.name, eight.options) == ("bnb", {"bits": "8", "double_quantization": "false"})
     assert eight.folder == "bnb-bits-8-double-quantization-false"
@@ -23,7 +24,7 @@ def test_names_with_options_are_read():
 @pytest.mark.parametrize(("text", "message"), [("", "names no quantizer"), ("bnb:8", "no quantizer with options"), ("bnbb", "bnbb")])
 def test_what_is_written_wrongly_is_refused(text, message):
     with pytest.raises(UsageError, match=message) as refused:
-        comparing.parse(text, registry())
+        compare.parse(text, registry())
     assert refused.value.where == "compare"
     assert refused.value.hint
 

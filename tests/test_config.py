@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swift_core import UsageError
-from swift_core.config import parse_yaml, read_yaml
+from swift_core.options.settings import parse_yaml, read_yaml
 
 TEXT = """model: a
 tuner:

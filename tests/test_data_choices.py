@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from swift_data.choices import choose_dataset, fetch_dataset
 
-from swift_core.data.choices import choose_dataset, fetch_dataset
-from swift_core.errors import UsageError
-from swift_core.options import Invalid
-from swift_core.registry import registry
-from swift_core.run import DataChoice, Run
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import DataChoice, Run
+from swift_core.options.model import Invalid
+from swift_core.plugins.registry import registry
 
 
 def choose(asked, **options) -> DataChoice:

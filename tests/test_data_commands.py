@@ -14,9 +14,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from swift_data.histogram import Distribution
 
 from swift_core.cli import invoke as run
-from swift_core.data.histogram import Distribution
 from tests.waiting import HANG
 
 
@@ -273,8 +273,8 @@ ENDLESS = """
 from itertools import count
 
 from swift_core import hookimpl
-from swift_core.roles import RawRow
-from swift_core.specs import DatasetSpec, Ref
+from swift_core.contract.roles import RawRow
+from swift_core.contract.specs import DatasetSpec, Ref
 
 
 class Endless:
@@ -356,9 +356,9 @@ def test_show_is_what_training_has(data, tiny_model):
     from swift_train.data import load_samples
     from swift_train.job import preprocessing_of
 
-    from swift_core.config import Settings
-    from swift_core.reporting import Report
-    from swift_core.resolve import resolve
+    from swift_core.options.settings import Settings
+    from swift_core.runs.events import Report
+    from swift_core.runs.resolve import resolve
     from swift_core.verbs import VERBS
 
     long = chat("Long?", "word " * 60)

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from swift_core import SwiftError, hookspecs
+from swift_core import SwiftError
+from swift_core.contract import hookspecs
 from tests import doc_commands
 
 ROOT = Path(__file__).parent.parent

@@ -11,11 +11,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from swift_hub import downloads
+from swift_hub.package_index import fetch_from_index, index_url
+from swift_testing.servers import FileServer
 
-from swift_core import downloads
-from swift_core.errors import SwiftError, UsageError
-from swift_core.package_index import fetch_from_index, index_url
-from swift_core.testing.servers import FileServer
+from swift_core.contract.errors import SwiftError, UsageError
 
 CONTENTS = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENTS).hexdigest()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from swift_train.checkpoints import integrity_error
 
-from swift_core.checkpoint import read_manifest
+from swift_core.checkpoints.manifest import read_manifest
 from swift_core.cli import invoke as command_line
 from tests.waiting import HANG, wait_for
 
@@ -197,7 +197,7 @@ def workers_of(folder: Path) -> list[str]:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"swift_core.worker" in words and any(word.endswith(folder.name.encode()) for word in words):
+        if b"swift_core.runs.worker" in words and any(word.endswith(folder.name.encode()) for word in words):
             found.append(process.name)
     return found
 
@@ -258,7 +258,7 @@ def test_serve_until_ctrl_c(project):
         line = process.stdout.readline()
         assert line, process.communicate()[1]
     url = line.split("ready: ")[1].split()[0]
-    from swift_core import client
+    from swift_serve import client
 
     assert list(client.models(url, None)) == ["tiny"]
     assert isinstance(client.complete(url, [{"role": "user", "content": "Hi"}], model="tiny", max_tokens=3), str)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_core.engine_arguments import arguments
-from swift_core.options import Options, option
+from swift_serve.engine_flags import arguments
+
+from swift_core.options.model import Options, option
 
 
 class EngineOptions(Options):

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from swift_serve import adapters, client
+from swift_testing import stand_in
+from swift_testing.serving import SwiftServe
 
-from swift_core import adapters, client
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Server
-from swift_core.testing import stand_in
-from swift_core.testing.serving import SwiftServe
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Server
 from tests.waiting import HANG, wait_for
 
 VERSIONS = {"sglang": "0.5.23", "lmdeploy": "0.18.0"}
@@ -72,7 +72,7 @@ def test_from_start_to_stop(engine, tiny_model, tmp_path):
 
 
 def test_the_key_is_in_no_process_list(engine, tiny_model, tmp_path):
-    from swift_core.testing.serving import descendants
+    from swift_testing.serving import descendants
 
     with serving(tmp_path, tiny_model, *engine) as running:
         seen = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in descendants(running._process.pid)]
@@ -133,7 +133,7 @@ def test_an_engine_that_never_answers(engine, tiny_model, tmp_path):
 
 
 def test_a_killed_command_leaves_no_engine(engine, tiny_model, tmp_path):
-    from swift_core.testing.serving import alive, descendants
+    from swift_testing.serving import alive, descendants
 
     running = serving(tmp_path, tiny_model, *engine).start()
     pids = descendants(running._process.pid)

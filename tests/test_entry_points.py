@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from swift_core import entry_points, paths
-from swift_core.entry_points import Point
+from swift_core.plugins import entry_points
+from swift_core.plugins.entry_points import Point
+from swift_core.system import paths
 
 ROOT = Path(__file__).parent.parent
 POINTS = "[swift.plugins]\n{name} = swift_plugin_{name}\n[swift.commands]\n{name} = swift_plugin_{name}:command\n[other]\nx = y\n"
@@ -106,8 +107,8 @@ def test_a_damaged_or_unwritable_cache_costs_no_answer(site, tmp_path, monkeypat
 
 
 def test_it_loads_a_module_or_what_is_in_it():
-    assert Point("g", "n", "swift_core.paths", "d", "1").load() is paths
-    assert Point("g", "n", "swift_core.paths:cache_dir", "d", "1").load() is paths.cache_dir
+    assert Point("g", "n", "swift_core.system.paths", "d", "1").load() is paths
+    assert Point("g", "n", "swift_core.system.paths:cache_dir", "d", "1").load() is paths.cache_dir
 
 
 def test_help_reads_no_metadata_once_warm(swift):

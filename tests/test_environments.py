@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from swift_core.environments import own_code
-from swift_core.environments.claim import claim
 from swift_core.environments.installer import own_settings
+from swift_core.environments.lock import claim
 from swift_core.environments.process import Work
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 PLUGIN = """
 from swift_core import hookimpl
-from swift_core.specs import BackendSpec, Command, Engine, Ref
+from swift_core.contract.specs import BackendSpec, Command, Engine, Ref
 
 class Backend:
     def __init__(self, options):
@@ -155,7 +155,7 @@ def test_two_on_the_same_engine_share_one(made):
 
 def test_our_code_in_it_is_what_is_running(made):
     code = (
-        "import json, importlib.metadata as m, swift_core, swift_core.registry as r; "
+        "import json, importlib.metadata as m, swift_core, swift_core.plugins.registry as r; "
         "print(json.dumps([swift_core.__file__, m.version('swift-core'), [b.name for b in r.registry().all('backend')]]))"
     )
     env = shown(made, "tiny")

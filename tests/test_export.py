@@ -6,19 +6,19 @@ import json
 import sys
 
 import pytest
+from swift_convert import export as exporting
 
-from swift_core import exporting
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.reporting import Report
-from swift_core.run import Choice, Run, Source
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Choice, Run, Source
+from swift_core.runs.events import Report
 
 PLUGIN = """
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.options import Options, option
-from swift_core.specs import ExporterSpec, Ref
+from swift_core.options.model import Options, option
+from swift_core.contract.specs import ExporterSpec, Ref
 
 
 class CopyOptions(Options):
@@ -273,7 +273,7 @@ def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path
     opened, figures = here(python=str(python))
     assert opened == tmp_path / "out/config.json"
     assert figures["bytes"] == opened.stat().st_size
-    assert "swift_core.worker" in (tmp_path / "called").read_text()
+    assert "swift_core.runs.worker" in (tmp_path / "called").read_text()
     with pytest.raises(SwiftError, match="RuntimeError: half way") as failed:
         here(python=str(python), fail=True, overwrite=True)
     assert "log.txt" in failed.value.hint

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.specs import ExporterSpec, Ref
+from swift_core.contract.specs import ExporterSpec, Ref
 
 
 class Slow:

@@ -9,9 +9,9 @@ import os
 import pytest
 
 from swift_core import SwiftError, UsageError
-from swift_core import checkpoint as checkpoints
-from swift_core.paths import atomic_folder, write_json, write_text
-from swift_core.references import Reference, parse
+from swift_core.checkpoints import manifest as checkpoints
+from swift_core.contract.reference import Reference, parse
+from swift_core.system.paths import atomic_folder, write_json, write_text
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ import json
 
 import pytest
 
-from swift_core import UsageError, flags, part_files, resolve
-from swift_core.config import Settings, parse_yaml
-from swift_core.registry import registry
+from swift_core import UsageError
+from swift_core.options import file_flags, flags
+from swift_core.options.settings import Settings, parse_yaml
+from swift_core.plugins.registry import registry
+from swift_core.runs import resolve
 from swift_core.verbs import VERBS
 
 
@@ -207,7 +209,7 @@ def test_json_where_an_option_takes_a_name_or_a_mapping():
     ],
 )
 def test_flags_that_choose_a_part_too(words, expected):
-    assert part_files.expand(words) == expected
+    assert file_flags.expand(words) == expected
 
 
 def set_by(verb: str, *words: str) -> Settings:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from swift_core import checkpoint
-from swift_core.errors import UsageError
-from swift_core.fetching import Fetcher
-from swift_core.plugins import Plugin
-from swift_core.registry import Entry, registry
-from swift_core.run import Choice
-from swift_core.specs import BackendSpec, LoaderSpec, Ref
+from swift_core.checkpoints import manifest
+from swift_core.checkpoints.fetch import Fetcher
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Choice
+from swift_core.contract.specs import BackendSpec, LoaderSpec, Ref
+from swift_core.plugins.loader import Plugin
+from swift_core.plugins.registry import Entry, registry
 
 GGUF, OPENVINO, SAFETENSORS = "gguf", "openvino", "safetensors"
 
@@ -62,7 +62,7 @@ def converted(monkeypatch, tmp_path_factory):
         (made / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
 
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("swift_core.execute.execute", execute)
+    monkeypatch.setattr("swift_core.runs.execute.execute", execute)
     monkeypatch.setattr(Fetcher, "_family", lambda *arguments: ("", ""))
     monkeypatch.setattr(Fetcher, "folder", lambda self, reference, where: Path(reference.name))
     return runs
@@ -96,16 +96,16 @@ def test_openvino_folders(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({}))
     (tmp_path / "openvino_model.xml").write_text("<net/>")
     (tmp_path / "openvino_model.bin").write_text("one")
-    assert checkpoint.checkpoint_format(tmp_path) == OPENVINO
-    before = checkpoint.content_hash(tmp_path)
+    assert manifest.checkpoint_format(tmp_path) == OPENVINO
+    before = manifest.content_hash(tmp_path)
     (tmp_path / "openvino_model.bin").write_text("two")
-    assert checkpoint.content_hash(tmp_path) != before
+    assert manifest.content_hash(tmp_path) != before
 
 
 def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     """The whole way: the backend chosen by a user decides."""
-    from swift_core.config import Settings
-    from swift_core.resolve import resolve
+    from swift_core.options.settings import Settings
+    from swift_core.runs.resolve import resolve
     from swift_core.verbs import VERBS
 
     asked = {}

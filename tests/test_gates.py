@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from swift_serve.acceptance import check_effect, check_key
+from swift_testing.scripted import ScriptedServer, reply
 
-from swift_core.errors import SwiftError
-from swift_core.gates import check_effect, check_key
-from swift_core.roles import Server
-from swift_core.testing.scripted import ScriptedServer, reply
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.roles import Server
 
 PLACE = Path("/adapters/one")
 

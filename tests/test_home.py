@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from swift_core.environments.record import environments
-from swift_core.paths import cache_dir
+from swift_core.system.paths import cache_dir
 
 ROOT = Path(__file__).parent.parent
 BEGIN = """

@@ -7,12 +7,9 @@ import sys
 
 import pytest
 
-from swift_core import UsageError, hookimpl, hookspecs
-from swift_core.config import Settings
-from swift_core.plugins import Plugins
-from swift_core.registry import HOOKS, Registry
-from swift_core.resolve import resolve
-from swift_core.specs import (
+from swift_core import UsageError, hookimpl
+from swift_core.contract import hookspecs
+from swift_core.contract.specs import (
     BackendSpec,
     DatasetSpec,
     EvaluatorSpec,
@@ -29,6 +26,10 @@ from swift_core.specs import (
     TaskSpec,
     TunerSpec,
 )
+from swift_core.options.settings import Settings
+from swift_core.plugins.loader import Plugins
+from swift_core.plugins.registry import HOOKS, Registry
+from swift_core.runs.resolve import resolve
 from swift_core.verbs import VERBS
 
 COMMON = {"name": "x", "summary": "An x", "factory": Ref("a:B")}

@@ -9,8 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from swift_core import template
+from swift_testing import scaffold
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "transformers", "datasets", "vllm", "numpy")
@@ -39,8 +38,8 @@ def test_every_distribution_says_that_it_is_typed():
 
 
 def test_what_the_template_writes_is_typed(tmp_path):
-    for kind in template.KINDS:
-        template.write(kind, "moon", tmp_path / kind)
+    for kind in scaffold.KINDS:
+        scaffold.write(kind, "moon", tmp_path / kind)
         assert (tmp_path / kind / "src" / "swift_plugin_moon" / "py.typed").is_file()
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from swift_core import interrupts
-from swift_core.errors import Stopped
-from swift_core.execute import execute
-from swift_core.run import Run
+from swift_core.contract.errors import Stopped
+from swift_core.contract.run import Run
+from swift_core.runs.execute import execute
+from swift_core.system import interrupts
 from tests.waiting import HANG, wait_for
 
 ROWS = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}] * 8
@@ -76,7 +76,7 @@ def test_before_the_command_line_is_there(tmp_path, module):
 SLOW = """
 import pathlib, time
 from swift_core import hookimpl
-from swift_core.specs import QuantizerSpec, Ref
+from swift_core.contract.specs import QuantizerSpec, Ref
 
 @hookimpl
 def swift_quantizers():
@@ -109,7 +109,7 @@ def test_while_plugins_and_options_are_loaded(project, tmp_path, distribution, w
 JOBS = """
 import os, sys, time
 from pathlib import Path
-from swift_core.paths import atomic_folder
+from swift_core.system.paths import atomic_folder
 
 def merges(run, report):
     "Never asks whether it should stop, as most jobs."
@@ -137,8 +137,8 @@ def started(tmp_path, monkeypatch):
 import sys
 from pathlib import Path
 from swift_core import cli, interrupts
-from swift_core.execute import execute
-from swift_core.run import Run
+from swift_core.runs.execute import execute
+from swift_core.contract.run import Run
 cli._invoked = lambda _: execute(Run(verb="toy", job=f"toy_jobs:{sys.argv[1]}", options={"output": "out"}), Path("runs"))
 cli.main([])
 """
@@ -195,7 +195,7 @@ def test_a_stop_before_the_worker_speaks(tmp_path, monkeypatch):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swift_core.execute._launch", interrupted)
+    monkeypatch.setattr("swift_core.runs.execute._launch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         execute(Run(verb="toy", job="x:y"), tmp_path)
     (folder,) = tmp_path.iterdir()

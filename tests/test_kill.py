@@ -99,7 +99,7 @@ def workers_of(folder: Path) -> dict[str, int]:
             variables = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"swift_core.worker" in words and b"torch.distributed.run" not in words and words[-2].endswith(folder.name.encode()):
+        if b"swift_core.runs.worker" in words and b"torch.distributed.run" not in words and words[-2].endswith(folder.name.encode()):
             found |= {word[5:].decode(): int(process.name) for word in variables if word.startswith(b"RANK=")}
     return found
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from swift_testing import scaffold
+from swift_testing.kit import parametrize_with_checks
+from swift_testing.kit.collect import Case, all_checks, cases
+from swift_testing.kit.model import CheckFailed, Example, Skip
+from swift_testing.kit.probe import Entry, NotImported, probe
+from swift_testing.kit.subject import Subject
 
-from swift_core import template
-from swift_core.errors import UsageError
-from swift_core.plugins import plugins
-from swift_core.registry import registry
-from swift_core.testing.kit import parametrize_with_checks
-from swift_core.testing.kit.collect import Case, all_checks, cases
-from swift_core.testing.kit.model import CheckFailed, Example, Skip
-from swift_core.testing.kit.probe import Entry, NotImported, probe
-from swift_core.testing.kit.subject import Subject
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.loader import plugins
+from swift_core.plugins.registry import registry
 
 BAD = Path(__file__).parent / "bad_plugins"
 
@@ -169,7 +169,7 @@ def _installed(request, distribution, swift, monkeypatch):
 def test_the_kit_names_the_fault(fault, monkeypatch):
     limits = {"deaf": "served.STOP_SECONDS", "port": "served.LEFT_SECONDS", "left": "checks.requests.PATIENCE"}
     if limit := limits.get(fault):  # where no patience helps
-        monkeypatch.setattr(f"swift_core.testing.kit.{limit}", 2.0)
+        monkeypatch.setattr(f"swift_testing.kit.{limit}", 2.0)
     check, words = FAULTS[fault]
     assert words in outcomes(f"bad_{fault}", check)[check]
 
@@ -195,10 +195,10 @@ def test_a_task_s_options_may_derive_from_those_of_swift_train(tmp_path, monkeyp
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: swift-train\nVersion: 1\n")
     (info / "top_level.txt").write_text("swift_train\n")
-    source = (template.folder() / "task" / "src" / "swift_plugin_acme" / "options.py").read_text()
+    source = (scaffold.folder() / "task" / "src" / "swift_plugin_acme" / "options.py").read_text()
     (tmp_path / "swift_plugin_mine").mkdir()
     (tmp_path / "swift_plugin_mine" / "options.py").write_text(source)
-    source = (template.folder() / "task" / "src" / "swift_plugin_acme" / "__init__.py").read_text()
+    source = (scaffold.folder() / "task" / "src" / "swift_plugin_acme" / "__init__.py").read_text()
     (tmp_path / "swift_plugin_mine" / "__init__.py").write_text(source.replace("swift_plugin_acme", "swift_plugin_mine"))
     monkeypatch.syspath_prepend(str(tmp_path))
     report = probe(Entry("mine", "swift_plugin_mine", "swift-plugin-mine"))
@@ -254,7 +254,7 @@ def test_help_and_check_work_beside_one_that_stops_everything(fault, swift, dist
 
 @pytest.mark.slow
 def test_a_check_that_never_ends_is_ended_and_the_rest_are_done(distribution, swift, monkeypatch):
-    from swift_core.testing.kit.running import results
+    from swift_testing.kit.running import results
 
     source = (BAD / "good_backend.py").read_text().replace("faults.backends:Good", "swift_plugin_slow:Slow")
     distribution("swift-plugin-slow", f"{source}\n\nclass Slow:\n    def __init__(self, options):\n        __import__('time').sleep(100)\n")

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from swift_core.testing.kit import collect
-from swift_core.testing.kit.collect import cases
-from swift_core.testing.kit.model import CheckFailed, Skip
-from swift_core.testing.kit.probe import Entry
-from swift_core.testing.serving import descendants
+from swift_testing.kit import collect
+from swift_testing.kit.collect import cases
+from swift_testing.kit.model import CheckFailed, Skip
+from swift_testing.kit.probe import Entry
+from swift_testing.serving import descendants
 
 BAD = Path(__file__).parent / "bad_plugins"
 
@@ -47,7 +46,7 @@ def test_an_engine_ends_with_its_subject_whichever_checks_were_done():
 def test_one_check_alone_leaves_nothing_running(tmp_path):
     """`pytest -k` and `--check` alike: what is still open when the process ends is closed."""
     code = (
-        "from swift_core.testing.kit.collect import cases\nfrom swift_core.testing.kit.probe import Entry\n"
+        "from swift_testing.kit.collect import cases\nfrom swift_testing.kit.probe import Entry\n"
         "found = {case.check.name: case for case in cases(Entry('g', 'good_backend', 'g'))}\nfound['check_serves']()\n"
         "print(found['check_serves'].subject.kept['served'].process.pid)\n"
     )
@@ -59,7 +58,7 @@ def test_one_check_alone_leaves_nothing_running(tmp_path):
 
 def test_one_cause_is_told_once(tmp_path, monkeypatch):
     (tmp_path / "raising.py").write_text(
-        "from swift_core import hookimpl\nfrom swift_core.specs import OptimizerSpec, Ref\n\n\n"
+        "from swift_core import hookimpl\nfrom swift_core.contract.specs import OptimizerSpec, Ref\n\n\n"
         "class Raising:\n    def __init__(self, options):\n        raise KeyError('rank')\n\n\n"
         "@hookimpl\ndef swift_optimizers():\n    return [OptimizerSpec(name='raising', summary='x', factory=Ref('raising:Raising'))]\n"
     )
@@ -92,10 +91,10 @@ def test_a_failure_shows_the_end_of_the_engine_s_log():
 @pytest.mark.slow
 def test_each_check_is_announced_and_a_local_file_is_checked(swift):
     (swift.folder / "mine.py").write_text(
-        "import click\nfrom swift_core import hookimpl\nfrom swift_core.specs import LauncherSpec, Ref\n\n"
+        "import click\nfrom swift_core import hookimpl\nfrom swift_core.contract.specs import LauncherSpec, Ref\n\n"
         "SWIFT_COMMANDS = {'mine-says': 'mine:says'}\n\n\n@click.command()\n@click.argument('n')\n"
         "def says(n):\n    'Say it.'\n    int(n)\n\n\n"
-        "def launcher(options):\n    from swift_core.launchers import LocalLauncher\n\n    return LocalLauncher()\n\n\n"
+        "def launcher(options):\n    from swift_core.runs.local_launcher import LocalLauncher\n\n    return LocalLauncher()\n\n\n"
         "@hookimpl\ndef swift_launchers():\n    return [LauncherSpec(name='mine', summary='Mine', factory=Ref('mine:launcher'))]\n"
     )
     outcome = swift("plugins", "check", "mine.py")

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from swift_core import UsageError, launch_variables
-from swift_core.config import Settings
+from swift_core import UsageError
+from swift_core.options.settings import Settings
+from swift_core.runs import launch_variables
 from swift_core.verbs import VERBS
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from swift_core import local_plugins, merge, quantize, serve, train
-from swift_core.checkpoint import read_manifest
+from swift_core import merge, quantize, serve, train
+from swift_core.checkpoints.manifest import read_manifest
 from swift_core.cli import cli
 from swift_core.cli.messages import print_error
-from swift_core.errors import SwiftError
-from swift_core.plugins import plugins
-from swift_core.registry import HOOKS, registry
-from swift_core.run import read_run
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.run import read_run
+from swift_core.plugins import local
+from swift_core.plugins.loader import plugins
+from swift_core.plugins.registry import HOOKS, registry
 
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).with_name("local_parts.py")
@@ -38,8 +39,8 @@ def file(tmp_path_factory):
     path = Path(shutil.copy(SOURCE, folder / "mine.py"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv(local_plugins.VARIABLE, "")
-        local_plugins.use([str(path)], where="test")
+        patch.setenv(local.VARIABLE, "")
+        local.use([str(path)], where="test")
         yield path
     plugins.cache_clear()
     registry.cache_clear()
@@ -63,7 +64,7 @@ def test_the_file_offers_every_kind(file):
 
 
 def test_what_was_trained_says_which_file_it_was(file, trained):
-    home, version = local_plugins.distribution(file), local_plugins.version(file)
+    home, version = local.distribution(file), local.version(file)
     manifest, run = read_manifest(trained.output), read_run(trained.folder)
     assert manifest.versions[home] == run.versions[home] == version
     assert (manifest.tuner["name"], manifest.tuner["plugin"], manifest.family) == ("mine", "mine", "mine")
@@ -80,7 +81,7 @@ def test_merged_quantized_and_served(file, trained):
     merged = merge(trained.output, loader="mine", device="cpu")
     assert merged.figures["adapter_effect"] > 0
     fewer = quantize(merged.output, "mine", loader="mine", device="cpu")
-    assert read_manifest(fewer.output).versions[local_plugins.distribution(file)]
+    assert read_manifest(fewer.output).versions[local.distribution(file)]
     with serve(trained.output, backend="mine", port=0, parity="warn") as server:  # the adapter beside its base, by the file's tuner
         assert len(server.models) == 2
 
@@ -112,7 +113,7 @@ class TestLater:
         registry.cache_clear()
         plugins.cache_clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv(local_plugins.VARIABLE, "")
+            patch.setenv(local.VARIABLE, "")
             code = run(list(words))
         return code, capsys.readouterr()
 
@@ -140,8 +141,8 @@ class TestLater:
         finally:
             sys.modules["mine"] = kept
         assert code == 0, said.err
-        assert f"mine.py has changed since: its hash was {local_plugins.version(file)}" in said.err
-        assert json.loads(said.out)["parts"]["tuner"]["version"] == local_plugins.version(other)
+        assert f"mine.py has changed since: its hash was {local.version(file)}" in said.err
+        assert json.loads(said.out)["parts"]["tuner"]["version"] == local.version(other)
 
     def test_a_file_that_is_gone_is_named(self, file, trained, tmp_path, capsys):
         aside = file.rename(tmp_path / "aside.py")

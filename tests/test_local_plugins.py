@@ -12,9 +12,9 @@ POEMS = """
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.options import Options, option
-from swift_core.roles import RawRow
-from swift_core.specs import DatasetSpec, Ref
+from swift_core.options.model import Options, option
+from swift_core.contract.roles import RawRow
+from swift_core.contract.specs import DatasetSpec, Ref
 
 
 class PoemOptions(Options):
@@ -112,7 +112,7 @@ BAD = {
     "the name of a plugin": ("peft.py", POEMS, "the plugin name 'peft' is taken by swift-plugin-peft"),
     "isolated": (
         "bad.py",
-        "from swift_core import hookimpl\nfrom swift_core.specs import HubSpec, Ref\n@hookimpl\ndef swift_hubs():\n"
+        "from swift_core import hookimpl\nfrom swift_core.contract.specs import HubSpec, Ref\n@hookimpl\ndef swift_hubs():\n"
         "    return [HubSpec(name='x', summary='x', schemes=('x',), factory=Ref('bad:X'), isolated=True)]",
         "a local file can't be installed into an environment: package it",
     ),

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from swift_data.rows import ChatRow, PreferenceRow, PromptRow, RowError, canonical, normalise
+from swift_data.rows.media import kinds_of
 
-from swift_core.roles import RawRow
-from swift_core.rows import ChatRow, PreferenceRow, PromptRow, RowError, canonical, normalise
-from swift_core.rows.media import kinds_of
+from swift_core.contract.roles import RawRow
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==")
 WAV = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_convert.commands.ms_swift import export
 
 from swift_core.cli import invoke as run
-from swift_core.cli.ms_swift import export
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.checkpoint import Manifest, write_manifest
-from swift_core.errors import UsageError
-from swift_core.fetching import Fetcher
-from swift_core.plugins import Plugin
-from swift_core.registry import Entry, registry
-from swift_core.specs import HubSpec, ModelFamily, Ref
+from swift_core.checkpoints.fetch import Fetcher
+from swift_core.checkpoints.manifest import Manifest, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.specs import HubSpec, ModelFamily, Ref
+from swift_core.plugins.loader import Plugin
+from swift_core.plugins.registry import Entry, registry
 
 
 class Known:

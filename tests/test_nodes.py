@@ -16,22 +16,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from swift_data.choices import choose_dataset
+from swift_nodes.facts import differences, fingerprint
+from swift_nodes.follow_job import follow
+from swift_nodes.hosts import Host, read_hostfile
+from swift_nodes.preflight import RECORD, Meeting, preflight
 
 from swift_core import SwiftError, UsageError
-from swift_core.data.choices import choose_dataset
-from swift_core.execute import execute
-from swift_core.launchers import free_port
-from swift_core.nodes.facts import differences, fingerprint
-from swift_core.nodes.following import follow
-from swift_core.nodes.hosts import Host, read_hostfile
-from swift_core.nodes.preflight import RECORD, Meeting, preflight
-from swift_core.registry import registry
-from swift_core.run import Choice, Run, Source, write_run
+from swift_core.contract.run import Choice, Run, Source, write_run
+from swift_core.plugins.registry import registry
+from swift_core.runs.execute import execute
+from swift_core.runs.local_launcher import free_port
 from tests.waiting import HANG, wait_for
 
 JOBS = """
 import os, time
-from swift_core.errors import PeerFailed, Stopped
+from swift_core.contract.errors import PeerFailed, Stopped
 
 def ranks(run, report):
     (report.folder / f"rank-{os.environ['RANK']}-of-{os.environ['WORLD_SIZE']}").write_text(os.environ.get("SWIFT_LOAD_PLUGINS", "none"))
@@ -59,7 +59,7 @@ def a_run(job: str = "ranks", *, nodes: int = 2, options: dict | None = None, **
     launcher = {"wait": HANG, **launcher}
     torchrun = Choice(
         kind="launcher", name="torchrun", plugin="swift-core", distribution="swift-core", version="0", options=launcher,
-        factory="swift_core.nodes.torchrun:TorchrunLauncher", options_class="swift_core.launchers_options:TorchrunOptions",
+        factory="swift_nodes.torchrun:TorchrunLauncher", options_class="swift_nodes.options:TorchrunOptions",
     )  # fmt: skip
     return Run(
         verb="toy", job=f"node_jobs:{job}", options={"nodes": nodes, "processes": 1, **(options or {})}, parts={"launcher": torchrun}
@@ -129,7 +129,7 @@ def test_a_scheduler_that_takes_the_machine_back(jobs, tmp_path):
     """SIGTERM stops in good order: no worker is started again, and the node records it, since nobody waits for it."""
     folder = tmp_path / "run"
     write_run(a_run("long"), folder)
-    node = subprocess.Popen([sys.executable, "-m", "swift_core.nodes", str(folder), "--conclude", "--restarts=2"])
+    node = subprocess.Popen([sys.executable, "-m", "swift_nodes", str(folder), "--conclude", "--restarts=2"])
     try:
         wait_for((folder / "started-0-of-1").exists)
         node.send_signal(signal.SIGTERM)
@@ -145,7 +145,7 @@ def test_a_scheduler_that_takes_the_machine_back(jobs, tmp_path):
 
 def test_a_job_is_followed_and_stopped(tmp_path, monkeypatch):
     """Ctrl-C once leaves the stop file, twice cancels; events are passed on when their lines are whole."""
-    monkeypatch.setattr("swift_core.nodes.following._PATIENCE", 0.01)
+    monkeypatch.setattr("swift_nodes.follow_job._PATIENCE", 0.01)
     events: list = []
     cancelled: list = []
 
@@ -385,7 +385,7 @@ def test_a_folder_that_is_not_shared_is_named(jobs, tmp_path):
     """Node 1 has another disk mounted where node 0 has its run folder."""
     write_run(a_run(), tmp_path / "disk" / "run")
     folder, port = str(tmp_path / "disk" / "run"), free_port()
-    words = [sys.executable, "-m", "swift_core.nodes", folder, "--nodes=2", f"--port={port}", f"--wait={HANG}"]
+    words = [sys.executable, "-m", "swift_nodes", folder, "--nodes=2", f"--port={port}", f"--wait={HANG}"]
     elsewhere = f'mount -t tmpfs none {tmp_path / "disk"} && exec "$@"'
     begin = time.monotonic()
     nodes = [
@@ -425,7 +425,7 @@ def machines():
 @pytest.mark.full("nodes")
 def test_two_machines_learn_what_two_processes_do(machines, tmp_path):
     """DDP over a cable: `swift sft` on each machine, against two processes on one."""
-    from swift_core.testing.rig import write_tiny_model
+    from swift_testing.rig import write_tiny_model
 
     write_tiny_model(tmp_path / "model")
     rows = [{"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": f"{n}!"}]} for n in range(16)]
@@ -469,7 +469,7 @@ def test_a_lost_node_is_done_without(jobs, tmp_path):
     """With one node enough and a restart left, node 0 goes on alone when node 1 is killed."""
     folder = tmp_path / "run"
     write_run(a_run("long"), folder)
-    words = [sys.executable, "-m", "swift_core.nodes", str(folder), "--nodes=2", "--fewest=1", f"--port={free_port()}", "--restarts=3"]
+    words = [sys.executable, "-m", "swift_nodes", str(folder), "--nodes=2", "--fewest=1", f"--port={free_port()}", "--restarts=3"]
     nodes = [subprocess.Popen([*words, f"--node={number}", f"--local-addr=127.0.0.{number + 1}"]) for number in range(2)]
     try:
         wait_for(lambda: (folder / "started-1-of-2").exists() and (folder / "started-0-of-2").exists(), 60)

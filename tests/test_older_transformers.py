@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_convert.transformers4 import as_the_source, older_view
 
-from swift_core.checkpoint import read_config
-from swift_core.errors import UsageError
-from swift_core.older_transformers import as_the_source, older_view
+from swift_core.checkpoints.manifest import read_config
+from swift_core.contract.errors import UsageError
 
 
 @pytest.fixture

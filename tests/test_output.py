@@ -11,15 +11,16 @@ import sys
 
 import pytest
 
-from swift_core import paths, reserving, space
 from swift_core.api import carry_out
-from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
-from swift_core.run import Run
-from swift_core.worker import translated
+from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.contract.run import Run
+from swift_core.runs import reservation, space
+from swift_core.runs.worker import translated
+from swift_core.system import paths
 
 JOBS = """
 def good(run, report):
-    from swift_core.paths import atomic_folder
+    from swift_core.system.paths import atomic_folder
     with atomic_folder(report.folder.parent.parent / run.options["output"]) as folder:
         (folder / "file").write_text("made")
     return None, {}
@@ -43,7 +44,7 @@ SFT = ["sft", "--model", "model", "--dataset", "rows.jsonl", "--max-steps", "1"]
     ids=["sft", "export", "quantize", "ask"],
 )
 def test_a_second_run_into_one_output_is_told_whose_it_is(project, tmp_path, words):
-    with reserving.held(tmp_path / "out") as tell:
+    with reservation.held(tmp_path / "out") as tell:
         tell(tmp_path / "runs/the-first")
         outcome = project(*words, "--output", "out")
     assert outcome.code == 2
@@ -60,14 +61,14 @@ def test_the_output_is_held_while_a_run_works(tmp_path, monkeypatch):
 
     def watch(event):
         with pytest.raises(UsageError, match=r"is being written by the run .*-toy-"):
-            reserving.check_unheld(tmp_path / "out")
-        with pytest.raises(UsageError, match="is being written"), reserving.held(tmp_path / "out"):
+            reservation.check_unheld(tmp_path / "out")
+        with pytest.raises(UsageError, match="is being written"), reservation.held(tmp_path / "out"):
             pass
         seen.append(event)
 
     carry_out(run, tmp_path / "runs", watch=watch)
     assert seen
-    reserving.check_unheld(tmp_path / "out")
+    reservation.check_unheld(tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["out", "runs", "toy_jobs.py"]
 
 
@@ -75,7 +76,7 @@ def test_a_dead_holder_holds_nothing(tmp_path):
     script = f"""
 import time
 from pathlib import Path
-from swift_core.reserving import held
+from swift_core.runs.reservation import held
 with held(Path({str(tmp_path / "out")!r})) as tell:
     tell(Path("runs/dead"))
     print("held", flush=True)
@@ -84,22 +85,22 @@ with held(Path({str(tmp_path / "out")!r})) as tell:
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     with pytest.raises(UsageError, match="runs/dead"):
-        reserving.check_unheld(tmp_path / "out")
+        reservation.check_unheld(tmp_path / "out")
     process.kill()
     process.wait()
     assert (tmp_path / ".out.lock").exists()
-    reserving.check_unheld(tmp_path / "out")
-    with reserving.held(tmp_path / "out"):
+    reservation.check_unheld(tmp_path / "out")
+    with reservation.held(tmp_path / "out"):
         pass
     assert not (tmp_path / ".out.lock").exists()
 
 
 def test_folders_that_were_made_for_an_output_go_with_it(tmp_path):
-    with pytest.raises(ZeroDivisionError), reserving.held(tmp_path / "a/b/out"):
+    with pytest.raises(ZeroDivisionError), reservation.held(tmp_path / "a/b/out"):
         assert (tmp_path / "a/b").is_dir()
         raise ZeroDivisionError
     assert not (tmp_path / "a").exists()
-    with reserving.held(tmp_path / "a/b/out"):
+    with reservation.held(tmp_path / "a/b/out"):
         (tmp_path / "a/b/out").mkdir()
     assert (tmp_path / "a/b/out").is_dir()
 

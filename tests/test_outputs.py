@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from swift_core.checkpoint import Manifest, content_hash, write_manifest
+from swift_core.checkpoints.manifest import Manifest, content_hash, write_manifest
 from swift_core.cli import invoke as run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}

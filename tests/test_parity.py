@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from swift_serve.parity import Parity, check_parity
 
-from swift_core import checkpoint as checkpoints
-from swift_core.parity import Parity, check_parity
+from swift_core.checkpoints import manifest as checkpoints
 
 pytestmark = pytest.mark.slow
 

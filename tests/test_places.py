@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.run import Run, made_by, read_run, write_result, write_run
+from swift_core.contract.run import Run, made_by, read_run, write_result, write_run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 
@@ -16,7 +16,7 @@ ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "co
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model):
     """A project whose model, rows and output were named relative to it, and the words that trained it."""
-    from swift_core.testing.project import SwiftProject
+    from swift_testing.project import SwiftProject
 
     folder = tmp_path_factory.mktemp("made") / "project"
     folder.mkdir()

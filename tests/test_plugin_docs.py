@@ -12,9 +12,9 @@ import venv
 from pathlib import Path
 
 import pytest
+from swift_testing import rig
 
-from swift_core import hookspecs
-from swift_core.testing import rig
+from swift_core.contract import hookspecs
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial" / "write-a-plugin.md"

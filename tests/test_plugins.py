@@ -7,13 +7,13 @@ import json
 import pytest
 
 from swift_core import SwiftError, UsageError, hookimpl
-from swift_core.plugins import BrokenPlugin, Plugins
-from swift_core.registry import Registry
-from swift_core.specs import BackendSpec, LauncherSpec, Ref, TunerSpec
+from swift_core.contract.specs import BackendSpec, LauncherSpec, Ref, TunerSpec
+from swift_core.plugins.loader import BrokenPlugin, Plugins
+from swift_core.plugins.registry import Registry
 
 GOOD = """
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 @hookimpl
 def swift_launchers():

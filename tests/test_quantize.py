@@ -11,12 +11,12 @@ import time
 import pytest
 
 from swift_core.api import settings_of
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import Stopped, SwiftError, UsageError
-from swift_core.launchers import CONTROL_PIPE
-from swift_core.registry import registry
-from swift_core.reporting import Report
-from swift_core.resolve import resolve
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
+from swift_core.runs.local_launcher import CONTROL_PIPE
+from swift_core.runs.resolve import resolve
 from swift_core.verbs import verb_named
 from tests.waiting import wait_for
 
@@ -26,8 +26,8 @@ PLUGIN = """
 import json
 
 from swift_core import hookimpl
-from swift_core.options import Options, option
-from swift_core.specs import Engine, QuantizerSpec, Ref
+from swift_core.options.model import Options, option
+from swift_core.contract.specs import Engine, QuantizerSpec, Ref
 
 
 class RoundOptions(Options):
@@ -109,7 +109,7 @@ def here(tmp_path, tiny_model, monkeypatch, inline_plugin):
             run = replace(run, parts={**run.parts, "quantizer": replace(run.part("quantizer"), python=python)})
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)
-        from swift_core.specs import Ref
+        from swift_core.contract.specs import Ref
 
         return Ref(run.job).load()(run, Report(folder))
 
@@ -226,7 +226,7 @@ def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path
     _, figures = here("calibrated", python=str(python), dataset=["rows.jsonl"], calibration={"tokens": 100})
     assert figures["rows"] > 1
     assert figures["kl"] > 0
-    assert "swift_core.worker" in (tmp_path / "called").read_text()
+    assert "swift_core.runs.worker" in (tmp_path / "called").read_text()
     python.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(SwiftError, match="ended with code 3"):
         here(python=str(python), overwrite=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.checkpoint import hash_files
+from swift_core.checkpoints.manifest import hash_files
 from tests.waiting import HANG, wait_for
 
 SLOW = """
@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.specs import Engine, QuantizerSpec, Ref
+from swift_core.contract.specs import Engine, QuantizerSpec, Ref
 
 
 class Slow:
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed_takes_the_engine_with_it(swift, distribution, t
     wait_for(lambda: list(tmp_path.glob(".out.*/half.safetensors")) or command.poll() is not None)
     assert command.poll() is None, command.communicate()[1]
     name = next(tmp_path.glob("runs/*")).name
-    (worker,) = processes("swift_core.worker", rf"{name} $")
+    (worker,) = processes("swift_core.runs.worker", rf"{name} $")
     os.kill(worker, signal.SIGKILL)
     err = command.communicate(timeout=HANG)[1]
     assert command.returncode == 1

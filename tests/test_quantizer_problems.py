@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from swift_core.api import settings_of
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.resolve import resolve
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.registry import registry
+from swift_core.runs.resolve import resolve
 from swift_core.verbs import verb_named
 
 

@@ -9,23 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from swift_serve import client
+from swift_testing.fake_engine import FakeEngine
+from swift_testing.rig import tiny_tokenizer
 
-from swift_core import UsageError, client
-from swift_core.checkpoint import read_config
-from swift_core.families import identify
-from swift_core.plugins import plugins
-from swift_core.registry import registry
-from swift_core.roles import RawRow
-from swift_core.specs import DatasetSpec, LauncherSpec, Ref
-from swift_core.testing.fake_engine import FakeEngine
-from swift_core.testing.rig import tiny_tokenizer
+from swift_core import UsageError
+from swift_core.checkpoints.family import identify
+from swift_core.checkpoints.manifest import read_config
+from swift_core.contract.roles import RawRow
+from swift_core.contract.specs import DatasetSpec, LauncherSpec, Ref
+from swift_core.plugins.loader import plugins
+from swift_core.plugins.registry import registry
 
 
 def test_the_light_fixtures_import_nothing_heavy():
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tokenizers', 'numpy']))\n"
-        "import swift_core.testing.rig, swift_core.testing.project, swift_core.testing.inline\n"
-        "from swift_core.testing.fake_engine import FakeEngine\n"
+        "import swift_testing.rig, swift_testing.project, swift_testing.inline\n"
+        "from swift_testing.fake_engine import FakeEngine\n"
         "with FakeEngine(): pass"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,10 +6,10 @@ import json
 
 import jsonschema
 import pytest
+from swift_data.rows import canonical, form_of, normalise
+from swift_data.rows.schema import row_schema
 
-from swift_core.roles import RawRow
-from swift_core.rows import canonical, form_of, normalise
-from swift_core.rows.schema import row_schema
+from swift_core.contract.roles import RawRow
 
 KINDS = ("chat", "text", "preference", "label", "prompt")
 EXAMPLES = [(kind, form["title"], row) for kind in KINDS for form in row_schema([kind])["anyOf"] for row in form["examples"]]

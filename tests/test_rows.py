@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_data.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, RowError, TextRow, canonical, form_of, normalise
 
-from swift_core.errors import UsageError
-from swift_core.roles import RawRow
-from swift_core.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, RowError, TextRow, canonical, form_of, normalise
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import RawRow
 
 QUESTION = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_data.rows import canonical, normalise
 
-from swift_core.errors import UsageError
-from swift_core.roles import RawRow
-from swift_core.rows import canonical, normalise
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import RawRow
 
 ASK, SAY = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 CALL = {"name": "tide", "arguments": {"harbour": "Brest"}}

@@ -15,14 +15,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from swift_testing import scaffold
 
-from swift_core import template
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 TRAINS = ("family", "tuner", "quantizer", "task", "strategy")  # their tests named test_swift_… start workers
 FEW = ("tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
-KINDS = [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.full("plugins")) for kind in template.KINDS]
+KINDS = [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.full("plugins")) for kind in scaffold.KINDS]
 
 
 def make(swift, kind: str, name: str = "sample") -> Path:
@@ -63,7 +63,7 @@ def test_what_is_made_passes_its_own_tests(kind, swift):
 
 
 @pytest.mark.full("plugins")
-@pytest.mark.parametrize("kind", template.KINDS)
+@pytest.mark.parametrize("kind", scaffold.KINDS)
 def test_what_is_made_installs_passes_everything_and_is_checked(kind, swift):
     """pip, from the built wheel's own metadata, in an environment that sees what is installed here."""
     project = make(swift, kind, "my-sample" if kind != "hub" else "sample")
@@ -90,9 +90,9 @@ def test_a_name_of_several_words_is_right_everywhere(swift):
     assert about["dependencies"] == ["swift-core>=0.1"]
 
 
-@pytest.mark.parametrize("kind", template.KINDS)
+@pytest.mark.parametrize("kind", scaffold.KINDS)
 def test_nothing_of_the_template_is_left_over(kind, tmp_path):
-    template.write(kind, "sample", tmp_path / "made")
+    scaffold.write(kind, "sample", tmp_path / "made")
     files = [path for path in (tmp_path / "made").rglob("*") if path.is_file()]
     assert not [path for path in files if "acme" in str(path).lower() or "acme" in path.read_text().lower()]
     names = {str(path.relative_to(tmp_path / "made")) for path in files}
@@ -114,7 +114,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_are_none_are_refused(name):
     with pytest.raises(UsageError, match="is not a valid plugin name") as caught:
-        template.plugin_name(name)
+        scaffold.plugin_name(name)
     assert BAD[name] in caught.value.hint
 
 
@@ -161,6 +161,6 @@ def test_the_wheel_has_the_template(tmp_path):
     words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(words, check=True, capture_output=True)
     names = {name for name in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist() if name.startswith("swift_core/template/")}
-    here = template.folder()
+    here = scaffold.folder()
     files = {path for path in here.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert {f"swift_core/template/{path.relative_to(here).as_posix()}" for path in files} == names

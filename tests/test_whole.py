@@ -10,13 +10,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from swift_testing.rig import write_tiny_model
 
-from swift_core import checkpoint, hashes
-from swift_core.checkpoint import content_hash
-from swift_core.errors import UsageError
-from swift_core.fetching import Fetcher
-from swift_core.registry import registry
-from swift_core.testing.rig import write_tiny_model
+from swift_core.checkpoints import manifest
+from swift_core.checkpoints.fetch import Fetcher
+from swift_core.checkpoints.manifest import content_hash
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.registry import registry
+from swift_core.system import hashes
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def test_hugging_faces_cache_says_the_hash(hashed, tmp_path):
     (folder / "model.safetensors").rename(blobs / true)
     (folder / "model.safetensors").symlink_to(blobs / true)
     read.clear()
-    assert checkpoint.hash_files(folder) == {"model.safetensors": true}
+    assert manifest.hash_files(folder) == {"model.safetensors": true}
     assert read == []
 
 
@@ -262,12 +263,12 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
         began.append(run.verb)
         go.wait(20)
         out = Path(run.options["output"])
-        with checkpoint.paths.atomic_folder(out) as folder:
+        with manifest.paths.atomic_folder(out) as folder:
             (folder / "model.safetensors").write_bytes(struct.pack("<Q", 2) + b"{}")
             (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
-            checkpoint.write_manifest(folder, checkpoint.Manifest())
+            manifest.write_manifest(folder, manifest.Manifest())
 
-    monkeypatch.setattr("swift_core.execute.execute", convert)
+    monkeypatch.setattr("swift_core.runs.execute.execute", convert)
     found = []
 
     def use():
@@ -324,7 +325,7 @@ def test_an_output_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "dangling").symlink_to("nowhere")
     for name in ("out", "dangling"):
         with pytest.raises(UsageError, match="is a link") as refused:
-            checkpoint.paths.check_free(tmp_path / name, overwrite=True)
+            manifest.paths.check_free(tmp_path / name, overwrite=True)
         assert "--output" in refused.value.hint
 
 
@@ -357,7 +358,7 @@ def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
 def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_config(tmp_path):
     from transformers import GenerationConfig
 
-    from swift_core.generation_config import readable
+    from swift_core.checkpoints.generation_config import readable
 
     file = tmp_path / "generation_config.json"
     assert readable(tmp_path, GenerationConfig) == (None, "")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from swift_core import SwiftError, UsageError, tether
-from swift_core.errors import Stopped
-from swift_core.execute import execute
-from swift_core.registry import registry
-from swift_core.run import Run
+from swift_core import SwiftError, UsageError
+from swift_core.contract.errors import Stopped
+from swift_core.contract.run import Run
+from swift_core.plugins.registry import registry
+from swift_core.runs.execute import execute
+from swift_core.system import supervisor
 from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ JOBS = """
 import json, os, subprocess, sys, time
 from pathlib import Path
 from swift_core import SwiftError, UsageError
-from swift_core.errors import Stopped
+from swift_core.contract.errors import Stopped
 
 def good(run, report):
     print("a library prints to stdout")
@@ -190,9 +191,9 @@ def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_
 PARENT = """
 import sys
 from pathlib import Path
-from swift_core.execute import execute
-from swift_core.registry import registry
-from swift_core.run import Run
+from swift_core.runs.execute import execute
+from swift_core.plugins.registry import registry
+from swift_core.contract.run import Run
 execute(Run(verb="toy", job=sys.argv[1]), Path("runs"))
 """
 
@@ -281,7 +282,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]
 open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 time.sleep(3600)
 """
-    process = subprocess.Popen(tether.argv([sys.executable, "-c", script], grace=2), stdin=subprocess.PIPE)
+    process = subprocess.Popen(supervisor.argv([sys.executable, "-c", script], grace=2), stdin=subprocess.PIPE)
     grandchild = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     assert alive(grandchild)
     process.stdin.close()
@@ -291,15 +292,15 @@ time.sleep(3600)
 
 def test_the_tether_passes_the_exit_code_on():
     for code in (0, 3):
-        process = subprocess.Popen(tether.argv([sys.executable, "-c", f"raise SystemExit({code})"]), stdin=subprocess.PIPE)
+        process = subprocess.Popen(supervisor.argv([sys.executable, "-c", f"raise SystemExit({code})"]), stdin=subprocess.PIPE)
         assert process.wait(HANG) == code
         process.stdin.close()
 
 
 def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
     from swift_core import hookimpl
-    from swift_core import plugins as loading
-    from swift_core import registry as registries
+    from swift_core.plugins import registry as registries
+    from swift_core.plugins.loader import loader as loading
 
     heard = []
 
@@ -319,7 +320,7 @@ def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
     loaded = loading.Plugins()
     loaded.load_installed()
     loaded.register(Observer(), "observer")
-    monkeypatch.setattr("swift_core.execute.registry", lambda: registries.Registry(loaded))
+    monkeypatch.setattr("swift_core.runs.execute.registry", lambda: registries.Registry(loaded))
     execute(jobs("good"), tmp_path / "runs")
     assert heard == [("started", "toy"), ("metrics", {"step": 1, "loss": 0.5}), ("finished", "done")]
 

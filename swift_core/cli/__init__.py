@@ -5,7 +5,7 @@ Plugins add commands by the entry-point group `swift.commands` (`name = "module:
 
 from __future__ import annotations
 
-from swift_core import interrupts  # first, so that what follows can be interrupted
+from swift_core.system import interrupts  # first, so that what follows can be interrupted
 
 # isort: split
 import importlib
@@ -20,27 +20,28 @@ from typing import Any
 
 import click
 
-from swift_core import __version__, local_plugins
+from swift_core import __version__
 from swift_core.cli import plugin_commands
 from swift_core.cli.messages import print_error
-from swift_core.errors import Stopped, SwiftError, UsageError, suggestion
-from swift_core.paths import disk_error
+from swift_core.contract.errors import Stopped, SwiftError, UsageError, suggestion
+from swift_core.plugins import local
+from swift_core.system.paths import disk_error
 
 COMMANDS = {
     "sft": ("swift_core.cli.sft:command", "Fine-tune a model on conversations"),
     "pretrain": ("swift_core.cli.pretrain:command", "Train a model on plain text"),
-    "infer": ("swift_core.cli.infer:command", "Talk to a model, or answer a file of questions"),
-    "ask": ("swift_core.cli.ask:command", "Put questions to a checkpoint or a server, and keep the answers"),
-    "serve": ("swift_core.cli.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
-    "adapter": ("swift_core.cli.adapter:command", "List, add and drop the adapters of a running server"),
-    "check-parity": ("swift_core.cli.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
-    "merge": ("swift_core.cli.merge:command", "Fold an adapter into its base, and prove it"),
-    "quantize": ("swift_core.cli.quantize:command", "Write a checkpoint in fewer bits, and measure what was lost"),
-    "export": ("swift_core.cli.export:command", "Write a checkpoint in another format"),
-    "data": ("swift_core.cli.data:command", "Check, show and convert data sets"),
-    "fetch": ("swift_core.cli.fetch:command", "Bring a model onto this machine"),
-    "run": ("swift_core.cli.run:command", "Run a recipe, or one verb from a YAML file"),
-    "models": ("swift_core.cli.models:command", "Model families, and the models on this machine"),
+    "infer": ("swift_serve.commands.infer:command", "Talk to a model, or answer a file of questions"),
+    "ask": ("swift_serve.commands.ask:command", "Put questions to a checkpoint or a server, and keep the answers"),
+    "serve": ("swift_serve.commands.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
+    "adapter": ("swift_serve.commands.adapter:command", "List, add and drop the adapters of a running server"),
+    "check-parity": ("swift_serve.commands.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
+    "merge": ("swift_convert.commands.merge:command", "Fold an adapter into its base, and prove it"),
+    "quantize": ("swift_convert.commands.quantize:command", "Write a checkpoint in fewer bits, and measure what was lost"),
+    "export": ("swift_convert.commands.export:command", "Write a checkpoint in another format"),
+    "data": ("swift_data.commands:command", "Check, show and convert data sets"),
+    "fetch": ("swift_hub.commands.fetch:command", "Bring a model onto this machine"),
+    "run": ("swift_recipes.command:command", "Run a recipe, or one verb from a YAML file"),
+    "models": ("swift_hub.commands.models:command", "Model families, and the models on this machine"),
     "plugins": ("swift_core.cli.plugins:command", "What is installed, and what is wrong with it"),
     "env": ("swift_core.cli.env:command", "Environments of engines that can't share this one"),
     "schema": ("swift_core.cli.schema:command", "JSON Schema of the YAML, with what is installed"),
@@ -72,7 +73,7 @@ class Swift(click.Group):
             raise UsageError(f"there is no command '{args[0]}'", hint=near or "swift --help lists them.")
         name, command, rest = super().resolve_command(ctx, args)
         if name == "export":
-            from swift_core.cli import ms_swift
+            from swift_convert.commands import ms_swift
 
             name, rest = ms_swift.export(rest)
             command = self.get_command(ctx, name)
@@ -195,4 +196,4 @@ def is_ours(name: str) -> bool:
 
 def _use(files: Sequence[str]) -> None:
     if files:
-        local_plugins.use(files, where="--plugin")
+        local.use(files, where="--plugin")

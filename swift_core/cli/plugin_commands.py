@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from swift_core import local_plugins
-from swift_core.entry_points import Point, entry_points
-from swift_core.errors import SwiftError, UsageError
-from swift_core.raised import place_of
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.plugins import local
+from swift_core.plugins.entry_points import Point, entry_points
+from swift_core.system.failure_site import place_of
 
 GROUP = "swift.commands"
 
@@ -33,7 +33,7 @@ class Offer:
     @property
     def place(self) -> str:
         """What stands before the name where two have it."""
-        file = local_plugins.file_of(self.point.distribution)
+        file = local.file_of(self.point.distribution)
         return file.stem if file else self.point.distribution
 
     def load(self) -> click.Command:
@@ -88,15 +88,15 @@ def find(name: str) -> Offer | None:
 def _local() -> Sequence[Point]:
     """The commands of the files that the user has named."""
     points = []
-    for path in local_plugins.local_plugins():
+    for path in local.local_plugins():
         try:
-            named = getattr(local_plugins.load(path), local_plugins.COMMANDS, {})
+            named = getattr(local.load(path), local.COMMANDS, {})
         except (SwiftError, KeyboardInterrupt):
             raise
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}{local_plugins.line_of(error, path)}"
+            reason = f"{type(error).__name__}: {error}{local.line_of(error, path)}"
             raise UsageError(f"the plugin does not work: {reason}", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback.") from error
-        home, version = local_plugins.distribution(path), local_plugins.version(path)
+        home, version = local.distribution(path), local.version(path)
         points += [Point(GROUP, name, str(target), home, version) for name, target in named.items()]
     return points
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from swift_core import schemas
-from swift_core.registry import Registry, registry
+from swift_core.options import fields
+from swift_core.plugins.registry import Registry, registry
 from swift_core.tasks import verb_of
 from swift_core.verbs import VERBS, Verb
 
@@ -30,14 +30,14 @@ def command(verb: str | None) -> None:
 
 def schema_of(verb: Verb, known: Registry) -> dict[str, Any]:
     """The verb's own options and its main part's at the top, each other part under its name: a name, or a mapping with its options."""
-    own = _inlined(schemas.schema(verb.options))
+    own = _inlined(fields.schema(verb.options))
     properties = {"run": {"const": verb.name}, "plugins": _LOCAL, **own["properties"]}
     for part, default in verb.parts.items():
         specs = known.all(part)
         if part == verb.main:
             for spec in specs:
                 if spec.name == default and spec.options:
-                    properties |= _inlined(schemas.schema(spec.options))["properties"]
+                    properties |= _inlined(fields.schema(spec.options))["properties"]
         if part not in verb.fixed:
             mappings = [_mapping(spec) for spec in specs]
             names = [name for spec in specs for name in (spec.name, *spec.also)]
@@ -53,7 +53,7 @@ def schema_of(verb: Verb, known: Registry) -> dict[str, Any]:
 
 
 def _mapping(spec: Any) -> dict[str, Any]:
-    inner = _inlined(schemas.schema(spec.options)) if spec.options else {"properties": {}}
+    inner = _inlined(fields.schema(spec.options)) if spec.options else {"properties": {}}
     name = {"enum": [spec.name, *spec.also], "description": spec.summary}
     return {
         "type": "object",

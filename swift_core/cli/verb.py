@@ -10,15 +10,16 @@ from typing import Any
 
 import click
 
-from swift_core import flags, launch_variables, part_files
 from swift_core.cli import provision
 from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
-from swift_core.config import Settings
-from swift_core.errors import UsageError
-from swift_core.flags import Flag
-from swift_core.registry import registry
-from swift_core.run import Run, RunResult
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run, RunResult
+from swift_core.options import file_flags, flags
+from swift_core.options.flags import Flag
+from swift_core.options.settings import Settings
+from swift_core.plugins.registry import registry
+from swift_core.runs import launch_variables
 from swift_core.verbs import VERBS, Verb
 
 Carry = Callable[[Run, Screen], RunResult | None]
@@ -52,17 +53,17 @@ class FlagsCommand(click.Command):
         try:
             rest = super().parse_args(ctx, flags.rewrite(words, known))
         except click.NoSuchOption as error:
-            from swift_core import unknown_flags
+            from swift_core.options import unknown_flags
 
             advice = unknown_flags.advice(error.option_name, self.verb, known, registry())
             raise UsageError(
                 f"there is no option {error.option_name}", hint=f"{advice} {ctx.command_path} --help lists the options.".strip()
             ) from None
         if rest:
-            from swift_core import extra_words
+            from swift_core.options import extra_arguments
 
             first = args[0] if self.positional and args and not args[0].startswith("-") else ""
-            hint = extra_words.advice(rest[0], ctx.command_path, first, known.flags, registry())
+            hint = extra_arguments.advice(rest[0], ctx.command_path, first, known.flags, registry())
             raise UsageError(f"'{rest[0]}' belongs to no option", hint=hint)
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
@@ -72,7 +73,7 @@ class FlagsCommand(click.Command):
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
-        words = part_files.expand(words)
+        words = file_flags.expand(words)
         first = words[0] if self.positional and words and not words[0].startswith("-") else ""
         if first:
             words = [f"--{self.positional}", *words]
@@ -88,11 +89,11 @@ class FlagsCommand(click.Command):
         named = [word.removeprefix("--model=") for word in words if word.startswith("--model=")]
         named += [after for word, after in pairwise(words) if word == "--model"]
         if named:
-            from swift_core import extra_words
+            from swift_core.options import extra_arguments
 
             command = f"swift {self.verb.name}"
             problem = f"two models are named: '{first}', and '{named[-1]}' by the option --model"
-            raise UsageError(problem, where="model", hint=extra_words.two_models(first, named[-1], command, known.flags))
+            raise UsageError(problem, where="model", hint=extra_arguments.two_models(first, named[-1], command, known.flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under a heading for each part."""
@@ -178,7 +179,7 @@ def carry_out(run: Run, screen: Screen) -> RunResult:
 
 def summary(result: RunResult) -> Sequence[str]:
     """A finished run in a few lines."""
-    from swift_core.report import show
+    from swift_recipes.page import show
 
     lines = [f"{name.replace('_', ' ')}: {show(value)}" for name, value in result.figures.items() if not isinstance(value, dict | list)]
     if result.output:

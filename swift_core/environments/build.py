@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from swift_core import paths
-from swift_core.environments import interpreters, lockfile, own_code
-from swift_core.environments.claim import claim
-from swift_core.environments.inside import look
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Watch
+from swift_core.environments import freeze, interpreters, own_code
+from swift_core.environments.inspect import look
 from swift_core.environments.installer import installer, own_settings
 from swift_core.environments.interpreters import Interpreter
+from swift_core.environments.lock import claim
 from swift_core.environments.process import Work
 from swift_core.environments.record import STAMP, Environment, Record, clear, environments, size_of
-from swift_core.environments.wanted import Wanted
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Watch
+from swift_core.environments.requirements import Wanted
+from swift_core.system import paths
 
 Note = Callable[[str], None]
 
@@ -41,7 +41,7 @@ class Plan:
     wanted: Wanted
     interpreter: Interpreter
     constraint: Path | None = None
-    locked: lockfile.Locked | None = None
+    locked: freeze.Locked | None = None
 
     @property
     def folder(self) -> Path:
@@ -67,7 +67,7 @@ def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None 
     """
     if constraint is not None and not constraint.is_file():
         raise UsageError(f"there is no file '{constraint}'", where="--constraint", hint="Check the path.")
-    lock = lockfile.read(locked, wanted) if locked else None
+    lock = freeze.read(locked, wanted) if locked else None
     specifier = ",".join(filter(None, (wanted.python, f"=={lock.python}.*" if lock else "")))
     return Plan(wanted, interpreters.choose(specifier, python), constraint.resolve() if constraint else None, lock)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core import engines
+from swift_core.contract.errors import SwiftError
 from swift_core.environments import own_code
-from swift_core.environments.inside import Inside, import_in, look
-from swift_core.environments.wanted import Wanted, engine_distribution
-from swift_core.errors import SwiftError
-from swift_core.registry import Entry
+from swift_core.environments.inspect import Inside, import_in, look
+from swift_core.environments.requirements import Wanted, engine_distribution
+from swift_core.plugins import engines
+from swift_core.plugins.registry import Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 MINORS = range(11, 20)
 CLEARED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")

@@ -16,10 +16,11 @@ from functools import cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from swift_core import paths
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
+from swift_core.system import paths
 
 CORE = "swift-core"
+_PLUGIN = "swift-plugin-"  # how the names of plugins begin; our other distributions are libraries
 _POINTER = "swift_own_code.pth"
 Files = dict[str, bytes]  # path within the folder → content
 
@@ -42,7 +43,7 @@ def distributions(plugin: str) -> list[Distribution]:
                 ours = _is_ours(needed)
             except importlib.metadata.PackageNotFoundError:
                 raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
-            if ours:
+            if ours and not needed.startswith(_PLUGIN):  # no plugin imports another
                 pending.append(needed)
     return [found[name] for name in sorted(found)]
 

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from swift_core import tether
+from swift_core.contract.roles import Watch
+from swift_core.environments.installer_errors import failure
 from swift_core.environments.interpreters import outside
-from swift_core.environments.reasons import failure
 from swift_core.environments.record import log_of, size_of
-from swift_core.roles import Watch
+from swift_core.system import supervisor
 
 _COLLECTED = re.compile(r"^(Collecting|Processing|Downloading) ")  # pip indents its own "Downloading", which must not be counted again
 _TOTAL = re.compile(r"^Resolved (\d+) packages?|^Installing collected packages: (.*)")
@@ -41,7 +41,7 @@ class Work:
         """
         self._keep(f"$ {' '.join(argv)}")
         process = subprocess.Popen(
-            tether.argv(list(argv)),
+            supervisor.argv(list(argv)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

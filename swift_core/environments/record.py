@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core import paths
-from swift_core.environments.claim import claim
-from swift_core.environments.wanted import Wanted, envs_dir
+from swift_core.environments.lock import claim
+from swift_core.environments.requirements import Wanted, envs_dir
+from swift_core.system import paths
 
 STAMP = "environment.json"
 State = Literal["whole", "unfinished", "its Python is gone"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 SWIFT_API = ">=99"
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="api", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="api", summary="Starts nothing", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

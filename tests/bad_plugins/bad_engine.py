@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import Engine, LauncherSpec, Ref
+from swift_core.contract.specs import Engine, LauncherSpec, Ref
 
 
 @hookimpl
@@ -12,7 +12,7 @@ def swift_launchers():
         LauncherSpec(
             name="engine",
             summary="Does it badly",
-            factory=Ref("swift_core.launchers:LocalLauncher"),
+            factory=Ref("swift_core.runs.local_launcher:LocalLauncher"),
             engines=(Engine(requirements=("vllm >= ",)),),
         )
     ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="environ", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="environ", summary="Starts nothing", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

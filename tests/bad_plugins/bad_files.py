@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 Path(tempfile.gettempdir(), "swift-bad-plugin").write_text("cache")
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="files", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="files", summary="Starts nothing", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

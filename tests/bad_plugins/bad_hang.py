@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 time.sleep(1000)
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="hang", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="hang", summary="Starts nothing", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 subprocess.run([sys.executable, "-c", ""], check=False)
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="process", summary="Starts nothing", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="process", summary="Starts nothing", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

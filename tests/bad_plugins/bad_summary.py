@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import LauncherSpec, Ref
+from swift_core.contract.specs import LauncherSpec, Ref
 
 
 @hookimpl
 def swift_launchers():
-    return [LauncherSpec(name="summary", summary="Starts nothing.", factory=Ref("swift_core.launchers:LocalLauncher"))]
+    return [LauncherSpec(name="summary", summary="Starts nothing.", factory=Ref("swift_core.runs.local_launcher:LocalLauncher"))]

@@ -6,8 +6,8 @@ import pytest
 import swift
 
 import swift_core
-from swift_core.environments.find import EngineAbsent
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
+from swift_core.environments.lookup import EngineAbsent
 
 
 def test_the_names_are_the_cores():

@@ -12,13 +12,13 @@ from swift_plugin_openvino.chat_template import ChatTemplate
 from swift_plugin_openvino.detokenizer import Detokenizer
 from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions
+from swift_testing import backends
+from swift_testing.kit import parametrize_with_checks
+from swift_testing.rig import CHATML
 
-from swift_core.errors import UsageError
-from swift_core.options import Invalid, validate
-from swift_core.roles import Server
-from swift_core.testing import backends
-from swift_core.testing.kit import parametrize_with_checks
-from swift_core.testing.rig import CHATML
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server
+from swift_core.options.model import Invalid, validate
 
 TURNS = [{"role": "user", "content": "Hi"}]
 

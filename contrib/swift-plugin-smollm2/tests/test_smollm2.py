@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from swift_testing.kit import parametrize_with_checks
 
 from swift_core import sft
-from swift_core.checkpoint import read_manifest
-from swift_core.registry import registry
-from swift_core.testing.kit import parametrize_with_checks
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.plugins.registry import registry
 
 
 @parametrize_with_checks("swift-plugin-smollm2")

@@ -16,7 +16,7 @@ from swift_http import Limits, create_app
 from swift_http.mutations import NASTY, mutations
 from swift_http.testing import KEY, FakeEngine, Served, chat
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 TOOL = {
     "type": "function",

@@ -182,7 +182,7 @@ def test_origins_that_may_read_answers():
 
 @pytest.mark.parametrize("wrong", ["page.example", "https://page.example/", "https://page.example/a", "https://*.example", ""])
 def test_what_is_no_origin_is_refused_at_the_start(wrong: str):
-    from swift_core.errors import UsageError
+    from swift_core.contract.errors import UsageError
 
     with pytest.raises(UsageError, match="is no origin"):
         Served(origins=[wrong])

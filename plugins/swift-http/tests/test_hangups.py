@@ -15,7 +15,7 @@ from swift_http.hangups import HangUps
 from swift_http.testing import HANG, KEY, FakeEngine, Served, chat, until
 from swift_http.worker import Worker
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 
 class Job:

@@ -15,7 +15,7 @@ import pytest
 from swift_http import Limits, Piece, Sampling, Token, bind
 from swift_http.testing import HANG, KEY, WORDS, FakeEngine, Served, chat, until
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 WEATHER = {"type": "function", "function": {"parameters": {"type": "object"}, "name": "weather"}}
 

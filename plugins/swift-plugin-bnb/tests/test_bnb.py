@@ -8,12 +8,12 @@ import bitsandbytes
 import pytest
 import torch
 from swift_plugin_bnb import swift_check
+from swift_testing.kit import tiny
 from swift_train import build
 
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.run import Run, Source
-from swift_core.testing.kit import tiny
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 
@@ -151,7 +151,8 @@ def test_the_check_imports_nothing_heavy():
 
     code = (
         "import sys\nfor name in ('torch', 'transformers', 'bitsandbytes', 'peft'): sys.modules[name] = None\n"
-        "from swift_core.registry import registry\nfrom swift_core.run import Run\nfrom swift_plugin_bnb import swift_check\n"
+        "from swift_core.plugins.registry import registry\nfrom swift_core.contract.run import Run\n"
+        "from swift_plugin_bnb import swift_check\n"
         "parts = {kind: registry().choose(kind, name) for kind, name in (('tuner', 'full'), ('quantizer', 'bitsandbytes'))}\n"
         "run = Run(verb='sft', job='', parts=parts)\n"
         "print(*(problem.where for problem in swift_check(run)))"

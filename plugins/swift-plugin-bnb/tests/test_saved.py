@@ -9,8 +9,8 @@ import torch
 from swift_train.build import load_checkpoint
 
 from swift_core import merge, quantize, sft
-from swift_core.checkpoint import read_config, read_manifest
-from swift_core.errors import UsageError
+from swift_core.checkpoints.manifest import read_config, read_manifest
+from swift_core.contract.errors import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 

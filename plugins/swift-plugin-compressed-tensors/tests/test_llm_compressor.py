@@ -21,11 +21,11 @@ from swift_train.build import load_checkpoint
 from swift_train.weights import read_header
 
 from swift_core import quantize
-from swift_core.checkpoint import hash_files, read_config, read_manifest
-from swift_core.environments import find
-from swift_core.environments.wanted import isolated_entry
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
+from swift_core.checkpoints.manifest import hash_files, read_config, read_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.environments import lookup
+from swift_core.environments.requirements import isolated_entry
+from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.full("quantize")
 
@@ -42,7 +42,7 @@ METHODS = {
 
 @pytest.fixture(scope="session")
 def python():
-    return os.environ.get("SWIFT_TEST_LLMCOMPRESSOR") or find.python_for(isolated_entry(registry(), "gptq"), {})
+    return os.environ.get("SWIFT_TEST_LLMCOMPRESSOR") or lookup.python_for(isolated_entry(registry(), "gptq"), {})
 
 
 @pytest.fixture(scope="session")
@@ -145,8 +145,8 @@ def test_when_the_engine_is_killed_nothing_is_left(tiny, tmp_path):
                     words = place.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
                 except OSError:
                     continue
-                ours = str(tmp_path) in words and re.search("swift_core.worker .*apart", words)
-                if ours and "swift_core.tether" not in words and started.is_set():
+                ours = str(tmp_path) in words and re.search("swift_core.runs.worker .*apart", words)
+                if ours and "swift_core.system.supervisor" not in words and started.is_set():
                     os.kill(int(place.parent.name), signal.SIGKILL)
                     return
             time.sleep(0.05)
@@ -196,7 +196,7 @@ def test_an_adapter_on_it_is_merged(name, tiny_model, python, tmp_path, monkeypa
     from swift_train.merge import merge
     from swift_train.testing_adapters import learned_adapter, logits, merge_run
 
-    from swift_core.reporting import Report
+    from swift_core.runs.events import Report
 
     if "group_size" in METHODS[name]:
         monkeypatch.setitem(METHODS, name, {**METHODS[name], "group_size": 32})

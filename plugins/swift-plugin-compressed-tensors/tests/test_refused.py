@@ -9,7 +9,7 @@ import pytest
 from swift_plugin_compressed_tensors.options import W4a16Options
 from swift_plugin_compressed_tensors.quantizer import W4a16
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import tarfile
 import pytest
 import swift_plugin_datasets
 from pydantic import ValidationError
+from swift_data.rows import form_of, normalise
 from swift_plugin_datasets import demos
 from swift_plugin_datasets.hub import HubDataset
 from swift_plugin_datasets.options import HubOptions, IdentityOptions
+from swift_testing.servers import FileServer
 
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.rows import form_of, normalise
-from swift_core.testing.servers import FileServer
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import SwiftError, UsageError
 
 FILES = {
     "data/identity.json": '[{"instruction": "Who?", "input": "", "output": "{{name}} by {{author}}."}]',

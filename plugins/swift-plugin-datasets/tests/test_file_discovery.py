@@ -10,7 +10,7 @@ from swift_plugin_datasets.file_discovery import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import READERS, read
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from swift_plugin_datasets import json_rows
 from swift_plugin_datasets.file import FileDataset
 from swift_plugin_datasets.options import FileOptions
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 ROWS = [{"text": "one, two"}, {"text": 'häßlich\n"quoted"'}, {"text": "三"}]
 

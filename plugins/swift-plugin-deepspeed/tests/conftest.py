@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder
+from swift_core.system.paths import atomic_folder
 
 SLOW = ("deepspeed.runtime.zero.stage3", "deepspeed.runtime.zero.muon.muon_optimizer", "torch._dynamo")  # paid for once, before any fork
 REQUIREMENTS = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")

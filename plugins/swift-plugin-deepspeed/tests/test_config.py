@@ -17,9 +17,9 @@ from swift_plugin_deepspeed.options import (
     Zero3Options,
 )
 
-from swift_core.options import Invalid
-from swift_core.registry import registry
-from swift_core.run import Run
+from swift_core.contract.run import Run
+from swift_core.options.model import Invalid
+from swift_core.plugins.registry import registry
 
 # as ms-swift and transformers ship it for ZeRO-3 with offload
 SHIPPED = {

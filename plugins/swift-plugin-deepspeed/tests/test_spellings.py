@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from swift_core import part_files
+from swift_core.options import file_flags
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from swift_core import part_files
     ],
 )
 def test_a_file_where_a_name_stands(words, expected):
-    assert part_files.expand(words) == expected
+    assert file_flags.expand(words) == expected
 
 
 def dry_run(project, tiny_model, *words):

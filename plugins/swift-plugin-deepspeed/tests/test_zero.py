@@ -17,8 +17,8 @@ from swift_plugin_deepspeed.ops import cpu_adam, operators_folder
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.plugins.registry import registry
 
 pytestmark = [pytest.mark.full("deepspeed"), pytest.mark.usefixtures("deepspeed")]
 

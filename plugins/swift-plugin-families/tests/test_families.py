@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import swift_plugin_families
 from swift_plugin_families.examples import EXAMPLES
+from swift_testing.kit import Example
+from swift_testing.kit.checks.families import build
 
-from swift_core.specs import ModelFamily
-from swift_core.testing.kit import Example
-from swift_core.testing.kit.checks.families import build
+from swift_core.contract.specs import ModelFamily
 
 FAMILIES = swift_plugin_families.swift_model_families()
 NATIVE = [family for family in FAMILIES if not family.remote_code]

@@ -1,4 +1,4 @@
-"""From `config.json` to a family, with this plugin's families: swift_core.families on real configurations."""
+"""From `config.json` to a family, with this plugin's families: swift_core.checkpoints.family on real configurations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import swift_plugin_families
 
-from swift_core.errors import UsageError
-from swift_core.families import UNKNOWN, family_of, identify
-from swift_core.run import Source
+from swift_core.checkpoints.family import UNKNOWN, family_of, identify
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Source
 
 FAMILIES = swift_plugin_families.swift_model_families()
 

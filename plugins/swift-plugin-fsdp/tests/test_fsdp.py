@@ -25,8 +25,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from swift_core.errors import PeerFailed, SwiftError, UsageError
-from swift_core.registry import registry
+from swift_core.contract.errors import PeerFailed, SwiftError, UsageError
+from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.slow
 

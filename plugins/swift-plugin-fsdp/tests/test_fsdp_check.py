@@ -9,8 +9,8 @@ import pytest
 from swift_plugin_fsdp import swift_check
 from swift_train import strategy_checks
 
-from swift_core.registry import registry
-from swift_core.run import Run, Source
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 
 def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", verb_options=None, **options):

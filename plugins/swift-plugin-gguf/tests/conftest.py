@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder
+from swift_core.system.paths import atomic_folder
 
 REQUIREMENT = "xllamacpp==2026.10.11549"
 

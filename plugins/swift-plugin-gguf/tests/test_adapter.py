@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
+from swift_testing.rig import write_tiny_model
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, merge_run
 
 from swift_core import export
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import UsageError
-from swift_core.reporting import Report
-from swift_core.testing.rig import write_tiny_model
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.runs.events import Report
 
 
 def write(checkpoint, out, **options):

@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from swift_convert import export
 from swift_plugin_gguf.activation_stats import ActivationStats
 from swift_plugin_gguf.imatrix import ImatrixExporter
+from swift_testing.rig import tiny_tokenizer
 from swift_train.build import source_of
 from swift_train.testing import ragged_chats, write_rows
 
-from swift_core import api, exporting
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.reporting import Report
-from swift_core.run import DataChoice, Run
-from swift_core.testing.rig import tiny_tokenizer
+from swift_core import api
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import DataChoice, Run
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
 from swift_core.verb_options import CalibrationOptions
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
@@ -123,6 +124,6 @@ def test_rows_for_an_exporter_that_has_no_use_for_them_are_noted(tiny_model):
     run = Run(
         verb="export", job="", model=source_of(tiny_model), parts={"exporter": known.choose("exporter", "gguf", {})}, datasets=(rows,)
     )
-    (problem,) = exporting.problems(run, known)
+    (problem,) = export.problems(run, known)
     assert not problem.fatal
     assert "the rows are not used" in problem.message

@@ -15,12 +15,12 @@ from swift_plugin_gguf.exporter import GgufExporter, prepare
 from swift_plugin_gguf.layouts import LAYOUTS, Layout
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_transformers.loader import TransformersLoader
+from swift_testing.kit.tiny import difference, logits
+from swift_testing.rig import TINY_SIZES, tiny_tokenizer
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.families import UNKNOWN
-from swift_core.roles import Loading
-from swift_core.testing.kit.tiny import difference, logits
-from swift_core.testing.rig import TINY_SIZES, tiny_tokenizer
+from swift_core.checkpoints.family import UNKNOWN
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Loading
 
 # settings that GGUF doesn't store, and for which transformers' reader uses its defaults, have those defaults here
 CASES = {

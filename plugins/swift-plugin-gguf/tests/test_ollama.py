@@ -14,7 +14,7 @@ from swift_plugin_gguf.ollama import OllamaExporter
 from swift_plugin_gguf.options import OllamaOptions
 from transformers import AutoTokenizer
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 SYSTEM = "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}"
 CHATML = "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"

@@ -7,15 +7,15 @@ import json
 import pytest
 import torch
 from swift_plugin_transformers.loader import TransformersLoader
+from swift_testing.serving import SwiftServe
 
 from swift_core import api
-from swift_core.checkpoint import read_manifest
-from swift_core.environments import find
-from swift_core.environments.wanted import isolated_entry
-from swift_core.families import UNKNOWN
-from swift_core.registry import registry
-from swift_core.roles import Loading
-from swift_core.testing.serving import SwiftServe
+from swift_core.checkpoints.family import UNKNOWN
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.roles import Loading
+from swift_core.environments import lookup
+from swift_core.environments.requirements import isolated_entry
+from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.full("export")
 
@@ -50,7 +50,7 @@ def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch)
 
 def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    python = find.python_for(isolated_entry(registry(), "openvino"), {})
+    python = lookup.python_for(isolated_entry(registry(), "openvino"), {})
     # its true name: transformers' reader drops the digits' part, and OpenVINO splits otherwise where the name is gpt-2
     done = api.export(smollm2, "gguf", type="q8_0", pre_tokenizer="smollm", output="out")
     assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden

@@ -8,9 +8,9 @@ from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions, SplitOptions
 from swift_plugin_gguf.shards import model_files
 from swift_plugin_gguf.split import GgufSplit, tensor_hashes
+from swift_testing.kit.tiny import base, difference, inputs, logits
 
-from swift_core.errors import UsageError
-from swift_core.testing.kit.tiny import base, difference, inputs, logits
+from swift_core.contract.errors import UsageError
 
 
 @pytest.fixture

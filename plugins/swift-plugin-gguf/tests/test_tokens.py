@@ -13,12 +13,12 @@ from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.pre_tokenizers import pre_tokenizer_name
 from swift_plugin_gguf.tokens import read_tokens
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
+from swift_testing.rig import CHATML
 from swift_train.pre_tokenizers import SPLITTINGS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from swift_core.errors import UsageError
-from swift_core.testing.rig import CHATML
+from swift_core.contract.errors import UsageError
 
 TEXTS = ("The capital of France is Paris.", "Hello  there", "日本 é 🎉", "<s>don't 123 45</s>", "a\n\nb")
 _CORPUS = ["the capital of france is paris the capital", "hello there hello", "abc abc abd 123"] * 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swift_core import quantize
-from swift_core.checkpoint import hash_files, read_config, read_manifest
+from swift_core.checkpoints.manifest import hash_files, read_config, read_manifest
 
 pytestmark = pytest.mark.full("quantize")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from swift_plugin_gptqmodel import swift_check
 
-from swift_core.registry import registry
-from swift_core.run import Run, Source
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 
 @pytest.fixture

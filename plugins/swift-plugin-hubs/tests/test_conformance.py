@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from swift_core.testing.kit import parametrize_with_checks
+from swift_testing.kit import parametrize_with_checks
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from swift_plugin_hubs.file import FileHub
 
-from swift_core.errors import UsageError
-from swift_core.references import parse
+from swift_core.contract.errors import UsageError
+from swift_core.contract.reference import parse
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from huggingface_hub import constants
 from swift_plugin_hubs import cache
 from swift_plugin_hubs.hf import HuggingFaceHub
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.references import parse
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.reference import parse
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = b"weights" * 10_000

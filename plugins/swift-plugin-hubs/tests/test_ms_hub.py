@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from swift_plugin_hubs.ms import ModelScopeHub
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.references import parse
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.reference import parse
 
 
 def fetch(text="ms:org/plain", **more):

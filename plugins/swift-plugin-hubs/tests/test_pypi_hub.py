@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from swift_plugin_hubs import cache
 from swift_plugin_hubs.pypi import PypiHub
+from swift_testing.servers import FileServer
 
-from swift_core.checkpoint import checkpoint_format, read_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.references import Reference, parse
-from swift_core.testing.servers import FileServer
+from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.reference import Reference, parse
 
 METADATA = "Metadata-Version: 2.4\nName: tiny-model\nVersion: 1.0\nLicense-Expression: MIT\n\nText.\n"
 

@@ -14,9 +14,9 @@ from swift_plugin_kubernetes.manifests import MANIFESTS, manifests, service
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Work
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.launchers import free_port
-from swift_core.run import Run, write_run
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Run, write_run
+from swift_core.runs.local_launcher import free_port
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FULL = {

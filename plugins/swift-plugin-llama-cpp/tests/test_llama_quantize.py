@@ -9,9 +9,9 @@ from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
 from swift_plugin_llama_cpp.quantize import FILE_TYPES, LlamaQuantize
 
 from swift_core import api
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
-from swift_core.run import Run
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Run
+from swift_core.plugins.registry import registry
 
 
 def test_a_folder_without_the_one_file_is_refused(tmp_path):

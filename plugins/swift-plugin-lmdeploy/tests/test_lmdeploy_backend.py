@@ -9,13 +9,13 @@ import pytest
 import swift_plugin_lmdeploy
 from swift_plugin_lmdeploy.backend import LmdeployBackend
 from swift_plugin_lmdeploy.options import LmdeployOptions
+from swift_serve import keyed_launch
+from swift_testing import backends
 
-from swift_core import keyed_launch
-from swift_core.errors import UsageError
-from swift_core.options import Invalid, validate
-from swift_core.roles import Server
-from swift_core.specs import Command
-from swift_core.testing import backends
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server
+from swift_core.contract.specs import Command
+from swift_core.options.model import Invalid, validate
 
 START = ("py", keyed_launch.__file__, "lmdeploy", "--api-keys")
 PLACE = ("serve", "api_server", "/models/base", "--model-name", "base", "--server-name", "127.0.0.1", "--server-port", "8000")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.paths import atomic_folder
+from swift_core.system.paths import atomic_folder
 
 REQUIREMENTS = ("megatron-core==0.19.2", "triton>=3")  # it imports triton, whatever it computes on
 

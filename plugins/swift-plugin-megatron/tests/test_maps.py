@@ -11,7 +11,7 @@ from swift_plugin_megatron.layout import Heads
 from swift_plugin_megatron.placement import Partition, place_weights
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 SIZES = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 4,

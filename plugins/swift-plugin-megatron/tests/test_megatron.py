@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from swift_plugin_megatron.options import MegatronOptions
+from swift_testing.rig import write_tiny_model
 from swift_train.batches import Micro
 from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.tasks import NextToken
 from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.testing.rig import write_tiny_model
+from swift_core.contract.errors import SwiftError, UsageError
 
 pytestmark = [pytest.mark.full("megatron"), pytest.mark.usefixtures("megatron")]
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from swift_plugin_mesh import tensor_parallel
 from swift_plugin_mesh.options import MeshOptions
 from swift_plugin_mesh.strategy import mesh_strategy
+from swift_testing.rig import write_tiny_model
 from swift_train.batches import RowGroup, collate
 from swift_train.options import PretrainOptions
 from swift_train.tasks import PretrainTask
@@ -21,9 +22,8 @@ from swift_train.testing import on_ranks, ragged_chats, run_training, samples_of
 from swift_train.testing_architectures import write_small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
-from swift_core.testing.rig import write_tiny_model
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.slow
 LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes, whose two axes are tried one by one in `make test`

@@ -9,9 +9,9 @@ from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
 
 from swift_core import api
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.run import Run, Source
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 
 def run_with(folder, **options):

@@ -10,9 +10,9 @@ from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
 from swift_plugin_onnx.pooling import Pooling, pooling_of
 
-from swift_core.errors import UsageError
-from swift_core.registry import registry
-from swift_core.run import Run, Source
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 OLD, NEW = "sentence_transformers.models", "sentence_transformers.base.modules.m"
 

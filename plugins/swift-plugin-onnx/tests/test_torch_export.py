@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_testing.rig import tiny_tokenizer
 
 from swift_core import api
-from swift_core.errors import SwiftError, UsageError
-from swift_core.testing.rig import tiny_tokenizer
+from swift_core.contract.errors import SwiftError, UsageError
 
 pytestmark = pytest.mark.full("export")
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "initializer_range": 0.2}

@@ -11,8 +11,8 @@ import torch
 from swift_train import build
 from swift_train.testing_architectures import causal_types, small_model
 
-from swift_core.families import family_of
-from swift_core.registry import registry
+from swift_core.checkpoints.family import family_of
+from swift_core.plugins.registry import registry
 
 ROW = torch.tensor([[(7 * place * place + 11 * place + 5) % 250 + 4 for place in range(24)]])
 
@@ -79,7 +79,7 @@ def goes_through(kind: str, folder: Path, tokenizer: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    from swift_core.testing.rig import tiny_tokenizer
+    from swift_testing.rig import tiny_tokenizer
 
     return tiny_tokenizer()
 

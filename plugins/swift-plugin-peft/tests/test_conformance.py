@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.testing.kit import parametrize_with_checks
+from swift_testing.kit import parametrize_with_checks
 
 
 @parametrize_with_checks("swift-plugin-peft")

@@ -12,12 +12,12 @@ from swift_plugin_peft import options as all_options
 from swift_plugin_peft import swift_tuners
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions, LoraPlusOptions, PissaOptions
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.kit import tiny
 from transformers import AutoModelForCausalLM
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.options import Invalid, validate
-from swift_core.specs import ModelFamily
-from swift_core.testing.kit import tiny
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.specs import ModelFamily
+from swift_core.options.model import Invalid, validate
 
 FAMILY = ModelFamily(
     name="llama", summary="Llama", architectures=("LlamaForCausalLM",), targets=("q_proj", "v_proj", "down_proj", "qkv_proj")

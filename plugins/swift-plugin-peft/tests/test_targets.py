@@ -16,9 +16,9 @@ from swift_plugin_peft.tuner import PeftTuner
 from swift_train.testing_architectures import small_model
 from torch import nn
 
-from swift_core.errors import UsageError
-from swift_core.families import UNKNOWN
-from swift_core.specs import ModelFamily
+from swift_core.checkpoints.family import UNKNOWN
+from swift_core.contract.errors import UsageError
+from swift_core.contract.specs import ModelFamily
 
 SIZE = 8
 EXPERTS = 16

@@ -9,14 +9,14 @@ import pytest
 import torch
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.kit import tiny
 from swift_train import build
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.errors import UsageError
-from swift_core.reporting import Report
-from swift_core.testing.kit import tiny
+from swift_core.contract.errors import UsageError
+from swift_core.runs.events import Report
 
 TIED: dict[str, dict[str, Any]] = {
     "head": {"targets": ["q_proj", "lm_head"]},

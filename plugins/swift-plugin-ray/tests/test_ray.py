@@ -7,8 +7,8 @@ import json
 import pytest
 from swift_plugin_ray import swift_check
 
-from swift_core.registry import registry
-from swift_core.run import Run
+from swift_core.contract.run import Run
+from swift_core.plugins.registry import registry
 
 COMMON = ["--dataset", "rows.jsonl", "--max-steps", "4", "--device", "cpu", "--tuner.dropout", "0", "--json"]
 

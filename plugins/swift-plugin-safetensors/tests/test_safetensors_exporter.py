@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from swift_plugin_safetensors.exporter import SafetensorsExporter
 from swift_plugin_safetensors.options import SafetensorsOptions
 from swift_plugin_safetensors.vllm_support import vllm_notes
+from swift_testing.kit.tiny import base, difference, logits, pretend_to_learn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core import api
-from swift_core.checkpoint import checkpoint_format
-from swift_core.errors import SwiftError, UsageError
-from swift_core.testing.kit.tiny import base, difference, logits, pretend_to_learn
+from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.contract.errors import SwiftError, UsageError
 
 
 def export(checkpoint, out, **options):

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from swift_plugin_sglang.backend import SglangBackend
 from swift_plugin_sglang.options import SglangOptions
-
-from swift_core.testing import backends
-from swift_core.testing.parsers import EngineParser, unpack
+from swift_testing import backends
+from swift_testing.parsers import EngineParser, unpack
 
 pytestmark = pytest.mark.full("engines")
 

@@ -12,10 +12,10 @@ from swift_plugin_slurm.launcher import SlurmLauncher
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
 
-from swift_core.errors import SwiftError
-from swift_core.launchers import free_port
-from swift_core.registry import registry
-from swift_core.run import Run, write_run
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.run import Run, write_run
+from swift_core.plugins.registry import registry
+from swift_core.runs.local_launcher import free_port
 
 JOBS = """
 import os

@@ -12,10 +12,10 @@ import yaml
 from swift_plugin_tensorrt import swift_check
 from swift_plugin_tensorrt.exporter import TensorrtExporter
 from swift_plugin_tensorrt.options import TensorrtOptions
+from swift_testing.kit.tiny import base, difference, logits
 
-from swift_core.registry import registry
-from swift_core.run import Run, Source
-from swift_core.testing.kit.tiny import base, difference, logits
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 
 def run_with(folder, **options):

@@ -7,8 +7,8 @@ from swift_plugin_tensorrt.engine import graph_of, profile
 from swift_plugin_tensorrt.engine_options import EngineOptions
 
 from swift_core import UsageError
-from swift_core.checkpoint import checkpoint_format
-from swift_core.registry import registry
+from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.plugins.registry import registry
 
 
 def test_open_sizes_are_batch_and_length():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from swift_testing.kit import tiny
 from swift_train import build
 from swift_train.build import load_checkpoint
 
 from swift_core import quantize
-from swift_core.checkpoint import read_config
-from swift_core.registry import registry
-from swift_core.run import Run, Source
-from swift_core.testing.kit import tiny
+from swift_core.checkpoints.manifest import read_config
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
 
 pytest.importorskip("torchao", reason="pip install 'swift-plugin-torchao[engine]'")
 
@@ -66,7 +66,7 @@ def test_an_adapter_on_it_is_merged(kind, tiny_model, tmp_path):
     from swift_train.merge import merge
     from swift_train.testing_adapters import learned_adapter, merge_run
 
-    from swift_core.reporting import Report
+    from swift_core.runs.events import Report
 
     small = tmp_path / "small"
     quantizer = {"name": "torchao", "kind": kind}

@@ -19,7 +19,7 @@ from swift_plugin_transformers.rows import RowsUnsupported, forward, probe
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.contract.errors import SwiftError, UsageError
 
 
 def engine_of(checkpoint: Path, **options: Any) -> EmbeddedEngine:

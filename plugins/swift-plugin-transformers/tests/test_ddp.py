@@ -13,7 +13,7 @@ from swift_train.checkpoints import run_on_all_ranks
 from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 from torch.nn.parallel import DistributedDataParallel
 
-from swift_core.errors import DiskFull, SwiftError, UsageError
+from swift_core.contract.errors import DiskFull, SwiftError, UsageError
 
 pytestmark = pytest.mark.slow
 

@@ -28,8 +28,8 @@ from swift_plugin_transformers.serial import OneByOne
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 
-from swift_core.errors import UsageError
-from swift_core.roles import Server as Served
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server as Served
 
 ASK: Any = [{"role": "user", "content": "What is the capital of France?"}]
 SCHEMA = {

@@ -22,11 +22,11 @@ from swift_http.testing import until
 from swift_plugin_transformers.backend import TransformersBackend
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import main
+from swift_serve import client
 
-from swift_core import client
-from swift_core.errors import UsageError
-from swift_core.launchers import free_port
-from swift_core.roles import Serving
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Serving
+from swift_core.runs.local_launcher import free_port
 
 pytestmark = pytest.mark.slow
 

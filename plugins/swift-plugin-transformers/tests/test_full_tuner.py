@@ -9,9 +9,9 @@ from swift_plugin_transformers.options import AdamWOptions, FreezeOptions
 from swift_plugin_transformers.tuners import FreezeTuner, FullTuner
 from transformers import AutoModelForCausalLM
 
-from swift_core.errors import UsageError
-from swift_core.options import Invalid, validate
-from swift_core.specs import ModelFamily
+from swift_core.contract.errors import UsageError
+from swift_core.contract.specs import ModelFamily
+from swift_core.options.model import Invalid, validate
 
 FAMILY = ModelFamily(name="llama", summary="Llama", architectures=("LlamaForCausalLM",))
 INPUTS = torch.arange(3, 43).reshape(2, 20)

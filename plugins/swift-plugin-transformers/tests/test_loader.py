@@ -11,19 +11,19 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
+from swift_testing.rig import write_tiny_model
 from swift_train import build, devices
 from swift_train.save_model import write_model
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
 
-from swift_core.checkpoint import Manifest, checkpoint_format, read_manifest, write_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.families import UNKNOWN
-from swift_core.registry import registry
-from swift_core.reporting import Report
-from swift_core.roles import Loading
-from swift_core.run import Run, Source
-from swift_core.testing.rig import write_tiny_model
+from swift_core.checkpoints.family import UNKNOWN
+from swift_core.checkpoints.manifest import Manifest, checkpoint_format, read_manifest, write_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Loading
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
 

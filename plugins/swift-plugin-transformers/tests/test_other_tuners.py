@@ -18,9 +18,9 @@ from swift_plugin_transformers.serial import OneByOne
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 
-from swift_core.checkpoint import Manifest, content_hash, write_manifest
-from swift_core.errors import UsageError
-from swift_core.specs import Ref, TunerSpec
+from swift_core.checkpoints.manifest import Manifest, content_hash, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.specs import Ref, TunerSpec
 
 PROMPT = list(range(3, 13))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
+from swift_serve import client
+from swift_testing.serving import SwiftServe
 
-from swift_core import client, sft
-from swift_core.testing.serving import SwiftServe
+from swift_core import sft
 
 pytestmark = pytest.mark.slow
 

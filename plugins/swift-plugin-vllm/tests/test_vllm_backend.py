@@ -11,15 +11,15 @@ import pytest
 import swift_plugin_vllm
 from swift_plugin_vllm.backend import VllmBackend
 from swift_plugin_vllm.options import VllmOptions
+from swift_serve.client import Refused
+from swift_testing import backends
+from swift_testing.backends import write_adapter
+from swift_testing.scripted import ScriptedServer, reply
 
-from swift_core.client import Refused
-from swift_core.errors import UsageError
-from swift_core.options import Invalid, validate
-from swift_core.roles import Server
-from swift_core.specs import Command
-from swift_core.testing import backends
-from swift_core.testing.backends import write_adapter
-from swift_core.testing.scripted import ScriptedServer, reply
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server
+from swift_core.contract.specs import Command
+from swift_core.options.model import Invalid, validate
 
 START = ("py", "-m", "vllm.entrypoints.openai.api_server")
 PLACE = ("--model", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "8000")

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from swift_plugin_vllm.backend import VllmBackend
 from swift_plugin_vllm.options import VllmOptions
-
-from swift_core.testing import backends
-from swift_core.testing.backends import write_adapter
-from swift_core.testing.parsers import EngineParser
+from swift_testing import backends
+from swift_testing.backends import write_adapter
+from swift_testing.parsers import EngineParser
 
 pytestmark = pytest.mark.full("vllm")
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from swift_serve import client
+from swift_testing.serving import SwiftServe
 
-from swift_core import client, merge, sft
-from swift_core.errors import UsageError
-from swift_core.testing.serving import SwiftServe
+from swift_core import merge, sft
+from swift_core.contract.errors import UsageError
 
 pytestmark = pytest.mark.full("vllm")
 

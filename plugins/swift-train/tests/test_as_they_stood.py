@@ -7,6 +7,7 @@ import re
 from importlib.resources import files
 
 import pytest
+from swift_data.rows import ChatRow
 from swift_train.custom_template import use_template
 from swift_train.mask_check import check_turns
 from swift_train.masks import ChatEncoder
@@ -15,8 +16,7 @@ from swift_train.patched_templates import matching_patch, patched_templates
 from swift_train.tokenise import Tokeniser
 from transformers import AutoTokenizer
 
-from swift_core.errors import UsageError
-from swift_core.rows import ChatRow
+from swift_core.contract.errors import UsageError
 
 # What Mistral v3's does with the system message: it stands in the last question, and only as long as that is not answered.
 MISTRAL_V3 = (

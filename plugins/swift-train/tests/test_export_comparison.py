@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from swift_train.export_comparison import compare
 
-from swift_core.errors import UsageError
-from swift_core.run import Source
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Source
 
 
 def compared(tmp_path, form):

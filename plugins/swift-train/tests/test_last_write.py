@@ -13,8 +13,8 @@ from swift_train.job import train
 from swift_train.save_interval import SaveTimer
 from swift_train.testing import Recorder, on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
 
 ADAPTER = "adapter_model.safetensors"
 

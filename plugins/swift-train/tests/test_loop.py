@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from swift_testing.rig import CHATML
 from swift_train.build import load_base
 from swift_train.checkpoints import complete_checkpoints
 from swift_train.job import load_rows, train
@@ -15,9 +16,8 @@ from swift_train.resume import newest_checkpoint
 from swift_train.testing import Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import Stopped, SwiftError, UsageError
-from swift_core.testing.rig import CHATML
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 

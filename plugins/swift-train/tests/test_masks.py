@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from swift_data.rows import ChatRow
 from swift_train.custom_template import use_template
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
@@ -10,8 +11,7 @@ from swift_train.options import MaskOptions, SftOptions
 from swift_train.tokenise import Encoded, Span, Tokeniser
 from transformers import AutoTokenizer
 
-from swift_core.errors import UsageError
-from swift_core.rows import ChatRow
+from swift_core.contract.errors import UsageError
 
 PLAIN = (
     {"role": "system", "content": "You are a helpful assistant."},

@@ -13,11 +13,11 @@ from swift_train import build
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
 
-from swift_core.checkpoint import content_hash, read_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
-from swift_core.reporting import Report
-from swift_core.run import Run, Source
+from swift_core.checkpoints.manifest import content_hash, read_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Run, Source
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_an_adapter_that_changes_nothing(tiny_model, tmp_path, report):
 
 
 def test_another_base_is_refused_unless_allowed(tiny_model, tmp_path, report):
-    from swift_core.testing.rig import write_tiny_model
+    from swift_testing.rig import write_tiny_model
 
     other = write_tiny_model(tmp_path / "other", seed=3)
     learned_adapter(tiny_model, tmp_path / "adapter")
@@ -188,7 +188,7 @@ def test_several_adapters_go_in_one_after_the_other(tiny_model, tmp_path, report
 
 
 def test_each_of_several_adapters_must_show_and_belong(tiny_model, tmp_path, report):
-    from swift_core.testing.rig import write_tiny_model
+    from swift_testing.rig import write_tiny_model
 
     other = write_tiny_model(tmp_path / "other", seed=3)
     learned_adapter(tiny_model, tmp_path / "good")

@@ -19,10 +19,10 @@ from swift_train.dequantize import load_dequantized
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
 
-from swift_core.checkpoint import content_hash, read_config, read_manifest, write_manifest
-from swift_core.errors import UsageError
-from swift_core.reporting import Report
-from swift_core.run import Run
+from swift_core.checkpoints.manifest import content_hash, read_config, read_manifest, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run
+from swift_core.runs.events import Report
 
 pytestmark = pytest.mark.slow
 
@@ -180,7 +180,7 @@ def test_an_adapter_learns_on_what_compressed_tensors_has_packed(form, tiny_mode
 def test_a_base_that_bitsandbytes_has_stored(options, tiny_model, tmp_path, report):
     from swift_train.save_model import write_model
 
-    from swift_core.registry import registry
+    from swift_core.plugins.registry import registry
 
     run = Run(verb="load", job="", model=source_of(tiny_model), options={"device": "cpu", "dtype": "float32"})
     loaded = build.load_with(run, device="cpu", dtype="float32", quantizer=registry().choose("quantizer", "bnb", options))

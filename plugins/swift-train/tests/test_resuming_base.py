@@ -7,7 +7,7 @@ import json
 import pytest
 from swift_train.resume import changed_settings
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 
 @pytest.mark.parametrize(

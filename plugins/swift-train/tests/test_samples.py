@@ -7,16 +7,16 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from swift_data.choices import fetch_dataset
 from swift_train.data import Preprocessing, load_samples
 from swift_train.options import PretrainOptions, SftOptions
 from swift_train.tasks import PretrainTask, SftTask
 from swift_train.testing import Recorder, ragged_chats, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.data.choices import fetch_dataset
-from swift_core.errors import SwiftError, UsageError
-from swift_core.registry import registry
-from swift_core.run import DataChoice
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import DataChoice
+from swift_core.plugins.registry import registry
 
 
 @pytest.fixture

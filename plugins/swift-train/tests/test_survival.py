@@ -19,8 +19,8 @@ from swift_train.tasks import NextToken
 from swift_train.testing import Ranks, Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.errors import Stopped, SwiftError, UsageError
-from swift_core.run import write_run
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.run import write_run
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 

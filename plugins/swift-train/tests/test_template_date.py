@@ -10,6 +10,7 @@ from datetime import date
 from importlib.resources import files
 
 import pytest
+from swift_data.rows import ChatRow
 from swift_train.chat_template import ChatTemplate
 from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
@@ -17,10 +18,9 @@ from swift_train.template_date import date_of, fix_date, frozen_date, renders_da
 from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.checkpoint import read_manifest
-from swift_core.reporting import read_events
-from swift_core.rows import ChatRow
-from swift_core.run import output_path
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.run import output_path
+from swift_core.runs.events import read_events
 
 CHAT = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
 WITH_TOOLS = "{% if tools %}{{ strftime_now('%Y') }}{% endif %}" + CHAT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from swift_data.choices import fetch_dataset
 from swift_train.data import Preprocessing, load_samples
 from swift_train.options import SftOptions
 from swift_train.stream import Stream
@@ -12,10 +13,9 @@ from swift_train.tasks import SftTask
 from swift_train.testing import Recorder, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.data.choices import fetch_dataset
-from swift_core.registry import registry
-from swift_core.reporting import read_events
-from swift_core.run import DataChoice
+from swift_core.contract.run import DataChoice
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import read_events
 
 MOODY = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.mood is defined %}{{ '(' + m.mood + ') ' }}{% endif %}"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from swift_core import engines
 from swift_core.cli.env.shared import KIND_HELP
+from swift_core.contract.errors import UsageError
 from swift_core.environments.doctor import Finding, examine
-from swift_core.environments.find import environment_of
-from swift_core.environments.wanted import isolated_entry, wanted
-from swift_core.errors import UsageError
-from swift_core.registry import Entry, registry
+from swift_core.environments.lookup import environment_of
+from swift_core.environments.requirements import isolated_entry, wanted
+from swift_core.plugins import engines
+from swift_core.plugins.registry import Entry, registry
 
 _MARKS = {True: ("ok", "green"), False: ("bad", "red"), None: ("note", "yellow")}
 

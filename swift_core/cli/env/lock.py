@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from swift_core import paths
 from swift_core.cli.env.shared import KIND_HELP, made_for
-from swift_core.environments import lockfile
+from swift_core.environments import freeze
+from swift_core.system import paths
 
 
 @click.command("lock", short_help="Write a lock file of an environment")
@@ -19,7 +19,7 @@ from swift_core.environments import lockfile
 def command(name: str, output: Path | None, overwrite: bool, kind: str) -> None:
     """Write the exact versions in the environment of NAME, as a requirements file for `swift env create NAME --locked FILE`."""
     _, record = made_for(name, kind)
-    text = lockfile.text_of(record)
+    text = freeze.text_of(record)
     if output is None:
         click.echo(text, nl=False)
         return

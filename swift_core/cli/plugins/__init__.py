@@ -7,7 +7,7 @@ import os
 import click
 
 from swift_core.cli.plugins import check, listing, new, show
-from swift_core.errors import UsageError, suggestion
+from swift_core.contract.errors import UsageError, suggestion
 
 
 class Plugins(click.Group):

@@ -13,7 +13,7 @@ import click
 from swift_core.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from swift_core.testing.kit.running import Result
+    from swift_testing.kit.running import Result
 
 
 @click.command("check")
@@ -28,7 +28,7 @@ def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], 
     The exit code is 1 if a check fails. The checks run the plugin's code in a separate process, which is ended if a check exceeds the
     limit. Each check is announced on stderr when it starts.
     """
-    from swift_core.testing.kit.running import results
+    from swift_testing.kit.running import results
 
     found = []
 

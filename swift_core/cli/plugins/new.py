@@ -5,26 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from swift_testing import scaffold
 
-from swift_core import template
 from swift_core.cli import is_ours
 from swift_core.cli.plugin_commands import find
-from swift_core.errors import UsageError
-from swift_core.registry import HOOKS, catalogue, registry
+from swift_core.contract.errors import UsageError
+from swift_core.plugins.registry import HOOKS, catalogue, registry
 
 
 @click.command("new")
 @click.argument("name")
-@click.option("--kind", required=True, type=click.Choice(template.KINDS), help="What the plugin adds.")
+@click.option("--kind", required=True, type=click.Choice(scaffold.KINDS), help="What the plugin adds.")
 @click.option("--folder", default=".", type=click.Path(path_type=Path), help="Parent of the new folder.  [default: the current folder]")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
     """Create the scaffold of a plugin NAME: a distribution with tests that installs and works at once."""
-    name = template.plugin_name(name)
+    name = scaffold.plugin_name(name)
     _refuse_taken(name, kind)
-    target = folder / f"{template.PREFIX}{name}"
-    template.write(kind, name, target, overwrite=overwrite)
-    check = f"  swift plugins check {template.PREFIX}{name}"
+    target = folder / f"{scaffold.PREFIX}{name}"
+    scaffold.write(kind, name, target, overwrite=overwrite)
+    check = f"  swift plugins check {scaffold.PREFIX}{name}"
     lines = [f"written: {target}", "next:", f"  cd {target}", "  pip install -e '.[test]'", "  pytest", check]
     click.echo("\n".join([*lines, f"then adapt src/swift_plugin_{name.replace('-', '_')}; README.md describes the files"]))
 
@@ -36,7 +36,7 @@ def _refuse_taken(name: str, kind: str) -> None:
     specs = known.all(part) if part in HOOKS else []
     first_party = {home for names in catalogue().values() for home in names.values()}
     taken = ""
-    if f"{template.PREFIX}{name}" in first_party or name in known.plugins.found:
+    if f"{scaffold.PREFIX}{name}" in first_party or name in known.plugins.found:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
         taken = f"a {kind}"

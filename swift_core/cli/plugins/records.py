@@ -6,14 +6,14 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.clashes import Clash, clashes
 from swift_core.cli.plugin_commands import Offer, offers
-from swift_core.engines import state
-from swift_core.environments.find import environment_of
-from swift_core.errors import UsageError, suggestion
-from swift_core.plugins import Plugin
-from swift_core.registry import HOOKS, Entry, Registry, registry
-from swift_core.specs import Spec
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.specs import Spec
+from swift_core.environments.lookup import environment_of
+from swift_core.plugins.clashes import Clash, clashes
+from swift_core.plugins.engines import state
+from swift_core.plugins.loader import Plugin
+from swift_core.plugins.registry import HOOKS, Entry, Registry, registry
 
 
 def records(name: str = "") -> list[dict[str, Any]]:

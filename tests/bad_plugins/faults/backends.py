@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.errors import UsageError
-from swift_core.specs import Command
+from swift_core.contract.errors import UsageError
+from swift_core.contract.specs import Command
 
 
 class Good:

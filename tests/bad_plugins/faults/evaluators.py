@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from swift_core import client
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Scores
-from swift_core.testing.kit import Example
+from swift_serve import client
+from swift_testing.kit import Example
+
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Scores
 
 EXAMPLES = {name: Example(tasks=("arithmetic",)) for name in ("evaluator", "invents", "zero")}
 

@@ -6,7 +6,7 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 
 class NoPush:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swift_core import ask, export, fetch, get_model, merge, pretrain, quantize, serve, sft, train
-from swift_core.run import RunResult
+from swift_core.contract.run import RunResult
 
 
 def export_awq_model(

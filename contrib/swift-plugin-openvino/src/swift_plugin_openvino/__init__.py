@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import BackendSpec, Engine, ExporterSpec, Ref
+from swift_core.contract.specs import BackendSpec, Engine, ExporterSpec, Ref
 
 ENGINE = Engine(requirements=("openvino-genai>=2026.4", "gguf>=0.17", "jinja2>=3.1"), disk=0.4)
 """On any machine, since it computes on the CPU; gguf and jinja2 read what OpenVINO doesn't tell of a model."""

@@ -14,7 +14,7 @@ from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, Generat
 from swift_http import Piece, Token
 from swift_http.worker import Worker, tell
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 from swift_plugin_openvino.detokenizer import Decode, Detokenizer
 
 BREATH = 0.0005  # seconds; a step keeps Python's lock, so that the HTTP side works only between two of them

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",

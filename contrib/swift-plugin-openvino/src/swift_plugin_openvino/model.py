@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 ANY_LENGTH = 1_000_000  # tokens, for a model that doesn't say how many it takes
 

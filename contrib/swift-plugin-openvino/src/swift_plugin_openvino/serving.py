@@ -18,8 +18,8 @@ from typing import Any
 
 from swift_http import Limits, bind, create_app, run
 
-from swift_core.errors import SwiftError
-from swift_core.options import validate
+from swift_core.contract.errors import SwiftError
+from swift_core.options.model import validate
 from swift_plugin_openvino.backend import KEY_VARIABLE
 from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions

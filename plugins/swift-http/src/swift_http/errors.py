@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from swift_core.errors import SwiftError, UsageError, suggestion
+from swift_core.contract.errors import SwiftError, UsageError, suggestion
 
 log = logging.getLogger("swift_http")
 _NO_JSON = "the request body is not valid JSON in UTF-8, or is nested too deep or compressed"

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core import older_transformers
-from swift_core.errors import UsageError
-from swift_core.quantizing import check_source
+from swift_convert import transformers4
+from swift_convert.quantize import check_source
+
+from swift_core.contract.errors import UsageError
 from swift_plugin_auto_gptq.options import AutoGptqOptions
 
 
@@ -26,7 +27,7 @@ class AutoGptq:
             UsageError: there is no checkpoint, or not one of safetensors, or there are no rows, or no CUDA.
         """
         check_source(checkpoint)
-        rows = older_transformers.calibration(calibration, checkpoint)
+        rows = transformers4.calibration(calibration, checkpoint)
         import torch
 
         if not torch.cuda.is_available():
@@ -44,9 +45,9 @@ class AutoGptq:
             damp_percent=options.dampening,
         )
         with tempfile.TemporaryDirectory(prefix="auto-gptq-") as folder:
-            older = older_transformers.older_view(checkpoint, Path(folder, "model"))
+            older = transformers4.older_view(checkpoint, Path(folder, "model"))
             model = AutoGPTQForCausalLM.from_pretrained(str(older), config, local_files_only=True)
             model.quantize([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows])
             model.save_quantized(str(out), use_safetensors=True)
-        older_transformers.as_the_source(checkpoint, out, dtype="float16")
+        transformers4.as_the_source(checkpoint, out, dtype="float16")
         return {"calibration_tokens": sum(map(len, rows))}

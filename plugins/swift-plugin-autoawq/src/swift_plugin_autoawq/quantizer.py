@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core import older_transformers
-from swift_core.checkpoint import read_config
-from swift_core.errors import UsageError
-from swift_core.quantizing import check_source
+from swift_convert import transformers4
+from swift_convert.quantize import check_source
+
+from swift_core.checkpoints.manifest import read_config
+from swift_core.contract.errors import UsageError
 from swift_plugin_autoawq.options import AutoAwqOptions
 
 _LONGEST = 512  # AutoAWQ cuts all rows, put end to end, into pieces of one length, and leaves out a row that is longer
@@ -29,7 +30,7 @@ class AutoAwq:
             UsageError: there is no checkpoint, or not one of safetensors, or there are no rows.
         """
         check_source(checkpoint)
-        rows = older_transformers.calibration(calibration, checkpoint)
+        rows = transformers4.calibration(calibration, checkpoint)
         import torch
         from awq import AutoAWQForCausalLM
         from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
@@ -43,7 +44,7 @@ class AutoAwq:
         torch.manual_seed(0)
         _keep_weights()
         with tempfile.TemporaryDirectory(prefix="autoawq-") as folder:
-            older = older_transformers.older_view(checkpoint, Path(folder, "model"))
+            older = transformers4.older_view(checkpoint, Path(folder, "model"))
             model = AutoAWQForCausalLM.from_pretrained(str(older), trust_remote_code=False, local_files_only=True)
             model.quantize(
                 None,  # it needs a tokenizer for texts alone
@@ -60,7 +61,7 @@ class AutoAwq:
                 max_calib_seq_len=min(_LONGEST, tokens),
             )
             model.save_quantized(str(out))
-        older_transformers.as_the_source(checkpoint, out, dtype="float16")
+        transformers4.as_the_source(checkpoint, out, dtype="float16")
         return {"calibration_tokens": tokens}
 
 

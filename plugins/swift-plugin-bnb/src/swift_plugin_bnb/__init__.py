@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.specs import Problem, QuantizerSpec, Ref
+from swift_core.contract.specs import Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.run import Run
+    from swift_core.contract.run import Run
 
 # bitsandbytes' packed weights have another shape than the layer, so nothing that splits layers can split them
 _SPLITS_LAYERS = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
@@ -35,7 +35,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
     """Refuse bnb where the weights themselves are trained or computed with, and under strategies that split layers."""
-    from swift_core.registry import registry
+    from swift_core.plugins.registry import registry
 
     tuner = registry().spec(run.parts["tuner"]) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""

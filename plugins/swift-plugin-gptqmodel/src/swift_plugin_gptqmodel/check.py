@@ -9,8 +9,8 @@ from pathlib import Path
 
 from swift_train.group_size import input_sizes
 
-from swift_core.run import Run
-from swift_core.specs import Problem
+from swift_core.contract.run import Run
+from swift_core.contract.specs import Problem
 
 _COMPILERS = ("c++", "g++", "clang++")
 

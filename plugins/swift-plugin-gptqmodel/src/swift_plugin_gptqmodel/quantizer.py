@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import copy_tokenizer
-from swift_core.generation_config import mended
-from swift_core.paths import write_json
-from swift_core.quantizing import calibration_rows, check_source
+from swift_convert.quantize import calibration_rows, check_source
+
+from swift_core.checkpoints.generation_config import mended
+from swift_core.checkpoints.manifest import copy_tokenizer
+from swift_core.system.paths import write_json
 from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions, NativeOptions
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Each hub is a module of its own; `cache` lists and removes what they keep.
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.specs import Engine, HubSpec, Ref
+from swift_core.contract.specs import Engine, HubSpec, Ref
 
 
 @hookimpl

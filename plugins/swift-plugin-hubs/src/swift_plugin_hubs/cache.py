@@ -1,6 +1,6 @@
 """What was fetched and is kept on this machine: listing and removing it.
 
-Models from the package index, what was converted from them, and data sets lie below `swift_core.paths.cache_dir()`, each with
+Models from the package index, what was converted from them, and data sets lie below `swift_core.system.paths.cache_dir()`, each with
 its manifest. Hugging Face's cache is listed too, but it belongs to other programs as well: only an explicit `remove` touches it.
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from swift_core import checkpoint, paths
-from swift_core.errors import UsageError, suggestion
+from swift_core.checkpoints import manifest as checkpoint
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.system import paths
 
 _OURS = ("hubs", "datasets", "checkpoints")
 

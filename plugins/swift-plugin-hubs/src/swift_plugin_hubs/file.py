@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from swift_core import paths
-from swift_core.checkpoint import checkpoint_format
-from swift_core.errors import UsageError, suggestion
-from swift_core.references import Reference
-from swift_core.roles import Progress
+from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.reference import Reference
+from swift_core.contract.roles import Progress
+from swift_core.system import paths
 
 
 class FileHub:

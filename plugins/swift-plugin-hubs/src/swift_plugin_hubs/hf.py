@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core import downloads
-from swift_core.errors import SwiftError, UsageError
-from swift_core.references import Reference
-from swift_core.roles import Progress
+from swift_hub import downloads
+
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.reference import Reference
+from swift_core.contract.roles import Progress
 from swift_plugin_hubs import patterns
 
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core import downloads
-from swift_core.checkpoint import checkpoint_format
-from swift_core.errors import SwiftError, UsageError
-from swift_core.references import Reference
-from swift_core.roles import Progress
+from swift_hub import downloads
+
+from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.reference import Reference
+from swift_core.contract.roles import Progress
 from swift_plugin_hubs import patterns
 
 _REACH_SECONDS = 5

@@ -21,13 +21,15 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 from packaging.version import InvalidVersion, Version
+from swift_hub import downloads, package_index
+from swift_hub.archives import Archive, open_archive
+from swift_hub.package_index import IndexFile
 
-from swift_core import checkpoint, downloads, package_index, paths
-from swift_core.archives import Archive, open_archive
-from swift_core.errors import UsageError
-from swift_core.package_index import IndexFile
-from swift_core.references import Reference
-from swift_core.roles import Progress
+from swift_core.checkpoints import manifest as checkpoint
+from swift_core.contract.errors import UsageError
+from swift_core.contract.reference import Reference
+from swift_core.contract.roles import Progress
+from swift_core.system import paths
 from swift_plugin_hubs import patterns
 
 _WEIGHTS = ("*.gguf", "*.safetensors")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from swift_core.launchers import free_port
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
+
+from swift_core.runs.local_launcher import free_port
 
 EXAMPLES = {"kubernetes": Example(options={"image": "registry.example.org/swift:1", "port": free_port()})}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core import paths
-from swift_core.nodes.following import follow, hand_over
-from swift_core.roles import Watch
+from swift_nodes.follow_job import follow, hand_over
+
+from swift_core.contract.roles import Watch
+from swift_core.system import paths
 from swift_plugin_kubernetes.cluster import Cluster
 from swift_plugin_kubernetes.manifests import PLURALS, manifests
 from swift_plugin_kubernetes.options import KubernetesOptions

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.errors import UsageError
-from swift_core.nodes.command import node_command
+from swift_nodes.command import node_command
+
+from swift_core.contract.errors import UsageError
 from swift_plugin_kubernetes.options import KubernetesOptions
 
 Json = dict[str, Any]

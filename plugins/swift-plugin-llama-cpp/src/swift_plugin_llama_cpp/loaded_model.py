@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cyllama.llama.llama_cpp import LlamaBatch, LlamaContext, LlamaContextParams, LlamaModel
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 _LONGEST = 512  # tokens of a row
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core import keyed_launch
-from swift_core.engine_arguments import arguments
-from swift_core.errors import UsageError
-from swift_core.roles import Server, Serving
-from swift_core.specs import Command
+from swift_serve import keyed_launch
+from swift_serve.engine_flags import arguments
+
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server, Serving
+from swift_core.contract.specs import Command
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
 FLAGS = {

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def compare(file: Path, batches: Sequence[Batch], wanted: Sequence[NDArray[np.fl
         SwiftError: the difference is past the tolerance of the type, or the graph does not take a batch.
     """
     settings = onnxruntime.SessionOptions()
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads are not OpenMP's: swift_core.threads
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")  # its threads are not OpenMP's: swift_core.system.threads
     session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     largest, most = 0.0, max(float(np.abs(one).max()) for one in wanted)
     for batch, one in zip(batches, wanted, strict=True):

@@ -12,11 +12,11 @@ from typing import Any
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
+from swift_nodes.follow_job import follow
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.nodes.following import follow
-from swift_core.reporting import Report
-from swift_core.roles import Event
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Event
+from swift_core.runs.events import Report
 from swift_plugin_ray.options import RayOptions
 from swift_plugin_ray.worker import work
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core import tether
-from swift_core.launchers import watch_processes
-from swift_core.roles import Watch
+from swift_core.contract.roles import Watch
+from swift_core.runs.local_launcher import watch_processes
+from swift_core.system import supervisor
 from swift_plugin_ray.options import RayOptions
 
 _GRACE = 60.0  # seconds for Ray to end its workers
@@ -30,4 +30,4 @@ class RayLauncher:
             "options": self.options.model_dump(),
         }
         command = [sys.executable, "-m", "swift_plugin_ray.driver", json.dumps(job)]
-        return watch_processes([(tether.argv(command, grace=_GRACE), environment)], run, watch)
+        return watch_processes([(supervisor.argv(command, grace=_GRACE), environment)], run, watch)

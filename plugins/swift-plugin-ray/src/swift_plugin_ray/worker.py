@@ -14,12 +14,12 @@ from typing import Any
 import ray.train
 import ray.util
 import torch.distributed as dist
+from swift_nodes.facts import SAME, differences, facts_of, unseen
 
-from swift_core.errors import UsageError
-from swift_core.launchers import CONTROL_PIPE
-from swift_core.nodes.facts import SAME, differences, facts_of, unseen
-from swift_core.reporting import Report
-from swift_core.run import output_path, read_run
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import output_path, read_run
+from swift_core.runs.events import Report
+from swift_core.runs.local_launcher import CONTROL_PIPE
 
 _STOPPED = 130
 
@@ -39,7 +39,7 @@ def work(job: Mapping[str, Any]) -> None:
     }
     with (run / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "swift_core.worker", str(run)],
+            [sys.executable, "-m", "swift_core.runs.worker", str(run)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,  # events.jsonl has it
             stderr=log,

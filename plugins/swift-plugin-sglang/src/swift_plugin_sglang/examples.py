@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 EXAMPLES = {"sglang": Example(options={"max_lora_rank": 16})}  # adapters that come while it runs need room

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from swift_core.launchers import free_port
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
+
+from swift_core.runs.local_launcher import free_port
 
 EXAMPLES = {"slurm": Example(options={"port": free_port()})}

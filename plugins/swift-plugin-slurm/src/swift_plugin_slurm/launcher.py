@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core import paths
-from swift_core.errors import SwiftError
-from swift_core.nodes.following import follow, hand_over
-from swift_core.roles import Watch
+from swift_nodes.follow_job import follow, hand_over
+
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.roles import Watch
+from swift_core.system import paths
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from swift_core.nodes.command import node_command
+from swift_nodes.command import node_command
+
 from swift_plugin_slurm.options import SlurmOptions
 
 _HEAD = 'export SWIFT_HEAD_NODE="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from swift_core import client
-from swift_core.errors import UsageError
-from swift_core.roles import Server, Serving
-from swift_core.specs import Command
+from swift_serve import client
+
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Server, Serving
+from swift_core.contract.specs import Command
 from swift_plugin_transformers.serve_options import ServeOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"

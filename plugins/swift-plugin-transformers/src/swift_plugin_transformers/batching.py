@@ -14,7 +14,7 @@ from swift_http import Piece, Token
 from swift_http.worker import Worker, tell
 from torch import Tensor
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 from swift_plugin_transformers.generation import Answering, Request, memory_in_words
 from swift_plugin_transformers.penalties import own_processors
 from swift_plugin_transformers.prefixes import Room

@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.errors import UsageError
-from swift_core.families import family_of
-from swift_core.paths import atomic_folder, check_free
-from swift_core.roles import Loading
-from swift_core.run import output_path
+from swift_core.checkpoints.family import family_of
+from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Loading
+from swift_core.contract.run import output_path
+from swift_core.system.paths import atomic_folder, check_free
 
 if TYPE_CHECKING:
-    from swift_core.reporting import Report
-    from swift_core.run import Run
+    from swift_core.contract.run import Run
+    from swift_core.runs.events import Report
 
 
 def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -84,7 +84,7 @@ def lossless_dtype(tensors: Iterable[tuple[str, int]]) -> str:
 
 
 def _family(config: dict[str, Any]) -> str:
-    from swift_core.families import UNKNOWN, identify
-    from swift_core.registry import registry
+    from swift_core.checkpoints.family import UNKNOWN, identify
+    from swift_core.plugins.registry import registry
 
     return (identify(config, registry().all("family")) or UNKNOWN).name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 EXAMPLES = {
     "freeze": Example(options={"last_blocks": 1}),

@@ -16,9 +16,9 @@ from swift_train.adapters import inner_model
 from swift_train.processors import tokenizer_of
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import Loaded, SwitchingTuner
-from swift_core.run import Source
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Loaded, SwitchingTuner
+from swift_core.contract.run import Source
 from swift_plugin_transformers.text import context_of
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from swift_train.auto_classes import register
 from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.generation_config import mended, readable
-from swift_core.roles import Loaded, Loading
+from swift_core.checkpoints.generation_config import mended, readable
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Loaded, Loading
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.stored_tokenizer import as_stored
@@ -23,7 +23,7 @@ from swift_plugin_transformers.stored_tokenizer import as_stored
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
-    from swift_core.specs import ModelFamily
+    from swift_core.contract.specs import ModelFamily
 
 log = logging.getLogger(__name__)
 

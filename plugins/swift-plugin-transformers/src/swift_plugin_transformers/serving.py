@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from swift_http import Limits, bind, create_app, run
 from swift_train.processors import tokenizer_of
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.options import validate
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.options.model import validate
 from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
 
@@ -47,7 +47,7 @@ def load(
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
-    from swift_core.families import family_of
+    from swift_core.checkpoints.family import family_of
     from swift_plugin_transformers.engine import EmbeddedEngine
     from swift_plugin_transformers.generation import Answering
     from swift_plugin_transformers.text import end_tokens
@@ -79,7 +79,7 @@ def tool_parser(checkpoint: Path) -> str:
     """How the checkpoint's family writes the calls of its tools."""
     from swift_train.build import source_of
 
-    from swift_core.families import family_of
+    from swift_core.checkpoints.family import family_of
 
     return family_of(source_of(checkpoint)).tool_parser
 

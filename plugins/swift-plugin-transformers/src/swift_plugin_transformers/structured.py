@@ -13,7 +13,7 @@ from swift_http import Sampling
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 # Without this, a model that likes white space may write it until its answer's end.
 _FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}

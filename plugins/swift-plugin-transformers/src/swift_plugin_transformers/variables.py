@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import meta
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 
 _OWN = frozenset({"messages", "raise_exception", "strftime_now"})
 

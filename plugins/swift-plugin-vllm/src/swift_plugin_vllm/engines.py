@@ -7,7 +7,7 @@ what else it asks for (listed here, from its metadata).
 
 from __future__ import annotations
 
-from swift_core.specs import Engine
+from swift_core.contract.specs import Engine
 
 CUDA = Engine(when="cuda", python=">=3.11", requirements=("vllm>=0.33",))
 

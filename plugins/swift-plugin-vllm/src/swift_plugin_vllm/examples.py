@@ -5,7 +5,7 @@ Its attention on a CPU takes heads of 32 numbers and more; the kit's tiny model 
 
 from __future__ import annotations
 
-from swift_core.testing.kit import Example
+from swift_testing.kit import Example
 
 EXAMPLES = {
     "vllm": Example(

@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoint import read_manifest
-from swift_core.errors import UsageError
-from swift_core.made_with import maker
-from swift_core.registry import registry
-from swift_core.roles import SwitchingTuner
-from swift_core.run import Choice
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import SwitchingTuner
+from swift_core.contract.run import Choice
+from swift_core.plugins.registry import registry
+from swift_core.runs.provenance import maker
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.roles import Tuner
+    from swift_core.contract.roles import Tuner
 
 WEIGHTS = "adapter_model.safetensors"
 

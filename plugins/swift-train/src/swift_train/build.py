@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.bases import check_base
-from swift_core.checkpoint import checkpoint_format, read_manifest
-from swift_core.errors import UsageError
-from swift_core.families import UNKNOWN, family_of, identify
-from swift_core.loaders import recorded_loader
-from swift_core.registry import registry
-from swift_core.roles import Loaded, Loading, RemarkingTuner
-from swift_core.run import Choice, Run, Source
+from swift_core.checkpoints.family import UNKNOWN, family_of, identify
+from swift_core.checkpoints.lineage import check_base
+from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Loaded, Loading, RemarkingTuner
+from swift_core.contract.run import Choice, Run, Source
+from swift_core.plugins.registry import registry
+from swift_core.runs.recorded_loader import recorded_loader
 from swift_core.verbs import PREFERRED
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
@@ -27,7 +27,7 @@ from swift_train.weights import stored_dtype
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.roles import Tuner
+    from swift_core.contract.roles import Tuner
 
 
 log = logging.getLogger(__name__)

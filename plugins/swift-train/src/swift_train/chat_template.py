@@ -11,14 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 from swift_train.template_date import frozen_date_of
 
 if TYPE_CHECKING:
+    from swift_data.rows import ChatRow
+    from swift_data.rows.conversations import Message
     from transformers import PreTrainedTokenizerBase
-
-    from swift_core.rows import ChatRow
-    from swift_core.rows.conversations import Message
 
 Tools = Sequence[Mapping[str, Any]] | None
 _PROBE, _PROBE_TOOL = "∎", "probe_tool"

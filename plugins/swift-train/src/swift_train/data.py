@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from swift_data.reading import SKIPPED_FILE, Skips, raw_rows
+from swift_data.unread import Unread
 
-from swift_core import paths
-from swift_core.data.reading import SKIPPED_FILE, Skips, raw_rows
-from swift_core.data.unread import Unread
-from swift_core.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 
 if TYPE_CHECKING:
-    from swift_core.reporting import Report
-    from swift_core.roles import RawRow
-    from swift_core.run import DataChoice
+    from swift_core.contract.roles import RawRow
+    from swift_core.contract.run import DataChoice
+    from swift_core.runs.events import Report
     from swift_train.tasks import Encoder
 
 _FORMAT = 3  # version of the stores and of the encoders' output; increment it when either changes

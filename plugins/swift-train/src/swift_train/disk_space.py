@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.errors import DiskFull
-from swift_core.paths import copy_file
-from swift_core.run import output_path
-from swift_core.space import free, shown, summed
+from swift_core.contract.errors import DiskFull
+from swift_core.contract.run import output_path
+from swift_core.runs.space import free, shown, summed
+from swift_core.system.paths import copy_file
 from swift_train.checkpoints import run_on_all_ranks
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.reporting import Report
-    from swift_core.run import Run
+    from swift_core.contract.run import Run
+    from swift_core.runs.events import Report
     from swift_train.strategy import Strategy
 
 _LINKED = ".safetensors"

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import safe_open
 
-from swift_core.errors import SwiftError, UsageError
-from swift_core.paths import write_text
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.system.paths import write_text
 from swift_train.build import load_checkpoint
 from swift_train.processors import tokenizer_of
 from swift_train.template_facts import golden_texts
 from swift_train.verify import compare_logits, held_out_text, save_logits
 
 if TYPE_CHECKING:
+    from swift_convert.verify import Result
     from torch import Tensor
 
-    from swift_core.proving import Result
-    from swift_core.roles import Loaded
-    from swift_core.run import Source
+    from swift_core.contract.roles import Loaded
+    from swift_core.contract.run import Source
 
 _KEPT = ("load_seconds", "peak_bytes")
 

@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
+from swift_data.inspector import Measured, Piece, Rendered
+from swift_data.reading import Skips
+from swift_data.unread import Unread
 
-from swift_core.data.inspector import Measured, Piece, Rendered
-from swift_core.data.reading import Skips
-from swift_core.data.unread import Unread
-from swift_core.errors import SwiftError, UsageError
-from swift_core.roles import RawRow
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import RawRow
 from swift_train.build import load_base
 from swift_train.data import encode_rows, samples_of_row, take_unread, truncate
 from swift_train.job import preprocessing_of
@@ -24,7 +24,7 @@ from swift_train.tokenise import Encoded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swift_core.run import Run
+    from swift_core.contract.run import Run
 
 _FIRST, _EVERY = 16, 1000  # rows whose mask is worked out a second way
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoint import Manifest, write_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.families import family_of
-from swift_core.loaders import record_of
-from swift_core.paths import atomic_folder, write_json
-from swift_core.registry import registry
-from swift_core.roles import RemarkingTuner
-from swift_core.run import Run, output_path
+from swift_core.checkpoints.family import family_of
+from swift_core.checkpoints.manifest import Manifest, write_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import RemarkingTuner
+from swift_core.contract.run import Run, output_path
+from swift_core.plugins.registry import registry
+from swift_core.runs.recorded_loader import record_of
+from swift_core.system.paths import atomic_folder, write_json
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import run_on_all_ranks
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from swift_core.reporting import Report
-    from swift_core.roles import Loaded
+    from swift_core.contract.roles import Loaded
+    from swift_core.runs.events import Report
     from swift_train.options import TrainOptions
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask

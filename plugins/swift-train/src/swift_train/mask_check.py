@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.rows import ChatRow
+    from swift_data.rows import ChatRow
+
     from swift_train.masks import ChatEncoder
     from swift_train.tokenise import Encoded
 

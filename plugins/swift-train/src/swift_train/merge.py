@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_convert.verify import limits_of
 
-from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.errors import SwiftError, UsageError
-from swift_core.families import family_of
-from swift_core.loaders import record_of
-from swift_core.paths import atomic_folder, check_free, size_of
-from swift_core.proving import limits_of
-from swift_core.run import Run, output_path
+from swift_core.checkpoints.family import family_of
+from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Run, output_path
+from swift_core.runs.recorded_loader import record_of
+from swift_core.system.paths import atomic_folder, check_free, size_of
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from swift_core.reporting import Report
+    from swift_core.runs.events import Report
 
 
 def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from swift_convert import verify
 
-from swift_core import proving
-from swift_core.errors import SwiftError
+from swift_core.contract.errors import SwiftError
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check_divergence(figures: Mapping[str, float], max_kl: float | None, dtype: 
         SwiftError: it is passed, or the result is no number.
     """
     what, less = "the merged model is too far from base + adapter", "--dtype float32 loses nothing by rounding."
-    proving.judge(figures, max_kl or MAX_KL[dtype], str(adapter), less, what)
+    verify.judge(figures, max_kl or MAX_KL[dtype], str(adapter), less, what)
 
 
 def encode_prompts(processor: Any) -> list[Tensor]:

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
+from swift_convert.quantize import HERE
+from swift_convert.quantize import quantize as write
+from swift_convert.verify import judge, limits_of
 
-from swift_core.apart import elsewhere, run_apart
-from swift_core.checkpoint import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.errors import UsageError
-from swift_core.families import family_of
-from swift_core.loaders import record_of
-from swift_core.paths import atomic_folder, check_free
-from swift_core.proving import judge, limits_of
-from swift_core.quantizing import HERE
-from swift_core.quantizing import quantize as write
-from swift_core.registry import registry
-from swift_core.run import Choice, Run, output_path
+from swift_core.checkpoints.family import family_of
+from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Choice, Run, output_path
+from swift_core.plugins.registry import registry
+from swift_core.runs.engine_worker import elsewhere, run_apart
+from swift_core.runs.recorded_loader import record_of
+from swift_core.system.paths import atomic_folder, check_free
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import calibration_rows, write_rows
 from swift_train.devices import pick_device, pick_dtype
@@ -37,9 +37,9 @@ from swift_train.verify_worker import PREDICT_JOB, predict
 from swift_train.weights import check_weights, stored_dtype, weight_files
 
 if TYPE_CHECKING:
-    from swift_core.reporting import Report
-    from swift_core.roles import Loaded
-    from swift_core.specs import QuantizerSpec
+    from swift_core.contract.roles import Loaded
+    from swift_core.contract.specs import QuantizerSpec
+    from swift_core.runs.events import Report
 
 
 def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

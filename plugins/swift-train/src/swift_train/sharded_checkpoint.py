@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from swift_core.errors import SwiftError, UsageError
+from swift_core.contract.errors import SwiftError, UsageError
 from swift_train.ranks import load_rng_states, save_rng_states
 from swift_train.training_state import SAME_MODEL, save_tensors, set_changed
 

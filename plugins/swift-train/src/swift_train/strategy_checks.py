@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoint import quantization_of, read_config
-from swift_core.engines import device_kind, state
-from swift_core.registry import registry
-from swift_core.specs import Problem
+from swift_core.checkpoints.manifest import quantization_of, read_config
+from swift_core.contract.specs import Problem
+from swift_core.plugins.engines import device_kind, state
+from swift_core.plugins.registry import registry
 
 if TYPE_CHECKING:
-    from swift_core.run import Choice, Run
+    from swift_core.contract.run import Choice, Run
 
 
 def kind_of(device: str) -> str:

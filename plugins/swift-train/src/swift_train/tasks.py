@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from swift_core.data.unread import Unread
-from swift_core.errors import UsageError
-from swift_core.rows import ChatRow, TextRow, normalise
+from swift_data.rows import ChatRow, TextRow, normalise
+from swift_data.unread import Unread
+
+from swift_core.contract.errors import UsageError
 from swift_train.adapters import inner_model
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedTokenizerBase
 
-    from swift_core.roles import RawRow
+    from swift_core.contract.roles import RawRow
     from swift_train.batches import Micro
     from swift_train.options import MaskOptions, PretrainOptions, SftOptions, TrainOptions
 
@@ -32,7 +33,7 @@ class Encoder(Protocol):
     """Raw rows → token sequences, in two steps, so that many texts can be tokenised at once.
 
     `settings` are all that decides its outcome beside row and tokenizer, as JSON; `date` among them is what the chat template writes. An
-    `unread` with a method `take` counts what is lost of rows (`swift_core.data.unread`).
+    `unread` with a method `take` counts what is lost of rows (`swift_data.unread`).
     """
 
     tokeniser: Tokeniser

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from swift_core.generation_config import mended
+from swift_core.checkpoints.generation_config import mended
 from swift_train.processors import tokenizer_of
 from swift_train.template_date import DATES, date_of, frozen_date, renders_date
 

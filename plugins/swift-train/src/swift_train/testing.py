@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from swift_core.checkpoint import checkpoint_format, content_hash
-from swift_core.launchers import free_port
-from swift_core.registry import registry
-from swift_core.reporting import Report
-from swift_core.run import DataChoice, Run, Source
+from swift_core.checkpoints.manifest import checkpoint_format, content_hash
+from swift_core.contract.run import DataChoice, Run, Source
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
+from swift_core.runs.local_launcher import free_port
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span
@@ -102,7 +102,7 @@ def run_training(run: Run, folder: Path, *, stop_after: int | None = None, held:
     Once `stop_after` steps are reported it is asked to stop. One that is `held` never ends by itself: before its last step it leaves
     a file `held` in its folder and waits, so that a test can kill it in good time, however fast the machine is.
     """
-    from swift_core.errors import Stopped
+    from swift_core.contract.errors import Stopped
     from swift_train.job import train
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -192,7 +192,7 @@ def causal_types() -> list[str]:
 
 def write_small_model(folder: Path, model_type: str) -> Path:
     """Write `small_model` as a checkpoint with a tokenizer; returns `folder`."""
-    from swift_core.testing.rig import tiny_tokenizer
+    from swift_testing.rig import tiny_tokenizer
 
     tokenizer, model = tiny_tokenizer(), small_model(model_type)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):

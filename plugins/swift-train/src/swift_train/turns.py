@@ -18,11 +18,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from swift_core.errors import UsageError
+from swift_core.contract.errors import UsageError
 from swift_train.patched_templates import matching_patch
 
 if TYPE_CHECKING:
-    from swift_core.rows.conversations import Message
+    from swift_data.rows.conversations import Message
+
     from swift_train.chat_template import ChatTemplate, Tools
 
 _THOUGHT = ("<think>", "</think>")

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from swift_core.data.unread import Unread
-from swift_core.errors import UsageError
-from swift_core.rows import ChatRow
-from swift_core.rows.variables import NAMES
+from swift_data.rows import ChatRow
+from swift_data.rows.variables import NAMES
+from swift_data.unread import Unread
+
+from swift_core.contract.errors import UsageError
 from swift_train.chat_template import ChatTemplate
 
 if TYPE_CHECKING:

@@ -1,5 +1,0 @@
-"""The fixtures of swift-core: tiny models, a fake engine, a folder to run `swift` in."""
-
-from __future__ import annotations
-
-pytest_plugins = ["swift_core.testing.rig"]

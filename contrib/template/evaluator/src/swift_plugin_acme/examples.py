@@ -1,9 +1,0 @@
-"""What the conformance checks ask: the small task beside this module."""
-
-from __future__ import annotations
-
-from pathlib import Path
-
-from swift_core.testing.kit import Example
-
-EXAMPLES = {"acme": Example(tasks=(str(Path(__file__).with_name("sums.jsonl")),))}

@@ -1,0 +1,52 @@
+"""`swift quantize`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from swift_core.cli import provision
+from swift_core.cli.screen import Screen
+from swift_core.cli.verb import VerbCommand, carry_out
+from swift_core.contract.errors import UsageError
+
+
+class QuantizeCommand(VerbCommand):
+    """The verb, or a comparison of several quantizers."""
+
+    def common(self) -> list[click.Parameter]:
+        """With what a comparison has beside them."""
+        several = "Quantize by each of these and compare: gptq,awq,bnb:bits=8. Names with commas, options after colons."
+        return [
+            *super().common(),
+            click.Option(["--compare"], metavar="NAMES", help=several),
+            click.Option(["--keep"], is_flag=True, help="Keep the checkpoints of a comparison, in compare/NAME/output of the run folder."),
+        ]
+
+    def _call(self, **values: Any) -> int:
+        asked, keep = values.pop("compare"), values.pop("keep")
+        return super()._call(**values) if asked is None else self._compare(asked, keep, values)
+
+    def _compare(self, asked: str, keep: bool, values: dict[str, Any]) -> int:
+        from swift_convert import compare
+        from swift_core.cli.tables import print_table
+
+        if values["dry_run"]:
+            raise UsageError("does not go with --compare", where="--dry-run", hint="Look at one quantizer: --quantizer NAME --dry-run.")
+        settings = self.settings(values)
+        with Screen(quiet=values["json"]) as screen:
+            self.launched(settings, screen)
+            done = compare.compare(
+                asked, settings, lambda own: provision.resolve(self.verb, own, screen, values), keep=keep, watch=screen.watch
+            )
+        if values["json"]:
+            click.echo(json.dumps(done.to_json(), ensure_ascii=False))
+        else:
+            print_table(compare.HEADER, compare.table(done.figures["methods"]))
+            click.echo(f"report: {done.folder / 'report.html'}")
+        return 0 if any("kl" in item for item in done.figures["methods"]) else 1
+
+
+command = QuantizeCommand("quantize", carry_out, positional="model")

@@ -1,0 +1,194 @@
+"""`swift quantize CHECKPOINT --compare gptq,bnb:bits=8`: one checkpoint in several ways, so that a person can choose.
+
+Each method is a run of `swift quantize` of its own. What can't run here, or fails, is a line with the reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import resource
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from swift_recipes import charts
+from swift_recipes.page import write_page
+
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.roles import Watch
+from swift_core.contract.run import Run, RunResult
+from swift_core.options.settings import Settings
+from swift_core.plugins.registry import Registry, catalogue, registry
+from swift_core.runs.resolve import Problems, Resolved
+from swift_core.system.paths import write_json, write_text
+
+HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")
+Resolver = Callable[[Settings], Resolved | None]
+_HOW = "Write names with commas between them, options after colons: gptq,awq,bnb:bits=8,gptq:bits=4:group_size=64."
+_ANY = 1e9  # nats a token: a comparison shows what is poor
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A quantizer with options: `asked` is what the user wrote."""
+
+    asked: str
+    name: str
+    options: Mapping[str, str]
+
+    @property
+    def folder(self) -> str:
+        """A name for its folder."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.asked)
+
+
+def parse(text: str, known: Registry) -> list[Method]:
+    """Read `gptq,bnb:bits=8`.
+
+    Raises:
+        UsageError: not written so, or a quantizer that nobody has heard of.
+    """
+    methods = {}
+    for asked in filter(None, (item.strip() for item in text.split(","))):
+        name, *pairs = asked.split(":")
+        options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if not name or len(options) != len(pairs):
+            raise UsageError(f"'{asked}' is no quantizer with options", where="compare", hint=_HOW)
+        if name not in catalogue().get("quantizer", {}):  # one that is known, but not installed, is a line of the table
+            known.entry("quantizer", name, where="compare")
+        methods[asked] = Method(asked, name, {key.replace("-", "_"): value for key, value in options.items()})
+    if not methods:
+        raise UsageError("names no quantizer", where="compare", hint=_HOW)
+    return list(methods.values())
+
+
+def compare(asked: str, settings: Settings, resolver: Resolver, *, keep: bool = False, watch: Watch | None = None) -> RunResult:
+    """Quantize by each of the methods in turn, and write `compare.json`, `compare.svg` and `report.html`.
+
+    Args:
+        asked: the methods, as the command line has them.
+        settings: those of `swift quantize`, without a quantizer.
+        resolver: makes a run of settings, or none where an engine is absent.
+        keep: leave the checkpoints in `compare/NAME/output` of the run folder.
+        watch: called with each event of each run.
+
+    Returns:
+        The run folder, and a figure `methods`: a mapping a method, with a `reason` where it could not run.
+
+    Raises:
+        UsageError: options that contradict a comparison, or nothing can run here.
+    """
+    methods = parse(asked, registry())
+    _check(settings)
+    runs: dict[str, Run] = {}
+    reasons: dict[str, SwiftError] = {}
+    for method in methods:
+        try:
+            runs[method.asked] = _resolved(method, settings, resolver)
+        except SwiftError as error:
+            reasons[method.asked] = error
+    if not runs:
+        raise next(iter(reasons.values())) if len(reasons) == 1 else Problems(list(reasons.values()))
+    first = next(iter(runs.values()))
+    folder = Path(first.options["runs"]) / f"{datetime.now():%Y%m%d-%H%M%S}-compare-{secrets.token_hex(2)}"
+    found = []
+    for number, method in enumerate(methods):
+        if watch:
+            watch({"event": "progress", "what": "compare", "done": number, "total": len(methods), "unit": "methods"})
+        if method.asked in reasons:
+            found.append({"method": method.asked, **_reason(reasons[method.asked])})
+        else:
+            found.append({"method": method.asked, **_measured(runs[method.asked], folder / "compare" / method.folder, keep, watch)})
+        write_json(folder / "compare.json", _record(first, found))
+    _report(folder, first, found)
+    return RunResult(status="done", folder=folder, figures={"methods": found})
+
+
+def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """The lines under `HEADER`; the last cell says why a method has no figures."""
+    return [[item["method"], *_cells(item), str(item.get("reason", ""))] for item in found]
+
+
+def _check(settings: Settings) -> None:
+    for name, hint in (("quantizer", "Leave it out: --compare names them."), ("output", "--keep leaves the results in the run folder.")):
+        if settings.values.get(name):
+            raise UsageError("does not go with --compare", where=settings.where(name), hint=hint)
+    if settings.values.get("verify") is False:
+        raise UsageError("a comparison measures each result", where=settings.where("verify"), hint="Leave --no-verify out.")
+
+
+def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
+    own = copy.deepcopy(settings)
+    own.set("quantizer", {"name": method.name, **method.options})
+    asked = own.values.get("verify")
+    own.values["verify"] = {"max_kl": _ANY, **(asked if isinstance(asked, Mapping) else {})}
+    resolved = resolver(own)
+    if resolved is None:
+        raise UsageError(f"the engine of {method.name} is absent", where="compare", hint=f"swift env create {method.name}")
+    return resolved.run
+
+
+def _measured(run: Run, folder: Path, keep: bool, watch: Watch | None) -> dict[str, Any]:
+    from swift_core import api
+
+    before = _cpu_seconds()
+    try:
+        done = api.carry_out(replace(run, options={**run.options, "output": ""}), folder.parent, watch=watch, folder=folder)
+    except Stopped:
+        raise
+    except SwiftError as error:
+        return {"folder": str(folder), **_reason(error)}
+    spent = _cpu_seconds() - before
+    choice = run.part("quantizer")
+    bits = choice.options.get("bits") or max(registry().spec(choice).bits)
+    if not keep and done.output:
+        shutil.rmtree(done.output)
+    kept = {"output": str(done.output)} if keep else {}
+    return {"quantizer": choice.name, "bits": bits, "cpu_seconds": round(spent, 2), **done.figures, "folder": str(folder), **kept}
+
+
+def _reason(error: SwiftError) -> dict[str, str]:
+    return {"reason": error.message, "hint": error.hint}
+
+
+def _cpu_seconds() -> float:
+    """Of the processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _record(run: Run, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"schema": 1, "model": run.model.reference if run.model else "", "methods": list(found)}
+
+
+def _cells(item: Mapping[str, Any]) -> list[str]:
+    if "kl" not in item:
+        return [""] * (len(HEADER) - 2)
+    return [
+        str(item["bits"]),
+        f"{item['bytes'] / 1e6:.3g}",
+        f"{item['perplexity']:.4g}",
+        f"{item['kl']:.3g}",
+        f"{item['top1']:.3f}",
+        f"{item['cpu_seconds']:.0f}",
+        f"{item['load_seconds']:.1f}",
+    ]
+
+
+def _report(folder: Path, run: Run, found: Sequence[Mapping[str, Any]]) -> None:
+    points = {str(item["method"]): (item["bytes"] / 1e6, item["kl"]) for item in found if "kl" in item}
+    chart = charts.scatter(points, x_label="MB", y_label="KL divergence from the source, nats a token")
+    if chart:
+        write_text(folder / "compare.svg", charts.standalone(chart))
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in table(found))
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
+    whole = next((item for item in found if "kl" in item), None)
+    source = f"<p>The source: {whole['bytes_before'] / 1e6:.3g} MB, perplexity {whole['perplexity_before']:.4g}.</p>" if whole else ""
+    body = [f"<h2>Size and loss</h2>{chart}", f"<table><tr>{head}</tr>{lines}</table>{source}"]
+    write_page(folder / "report.html", f"compare: {run.model.reference if run.model else ''}", folder.name, body)

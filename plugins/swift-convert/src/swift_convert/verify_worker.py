@@ -1,0 +1,77 @@
+"""What an exported model predicts and how it splits text, asked in the environment of its engine, which need have neither torch nor NumPy.
+
+Questions are JSON lines: `{"ids": [...]}` asks what a row of tokens predicts, `{"text": "..."}` for the tokens of a rendered conversation.
+What is predicted goes into a safetensors file: float32 tensors `0`, `1`, … of the rows in order, [tokens, vocabulary].
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract.errors import SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.contract.roles import Exported, LoadableExporter
+    from swift_core.contract.run import Run
+    from swift_core.runs.events import Report
+
+_KIB = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+
+
+def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: Path, *, trusted: bool = False) -> dict[str, Any]:
+    """Load an export, and answer a file of questions; `trusted`: the code that it brings may run.
+
+    Returns:
+        `load_seconds`, and `texts`: the tokens of each text.
+
+    Raises:
+        NotImplementedError: the engine can't load it.
+    """
+    asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
+    began = time.perf_counter()
+    loaded = (getattr(exporter, "load_trusted", exporter.load) if trusted else exporter.load)(exported)
+    seconds = time.perf_counter() - began
+    write_logits(loaded, [item["ids"] for item in asked if "ids" in item], logits)
+    return {"load_seconds": seconds, "texts": [list(loaded.encode(item["text"])) for item in asked if "text" in item]}
+
+
+def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
+    """`answer` as a job of its own, with the engine that this very Python has; `peak_bytes` is the memory that it took in all.
+
+    `refused` says why the engine can't load the export.
+    """
+    from swift_core.runs.engine_worker import end_when_stopped
+
+    end_when_stopped(report)
+    files = (Path(run.options[name]) for name in ("exported", "questions", "logits"))
+    try:
+        found = answer(run.part("exporter").build(), *files, trusted=bool(run.options.get("trust_remote_code")))
+    except NotImplementedError as reason:
+        return None, {"refused": str(reason)}
+    return None, {**found, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB}
+
+
+def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) -> None:
+    """What a model predicts for each row, as a safetensors file: its header can be written first, since all sizes are known.
+
+    Raises:
+        SwiftError: the engine gives another number of logits.
+    """
+    sizes = [len(row) * loaded.vocabulary * 4 for row in rows]
+    header = {
+        str(number): {"dtype": "F32", "shape": [len(row), loaded.vocabulary], "data_offsets": [end - size, end]}
+        for number, (row, size, end) in enumerate(zip(rows, sizes, accumulate(sizes), strict=True))
+    }
+    text = json.dumps(header).encode()
+    with file.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for row, size in zip(rows, sizes, strict=True):
+            if stream.write(memoryview(loaded.logits(row)).cast("B")) != size:
+                raise SwiftError(f"the engine gives another number of logits than {len(row)} tokens × {loaded.vocabulary}", where=str(file))

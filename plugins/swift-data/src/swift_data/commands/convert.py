@@ -1,0 +1,37 @@
+"""`swift data convert`: write datasets as canonical JSONL."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from swift_core.cli.screen import Screen
+from swift_core.options.settings import Settings
+from swift_core.verbs import DATA_CONVERT, Verb
+from swift_data.commands.command import DataCommand
+
+HELP = """Convert datasets to one JSONL file in the canonical format of their kind, whatever their source format.
+
+An invalid row stops the conversion; with --data.on-error skip, such rows are skipped and listed in OUTPUT.skipped."""
+
+
+def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
+    """Convert the datasets and print a summary."""
+    from swift_core.runs.resolve import resolve
+    from swift_data import convert as data_convert
+
+    resolved = resolve(verb, settings, progress=screen.download)
+    done = data_convert.convert(resolved.run, screen.watch)
+    screen.close()
+    if screen.quiet:
+        click.echo(json.dumps(asdict(done), ensure_ascii=False))
+        return 0
+    click.echo(f"{done.output}: {done.rows:,} {done.kind} rows")
+    if done.skipped:
+        click.echo(f"{done.skipped_in}: {done.skipped:,} invalid rows skipped")
+    return 0
+
+
+command = DataCommand(DATA_CONVERT, convert, HELP)

@@ -1,0 +1,67 @@
+"""The Protocol by which `swift data` gets a task's tokenisation, truncation and loss mask; the core itself has no tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from swift_core.contract.errors import SwiftError
+    from swift_core.contract.roles import RawRow
+    from swift_data.reading import Skips
+    from swift_data.unread import Unread
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Token counts of a row: the `lengths` of its sequences before truncation, the supervised (`learned`) tokens, and why training
+    refuses the row."""
+
+    lengths: tuple[int, ...]
+    learned: int
+    fault: SwiftError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Adjacent tokens with the same loss weight (0: not supervised): their joined text, and the id and text of each."""
+
+    text: str
+    weight: float
+    ids: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A sequence as the model is trained on it; `whole` is its number of tokens before it was truncated or split."""
+
+    pieces: tuple[Piece, ...]
+    whole: int
+
+
+class RowInspector(Protocol):
+    """Tokenise, truncate and mask rows with the code that trains on them. Built as `TaskSpec.inspector(run)`.
+
+    `max_length` is the maximum number of tokens per sequence, `truncation` the treatment of longer ones (`error`: training stops).
+    """
+
+    max_length: int
+    truncation: str
+
+    def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
+        """Yield each row with its token counts, in order; rows that can't be tokenised go to `skips.bad`."""
+        ...
+
+    def unread(self) -> Unread:
+        """Return the fields that neither a reader nor the chat template reads, of the rows measured since the last call."""
+        ...
+
+    def render(self, raw: RawRow) -> Sequence[Rendered]:
+        """Return a row's sequences; none if it is too long and dropped.
+
+        Raises:
+            SwiftError: training would refuse the row.
+        """
+        ...

@@ -1,0 +1,231 @@
+"""Dataset rows: recognised by their fields, validated, and normalised to the few row types that tasks train on.
+
+A task declares the kinds of row it accepts ("chat", "text", "preference", "label", "prompt"). Whatever the source format, messages are
+returned in OpenAI's format and media as absolute paths or URLs. Nothing is dropped or repaired silently: a row that is not understood is
+refused with its file, row number and JSON path; fields that are not used are listed in the row's `unread`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import RawRow
+from swift_data.rows.conversations import ANSWERS, Message, Messages, conversation
+from swift_data.rows.fields import Fields
+from swift_data.rows.forms import KNOWN, LABELS, Form, base_form, form_of, way_on
+from swift_data.rows.lost import refuse_lost
+from swift_data.rows.media_marks import FIELDS, place_media
+from swift_data.rows.preferences import preference
+from swift_data.rows.tool_calls import tools_of
+from swift_data.rows.turns import check_end, check_turns
+from swift_data.rows.values import Wrong, kind_of, text_of
+from swift_data.rows.variables import NAMES as VARIABLES
+from swift_data.rows.variables import variables_of
+
+__all__ = [
+    "ChatRow",
+    "Form",
+    "LabelRow",
+    "PreferenceRow",
+    "PromptRow",
+    "Row",
+    "RowError",
+    "TextRow",
+    "canonical",
+    "form_of",
+    "learned_by",
+    "normalise",
+]
+
+_LEARNED_BY = {
+    "text": 'swift pretrain trains on text rows. A chat row looks like {"messages": [{"role": "user", "content": "…"}, …]}.',
+    "chat": 'swift sft trains on chat rows. A text row looks like {"text": "…"}.',
+    "preference": "Preference tasks (DPO and similar) train on such rows.",
+    "label": "KTO and classifiers train on such rows.",
+    "prompt": "Tasks with rollouts train on such rows; for the others, add the answer.",
+}
+Tools = tuple[Mapping[str, Any], ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """Common fields of every row: its chat template `variables`, and the paths of its `unread` fields (`messages[].mood`).
+
+    Unread fields of messages are still passed to the chat template, which may use them.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow(Read):
+    """A conversation that ends with an assistant turn.
+
+    Messages have `role` (system, user, assistant, tool), `content` (text, or a list of parts if there are media), and any other
+    fields of the source: `tool_calls` (arguments as objects), `reasoning_content`, `loss_scale` if it is not 1, `name`, …
+    `tools` are OpenAI's {"type": "function", "function": …} or None.
+    """
+
+    messages: tuple[Message, ...]
+    tools: Tools = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow(Read):
+    """Plain text; every token is supervised."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow(Read):
+    """A prompt with a chosen and a rejected answer. Each answer is an assistant turn, or several turns that end with one."""
+
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    tools: Tools = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow(Read):
+    """A conversation (which may end with a user turn) and its label."""
+
+    messages: tuple[Message, ...]
+    label: bool | int | float | str | list[Any]
+    tools: Tools = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow(Read):
+    """A conversation that ends with a prompt to be answered; `extra` are the row's other fields, passed to reward functions."""
+
+    messages: tuple[Message, ...]
+    tools: Tools = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Row = ChatRow | TextRow | PreferenceRow | LabelRow | PromptRow
+
+
+class RowError(UsageError):
+    """An invalid row; `where` is 'file, row N, $.path'."""
+
+
+def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None = None) -> Row:
+    """Validate a row and normalise it to the type of its kind.
+
+    Args:
+        raw: the row as its source stores it.
+        wanted: the kinds of row that the task accepts.
+        media_folder: the folder that relative media paths are resolved against, instead of the row's own folder.
+
+    Raises:
+        RowError: the format is unknown, the kind is not accepted, or the row is invalid.
+        SwiftError: the row could not be read.
+    """
+    if raw.fault:
+        raise raw.fault
+    form = form_of(raw.data, wanted)
+    try:
+        if not form.kind:
+            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known row formats: {KNOWN}.")
+        if form.kind not in wanted:
+            hint = way_on(raw.data, wanted) or learned_by(form, wanted)
+            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are expected", hint)
+        data = Fields(raw.data)
+        row = _row(data, form, media_folder or raw.folder)
+        refuse_lost(data, form.kind)
+        return replace(row, unread=data.unread())
+    except Wrong as wrong:
+        raise RowError(wrong.message, hint=wrong.hint, where=f"{raw.file}, row {raw.number}, {wrong.path}") from None
+
+
+def canonical(row: Row) -> dict[str, Any]:
+    """Return the row as a JSON object in the canonical format of its kind; `normalise` turns it back into the same row."""
+    if isinstance(row, TextRow):
+        return {"text": row.text}
+    around: dict[str, Any] = {"tools": [dict(tool) for tool in row.tools]} if row.tools else {}
+    if row.variables:
+        around["chat_template_kwargs"] = dict(row.variables)
+    if isinstance(row, PreferenceRow):
+        return {"prompt": list(row.prompt), "chosen": list(row.chosen), "rejected": list(row.rejected), **around}
+    messages = {"messages": list(row.messages), **around}
+    if isinstance(row, LabelRow):
+        return {**messages, "label": row.label}
+    return {**messages, **row.extra} if isinstance(row, PromptRow) else messages
+
+
+def _row(data: Fields, form: Form, folder: Path | None) -> Row:
+    if form.kind == "text":
+        return TextRow(_text(data))
+    tools, variables = tools_of(data), variables_of(data)
+    if form.kind == "preference":
+        prompt, chosen, rejected = preference(data, form.name, folder)
+        return PreferenceRow(prompt, chosen, rejected, tools, variables=variables)
+    name = base_form(data).name if form.kind == "label" else form.name
+    placed = conversation(data, name)
+    if form.kind == "chat":
+        check_end(placed, f"$.{name}" if name in data else "$")
+    place_media(data, placed, folder)
+    check_turns(placed)
+    messages = tuple([message for _, message in placed])
+    if form.kind == "chat":
+        return ChatRow(messages, tools, variables=variables)
+    if form.kind == "label":
+        return LabelRow(messages, _label(data), tools, variables=variables)
+    _check_asks(placed)
+    return PromptRow(messages, tools, _extra(data, name), variables=variables)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    text = text_of(data["text"], "$.text")
+    if not text.strip():
+        raise Wrong("$.text", "the text is empty", "Remove the row.")
+    return text
+
+
+def _label(data: Mapping[str, Any]) -> Any:
+    name = next(name for name in LABELS if data.get(name) is not None and data[name] != "")
+    label = data[name]
+    if isinstance(label, str) and label.lower() in ("true", "false"):  # a table's cell
+        return label.lower() == "true"
+    if name == "kto_tag" and not isinstance(label, bool):
+        raise Wrong("$.kto_tag", f"must be true or false, not {kind_of(label)}")
+    for item, path in (
+        [(item, f"$.{name}[{place}]") for place, item in enumerate(label)] if isinstance(label, list) else [(label, f"$.{name}")]
+    ):
+        if not isinstance(item, bool | int | float | str):
+            raise Wrong(path, f"must be true or false, a number or text, not {kind_of(item)}")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise Wrong(path, f"must be a finite number, not {item}", "Remove the row, or correct it.")
+    return label
+
+
+def _check_asks(placed: Messages) -> None:
+    path, last = placed[-1]
+    if last["role"] not in ("user", "tool"):
+        raise Wrong(path, f"a prompt must end with a user or tool message, not with role '{last['role']}'", "Remove the last turn.")
+
+
+def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """Return the fields that no message was built from."""
+    listed = next((name for name in ("messages", "conversations") if data.get(name)), "")
+    asked = (listed,) if form != "prompt" else (next(name for name in ANSWERS if data.get(name)), "input", "history")
+    others = (*asked, "system", "tools", "functions", "messages", *VARIABLES)
+    return {key: value for key, value in data.items() if key not in others and key not in FIELDS}
+
+
+def learned_by(form: Form, wanted: Sequence[str]) -> str:
+    """Return a hint for a row whose kind the task does not accept."""
+    if form.kind == "chat" and "prompt" in wanted:
+        return "A prompt row ends with a user message. Rename the field of the answer to pass it to reward functions."
+    if form.kind == "chat" and ("preference" in wanted or "label" in wanted):
+        return "Such rows need 'chosen' and 'rejected'." if "preference" in wanted else "Such rows need a 'label'."
+    return _LEARNED_BY[form.kind]

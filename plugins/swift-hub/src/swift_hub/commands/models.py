@@ -1,0 +1,95 @@
+"""`swift models`: the families that the plugins know, and what a checkpoint is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core.cli.tables import print_table
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.specs import ModelFamily
+from swift_core.plugins.registry import registry
+
+
+@click.group("models", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Model families, and the models on this machine."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_families)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_families(as_json: bool = False) -> None:
+    """The families that the installed plugins know."""
+    _show(registry().all("family"), as_json)
+
+
+@command.command("search")
+@click.argument("text")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def search(text: str, as_json: bool) -> None:
+    """Families whose name, architecture or hub ids contain TEXT."""
+    folded = text.lower()
+    found = [
+        item
+        for item in registry().all("family")
+        if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids, *item.models)).lower()
+    ]
+    if not found:
+        names = [item.name for item in registry().all("family")]
+        raise UsageError(
+            f"no family matches '{text}'",
+            hint=suggestion(text, names) or "swift models lists them; other architectures work as the family 'unknown'.",
+        )
+    _show(found, as_json)
+
+
+@command.command("show")
+@click.argument("name")
+def show(name: str) -> None:
+    """One family, or a checkpoint folder: its family, format and manifest."""
+    path = Path(name)
+    if path.is_dir():
+        click.echo(json.dumps(_checkpoint(path), indent=2, ensure_ascii=False))
+        return
+    family: ModelFamily = registry().get("family", name)
+    for field in ModelFamily.__dataclass_fields__:
+        value: Any = getattr(family, field)
+        if value not in ("", (), False, {}):
+            click.echo(f"{field.replace('_', ' ')}: {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} ({reference})" for name, reference in value.items())
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from swift_core.checkpoints.family import identify
+    from swift_core.checkpoints.manifest import checkpoint_format, read_config, read_manifest
+
+    manifest, family = read_manifest(path), identify(read_config(path), registry().all("family"))
+    return {
+        "format": checkpoint_format(path),
+        "family": family.name if family else "unknown",
+        "manifest": asdict(manifest) if manifest else None,
+    }
+
+
+def _show(families: list[ModelFamily], as_json: bool) -> None:
+    if as_json:
+        from dataclasses import asdict
+
+        click.echo(json.dumps([asdict(item) for item in families], indent=2, ensure_ascii=False))
+        return
+    rows = [(item.name, "+".join(item.modalities), ", ".join(item.architectures)) for item in families]
+    print_table(("family", "takes", "architectures"), rows)

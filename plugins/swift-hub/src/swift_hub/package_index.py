@@ -1,0 +1,120 @@
+"""The Python package index as a store of files: what a project has there, with hashes, and nothing installed or built.
+
+The index is the one that the user's pip is configured with. Its JSON form (PEP 691) is asked for; mirrors that only have
+the HTML form (PEP 503) are read too.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag, urljoin
+
+from swift_core.contract.errors import UsageError, suggestion
+from swift_hub import downloads
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from swift_core.contract.roles import Progress
+
+_PYPI = "https://pypi.org/simple"
+_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """A file of a project. `sha256` is empty where the index does not give it."""
+
+    name: str
+    url: str
+    sha256: str
+    yanked: bool = False
+
+
+def index_url() -> str:
+    """PIP_INDEX_URL, else what `pip config` says, else PyPI."""
+    if given := os.environ.get("PIP_INDEX_URL"):
+        return given.rstrip("/")
+    answer = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    settings = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)  # global.index-url='https://…'
+    found = settings.get("install.index-url") or settings.get("global.index-url")
+    return str(ast.literal_eval(found)).rstrip("/") if found else _PYPI
+
+
+def list_files(project: str, http: httpx2.Client) -> list[IndexFile]:
+    """Every file of a project, oldest first as the index has them.
+
+    Raises:
+        UsageError: the index has no such project, or refuses.
+        SwiftError: no network.
+    """
+    url = f"{index_url()}/{project}/"
+    answer = downloads.get(http, url, accept=_ACCEPT, missing=f"the package index has no project '{project}'")
+    base = str(answer.url)
+    if "json" in answer.headers.get("Content-Type", ""):
+        return [
+            IndexFile(item["filename"], urljoin(base, item["url"]), item["hashes"].get("sha256", ""), bool(item.get("yanked")))
+            for item in answer.json()["files"]
+        ]
+    return list(_Page(base).files(answer.text))
+
+
+def fetch_file(file: IndexFile, folder: Path, http: httpx2.Client, progress: Progress | None = None) -> Path:
+    """Download a file of a project into `folder`, verified.
+
+    Raises:
+        UsageError, SwiftError: as `downloads.download`; also where the index gives no SHA-256 to verify it by.
+    """
+    if not file.sha256:
+        raise UsageError(
+            f"the index gives no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL)."
+        )
+    return downloads.download(http, file.url, folder / file.name, sha256=file.sha256, progress=progress)
+
+
+def fetch_from_index(project: str, filename: str, folder: Path, *, sha256: str = "", progress: Progress | None = None) -> Path:
+    """Download one known file of a project into `folder`.
+
+    Args:
+        sha256: what it must be, whatever the index says.
+
+    Raises:
+        UsageError, SwiftError: no such file, another hash, or as `fetch_file`.
+    """
+    downloads.refuse_offline(filename)
+    with downloads.client() as http:
+        files = {file.name: file for file in list_files(project, http)}
+        if filename not in files:
+            raise UsageError(f"the package index has no file '{filename}'", where=project, hint=suggestion(filename, files))
+        file = files[filename]
+        return fetch_file(IndexFile(file.name, file.url, sha256 or file.sha256), folder, http, progress)
+
+
+class _Page(HTMLParser):
+    """The links of a PEP 503 page: `<a href="…#sha256=…" data-yanked>name</a>`."""
+
+    def __init__(self, base: str) -> None:
+        super().__init__()
+        self._base = base
+        self._links: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the attributes of every link."""
+        if tag == "a":
+            self._links.append(dict(attrs))
+
+    def files(self, text: str) -> Iterator[IndexFile]:
+        """Parse a page."""
+        self.feed(text)
+        for link in self._links:
+            url, fragment = urldefrag(urljoin(self._base, link.get("href") or ""))
+            sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else ""
+            yield IndexFile(url.rsplit("/", 1)[-1], url, sha256, "data-yanked" in link)

@@ -1,0 +1,120 @@
+"""A node of a run: `python -m swift_nodes RUN_FOLDER --node 1 --nodes 2 --processes 8 --host A --port 29500`.
+
+It compares itself with the other nodes, starts torch's elastic launcher, and waits for it. `--node`, `--host` and `--port` may be the names
+of environment variables, since under a scheduler that is where they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.run import read_run
+from swift_core.plugins import local
+from swift_core.runs.events import Report, read_events
+from swift_core.runs.execute import conclude
+from swift_core.runs.local_launcher import STOP_FILE
+from swift_core.system import supervisor
+from swift_nodes.elastic import GRACE, Group, command
+from swift_nodes.preflight import Meeting, preflight
+
+
+def main() -> int:
+    """Do this node's part; the exit code is that of its workers."""
+    given = _parser().parse_args()
+    own = folder = Path(given.run)
+    node, host, port = int(_variable(given.node)), _variable(given.host), int(_variable(given.port))
+    meeting = Meeting(host, port, node, given.nodes, given.wait)
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    report = Report(folder, channel)
+    try:
+        if (folder / "run.json").is_file():
+            local.use(read_run(folder).plugins, where=str(folder / "run.json"))
+        if given.conclude and node == 0:
+            (folder / STOP_FILE).unlink(missing_ok=True)  # of a job that was stopped before
+        if given.nodes > 1:
+            folder = preflight(folder, meeting)
+    except SwiftError as error:
+        sys.stderr.write(f"{error}\n")
+        if own.is_dir():  # it may be what this node does not see
+            report.error(error)
+            if given.conclude and node == 0:
+                conclude(own, error.exit_code)
+        return error.exit_code
+    if folder.resolve() != own.resolve():
+        report.note(f"This machine is node {node} of the run in {folder}.")
+    group = Group(
+        processes=given.processes, nodes=given.nodes, fewest=given.fewest or given.nodes, restarts=given.restarts, local=given.local_addr
+    )
+    code = _work(command(folder, group, meeting), own, folder)
+    if code == 0 and (result := _result(folder)):
+        channel.write(json.dumps(result) + "\n")
+        channel.flush()
+    if given.conclude and node == 0:
+        conclude(folder, code)
+    return code
+
+
+def _work(argv: list[str], own: Path, folder: Path) -> int:
+    """Run the workers and wait.
+
+    SIGTERM asks the workers of all nodes to save and end, as a stop does that is asked for in this node's own run folder; a second one, or
+    the end of the grace, ends this node's.
+    """
+    process = subprocess.Popen(supervisor.argv(argv, grace=GRACE), stdin=subprocess.PIPE)
+    deadline: list[float] = []
+
+    def on_signal(*_: object) -> None:
+        if deadline or (folder / STOP_FILE).exists():
+            process.terminate()
+        deadline.append(time.monotonic() + GRACE)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    while process.poll() is None:
+        if (deadline or (own / STOP_FILE).exists()) and not (folder / STOP_FILE).exists():
+            with suppress(OSError):
+                (folder / STOP_FILE).touch()
+        if deadline and time.monotonic() > deadline[0]:
+            process.terminate()
+        time.sleep(0.2)
+    return process.returncode
+
+
+def _result(folder: Path) -> Mapping[str, Any] | None:
+    """What rank 0 reported, wherever it ran."""
+    return next((event for event in reversed(read_events(folder)) if event["event"] == "result"), None)
+
+
+def _variable(text: str) -> str:
+    return os.environ.get(text, text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m swift_nodes", description="A node of a run on several machines.")
+    parser.add_argument("run", help="run folder")
+    parser.add_argument("--node", default="0", help="number of this node, from 0, or the variable that holds it")
+    parser.add_argument("--nodes", type=int, default=1, help="how many there are")
+    parser.add_argument("--fewest", type=int, default=0, help="how few are enough to go on when others are lost")
+    parser.add_argument("--processes", type=int, default=1, help="workers on this node")
+    parser.add_argument("--host", default="127.0.0.1", help="address of node 0, or the variable that holds it")
+    parser.add_argument("--port", default="29500", help="port of node 0, or the variable that holds it")
+    parser.add_argument("--local-addr", default="", help="address of this node, where its host name does not lead to it")
+    parser.add_argument("--restarts", type=int, default=0, help="how often the workers are started again")
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds that the last node to come may take")
+    parser.add_argument("--conclude", action="store_true", help="record how the run ended: no command waits for it")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,43 @@
+"""The command line of torch's elastic launcher: a rendezvous at node 0, restarts, and fewer nodes where some may be lost."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from swift_nodes.preflight import Meeting
+
+# without it torch 2.13 keeps the store in which the workers find each other, and those of a second attempt look for those of the first
+_FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
+
+GRACE = 60.0  # seconds that workers get to save when they are told to end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The workers: so many a node, on between `fewest` and `nodes` nodes; `local` is this node's address, where its name is none."""
+
+    processes: int
+    nodes: int = 1
+    fewest: int = 1
+    restarts: int = 0
+    local: str = ""
+
+
+def command(folder: Path, group: Group, meeting: Meeting | None = None) -> list[str]:
+    """What starts this node's workers; without a meeting place, those of one machine."""
+    argv = ["env", _FRESH_STORE, sys.executable, "-m", "torch.distributed.run"]
+    argv += [f"--nproc-per-node={group.processes}", f"--max-restarts={group.restarts}"]
+    if meeting is None or group.nodes == 1:
+        argv += ["--nnodes=1", "--standalone"]
+    else:
+        argv += [
+            f"--nnodes={group.fewest}:{group.nodes}",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint={meeting.host}:{meeting.port}",
+            f"--rdzv-id={folder.name}",
+            f"--rdzv-conf=is_host={int(meeting.node == 0)},join_timeout={int(meeting.wait)}",
+        ]
+        argv += [f"--local-addr={group.local}"] if group.local else []
+    return [*argv, "-m", "swift_core.runs.worker", str(folder)]

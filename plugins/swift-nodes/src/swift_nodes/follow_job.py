@@ -1,0 +1,85 @@
+"""A run that others start: what a launcher for a scheduler does while the job is theirs. The run's events are read from its folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.roles import Watch
+from swift_core.runs.events import EVENTS
+from swift_core.runs.local_launcher import STOP_FILE, STOPPED, STOPPING
+from swift_core.system.interrupts import forget
+
+_PATIENCE = 1.0  # seconds between two looks
+_LAST_LOOKS = 10  # after the end: a shared disk may show the last lines late
+
+
+def hand_over(watch: Watch, status: str, output: Path, text: str, **figures: Any) -> int:
+    """Say that the run is somebody else's from here on: `prepared`, or `submitted`; the exit code is 0."""
+    watch({"event": "note", "text": text})
+    watch({"event": "result", "status": status, "output": str(output), "figures": figures})
+    return 0
+
+
+def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Callable[[], None]) -> int:
+    """Pass on the events of the run in folder `run` until `poll` gives the job's exit code.
+
+    Ctrl-C once asks the workers to stop and save; twice calls `cancel`.
+    """
+    events = _Tail(run / EVENTS, watch)
+    interrupts = 0
+    try:
+        while True:
+            try:
+                code = poll()
+                events.read()
+                if code is not None:
+                    return STOPPED if interrupts > 1 else _rest(events, code)
+                time.sleep(_PATIENCE)
+            except KeyboardInterrupt:
+                interrupts += 1
+                forget()
+                watch(STOPPING if interrupts == 1 else _ENDING)
+                if interrupts == 1:
+                    (run / STOP_FILE).touch()
+                else:
+                    cancel()
+    finally:
+        (run / STOP_FILE).unlink(missing_ok=True)
+
+
+_ENDING = {"event": "note", "text": "The job is being cancelled."}
+
+
+def _rest(events: _Tail, code: int) -> int:
+    for _ in range(_LAST_LOOKS):
+        if events.ended:
+            break
+        time.sleep(_PATIENCE / 4)
+        events.read()
+    return code
+
+
+class _Tail:
+    """Lines that are added to a file, each as soon as it is whole. `ended`: the run has said how it ended."""
+
+    def __init__(self, path: Path, watch: Watch) -> None:
+        self.path, self.watch = path, watch
+        self.ended = False
+        self._at = path.stat().st_size if path.is_file() else 0
+
+    def read(self) -> None:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._at += len(line)
+                event = json.loads(line)
+                self.ended = self.ended or event["event"] in ("result", "error")
+                self.watch(event)

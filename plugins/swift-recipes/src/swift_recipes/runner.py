@@ -1,0 +1,141 @@
+"""Running a recipe: step by step in one parent folder, with a run folder a step and one report.
+
+Servers that a step starts are stopped at the end, however it comes. A step whose inputs are unchanged is not run again: its run
+folder is found by the run's fingerprint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from swift_core.api import carry_out
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.roles import Progress, Watch
+from swift_core.contract.run import Run, RunResult, made_by, write_result
+from swift_core.options.settings import Settings
+from swift_core.runs import launch_variables
+from swift_core.runs.execute import running_server
+from swift_core.runs.resolve import resolve
+from swift_core.system import paths
+from swift_recipes.page import answers_by_question, answers_table, curves, table, write_page
+from swift_recipes.recipe import Step, filled, read_recipe
+
+ANSWERS = "answers.json"  # {question: {step: answer}} of the recipe's ask steps
+OnStep = Callable[[Step, str], None]
+
+
+@dataclass(slots=True)
+class Done:
+    """A finished step: what it gives to later ones, its result, and whether it was kept from an earlier run."""
+
+    step: Step
+    values: dict[str, str]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    kept: bool = False
+
+
+@dataclass(slots=True)
+class RecipeRun:
+    """One go through a recipe. `on_step` is called with each step and what becomes of it: 'start', 'kept', 'done'."""
+
+    recipe: Path
+    runs: Path
+    progress: Progress | None = None
+    watch: Watch | None = None
+    on_step: OnStep = lambda step, state: None
+    done: dict[str, Done] = field(default_factory=dict)
+
+    def run(self) -> RunResult:
+        """Run the steps in order, and write the report whatever happens.
+
+        Raises:
+            SwiftError: the recipe is wrong, or a step failed; those before it are kept.
+        """
+        steps = read_recipe(self.recipe)
+        folder = self.runs / f"{datetime.now():%Y%m%d-%H%M%S}-{self.recipe.stem}-{secrets.token_hex(2)}"
+        paths.write_text(folder / self.recipe.name, self.recipe.read_text(encoding="utf-8"))
+        try:
+            with ExitStack() as servers:
+                for number, step in enumerate(steps, 1):
+                    self.on_step(step, "start")
+                    try:
+                        finished = self._step(step, folder / f"{number}-{step.id}", servers)
+                    except SwiftError as error:
+                        error.where = f"step '{step.id}' ({step.line})" + (f": {error.where}" if error.where else "")
+                        raise
+                    self.done[step.id] = finished
+                    self.on_step(step, "kept" if finished.kept else "done")
+        finally:
+            self._write_report(folder)
+        outputs = [
+            item.values["output"] for item in self.done.values() if item.step.verb.name not in ("ask", "serve") and item.values["output"]
+        ]
+        figures = {name: dict(item.result.get("figures", {})) for name, item in self.done.items()}
+        result = RunResult(status="done", folder=folder, output=Path(outputs[-1]) if outputs else None, figures=figures)
+        write_result(folder, result.to_json())
+        return result
+
+    def _step(self, step: Step, home: Path, servers: ExitStack) -> Done:
+        settings = Settings(
+            filled(step.settings.values, {name: item.values for name, item in self.done.items()}), dict(step.settings.lines)
+        )
+        if step.verb.name == "serve":
+            settings.values.setdefault("port", 0)
+        notes = launch_variables.apply(step.verb, settings)
+        if self.watch:
+            for text in notes:
+                self.watch({"event": "note", "text": text})
+        run = resolve(step.verb, settings, progress=self.progress).run
+        model = run.model.path if run.model else ""
+        if step.verb.name == "fetch":
+            return Done(step, {"output": model, "folder": ""})
+        if step.verb.name == "serve":
+            server = servers.enter_context(running_server(run, self.runs, watch=self.watch, folder=home))
+            return Done(step, {"url": server.url, "output": model, "folder": str(home)})
+        if found := self._kept(run):
+            return Done(step, {"output": found["output"], "folder": found["folder"]}, found, kept=True)
+        result = carry_out(run, self.runs, watch=self.watch, folder=home)
+        paths.write_json(self._entry(run), {"folder": os.path.relpath(home, self.runs)})
+        return Done(step, {"output": str(result.output or ""), "folder": str(home)}, result.to_json())
+
+    def _entry(self, run: Run) -> Path:
+        return self.runs / ".finished" / f"{run.fingerprint()[:32]}.json"
+
+    def _kept(self, run: Run) -> dict[str, Any] | None:
+        """The result of an earlier run with this fingerprint, if its output is still there."""
+        try:
+            folder = self.runs / json.loads(self._entry(run).read_text(encoding="utf-8"))["folder"]
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError):
+            return None
+        made = made_by(folder)
+        whole = result.get("status") == "done" and (made is None or made.exists())
+        return {**result, "folder": str(folder), "output": str(made or "")} if whole else None
+
+    def _write_report(self, folder: Path) -> None:
+        """One page over the steps: answers side by side, curves, figures."""
+        asked = {name: Path(item.values["output"]) for name, item in self.done.items() if item.step.verb.name == "ask"}
+        answers = answers_by_question(asked)
+        paths.write_json(folder / ANSWERS, answers)
+        body = [answers_table(answers)]
+        for name, item in self.done.items():
+            home = Path(item.values["folder"]) if item.values.get("folder") else None
+            figures = item.result.get("figures", {})
+            kept = " · kept from an earlier run" if item.kept else ""
+            body.append(
+                f"<h2>{name}</h2><p class=sub>{item.step.verb.name}{kept} · <span class=mono>{home or item.values['output']}</span></p>"
+            )
+            body.append(f"{curves(home) if home else ''}{table(figures.items()) if figures else ''}")
+            if home and (home / "report.html").is_file():
+                link = quote(os.path.relpath(home, folder))
+                body.append(f'<p><a href="{link}/report.html">its own report</a>: what was asked, versions, hashes</p>')
+        write_page(folder / "report.html", self.recipe.stem, folder.name, body)

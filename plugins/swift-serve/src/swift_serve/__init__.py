@@ -1,0 +1,3 @@
+"""Servers and their clients: serve, ask, infer, adapter, check-parity."""
+
+from __future__ import annotations

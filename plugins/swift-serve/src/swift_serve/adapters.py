@@ -1,0 +1,173 @@
+"""Adapters of a running server: listed, added and dropped, whichever engine serves. The run folder says what is served, and where.
+
+An added adapter passes what one that was named at the start passes: it belongs on the base, it is given the tokens that it was trained
+on, and it changes the answers. One that does not is dropped again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoints.fetch import Fetcher
+from swift_core.checkpoints.lineage import check_base
+from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract.roles import Backend, Progress, Server
+from swift_core.contract.run import Run, read_run
+from swift_core.contract.specs import BackendSpec
+from swift_core.plugins.registry import Registry, registry
+from swift_core.runs.events import EVENTS, read_events
+from swift_serve import client
+from swift_serve.acceptance import Note, check_effect, check_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A server that `swift serve` started."""
+
+    folder: Path
+    run: Run
+    spec: BackendSpec
+    backend: Backend
+    server: Server
+
+    @property
+    def base(self) -> str:
+        """What clients call the base."""
+        return self.server.models[0]
+
+    def adapters(self) -> list[str]:
+        """The names of the adapters that the engine has now."""
+        return [name for name in client.models(self.server.url, self.server.api_key) if name != self.base]
+
+
+def listed(where: str | Path | Server) -> dict[str, str]:
+    """The adapters of a running server, by name, with the model name that clients send for each.
+
+    Args:
+        where: the server's run folder, or the server.
+
+    Raises:
+        UsageError: that is no run folder of a server that runs.
+    """
+    running = _running(where, registry())
+    return {name: running.spec.adapter_model(running.base, name) for name in running.adapters()}
+
+
+def add(
+    where: str | Path | Server,
+    name: str,
+    adapter: str | Path,
+    *,
+    allow_other_base: bool = False,
+    note: Note | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Serve one more adapter, and return the model name that clients send for it.
+
+    Args:
+        where: the server's run folder, or the server.
+        name: what it is to be called.
+        adapter: its checkpoint: a folder, a run folder or a reference.
+        allow_other_base: whether it may have been trained on another base.
+        note: called with what can't be checked.
+        progress: called while it is downloaded.
+
+    Raises:
+        UsageError: it is no adapter, or none for this base; the name is taken; the server's adapters are fixed.
+        SwiftError: it changes nothing, or the engine reads other tokens than it was trained on; it is dropped again.
+    """
+    known = registry()
+    running = _changeable(where, known)
+    if name in (running.base, *running.adapters()):
+        raise UsageError(f"there is a model '{name}' on this server already", where=running.server.url, hint="Choose another name.")
+    fetcher = Fetcher(known, hub=str(running.run.options["hub"]), progress=progress)
+    source = fetcher.source(str(adapter), "adapter")
+    if source.format != "adapter":
+        raise UsageError(f"'{adapter}' is no adapter: it has no adapter_config.json", where="adapter", hint="Serve it on its own.")
+    folder = Path(source.path).resolve()
+    if running.run.model and not allow_other_base:
+        check_base(folder, running.run.model)
+    running.backend.add_adapter(running.server, name, folder)
+    model, say = running.spec.adapter_model(running.base, name), note or (lambda _: None)
+    try:
+        check_tokens(running.server, model, folder, say, refuse=running.run.options["parity"] == "refuse")
+        check_effect(running.server, running.base, model, folder, say)
+    except SwiftError:
+        running.backend.drop_adapter(running.server, name)
+        raise
+    _record(running.folder, event="adapter_added", name=name, path=str(folder), hash=source.hash)
+    return model
+
+
+def drop(where: str | Path | Server, name: str) -> None:
+    """Stop serving an adapter.
+
+    Args:
+        where: the server's run folder, or the server.
+        name: what it is called.
+
+    Raises:
+        UsageError: there is no such adapter, or the server's adapters are fixed.
+    """
+    running = _changeable(where, registry())
+    if name not in (names := running.adapters()):
+        hint = suggestion(name, names) or (f"It has {', '.join(names)}." if names else "It has none.")
+        raise UsageError(f"there is no adapter '{name}' on this server", where=running.server.url, hint=hint)
+    running.backend.drop_adapter(running.server, name)
+    _record(running.folder, event="adapter_dropped", name=name)
+
+
+def _changeable(where: str | Path | Server, known: Registry) -> _Running:
+    running = _running(where, known)
+    if not running.spec.runtime_adapters:
+        raise UsageError(
+            f"{running.spec.name} takes its adapters when it starts, and keeps them",
+            where=str(running.folder),
+            hint="Start it again with other --adapter.",
+        )
+    if not running.run.options["runtime_adapters"]:
+        raise UsageError(
+            "this server's adapters are fixed", where=str(running.folder), hint="Start it with --runtime-adapters to change them later."
+        )
+    return running
+
+
+def _running(where: str | Path | Server, known: Registry) -> _Running:
+    folder = where.folder if isinstance(where, Server) else Path(where)
+    if folder is None:
+        raise UsageError("this server has no run folder", hint="Name one that swift serve or swift_core.serve started.")
+    run = read_run(folder)
+    if run.verb != "serve":
+        raise UsageError(f"this is a run of swift {run.verb}, not a server", where=str(folder), hint="Name the run folder of swift serve.")
+    ready = _ready(folder)
+    key = os.environ.get(str(run.options["api_key_env"])) or ready.get("api_key")
+    choice = run.part("backend")
+    return _Running(
+        folder=folder,
+        run=run,
+        spec=known.spec(choice),
+        backend=choice.build(),
+        server=Server(ready["url"], tuple(ready["models"]), key, folder),
+    )
+
+
+def _ready(folder: Path) -> Mapping[str, Any]:
+    """What the server said when it was ready."""
+    ready: Mapping[str, Any] | None = next((event for event in read_events(folder) if event["event"] == "ready"), None)
+    if (folder / "result.json").is_file():
+        raise UsageError("this server has ended", where=str(folder), hint="Start it again: swift serve.")
+    if ready is None:
+        raise UsageError("this server is not ready yet", where=str(folder), hint="Its log.txt tells how far it is.")
+    return ready
+
+
+def _record(folder: Path, **event: Any) -> None:
+    """Add to the events of the run, so that it can be told later what was served when."""
+    with (folder / EVENTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False) + "\n")

@@ -1,0 +1,149 @@
+"""The job of `swift ask`: questions to a server, several at once, answers in the order of the questions.
+
+Answers are appended to `ANSWERS.partial` as they come, in order, and the file gets its name when all are there; so an interrupted run
+loses nothing, and `--resume` goes on after them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from swift_data.reading import raw_rows
+from swift_data.rows import ChatRow, PromptRow, normalise
+
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.run import DataChoice, Run
+from swift_core.runs.events import Report
+from swift_core.system.paths import check_free
+from swift_serve import client
+from swift_serve.messages import api_message, image_part
+
+SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A conversation that ends with the user, the tools that the model may call, and variables of its chat template."""
+
+    messages: list[dict[str, Any]]
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
+    """Ask every question on its own; the answers are JSON lines {question, answer, messages}.
+
+    Raises:
+        UsageError: there are no questions, nobody to ask, the output exists, or what is to be gone on with belongs to other questions.
+        Stopped: a stop was asked for; the answers so far are kept.
+        SwiftError: the server failed; the answers so far are kept.
+    """
+    options = run.options
+    output = Path(options["output"]) if options.get("output") else report.folder / "answers.jsonl"
+    check_free(output, overwrite=bool(options["overwrite"]))
+    questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets)]
+    if not questions:
+        raise UsageError("no questions", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
+    url = str(options["url"])
+    if not url:
+        raise UsageError("nobody to ask", where="url", hint="Name a checkpoint with --model, or a running server with --url.")
+    key = os.environ.get(str(options["api_key_env"]))
+    name = str(options["name"]) or client.models(url, key)[0]
+    sampling = {name: options[name] for name in SAMPLING if options[name] not in (None, [])} | dict(options["extra"])
+
+    def answer(question: Question) -> str:
+        tools: dict[str, Any] = {"tools": list(question.tools)} if question.tools else {}
+        if question.variables:
+            tools["chat_template_kwargs"] = dict(question.variables)
+        messages = [api_message(message) for message in question.messages]
+        said = []
+        for piece in client.chat(url, messages, model=name, api_key=key, **{**tools, **sampling}):
+            if report.stop_requested:
+                raise Stopped("stopped")
+            said.append(piece)
+        return "".join(said)
+
+    partial = output.with_name(output.name + ".partial")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    done = _answered(partial, questions) if options["resume"] else 0
+    report.progress("ask", done, len(questions), unit="questions")
+    if report.stop_requested:
+        raise Stopped("stopped")
+    with partial.open("a" if done else "w", encoding="utf-8") as out:
+        try:
+            for question, said in _in_order(answer, questions[done:], int(options["concurrency"])):
+                line = {"question": _shown(question), "answer": said, "messages": question.messages}
+                out.write(json.dumps(line, ensure_ascii=False) + "\n")
+                out.flush()
+                done += 1
+                report.progress("ask", done, len(questions), unit="questions")
+        except SwiftError as error:
+            again = f"--output {shlex.quote(str(output))} --resume"
+            hint = f"{done} of {len(questions)} answers are kept in {partial}; the same command with {again} goes on."
+            raise type(error)(error.message, where=error.where, hint=f"{error.hint} {hint}".strip() if done else error.hint) from error
+    partial.replace(output)
+    return output, {"questions": len(questions)}
+
+
+def _in_order(answer: Any, questions: Iterable[Question], most: int) -> Iterator[tuple[Question, str]]:
+    """Each question with its answer, in order, at most so many asked at once."""
+    with ThreadPoolExecutor(most, "ask") as workers:
+        waiting: deque[tuple[Question, Future[str]]] = deque()
+        rest = iter(questions)
+        try:
+            while True:
+                waiting.extend((question, workers.submit(answer, question)) for question in islice(rest, most - len(waiting)))
+                if not waiting:
+                    return
+                question, asked = waiting.popleft()
+                yield question, asked.result()
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _answered(partial: Path, questions: list[Question]) -> int:
+    """How many questions an interrupted run has answered already; a last line that was cut off is removed."""
+    if not partial.is_file():
+        return 0
+    whole = [line for line in partial.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    partial.write_text("".join(whole), encoding="utf-8")
+    asked = [json.loads(line)["messages"] for line in whole]
+    if asked != [json.loads(json.dumps(question.messages)) for question in questions[: len(asked)]]:
+        raise UsageError(
+            "the answers that are there belong to other questions",
+            where=str(partial),
+            hint="Give the same questions in the same order, or leave --resume out to begin anew.",
+        )
+    return len(asked)
+
+
+def _question(text: str, options: Mapping[str, Any]) -> Question:
+    system = [{"role": "system", "content": options["system"]}] if options["system"] else []
+    content: Any = [*map(image_part, options["images"]), {"type": "text", "text": text}] if options["images"] else text
+    return Question([*system, {"role": "user", "content": content}])
+
+
+def _from_rows(datasets: tuple[DataChoice, ...]) -> Iterator[Question]:
+    """Each row up to its last user turn."""
+    for choice in datasets:
+        for raw in raw_rows(choice):
+            row = normalise(raw, ("chat", "prompt"))
+            assert isinstance(row, ChatRow | PromptRow)
+            messages = [dict(message) for message in row.messages]
+            while messages and messages[-1]["role"] not in ("user", "tool"):
+                messages.pop()
+            yield Question(messages, row.tools, row.variables)
+
+
+def _shown(question: Question) -> str:
+    content = question.messages[-1]["content"]
+    return content if isinstance(content, str) else " ".join(part.get("text") or f"<{part['type']}>" for part in content)

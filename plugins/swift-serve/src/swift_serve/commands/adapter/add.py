@@ -1,0 +1,31 @@
+"""`swift adapter add`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from swift_core.cli.screen import Screen
+from swift_core.contract.errors import UsageError
+
+
+@click.command("add")
+@click.argument("run_folder", type=click.Path(path_type=Path))
+@click.argument("adapter", metavar="NAME=CHECKPOINT")
+@click.option("--allow-other-base", is_flag=True, help="Add it even if it was trained on another base.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run_folder: Path, adapter: str, allow_other_base: bool, as_json: bool) -> None:
+    """Serve one more adapter with the server of RUN_FOLDER, and see that it changes the answers.
+
+    The server must have been started with --runtime-adapters. CHECKPOINT is a folder, a run folder or a reference, as for swift serve.
+    """
+    from swift_serve import adapters
+
+    name, _, checkpoint = adapter.partition("=")
+    if not name or not checkpoint:
+        raise UsageError(f"'{adapter}' is not NAME=CHECKPOINT", hint="Say what clients are to call it: mine=runs/…/output.")
+    with Screen(quiet=as_json) as screen:
+        model = adapters.add(run_folder, name, checkpoint, allow_other_base=allow_other_base, note=screen.note, progress=screen.download)
+    click.echo(json.dumps({"name": name, "model": model}) if as_json else f"added; clients ask for '{model}'")

@@ -1,0 +1,73 @@
+"""`swift check-parity URL CHECKPOINT`: does a running server, whoever started it, give the checkpoint the tokens it was trained on?"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from swift_core.cli.tables import print_table
+from swift_core.contract.errors import SwiftError, UsageError
+
+if TYPE_CHECKING:
+    from swift_core.checkpoints.manifest import Manifest
+
+
+@click.command("check-parity")
+@click.argument("url")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--name", metavar="TEXT", default="", help="Model name at the server; empty: the first it has.")
+@click.option(
+    "--api-key-env",
+    metavar="TEXT",
+    default="SWIFT_API_KEY",
+    show_default=True,
+    help="Environment variable that holds the server's API key.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bool) -> int:
+    """Check that the server at URL (ending in /v1) renders CHECKPOINT's golden conversations to the tokens that its manifest keeps.
+
+    Exits with 0 where all are the same, and with 1 where one differs or can't be compared.
+    """
+    from swift_serve import client
+    from swift_serve.parity import check_parity
+
+    manifest = _manifest(checkpoint)
+    key = os.environ.get(api_key_env)
+    parity = check_parity(url, manifest.golden, model=name or client.models(url, key)[0], api_key=key)
+    if as_json:
+        click.echo(json.dumps({"same": parity.same, **asdict(parity)}, ensure_ascii=False))
+        return 0 if parity.same else 1
+    rows = [(check.name, str(check.tokens), check.how or "-", check.result) for check in parity.checks]
+    print_table(("conversation", "tokens", "compared by", "result"), rows)
+    if different := parity.words("different"):
+        raise SwiftError(f"the server gives the model other tokens than it was trained on: {different}", where=url, hint=parity.hint)
+    if unchecked := parity.words("unchecked"):
+        raise SwiftError(
+            f"can't be compared: {unchecked}", where=url, hint="Serve it with an engine that has POST /tokenize: swift's own, or vLLM."
+        )
+    return 0
+
+
+def _manifest(checkpoint: Path) -> Manifest:
+    """The checkpoint's manifest, with golden conversations in it."""
+    from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
+
+    if not checkpoint.is_dir():
+        raise UsageError(
+            "not a folder", where=str(checkpoint), hint="Name the folder of a checkpoint that swift sft, pretrain or merge wrote."
+        )
+    checkpoint_format(checkpoint)
+    manifest = read_manifest(checkpoint)
+    if manifest and manifest.golden:
+        return manifest
+    raise UsageError(
+        "no golden conversations here to compare with",
+        where=str(checkpoint),
+        hint="Name a checkpoint that swift sft, pretrain or merge wrote: they are in its swift.json.",
+    )

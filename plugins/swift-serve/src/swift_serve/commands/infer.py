@@ -1,0 +1,117 @@
+"""`swift infer`, also `swift chat`: a conversation in the terminal, or a file of questions answered (`--dataset`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swift_core.cli.messages import print_error
+from swift_core.cli.screen import Screen
+from swift_core.cli.verb import VerbCommand
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.run import Run, RunResult
+from swift_core.system.interrupts import forget
+from swift_serve.commands.ask import ask
+
+HELP = """Talk to a checkpoint or to a running server (--url); with --dataset or --questions, answer those and keep the answers.
+
+In the conversation, /clear starts anew, /system TEXT sets the system prompt, /image FILE goes with the next message, /exit (or Ctrl-D)
+ends it; Ctrl-C cuts an answer short, and at the prompt ends the command."""
+
+
+def infer(run: Run, screen: Screen) -> RunResult | None:
+    """Batch where questions were given, else a conversation."""
+    if run.options["questions"] or run.datasets:
+        return ask(run, screen)
+    if not run.options["url"] and run.model is None:
+        raise UsageError(
+            "nobody to talk to",
+            where="model",
+            hint="Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.",
+        )
+    with ExitStack() as stack:
+        url, name = str(run.options["url"]), str(run.options["name"])
+        if not url:
+            from swift_core.api import server_for
+            from swift_core.runs.execute import running_server
+
+            screen.note("loading the model")
+            server = stack.enter_context(running_server(server_for(run), Path(run.options["runs"]), watch=screen.watch))
+            url, name = server.url, name or server.models[-1]
+        screen.close()
+        _converse(url, name, run.options)
+    return None
+
+
+def _converse(url: str, name: str, options: Any) -> None:
+    from swift_serve import client
+    from swift_serve.ask import SAMPLING
+    from swift_serve.messages import api_message, image_part
+
+    key = os.environ.get(str(options["api_key_env"]))
+    name = name or client.models(url, key)[0]
+    sampling = {field: options[field] for field in SAMPLING if options[field] not in (None, [])} | dict(options["extra"])
+    system = str(options["system"])
+    history: list[dict[str, Any]] = []
+    images = [image_part(source) for source in options["images"]]
+    terminal = sys.stdin.isatty()
+    if terminal:
+        import readline  # noqa: F401  (line editing and history for input())
+
+        click.secho(f"{name}  ·  /exit ends, /clear starts anew, Ctrl-C cuts an answer short", dim=True)
+    while True:
+        try:
+            text = input("> " if terminal else "").strip()
+        except EOFError:
+            click.echo()
+            return
+        if text in ("/exit", "/quit"):
+            return
+        if text == "/clear":
+            history.clear()
+        elif text.startswith("/system"):
+            system = text.removeprefix("/system").strip()
+            history.clear()
+        elif text.startswith("/image"):
+            images += _images(text.removeprefix("/image").strip())
+        elif text:
+            history.append({"role": "user", "content": [*images, {"type": "text", "text": text}] if images else text})
+            prompt = [api_message(message) for message in [*([{"role": "system", "content": system}] if system else []), *history]]
+            history.append({"role": "assistant", "content": _answer(client.chat(url, prompt, model=name, api_key=key, **sampling))})
+            if history[-1]["content"]:
+                images = []
+            else:
+                del history[-2:]
+
+
+def _images(source: str) -> list[dict[str, Any]]:
+    from swift_serve.messages import image_part
+
+    try:
+        return [image_part(source)]
+    except UsageError as error:
+        print_error(error)
+        return []
+
+
+def _answer(pieces: Any) -> str:
+    said = []
+    try:
+        for piece in pieces:
+            said.append(piece)
+            click.echo(piece, nl=False)
+    except KeyboardInterrupt:
+        forget()
+        click.secho(" [cut]", dim=True, nl=False)
+    except SwiftError as error:
+        print_error(error)
+    click.echo("\n")
+    return "".join(said)
+
+
+command = VerbCommand("ask", infer, positional="model", help_text=HELP)

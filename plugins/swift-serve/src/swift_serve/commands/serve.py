@@ -1,0 +1,53 @@
+"""`swift serve`, also `swift deploy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from swift_core.cli.screen import Screen
+from swift_core.cli.verb import VerbCommand
+from swift_core.contract.errors import Stopped
+from swift_core.contract.run import Run, RunResult
+
+
+def serve(run: Run, screen: Screen) -> RunResult | None:
+    """Serve until Ctrl-C."""
+    from pathlib import Path
+
+    from swift_core import api
+    from swift_core.runs.local_launcher import STOPPING
+
+    stopping = False
+
+    def watch(event: Mapping[str, Any]) -> None:
+        nonlocal stopping
+        stopping = stopping or event == STOPPING
+        screen.watch(event)
+        if event["event"] == "ready":
+            screen.close()
+            _ready(event)
+
+    result = api.carry_out(run, Path(run.options["runs"]), watch=watch, started=lambda folder: screen.note(f"run folder {folder}"))
+    if stopping:
+        raise Stopped("stopped")
+    return result
+
+
+def _ready(event: Mapping[str, Any]) -> None:
+    click.secho(f"ready: {event['url']}  (models: {', '.join(event['models'])})", bold=True)
+    if event["metrics"]:
+        click.echo(f"metrics: {event['metrics']}")
+    key = "$SWIFT_API_KEY"
+    if event.get("api_key"):
+        click.echo(f"API key, made now because {event['host']} can be reached from elsewhere: {event['api_key']}")
+        key = event["api_key"]
+    header = f" -H 'Authorization: Bearer {key}'" if event.get("api_key") else ""
+    body = f'{{"model": "{event["models"][0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    click.echo(f"try: curl {event['url']}/chat/completions{header} -H 'Content-Type: application/json' -d '{body}'")
+    click.echo("Ctrl-C stops it.")
+
+
+command = VerbCommand("serve", serve, positional="model")

@@ -1,0 +1,154 @@
+"""The job of `swift serve`: start an engine, wait until it answers, watch it, stop it."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import Backend, Server, Serving
+from swift_core.contract.run import Run, Source
+from swift_core.contract.specs import BackendSpec
+from swift_core.environments.interpreters import variables
+from swift_core.plugins.registry import registry
+from swift_core.runs.events import Report
+from swift_core.runs.local_launcher import free_port
+from swift_core.system import supervisor
+from swift_core.system.log_tail import last_words
+from swift_serve.acceptance import check_effect, check_key, check_tokens
+from swift_serve.client import serves, wait_ready
+
+
+def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
+    """Serve until a stop is asked for; figures: seconds until it was ready, and seconds served."""
+    options = run.options
+    if run.model is None:
+        raise UsageError("nothing to serve", where="model", hint="Name a checkpoint: swift serve CHECKPOINT.")
+    spec: BackendSpec = registry().spec(run.part("backend"))
+    _check_adapters(run, spec)
+    host, port = str(options["host"]), int(options["port"]) or free_port()
+    _check_port(host, port)
+    key, made = api_key(str(options["api_key_env"]), host)
+    name = str(options["name"]) or served_name(run.model)
+    backend: Backend = run.part("backend").build()
+    adapters = {alias: Path(source.path) for alias, source in run.adapters.items()}
+    serving = Serving(
+        checkpoint=Path(run.model.path),
+        name=name,
+        adapters=adapters,
+        host=host,
+        port=port,
+        api_key=key,
+        python=run.part("backend").python or sys.executable,
+        trust_remote_code=bool(options["trust_remote_code"]),
+        runtime_adapters=bool(options["runtime_adapters"]),
+        hash=run.model.hash,
+        allow_other_base=bool(options["allow_other_base"]),
+    )
+    command = backend.command(serving)
+    log = report.folder / "log.txt"
+    begin = time.monotonic()
+    process = subprocess.Popen(supervisor.argv(command.argv), stdin=subprocess.PIPE, env={**variables(serving.python), **command.env})
+    reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
+    metrics = url.removesuffix("/v1") + "/metrics"
+    try:
+        ready = wait_ready(
+            url.removesuffix("/v1") + command.ready,
+            alive=lambda: process.poll() is None and not report.stop_requested,
+            timeout=float(options["startup_timeout"]),
+        )
+        if report.stop_requested:
+            return None, {}
+        if not ready:
+            raise _fault(process.poll(), log, float(options["startup_timeout"]))
+        started = time.monotonic() - begin
+        named = {spec.adapter_model(name, alias): folder for alias, folder in adapters.items()}
+        server = Server(url, (name, *named), key)
+        check_key(server, report.note)
+        for model, folder in {name: serving.checkpoint, **named}.items():
+            check_tokens(server, model, folder, report.note, refuse=options["parity"] == "refuse")
+        for model, folder in named.items():
+            check_effect(server, name, model, folder, report.note)
+        report.ready(
+            url=url,
+            models=server.models,
+            metrics=metrics if serves(url, "../metrics", key) else "",
+            host=host,
+            port=port,
+            api_key=key if made else None,
+            seconds=round(started, 2),
+        )
+        while not report.wait_for_stop(0.2):
+            if process.poll() is not None:
+                raise _fault(process.returncode, log)
+        return None, {"ready_seconds": round(started, 2), "served_seconds": round(time.monotonic() - begin - started, 2)}
+    finally:
+        if process.stdin:
+            with suppress(OSError):
+                process.stdin.close()  # cuts the tether
+        process.wait()
+
+
+def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
+    """What is wrong with an engine that ended with `code`, or has not answered in `patience` seconds (None); with its last words."""
+    if code is None:
+        hint = f"{last_words(log)} --startup-timeout gives it longer."
+        return SwiftError(f"the engine did not answer in {patience:.0f} seconds", where=str(log), hint=hint)
+    killed = " (killed: often a sign that memory ran out)" if code == 137 else ""
+    return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_words(log))
+
+
+def _check_adapters(run: Run, spec: BackendSpec) -> None:
+    """See, before anything starts, that the backend serves the adapters; raises UsageError where it does not."""
+    if run.adapters and not spec.adapters:
+        raise UsageError(
+            f"{spec.name} serves no adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
+        )
+    if run.options["runtime_adapters"] and not spec.runtime_adapters:
+        hint = "Name them with --adapter, or choose another --backend."
+        raise UsageError(f"{spec.name} takes its adapters when it starts, and keeps them", where="runtime_adapters", hint=hint)
+
+
+def served_name(source: Source) -> str:
+    """What clients call the model: the last part of its name, without a revision."""
+    reference = source.reference.partition(":")[2].partition("@")[0].partition("==")[0].rstrip("/")
+    path = Path(reference)
+    return path.parent.name if path.name in ("output", "model") and path.parent.name else path.name
+
+
+def api_key(variable: str, host: str) -> tuple[str | None, bool]:
+    """The key of the environment; one made now where the server is reachable from elsewhere and none was given."""
+    if key := os.environ.get(variable):
+        return key, False
+    if host == "localhost" or _is_loopback(host):
+        return None, False
+    return secrets.token_urlsafe(24), True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_port(host: str, port: int) -> None:
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UsageError(
+                f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one."
+            ) from None

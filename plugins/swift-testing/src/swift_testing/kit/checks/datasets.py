@@ -1,0 +1,108 @@
+"""A data set: the rows that it says it has, in the same order every time."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+from swift_data.rows import normalise
+
+from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract.roles import RawRow
+from swift_core.contract.specs import DatasetSpec
+from swift_testing.kit import tiny
+from swift_testing.kit.model import CheckFailed, Skip, check, require
+from swift_testing.kit.subject import Subject
+
+DATASET = "dataset"
+_KINDS = ("text", "chat", "preference", "label", "prompt")
+_FIRST = 20
+
+
+def _made(subject: Subject) -> Any:
+    """The data set; one of files gets two rows of its own."""
+    subject.needs_engine()
+    if not subject.spec.suffixes:
+        return subject.build()
+    path = subject.folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(tiny.ROWS["chat"]) + "\n" for _ in range(2)), encoding="utf-8")
+    return subject.build(path=str(path))
+
+
+def _rows(subject: Subject) -> list[RawRow]:
+    dataset = _made(subject)
+    try:
+        dataset.fetch()
+    except UsageError:
+        raise
+    except SwiftError as error:
+        raise Skip(f"it can't be fetched here: {error.message}") from None
+    return list(islice(dataset.rows(), _FIRST))
+
+
+@check(DATASET)
+def check_kinds_of_rows(subject: Subject) -> None:
+    """`rows` are kinds that tasks know."""
+    unknown = [kind for kind in subject.spec.rows if kind not in _KINDS]
+    require(not unknown, f"rows: there is no kind {', '.join(unknown)}; there are {', '.join(_KINDS)}")
+
+
+@check(DATASET)
+def check_rows(subject: Subject) -> None:
+    """Its rows are of the kinds that it says, can be read, and are numbered from 1 in their files: errors point at file and row."""
+    spec: DatasetSpec = subject.spec
+    rows = _rows(subject)
+    require(rows, "it has no rows")
+    require(rows[0].number == 1, f"its first row has the number {rows[0].number}")
+    for raw in rows:
+        require(raw.file, "a row does not say which file it is of")
+        try:
+            normalise(raw, spec.rows or _KINDS)
+        except SwiftError as error:
+            raise CheckFailed(f"row {raw.number} of {raw.file} is none of {', '.join(spec.rows or _KINDS)}: {error.message}") from error
+
+
+@check(DATASET)
+def check_rows_come_again(subject: Subject) -> None:
+    """Asked again, it gives the same rows in the same order: a resumed training goes on in the middle of them."""
+    first, second = [[(raw.data, raw.number) for raw in _rows(subject)] for _ in range(2)]
+    require(first == second, "asked twice, it gives other rows")
+
+
+@check(DATASET)
+def check_rows_begin_anew(subject: Subject) -> None:
+    """`rows()` begins with the first row each time, wherever the last reader stopped: data are looked at before they are learned."""
+    _rows(subject)
+    dataset = _made(subject)
+    dataset.fetch()
+    whole = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
+    list(islice(dataset.rows(), 1))
+    again = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
+    require(again == whole, f"asked once more, its rows begin with number {again[0][1] if again else 'none'} and are {len(again)}")
+
+
+@check(DATASET)
+def check_rows_are_numbered(subject: Subject) -> None:
+    """Numbers rise within a file, each row's its own: an error names a row by it, and `--row 7` shows one."""
+    last: dict[str, int] = {}
+    for raw in _rows(subject):
+        require(raw.number > last.get(raw.file, 0), f"in {raw.file} row {raw.number} comes after row {last.get(raw.file)}")
+        last[raw.file] = raw.number
+
+
+@check(DATASET)
+def check_missing_file_is_refused(subject: Subject) -> None:
+    """A file that is not there is a UsageError with a hint."""
+    if not subject.spec.suffixes:
+        raise Skip("it reads no files of the user's")
+    try:
+        dataset = subject.build(path=str(subject.folder / "nowhere.jsonl"))
+        dataset.fetch()
+        list(dataset.rows())
+    except UsageError as error:
+        require(error.hint, f"the error has no hint: {error.message}")
+        return
+    except Exception as error:
+        raise CheckFailed(f"a missing file ends in {type(error).__name__}: {error}") from error
+    raise CheckFailed("a missing file is no error")

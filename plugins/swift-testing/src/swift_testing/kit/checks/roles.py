@@ -1,0 +1,72 @@
+"""What a part's factory builds has the methods of its role, with the arguments that the core passes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from swift_core.contract import roles
+from swift_core.contract.specs import QuantizerSpec, TaskSpec
+from swift_core.system.failure_site import place_of
+from swift_testing.kit.model import PART, CheckFailed, Skip, check, require
+from swift_testing.kit.subject import Subject, library
+
+_ROLES = {
+    "hub": roles.Hub,
+    "loader": roles.Loader,
+    "dataset": roles.Dataset,
+    "tuner": roles.Tuner,
+    "exporter": roles.Exporter,
+    "backend": roles.Backend,
+    "evaluator": roles.Evaluator,
+    "launcher": roles.Launcher,
+    "optimizer": roles.OptimizerFactory,
+}
+
+
+def _role(spec: Any) -> Any:
+    if isinstance(spec, QuantizerSpec):
+        return roles.LoadQuantizer if spec.when == "load" else roles.OfflineQuantizer
+    if spec.kind == "parallel":
+        return library("swift_train.strategy").Strategy if spec.trains is None else None
+    if isinstance(spec, TaskSpec):
+        return library("swift_train.tasks").LossTask if spec.trainer.startswith("swift_train.") else None
+    return _ROLES.get(spec.kind)
+
+
+def _methods(role: Any) -> Iterator[tuple[str, inspect.Signature]]:
+    for name, value in vars(role).items():
+        if inspect.isfunction(value) and not name.startswith("_"):
+            yield name, inspect.signature(value)
+
+
+@check(PART)
+def check_role(subject: Subject) -> None:
+    """The factory builds something with every method of its role, each of which takes what the role's takes."""
+    role = _role(subject.spec)
+    if role is None:
+        raise Skip("its trainer is its own")
+    sample = {"path": str(subject.folder / "rows.jsonl")} if subject.kind == "dataset" and subject.spec.suffixes else {}
+    try:
+        made = subject.build(**sample)
+    except Skip:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
+        raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {said}") from error
+    for name, wanted in _methods(role):
+        method = getattr(made, name, None)
+        require(callable(method), f"'{subject.spec.factory}' has no {name}(); see {role.__module__}.{role.__name__}")
+        _takes(method, wanted, f"{subject.spec.factory}.{name}")
+
+
+def _takes(method: Any, wanted: inspect.Signature, name: str) -> None:
+    """Whether the method can be called with all that the role's arguments are."""
+    parameters = list(wanted.parameters.values())[1:]  # without self
+    positional = [None for item in parameters if item.kind is item.POSITIONAL_OR_KEYWORD]
+    keywords = {item.name: None for item in parameters if item.kind is item.KEYWORD_ONLY}
+    try:
+        inspect.signature(method).bind(*positional, **keywords)
+    except TypeError as error:
+        raise CheckFailed(f"{name}() can't be called as {wanted}: {error}") from None

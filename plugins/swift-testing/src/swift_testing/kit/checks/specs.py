@@ -1,0 +1,90 @@
+"""Each part, as data: its name, its summary, what it refers to and stands on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from swift_core.contract.errors import SwiftError
+from swift_core.contract.specs import Ref
+from swift_core.plugins.registry import registry
+from swift_testing.kit.model import EVERY, PART, CheckFailed, Skip, check, require
+from swift_testing.kit.subject import Subject, load
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")
+_DEVICES = ("cuda", "rocm", "npu", "mps", "xpu", "cpu", "any")
+
+
+@check(EVERY)
+def check_name(subject: Subject) -> None:
+    """Its names are lower-case words that can be typed: letters, digits and . _ + - alone."""
+    for name in (subject.spec.name, *subject.spec.also):
+        require(_NAME.fullmatch(name), f"'{name}' is no name: lower-case letters, digits and . _ + - alone")
+
+
+@check(EVERY)
+def check_summary(subject: Subject) -> None:
+    """It has a summary of one line without a full stop: `swift plugins` and the docs list it."""
+    summary = subject.spec.summary
+    require(summary.strip(), "it has no summary")
+    require("\n" not in summary and len(summary) <= 140, "its summary is longer than a line")
+    require(not summary.endswith("."), f"its summary ends with a full stop: '{summary}'")
+
+
+@check(EVERY)
+def check_names_are_its_own(subject: Subject) -> None:
+    """No other installed part of its kind has one of its names: two are an error, until the user says which."""
+    spec = subject.spec
+    twice = [name for name, count in Counter((spec.name, *spec.also)).items() if count > 1]
+    require(not twice, f"it has the name '{' '.join(twice)}' twice")
+    for entry in registry().entries(spec.kind):
+        if (entry.spec.name, entry.plugin.name) == (spec.name, subject.entry.name):
+            continue
+        shared = {spec.name, *spec.also} & {entry.spec.name, *entry.spec.also}
+        require(not shared, f"the {spec.kind} '{', '.join(sorted(shared))}' is offered by {entry.plugin.distribution} too")
+
+
+def _refs(spec: Any) -> Iterator[tuple[str, Ref]]:
+    """The Refs of a spec, those in mappings too, by field."""
+    for item in fields(spec):
+        value = getattr(spec, item.name)
+        for ref in value.values() if isinstance(value, Mapping) else (value,):
+            if isinstance(ref, Ref):
+                yield item.name, ref
+
+
+@check(PART)
+def check_refs(subject: Subject) -> None:
+    """Each Ref leads somewhere: it is a string, so nothing but an import shows a misspelt one, and a user would be the first."""
+    absent = []
+    for name, ref in _refs(subject.spec):
+        try:
+            value = load(ref)
+        except Skip as reason:
+            absent.append(str(reason))
+            continue
+        except SwiftError as error:
+            raise CheckFailed(f"{name}: {error.message}") from error
+        require(callable(value), f"{name}: '{ref}' can't be called")
+    if absent:
+        raise Skip("; ".join(dict.fromkeys(absent)))
+
+
+@check(PART)
+def check_engines(subject: Subject) -> None:
+    """What it stands on is written so that it can be installed: PEP 508 requirements, known devices; and `isolated` names some."""
+    for engine in subject.spec.engines:
+        require(engine.when in _DEVICES, f"Engine.when is '{engine.when}', not one of {', '.join(_DEVICES)}")
+        try:
+            SpecifierSet(engine.python)
+            for text in (*engine.requirements, *engine.no_deps):
+                Requirement(text)
+        except (InvalidRequirement, InvalidSpecifier) as error:
+            raise CheckFailed(f"an Engine can't be installed: {error}") from None
+    require(not subject.spec.isolated or subject.spec.engines, "it is isolated, but names no Engine to make an environment with")

@@ -1,0 +1,58 @@
+"""The pytest front end: every check a test with a readable name, `pytest -k check_merge` runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from swift_core.contract.errors import UsageError, suggestion
+from swift_testing.kit.collect import Case, cases, entries_of
+from swift_testing.kit.model import CheckFailed, Skip
+
+
+def parametrize_with_checks(distribution: str, *, expected_failures: Mapping[str, str] | None = None) -> Callable[..., Any]:
+    """Decorate a test that takes `check` and calls it.
+
+        @parametrize_with_checks("swift-plugin-moon")
+        def test_conformance(check):
+            check()
+
+    Args:
+        distribution: the plugin's distribution.
+        expected_failures: reason by check (`check_merge`) or case (`check_merge[tuner moon]`). One that passes is a failure.
+
+    Raises:
+        UsageError: a failure is expected without a reason, or of no check there is.
+    """
+    import pytest
+
+    found = [case for entry in entries_of(distribution) for case in cases(entry)]
+    expected = dict(expected_failures or {})
+    _check_expected(expected, found)
+    parameters = []
+    for case in found:
+        reason = expected.get(case.id) or expected.get(case.check.name)
+        marks = [pytest.mark.xfail(reason=reason, raises=CheckFailed, strict=True)] if reason else []
+        parameters.append(pytest.param(_skipping(case), id=case.id, marks=marks))
+    return pytest.mark.parametrize("check", parameters)
+
+
+def _check_expected(expected: Mapping[str, str], found: list[Case]) -> None:
+    names = {name for case in found for name in (case.id, case.check.name)}
+    for name, reason in expected.items():
+        if not reason.strip():
+            raise UsageError(f"why is {name} expected to fail?", hint="A reason is the text of an expected failure.")
+        if name not in names:
+            raise UsageError(f"there is no check {name}", hint=suggestion(name, names) or "swift plugins check lists them.")
+
+
+def _skipping(case: Case) -> Callable[[], None]:
+    def run() -> None:
+        import pytest
+
+        try:
+            case()
+        except Skip as reason:
+            pytest.skip(str(reason))
+
+    return run

@@ -1,0 +1,18 @@
+"""What every command owes: `swift --help` lists it without importing it, and the checks of `swift plugins check`."""
+
+from __future__ import annotations
+
+from swift_testing.kit import parametrize_with_checks
+
+
+@parametrize_with_checks("swift-plugin-acme")
+def test_conformance(check):
+    """The checks of `swift plugins check swift-plugin-acme`, each a test."""
+    check()
+
+
+def test_it_is_listed_and_has_help(swift_project):
+    assert "From swift-plugin-acme" in swift_project.run("--help").out
+    outcome = swift_project.run("acme", "--help")
+    outcome.assert_success()
+    assert "--runs" in outcome.out

@@ -1,0 +1,5 @@
+"""The fixtures of swift-core: tiny models, a fake engine, a folder to run `swift` in."""
+
+from __future__ import annotations
+
+pytest_plugins = ["swift_testing.rig"]

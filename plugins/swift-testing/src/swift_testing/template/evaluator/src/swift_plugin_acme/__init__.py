@@ -1,0 +1,21 @@
+"""An evaluator: exact match over JSONL files of questions and answers."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract.specs import EvaluatorSpec, Ref
+
+SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugins check`
+
+
+@hookimpl
+def swift_evaluators() -> list[EvaluatorSpec]:
+    """One evaluator, that asks a server."""
+    return [
+        EvaluatorSpec(
+            name="acme",
+            summary="Exact match over a JSONL file of question and answer",
+            factory=Ref("swift_plugin_acme.evaluator:Acme"),
+            options=Ref("swift_plugin_acme.options:AcmeOptions"),
+        )
+    ]

@@ -1,0 +1,21 @@
+"""An exporter: safetensors → NumPy's `.npz`, one array a tensor."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract.specs import Engine, ExporterSpec, Ref
+
+
+@hookimpl
+def swift_exporters() -> list[ExporterSpec]:
+    """One format."""
+    return [
+        ExporterSpec(
+            name="acme",
+            summary="A checkpoint's tensors as one NumPy archive",
+            factory=Ref("swift_plugin_acme.exporter:Acme"),
+            reads=("safetensors",),
+            writes="npz",
+            engines=(Engine(requirements=("numpy>=1.26", "safetensors>=0.5", "torch>=2.6")),),
+        )
+    ]

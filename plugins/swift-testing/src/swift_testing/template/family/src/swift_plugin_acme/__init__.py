@@ -1,0 +1,20 @@
+"""A model family: an architecture, as data. This one is a Llama under another name."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract.specs import ModelFamily
+
+
+@hookimpl
+def swift_model_families() -> list[ModelFamily]:
+    """One family. `architectures` is how a checkpoint's `config.json` names it, and how it is found."""
+    return [
+        ModelFamily(
+            name="acme",
+            summary="Acme, a Llama with ChatML turns",
+            architectures=("AcmeForCausalLM",),
+            targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+            stop_tokens=("<|im_end|>",),
+        )
+    ]

@@ -1,0 +1,50 @@
+"""A checkpoint that names the architecture is of this family, and everything that the family names is in the model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from swift_plugin_acme import swift_model_families
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from swift_core.checkpoints.family import identify
+from swift_core.checkpoints.manifest import read_config
+from swift_core.plugins.registry import registry
+
+(FAMILY,) = swift_model_families()
+
+
+@pytest.fixture
+def checkpoint(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "checkpoint")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["AcmeForCausalLM"]}))
+    return folder
+
+
+def test_its_checkpoints_are_found(checkpoint):
+    assert identify(read_config(checkpoint), registry().all("family")) == FAMILY
+
+
+def test_what_it_names_is_there(checkpoint):
+    model = AutoModelForCausalLM.from_pretrained(checkpoint)
+    modules = dict(model.named_modules())
+    assert {FAMILY.blocks, FAMILY.embeddings, FAMILY.head} <= set(modules)
+    for target in FAMILY.targets:
+        assert any(name.startswith(FAMILY.blocks) and name.endswith(f".{target}") for name in modules), target
+
+
+def test_its_stop_tokens_are_tokens(checkpoint):
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    for token in FAMILY.stop_tokens:
+        assert len(tokenizer.encode(token, add_special_tokens=False)) == 1
+
+
+def test_swift_trains_an_adapter_on_it(checkpoint, swift_project):
+    row = {"messages": [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "Acme."}]}
+    swift_project.write({"rows.jsonl": [row] * 2})
+    words = ("--model", str(checkpoint), "--dataset", "rows.jsonl", "--max-steps", "1", "--device", "cpu", "--json")
+    outcome = swift_project.run("sft", *words)
+    outcome.assert_success()

@@ -1,0 +1,21 @@
+"""A hub: `acme:./model.zip` is the checkpoint inside of an archive on this machine."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract.specs import HubSpec, Ref
+
+SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugins check`
+
+
+@hookimpl
+def swift_hubs() -> list[HubSpec]:
+    """One hub and its scheme, the part of a reference before the colon."""
+    return [
+        HubSpec(
+            name="acme",
+            summary="Checkpoints in zip and tar.gz archives",
+            schemes=("acme",),
+            factory=Ref("swift_plugin_acme.hub:Acme"),
+        )
+    ]

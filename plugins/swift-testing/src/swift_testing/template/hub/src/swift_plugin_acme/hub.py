@@ -1,0 +1,62 @@
+"""Archives are unpacked once, into a cache folder that is named by the archive's hash: another content is another folder."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from swift_hub.archives import open_archive
+
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.reference import Reference
+from swift_core.contract.roles import Progress
+from swift_core.system import paths
+
+
+class Acme:
+    """Takes the folder with the `config.json` out of an archive, and packs folders into one."""
+
+    def __init__(self, options: None = None) -> None:
+        del options
+
+    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
+        """Unpack what `only` names (empty: all but the checkpoint's own Python files, which `code` asks for) and return the folder.
+
+        Raises:
+            UsageError: no such archive, one without a checkpoint, or one that would write outside of its folder; a revision is asked for.
+        """
+        if reference.revision:
+            raise UsageError("archives have no revisions", where=str(reference), hint=f"Write {reference.scheme}:{reference.name}.")
+        archive = Path(reference.name).expanduser()
+        if not archive.is_file():
+            beside = [path.name for path in archive.parent.glob("*")]
+            raise UsageError("there is no such archive", where=str(archive), hint=suggestion(archive.name, beside) or "Check the path.")
+        digest = paths.digest([paths.sha256(archive), sorted(only), code])[:32]
+        folder = paths.cache_dir("acme") / digest
+        if not folder.is_dir():
+            with open_archive(archive) as opened, paths.atomic_folder(folder) as aside:
+                opened.extract(_chosen(opened.names, only, code, archive), aside)
+        return folder
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+        """Pack the folder's files into an archive that is not there yet."""
+        archive = Path(reference.name).expanduser()
+        with zipfile.ZipFile(archive, "x", zipfile.ZIP_STORED) as packed:  # weights don't get smaller
+            for path in sorted(folder.iterdir()):
+                packed.write(path, path.name)
+        return str(archive)
+
+
+def _chosen(names: Sequence[str], only: Sequence[str], code: bool, archive: Path) -> dict[str, str]:
+    """{file name: member} of the folder that has the `config.json`."""
+    top = next((PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "config.json"), None)
+    if top is None:
+        raise UsageError("holds no checkpoint: there is no config.json in it", where=str(archive), hint="Pack the checkpoint folder.")
+    beside = {PurePosixPath(name).name: name for name in names if PurePosixPath(name).parent == top}
+    return {
+        name: member
+        for name, member in beside.items()
+        if (any(fnmatch(name, pattern) for pattern in only) if only else code or not name.endswith(".py"))
+    }

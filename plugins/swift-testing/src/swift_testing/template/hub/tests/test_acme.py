@@ -1,0 +1,40 @@
+"""A checkpoint goes into an archive and comes out of it, and swift takes it from there."""
+
+from __future__ import annotations
+
+import pytest
+from swift_plugin_acme.hub import Acme
+
+from swift_core.contract.errors import UsageError
+from swift_core.contract.reference import parse
+
+
+@pytest.fixture
+def archive(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
+    place = parse(f"acme:{tmp_path / 'model.zip'}")
+    Acme().push(tiny_model, place, message="")
+    return place
+
+
+def test_what_was_packed_comes_out(archive, tiny_model):
+    folder = Acme().fetch(archive)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in tiny_model.iterdir()}
+    assert (folder / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
+    assert Acme().fetch(archive) == folder
+
+
+def test_only_what_is_asked_for(archive):
+    assert {path.name for path in Acme().fetch(archive, only=["*.json"]).iterdir()} > {"config.json"}
+    assert not list(Acme().fetch(archive, only=["*.json"]).glob("*.safetensors"))
+
+
+def test_a_missing_archive_is_a_user_s_error(tmp_path):
+    with pytest.raises(UsageError, match="no such archive"):
+        Acme().fetch(parse(f"acme:{tmp_path / 'none.zip'}"))
+
+
+def test_swift_fetches_from_it(archive, swift_project):
+    outcome = swift_project.run("fetch", str(archive), "--json")
+    outcome.assert_success()
+    assert "home/acme" in outcome.json()["output"]

@@ -1,0 +1,29 @@
+"""Starting workers under `nice`; the core's `watch_processes` passes on their events and stops them on Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from swift_core.contract.errors import UsageError
+from swift_core.contract.roles import Watch
+from swift_core.runs.local_launcher import free_port, watch_processes
+from swift_plugin_acme.options import AcmeOptions
+
+
+class Acme:
+    """Workers with a low priority."""
+
+    def __init__(self, options: AcmeOptions) -> None:
+        self.options = options
+
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
+        """Start them and wait; see `swift_core.contract.roles.Launcher`."""
+        if nodes > 1:
+            raise UsageError("the launcher 'acme' is for one machine", where="launcher", hint="Use --launcher torchrun on each machine.")
+        command = ["nice", "-n", str(self.options.priority), sys.executable, "-m", "swift_core.runs.worker", str(run)]
+        shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
+        shared |= {"MASTER_PORT": str(free_port()), **environment}
+        ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+        return watch_processes([(command, rank) for rank in ranks], run, watch)

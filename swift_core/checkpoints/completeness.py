@@ -1,0 +1,162 @@
+"""Checkpoint validation from the config, the tokenizer and the headers of the weights, before any work starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoints.weight_files import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
+from swift_core.contract.errors import UsageError
+
+_AGAIN = "Fetch the checkpoint again."
+_SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_FLOATS = ("F64", "F32", "F16", "BF16", "BOOL")
+_MATRIX = re.compile(r"(^|\.)(q?weight|weight_packed|kernel)$")
+_EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|embeddings?)\.weight$")
+_LFS = b"version https://git-lfs"
+_READ = (".safetensors", ".gguf", ".json", ".model", ".jinja")
+_SETTINGS = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+
+
+def check_whole(folder: Path, kind: str) -> None:
+    """Check that a checkpoint is complete and consistent; `kind` is the result of `checkpoint_format`.
+
+    Raises:
+        UsageError: the first fault found, in the order config, weights, tokenizer; `where` names the file.
+    """
+    for file in sorted(folder.iterdir()):
+        if file.suffix in _READ:
+            _check_file(file)
+    if kind == "adapter":
+        _object(folder / "adapter_config.json")
+        if (folder / ADAPTER).is_file():
+            read_header(folder / ADAPTER)
+        elif (folder / "adapter_model.bin").is_file():
+            problem = "its weights are pickled (adapter_model.bin): loading them could run arbitrary code"
+            raise UsageError(problem, where=str(folder), hint="Use the adapter in safetensors format.")
+    if kind != "safetensors":
+        return
+    config = _object(folder / "config.json")
+    if not config.get("model_type"):
+        raise UsageError(
+            "has no model_type, so the architecture is unknown",
+            where=str(folder / "config.json"),
+            hint="Use the config.json that was published with the model.",
+        )
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            _object(folder / name)
+    shapes = check_tensors(folder, config)
+    if (folder / "tokenizer.json").is_file():
+        _check_tokenizer(folder, config, shapes)
+
+
+def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Check that the weight files are complete and match the index and the config.
+
+    Returns:
+        The shapes of the tensors that are stored in a floating-point type, by name.
+
+    Raises:
+        UsageError: a file is missing, damaged or misnamed, or the weights are quantized and the config has no quantization_config.
+    """
+    files = weight_files(folder)
+    if not (folder / INDEX).is_file() and files != [folder / WHOLE]:
+        shards = [file.name for file in files if _SHARD.search(file.name)]
+        if shards:
+            total = _SHARD.search(shards[0])
+            problem = f"{len(shards)} of {int(total[1]) if total else '?'} shards, and no index ({INDEX}) that maps tensors to shards"
+            raise UsageError(problem, where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
+        problem = f"the weights are in {files[0].name}, but {WHOLE} was expected"
+        raise UsageError(problem, where=str(folder), hint=f"Rename the file if it contains the whole model, or add {INDEX}.")
+    if (folder / WHOLE).is_file() and folder / WHOLE not in files:
+        problem = f"contains two sets of weights: {WHOLE}, and the {len(files)} files that {INDEX} names"
+        hint = f"Libraries differ in which one they read: move {WHOLE}, or the index and its shards, out of the folder."
+        raise UsageError(problem, where=str(folder), hint=hint)
+    headers = {file.name: read_header(file) for file in files}
+    if (folder / INDEX).is_file():
+        lost = [name for name, file in weight_map(folder).items() if name not in headers[file]]
+        if lost:
+            problem = f"lists {len(lost)} tensors that are not in their files: {', '.join(sorted(lost)[:3])}"
+            raise UsageError(problem, where=str(folder / INDEX), hint="Index and weights come from different versions. " + _AGAIN)
+    tensors = {name: entry for header in headers.values() for name, entry in header.items()}
+    if not _quantized(folder, config):
+        packed = [name for name, entry in tensors.items() if entry["dtype"] not in _FLOATS and _MATRIX.search(name)]
+        if packed:
+            stored = f"{len(packed)} weights are stored as {tensors[packed[0]]['dtype']} ({packed[0]})"
+            problem = f"{stored}, but config.json has no quantization_config"
+            hint = "They can't be decoded without it: copy config.json from the model's page, or start from the full-precision model."
+            raise UsageError(problem, where=str(folder), hint=hint)
+    return {name: tuple(entry["shape"]) for name, entry in tensors.items() if entry["dtype"] in _FLOATS}
+
+
+def _quantized(folder: Path, config: Mapping[str, Any]) -> bool:
+    parts = [config, *(value for value in config.values() if isinstance(value, Mapping))]
+    return (folder / "hf_quant_config.json").is_file() or any(
+        part.get("quantization_config") or part.get("compression_config") for part in parts
+    )
+
+
+def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Check that every token has an embedding; models with a second embedding table for added tokens are skipped."""
+    file = folder / "tokenizer.json"
+    tokenizer = _object(file)
+    rows = max((shape[0] for name, shape in shapes.items() if len(shape) == 2 and _EMBEDDINGS.search(name)), default=0)
+    if not rows or any("additional_vocab_size" in part for part in (config, config.get("text_config") or {})):
+        return
+    try:
+        beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        raise UsageError("not a tokenizer file of the `tokenizers` library", where=str(file), hint=_AGAIN) from None
+    if beyond:
+        first = min(beyond)
+        raise UsageError(
+            f"{len(beyond)} tokens have no embedding, first {beyond[first]!r} (id {first}): the model has {rows} embeddings",
+            where=str(file),
+            hint="The tokenizer belongs to another model, or tokens were added to it only: use the tokenizer files of this model.",
+        )
+
+
+def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    vocabulary = tokenizer["model"]["vocab"]
+    if isinstance(vocabulary, Mapping):
+        yield from ((int(number), text) for text, number in vocabulary.items())
+    else:
+        yield from ((number, str(entry[0])) for number, entry in enumerate(vocabulary))
+    yield from ((int(token["id"]), str(token["content"])) for token in tokenizer.get("added_tokens") or ())
+
+
+def _check_file(file: Path) -> None:
+    """Check that `file` is a readable file and not a dangling link, a folder or a Git LFS pointer."""
+    if file.is_symlink() and not file.exists():
+        raise UsageError(f"a link to {file.readlink()}, which does not exist", where=str(file), hint=_AGAIN)
+    if file.is_dir():
+        raise UsageError("a folder, not a file", where=str(file), hint=_AGAIN)
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(len(_LFS))
+    except OSError as error:
+        hint = "Check the permissions of the file and its folders."
+        raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint=hint) from None
+    if start == _LFS:
+        raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
+
+
+def _object(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"not JSON: {error}", where=str(file), hint=_AGAIN) from None
+    if not isinstance(value, dict):
+        raise UsageError("not a JSON object", where=str(file), hint=_AGAIN)
+    return value

@@ -1,0 +1,58 @@
+"""Which model family a checkpoint belongs to, told from its `config.json`, without transformers.
+
+Families are data that plugins answer (`specs.ModelFamily`). A checkpoint without a `config.json` (an adapter, a GGUF file) has no
+family of its own: the adapter has its base's, and the GGUF file the one of the checkpoint it is converted to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract.specs import ModelFamily
+
+if TYPE_CHECKING:
+    from swift_core.contract.run import Source
+
+UNKNOWN = ModelFamily(
+    name="unknown", summary="An architecture that no installed plugin knows", architectures=(), blocks="", embeddings="", head=""
+)
+"""The family of last resort. It names no modules, so whoever needs some asks the model itself: a tuner adapts every linear layer
+except the output head (`get_output_embeddings()`), and says so in a note, since routers and vision towers are then adapted too."""
+
+
+def identify(config: Mapping[str, Any], families: Iterable[ModelFamily]) -> ModelFamily | None:
+    """The family that claims a model, by `architectures` first and by `model_type` where none of those is known.
+
+    The architecture decides because it names the class and so the modules: a text-only `Gemma3ForCausalLM` and a multimodal
+    `Gemma3ForConditionalGeneration` differ in every module path. The model type still finds the family of an unlisted head on a
+    known body, such as `LlamaForSequenceClassification`.
+
+    Args:
+        config: the contents of `config.json`; `{}` for a checkpoint without one.
+        families: what the plugins answered.
+
+    Returns:
+        None where no family claims the model: the caller goes on with `UNKNOWN` and a note.
+    """
+    known = list(families)
+    for architecture in config.get("architectures") or ():
+        for family in known:
+            if architecture in family.architectures:
+                return family
+    model_type = config.get("model_type")
+    return next((family for family in known if model_type in family.model_types), None)
+
+
+def family_of(source: Source) -> ModelFamily:
+    """The family that a run's source was resolved to.
+
+    Raises:
+        UsageError: the run names a family that no installed plugin has.
+    """
+    if source.family in ("", UNKNOWN.name):
+        return UNKNOWN
+    from swift_core.plugins.registry import registry
+
+    family: ModelFamily = registry().entry(ModelFamily.kind, source.family, origin=source.plugin).spec
+    return family

@@ -1,0 +1,244 @@
+"""Reference → checkpoint on this machine, in a form that every verb can start from: hub, format, family, base of an adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from swift_core.checkpoints import manifest as checkpoint
+from swift_core.checkpoints.completeness import check_whole
+from swift_core.checkpoints.family import identify
+from swift_core.checkpoints.lineage import base_name
+from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract.reference import Reference, parse
+from swift_core.contract.roles import Progress
+from swift_core.contract.run import Choice, Run, Source, made_by
+from swift_core.environments.lock import claim
+from swift_core.plugins.registry import Entry, Registry
+from swift_core.system import paths
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """Fetches checkpoints with the hubs of a registry.
+
+    `trusted` are `org/name@revision` whose own code may run; `family` overrides what `config.json` says. `reads` are the formats that
+    are fine as they are, and `reader` is the backend that reads no others (empty: nothing is served); what is in another format is
+    converted by `loader`, or by any that can.
+    """
+
+    registry: Registry
+    loader: Choice | None = None
+    reads: tuple[str, ...] = ("safetensors",)
+    reader: str = ""
+    hub: str = "hf"
+    family: str = ""
+    trusted: tuple[str, ...] = ()
+    progress: Progress | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
+        """The base checkpoint that `text` names, and the adapters it named on it (one called 'adapter', or none)."""
+        source = self.source(text, where)
+        if source.format != "adapter":
+            return source, {}
+        hub = parse(source.reference).scheme
+        asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
+        named = _base_of(Path(source.path), where)
+        try:
+            base = asked.source(named, where)
+        except SwiftError as error:
+            message = f"the base that the adapter '{text}' was trained on, {named}, can't be had: {error.message}"
+            hint = f"Name where it is now: --model BASE --adapter {text}"
+            kind = UsageError if isinstance(error, UsageError) else SwiftError
+            raise kind(message, where=where, hint=hint) from error
+        if base.format == "adapter":
+            raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
+        return base, {"adapter": source}
+
+    def source(self, text: str, where: str) -> Source:
+        """One checkpoint, fetched, checked and converted where needed."""
+        named = None if Path(text).exists() else self._named(text, where)
+        if not named:
+            _check_path(text, where)
+        reference = parse(named.spec.models[text] if named else text, hub=self.hub, where=where)
+        try:
+            folder = self.folder(reference, where)
+        except SwiftError as error:
+            if "/" not in text and ":" not in text and not Path(text).exists():  # more often a folder's name than a hub's
+                error.hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
+            raise
+        reference = _pinned(reference, folder)
+        kind = checkpoint.checkpoint_format(folder)
+        if kind not in ("adapter", *self.reads):
+            folder = self._converted(folder, reference, kind)
+            kind = checkpoint.checkpoint_format(folder)
+            self._check_read(kind, reference, where)
+        check_whole(folder, kind)
+        family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
+        self._check_remote_code(reference, family, plugin, where)
+        hashed = checkpoint.content_hash(folder, self.progress)
+        return Source(reference=str(reference), path=str(folder.absolute()), hash=hashed, format=kind, family=family, plugin=plugin)
+
+    def _named(self, name: str, where: str) -> Entry | None:
+        """The family that has a model of that name.
+
+        Raises:
+            UsageError: several have.
+        """
+        found = [entry for entry in self.registry.entries("family") if name in entry.spec.models]
+        if len(found) > 1:
+            owners = " and ".join(sorted({entry.plugin.distribution for entry in found}))
+            hint = f"Write the reference: {' or '.join(sorted({entry.spec.models[name] for entry in found}))}."
+            raise UsageError(f"two families have a model '{name}': {owners}", where=where, hint=hint)
+        return found[0] if found else None
+
+    def folder(self, reference: Reference, where: str) -> Path:
+        """The folder as the hub has it."""
+        if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
+            reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
+        hubs = [entry for entry in self.registry.entries("hub") if reference.scheme in entry.spec.schemes]
+        if len(hubs) > 1 and not hubs[0].first_party:
+            owners = " and ".join(entry.plugin.distribution for entry in hubs)
+            hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
+            raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", where=where, hint=hint)
+        if hubs:
+            hub = self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where).build()
+            return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
+        schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
+        hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
+        if reference.scheme in ("http", "https"):
+            hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
+        raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
+
+    def _converted(self, folder: Path, reference: Reference, kind: str) -> Path:
+        """The folder as safetensors, made once, by a worker, and kept in the cache; as it is where nothing converts it."""
+        entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
+        entry = next((entry for entry in entries if kind in entry.spec.converts and entry.spec.converter), None)
+        if entry is None:
+            return folder
+        loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
+        check_whole(folder, kind)
+        origin = checkpoint.content_hash(folder, self.progress)
+        target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version, entry.spec.conversion])[:32])
+        if (target / checkpoint.MANIFEST).is_file():
+            return target
+        from swift_core.runs.execute import execute
+
+        source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
+        run = Run(verb="convert", job=str(entry.spec.converter), model=source, options={"output": str(target)}, parts={"loader": loader})
+        with claim(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
+            if not (target / checkpoint.MANIFEST).is_file():
+                execute(run, paths.cache_dir("runs"), watch=self._watch)
+        return target
+
+    def _check_read(self, kind: str, reference: Reference, where: str) -> None:
+        if not self.reader or kind in self.reads:
+            return
+        others = [spec.name for spec in self.registry.all("backend") if kind in spec.reads]
+        raise UsageError(
+            f"{self.reader} reads {' and '.join(self.reads)} checkpoints, and '{reference}' is {kind}",
+            where=where,
+            hint=f"These read it: {', '.join(others)}." if others else "Name it in another format.",
+        )
+
+    def _tell(self, text: str) -> None:
+        if self.progress:
+            self.progress(text, 0, None)
+
+    def _watch(self, event: Any) -> None:
+        if self.progress and event["event"] == "progress":
+            self.progress(event["what"], event["done"], event["total"])
+
+    def _family(self, folder: Path, kind: str) -> tuple[str, str]:
+        if self.family:
+            entry = self.registry.entry("family", self.family, where="family")
+            return entry.spec.name, entry.plugin.name
+        entries = self.registry.entries("family")
+        manifest = checkpoint.read_manifest(folder) if kind != "adapter" else None
+        told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
+        if told:  # what it was made from was of this family, whatever others claim its architecture
+            return told.spec.name, told.plugin.name
+        if kind != "safetensors":  # no config.json
+            return "", ""
+        config = checkpoint.read_config(folder)
+        found = identify(config, [entry.spec for entry in entries])
+        if found is None:
+            named = ", ".join(config.get("architectures") or [str(config.get("model_type", "?"))])
+            self.notes.append(
+                f"no installed family knows the architecture {named}: adapters go on all linear layers; --family NAME overrides this"
+            )
+            return "", ""
+        owner = next(entry.plugin.name for entry in entries if entry.spec is found)
+        return found.name, owner
+
+    def trusts(self, reference: Reference) -> bool:
+        """Whether the user has named this very repository and revision, or this folder, as trusted."""
+        if reference.scheme == "file":
+            return any(Path(name).absolute() == Path(reference.name).absolute() for name in self.trusted)
+        return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
+
+    def _check_remote_code(self, reference: Reference, family: str, plugin: str, where: str) -> None:
+        for name in self.trusted:
+            if "@" not in name and not Path(name).exists():
+                raise UsageError(
+                    f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision."
+                )
+        if not family or not self.registry.entry("family", family, origin=plugin).spec.remote_code or self.trusts(reference):
+            return
+        named = f"{reference.name}@{reference.revision or 'REVISION'}"
+        raise UsageError(
+            f"'{reference}' is of the family {family}, which runs code from its own repository, and that is refused",
+            where=where,
+            hint=f"Read its code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
+        )
+
+
+def _made_by_run(folder: Path, where: str) -> Path:
+    """A run folder stands for the checkpoint that its run made."""
+    made = made_by(folder)
+    if made and made.exists():
+        return made
+    kept = sorted(folder.glob("checkpoints/step-*/model"), key=lambda path: (len(path.parent.name), path.parent.name))
+    hint = f"Its last checkpoint is {kept[-1]}" if kept else "Did it end? Its log.txt tells how."
+    if made:
+        raise UsageError(f"what the run '{folder}' made is gone: {made}", where=where, hint=hint)
+    raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint=hint)
+
+
+def _check_path(text: str, where: str) -> None:
+    """Refuse `models/tide` where there is a folder `models` without it: a path, and no hub's name."""
+    path = Path(text)
+    if ":" in text or path.exists() or path.parent == Path() or not path.parent.is_dir():
+        return
+    near = suggestion(path.name, [item.name for item in path.parent.iterdir()])
+    hub = "" if path.is_absolute() or text.startswith(".") else f"If a hub's model is meant: hf:{text}."
+    raise UsageError(
+        f"there is no '{path.name}' in the folder '{path.parent}'", where=where, hint=f"{near} {hub}".strip() or "Check the path."
+    )
+
+
+def _pinned(reference: Reference, folder: Path) -> Reference:
+    """The reference with the revision that was fetched: the manifest's word, or the commit that the snapshot folder is named after."""
+    if reference.scheme == "file":
+        return reference
+    manifest = checkpoint.read_manifest(folder)
+    commit = folder.name if len(folder.name) == 40 and all(letter in "0123456789abcdef" for letter in folder.name) else ""
+    return replace(reference, revision=(manifest.revision if manifest else "") or commit or reference.revision)
+
+
+def _base_of(folder: Path, where: str) -> str:
+    """What an adapter was trained on: the manifest's word, else PEFT's."""
+    manifest = checkpoint.read_manifest(folder)
+    if manifest and manifest.base:
+        local, reference = manifest.base.get("path", ""), manifest.base.get("reference", "")
+        gone = local and not Path(local).exists()
+        if named := reference if not local or (gone and not reference.startswith("file:")) else local:
+            return named
+    base = base_name(folder)
+    if not base:
+        raise UsageError(
+            "the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER."
+        )
+    return base

@@ -1,0 +1,204 @@
+"""Every question the core asks. A plugin is a module that answers some of them with `@hookimpl`.
+
+Plural nouns are extension points: they take nothing and return specs from `swift_core.contract.specs`. They are called while the
+command line starts, so they must import nothing heavy and touch neither disk nor network. The rest are called during a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from swift_core.contract import specs
+    from swift_core.contract.run import Run
+
+API_VERSION = "1.0"
+
+hookspec = pluggy.HookspecMarker("swift")
+hookimpl = pluggy.HookimplMarker("swift")
+
+
+# -- extension points ----------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def swift_hubs() -> Iterable[specs.HubSpec]:
+    """Where models and data sets come from; a hub turns a reference into a folder.
+
+    Asked when a reference is read (`--model hf:org/name`), before a run starts: the hub whose `schemes` hold the part before the colon
+    fetches it. The folder is then checked like any other, so a hub need not know what a checkpoint is.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_model_families() -> Iterable[specs.ModelFamily]:
+    """Architectures as data: how `config.json` names them, target modules, multimodal prefixes, stop tokens.
+
+    Asked when a checkpoint is identified, and by tuners, quantizers and servers that want to know what is where in a model. There is no
+    factory: the answer is all there is.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_model_loaders() -> Iterable[specs.LoaderSpec]:
+    """Checkpoint folder → model and processor, by checkpoint format.
+
+    Asked for every verb that loads a model (`--loader`). The factory builds it in the process that trains or serves.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_datasets() -> Iterable[specs.DatasetSpec]:
+    """Named data sets and file formats.
+
+    Asked when `--dataset` is read: by name, or by the suffix of a file. The rows are read where the command runs (`swift data`) and in
+    workers (training), always in the order of their source.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_tasks() -> Iterable[specs.TaskSpec]:
+    """What is learned: pretrain, sft, dpo, …
+
+    Asked when a training is resolved. `trainer` names the job that a worker does; most name swift-train's loop, which asks the factory
+    for a forward pass and a loss.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_tuners() -> Iterable[specs.TunerSpec]:
+    """Which weights learn: full, lora, qlora, dora, …
+
+    Asked when a training or a merge is resolved (`--tuner`), and when an adapter is loaded: its manifest names the tuner that made it.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_parallel_strategies() -> Iterable[specs.ParallelSpec]:
+    """How training is spread over processes: ddp, fsdp, zero3, …
+
+    Asked when a training is resolved (`--parallel`). The factory builds a `swift_train.strategy.Strategy` in every process of the run.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_quantizers() -> Iterable[specs.QuantizerSpec]:
+    """Fewer bits a weight, at load time or offline: bnb, gptq, awq, fp8, …
+
+    Asked when a model is to be loaded in few bits (`--quantizer`; a tuner may imply one), or quantized into a checkpoint of its own.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_exporters() -> Iterable[specs.ExporterSpec]:
+    """Checkpoint → another format: gguf, onnx, …
+
+    Asked when a checkpoint is exported. `reads` and `writes` are the formats on either side.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_backends() -> Iterable[specs.BackendSpec]:
+    """Serving engines: transformers, vllm, sglang, lmdeploy, …
+
+    Asked when something is served (`--backend`). An engine is a command line: the core starts it, waits until it is ready, watches it
+    and stops it, here or in an environment of its own.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_evaluators() -> Iterable[specs.EvaluatorSpec]:
+    """Scores for a server or a checkpoint: evalscope, lm-eval, …
+
+    Asked when a model is evaluated. An evaluator is given the address of a server and never the engine behind it.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_launchers() -> Iterable[specs.LauncherSpec]:
+    """What starts the processes of a run: local, torchrun, ray, kubernetes.
+
+    Asked when a run starts (`--launcher`). The factory builds it where the command runs; what it starts is
+    `python -m swift_core.runs.worker RUN_FOLDER`, once a process.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
+    """Parameter groups → optimizer: adamw, muon, …
+
+    Asked when a training is resolved (`--optimizer`). The factory builds it in every process, after the model.
+    """
+    raise NotImplementedError
+
+
+# -- during a run --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def swift_check(run: Run) -> Iterable[specs.Problem]:
+    """Veto a combination before torch is imported, or warn of it. All problems are shown together.
+
+    Called when a run is resolved, once every part is chosen and its options are valid. A Problem with `fatal=False` is a note.
+
+    Args:
+        run: what is to be done, with the choice for each part.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_run_started(run: Run, folder: Path) -> None:
+    """A run is about to start; `folder` holds its `run.json`. Observers are called where the command runs, not in the worker.
+
+    What it raises is recorded (`swift plugins`) and does not stop the run, unless it is a SwiftError.
+
+    Args:
+        run: what will be done.
+        folder: the run folder.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, Any]) -> None:
+    """A line of `metrics.jsonl` was written: numbers by name, with `step`.
+
+    Called where the command runs, while the worker goes on; for a training about once a step.
+
+    Args:
+        run: what is done.
+        folder: the run folder.
+        metrics: `step` and what the worker reports: `loss`, `learning_rate`, …
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_run_finished(run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+    """A run ended: `status` (done, failed, stopped), `output`, `figures`, and `error` where there is one.
+
+    Called however the run ended, Ctrl-C included; not where the command itself was killed.
+
+    Args:
+        run: what was done.
+        folder: the run folder.
+        result: what `result.json` holds.
+    """
+    raise NotImplementedError

@@ -1,0 +1,51 @@
+"""Names of things that live elsewhere: `hf:org/name@revision`, `ms:…`, `pypi:package==1.0`, `file:./folder`, or a bare path or id."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from swift_core.contract.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A parsed reference. `str()` gives the canonical spelling back."""
+
+    scheme: str
+    name: str
+    revision: str = ""
+
+    def __str__(self) -> str:
+        mark = "==" if self.scheme == "pypi" else "@"
+        return f"{self.scheme}:{self.name}{mark + self.revision if self.revision else ''}"
+
+
+def parse(text: str, *, hub: str = "hf", where: str = "model") -> Reference:
+    """Parse a reference; a path that exists wins over a hub id, and a bare `org/name` belongs to `hub`.
+
+    Raises:
+        UsageError: empty, or a path that does not exist and can't be a hub id.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("empty reference", where=where, hint="Give a path, or something like hf:org/name.")
+    scheme, colon, rest = text.partition(":")
+    if colon and scheme.isalnum() and len(scheme) > 1:  # one letter would be a drive
+        return _split(scheme, rest, where)
+    path = Path(text).expanduser()
+    if path.exists():
+        return Reference("file", str(path))
+    if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1) or text.endswith(os.sep):
+        raise UsageError(f"there is no file or folder '{text}'", where=where, hint="Check the path.")
+    return _split(hub, text, where)
+
+
+def _split(scheme: str, rest: str, where: str) -> Reference:
+    if scheme == "file":
+        return Reference("file", str(Path(rest).expanduser()))
+    name, _, revision = rest.partition("==" if scheme == "pypi" else "@")
+    if not name.strip("/"):
+        raise UsageError(f"'{scheme}:{rest}' names nothing", where=where, hint=f"Write {scheme}:name.")
+    return Reference(scheme, name, revision)

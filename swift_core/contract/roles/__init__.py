@@ -1,0 +1,63 @@
+"""What the factories of the specs build, as Protocols.
+
+Those of `sources`, `checkpoints` and `engines` speak in paths, strings and JSON, so their members may run in an environment of their own
+(`isolated`). Those of `modules` touch an `nn.Module` and share the training process.
+"""
+
+from __future__ import annotations
+
+from swift_core.contract.roles.checkpoints import (
+    CalibratingExporter,
+    CheckingExporter,
+    Exported,
+    Exporter,
+    LoadableExporter,
+    LoadableQuantizer,
+    OfflineQuantizer,
+    TrustingExporter,
+)
+from swift_core.contract.roles.common import ISOLATABLE, Event, Progress, Watch
+from swift_core.contract.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
+from swift_core.contract.roles.modules import (
+    Loaded,
+    Loader,
+    Loading,
+    LoadQuantizer,
+    OptimizerFactory,
+    RemarkingTuner,
+    SwitchingTuner,
+    Tuner,
+)
+from swift_core.contract.roles.sources import Dataset, Hub, RawRow
+
+__all__ = [
+    "ISOLATABLE",
+    "Backend",
+    "CalibratingExporter",
+    "CheckingExporter",
+    "Dataset",
+    "Evaluator",
+    "Event",
+    "Exported",
+    "Exporter",
+    "Hub",
+    "Launcher",
+    "LoadQuantizer",
+    "LoadableExporter",
+    "LoadableQuantizer",
+    "Loaded",
+    "Loader",
+    "Loading",
+    "OfflineQuantizer",
+    "OptimizerFactory",
+    "Progress",
+    "RawRow",
+    "RemarkingTuner",
+    "Scores",
+    "Server",
+    "Serving",
+    "SwitchingTuner",
+    "TrustingExporter",
+    "Tuner",
+    "Watch",
+]

@@ -1,0 +1,101 @@
+"""What makes one checkpoint of another: quantizers and exporters, and how their results are loaded to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from swift_core.contract.run import Run
+    from swift_core.runs.events import Report
+
+
+class OfflineQuantizer(Protocol):
+    """Checkpoint folder → quantized checkpoint folder."""
+
+    def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
+        """Write the quantized checkpoint to `out` and return its figures."""
+        ...
+
+
+class LoadableQuantizer(OfflineQuantizer, Protocol):
+    """A quantizer whose results transformers here can't load: they are compared with their source where its engine is."""
+
+    @property
+    def own_reader(self) -> bool:
+        """Whether that is so of what these options make."""
+        ...
+
+    def load(self, checkpoint: Path) -> Module:
+        """Load what `quantize` has written, as a module that is called as transformers' are: `model(input_ids=…).logits`."""
+        ...
+
+
+class Exporter(Protocol):
+    """Checkpoint folder → another format."""
+
+    def export(self, checkpoint: Path, out: Path) -> Path:
+        """Write to `out` and return the file or folder that a reader opens."""
+        ...
+
+
+class Exported(Protocol):
+    """What an exporter has written, loaded in the engine that will serve it."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens it predicts among."""
+        ...
+
+    def logits(self, ids: Sequence[int]) -> Any:
+        """What it predicts after each of the tokens: `len(ids)` × `vocabulary` float32 in a buffer (bytes, an array)."""
+        ...
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens of a rendered conversation: control tokens in it are read as such, and none are added."""
+        ...
+
+
+class LoadableExporter(Exporter, Protocol):
+    """An exporter that can load what it writes, so that each run of it ends with a comparison of result and source."""
+
+    @property
+    def max_kl(self) -> float:
+        """The divergence from the source, in nats a token, past which a result with these options is broken, not merely coarser."""
+        ...
+
+    def load(self, exported: Path) -> Exported:
+        """Load what `export` has returned.
+
+        Raises:
+            NotImplementedError: this engine can't load such a result, though others can: it is not compared, and the reason is told.
+        """
+        ...
+
+
+class TrustingExporter(LoadableExporter, Protocol):
+    """A loadable exporter whose results may bring Python code of their own, as the source did."""
+
+    def load_trusted(self, exported: Path) -> Exported:
+        """`load`, where the user has named the source as trusted: its code may run."""
+        ...
+
+
+class CalibratingExporter(Exporter, Protocol):
+    """An exporter that looks at rows (`ExporterSpec.calibrates`)."""
+
+    def calibrate(self, run: Run, report: Report) -> None:
+        """Look at the run's `datasets`, as its options `data` and `calibration` say; called before `export`."""
+        ...
+
+
+class CheckingExporter(Exporter, Protocol):
+    """An exporter that compares result and source itself, before the result appears, where a model predicts no next token."""
+
+    @property
+    def checked(self) -> Mapping[str, Any]:
+        """What `export` has found out; empty where it compared nothing, and the result is to be compared as any other's."""
+        ...

@@ -1,0 +1,95 @@
+"""What serves, asks and starts processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from swift_core.contract.roles.common import Watch
+    from swift_core.contract.specs import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names that clients send, the base first.
+
+    `folder` is the run folder of a server that `swift serve` or `swift_core.serve` started.
+    """
+
+    url: str
+    models: tuple[str, ...]
+    api_key: str | None = None
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What an engine is to serve, and where. A dataclass, so that it can grow without breaking the backends there are.
+
+    `name` is what clients call the model, `adapters` are more names beside it; `python` is the interpreter that has the engine;
+    `hash` is the checkpoint's content hash, where it is known, and `allow_other_base` true where adapters may be of another base.
+    `trust_remote_code` is true where the user has named this very repository and revision as trusted, `runtime_adapters` where adapters
+    are to be added and dropped while it runs.
+    """
+
+    checkpoint: Path
+    name: str
+    adapters: Mapping[str, Path] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int
+    api_key: str | None = None
+    python: str
+    trust_remote_code: bool = False
+    runtime_adapters: bool = False
+    hash: str = ""
+    allow_other_base: bool = False
+
+
+class Backend(Protocol):
+    """An engine is a command line: the core starts it, watches it, and stops it."""
+
+    def command(self, serving: Serving) -> Command:
+        """The process that serves.
+
+        The key goes into the environment, never into the arguments, which every user of the machine can read. A backend that serves
+        no adapters refuses them with a UsageError.
+        """
+        ...
+
+    def add_adapter(self, server: Server, name: str, path: Path) -> None:
+        """Serve one more adapter, from a folder that the server can read. Whether it acts, the caller sees."""
+        ...
+
+    def drop_adapter(self, server: Server, name: str) -> None:
+        """Stop serving an adapter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them."""
+
+    values: Mapping[str, Mapping[str, float]]
+    folder: Path
+
+
+class Evaluator(Protocol):
+    """Questions to a server → scores."""
+
+    def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
+        """Run the tasks and keep every prediction below `out`."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts the worker processes of a run folder and returns when all have ended."""
+
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
+        """Start `processes` workers a node, pass each event of rank 0 to `watch`, and return the exit code.
+
+        Ctrl-C once asks the workers to stop and save; twice ends them at once.
+        """
+        ...

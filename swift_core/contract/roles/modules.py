@@ -1,0 +1,124 @@
+"""What touches an `nn.Module`, and so shares the training process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+    from torch.optim import Optimizer as TorchOptimizer
+
+    from swift_core.contract.specs import ModelFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model with what turns text (and images) into its inputs: a tokenizer, or a processor that holds one."""
+
+    model: Module
+    processor: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """How a model is loaded. A dataclass, so that it can grow without breaking the loaders there are.
+
+    `device` is "cpu", "cuda", "meta" (shapes only), …; `dtype` "float32", "bfloat16", "float16"; `arguments` come from a load-time
+    quantizer; `trust_remote_code` is true where the user has named this very repository and revision as trusted.
+    """
+
+    device: str
+    dtype: str
+    attention: str = "auto"
+    trust_remote_code: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Loader(Protocol):
+    """Checkpoint folder → model and processor."""
+
+    def load(self, checkpoint: Path, family: ModelFamily, loading: Loading) -> Loaded:
+        """Load it. Raises UsageError for missing, truncated or pickled weights, or code that is not trusted."""
+        ...
+
+
+class LoadQuantizer(Protocol):
+    """Quantizes while a model is loaded."""
+
+    def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
+        """Keyword arguments for the loader."""
+        ...
+
+    def ready_to_train(self, model: Module) -> None:
+        """Do what a loaded model needs before an adapter on it is trained; most need nothing."""
+        ...
+
+
+class Tuner(Protocol):
+    """Which weights learn, and how what they learned is kept."""
+
+    def attach(self, model: Module, family: ModelFamily) -> Module:
+        """Make the model trainable: adapters added, all else frozen (or all of it trainable)."""
+        ...
+
+    def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
+        """Put what `save` wrote onto a freshly loaded base; an adapter under `name`, beside others that are on it already."""
+        ...
+
+    def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
+        """Groups of trainable parameters for the optimizer: `params`, and `mult` where a group's rate differs (LoRA+)."""
+        ...
+
+    def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+        """Write what was learned as the ecosystem does (PEFT adapter files, or safetensors).
+
+        `weights` are the full, gathered tensors by name where a parallel strategy has sharded the module's own.
+        """
+        ...
+
+    def merge(self, model: Module) -> Module:
+        """Fold the adapter into the base: full precision in, full precision out."""
+        ...
+
+
+@runtime_checkable
+class RemarkingTuner(Tuner, Protocol):
+    """A tuner that tells the user what it decided while it was attached, such as the layers that it left out."""
+
+    remarks: list[str]
+
+
+@runtime_checkable
+class SwitchingTuner(Tuner, Protocol):
+    """A tuner whose adapters take turns on one base, request by request: what the embedded server needs to serve them beside it.
+
+    The adapters of a tuner that is none are served merged.
+    """
+
+    def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
+        """While the context lasts, the adapter `name` of those that were restored answers alone; the base, if `name` is empty."""
+        ...
+
+    def drop(self, model: Module, name: str) -> Module:
+        """Take an adapter off; with the last one, return the base as it was loaded."""
+        ...
+
+    def in_layers(self, model: Module) -> bool:
+        """Whether its adapters act in the base's own layers.
+
+        If not, they act in the module that `restore` returned, which is then called as a whole, one request at a time, and must have
+        transformers' `generate`.
+        """
+        ...
+
+
+class OptimizerFactory(Protocol):
+    """Parameter groups → optimizer."""
+
+    def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> TorchOptimizer:
+        """An optimizer over the groups."""
+        ...

@@ -1,0 +1,285 @@
+"""The answers that plugins give: frozen data made of strings, so that asking costs nothing and imports nothing.
+
+A plugin module imports this file and the standard library, no more. The real work stands behind a `Ref`, a string that is
+imported when a run needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from swift_core.contract.errors import SwiftError
+
+_BROKEN = "The plugin that names it is broken; SWIFT_DEBUG=1 shows the traceback."
+
+
+class Ref(str):
+    """An object by name, `package.module:attribute`, imported on `load()`."""
+
+    __slots__ = ()
+
+    def __new__(cls, target: str) -> Ref:
+        """Check the form, not whether it exists."""
+        module, _, attribute = target.partition(":")
+        if not module or not attribute:
+            raise ValueError(f"a Ref is written 'package.module:attribute', not {target!r}")
+        return super().__new__(cls, target)
+
+    @property
+    def module(self) -> str:
+        """The part before the colon."""
+        return self.partition(":")[0]
+
+    def load(self) -> Any:
+        """Import the module and return the attribute.
+
+        Raises:
+            SwiftError: it can't be imported, with Python's own reason (and as its cause).
+        """
+        try:
+            value: Any = importlib.import_module(self.module)
+            for name in self.partition(":")[2].split("."):
+                value = getattr(value, name)
+        except Exception as error:
+            absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != self.module.partition(".")[0]
+            hint = f"pip install {(error.name or '').partition('.')[0]}" if isinstance(error, ModuleNotFoundError) and absent else _BROKEN
+            raise SwiftError(f"'{self}' can't be imported: {type(error).__name__}: {error}", hint=hint) from error
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The software a spec stands on, for one kind of device; the first that fits the machine wins.
+
+    `requirements` and `no_deps` (installed afterwards, without their dependencies) are PEP 508 strings, probed with
+    importlib.metadata and never imported by the core. `index` is an additional package index; `disk` the gigabytes that an
+    environment with it takes, roughly, for the user who is asked.
+    """
+
+    when: str = "any"  # "cuda" "rocm" "npu" "mps" "xpu" "cpu" "any"
+    python: str = ""  # ">=3.12"
+    requirements: tuple[str, ...] = ()
+    no_deps: tuple[str, ...] = ()
+    index: str = ""
+    disk: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Anything a user can name: `name` is what is typed, `also` are other names for it, `summary` one line, no full stop."""
+
+    kind: ClassVar[str] = ""
+
+    name: str
+    summary: str
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec(Named):
+    """An implementation: `factory(options)` builds what the role's Protocol in `swift_core.contract.roles` describes."""
+
+    factory: Ref
+    options: Ref | None = None  # a pydantic class (swift_core.options.model.Options) in a torch-free module
+    engines: tuple[Engine, ...] = ()
+    isolated: bool = False  # may run in an environment of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSpec(Spec):
+    """Where models and data sets come from. `schemes` are the prefixes it answers: `hf` in `hf:org/name`."""
+
+    kind: ClassVar[str] = "hub"
+    schemes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFamily(Named):
+    """An architecture, as data: how `config.json` names it and what is where in its modules.
+
+    A chat template is no part of it: the checkpoint's own counts (`chat_template.jinja`), in training and in serving. `stop_tokens` are
+    what ends a turn there, so that a model learns to say it and a server stops at it.
+
+    `targets` are the last parts of the names of the linear layers that adapters train; `blocks` the path of the list of
+    decoder layers; the multimodal prefixes are module paths that partition the parameters. `models` are names that users can type in
+    place of a reference: `{"moon-1b": "hf:org/moon-1b@8f3c"}`; such a model is of this family, whatever others claim its architecture.
+    `classes` are transformers classes of the plugin's own, by the Auto class that is to find them, as in the `auto_map` of a config.json:
+    `{"AutoConfig": Ref("…:MoonConfig"), "AutoModelForCausalLM": Ref("…:MoonForCausalLM")}`. They are no remote code.
+    """
+
+    kind: ClassVar[str] = "family"
+    architectures: tuple[str, ...]  # config.json "architectures"
+    model_types: tuple[str, ...] = ()  # config.json "model_type"
+    targets: tuple[str, ...] = ()
+    skip_quantization: tuple[str, ...] = ("lm_head",)
+    blocks: str = "model.layers"
+    embeddings: str = "model.embed_tokens"
+    head: str = "lm_head"
+    language_model: str = ""
+    vision_tower: str = ""
+    aligner: str = ""
+    modalities: tuple[str, ...] = ("text",)
+    stop_tokens: tuple[str, ...] = ()  # end-of-turn tokens that the chat template writes
+    tool_parser: str = ""
+    reasoning_parser: str = ""
+    remote_code: bool = False  # the library has no native class; the repository's own code is needed
+    hub_ids: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[str, Ref] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderSpec(Spec):
+    """Checkpoint folder → model and processor. `reads` are checkpoint formats.
+
+    `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
+    `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures; what an earlier `conversion` of it wrote is not used again.
+    `quantizing` is the job of `swift quantize`, likewise.
+    `verifying` compares an export with its source: (source, result, *, tokens, scratch,
+    trust_remote_code) -> figures; see `swift_convert.verify.Result`.
+    """
+
+    kind: ClassVar[str] = "loader"
+    reads: tuple[str, ...]
+    builder: Ref | None = None
+    converts: tuple[str, ...] = ()
+    converter: Ref | None = None
+    conversion: int = 1
+    quantizing: Ref | None = None
+    verifying: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSpec(Spec):
+    """A named data set, or a file format (`suffixes`). `rows` are the row forms it gives; `licence` and `origin` are shown."""
+
+    kind: ClassVar[str] = "dataset"
+    rows: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
+    origin: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec(Spec):
+    """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
+
+    `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.
+    """
+
+    kind: ClassVar[str] = "task"
+    rows: tuple[str, ...]
+    trainer: Ref
+    inspector: Ref | None = None
+    rollouts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunerSpec(Spec):
+    """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures.
+
+    The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, asks the tuner's `merge` and proves what it wrote.
+    """
+
+    kind: ClassVar[str] = "tuner"
+    trains: Literal["adapter", "weights"]
+    quantized_base: bool = False
+    merger: Ref | None = None
+    implies: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelSpec(Spec):
+    """How training is spread. `trains` names a trainer that replaces the task's own (Megatron)."""
+
+    kind: ClassVar[str] = "parallel"
+    launcher: str = "local"
+    shards: bool = False
+    trains: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizerSpec(Spec):
+    """Fewer bits a weight, when a model is loaded or as a checkpoint of its own."""
+
+    kind: ClassVar[str] = "quantizer"
+    when: Literal["load", "offline"]
+    format: str
+    bits: tuple[int, ...]
+    calibrates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExporterSpec(Spec):
+    """Checkpoint → another format. `calibrates`: it wants rows, and is a `roles.CalibratingExporter` in the main environment."""
+
+    kind: ClassVar[str] = "exporter"
+    reads: tuple[str, ...]
+    writes: str
+    calibrates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec(Spec):
+    """A serving engine. `reads` are checkpoint formats, `adapters` whether it serves adapters beside the base.
+
+    `adapter_names` is what clients send for an adapter, of the model's name and its own; `runtime_adapters` whether adapters can be
+    added and dropped while it runs.
+    """
+
+    kind: ClassVar[str] = "backend"
+    reads: tuple[str, ...]
+    serves: tuple[str, ...] = ("chat", "completions")
+    modalities: tuple[str, ...] = ("text",)
+    adapters: bool = False
+    adapter_names: str = "{adapter}"
+    runtime_adapters: bool = False
+
+    def adapter_model(self, model: str, adapter: str) -> str:
+        """The model name that clients send for an adapter."""
+        return self.adapter_names.format(model=model, adapter=adapter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorSpec(Spec):
+    """Scores for a server (`http`) or for a checkpoint it loads itself (`inline`)."""
+
+    kind: ClassVar[str] = "evaluator"
+    over: Literal["http", "inline"] = "http"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LauncherSpec(Spec):
+    """Starts the processes of a run. `nodes`: whether more than one machine."""
+
+    kind: ClassVar[str] = "launcher"
+    nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerSpec(Spec):
+    """Parameter groups → optimizer."""
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A reason, found before anything heavy is imported, why a run would fail (`fatal`) or surprise."""
+
+    where: str  # dotted option path
+    message: str
+    hint: str = ""
+    fatal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A process to start: arguments (never a shell string), variables to add, and the path that answers 200 when it is ready."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    ready: str = "/health"

@@ -1,1 +1,0 @@
-"""Datasets as verbs use them: selected, read, checked, shown and converted. Row formats are in `swift_core.rows`."""

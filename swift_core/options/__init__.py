@@ -1,0 +1,3 @@
+"""Options: one pydantic class, three faces."""
+
+from __future__ import annotations

@@ -1,0 +1,193 @@
+"""Options as command-line flags: flat for the verb and its main part, dotted for every other part that is chosen.
+
+`_` and `-` are the same; other tools' spellings are accepted and answered with a note; `--packing true`, `--target_modules a b`
+and `--name=value` are rewritten into what click understands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import UsageError
+from swift_core.options import fields
+from swift_core.options.settings import Settings, listed, read_yaml
+from swift_core.plugins import local
+from swift_core.plugins.registry import Registry
+from swift_core.verbs import PART_SPELLINGS, Verb
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+_FLAG = re.compile(r"--?[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: its name without dashes in front, the settings path it sets, the option behind it, and the help section."""
+
+    name: str
+    path: str
+    field: fields.Field
+    section: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of one command line. `aliases` maps other spellings to names; `notes` are what to tell about those used."""
+
+    flags: dict[str, Flag]
+    aliases: dict[str, str]
+    notes: list[str]
+
+
+def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
+    """The flags that this command line may use, given the parts that it and the YAML choose."""
+    flags: dict[str, Flag] = {}
+    aliases = {dashed(old): dashed(new) for old, new in PART_SPELLINGS.items() if new in verb.parts}
+
+    def add(name: str, path: str, field: fields.Field, section: str) -> None:
+        flags.setdefault(dashed(name), Flag(dashed(name), path, field, section))
+        for other in field.also:
+            aliases.setdefault(dashed(other), dashed(name))
+
+    for item in sorted(fields.fields(verb.options), key=lambda item: not item.required):
+        add(item.path, item.path, item, "Options")
+    for part, default in verb.parts.items():
+        if part not in verb.fixed:
+            summary = f"Which {part} to use: {', '.join(spec.name for spec in registry.all(part)) or 'none installed'}."
+            field = fields.Field(part, "string", summary, default or None, False, (), ())
+            name = verb.flags.get(part, part)
+            add(name, part, field, "Parts")
+            if name != part:
+                aliases[dashed(part)] = dashed(name)
+    for part, name in chosen(verb, argv, config, aliases).items():
+        entry = _entry(registry, part, name)
+        if entry is None:
+            continue
+        prefix = "" if part == verb.main else f"{part}."
+        for item in fields.fields(entry.options):
+            add(f"{prefix}{item.path}", f"{prefix}{item.path}", item, f"{part.capitalize()} {name}")
+    for name in datasets(argv, config, aliases) if "dataset" in flags else ():
+        entry = _entry(registry, "dataset", name)
+        for item in fields.fields(entry.options) if entry else ():
+            add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset {name}")
+            aliases.setdefault(dashed(item.path), dashed(f"dataset.{name}.{item.path}"))
+    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
+
+
+def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
+    """The name chosen for each part: by flag, else by YAML, else by default. Parts without one are left out."""
+    names = {}
+    for part, default in verb.parts.items():
+        asked = config.values.get(part)
+        name = "/".join(str(asked[key]) for key in ("from", "name") if asked.get(key)) if isinstance(asked, dict) else asked
+        name = name or default
+        if part not in verb.fixed:
+            name = next(iter(_values(argv, verb.flags.get(part, part), aliases)), name)
+        if name:
+            names[part] = str(name)
+    return names
+
+
+def datasets(argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> list[str]:
+    """The names of the data sets that are asked for, without files and hub references."""
+    asked: list[object] = [*listed(config.values.get("dataset")), *_values(argv, "dataset", aliases)]
+    names = [str(item.get("name", "")) if isinstance(item, dict) else str(item or "") for item in asked]
+    return sorted({name.partition("#")[0].replace("_", "-") for name in names if name})
+
+
+def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
+    """The arguments as click reads them: known spellings, repeated list values, on/off flags without a value."""
+    out: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*out, word, *words]
+        if not word.startswith("--"):
+            out.append(word)
+            continue
+        given, equals, value = word[2:].partition("=")
+        name = dashed(given)
+        if name in known.aliases:
+            known.notes.append(f"--{given} is --{known.aliases[name]} here")
+            name = known.aliases[name]
+        flag = known.flags.get(name)
+        if name == "use-hf" and "hub" in known.flags:
+            taken = value if equals else words.pop(0) if words and words[0].lower() in TRUE + FALSE else "true"
+            known.notes.append(f"--{given} {taken} is --hub {'hf' if taken.lower() in TRUE else 'ms'} here")
+            out += ["--hub", "hf" if taken.lower() in TRUE else "ms"]
+        elif flag is None:
+            out.append(f"--{name}{equals}{value}")
+        elif flag.field.type == "boolean":
+            if not equals and words and words[0].lower() in TRUE + FALSE:
+                value, equals = words.pop(0), "="
+            if equals and value.lower() not in TRUE + FALSE:
+                raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint=f"Write --{name} or {off_name(name)}.")
+            out.append(off_name(name) if equals and value.lower() in FALSE else f"--{name}")
+        elif flag.field.type == "array":
+            values = [value] if equals else []
+            while not equals and words and not _FLAG.match(words[0]):
+                values.append(words.pop(0))
+            if not values:
+                raise UsageError("needs at least one value", where=f"--{name}", hint=f"Write --{name} VALUE [VALUE …].")
+            out += [piece for item in values for piece in (f"--{name}", item)]
+        else:
+            out += [f"--{name}"] + ([value] if equals else [])
+    return out
+
+
+def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
+    """The YAML file given first or by --config (empty settings where none is), and the arguments without it.
+
+    The local plugins that it names are those of this process from here on.
+    """
+    words = list(argv)
+    if words and words[0].endswith((".yaml", ".yml")):
+        settings, words = read_yaml(Path(words[0])), words[1:]
+    elif "--config" in words:
+        at = words.index("--config")
+        if at + 1 == len(words):
+            raise UsageError("needs a file", where="--config", hint="Write --config FILE.yaml.")
+        settings, words = read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
+    else:
+        return Settings(), words
+    local.use(settings.values.pop("plugins", ()), where=settings.where("plugins"))
+    return settings, words
+
+
+def _entry(registry: Registry, part: str, name: str) -> Any:
+    matches = registry.matching(part, name)  # of several the first-party one is first
+    return matches[0].spec if matches else None
+
+
+def _values(argv: Sequence[str], wanted: str, aliases: dict[str, str]) -> Iterator[str]:
+    words = iter(range(len(argv)))
+    for at in words:
+        given, equals, value = argv[at].removeprefix("--").partition("=")
+        if not argv[at].startswith("--") or aliases.get(dashed(given), dashed(given)) != dashed(wanted):
+            continue
+        if equals:
+            yield value
+        else:
+            yield from _until_flag(argv[at + 1 :])
+
+
+def _until_flag(words: Iterable[str]) -> Iterator[str]:
+    for word in words:
+        if _FLAG.match(word):
+            return
+        yield word
+
+
+def dashed(name: str) -> str:
+    """`learning_rate` as flags are spelled: `learning-rate`."""
+    return name.replace("_", "-")
+
+
+def off_name(name: str) -> str:
+    """`--no-x` for `x`, `--tuner.no-x` for `tuner.x`."""
+    head, dot, last = name.rpartition(".")
+    return f"--{head}{dot}no-{last}"

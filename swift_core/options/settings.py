@@ -1,0 +1,115 @@
+"""Settings: what the user asked for, from YAML and flags, and where each thing was said, so that errors can point at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract.errors import UsageError
+
+Path_ = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Settings:
+    """Nested values with the place of each: `lines` maps a dotted path to 'file:line'; `flags` are the paths set by flags."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+    flags: set[str] = field(default_factory=set)
+
+    def set(self, path: str, value: Any) -> None:
+        """Set a dotted path from a flag; what YAML said there is replaced. `tuner: lora` becomes `{name: lora}` where needed."""
+        *parents, last = path.split(".")
+        node = self.values
+        for name in parents:
+            inner = node.get(name)
+            if not isinstance(inner, dict):
+                inner = {"name": inner} if inner not in (None, "") else {}
+                node[name] = inner
+            node = inner
+        if isinstance(node.get(last), dict) and not isinstance(value, dict):
+            node[last]["name"] = value
+        else:
+            node[last] = value
+        self.flags.add(path)
+
+    def where(self, path: str) -> str:
+        """How to name a path in an error: 'file.yaml:7: tuner.rank', or '--tuner.rank'."""
+        if path in self.flags:
+            return "--" + path.replace("_", "-")
+        probe = path
+        while probe:
+            if probe in self.lines:
+                return f"{self.lines[probe]}: {path}"
+            probe = probe.rpartition(".")[0]
+        return path
+
+
+def read_yaml(path: Path) -> Settings:
+    """Read a YAML file.
+
+    Raises:
+        UsageError: missing, not YAML, not a mapping, or a key twice; with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file '{path}'", hint="Check the path.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"can't be read: {error}", where=str(path), hint="It must be a YAML file in UTF-8.") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, name: str) -> Settings:
+    """Like `read_yaml`, for a text that was read already; `name` is used in errors."""
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{name}:{mark.line + 1}" if mark else name
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML: {problem}", where=place, hint="Check indentation and quotes around here.") from None
+    if node is None:
+        return Settings()
+    if not isinstance(node, yaml.MappingNode):
+        raise UsageError("must be a mapping of options", where=f"{name}:1", hint="Write lines such as `model: hf:org/name`.")
+    lines = dict(_lines(node, "", name))
+    return Settings(values, lines)
+
+
+def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            place = f"{name}:{key.start_mark.line + 1}"
+            if key.value in seen:
+                raise UsageError(f"'{prefix}{key.value}' stands here twice", where=place, hint="Keep one of them.")
+            seen.add(key.value)
+            yield f"{prefix}{key.value}", place
+            yield from _lines(value, f"{prefix}{key.value}.", name)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield f"{prefix}{index}", f"{name}:{value.start_mark.line + 1}"
+            yield from _lines(value, f"{prefix}{index}.", name)
+
+
+def listed(value: Any) -> list[Any]:
+    """Several things, or a lone one, as a list; none where there is nothing."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys with `_` for `-`, at every level of mappings but in `columns` and `envs`, whose keys are names and not options."""
+    named = {str(key).replace("-", "_"): value for key, value in values.items()}
+    inner = {key for key, value in named.items() if isinstance(value, Mapping)} - {"columns", "envs", "roles"}
+    return {key: normalise(value) if key in inner else value for key, value in named.items()}

@@ -1,0 +1,3 @@
+"""Finding, loading and asking plugins."""
+
+from __future__ import annotations

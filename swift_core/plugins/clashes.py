@@ -1,0 +1,73 @@
+"""Name clashes: part names, hub schemes, file suffixes and commands that several installed plugins offer.
+
+No clash is resolved silently. A first-party name keeps its owner; any other name has to be qualified by the user who types it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from swift_core.plugins.registry import HOOKS, Entry, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A name that several distributions offer.
+
+    Attributes:
+        kind: what is named: a kind of part (`tuner`), `scheme`, `suffix` or `command`.
+        name: the name itself.
+        owners: the distributions that offer it.
+        home: the first-party distribution among them; '' if there is none.
+        typed: whether users type the name, and so must qualify it; otherwise the first-party owner keeps it.
+    """
+
+    kind: str
+    name: str
+    owners: tuple[str, ...]
+    home: str = ""
+    typed: bool = True
+
+    def __str__(self) -> str:
+        offered = f"the {self.kind} {self.name} is offered by {' and '.join(self.owners)}"
+        if not self.typed:
+            return f"{offered}: {f'{self.home} is used' if self.home else 'none of them is used'}"
+        default = f"defaults use {self.home}; " if self.home else ""
+        return f"{offered}: {default}select one with DISTRIBUTION/{self.name}"
+
+
+def clashes(known: Registry) -> list[Clash]:
+    """Return all name clashes, sorted by kind and name."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for kind in HOOKS:
+        for entry in known.entries(kind):
+            for key in dict.fromkeys(_names(kind, entry)):
+                found.setdefault(key, []).append(entry)
+    parts = [
+        Clash(kind, name, owners, entries[0].plugin.distribution if entries[0].first_party else "", typed=kind in HOOKS)
+        for (kind, name), entries in found.items()
+        if len(owners := tuple(dict.fromkeys(entry.plugin.distribution for entry in entries))) > 1
+    ]
+    return sorted([*parts, *_commands()], key=lambda clash: (clash.kind, clash.name))
+
+
+def _names(kind: str, entry: Entry) -> Iterator[tuple[str, str]]:
+    for name in (entry.spec.name, *entry.spec.also):
+        yield kind, name
+    for scheme in getattr(entry.spec, "schemes", ()):
+        yield "scheme", f"{scheme}:"
+    for suffix in getattr(entry.spec, "suffixes", ()):
+        yield "suffix", suffix
+
+
+def _commands() -> Iterator[Clash]:
+    from swift_core.cli import is_ours
+    from swift_core.cli.plugin_commands import offers
+
+    homes: dict[str, list[str]] = {}
+    for offer in offers():
+        homes.setdefault(offer.name, ["swift-core"] if is_ours(offer.name) else []).append(offer.point.distribution)
+    for name, owners in homes.items():
+        if len(owners) > 1:
+            yield Clash("command", name, tuple(owners), "swift-core" if is_ours(name) else "", typed=not is_ours(name))

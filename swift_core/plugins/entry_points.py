@@ -1,0 +1,100 @@
+"""Entry points of the installed distributions, read once and kept until something is installed or removed.
+
+Reading the metadata of every distribution takes longer than all else that `swift --help` does, and grows with each that is installed. So
+what a folder of `sys.path` has is kept with the folder's time of change, which installing and removing move.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from swift_core.system import paths
+
+GROUPS = ("swift.plugins", "swift.commands")
+_SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation, so it is not kept
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An entry point, and the distribution it belongs to."""
+
+    group: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    def load(self) -> Any:
+        """Import what it names: a module, or an attribute of one."""
+        module, _, attributes = self.value.partition(":")
+        found: Any = importlib.import_module(module.strip())
+        for name in filter(None, attributes.split(".")):
+            found = getattr(found, name.strip())
+        return found
+
+
+def entry_points(group: str) -> list[Point]:
+    """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
+    file = paths.cache_dir("entry-points-1.json")
+    known, fresh = _read(file), {}
+    points: list[Point] = []
+    owners: dict[str, str] = {}  # distribution → the folder that has it
+    for folder in dict.fromkeys(os.path.abspath(place) for place in sys.path):
+        try:
+            changed = os.stat(folder).st_mtime_ns
+        except OSError:
+            continue
+        kept = known.get(folder)
+        if kept and kept["changed"] == changed:
+            here = [Point(**item) for item in kept["points"]]
+        else:
+            here, any_at_all = _scan(folder) if _may_have_any(folder) else ([], False)
+            if any_at_all and time.time() - changed / 1e9 > _SETTLED:
+                fresh[folder] = {"changed": changed, "points": [asdict(point) for point in here]}
+        points += [point for point in here if owners.setdefault(_canonical(point.distribution), folder) == folder]
+    if fresh:
+        with suppress(Exception):  # a cache that can't be written costs time, not the answer
+            paths.write_json(file, {folder: kept for folder, kept in known.items() if os.path.isdir(folder)} | fresh)
+    return [point for point in points if point.group == group]
+
+
+def _read(file: os.PathLike[str]) -> dict[str, Any]:
+    try:
+        with open(file, encoding="utf-8") as opened:
+            return dict(json.load(opened))
+    except (OSError, ValueError):
+        return {}
+
+
+def _may_have_any(folder: str) -> bool:
+    """Whether distributions can be in it, without asking importlib.metadata: most folders of `sys.path` are sources."""
+    try:
+        return any(name.endswith((".dist-info", ".egg-info")) for name in os.listdir(folder))
+    except OSError:
+        return True  # an archive
+
+
+def _scan(folder: str) -> tuple[list[Point], bool]:
+    """What the distributions of a folder have, and whether it holds any distribution."""
+    from importlib.metadata import Distribution
+
+    found: dict[str, list[Point]] = {}
+    distributions = list(Distribution.discover(path=[folder]))
+    for distribution in distributions:
+        ours = [point for point in distribution.entry_points if point.group in GROUPS]
+        if ours:
+            points = [Point(point.group, point.name, point.value, distribution.name, distribution.version) for point in ours]
+            found.setdefault(_canonical(distribution.name), points)
+    return [point for points in found.values() for point in points], bool(distributions)
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,140 @@
+"""What a running job says: events, one JSON object a line, to the run folder and to whoever started it.
+
+{"event": "progress", "what": "train", "done": 12, "total": 60, "unit": "steps", …}
+{"event": "metric", "step": 12, "loss": 1.43, …}          also a line of metrics.jsonl
+{"event": "note", "text": "…"}
+{"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
+{"event": "result", "output": "…", "figures": {…}}
+{"event": "error", "type": "UsageError", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from swift_core.contract.errors import DiskFull, NotWritable, SwiftError
+from swift_core.system.paths import disk_error
+
+EVENTS = "events.jsonl"  # in the run folder
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The events of the run in `folder` so far; none before the first."""
+    path = folder / EVENTS
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+class Report:
+    """A job's channel to the outside. Only the writer rank (`speaks`) says anything; all ranks learn of a stop.
+
+    Args:
+        folder: the run folder.
+        channel: where the events go beside `events.jsonl`, line by line.
+        speaks: False on ranks other than 0.
+
+    Attributes:
+        asked: whether the job has ever asked, in its main thread, if it is to stop.
+    """
+
+    def __init__(self, folder: Path, channel: IO[str] | None = None, *, speaks: bool = True) -> None:
+        self.folder = folder
+        self.speaks = speaks
+        self._channel = channel
+        self.asked = False
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._lost = False
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user has asked the job to save and end. A job that asks is not interrupted."""
+        self._ask()
+        return self._stop.is_set()
+
+    def wait_for_stop(self, timeout: float | None = None) -> bool:
+        """Block until a stop is requested, `timeout` seconds at most; says whether it was. A job that asks is not interrupted."""
+        self._ask()
+        return self._stop.wait(timeout)
+
+    def _ask(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self.asked = True
+
+    def request_stop(self) -> None:
+        """Ask the job to save and end at the next moment that is safe."""
+        self._stop.set()
+
+    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
+        """How far a stage is. `figures` are shown beside the bar."""
+        self.send({"event": "progress", "what": what, "done": done, "total": total, "unit": unit, **figures})
+
+    def metric(self, step: int, **values: Any) -> None:
+        """Numbers of a step, kept in metrics.jsonl."""
+        if self.speaks:
+            self._append("metrics.jsonl", {"step": step, **values})
+        self.send({"event": "metric", "step": step, **values})
+
+    def note(self, text: str) -> None:
+        """Something the user should read."""
+        self.send({"event": "note", "text": text})
+
+    def ready(self, **values: Any) -> None:
+        """A server answers."""
+        self.send({"event": "ready", **values})
+
+    def result(self, output: str, figures: Mapping[str, Any]) -> None:
+        """The job is done."""
+        self.send({"event": "result", "output": output, "figures": dict(figures)})
+
+    def error(self, error: SwiftError) -> None:
+        """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
+        event = {
+            "event": "error",
+            "type": type(error).__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "where": error.where,
+            "exit_code": error.exit_code,
+        }
+        self.send(event, always=True)
+
+    def send(self, event: Mapping[str, Any], *, always: bool = False) -> None:
+        """Pass an event on."""
+        if not self.speaks and not always:
+            return
+        if event["event"] != "progress":
+            self._append(EVENTS, {"time": round(time.time(), 3), **event})
+        self._pass_on(event)
+
+    def _pass_on(self, event: Mapping[str, Any]) -> None:
+        if self._channel:
+            with self._lock:
+                try:
+                    self._channel.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+                    self._channel.flush()
+                except (BrokenPipeError, ValueError):  # whoever started us is gone
+                    self._channel = None
+
+    def _append(self, name: str, value: Mapping[str, Any]) -> None:
+        """Add a whole line, or nothing: a full or failing disk loses lines, and that is said once, but it ends no run."""
+        line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
+        lost = ""
+        try:
+            with self._lock, (self.folder / name).open("ab", buffering=0) as file:
+                length = file.seek(0, 2)
+                if file.write(line) < len(line):
+                    lost = "the disk is full"
+                    file.truncate(length)
+        except OSError as error:
+            told = disk_error(error, self.folder)
+            if not isinstance(told, DiskFull | NotWritable):
+                raise
+            lost = told.message
+        if lost and not self._lost:
+            self._pass_on({"event": "note", "text": f"WARNING: {lost}: lines are missing in {self.folder / name}."})
+        self._lost = bool(lost)

@@ -1,0 +1,224 @@
+"""Carrying out a Run from the command that asked for it: run folder, worker, observers, result."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract import errors
+from swift_core.system import paths, threads
+from swift_core.contract.errors import PeerFailed, Stopped, SwiftError
+from swift_core.plugins.registry import Registry, registry
+from swift_core.runs.events import read_events
+from swift_core.contract.roles import Server, Watch
+from swift_core.contract.run import Run, RunResult, new_folder, output_path, read_run, write_result, write_run
+
+SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
+_OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
+
+
+def execute(
+    run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None
+) -> RunResult:
+    """Do the run in worker processes and wait for it.
+
+    Args:
+        run: what to do.
+        runs: where its run folder is made, unless `folder` names one.
+        watch: called with every event.
+        started: called with the run folder before the first worker starts.
+
+    Raises:
+        Stopped: it was stopped; what it had is saved.
+        SwiftError: it failed; the run folder stays, with its log.
+    """
+    known = registry()
+    if folder is None:
+        folder = new_folder(run, runs)
+    else:
+        write_run(run, folder)
+    if started:
+        started(folder)
+    _tell(known, "swift_run_started", run=run, folder=folder)
+    outcome = _Outcome(run, folder, known, watch)
+    begin = time.time()
+    try:
+        code = _launch(run, folder, known, outcome)
+        result = outcome.result(code)
+    except (SwiftError, KeyboardInterrupt) as error:
+        stopped = isinstance(error, Stopped | KeyboardInterrupt)
+        told = {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "seconds": time.time() - begin}
+        _finish(known, run, folder, told)
+        raise
+    _finish(known, run, folder, result.to_json() | {"seconds": time.time() - begin})
+    return result
+
+
+def conclude(folder: Path, code: int) -> None:
+    """Record how a run ended that no command waits for, as its events say: result, observers, report."""
+    from swift_recipes.page import write_report
+
+    run, known = read_run(folder), registry()
+    outcome = _Outcome(run, folder, known, None)
+    events = read_events(folder)
+    try:
+        for event in events:
+            outcome(event)
+        result = outcome.result(code).to_json()
+    except SwiftError as error:
+        result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
+    seconds = events[-1]["time"] - events[0]["time"] if events else 0.0
+    _finish(known, run, folder, result | {"seconds": seconds})
+    write_report(folder)
+
+
+class _Outcome:
+    """What the events of a run say of its end."""
+
+    def __init__(self, run: Run, folder: Path, known: Registry, watch: Watch | None) -> None:
+        self.run, self.folder, self.known, self.watch = run, folder, known, watch
+        self.done: Mapping[str, Any] | None = None
+        self.error: SwiftError | None = None
+        self.killed: Mapping[str, Any] | None = None
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "result":
+            self.done = event
+        elif kind == "error":
+            if self.error is None or isinstance(self.error, PeerFailed):
+                self.error = error_of(event)
+        elif kind == "killed":
+            self.killed = self.killed or event
+        elif kind == "metric":
+            _tell(
+                self.known,
+                "swift_metrics",
+                run=self.run,
+                folder=self.folder,
+                metrics={key: value for key, value in event.items() if key != "event"},
+            )
+        if self.watch:
+            self.watch(event)
+
+    def result(self, code: int) -> RunResult:
+        if self.done is None or code:
+            raise self._failure(code)
+        output = Path(self.done["output"]) if self.done["output"] else None
+        return RunResult(status=self.done.get("status", "done"), folder=self.folder, output=output, figures=self.done["figures"])
+
+    def _failure(self, code: int) -> SwiftError:
+        if self.error and not (self.killed and isinstance(self.error, PeerFailed)):
+            return self.error
+        if self.killed:
+            return _died(self.killed["code"], self.folder, f"process {self.killed['rank']} of the run's {self.killed['ranks']}")
+        return _died(code, self.folder)
+
+
+@contextmanager
+def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None) -> Iterator[Server]:
+    """The run's server, from the moment it answers until the block ends.
+
+    Raises:
+        SwiftError: the engine did not start; its log is in the run folder.
+    """
+    folder = folder or new_folder(run, runs)
+    ready = threading.Event()
+    box: dict[str, Any] = {}
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        if event["event"] == "ready":
+            box["server"] = Server(event["url"], tuple(event["models"]), event.get("api_key"), folder)
+            ready.set()
+        if watch:
+            watch(event)
+
+    def work() -> None:
+        try:
+            execute(run, runs, watch=on_event, folder=folder)
+        except BaseException as error:
+            box["error"] = error
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        ready.wait()
+        if "server" not in box:
+            raise box.get("error") or SwiftError("the server ended before it was ready", where=str(folder / "log.txt"))
+        yield box["server"]
+    finally:
+        from swift_core.runs.local_launcher import STOP_FILE
+
+        with suppress(OSError):
+            (folder / STOP_FILE).touch()
+        thread.join(60)
+
+
+def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
+    launcher = run.parts["launcher"] if "launcher" in run.parts else known.default("launcher", "local")
+    options = run.options
+    environment = {
+        **threads.waiting(),
+        SWIFT_LOAD_PLUGINS: ",".join(sorted(_needed(run, known))),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # `python -m` would import random.py, or torch.py, from the working folder
+        paths.RUN_NAME: folder.absolute().name,
+    }
+    if options.get("offline"):
+        environment |= {"SWIFT_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
+    return int(
+        launcher.build().launch(
+            folder, processes=options.get("processes", 1), nodes=options.get("nodes", 1), environment=environment, watch=outcome
+        )
+    )
+
+
+def _needed(run: Run, known: Registry) -> set[str]:
+    """The plugins that a worker loads: those that answer a part of the run, and what an export is compared with its source by."""
+    choices = [*run.parts.values(), *run.datasets, *run.validation]
+    sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
+    adapters = run.adapters or run.options.get("runtime_adapters")
+    tuners = {entry.plugin.name for entry in known.entries("tuner")} if adapters else set()
+    loaders = {entry.plugin.name for entry in known.entries("loader") if entry.spec.verifying} if "exporter" in run.parts else set()
+    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders
+
+
+def _tell(known: Registry, hook: str, **arguments: Any) -> None:
+    for _ in known.plugins.ask(hook, **arguments):
+        pass
+
+
+def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+    paths.remove_asides(output_path(run, folder), folder.absolute().name)
+    write_result(folder, {"folder": str(folder), **result})
+    _tell(known, "swift_run_finished", run=run, folder=folder, result=result)
+
+
+def error_of(event: Mapping[str, Any]) -> SwiftError:
+    """The error that a worker reported."""
+    known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
+    kind = {each.__name__: each for each in known}.get(event["type"])
+    kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
+    return kind(event["message"], hint=event["hint"], where=event["where"])
+
+
+def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
+    if code == 130:
+        return Stopped("stopped", where=str(folder))
+    killed = {137: " (killed: often a sign that memory ran out)", 139: " (a crash in native code)"}.get(code, "")
+    tail = ""
+    with suppress(OSError):
+        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        # a process that was killed said nothing: the last line is another's, who noticed
+        tail = f" Its last words: {lines[-1][:200]}" if lines and code != 137 else ""
+    return SwiftError(
+        f"{who} ended with code {code}{killed}.{tail}",
+        where=str(folder / "log.txt"),
+        hint="The log has the rest; a training run goes on with --resume.",
+    )

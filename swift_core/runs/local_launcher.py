@@ -1,0 +1,166 @@
+"""Starting the workers of a run on this machine, watching them, and stopping them: the parent's side of `swift_core.runs.worker`.
+
+Each worker's stdout is the event channel (rank 0 speaks), its stderr goes to `log.txt`, and its stdin is the control pipe: when
+that closes, the worker saves and ends. A file `stop` in the run folder asks the same of workers that other launchers started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from swift_core.system import supervisor
+from swift_core.contract.errors import UsageError
+from swift_core.system.interrupts import forget
+from swift_core.contract.roles import Watch
+
+STOP_FILE = "stop"
+STOPPED = 130
+STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."}
+CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
+_LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
+_LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
+
+
+class LocalLauncher:
+    """`processes` workers, started here."""
+
+    def __init__(self, options: None = None) -> None:
+        pass
+
+    def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
+        """Start the workers and wait for them; see `roles.Launcher`."""
+        if nodes > 1:
+            message = "the launcher 'local' starts one machine's workers"
+            raise UsageError(message, where="launcher", hint="Use --launcher torchrun, slurm, kubernetes or ray.")
+        ranks: list[dict[str, str]] = [{}]
+        if processes > 1:
+            shared = {
+                "WORLD_SIZE": str(processes),
+                "LOCAL_WORLD_SIZE": str(processes),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(free_port()),
+                # each rank would take every core, and they would wait for one another
+                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes))),
+            }
+            ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+        command = [sys.executable, "-m", "swift_core.runs.worker", str(run)]
+        return watch_processes([(command, {**environment, **rank, CONTROL_PIPE: "1"}) for rank in ranks], run, watch)
+
+
+def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], run: Path, watch: Watch) -> int:
+    """Start the commands, pass on their events, and return the first bad exit code (0: all ended well).
+
+    Ctrl-C once asks them to stop and save, twice ends them at once.
+    """
+    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    (run / STOP_FILE).unlink(missing_ok=True)
+    processes: list[subprocess.Popen[bytes]] = []
+    readers: list[threading.Thread] = []
+    interrupts = 0
+    lost: float | None = None
+    failed = 0  # the code of the process that failed first; those that are killed for it come later
+    with (run / "log.txt").open("ab") as log:
+        try:
+            for argv, env in commands:
+                process = subprocess.Popen(
+                    argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **env}, start_new_session=True
+                )
+                processes.append(process)
+                readers.append(threading.Thread(target=_read, args=(process.stdout, events), daemon=True))
+                readers[-1].start()
+            while True:
+                try:
+                    _drain(events, watch)
+                    codes = [process.poll() for process in processes]
+                    failed = failed or next((code for code in codes if code), 0)
+                    if failed and lost is None:
+                        lost = time.monotonic()
+                        _tell_who(codes, watch)
+                    if all(code is not None for code in codes):
+                        for reader in readers:
+                            reader.join(_LAST_WORDS)
+                        _drain(events, watch)
+                        if interrupts > 1:
+                            return STOPPED
+                        return failed if failed >= 0 else 128 - failed
+                    if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
+                        _kill(processes)
+                except KeyboardInterrupt:
+                    interrupts += 1
+                    forget()
+                    if interrupts == 1:
+                        watch(STOPPING)
+                        _ask_to_stop(processes, run)
+                    else:
+                        lost = time.monotonic()
+                        _kill(processes)
+        finally:
+            _kill(processes)
+            (run / STOP_FILE).unlink(missing_ok=True)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]], run: Path) -> None:
+    with suppress(OSError):  # a full disk; the pipes say it too
+        (run / STOP_FILE).touch()
+    for process in processes:
+        if process.stdin and process.args[2] == "swift_core.runs.worker":  # type: ignore[index]
+            with suppress(OSError):
+                process.stdin.close()
+
+
+def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End what still runs, whole process groups; a tether gets the time to end its own."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        tethered = process.args[2] == "swift_core.system.supervisor"  # type: ignore[index]
+        supervisor.signal_group(process, signal.SIGTERM if tethered else signal.SIGKILL)
+    for process in running:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            supervisor.signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def _tell_who(codes: Sequence[int | None], watch: Watch) -> None:
+    """Say which of several processes a signal ended; the others will only complain that they can't reach it."""
+    if len(codes) > 1:
+        for rank, code in enumerate(codes):
+            if code is not None and code < 0:
+                watch({"event": "killed", "rank": rank, "ranks": len(codes), "code": 128 - code})
+
+
+def _read(stream: IO[bytes] | None, events: queue.Queue[dict[str, Any]]) -> None:
+    for line in stream or ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # not ours: a library's own child wrote to the stdout it inherited
+        if isinstance(event, dict) and "event" in event:
+            events.put(event)
+
+
+def _drain(events: queue.Queue[dict[str, Any]], watch: Watch, patience: float = 0.2) -> None:
+    with suppress(queue.Empty):
+        while True:
+            watch(events.get(timeout=patience))
+            patience = 0.01

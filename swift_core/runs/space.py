@@ -1,0 +1,86 @@
+"""Disk space check before a run starts: a lower bound of what it will write, as far as sizes are known by then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core.checkpoints.manifest import read_config
+from swift_core.contract.specs import Problem
+
+if TYPE_CHECKING:
+    from swift_core.plugins.registry import Registry
+    from swift_core.contract.run import Run
+
+_WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
+_LEAST = {"quantize": 1 / 16, "export": 1 / 16, "merge": 1.0}
+"""Minimum size of the result's weights relative to the source's, per verb. 1/16: 2 bits instead of float32's 32."""
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Yield one problem for each disk that has too little free space for the run."""
+    for place, (where, size) in _needs(run, known).items():
+        if size > (available := free(place)):
+            message = f"at least {shown(size)} are needed, but only {shown(available)} are free on the disk of '{place}'"
+            yield Problem(where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
+
+
+def free(place: Path) -> int:
+    """Return the free bytes on the disk of `place`, which need not exist yet."""
+    return shutil.disk_usage(_existing(place)).free
+
+
+def summed(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
+    """Sum the bytes needed per disk, keyed by the first path on it."""
+    sums: dict[int, tuple[Path, int]] = {}
+    for place, size in needs:
+        disk = os.stat(_existing(place)).st_dev
+        first, before = sums.get(disk, (place, 0))
+        sums[disk] = first, before + size
+    return dict(sums.values())
+
+
+def _needs(run: Run, known: Registry) -> Mapping[Path, tuple[str, int]]:
+    """Map each path that is written to the option that sets it and the minimum number of bytes written there."""
+    trains = "task" in run.parts
+    if run.model is None or not (trains or run.verb in _LEAST) or "runs" not in run.options:
+        return {}
+    weights, others = _sizes(Path(run.model.path))
+    if trains and known.spec(run.part("tuner")).trains == "adapter":
+        weights = 0
+    elif not trains and run.adapters and run.verb == "export":
+        weights, others = _sizes(Path(next(iter(run.adapters.values())).path))
+    least = int(_share(run) * weights) + others
+    output, runs = str(run.options.get("output") or ""), Path(run.options["runs"])
+    places = [(Path(output or runs), least)] + ([(runs, least)] if trains and output else [])
+    options = {place: "output" if output and place == Path(output) else "runs" for place, _ in places}
+    return {place: (options[place], size) for place, size in summed(places).items()}
+
+
+def _share(run: Run) -> float:
+    """Return the minimum size of the result's weights relative to the source's."""
+    share = _LEAST.get(run.verb, 1.0)
+    whole = run.options.get("dtype", "auto") == "auto" and not (run.model and read_config(Path(run.model.path)).get("quantization_config"))
+    return share if whole else share / 4
+
+
+def _sizes(folder: Path) -> tuple[int, int]:
+    """Return the bytes of a checkpoint's weights, and of its other files."""
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    weights = sum(path.stat().st_size for path in files if path.suffix in _WEIGHTS)
+    others = sum(path.stat().st_size for path in files if path.suffix in (".json", ".jinja", ".model", ".txt"))
+    return weights, others
+
+
+def _existing(place: Path) -> Path:
+    place = place.absolute()
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
+def shown(size: int) -> str:
+    """Format a number of bytes for display, such as `1.23 GB`."""
+    unit = next(((name, scale) for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("bytes", 1))
+    return f"{size / unit[1]:.3g} {unit[0]}"

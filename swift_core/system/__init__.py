@@ -1,0 +1,3 @@
+"""Files, processes, signals, hashes."""
+
+from __future__ import annotations
