@@ -1,4 +1,4 @@
-"""What is refused without onnxruntime; with it: `make test-full LANE=export`, after `swift env create onnx`."""
+"""Checks that need no onnxruntime; the export itself: `make test-full LANE=export`, after `swift env create onnx`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def folder_of(folder, **config):
     return folder
 
 
-def test_what_the_builder_knows_is_taken(tiny_model):
+def test_the_builder_is_used_if_it_supports_the_architecture(tiny_model):
     assert export_method(tiny_model) == "builder"
     assert list(swift_check(run_with(tiny_model))) == []
 
@@ -38,7 +38,7 @@ def test_what_the_builder_knows_is_taken(tiny_model):
         ({"quantization_config": {"quant_method": "gptq"}}, "quantized"),
     ],
 )
-def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, message, tmp_path):
+def test_unsupported_checkpoints_are_rejected_before_the_export(changed, message, tmp_path):
     (problem,) = swift_check(run_with(folder_of(tmp_path, **changed)))
     assert problem.fatal
     assert message in problem.message
@@ -56,27 +56,27 @@ def test_what_it_does_not_know_is_refused_before_anything_is_started(changed, me
         ("GPT2LMHeadModel", "decoder"),
     ],
 )
-def test_what_torch_makes_a_graph_of_is_told_from_the_architecture(architecture, method, tmp_path):
+def test_the_export_method_follows_from_the_architecture(architecture, method, tmp_path):
     assert export_method(folder_of(tmp_path, architectures=[architecture])) == method
     problem = next(swift_check(run_with(tmp_path, type="int4")))
     assert problem.fatal
     assert problem.where == "type"
 
 
-def test_a_decoder_without_a_cache_is_said(tmp_path):
+def test_a_decoder_without_a_kv_cache_is_warned_of(tmp_path):
     (problem,) = swift_check(run_with(folder_of(tmp_path, architectures=["GPTNeoXForCausalLM"])))
     assert not problem.fatal
-    assert "no KV cache" in problem.message
+    assert "KV cache" in problem.message
 
 
-def test_plain_four_bits_are_warned_of(tiny_model):
+def test_plain_int4_is_warned_of(tiny_model):
     (problem,) = swift_check(run_with(tiny_model, type="int4", plain=True))
     assert not problem.fatal
 
 
-def test_a_gguf_folder_is_no_source(tmp_path):
+def test_a_gguf_folder_is_rejected(tmp_path):
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(UsageError, match="this is gguf"):
+    with pytest.raises(UsageError, match="found gguf"):
         export_method(tmp_path)
 
 

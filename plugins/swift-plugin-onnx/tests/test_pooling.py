@@ -1,4 +1,4 @@
-"""What is read of sentence-transformers' files, and the vectors that come of it; what is not known is refused before anything starts."""
+"""Pooling read from sentence-transformers' files, the vectors it computes, and the rejection of unsupported poolings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLD, NEW = "sentence_transformers.models", "sentence_transformers.base.modules.m
 
 
 def write(folder, pooling, *more, names=OLD, architecture="BertModel"):
-    """The files of a checkpoint of sentence-transformers, without weights."""
+    """Write the files of a sentence-transformers checkpoint, without weights."""
     kinds = ["Transformer", "Pooling", *more]
     places = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds[1:], 1))]
     modules = [
@@ -48,7 +48,7 @@ def test_both_spellings_are_read(pooling, more, found, tmp_path):
         assert pooling_of(write(tmp_path, pooling, *more, names=names)) == found
 
 
-def test_what_it_was_made_of_does_not_matter(tmp_path):
+def test_the_base_architecture_does_not_matter(tmp_path):
     for architecture in ("BertModel", "MPNetForMaskedLM", "Qwen3ForCausalLM"):
         (tmp_path / architecture).mkdir()
         assert export_method(write(tmp_path / architecture, {"pooling_mode": "mean"}, architecture=architecture)) == "embedder"
@@ -61,10 +61,10 @@ def test_what_it_was_made_of_does_not_matter(tmp_path):
         ({"pooling_mode": "weightedmean"}, [], "its pooling is weightedmean"),
         ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": True}, [], "its pooling is max and mean"),
         ({"pooling_mode": "mean"}, ["Dense"], "its modules are Transformer, Pooling, Dense"),
-        ({"pooling_mode": "mean", "include_prompt": False}, [], "leaves the prompt out"),
+        ({"pooling_mode": "mean", "include_prompt": False}, [], "include_prompt"),
     ],
 )
-def test_what_is_not_known_is_refused_in_words(pooling, more, message, tmp_path):
+def test_unsupported_poolings_are_rejected(pooling, more, message, tmp_path):
     source = Source(reference="file:x", path=str(write(tmp_path, pooling, *more)), hash="", format="safetensors", family="")
     run = Run(verb="export", job="", model=source, parts={"exporter": registry().choose("exporter", "onnx", {})})
     (problem,) = swift_check(run)
@@ -81,8 +81,8 @@ def test_a_broken_file_is_named(tmp_path):
     assert "1_Pooling" in refused.value.where
 
 
-def test_vectors_are_those_of_the_tokens_alone():
-    """Padding on either side changes nothing."""
+def test_padding_does_not_change_the_vectors():
+    """Padding may be on either side."""
     states = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
     rows = [states[number][mask[number].bool()] for number in range(3)]

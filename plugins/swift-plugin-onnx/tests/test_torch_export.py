@@ -1,4 +1,4 @@
-"""torch.onnx's graphs of small random models, held to transformers: `make test-full LANE=export`, after `swift env create onnx`."""
+"""torch.onnx export of small random models, compared with transformers: `make test-full LANE=export`, after `swift env create onnx`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "i
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
-    """A random checkpoint of a class of transformers, by its name and that of its configuration."""
+    """Writes a random checkpoint of a transformers class, given the names of the class and of its configuration."""
     monkeypatch.chdir(tmp_path)
 
     def write(kind, config, **values):
@@ -45,7 +45,7 @@ def checkpoint(tmp_path, monkeypatch):
         ("GPTNeoXForCausalLM", "GPTNeoXConfig", "decoder"),
     ],
 )
-def test_a_graph_answers_as_the_model_does(kind, config, method, checkpoint):
+def test_the_graph_reproduces_the_model(kind, config, method, checkpoint):
     done = api.export(checkpoint(kind, config, num_labels=3), "onnx", output="out")
     assert done.figures["verified"]
     assert (done.figures["exported_by"], done.figures["exported_as"]) == ("torch.onnx", method)
@@ -64,7 +64,7 @@ def test_a_graph_answers_as_the_model_does(kind, config, method, checkpoint):
         ("Qwen3ForCausalLM", "Qwen3Config", {"pooling_mode_lasttoken": True}),
     ],
 )
-def test_an_embedder_of_sentence_transformers_gives_one_vector_a_text(kind, config, pooling, checkpoint):
+def test_a_sentence_transformers_model_gives_one_vector_per_text(kind, config, pooling, checkpoint):
     model = checkpoint(kind, config, num_key_value_heads=2)
     (model / "1_Pooling").mkdir()
     (model / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
@@ -87,15 +87,15 @@ def test_half_precision_has_half_the_size(checkpoint):
     assert size[half.output] == pytest.approx(size[whole.output] / 2, rel=0.05)
 
 
-def test_a_graph_that_holds_for_one_length_alone_is_not_kept(checkpoint, tmp_path):
-    """Mamba goes over the tokens in a Python loop, which a graph has unrolled."""
+def test_a_graph_that_holds_for_one_length_only_is_an_error(checkpoint, tmp_path):
+    """Mamba iterates over the tokens in a Python loop, which the trace unrolls."""
     model = checkpoint("MambaForCausalLM", "MambaConfig")
-    with pytest.raises(SwiftError, match="the graph is not the model"):
+    with pytest.raises(SwiftError, match="does not reproduce the model"):
         api.export(model, "onnx", output="out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_head_that_is_not_in_the_checkpoint_is_not_made_up(checkpoint):
+def test_missing_head_weights_are_an_error(checkpoint):
     model = checkpoint("BertModel", "BertConfig")
     config = (model / "config.json").read_text()
     (model / "config.json").write_text(config.replace('"BertModel"', '"BertForSequenceClassification"'))

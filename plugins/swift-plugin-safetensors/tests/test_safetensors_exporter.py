@@ -1,4 +1,4 @@
-"""Copies of checkpoints and adapters: the same numbers, in the type and the files that were asked for."""
+"""Copies of checkpoints and adapters: the same weights, in the requested dtype and shards."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_many_files_are_the_same_model(tiny_model, tmp_path):
     assert difference(logits(base(tiny_model)), logits(base(one))) == 0
 
 
-def test_another_type_is_rounded_once(tiny_model, tmp_path):
+def test_the_weights_are_rounded_once(tiny_model, tmp_path):
     out = export(tiny_model, tmp_path / "out", type="bfloat16")
     wanted = load_file(tiny_model / "model.safetensors")
     found = load_file(out / "model.safetensors")
@@ -64,7 +64,7 @@ def test_an_adapter_alone(adapter, tiny_model, tmp_path):
     assert {tensor.dtype for tensor in load_file(out / "adapter_model.safetensors").values()} == {torch.float16}
 
 
-def test_what_can_not_be_rounded_is_refused(tiny_model, tmp_path):
+def test_a_quantized_checkpoint_is_copied_and_not_converted(tiny_model, tmp_path):
     folder = tmp_path / "quantized"
     export(tiny_model, folder)
     config = json.loads((folder / "config.json").read_text())
@@ -74,7 +74,7 @@ def test_what_can_not_be_rounded_is_refused(tiny_model, tmp_path):
     assert export(folder, tmp_path / "copy").is_dir()
 
 
-def test_numbers_that_do_not_fit_leave_nothing_behind(tiny_model, tmp_path):
+def test_values_out_of_range_leave_no_output(tiny_model, tmp_path):
     model = base(tiny_model)
     with torch.no_grad():
         model.model.norm.weight[0] = 1e6
@@ -84,7 +84,7 @@ def test_numbers_that_do_not_fit_leave_nothing_behind(tiny_model, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["large"]
 
 
-def test_an_adapter_leaves_behind_what_training_left(adapter, tmp_path):
+def test_the_state_of_training_is_not_copied(adapter, tmp_path):
     for name in ("optimizer.pt", "trainer_state.json", "events.jsonl", "tokenizer.json", "chat_template.jinja"):
         (adapter / name).write_text("{}")
     out = export(adapter, tmp_path / "out")
@@ -96,7 +96,7 @@ def test_an_adapter_leaves_behind_what_training_left(adapter, tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"use_dora": True}, "vLLM does not serve DoRA"),
+        ({"use_dora": True}, "does not support DoRA"),
         ({"peft_type": "IA3"}, "this is IA3"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save (lm_head)"),
         ({"bias": "all"}, "with biases"),
@@ -105,7 +105,7 @@ def test_an_adapter_leaves_behind_what_training_left(adapter, tmp_path):
         ({}, ""),
     ],
 )
-def test_what_vllm_makes_of_an_adapter_is_said_before(config, words, adapter):
+def test_limits_of_vllm_are_reported(config, words, adapter):
     file = adapter / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
     assert words in "".join(vllm_notes(adapter))
@@ -124,7 +124,7 @@ class Model(LlamaForCausalLM):
 
 
 @pytest.mark.slow
-def test_code_of_its_own_runs_only_where_it_is_trusted(tiny_model, tmp_path, monkeypatch):
+def test_bundled_code_runs_only_if_it_is_trusted(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, "mine")
     config = json.loads((tmp_path / "mine" / "config.json").read_text())

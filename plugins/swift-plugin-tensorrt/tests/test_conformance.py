@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-tensorrt` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-tensorrt`."""
 
 from __future__ import annotations
 

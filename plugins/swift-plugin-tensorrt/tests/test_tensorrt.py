@@ -1,4 +1,4 @@
-"""The folder as TensorRT-LLM's documentation has it, and what is refused. The server itself needs a GPU, and is not run."""
+"""The folder that TensorRT-LLM's documentation describes, and rejected checkpoints. The server itself needs a GPU and is not run."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_the_folder_is_the_checkpoint_with_settings_and_a_command(tiny_model, tm
     assert words[words.index("--max_seq_len") + 1] == "256"
 
 
-def test_the_command_says_where_the_folder_is(tiny_model, tmp_path):
-    """A stand-in for the server writes down what it is told."""
+def test_the_command_passes_the_folder_and_extra_arguments(tiny_model, tmp_path):
+    """A stand-in for the server prints its arguments."""
     out = TensorrtExporter(TensorrtOptions()).export(tiny_model, tmp_path / "out")
     server = tmp_path / "trtllm-serve"
     server.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
@@ -59,13 +59,13 @@ def test_the_command_says_where_the_folder_is(tiny_model, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "options", "message"),
     [
-        ({"architectures": ["LlamaForCausalML"]}, {}, "lists no architecture LlamaForCausalML"),
-        ({"quantization_config": {"quant_method": "gptq"}}, {}, "quantized by gptq"),
-        ({}, {"tensor_parallel_size": 3}, "4 heads can't be shared by 3 GPUs"),
-        ({}, {"pipeline_parallel_size": 3}, "2 layers can't be spread over 3 GPUs"),
+        ({"architectures": ["LlamaForCausalML"]}, {}, "the architecture LlamaForCausalML"),
+        ({"quantization_config": {"quant_method": "gptq"}}, {}, "quantized with gptq"),
+        ({}, {"tensor_parallel_size": 3}, "4 attention heads can't be divided among 3 GPUs"),
+        ({}, {"pipeline_parallel_size": 3}, "2 layers can't be divided among 3 GPUs"),
     ],
 )
-def test_what_it_does_not_serve_is_refused_before_anything_is_written(changed, options, message, tiny_model, tmp_path):
+def test_unsupported_checkpoints_are_rejected_before_anything_is_written(changed, options, message, tiny_model, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     config = json.loads((folder / "config.json").read_text())
@@ -76,7 +76,7 @@ def test_what_it_does_not_serve_is_refused_before_anything_is_written(changed, o
     assert problem.hint
 
 
-def test_what_modelopt_has_quantized_is_taken(tiny_model, tmp_path):
+def test_modelopt_checkpoints_are_accepted(tiny_model, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     config = json.loads((folder / "config.json").read_text())

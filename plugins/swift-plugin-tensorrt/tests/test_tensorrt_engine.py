@@ -1,4 +1,4 @@
-"""What is known of an engine before TensorRT is asked. TensorRT needs an NVIDIA GPU, and was not run."""
+"""Checks of an engine export that run without TensorRT, which needs an NVIDIA GPU."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from swift_core.checkpoints.manifest import checkpoint_format
 from swift_core.plugins.registry import registry
 
 
-def test_open_sizes_are_batch_and_length():
+def test_dynamic_dimensions_are_batch_and_length():
     options = EngineOptions(batch_size=4, max_batch_size=16, length=64, max_length=256)
     assert profile((-1, -1), options) == ((1, 1), (4, 64), (16, 256))
     assert profile((-1, 7), options) == ((1, 7), (4, 7), (16, 7))
 
 
-def test_a_cache_is_no_engines():
-    with pytest.raises(UsageError, match="more open sizes") as caught:
+def test_a_decoder_with_a_kv_cache_is_rejected():
+    with pytest.raises(UsageError, match="other than batch and length") as caught:
         profile((-1, 4, -1, -1), EngineOptions())
     assert "--to tensorrt" in caught.value.hint
 
 
-def test_the_usual_is_within_the_largest():
-    with pytest.raises(UsageError, match="batch_size 64 is beyond max_batch_size 32"):
+def test_the_optimum_is_within_the_maximum():
+    with pytest.raises(UsageError, match="batch_size 64 is greater than max_batch_size 32"):
         registry().choose("exporter", "tensorrt-engine", {"batch_size": 64}).make_options()
 
 
-def test_one_graph_a_folder(tmp_path):
-    with pytest.raises(UsageError, match="there is none"):
+def test_one_graph_per_folder(tmp_path):
+    with pytest.raises(UsageError, match="found none"):
         graph_of(tmp_path)
     (tmp_path / "model.onnx").touch()
     assert checkpoint_format(tmp_path) == "onnx"

@@ -1,4 +1,4 @@
-"""ONNX decoders with a KV cache, made by onnxruntime-genai's own builder, and torch.onnx's graphs of other models."""
+"""ONNX export: decoders with a KV cache through onnxruntime-genai's model builder, other models through torch.onnx."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 _REQUIREMENTS = ("onnxruntime-genai>=0.18", "onnxruntime>=1.20", "onnx>=1.17", "onnx-ir>=0.1", "transformers>=5.5")
 ENGINES = (
-    Engine(when="cpu", requirements=(*_REQUIREMENTS, "torch>=2.6,<2.14"), disk=1.5),  # the newest whose index has a build for CPUs alone
+    Engine(when="cpu", requirements=(*_REQUIREMENTS, "torch>=2.6,<2.14"), disk=1.5),  # the newest with a CPU-only build
     Engine(requirements=(*_REQUIREMENTS, "torch>=2.6"), disk=7.0),
 )
 
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """One exporter, in an environment of its own."""
+    """Return the ONNX exporter, which has an environment of its own."""
     return [
         ExporterSpec(
             name="onnx",
-            summary="An ONNX decoder with a KV cache in 32 to 4 bits for onnxruntime-genai, or a classifier or embedder",
+            summary="An ONNX decoder with a KV cache (32 to 4 bits) for onnxruntime-genai, or a classifier or embedding model",
             factory=Ref("swift_plugin_onnx.exporter:OnnxExporter"),
             options=Ref("swift_plugin_onnx.options:OnnxOptions"),
             engines=ENGINES,
@@ -38,7 +38,7 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse what there is no method for, and say what four bits lose and what a decoder without a cache is not for."""
+    """Reject unsupported models and types; warn of int4 without mixed precision and of a decoder without a KV cache."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
         return
@@ -58,8 +58,8 @@ def swift_check(run: Run) -> Iterator[Problem]:
     except UsageError as error:
         yield Problem(where=error.where, message=error.message, hint=error.hint)
     if method == "decoder":
-        message = "the builder does not know this architecture: the decoder that torch.onnx makes has no KV cache, and is not for serving"
+        message = "the model builder does not support this architecture: torch.onnx exports it without a KV cache, so it is not for serving"
         yield Problem(where="model", message=message, fatal=False)
     if chosen.options.get("type") == "int4" and chosen.options.get("plain"):
-        message = "four bits rounded to nearest everywhere lose much: without --plain, what is most sensitive keeps eight"
+        message = "int4 with round-to-nearest has a high quantization error: without --plain, the most sensitive matrices keep 8 bits"
         yield Problem(where="plain", message=message, fatal=False)

@@ -1,4 +1,4 @@
-"""What becomes of a checkpoint: a decoder by onnxruntime-genai's builder (0.18) where it knows the architecture, else torch's own graph."""
+"""The export method of an architecture: onnxruntime-genai's model builder (0.18) if it supports it, otherwise torch.onnx."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN = (
 )  # fmt: skip
 
 ExportMethod = Literal["builder", "decoder", "sequence classifier", "token classifier", "embedder"]
-"""How a checkpoint is exported: by the builder, or by torch.onnx as one of the others."""
+"""How a checkpoint is exported: by the model builder, or by torch.onnx as one of the others."""
 
 _TRACED: tuple[tuple[str, ExportMethod], ...] = (
     ("ForSequenceClassification", "sequence classifier"),
@@ -30,34 +30,32 @@ _TRACED_TYPES = ("fp32", "fp16")
 
 
 def export_method(checkpoint: Path) -> ExportMethod:
-    """How the checkpoint is exported, told from `architectures` in its configuration, and whether sentence-transformers made it.
+    """Return the export method, from `architectures` in config.json and the presence of sentence-transformers' `modules.json`.
 
     Raises:
-        UsageError: in no method, its weights are quantized, or this is no checkpoint.
+        UsageError: the architecture is not supported, the weights are quantized, or this is not a safetensors checkpoint.
     """
     if (found := checkpoint_format(checkpoint)) != "safetensors":
-        raise UsageError(f"this is {found}, and ONNX is made of safetensors", where=str(checkpoint), hint="Merge or convert it first.")
+        raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
     config = read_config(checkpoint)
     if quantization_of(config):
-        raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
+        raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
     named = str((config.get("architectures") or ["?"])[0])
-    method: ExportMethod | None = (
-        "builder" if named in KNOWN else next((method for ending, method in _TRACED if named.endswith(ending)), None)
-    )
+    method: ExportMethod | None = "builder" if named in KNOWN else next((kind for ending, kind in _TRACED if named.endswith(ending)), None)
     if (checkpoint / MODULES).is_file() and not str(method).endswith("classifier"):
-        method = "embedder"  # of sentence-transformers, whatever it was made of
+        method = "embedder"  # a sentence-transformers model, whatever its base architecture
     if method is None or config.get("is_encoder_decoder"):
-        hint = "Decoders, encoders, and classifiers of sequences and of tokens are; see `architectures` in config.json."
-        raise UsageError(f"models of the architecture {named} are not exported to ONNX", where=str(checkpoint), hint=hint)
+        hint = "Supported: decoders, encoders, sequence and token classifiers; see `architectures` in config.json."
+        raise UsageError(f"ONNX export does not support the architecture {named}", where=str(checkpoint), hint=hint)
     return method
 
 
 def check_type(method: ExportMethod, type_: str) -> None:
-    """See that what is exported this method can be had in the type.
+    """Check that the export method supports the type.
 
     Raises:
-        UsageError: it can't.
+        UsageError: it does not.
     """
     if method != "builder" and type_ not in _TRACED_TYPES:
-        message = f"{type_} is made by onnxruntime-genai's builder, which does not know this architecture"
-        raise UsageError(message, where="type", hint=f"Choose --type {' or '.join(_TRACED_TYPES)}.")
+        message = f"{type_} needs onnxruntime-genai's model builder, which does not support this architecture"
+        raise UsageError(message, where="type", hint=f"Use --type {' or '.join(_TRACED_TYPES)}.")

@@ -1,4 +1,4 @@
-"""A decoder in onnxruntime-genai, asked for the logits of whole rows."""
+"""An exported decoder in onnxruntime-genai, for verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LoadedDecoder:
-    """The folder, as onnxruntime-genai predicts and splits text."""
+    """The model and the tokenizer of an exported folder; `vocabulary` is the number of logits per token."""
 
     def __init__(self, folder: Path) -> None:
         self._model: Any = onnxruntime_genai.Model(str(folder))
@@ -23,7 +23,7 @@ class LoadedDecoder:
         self.vocabulary = int(json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]["vocab_size"])
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """What it predicts after each token."""
+        """Return the logits after each token, shape [length, vocabulary], float32."""
         params = onnxruntime_genai.GeneratorParams(self._model)
         params.set_search_options(max_length=len(ids) + 1)
         generator = onnxruntime_genai.Generator(self._model, params)
@@ -31,5 +31,5 @@ class LoadedDecoder:
         return np.ascontiguousarray(generator.get_output("logits")[0], dtype=np.float32)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a rendered conversation."""
+        """Return the token ids of a rendered conversation."""
         return [int(token) for token in self._tokenizer.encode(text)]

@@ -1,4 +1,4 @@
-"""onnxruntime-genai's builder, and what it has built, loaded again; torch.onnx for what the builder does not know."""
+"""Export through onnxruntime-genai's model builder, and through torch.onnx for architectures that the builder lacks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from swift_plugin_onnx.decoder import LoadedDecoder
 
 MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
-"""By type: the divergence from the checkpoint, in nats a token, past which a decoder is broken rather than merely coarser."""
+"""Maximum mean KL divergence from the checkpoint by type, in nats per token; more means that the decoder is broken."""
 
-_IMPROVED = ("algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8")
+_MIXED_PRECISION = ("algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8")
 
 
 class OnnxExporter:
-    """Makes `model.onnx` and what its readers want beside it."""
+    """Write `model.onnx` with its configuration and tokenizer."""
 
     def __init__(self, options: OnnxOptions) -> None:
         self._options = options
@@ -36,8 +36,8 @@ class OnnxExporter:
         """Write the graph, its configuration and the tokenizer into the folder `out`, and return it.
 
         Raises:
-            UsageError: there is no method for the architecture or the type, or the checkpoint is quantized.
-            SwiftError: the builder failed, or torch.onnx did, or its graph is not the model.
+            UsageError: the architecture or the type is not supported, or the checkpoint is quantized.
+            SwiftError: the builder or torch.onnx failed, or the graph does not reproduce the model.
         """
         method = export_method(checkpoint)
         check_type(method, self._options.type)
@@ -53,17 +53,17 @@ class OnnxExporter:
 
     @property
     def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
+        """Maximum mean KL divergence from the checkpoint, in nats per token."""
         return MAX_KL[self._options.type]
 
     def load(self, exported: Path) -> LoadedDecoder:
         """Load the decoder in onnxruntime-genai.
 
         Raises:
-            NotImplementedError: it is made for CUDA.
+            NotImplementedError: it was built for CUDA.
         """
         if self._options.device != "cpu":
-            raise NotImplementedError(f"a decoder for {self._options.device} is not loaded here")
+            raise NotImplementedError(f"a decoder for {self._options.device} is not verified")
         from swift_plugin_onnx.decoder import LoadedDecoder
 
         return LoadedDecoder(exported)
@@ -71,7 +71,7 @@ class OnnxExporter:
     def _build(self, checkpoint: Path, folder: Path) -> None:
         options = self._options
         more = [f"block_size={options.block_size}"] if options.type in ("int8", "int4") else []
-        more += _IMPROVED if options.type == "int4" and not options.plain else ()
+        more += _MIXED_PRECISION if options.type == "int4" and not options.plain else ()
         with tempfile.TemporaryDirectory(prefix="swift-onnx-") as cache:
             command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(checkpoint), "-o", str(folder)]
             command += ["-p", options.type, "-e", options.device, "-c", cache, *(["--extra_options", *more] if more else ())]
@@ -80,5 +80,5 @@ class OnnxExporter:
             done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env={**os.environ, **threads, **offline})
         sys.stderr.write(done.stderr)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise SwiftError(f"the builder failed: {last}", where=str(checkpoint), hint="apart/log.txt in the run folder has all it said.")
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise SwiftError(f"the model builder failed: {last}", where=str(checkpoint), hint="See apart/log.txt in the run folder.")

@@ -8,10 +8,10 @@ from swift_core.options.model import Options, option
 
 
 class OnnxOptions(Options):
-    """What the decoder computes in, and on what."""
+    """Options of the `onnx` exporter."""
 
-    type: Literal["fp32", "fp16", "int8", "int4"] = option("fp32", "Type of the matrices: fp32, fp16, int8, int4.", also=("precision",))
-    device: Literal["cpu", "cuda"] = option("cpu", "What the decoder is made for; one for CUDA is not checked.")
-    block_size: Literal[16, 32, 64, 128, 256] = option(32, "Weights that share a scale, with int8 and int4.")
-    plain: bool = option(False, "With int4: round every matrix to nearest, and keep none in eight bits; smaller, and much worse.")
-    threads: int = option(0, "Threads of the builder; 0: as many as torch takes.", ge=0)
+    type: Literal["fp32", "fp16", "int8", "int4"] = option("fp32", "Type of the matrices: fp32, fp16, int8 or int4.", also=("precision",))
+    device: Literal["cpu", "cuda"] = option("cpu", "Device that the decoder is built for; cuda is not verified.")
+    block_size: Literal[16, 32, 64, 128, 256] = option(32, "Weights per quantization scale (int8, int4).")
+    plain: bool = option(False, "int4 with round-to-nearest for every matrix, without 8-bit ones; smaller, with a much higher error.")
+    threads: int = option(0, "Number of CPU threads; 0 uses torch's default.", ge=0)

@@ -1,7 +1,7 @@
-"""torch.onnx: the graph of a classifier, an embedder, or a decoder that onnxruntime-genai's builder does not know.
+"""Export through torch.onnx: classifiers, embedding models, and decoders that onnxruntime-genai's model builder lacks.
 
-A graph is what the model did with one batch. What the model decides in Python, by the length of a row say, is settled then, and the graph
-would be wrong for other rows; so `compared` asks it for rows of several lengths, and only a graph that answers as the model does is kept.
+A traced graph records what the model did with one batch. Decisions made in Python, such as by the length of a row, are fixed in it, and it
+may be wrong for other rows. So `graph_check` runs it on rows of several lengths, and only a graph that reproduces the model is kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CLASSES: Mapping[ExportMethod, str] = {
     "decoder": "AutoModelForCausalLM",
 }
 _OPSET = 18
-_BESIDE = (
+_COPIED = (
     "config.json",
     "config_sentence_transformers.json",
     "sentence_bert_config.json",
@@ -49,88 +49,88 @@ def export_graph(checkpoint: Path, folder: Path, method: ExportMethod, type_: st
     """Write `model.onnx`, its weights in `model.onnx.data`, and the tokenizer into `folder`.
 
     Args:
-        checkpoint: what is exported.
-        folder: an empty one.
-        method: what it is.
+        checkpoint: the checkpoint to export.
+        folder: an empty folder.
+        method: the export method, other than "builder".
         type_: fp32 or fp16.
-        threads: of torch; 0: as many as it takes.
+        threads: number of torch's threads; 0 leaves its default.
 
     Returns:
-        Figures of `compare`, and what was made in which method.
+        The figures of `compare`, the exporter, the export method and the pooling.
 
     Raises:
-        UsageError: the checkpoint lacks weights, its pooling is not known, or transformers can't load it or ask it for a batch.
-        SwiftError: torch can't export it, or the graph answers otherwise than the model.
+        UsageError: the checkpoint lacks weights, its pooling is not supported, or transformers can't load or run it.
+        SwiftError: torch.onnx failed, or the graph does not reproduce the model.
     """
     if threads:
         torch.set_num_threads(threads)
     pooling = pooling_of(checkpoint) if method == "embedder" else None
-    model = _loaded(checkpoint, method)
+    model = _load(checkpoint, method)
     graph = _Graph(model, _inputs(model, checkpoint), "last_hidden_state" if method == "embedder" else "logits", pooling)
-    rows_alone = method == "sequence classifier" or pooling is not None
+    pooled = method == "sequence classifier" or pooling is not None
     batches = probes(graph.names, model.config.get_text_config())
     try:
-        wanted = [reference(graph, batch) for batch in batches]
+        expected = [reference(graph, batch) for batch in batches]
     except (ValueError, RuntimeError) as error:
-        hint = "A classifier that was made of a decoder needs a pad_token_id in config.json."
-        raise UsageError(f"the model itself fails on a batch: {error}", where=str(checkpoint), hint=hint) from error
-    _trace(graph if type_ == "fp32" else graph.half(), batches[-1], rows_alone, folder / "model.onnx")
+        hint = "A classifier on top of a decoder needs a pad_token_id in config.json."
+        raise UsageError(f"the model failed on a batch: {error}", where=str(checkpoint), hint=hint) from error
+    _trace(graph if type_ == "fp32" else graph.half(), batches[-1], pooled, folder / "model.onnx")
     for file in sorted(checkpoint.iterdir()):
-        if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in _BESIDE):
+        if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in _COPIED):
             shutil.copyfile(file, folder / file.name)
-    figures = compare(folder / "model.onnx", batches, wanted, type_, rows_alone=rows_alone)
-    said = {"pooling": pooling.mode, "normalized": pooling.normalized} if pooling else {}
-    return {"exported_by": "torch.onnx", "exported_as": method, **said, **figures}
+    figures = compare(folder / "model.onnx", batches, expected, type_, pooled=pooled)
+    extra = {"pooling": pooling.mode, "normalized": pooling.normalized} if pooling else {}
+    return {"exported_by": "torch.onnx", "exported_as": method, **extra, **figures}
 
 
 class _Graph(torch.nn.Module):
-    """The model with positional tensors in and one tensor out, as a graph has it."""
+    """The model as a module with positional tensor inputs and one tensor output."""
 
-    def __init__(self, model: Any, names: tuple[str, ...], taken: str, pooling: Pooling | None) -> None:
+    def __init__(self, model: Any, names: tuple[str, ...], key: str, pooling: Pooling | None) -> None:
         super().__init__()
-        self.model, self.names, self.pooling, self._taken = model, names, pooling, taken
-        self.output = "sentence_embedding" if pooling else taken
+        self.model, self.names, self.pooling, self._key = model, names, pooling, key
+        self.output = "sentence_embedding" if pooling else key
 
     def forward(self, *tensors: torch.Tensor) -> Any:
-        given = dict(zip(self.names, tensors, strict=True))
-        found = self.model(**given)[self._taken]
-        return self.pooling(found, given.get("attention_mask", torch.ones_like(given["input_ids"]))) if self.pooling else found
+        inputs = dict(zip(self.names, tensors, strict=True))
+        output = self.model(**inputs)[self._key]
+        return self.pooling(output, inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))) if self.pooling else output
 
 
-def _loaded(checkpoint: Path, method: ExportMethod) -> Any:
+def _load(checkpoint: Path, method: ExportMethod) -> Any:
     kind: Any = getattr(transformers, _CLASSES[method])
     arguments = {"dtype": torch.float32, "attn_implementation": "eager", "use_safetensors": True, "local_files_only": True}
     try:
-        model, said = kind.from_pretrained(checkpoint, output_loading_info=True, **arguments)
+        model, info = kind.from_pretrained(checkpoint, output_loading_info=True, **arguments)
     except (ValueError, KeyError) as error:
-        hint = "Models that bring code of their own are not exported."
-        raise UsageError(f"transformers does not load it: {error}", where=str(checkpoint), hint=hint) from error
-    # a pooler is no part of what an embedder gives here, and many checkpoints have none
-    missing = sorted(name for name in said["missing_keys"] if method != "embedder" or not name.startswith("pooler."))
+        hint = "Models with custom code are not supported."
+        raise UsageError(f"transformers can't load the checkpoint: {error}", where=str(checkpoint), hint=hint) from error
+    # the output of an embedding model does not use the pooler, which many checkpoints lack
+    missing = sorted(name for name in info["missing_keys"] if method != "embedder" or not name.startswith("pooler."))
     if missing:
-        raise UsageError(f"the checkpoint lacks weights: {', '.join(missing[:3])}", where=str(checkpoint), hint="Is it whole?")
+        raise UsageError(f"the checkpoint lacks weights: {', '.join(missing[:3])}", where=str(checkpoint), hint="Is it complete?")
     model.config.use_cache = False
     return model.eval()
 
 
 def _inputs(model: Any, checkpoint: Path) -> tuple[str, ...]:
-    """What goes in: segments only where the model tells some apart."""
-    taken = inspect.signature(model.forward).parameters
-    if "input_ids" not in taken:
-        raise UsageError("it is no model of text: it takes no input_ids", where=str(checkpoint), hint="Models of text are exported.")
+    """Return the names of the inputs; token_type_ids only if the model has more than one segment type."""
+    parameters = inspect.signature(model.forward).parameters
+    if "input_ids" not in parameters:
+        raise UsageError("not a text model: it takes no input_ids", where=str(checkpoint), hint="Only text models are supported.")
     names = ["input_ids", "attention_mask"]
     if (getattr(model.config, "type_vocab_size", None) or 0) > 1:
         names.append("token_type_ids")
-    return tuple(name for name in names if name in taken)
+    return tuple(name for name in names if name in parameters)
 
 
-def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], rows_alone: bool, file: Path) -> None:
+def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], pooled: bool, file: Path) -> None:
     axes = {name: {0: "batch", 1: "length"} for name in (*graph.names, graph.output)}
-    if rows_alone:
+    if pooled:
         del axes[graph.output][1]
     with tempfile.TemporaryDirectory(prefix="tracing-", dir=file.parent) as name, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what depends on the batch: comparing finds out whether it matters
-        whole = Path(name) / file.name  # past 2 GB, torch writes a file a tensor beside it
+        warnings.simplefilter("ignore")  # tracer warnings about data-dependent values: the comparison shows whether they matter
+        whole = Path(name) / file.name  # above 2 GB torch writes one file per tensor beside it
         try:
             torch.onnx.export(
                 graph,
@@ -140,9 +140,9 @@ def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], rows_alone: bool, f
                 output_names=[graph.output],
                 dynamic_axes=axes,
                 opset_version=_OPSET,
-                dynamo=False,  # the other exporter needs onnxscript, and took ten times as long for the same
+                dynamo=False,  # the dynamo exporter needs onnxscript, and took ten times as long for the same graph
             )
-        except Exception as error:  # whatever the model's own code runs into
+        except Exception as error:  # the model's code may raise anything
             last = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise SwiftError(f"torch.onnx can't export it: {last[0]}", hint="Some architectures have no graph in ONNX.") from error
+            raise SwiftError(f"torch.onnx failed: {last[0]}", hint="Some architectures can't be expressed in ONNX.") from error
         onnx.save_model(onnx.load(str(whole)), str(file), save_as_external_data=True, location=f"{file.name}.data")

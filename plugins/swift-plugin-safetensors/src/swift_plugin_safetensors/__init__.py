@@ -1,4 +1,4 @@
-"""Checkpoints and adapters as they are, but for the type of their numbers and the size of their files."""
+"""Safetensors export: copies of checkpoints and adapters with another dtype or shard size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """One exporter, for whole models and for adapters alone."""
+    """Return the safetensors exporter, for whole models and for adapters."""
     return [
         ExporterSpec(
             name="safetensors",
             also=("peft",),
-            summary="The checkpoint, or an adapter alone, in another type or in files of another size",
+            summary="A copy of a checkpoint or an adapter with another dtype or shard size",
             factory=Ref("swift_plugin_safetensors.exporter:SafetensorsExporter"),
             options=Ref("swift_plugin_safetensors.options:SafetensorsOptions"),
             engines=(Engine(requirements=("safetensors>=0.5", "torch>=2.6")),),
@@ -32,7 +32,7 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Say which adapters vLLM would not serve as they are; a copy of them is made all the same."""
+    """Warn of adapters that vLLM does not serve as they are; they are exported all the same."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "safetensors":
         return

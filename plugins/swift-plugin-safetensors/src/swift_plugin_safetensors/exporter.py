@@ -1,4 +1,4 @@
-"""Weights read and written one file at a time, and read again: every number must be the source's, rounded at most once."""
+"""Copying of safetensors weights, one file at a time; each file is read back and compared with its source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from swift_plugin_safetensors.options import SafetensorsOptions
 
 _ADAPTER = "adapter_model"
 _INDEX = "model.safetensors.index.json"
-_BESIDE = (
+_COPIED = (
     "adapter_config.json",
     "README.md",
     "LICENSE*",
@@ -34,11 +34,11 @@ _BESIDE = (
     "merges.txt",
     "*processor*",
 )
-_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # those that are rounded; others are kept
+_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes per value of the dtypes that are converted; others are copied
 
 
 class SafetensorsExporter:
-    """Copies a checkpoint or an adapter; what is no weight comes as it is."""
+    """Copy a checkpoint or an adapter; files other than weights are copied unchanged."""
 
     def __init__(self, options: SafetensorsOptions) -> None:
         self._options = options
@@ -47,34 +47,38 @@ class SafetensorsExporter:
         """Write the copy to the folder `out`, and return it.
 
         Raises:
-            UsageError: no checkpoint, or one whose weights are packed and can't be rounded.
-            SwiftError: a number does not fit into the type, or what was written is not what was read.
+            UsageError: there are no safetensors weights, or they are quantized and a dtype was requested.
+            SwiftError: a value is out of range for the dtype, or the weights written differ from those read.
         """
         adapter = checkpoint_format(checkpoint) == "adapter"
         files = sorted(checkpoint.glob("*.safetensors")) if adapter else weight_files(checkpoint)
         if not files:
-            raise UsageError("has no safetensors weights", where=str(checkpoint), hint="Pickled weights are not read: they can run code.")
+            raise UsageError(
+                "no safetensors weights",
+                where=str(checkpoint),
+                hint="Pickled weights are not supported.",
+            )
         if not adapter:
             check_weights(checkpoint)
         headers = {file: read_header(file) for file in files}
         dtype = self._dtype(checkpoint)
         with paths.atomic_folder(out) as folder:
             for path in sorted(checkpoint.iterdir()):
-                if path.is_file() and path.suffix != ".safetensors" and path.name not in (MANIFEST, _INDEX) and _wanted(path, adapter):
+                if path.is_file() and path.suffix != ".safetensors" and path.name not in (MANIFEST, _INDEX) and _is_copied(path, adapter):
                     shutil.copyfile(path, folder / path.name)
-            _say_dtype(folder / "config.json", dtype)
+            _set_dtype(folder / "config.json", dtype)
             with ExitStack() as stack:
                 opened = {file: stack.enter_context(safe_open(file, "pt")) for file in files}
-                places = {name: opened[file] for file, header in headers.items() for name in header}
+                readers = {name: opened[file] for file, header in headers.items() for name in header}
                 sizes = {name: _size(entry, dtype) for header in headers.values() for name, entry in header.items()}
-                most = sum(sizes.values()) if adapter else int(self._options.shard_size * 1e9)  # PEFT reads one file
-                groups = list(_groups(sizes, most))
+                maximum = sum(sizes.values()) if adapter else int(self._options.shard_size * 1e9)  # PEFT reads one file
+                groups = list(_groups(sizes, maximum))
                 stem = _ADAPTER if adapter else "model"
-                index = {}
+                index: dict[str, str] = {}
                 for number, names in enumerate(groups, 1):
                     name = f"{stem}.safetensors" if len(groups) == 1 else f"{stem}-{number:05d}-of-{len(groups):05d}.safetensors"
-                    save_file({each: _rounded(places[each], each, dtype, checkpoint) for each in names}, folder / name, {"format": "pt"})
-                    _check(folder / name, places, names, dtype, checkpoint)
+                    save_file({each: _converted(readers[each], each, dtype, checkpoint) for each in names}, folder / name, {"format": "pt"})
+                    _check(folder / name, readers, names, dtype, checkpoint)
                     index |= dict.fromkeys(names, name)
             if len(groups) > 1:
                 paths.write_json(
@@ -84,33 +88,33 @@ class SafetensorsExporter:
 
     @property
     def max_kl(self) -> float:
-        """Nats a token that rounding once may lose."""
+        """Maximum mean KL divergence from the source, in nats per token."""
         return 1e-4 if self._options.type in ("auto", "float32") else 0.01
 
     def load(self, exported: Path) -> LoadedExport:
-        """Load the checkpoint."""
+        """Load the checkpoint for verification."""
         return LoadedExport(exported)
 
     def load_trusted(self, exported: Path) -> LoadedExport:
-        """Load the checkpoint with the code that it brings."""
+        """Load the checkpoint for verification, running its own Python code."""
         return LoadedExport(exported, trust_remote_code=True)
 
     def _dtype(self, checkpoint: Path) -> torch.dtype | None:
         if self._options.type == "auto":
             return None
         if quantization_of(read_config(checkpoint)):
-            hint = "Leave --type out to copy it as it is, or export the full-precision model."
-            raise UsageError("the checkpoint is quantized: its weights can't be rounded", where=str(checkpoint), hint=hint)
+            hint = "Omit --type to copy it unchanged, or export the full-precision model."
+            raise UsageError("the weights of a quantized checkpoint can't be converted to another dtype", where=str(checkpoint), hint=hint)
         found: torch.dtype = getattr(torch, self._options.type)
         return found
 
 
-def _wanted(path: Path, adapter: bool) -> bool:
-    """Whether a file comes along: beside an adapter, what PEFT and the servers read, and nothing that training left there."""
-    return not adapter or any(fnmatchcase(path.name, pattern) for pattern in _BESIDE)
+def _is_copied(path: Path, adapter: bool) -> bool:
+    """Return True if a file is copied; for an adapter, only what PEFT and servers read, not the state of its training."""
+    return not adapter or any(fnmatchcase(path.name, pattern) for pattern in _COPIED)
 
 
-def _say_dtype(config: Path, dtype: torch.dtype | None) -> None:
+def _set_dtype(config: Path, dtype: torch.dtype | None) -> None:
     if dtype is None or not config.is_file():
         return
     values = json.loads(config.read_text(encoding="utf-8"))
@@ -124,12 +128,12 @@ def _size(entry: Mapping[str, Any], dtype: torch.dtype | None) -> int:
     return int(end - begin) if dtype is None or old is None else int(end - begin) // old * dtype.itemsize
 
 
-def _groups(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """Names in order, cut before a file would grow above `most` bytes."""
+def _groups(sizes: Mapping[str, int], maximum: int) -> Iterator[list[str]]:
+    """Yield the tensor names of each file in sorted order, with at most `maximum` bytes per file unless one tensor is larger."""
     group: list[str] = []
     total = 0
     for name in sorted(sizes):
-        if group and total + sizes[name] > most:
+        if group and total + sizes[name] > maximum:
             yield group
             group, total = [], 0
         group.append(name)
@@ -137,24 +141,24 @@ def _groups(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
     yield group
 
 
-def _rounded(source: Any, name: str, dtype: torch.dtype | None, checkpoint: Path) -> torch.Tensor:
+def _converted(source: Any, name: str, dtype: torch.dtype | None, checkpoint: Path) -> torch.Tensor:
     tensor: torch.Tensor = source.get_tensor(name)
     if dtype is None or not tensor.is_floating_point():
         return tensor
     found = tensor.to(dtype)
     if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(found).all()):
-        raise SwiftError(f"the weight {name} has numbers that float16 can't hold", where=str(checkpoint), hint="Use --type bfloat16.")
+        raise SwiftError(f"the weight {name} has values that float16 can't represent", where=str(checkpoint), hint="Use --type bfloat16.")
     return found
 
 
-def _check(file: Path, places: Mapping[str, Any], names: Iterable[str], dtype: torch.dtype | None, checkpoint: Path) -> None:
-    """Read the file again, and compare it with the source."""
+def _check(file: Path, readers: Mapping[str, Any], names: Iterable[str], dtype: torch.dtype | None, checkpoint: Path) -> None:
+    """Read the file back and compare it with the source."""
     with safe_open(file, "pt") as written:
         for name in names:
-            if not torch.equal(_bits(written.get_tensor(name)), _bits(_rounded(places[name], name, dtype, checkpoint))):
-                raise SwiftError(f"the weight {name} was not written as it was read", where=str(file), hint="Is the disk sound?")
+            if not torch.equal(_bits(written.get_tensor(name)), _bits(_converted(readers[name], name, dtype, checkpoint))):
+                raise SwiftError(f"the weight {name} written differs from the one read", where=str(file), hint="Check the disk for errors.")
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor's bytes: a NaN is no number, but must come through too."""
+    """Return the tensor's bytes, so that NaNs compare equal."""
     return tensor.contiguous().flatten().view(torch.uint8) if tensor.numel() else tensor

@@ -1,4 +1,4 @@
-"""What the servers of adapters make of one: vLLM loads LoRA of linear layers alone, and says so only when it starts."""
+"""Limits of vLLM's LoRA support, checked early: vLLM itself rejects an adapter only when it starts."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's --max-lora-rank may be (0.28)
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # values of vLLM's --max-lora-rank (0.28)
 _DEFAULT = 16
 
 
 def vllm_notes(adapter: Path) -> Iterator[str]:
-    """What vLLM would refuse, or wants to be told, in words."""
+    """Yield a message for each feature of the adapter that vLLM does not support, or needs an option for."""
     file = adapter / "adapter_config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     method = str(config.get("peft_type", "?"))
     if method != "LORA":
-        yield f"vLLM serves LoRA adapters, and this is {method}: merge it to serve it there"
+        yield f"vLLM serves LoRA adapters only, and this is {method}: merge it for vLLM"
         return
     if config.get("use_dora"):
-        yield "vLLM does not serve DoRA: merge it to serve it there"
+        yield "vLLM does not support DoRA: merge the adapter for vLLM"
     if saved := [name for name in config.get("modules_to_save") or () if name not in ("classifier", "score")]:
-        yield f"vLLM does not serve adapters with modules_to_save ({', '.join(saved)}): merge it to serve it there"
+        yield f"vLLM does not support modules_to_save ({', '.join(saved)}): merge the adapter for vLLM"
     if config.get("bias", "none") != "none" or config.get("lora_bias"):
-        yield "vLLM does not serve adapters with biases: merge it to serve it there"
+        yield "vLLM does not support adapters with biases: merge the adapter for vLLM"
     rank = max([int(config["r"]), *(config.get("rank_pattern") or {}).values()])
     if rank > _RANKS[-1]:
-        yield f"vLLM serves ranks up to {_RANKS[-1]}, and this is {rank}: merge it to serve it there"
+        yield f"vLLM supports LoRA ranks up to {_RANKS[-1]}, and this one has rank {rank}: merge the adapter for vLLM"
     elif rank > _DEFAULT:
-        yield f"vLLM wants to be told of a rank above {_DEFAULT}: --max-lora-rank {next(each for each in _RANKS if each >= rank)}"
+        yield f"vLLM needs --max-lora-rank {next(each for each in _RANKS if each >= rank)} for LoRA ranks above {_DEFAULT}"

@@ -1,4 +1,4 @@
-"""Checkpoints for TensorRT-LLM with the command, since it builds no engines ahead any more; and TensorRT's own engines from ONNX."""
+"""Export for TensorRT-LLM, which serves checkpoints without building an engine, and TensorRT engines from ONNX models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """A checkpoint for TensorRT-LLM, which needs neither a GPU nor it; an engine of TensorRT, which needs both."""
+    """Return the exporters: a folder for TensorRT-LLM, and a TensorRT engine, which needs a GPU and TensorRT to build."""
     return [
         ExporterSpec(
             name="tensorrt",
-            summary="A checkpoint checked for TensorRT-LLM, with its settings and the command that serves it",
+            summary="A checkpoint checked for TensorRT-LLM, with its settings and a trtllm-serve command",
             also=("trtllm", "tensorrt-llm"),
             factory=Ref("swift_plugin_tensorrt.exporter:TensorrtExporter"),
             options=Ref("swift_plugin_tensorrt.options:TensorrtOptions"),
@@ -28,7 +28,7 @@ def swift_exporters() -> list[ExporterSpec]:
         ),
         ExporterSpec(
             name="tensorrt-engine",
-            summary="An ONNX classifier or embedder as an engine for this machine's GPU",
+            summary="A TensorRT engine for this machine's GPU, from an ONNX classifier or embedding model",
             also=("trt",),
             factory=Ref("swift_plugin_tensorrt.engine:EngineExporter"),
             options=Ref("swift_plugin_tensorrt.engine_options:EngineOptions"),
@@ -42,7 +42,7 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse what TensorRT-LLM does not serve, before anything is written."""
+    """Reject checkpoints that TensorRT-LLM does not support, before anything is written."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "tensorrt" or run.model is None or run.adapters:
         return

@@ -1,4 +1,4 @@
-"""Options of `tensorrt-engine`: the sizes that the engine is built for."""
+"""Options of the `tensorrt-engine` exporter."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from swift_core.options.model import Options, option
 
 
 class EngineOptions(Options):
-    """Rows and tokens at once; the engine is fastest at the usual sizes, and takes none beyond the largest."""
+    """Sizes of the optimization profile: the engine is fastest at the optimum and accepts nothing above the maximum."""
 
-    batch_size: int = option(8, "Rows that are usual.", ge=1)
-    max_batch_size: int = option(32, "Most rows at once.", ge=1)
-    length: int = option(128, "Tokens of a row that are usual.", ge=1)
-    max_length: int = option(512, "Most tokens of a row.", ge=1)
-    workspace: float = option(4.0, "Gigabytes of the GPU that building may take beside the weights.", gt=0)
+    batch_size: int = option(8, "Optimum batch size.", ge=1)
+    max_batch_size: int = option(32, "Maximum batch size.", ge=1)
+    length: int = option(128, "Optimum length in tokens.", ge=1)
+    max_length: int = option(512, "Maximum length in tokens.", ge=1)
+    workspace: float = option(4.0, "Maximum GPU workspace for building, in GiB, excluding the weights.", gt=0)
 
     @model_validator(mode="after")
-    def _usual_within_largest(self) -> EngineOptions:
-        for usual, most in (("batch_size", "max_batch_size"), ("length", "max_length")):
-            if getattr(self, usual) > getattr(self, most):
-                raise ValueError(f"{usual} {getattr(self, usual)} is beyond {most} {getattr(self, most)}")
+    def _optimum_within_maximum(self) -> EngineOptions:
+        for optimum, maximum in (("batch_size", "max_batch_size"), ("length", "max_length")):
+            if getattr(self, optimum) > getattr(self, maximum):
+                raise ValueError(f"{optimum} {getattr(self, optimum)} is greater than {maximum} {getattr(self, maximum)}")
         return self
