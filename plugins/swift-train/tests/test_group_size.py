@@ -26,8 +26,9 @@ def test_the_rows_of_linear_layers_are_measured(tiny_model):
 def test_groups_that_dont_divide_are_refused(name, tiny_model):
     (problem,) = problems(run_with(tiny_model, name))
     assert problem.where == "group_size"
-    assert "groups of 128 don't divide rows of 64 weights (model.layers.0" in problem.message
-    assert problem.hint == "These divide all of them: 32, 64."
+    assert {"128", "64"} <= set(problem.message.split())
+    assert "model.layers.0" in problem.message
+    assert problem.hint.endswith(": 32, 64.")
 
 
 @pytest.mark.parametrize(("name", "options"), [("gptq", {"group_size": 64}), ("awq", {"group_size": -1}), ("fp8", {}), ("w8a8", {})])

@@ -371,7 +371,7 @@ def test_the_gate_catches_a_wrong_mask(tokenizer, mutation, says):
 def test_the_gate_catches_turns_that_are_missing_or_too_many(tokenizer):
     encoder, row = ChatEncoder(tokenizer, MaskOptions()), ChatRow(PLAIN)
     (encoded,) = encode(tokenizer, row)
-    with pytest.raises(MaskError, match="messages 3, 5, 7 are to be learned, but 3, 5 are"):
+    with pytest.raises(MaskError, match=r"messages 3, 5, 7 .* but 3, 5 are"):
         check_turns(encoder, row, [Encoded(encoded.ids, encoded.spans[:2])])
     with pytest.raises(MaskError, match="but 3, 3, 5, 5, 7, 7 are"):
         check_turns(encoder, row, [encoded, encoded])

@@ -60,8 +60,8 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
         trust_remote_code: allow the source's own code to run.
 
     Returns:
-        The figures of `measure`; `load_seconds` of the result and `load_seconds_before` of the source; `peak_bytes`, the peak memory of
-        the result's process, if it runs in one of its own.
+        The figures of `compare_logits`; `load_seconds` of the result and `load_seconds_before` of the source; `peak_bytes`, the peak
+        memory of the result's process, if it runs in one of its own.
 
     Raises:
         NotImplementedError: no installed loader reads the format of the source.

@@ -1,6 +1,6 @@
-"""Rows as training would see them, for `swift data`: the same encoder, truncation and checks, without a run.
+"""Encode rows exactly as training would, for `swift data`: the same encoder, truncation and checks, without a run.
 
-The model's shapes and its tokenizer are loaded, its weights are not.
+The tokenizer and the model's configuration are loaded, its weights are not.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
 
     from swift_core.contract.run import Run
 
-_FIRST, _EVERY = 16, 1000  # rows whose mask is worked out a second way
+_FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 
 
 class Inspector:
-    """Built as `TaskSpec.inspector`; raises as a run does where its model or options are wrong."""
+    """The implementation of `TaskSpec.inspector` for training tasks; raises the errors that a run with its model and options would."""
 
     def __init__(self, run: Run) -> None:
-        self._reading = preprocessing_of(run, run.part("task").build(), load_base(run, "meta"))
-        self.max_length, self.truncation = self._reading.max_length, self._reading.truncation
+        self._preprocessing = preprocessing_of(run, run.part("task").build(), load_base(run, "meta"))
+        self.max_length, self.truncation = self._preprocessing.max_length, self._preprocessing.truncation
 
     def measure(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, Measured]]:
-        """Each row in tokens."""
+        """Yield each valid row with its sequence lengths, its supervised tokens, and the error that training would raise for it."""
         for number, (raw, sequences) in enumerate(self._encoded(rows, skips)):
             lengths = tuple(len(encoded.ids) for encoded in sequences)
-            learned, fault = 0, None
+            supervised, error = 0, None
             try:
-                learned = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of_row(sequences, self._reading))
+                supervised = sum(int(np.count_nonzero(_weights(sample))) for sample in samples_of_row(sequences, self._preprocessing))
                 if number < _FIRST or number % _EVERY == 0:
-                    self._reading.encoder.check(raw, sequences)
-            except SwiftError as error:
-                fault = error
-            yield raw, Measured(lengths, learned, fault)
+                    self._preprocessing.encoder.check(raw, sequences)
+            except SwiftError as raised:
+                error = raised
+            yield raw, Measured(lengths, supervised, error)
 
     def unread(self) -> Unread:
-        """The fields that are lost of rows measured since it was last asked."""
-        return take_unread(self._reading.encoder)
+        """Return the unread fields of the rows measured since the last call."""
+        return take_unread(self._preprocessing.encoder)
 
     def render(self, raw: RawRow) -> Sequence[Rendered]:
-        """The row's sequences, piece by piece."""
+        """Return the row's sequences as pieces of text with their weights in the loss."""
         strict = Skips({})
         ((_, sequences),) = self._encoded([raw], strict)
         try:
-            samples_of_row(sequences, self._reading)
+            samples_of_row(sequences, self._preprocessing)
         except UsageError as error:
             strict.bad(error, raw)
-        self._reading.encoder.check(raw, sequences)
+        self._preprocessing.encoder.check(raw, sequences)
         return [
             Rendered(tuple(self._pieces(sample)), len(encoded.ids))
             for encoded in sequences
@@ -70,18 +70,18 @@ class Inspector:
 
     def _encoded(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
         longest = self.max_length if self.truncation == "error" else None
-        return encode_rows(rows, self._reading.encoder, skips, longest)
+        return encode_rows(rows, self._preprocessing.encoder, skips, longest)
 
     def _pieces(self, sample: Encoded) -> Iterator[Piece]:
-        tokenizer = self._reading.encoder.tokeniser.tokenizer
+        tokenizer = self._preprocessing.encoder.tokeniser.tokenizer
         tokens = zip(sample.ids.tolist(), _weights(sample).tolist(), strict=True)
         for weight, group in groupby(tokens, key=lambda token: token[1]):
-            ids = tuple(identity for identity, _ in group)
-            yield Piece(str(tokenizer.decode(list(ids))), weight, ids, tuple(str(tokenizer.decode([identity])) for identity in ids))
+            ids = tuple(token for token, _ in group)
+            yield Piece(str(tokenizer.decode(list(ids))), weight, ids, tuple(str(tokenizer.decode([token])) for token in ids))
 
 
 def _weights(sample: Encoded) -> NDArray[np.float64]:
-    """What each token weighs in the loss. The first has none before it, so it is never learned."""
+    """Return the weight of each token in the loss. The first token is not predicted, so it is never supervised."""
     weights = np.zeros(len(sample.ids))
     for start, stop, weight in sample.spans:
         weights[max(start, 1) : stop] = weight

@@ -1,7 +1,7 @@
-"""The check that every run makes before it starts: on some rows, that the mask is what it should be, worked out another way.
+"""Check the loss mask of some rows before a run starts, by a second method that is independent of the encoder.
 
-The encoder goes from characters to tokens; here every turn's prompt is tokenised by itself, as an engine does it, and compared token by
-token. A mask that is shifted by one, lost its end token, or let a token of the prompt in, does not pass.
+The encoder maps character spans to tokens; here each turn's prompt is tokenised separately, as an inference engine does it, and compared
+token by token. The check fails for a mask that is shifted by one, lacks the stop token, or includes a token of the prompt.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class MaskError(SwiftError):
-    """The mask is wrong: ours or a template's fault, never the user's."""
+    """The mask is wrong: a bug in the encoder or the chat template, never the user's mistake."""
 
 
 def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]) -> None:
-    """Check a conversation's sequences: each learned turn once, from the first token after its prompt through its stop token.
+    """Check that a conversation's sequences supervise each turn once, from the first token after its prompt through its stop token.
 
     Raises:
-        MaskError: what is wrong, with the tokens around it.
+        MaskError: a turn is supervised wrongly; the message shows the tokens around the error.
     """
     template, tokenizer = encoder.template.for_row(row), encoder.template.tokenizer
     prompts = {
@@ -38,17 +38,17 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
             turn = next((index for index, prompt in prompts.items() if prompt == ids[:start]), None)
             if turn is None:
                 raise MaskError(f"a supervised turn does not begin where a prompt ends: {_around(tokenizer, ids, start)}", hint=_REPORT)
-            said = str(tokenizer.decode(ids[start:stop])).rstrip()
-            if not said.endswith(template.stops):
+            supervised = str(tokenizer.decode(ids[start:stop])).rstrip()
+            if not supervised.endswith(template.stops):
                 raise MaskError(
                     f"message {turn + 1} is not supervised through its stop token: {_around(tokenizer, ids, stop)}", hint=_REPORT
                 )
             found.append(turn)
     if sorted(found) != sorted(prompts):
-        raise MaskError(f"messages {_numbers(prompts)} are to be learned, but {_numbers(found)} are supervised", hint=_REPORT)
+        raise MaskError(f"messages {_numbers(prompts)} should be supervised, but {_numbers(found)} are", hint=_REPORT)
 
 
-_REPORT = "This is a fault of ours, or of the chat template; please report it with the row and the model's name."
+_REPORT = "This is a bug in the mask or the chat template; please report it with the row and the model's name."
 
 
 def _ids(tokenizer: Any, text: str) -> list[int]:

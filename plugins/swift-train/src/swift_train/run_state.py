@@ -1,4 +1,4 @@
-"""The numbers of a run: where it is, and what is reported of the steps since the last report."""
+"""The state of the training loop, and the metrics of the steps since the last report."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass(slots=True)
 class RunState:
-    """Where the loop is: all that a resumed run needs beside the strategy's own."""
+    """The position and totals of the loop, which a resumed run needs in addition to the strategy's state."""
 
-    step: int = 0  # steps of data done
-    updates: int = 0  # updates applied, the schedule's position
-    skipped: int = 0  # updates left out in a row
-    evaluated: int = -1  # step after which the held-out rows were last scored
+    step: int = 0  # steps done, skipped updates included
+    updates: int = 0  # updates applied: the position in the schedule
+    skipped: int = 0  # consecutive updates skipped
+    evaluated: int = -1  # step of the last evaluation
     tokens: int = 0
     supervised: int = 0
     seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)  # the first and the last
-    heldout: list[float] = field(default_factory=list)  # before and last
+    losses: list[float] = field(default_factory=list)  # training loss of the first and the last step
+    heldout: list[float] = field(default_factory=list)  # validation loss before training and of the last evaluation
 
     def figures(self) -> dict[str, Any]:
-        """The run's numbers so far."""
+        """Return the figures of the run so far, by name."""
         figures: dict[str, Any] = {
             "steps": self.step,
             "tokens": self.tokens,
@@ -34,17 +34,17 @@ class RunState:
 
 
 class MetricsWindow:
-    """The steps since the last report: means of the losses, sums of the tokens, the rest as it was last. What is no number is left out."""
+    """Metrics of the steps since the last report: mean loss, total tokens, last gradient norm and rate. Non-finite values are omitted."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
 
     def add(self, values: dict[str, float]) -> None:
-        """A step more."""
+        """Add the metrics of a step."""
         self.steps.append(values)
 
     def values(self) -> dict[str, float]:
-        """What to report."""
+        """Return the metrics to report."""
         last, tokens = self.steps[-1], sum(step["tokens"] for step in self.steps)
         seconds = sum(step["tokens"] / step["tokens_per_second"] for step in self.steps)
         sums: dict[str, float] = {"tokens": tokens, "supervised": sum(step["supervised"] for step in self.steps)}
