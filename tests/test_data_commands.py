@@ -401,7 +401,7 @@ def test_cut_weighted_and_refused_rows(data, tiny_model):
     _, out, _ = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100", "--truncation", "right")
     assert "100 tokens, truncated from " in out
     _, out, _ = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100", "--truncation", "drop")
-    assert "longer than 100 tokens and left out" in out
+    assert "longer than 100 tokens and dropped" in out
     code, _, err = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100")
     assert code == 2
     assert "a.jsonl, row 2: " in err

@@ -113,9 +113,9 @@ def test_numbers_that_can_not_be_are_refused_before_anything_is_loaded(tiny_mode
     common = ["sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--device", "cpu", "--dry-run"]
     for words, said in {
         ("--nodes", "2"): "the launcher 'local' starts one machine's processes, and 2 nodes are asked for",
-        ("--nodes", "2", "--launcher", "torchrun", "--launcher.node-rank", "2"): "there is no node 2 among 2",
-        ("--nodes", "2", "--launcher", "torchrun", "--launcher.min-nodes", "3"): "of 2 nodes there can't be 3 left",
-        ("--num_nodes", "3", "--hostfile", "hosts"): "3 nodes are asked for, and the hostfile has 2",
+        ("--nodes", "2", "--launcher", "torchrun", "--launcher.node-rank", "2"): "rank 2 is too large for 2 nodes",
+        ("--nodes", "2", "--launcher", "torchrun", "--launcher.min-nodes", "3"): "the minimum of 3 nodes exceeds",
+        ("--num_nodes", "3", "--hostfile", "hosts"): "3 nodes are requested, but the hostfile has 2",
         ("--num_gpus", "2", "--hostfile", "absent"): "the hostfile can't be read: No such file",
     }.items():
         swift_project.run(*common, *words).assert_failure(said)
@@ -210,9 +210,9 @@ def test_a_hostfile_is_read_with_its_faults(tmp_path):
     path.write_text("alpha slots=4\nbeta\n# gamma\n")
     assert read_hostfile(path) == [Host("alpha", 4), Host("beta", 0)]
     for text, words in {
-        "alpha slots=4\nalpha\n": ":2: the host 'alpha' stands here twice",
-        "alpha slots=x\n": ":1: 'alpha slots=x' is no host",
-        "# none\n": "there is no host in it",
+        "alpha slots=4\nalpha\n": ":2: duplicate host 'alpha'",
+        "alpha slots=x\n": ":1: 'alpha slots=x' is not a host",
+        "# none\n": "the hostfile has no hosts",
     }.items():
         path.write_text(text)
         with pytest.raises(UsageError, match=words):
@@ -255,7 +255,7 @@ def test_other_settings_are_named_on_every_node(tmp_path):
     begin = time.monotonic()
     for error in meet(folders):
         assert isinstance(error, UsageError)
-        assert f'node 1 ({socket.gethostname()}): the option dtype is "bfloat16", and absent on node 0' in str(error)
+        assert f'node 1 ({socket.gethostname()}): the option dtype is "bfloat16", but absent on node 0' in str(error)
         assert "node 2" not in str(error)
     assert time.monotonic() - begin < HANG
     assert not (folders[0] / RECORD).exists()
@@ -287,14 +287,14 @@ def test_other_rows_are_named(tmp_path):
     alike = nodes_with(tmp_path, runs[0], runs[0])
     assert meet(alike) == [alike[0]] * 2
     for error in meet(nodes_with(tmp_path / "other", *runs)):
-        assert "the data set rows.jsonl is" in str(error)
+        assert "the dataset rows.jsonl is" in str(error)
 
 
 def test_other_versions_and_plugins_are_named():
     ours = {"torch": "2.13.0", "the plugin swift-plugin-peft": "0.1.0"}
     assert differences(ours, {"torch": "2.12.0"}, we="node 0", they="node 3 (beta)") == [
-        "node 3 (beta): the plugin swift-plugin-peft is absent, and 0.1.0 on node 0",
-        "node 3 (beta): torch is 2.12.0, and 2.13.0 on node 0",
+        "node 3 (beta): the plugin swift-plugin-peft is absent, but 0.1.0 on node 0",
+        "node 3 (beta): torch is 2.12.0, but 2.13.0 on node 0",
     ]
 
 
@@ -313,7 +313,7 @@ def test_both_ends_of_a_big_file_count(tmp_path):
 
 def test_a_node_that_does_not_come_is_named(tmp_path):
     (folder,) = nodes_with(tmp_path, a_run())
-    with pytest.raises(SwiftError, match=r"node 1, 2 of 3 did not come to 127.0.0.1:\d+ in time"):
+    with pytest.raises(SwiftError, match=r"node 1, 2 of 3 did not connect to 127.0.0.1:\d+ in time"):
         preflight(folder, Meeting("127.0.0.1", free_port(), 0, 3, 0.5))
 
 
@@ -327,7 +327,7 @@ def test_node_0_that_is_not_there_is_named(tmp_path):
 def test_a_number_twice_is_named(tmp_path):
     folders = nodes_with(tmp_path, a_run(), a_run(), a_run())
     for error in meet(folders, numbers=(0, 1, 1)):
-        assert "is there twice" in str(error)
+        assert "has a rank that is taken" in str(error)
 
 
 def test_a_taken_port_is_named(tmp_path):
@@ -366,7 +366,7 @@ def test_a_node_that_comes_later_is_compared_with_what_node_0_had(tmp_path):
         threading.Thread(target=hang_up, daemon=True).start()
         late = Meeting("127.0.0.1", other.getsockname()[1], 1, 2, 5)
         assert preflight(folders[0], late) == folders[0]
-        with pytest.raises(SwiftError, match="answers, but not as node 0 of this run does"):
+        with pytest.raises(SwiftError, match="responds, but not as node 0 of this run"):
             preflight(folders[1], late)
 
 
@@ -395,7 +395,7 @@ def test_a_folder_that_is_not_shared_is_named(jobs, tmp_path):
     for node in nodes:
         text = node.communicate(timeout=HANG)[1]
         assert node.returncode == 2, text
-        assert f"node 1 ({socket.gethostname()}): the run folder is absent, and there on node 0" in text
+        assert f"node 1 ({socket.gethostname()}): the run folder is absent, but present on node 0" in text
     assert time.monotonic() - begin < HANG
     events = [json.loads(line) for line in (tmp_path / "disk" / "run" / "events.jsonl").read_text().splitlines()]
     assert events[-1]["event"] == "error"

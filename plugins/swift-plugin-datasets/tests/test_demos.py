@@ -71,7 +71,7 @@ def test_identity_fills_name_and_author_and_the_others_nothing(index):
 
 def test_another_archive_is_refused(index, monkeypatch):
     monkeypatch.setattr(demos, "_SHA256", "0" * 64)
-    with pytest.raises(SwiftError, match="not the file that was promised"):
+    with pytest.raises(SwiftError, match="differs from the expected one"):
         demos.wiki_demo(None).fetch()
 
 

@@ -1,4 +1,4 @@
-"""Reading wheels (zip) and source archives (tar.gz) without running or trusting anything in them."""
+"""Read wheels (zip) and source archives (tar.gz) safely: nothing in them is executed, and paths are checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from swift_core.contract.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """`link` is where a link leads, seen from the archive's top; a member that is no plain file has an empty `file`."""
+    """A member: `link` is a link's target relative to the top of the archive; `file` is '' unless it is a regular file."""
 
     name: str
     file: str = ""
@@ -32,7 +32,7 @@ class _Source(Protocol):
 
 
 class Archive:
-    """An open archive, made by `open_archive`. `names` are its plain files: links and devices are never taken out."""
+    """An open archive, created by `open_archive`. `names` are its regular files: links and devices are never extracted."""
 
     def __init__(self, path: Path, source: _Source) -> None:
         self._source = source
@@ -42,12 +42,12 @@ class Archive:
         self.names = [member.file for member in members if member.file]
 
     def read(self, name: str) -> bytes:
-        """The contents of a small member."""
+        """Return the contents of a small member."""
         with self._source.open(name) as file:
             return file.read()
 
     def extract(self, chosen: Mapping[str, str], folder: Path) -> None:
-        """Write members into `folder`; `chosen` is {file name there: member}."""
+        """Write members into `folder`; `chosen` maps target file names to members."""
         for target, name in chosen.items():
             with self._source.open(name) as source, (folder / target).open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
@@ -55,10 +55,10 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a `.whl`, `.zip` or `.tar.gz` and check where its members would land.
+    """Open a `.whl`, `.zip` or `.tar.gz` and check the paths of its members.
 
     Raises:
-        UsageError: damaged, or a member's name or link leads out of the folder ('zip slip').
+        UsageError: the archive is damaged, or a member's name or link leads out of its folder (zip slip).
     """
     try:
         if path.suffix in (".whl", ".zip"):
@@ -68,18 +68,20 @@ def open_archive(path: Path) -> Iterator[Archive]:
             with tarfile.open(path) as tarred:
                 yield Archive(path, _Tar(tarred))
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
-        raise UsageError(f"a damaged archive: {error}", where=path.name, hint="Delete it from the cache and fetch it again.") from error
+        raise UsageError(
+            f"the archive is damaged: {error}", where=path.name, hint="Delete it from the cache and fetch it again."
+        ) from error
 
 
 def _refuse_climbing(archive: str, member: _Member) -> None:
-    # A name with '..' in it is refused wherever it leads; a link may go up and down again inside of the archive.
+    # A name with '..' is always refused; a link may use '..' if its target is inside the archive.
     for target in (member.name, posixpath.normpath(member.link)):
-        windows = PureWindowsPath(target)  # knows both kinds of slash, and drives
+        windows = PureWindowsPath(target)  # handles both kinds of slash, and drives
         if windows.drive or windows.root or ".." in windows.parts:
             raise UsageError(
-                f"holds '{member.name}', which leads to '{target}', outside of its folder, so the archive is refused",
+                f"unsafe archive: its member '{member.name}' leads to '{target}', outside of the target folder",
                 where=archive,
-                hint="Such archives are made to overwrite or read other files. Don't trust it.",
+                hint="Don't use it: such archives are made to overwrite or read other files.",
             )
 
 
@@ -112,5 +114,5 @@ class _Tar:
 
     def open(self, name: str) -> IO[bytes]:
         file = self._source.extractfile(name)
-        assert file is not None  # only plain files are asked for
+        assert file is not None  # only regular files are opened
         return file

@@ -1,6 +1,6 @@
-"""Files from the network, each whole and verified or not there at all; a download that was cut goes on where it stopped.
+"""Download files from the network atomically and verified by hash; interrupted downloads are resumed.
 
-Addresses, certificates and proxies are the ones that the user's other tools are configured with.
+Index URLs, certificates and proxies are taken from the configuration of pip and requests.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _TRUE = {"1", "true", "yes", "on"}
 
 
 def offline() -> bool:
-    """Whether the user forbade the network, with SWIFT_OFFLINE=1 or Hugging Face's HF_HUB_OFFLINE=1."""
+    """Return True in offline mode: SWIFT_OFFLINE=1 or Hugging Face's HF_HUB_OFFLINE=1."""
     return any(os.environ.get(name, "").strip().lower() in _TRUE for name in ("SWIFT_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 @contextmanager
 def offline_if(wanted: bool) -> Iterator[None]:
-    """`--offline`, as hubs, data sets and media see it."""
+    """Switch offline mode on for hubs, datasets and media within the block, if `wanted` is true."""
     before = os.environ.get("SWIFT_OFFLINE")
     if wanted:
         os.environ["SWIFT_OFFLINE"] = "1"
@@ -44,13 +44,13 @@ def offline_if(wanted: bool) -> Iterator[None]:
 
 
 def refuse_offline(what: str) -> None:
-    """Raise UsageError where the network is forbidden and `what` would have to be fetched."""
+    """Raise UsageError in offline mode, in which `what` can't be fetched."""
     if offline():
         raise UsageError(f"offline, and {what} is not in the cache", hint="Fetch it once without SWIFT_OFFLINE and HF_HUB_OFFLINE.")
 
 
 def client() -> httpx2.Client:
-    """An HTTP client that trusts what pip and requests were told to trust (PIP_CERT, REQUESTS_CA_BUNDLE), else the system."""
+    """Return an HTTP client with the certificates of PIP_CERT or REQUESTS_CA_BUNDLE, else those of the system."""
     import ssl
 
     import httpx2
@@ -58,21 +58,23 @@ def client() -> httpx2.Client:
     bundle = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
     verify: ssl.SSLContext | bool = True
     if bundle and not os.path.exists(bundle):
-        raise UsageError("no such certificate file", where=bundle, hint="Correct PIP_CERT or REQUESTS_CA_BUNDLE.")
+        raise UsageError("the certificate file does not exist", where=bundle, hint="Correct PIP_CERT or REQUESTS_CA_BUNDLE.")
     if bundle:
         verify = ssl.create_default_context(capath=bundle) if os.path.isdir(bundle) else ssl.create_default_context(cafile=bundle)
     return httpx2.Client(verify=verify, follow_redirects=True, timeout=30)
 
 
 def get(http: httpx2.Client, url: str, *, accept: str, missing: str) -> httpx2.Response:
-    """A small document, whole.
+    """Fetch a small document.
 
     Args:
-        accept: the media types wanted.
-        missing: what is said where the server has no such document.
+        http: the client.
+        url: the URL.
+        accept: the accepted media types.
+        missing: the error message if the server has no such document.
 
     Raises:
-        UsageError: there is none, or the server wants other credentials.
+        UsageError: there is no such document, or the server refuses the credentials.
         SwiftError: the network or the server failed.
     """
     import httpx2
@@ -86,17 +88,20 @@ def get(http: httpx2.Client, url: str, *, accept: str, missing: str) -> httpx2.R
 
 
 def download(http: httpx2.Client, url: str, target: Path, *, sha256: str, progress: Progress | None = None) -> Path:
-    """Fetch `url` to `target`. What is read is kept beside it until it is whole, so that the next call can go on from there.
+    """Download `url` to `target`. An incomplete download is kept next to it, and resumed by the next call.
 
-    Two processes must not fetch one target at once: callers hold a lock.
+    Two processes must not download to one target at the same time: callers hold a lock.
 
     Args:
-        sha256: what the file must hash to; also the name of the unfinished file, so that it never goes on with another one.
-        progress: called with (name, bytes done, bytes in all or None), some ten times a second.
+        http: the client.
+        url: the URL.
+        target: the path of the file.
+        sha256: the expected hash; also part of the name of the incomplete file, so that it is never resumed with other content.
+        progress: called with (name, bytes done, total bytes or None), at most ten times a second.
 
     Raises:
-        UsageError: no such file, or refused.
-        SwiftError: the network or the server failed, the disk is full, or the file is not the one that was promised.
+        UsageError: there is no such file, or the server refuses the credentials.
+        SwiftError: the network or the server failed, the disk is full, or the hash of the file differs.
     """
     import httpx2
 
@@ -119,27 +124,27 @@ def download(http: httpx2.Client, url: str, target: Path, *, sha256: str, progre
                 return target
             part.unlink()
             if not began:
-                break  # not the fault of an old piece: asking again would give the same
+                break  # nothing was resumed: another attempt would give the same
     raise SwiftError(
-        f"{target.name} is not the file that was promised (its SHA-256 differs); it was deleted",
+        f"the SHA-256 of {target.name} differs from the expected one; the file was deleted",
         where=shown(url),
-        hint="Run the command again. If that does not help, something between here and there changes files: don't use it.",
+        hint="Run the command again. If the error persists, a proxy or mirror alters files: don't use it.",
     )
 
 
 def check_answer(answer: httpx2.Response, *, missing: str) -> None:
-    """Raise what an HTTP status means for the user: UsageError for 404 and refusals, SwiftError for a server's failure."""
+    """Raise the error of an HTTP status: UsageError for 404, 410, 401, 403 and 407, SwiftError for all others from 400 up."""
     where, status = shown(str(answer.url)), answer.status_code
     if status in (404, 410):
         raise UsageError(missing, where=where, hint="Check the spelling and the version.")
     if status in (401, 403, 407):
-        raise UsageError(f"the server refuses ({status})", where=where, hint="Check the credentials in the address, or ask for access.")
+        raise UsageError(f"the server denies access ({status})", where=where, hint="Check the credentials in the URL, or request access.")
     if status >= 400:
-        raise SwiftError(f"the server failed ({status})", where=where, hint="Try again in a while.")
+        raise SwiftError(f"the server failed ({status})", where=where, hint="Try again later.")
 
 
 def no_network(error: Exception, url: str) -> SwiftError:
-    """The server could not be reached."""
+    """Return the error for a server that could not be reached."""
     return SwiftError(
         f"no connection: {str(error) or type(error).__name__}",
         where=shown(url),
@@ -148,13 +153,13 @@ def no_network(error: Exception, url: str) -> SwiftError:
 
 
 def shown(url: str) -> str:
-    """The address without the name and password it may carry."""
+    """Return the URL without user name and password."""
     return re.sub(r"(?<=://)[^/@]*@", "", url)
 
 
 @contextmanager
 def cache_errors(target: Path, part: Path | None = None) -> Iterator[None]:
-    """The disk's errors while the cache is written, in words; a full disk loses `part`, the unfinished file."""
+    """Convert disk errors in the block to SwiftError; on a full disk `part`, the incomplete file, is deleted."""
     try:
         yield
     except OSError as error:
@@ -162,39 +167,39 @@ def cache_errors(target: Path, part: Path | None = None) -> Iterator[None]:
         if not isinstance(failure, SwiftError):
             raise
         if isinstance(failure, UsageError):
-            failure.hint = "Set SWIFT_HOME to a folder that you may write to."
+            failure.hint = "Set SWIFT_HOME to a writable folder."
         elif part:
             part.unlink(missing_ok=True)
         raise failure from error
 
 
 def _receive(http: httpx2.Client, url: str, part: Path, progress: Progress | None) -> None:
-    """Append to `part` what it lacks; start it anew where the server can't go on."""
+    """Append the missing bytes to `part`; start again if the server can't resume."""
     done = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with http.stream("GET", url, headers=headers) as answer:
-        if answer.status_code == 416:  # nothing comes after what is here: it is whole, or not a piece of this file
+        if answer.status_code == 416:  # range not satisfiable: `part` is complete, or not a part of this file
             return
         check_answer(answer, missing="there is no such file")
         resumed = answer.status_code == 206
         done = done if resumed else 0
         length = answer.headers.get("Content-Length")
         total = done + int(length) if length else None
-        name, told = Path(answer.url.path).name, 0.0
+        name, reported = Path(answer.url.path).name, 0.0
         with part.open("ab" if resumed else "wb") as file:
             for block in answer.iter_raw():
                 file.write(block)
                 done += len(block)
-                if progress and (done == total or time.monotonic() - told > 0.1):
-                    told = time.monotonic()
+                if progress and (done == total or time.monotonic() - reported > 0.1):
+                    reported = time.monotonic()
                     progress(name, done, total)
 
 
 def _cut(error: Exception, url: str, part: Path) -> SwiftError:
     return SwiftError(
-        f"the connection was cut {_TRIES} times: {str(error) or type(error).__name__}",
+        f"the connection was lost {_TRIES} times: {str(error) or type(error).__name__}",
         where=shown(url),
-        hint=f"Run the command again: the {_size(part):,} bytes that came are kept, and it goes on from there.",
+        hint=f"Run the command again: it resumes after the {_size(part):,} bytes that were received.",
     )
 
 

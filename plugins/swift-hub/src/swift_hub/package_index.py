@@ -1,7 +1,7 @@
-"""The Python package index as a store of files: what a project has there, with hashes, and nothing installed or built.
+"""Files of projects on the Python package index, listed with hashes and downloaded; nothing is installed or built.
 
-The index is the one that the user's pip is configured with. Its JSON form (PEP 691) is asked for; mirrors that only have
-the HTML form (PEP 503) are read too.
+The index is the one that pip is configured with. Its JSON API (PEP 691) is preferred; mirrors with only the HTML API (PEP 503) are
+supported too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+h
 
 @dataclass(frozen=True, slots=True)
 class IndexFile:
-    """A file of a project. `sha256` is empty where the index does not give it."""
+    """A file of a project; `sha256` is '' if the index does not provide it."""
 
     name: str
     url: str
@@ -40,7 +40,7 @@ class IndexFile:
 
 
 def index_url() -> str:
-    """PIP_INDEX_URL, else what `pip config` says, else PyPI."""
+    """Return the index URL from PIP_INDEX_URL, else from `pip config`, else PyPI's."""
     if given := os.environ.get("PIP_INDEX_URL"):
         return given.rstrip("/")
     answer = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
@@ -50,11 +50,11 @@ def index_url() -> str:
 
 
 def list_files(project: str, http: httpx2.Client) -> list[IndexFile]:
-    """Every file of a project, oldest first as the index has them.
+    """Return all files of a project in the order of the index, which is oldest first.
 
     Raises:
-        UsageError: the index has no such project, or refuses.
-        SwiftError: no network.
+        UsageError: the index has no such project, or denies access.
+        SwiftError: the network or the server failed.
     """
     url = f"{index_url()}/{project}/"
     answer = downloads.get(http, url, accept=_ACCEPT, missing=f"the package index has no project '{project}'")
@@ -68,26 +68,30 @@ def list_files(project: str, http: httpx2.Client) -> list[IndexFile]:
 
 
 def fetch_file(file: IndexFile, folder: Path, http: httpx2.Client, progress: Progress | None = None) -> Path:
-    """Download a file of a project into `folder`, verified.
+    """Download a file of a project into `folder` and verify its hash.
 
     Raises:
-        UsageError, SwiftError: as `downloads.download`; also where the index gives no SHA-256 to verify it by.
+        UsageError, SwiftError: as `downloads.download`; also if the index provides no SHA-256.
     """
     if not file.sha256:
         raise UsageError(
-            f"the index gives no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL)."
+            f"the index provides no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL)."
         )
     return downloads.download(http, file.url, folder / file.name, sha256=file.sha256, progress=progress)
 
 
 def fetch_from_index(project: str, filename: str, folder: Path, *, sha256: str = "", progress: Progress | None = None) -> Path:
-    """Download one known file of a project into `folder`.
+    """Download a file of a project by its name into `folder`.
 
     Args:
-        sha256: what it must be, whatever the index says.
+        project: the name of the project.
+        filename: the name of the file.
+        folder: the folder to write it to.
+        sha256: the expected hash; overrides the one of the index.
+        progress: as for `downloads.download`.
 
     Raises:
-        UsageError, SwiftError: no such file, another hash, or as `fetch_file`.
+        UsageError, SwiftError: there is no such file, offline mode is on, or as `fetch_file`.
     """
     downloads.refuse_offline(filename)
     with downloads.client() as http:
@@ -99,7 +103,7 @@ def fetch_from_index(project: str, filename: str, folder: Path, *, sha256: str =
 
 
 class _Page(HTMLParser):
-    """The links of a PEP 503 page: `<a href="…#sha256=…" data-yanked>name</a>`."""
+    """Parser for the links of a PEP 503 page: `<a href="…#sha256=…" data-yanked>name</a>`."""
 
     def __init__(self, base: str) -> None:
         super().__init__()
@@ -112,7 +116,7 @@ class _Page(HTMLParser):
             self._links.append(dict(attrs))
 
     def files(self, text: str) -> Iterator[IndexFile]:
-        """Parse a page."""
+        """Parse a page and yield its files."""
         self.feed(text)
         for link in self._links:
             url, fragment = urldefrag(urljoin(self._base, link.get("href") or ""))

@@ -1,5 +1,5 @@
-"""Several machines: each starts `python -m swift_nodes RUN_FOLDER`, whichever launcher started that.
+"""Multi-node runs: every launcher starts this package's `__main__` on each node.
 
-A node first compares itself with the others (`preflight`), then hands its workers to torch's elastic launcher. All nodes read the one
-`run.json` and write into the one run folder, so that folder, the model and the data lie where every node sees them.
+A node first compares its environment with the others' (`preflight`), then starts its workers with torch's elastic launcher. All nodes
+share one run folder, so that folder, the model and the data must be on storage that every node can access.
 """

@@ -1,7 +1,7 @@
 """A node of a run: `python -m swift_nodes RUN_FOLDER --node 1 --nodes 2 --processes 8 --host A --port 29500`.
 
-It compares itself with the other nodes, starts torch's elastic launcher, and waits for it. `--node`, `--host` and `--port` may be the names
-of environment variables, since under a scheduler that is where they are.
+It runs the preflight checks with the other nodes, starts torch's elastic launcher, and waits for it. `--node`, `--host` and `--port` may be
+names of environment variables, since schedulers provide these values in variables.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from swift_nodes.preflight import Meeting, preflight
 
 
 def main() -> int:
-    """Do this node's part; the exit code is that of its workers."""
+    """Run this node, and return the exit code of its workers."""
     given = _parser().parse_args()
     own = folder = Path(given.run)
     node, host, port = int(_variable(given.node)), _variable(given.host), int(_variable(given.port))
@@ -41,12 +41,12 @@ def main() -> int:
         if (folder / "run.json").is_file():
             local.use(read_run(folder).plugins, where=str(folder / "run.json"))
         if given.conclude and node == 0:
-            (folder / STOP_FILE).unlink(missing_ok=True)  # of a job that was stopped before
+            (folder / STOP_FILE).unlink(missing_ok=True)  # left by an earlier attempt of the job
         if given.nodes > 1:
             folder = preflight(folder, meeting)
     except SwiftError as error:
         sys.stderr.write(f"{error}\n")
-        if own.is_dir():  # it may be what this node does not see
+        if own.is_dir():  # this node may not have access to it
             report.error(error)
             if given.conclude and node == 0:
                 conclude(own, error.exit_code)
@@ -66,10 +66,10 @@ def main() -> int:
 
 
 def _work(argv: list[str], own: Path, folder: Path) -> int:
-    """Run the workers and wait.
+    """Run the workers, and return their exit code.
 
-    SIGTERM asks the workers of all nodes to save and end, as a stop does that is asked for in this node's own run folder; a second one, or
-    the end of the grace, ends this node's.
+    SIGTERM or SIGINT, or a stop file in this node's own run folder, asks the workers of all nodes to save and stop; a second signal, or the
+    end of the grace period, terminates this node's workers.
     """
     process = subprocess.Popen(supervisor.argv(argv, grace=GRACE), stdin=subprocess.PIPE)
     deadline: list[float] = []
@@ -92,7 +92,7 @@ def _work(argv: list[str], own: Path, folder: Path) -> int:
 
 
 def _result(folder: Path) -> Mapping[str, Any] | None:
-    """What rank 0 reported, wherever it ran."""
+    """Return the result event of rank 0, on whichever node it ran."""
     return next((event for event in reversed(read_events(folder)) if event["event"] == "result"), None)
 
 
@@ -101,18 +101,18 @@ def _variable(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m swift_nodes", description="A node of a run on several machines.")
+    parser = argparse.ArgumentParser(prog="python -m swift_nodes", description="Run one node of a multi-node run.")
     parser.add_argument("run", help="run folder")
-    parser.add_argument("--node", default="0", help="number of this node, from 0, or the variable that holds it")
-    parser.add_argument("--nodes", type=int, default=1, help="how many there are")
-    parser.add_argument("--fewest", type=int, default=0, help="how few are enough to go on when others are lost")
-    parser.add_argument("--processes", type=int, default=1, help="workers on this node")
-    parser.add_argument("--host", default="127.0.0.1", help="address of node 0, or the variable that holds it")
-    parser.add_argument("--port", default="29500", help="port of node 0, or the variable that holds it")
-    parser.add_argument("--local-addr", default="", help="address of this node, where its host name does not lead to it")
-    parser.add_argument("--restarts", type=int, default=0, help="how often the workers are started again")
-    parser.add_argument("--wait", type=float, default=120.0, help="seconds that the last node to come may take")
-    parser.add_argument("--conclude", action="store_true", help="record how the run ended: no command waits for it")
+    parser.add_argument("--node", default="0", help="rank of this node, from 0, or the name of an environment variable")
+    parser.add_argument("--nodes", type=int, default=1, help="number of nodes")
+    parser.add_argument("--fewest", type=int, default=0, help="minimum number of nodes to continue with when others fail; 0: all")
+    parser.add_argument("--processes", type=int, default=1, help="worker processes on this node")
+    parser.add_argument("--host", default="127.0.0.1", help="address of node 0, or the name of an environment variable")
+    parser.add_argument("--port", default="29500", help="port of node 0, or the name of an environment variable")
+    parser.add_argument("--local-addr", default="", help="address of this node, if its host name does not resolve to it")
+    parser.add_argument("--restarts", type=int, default=0, help="maximum number of restarts of the workers")
+    parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for all nodes to connect")
+    parser.add_argument("--conclude", action="store_true", help="record the result of the run on node 0, since no command waits for it")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The command that is a node, for the launchers that have it started: see `swift_nodes.__main__`."""
+"""The command line of a node, for launchers that start it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ def node_command(
     local_addr: str = "",
     conclude: bool = False,
 ) -> list[str]:
-    """The arguments. `node`, `host` and `port` may be names of variables that hold them over there.
+    """Return the command of a node. `node`, `host` and `port` may be names of environment variables on that machine.
 
     Args:
-        run: the run folder, as every node sees it.
-        python: the interpreter, as every node has it.
-        nodes: how many; `fewest` are enough to go on when some are lost (0: none may be).
-        processes: workers a node.
-        node: number of the node, from 0.
+        run: path of the run folder, the same on every node.
+        python: path of the interpreter, the same on every node.
+        nodes: number of nodes.
+        processes: worker processes per node.
+        node: rank of the node, from 0.
         host: address of node 0.
-        port: its port.
-        restarts: how often the workers are started again.
-        wait: seconds that the last node to come may take.
-        local_addr: the node's own address, where its host name does not lead to it.
-        conclude: whether node 0 records how the run ended, since no command waits for it.
+        port: port of node 0.
+        fewest: minimum number of nodes to continue with when others fail (0: all).
+        restarts: maximum number of restarts of the workers.
+        wait: seconds to wait for all nodes to connect.
+        local_addr: the node's own address, if its host name does not resolve to it.
+        conclude: let node 0 record the result of the run, since no command waits for it.
     """
     argv = [python, "-m", "swift_nodes", str(run), f"--node={node}", f"--nodes={nodes}", f"--processes={processes}"]
     argv += [f"--host={host}", f"--port={port}", f"--fewest={fewest}", f"--restarts={restarts}", f"--wait={wait}"]

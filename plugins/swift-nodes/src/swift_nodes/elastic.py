@@ -1,4 +1,4 @@
-"""The command line of torch's elastic launcher: a rendezvous at node 0, restarts, and fewer nodes where some may be lost."""
+"""The command line of torch's elastic launcher (`torch.distributed.run`): rendezvous at node 0, restarts, elastic node count."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from swift_nodes.preflight import Meeting
 
-# without it torch 2.13 keeps the store in which the workers find each other, and those of a second attempt look for those of the first
+# Without it torch 2.13 reuses the rendezvous store after a restart, and the new workers wait for those of the first attempt.
 _FRESH_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"
 
-GRACE = 60.0  # seconds that workers get to save when they are told to end
+GRACE = 60.0  # seconds for workers to save after a request to stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The workers: so many a node, on between `fewest` and `nodes` nodes; `local` is this node's address, where its name is none."""
+    """The worker group: `processes` per node, on `fewest` to `nodes` nodes; `local` is this node's address, '' for its host name."""
 
     processes: int
     nodes: int = 1
@@ -26,7 +26,7 @@ class Group:
 
 
 def command(folder: Path, group: Group, meeting: Meeting | None = None) -> list[str]:
-    """What starts this node's workers; without a meeting place, those of one machine."""
+    """Return the command that starts this node's workers; without `meeting`, a single-node run."""
     argv = ["env", _FRESH_STORE, sys.executable, "-m", "torch.distributed.run"]
     argv += [f"--nproc-per-node={group.processes}", f"--max-restarts={group.restarts}"]
     if meeting is None or group.nodes == 1:

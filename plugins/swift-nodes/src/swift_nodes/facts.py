@@ -1,4 +1,5 @@
-"""What must be the same on every node: versions, plugins, settings, model and data. Found in seconds: big files by size and both ends."""
+"""Facts that must be equal on every node: versions, plugins, settings, model and data. Collected in seconds: large files are
+fingerprinted by their size, beginning and end."""
 
 from __future__ import annotations
 
@@ -17,16 +18,16 @@ from swift_core.system import paths
 
 ABSENT = "absent"
 RUN_FOLDER = "the run folder"
-SAME = "Every machine needs the same versions, plugins, model and data, and sees the run folder under the same path."
+SAME = "All nodes need the same versions, plugins, model and data, and access to the run folder under the same path."
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "deepspeed", "bitsandbytes")
-_WHOLE = 1 << 20  # bytes up to which a file is read whole
-_OWN = ("runs", "output", "resume")  # options that are places
+_WHOLE = 1 << 20  # files up to this number of bytes are hashed whole
+_OWN = ("runs", "output", "resume")  # options that are paths, and may differ
 
 Facts = Mapping[str, str]
 
 
 def facts_of(folder: Path) -> dict[str, str]:
-    """What there is on this node for the run in `folder`, as label → value."""
+    """Return the facts of this node for the run in `folder`, as label → value."""
     found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}", "swift-core": __version__}
     found |= {name: version for name in _LIBRARIES if (version := _version(name))}
     for point in importlib.metadata.entry_points(group=GROUP):
@@ -35,27 +36,27 @@ def facts_of(folder: Path) -> dict[str, str]:
     if not (folder / "run.json").is_file():
         return found | {RUN_FOLDER: ABSENT}
     run = read_run(folder)
-    return found | {RUN_FOLDER: "there"} | dict(_settings(run)) | dict(_files(run))
+    return found | {RUN_FOLDER: "present"} | dict(_settings(run)) | dict(_files(run))
 
 
 def differences(ours: Facts, theirs: Facts, *, we: str, they: str) -> list[str]:
-    """Sentences on what differs, naming the node: `ours` are what `we`, node 0, have."""
+    """Return one sentence per difference between the facts `ours` of node 0 (named `we`) and `theirs` of the node `they`."""
     if theirs.get(RUN_FOLDER) == ABSENT:  # without it nothing of the run can be compared
         ours = {label: value for label, value in ours.items() if label in theirs}
     return [
-        f"{they}: {label} is {theirs.get(label, ABSENT)}, and {ours.get(label, ABSENT)} on {we}"
+        f"{they}: {label} is {theirs.get(label, ABSENT)}, but {ours.get(label, ABSENT)} on {we}"
         for label in sorted({*ours, *theirs})
         if ours.get(label, ABSENT) != theirs.get(label, ABSENT)
     ]
 
 
 def unseen(folder: Path, *, we: str, they: str) -> str:
-    """The sentence on a node that has no access to the run folder of node 0."""
-    return f"{they} does not see the run folder {folder} of {we}: put --runs on a disk that every machine has"
+    """Return the sentence on a node that has no access to the run folder of node 0."""
+    return f"{they} has no access to the run folder {folder} of {we}: set --runs to a folder on storage shared by all nodes"
 
 
 def fingerprint(path: Path) -> str:
-    """A hash over a file, or the files of a folder: names and sizes, small files whole, both ends of big ones."""
+    """Return a hash over the names, sizes and contents of a file, or of a folder's files; of large files, only both ends are read."""
     if not path.exists():
         return ABSENT
     files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
@@ -77,7 +78,7 @@ def _settings(run: Run) -> Iterator[tuple[str, str]]:
         if name not in _OWN:
             yield f"the option {name}", json.dumps(value, sort_keys=True)
     for kind, choice in run.parts.items():
-        if kind != "launcher":  # it says which node this is
+        if kind != "launcher":  # its options differ by node
             yield f"the {kind}", f"{choice.name} {json.dumps(choice.options, sort_keys=True)}"
 
 
@@ -88,9 +89,9 @@ def _files(run: Run) -> Iterator[tuple[str, str]]:
     for choice in (*run.datasets, *run.validation):
         try:
             files = choice.build().fetch()
-            yield f"the data set {choice.asked}", paths.digest([[file.name, fingerprint(file)] for file in files])[:16]
+            yield f"the dataset {choice.asked}", paths.digest([[file.name, fingerprint(file)] for file in files])[:16]
         except SwiftError as error:
-            yield f"the data set {choice.asked}", f"unreadable ({error.message})"
+            yield f"the dataset {choice.asked}", f"unreadable ({error.message})"
     for file in run.plugins:
         yield f"the plugin file {Path(file).name}", paths.sha256(Path(file))[:16] if Path(file).is_file() else ABSENT
 

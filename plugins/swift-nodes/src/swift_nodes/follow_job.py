@@ -1,4 +1,4 @@
-"""A run that others start: what a launcher for a scheduler does while the job is theirs. The run's events are read from its folder."""
+"""Follow a run that a scheduler executes: forward the events in its run folder until the job ends."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from swift_core.runs.events import EVENTS
 from swift_core.runs.local_launcher import STOP_FILE, STOPPED, STOPPING
 from swift_core.system.interrupts import forget
 
-_PATIENCE = 1.0  # seconds between two looks
-_LAST_LOOKS = 10  # after the end: a shared disk may show the last lines late
+_PATIENCE = 1.0  # seconds between two polls
+_LAST_LOOKS = 10  # further reads after the end, since a shared file system may show the last lines late
 
 
 def hand_over(watch: Watch, status: str, output: Path, text: str, **figures: Any) -> int:
-    """Say that the run is somebody else's from here on: `prepared`, or `submitted`; the exit code is 0."""
+    """Report the run as `prepared` or `submitted`, for launchers that do not wait for it; return the exit code 0."""
     watch({"event": "note", "text": text})
     watch({"event": "result", "status": status, "output": str(output), "figures": figures})
     return 0
 
 
 def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Callable[[], None]) -> int:
-    """Pass on the events of the run in folder `run` until `poll` gives the job's exit code.
+    """Forward the events of the run in folder `run` until `poll` returns the job's exit code; return that code.
 
-    Ctrl-C once asks the workers to stop and save; twice calls `cancel`.
+    Ctrl-C once asks the workers to save and stop; twice calls `cancel`.
     """
     events = _Tail(run / EVENTS, watch)
     interrupts = 0
@@ -64,7 +64,7 @@ def _rest(events: _Tail, code: int) -> int:
 
 
 class _Tail:
-    """Lines that are added to a file, each as soon as it is whole. `ended`: the run has said how it ended."""
+    """Forward the lines appended to a JSONL file, once complete. `ended`: the run has reported its result or error."""
 
     def __init__(self, path: Path, watch: Watch) -> None:
         self.path, self.watch = path, watch

@@ -1,8 +1,9 @@
-"""Before any worker starts: the nodes meet at node 0, and what differs ends the run on all of them, in seconds and by name.
+"""Preflight checks before any worker starts: the nodes connect to node 0, and differences between them end the run on all nodes, within
+seconds, with a message that names them.
 
-Node 0 listens at the endpoint that torch's rendezvous takes over afterwards, so only one port has to be open. A node says what it has
-(`facts`), is told the run folder, says whether it sees there what node 0 has just written, and hears the verdict. A node that comes when
-the run is under way, in place of one that was lost, compares itself with what node 0 has left in the run folder.
+Node 0 listens at the endpoint that torch's rendezvous uses afterwards, so only one port has to be open. A node sends its facts, receives
+the run folder, reports whether it can read there what node 0 has just written, and receives the verdict. A node that joins a running
+job, in place of a failed one, compares its facts with those that node 0 has saved in the run folder.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from swift_core.system import paths
 from swift_nodes.facts import SAME, Facts, differences, facts_of, unseen
 
 RECORD = "preflight.json"
-_MARK = ".preflight"  # holds a number that only a node that sees node 0's folder can read
-_REST = 5.0  # seconds that the nodes still out get, once one is known not to fit
+_MARK = ".preflight"  # a random number in node 0's folder, which a node with access can read
+_REST = 5.0  # seconds for the remaining nodes to connect, once a difference is known
 
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """Where `nodes` nodes meet, and which of them this is; `wait` seconds are given to the last to come."""
+    """The rendezvous of `nodes` nodes at `host`:`port`, this node's rank, and the seconds to wait for all of them."""
 
     host: str
     port: int
@@ -38,15 +39,15 @@ class Meeting:
 
 
 def preflight(folder: Path, meeting: Meeting) -> Path:
-    """Compare this node with the others, and return the run folder of all.
+    """Compare this node with the others, and return the run folder of node 0, which all use.
 
     Args:
-        folder: this node's own run folder, which may be node 0's already.
-        meeting: where and with how many.
+        folder: this node's own run folder, which may already be node 0's.
+        meeting: the rendezvous.
 
     Raises:
-        UsageError: nodes differ, or don't see the run folder; each is named.
-        SwiftError: a node did not come, or node 0 can't be reached.
+        UsageError: nodes differ, or have no access to the run folder; each difference is named.
+        SwiftError: a node did not connect in time, or node 0 can't be reached.
     """
     facts = facts_of(folder)
     return _lead(folder, meeting, facts) if meeting.node == 0 else _join(folder, meeting, facts)
@@ -61,21 +62,21 @@ def _lead(folder: Path, meeting: Meeting, facts: Facts) -> Path:
         for line in lines:
             with suppress(OSError):
                 _send(line, {"problems": problems, "late": late})
-                line.readline()  # whoever closes first keeps the port busy for a while: the guests do
+                line.readline()  # the other node closes first: the side that does keeps the port busy (TIME_WAIT)
     if problems:
         raise UsageError("\n".join(problems), hint=SAME)
     if late:
-        raise SwiftError(late, hint="Is the command running there, with the same --nodes, address and port?")
+        raise SwiftError(late, hint="Check that the command runs on every machine, with the same --nodes, address and port.")
     paths.write_json(folder / RECORD, {"schema": 1, "nodes": meeting.nodes, "facts": dict(facts)})
     return folder
 
 
 def _meet(stack: ExitStack, folder: Path, meeting: Meeting, facts: Facts, mark: str) -> tuple[list[IO[str]], list[str], str]:
-    """The lines to the nodes that came, what is wrong with them, and which are missing."""
+    """Return the connections to the nodes, the problems found, and a sentence on missing nodes."""
     try:
         server = stack.enter_context(socket.create_server(("", meeting.port)))
     except OSError as error:
-        hint = "Another run may use the port; take another one, the same on every machine."
+        hint = "Another run may use the port; choose another one, the same on every machine."
         raise UsageError(f"node 0 can't listen on port {meeting.port}: {error.strerror}", hint=hint) from error
     lines: list[IO[str]] = []
     came: set[int] = set()
@@ -93,9 +94,9 @@ def _meet(stack: ExitStack, folder: Path, meeting: Meeting, facts: Facts, mark: 
             _send(line, {"folder": str(folder), "mark": mark})
             sees = json.loads(line.readline())["sees"]
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # not one of ours, or gone again: it is missed at the end
+            continue  # not a node, or disconnected: reported as missing at the end
         if number in came or not 0 < number < meeting.nodes:
-            problems.append(f"{they} is there twice, or one too many for {meeting.nodes} nodes: give each machine a number of its own")
+            problems.append(f"{they} has a rank that is taken or not below {meeting.nodes}: give each machine a rank of its own")
         found = differences(facts, hello["facts"], we="node 0", they=they)
         if not sees:
             found.append(unseen(folder, we="node 0", they=they))
@@ -105,7 +106,7 @@ def _meet(stack: ExitStack, folder: Path, meeting: Meeting, facts: Facts, mark: 
         if problems:
             deadline = min(deadline, time.monotonic() + _REST)
     missing = [str(number) for number in range(1, meeting.nodes) if number not in came]
-    late = f"node {', '.join(missing)} of {meeting.nodes} did not come to {meeting.host}:{meeting.port} in time" if missing else ""
+    late = f"node {', '.join(missing)} of {meeting.nodes} did not connect to {meeting.host}:{meeting.port} in time" if missing else ""
     return lines, problems, late
 
 
@@ -118,7 +119,7 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
         except OSError as error:
             if time.monotonic() > deadline:
                 message = f"node {meeting.node} can't reach node 0 at {meeting.host}:{meeting.port}: {error}"
-                raise SwiftError(message, hint="Is the command running there? Are name, port and firewall right?") from error
+                raise SwiftError(message, hint="Check that the command runs there, and check address, port and firewall.") from error
             time.sleep(0.3)
     with connection, connection.makefile("rw", encoding="utf-8") as line:
         connection.settimeout(meeting.wait + 2 * _REST)
@@ -131,12 +132,12 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
         except (OSError, ValueError) as error:
             if (folder / RECORD).is_file():
                 return _join_late(folder, meeting, facts)
-            message = f"node {meeting.node}: {meeting.host}:{meeting.port} answers, but not as node 0 of this run does"
-            raise SwiftError(message, hint="Another run may use that port; its first node has its own log.") from error
+            message = f"node {meeting.node}: {meeting.host}:{meeting.port} responds, but not as node 0 of this run"
+            raise SwiftError(message, hint="Another program may use that port; otherwise read the log of node 0.") from error
     if verdict["problems"]:
         raise UsageError("\n".join(verdict["problems"]), hint=SAME)
     if verdict["late"]:
-        raise SwiftError(verdict["late"], hint="The run has not begun.")
+        raise SwiftError(verdict["late"], hint="The run did not start. Start the command on the missing machines too.")
     return shared
 
 

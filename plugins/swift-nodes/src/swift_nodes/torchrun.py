@@ -1,5 +1,5 @@
-"""`--launcher torchrun`: torch's elastic launcher, on this machine; on each machine, where the command is given on each; or on the hosts of
-a hostfile, which are reached by a remote shell.
+"""`--launcher torchrun`: torch's elastic launcher, on this machine, on machines where the same command is run by hand, or on the hosts of
+a hostfile through a remote shell.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _NODE_GRACE = GRACE + 15  # a node waits for its workers
 
 
 class TorchrunLauncher:
-    """`python -m torch.distributed.run`: rendezvous over machines, restarts."""
+    """Launch workers with `torch.distributed.run`: multi-node rendezvous and restarts."""
 
     def __init__(self, options: TorchrunOptions) -> None:
         self.options = options
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Start torch's launcher, here or on every host, and wait for it; see `roles.Launcher`."""
+        """Start torch's launcher, on this machine or on every host, and wait for it; see `roles.Launcher`."""
         options = self.options
         if options.hostfile:
             commands = self._on_hosts(run.resolve(), processes, nodes, environment)
@@ -58,10 +58,10 @@ class TorchrunLauncher:
     def _on_host(self, host: Host, argv: list[str], environment: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
         if is_here(host.name):
             return argv, environment
-        return on_host(self.options.remote_shell, host.name, argv, Path.cwd(), environment), {}  # its stdin holds the tether over there
+        return on_host(self.options.remote_shell, host.name, argv, Path.cwd(), environment), {}  # the remote supervisor watches its stdin
 
     def _node(self, run: Path, number: int, nodes: int, processes: int, first: str) -> list[str]:
-        """One node, tethered: when the command that started it is gone, so is the node."""
+        """Return the command of one node, supervised: it ends when the command that started it ends."""
         options = self.options
         argv = node_command(
             run,
@@ -80,12 +80,12 @@ class TorchrunLauncher:
 
 
 def _processes(host: Host, asked: int) -> int:
-    """What was asked for, else the host's slots."""
+    """Return the number of processes that was asked for, else the host's slots."""
     return asked if asked > 1 else host.slots or 1
 
 
 def problems(options: Mapping[str, Any], nodes: int) -> Iterator[Problem]:
-    """What can't be, before anything is started: a bad hostfile, numbers beyond the nodes there are."""
+    """Yield problems with the options before anything is started: a bad hostfile, ranks or minimums beyond the number of nodes."""
     if options["hostfile"]:
         try:
             there = len(read_hostfile(Path(options["hostfile"])))
@@ -93,14 +93,16 @@ def problems(options: Mapping[str, Any], nodes: int) -> Iterator[Problem]:
             yield Problem(where="launcher.hostfile", message=str(error))
             return
         if nodes > there:
-            message = f"{nodes} nodes are asked for, and the hostfile has {there}"
-            yield Problem(where="nodes", message=message, hint="Ask for fewer, or add hosts to the file.")
+            message = f"{nodes} nodes are requested, but the hostfile has {there}"
+            yield Problem(where="nodes", message=message, hint="Request fewer nodes, or add hosts to the file.")
         nodes = min(nodes, there) if nodes > 1 else there
     if options["node_rank"] >= nodes:
-        message = f"there is no node {options['node_rank']} among {nodes}"
-        hint = "Say --nodes, and count the machines from 0." if nodes == 1 else f"Count the machines from 0 to {nodes - 1}."
+        message = f"rank {options['node_rank']} is too large for {nodes} node{'s' * (nodes != 1)}"
+        hint = "Set --nodes, and number the machines from 0." if nodes == 1 else f"Number the machines from 0 to {nodes - 1}."
         yield Problem(where="launcher.node_rank", message=message, hint=hint)
     if options["min_nodes"] > nodes:
         yield Problem(
-            where="launcher.min_nodes", message=f"of {nodes} nodes there can't be {options['min_nodes']} left", hint=f"At most {nodes}."
+            where="launcher.min_nodes",
+            message=f"the minimum of {options['min_nodes']} nodes exceeds the {nodes} there are",
+            hint=f"Set at most {nodes}.",
         )
