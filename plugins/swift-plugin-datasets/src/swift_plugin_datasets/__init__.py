@@ -1,7 +1,7 @@
-"""File formats and named data sets.
+"""File formats, Hugging Face datasets and named demo datasets.
 
-`file` reads json, jsonl, csv, tsv, txt, parquet and arrow; `hub` a data set of Hugging Face; the named sets are small real ones that
-the source archive of LLaMA-Factory carries on the package index.
+`file` reads json, jsonl, csv, tsv, txt, parquet and arrow files, `hub` reads a dataset of Hugging Face, and the named datasets are
+small samples of real data from LLaMA-Factory's source archive on the package index.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", "
 
 LICENCE = "Apache-2.0 as a whole; the sources of single files are unverified"
 
-# name: (kind of rows, what it is)
+# name: (kind of rows, summary)
 _DEMOS = {
-    "identity": ("chat", "91 questions about who the model is, answered with the name and author you give"),
+    "identity": ("chat", "91 questions about the model's identity, answered with the given name and author"),
     "alpaca-en-demo": ("chat", "999 instructions in English"),
     "alpaca-zh-demo": ("chat", "1000 instructions in Chinese"),
     "glaive-toolcall-en-demo": ("chat", "300 conversations with tool calls in English"),
     "glaive-toolcall-zh-demo": ("chat", "300 conversations with tool calls in Chinese"),
-    "dpo-en-demo": ("preference", "300 pairs of a chosen and a rejected answer in English"),
-    "dpo-zh-demo": ("preference", "300 pairs of a chosen and a rejected answer in Chinese"),
-    "kto-en-demo": ("label", "300 answers marked as wanted or not in English"),
+    "dpo-en-demo": ("preference", "300 pairs of chosen and rejected answers in English"),
+    "dpo-zh-demo": ("preference", "300 pairs of chosen and rejected answers in Chinese"),
+    "kto-en-demo": ("label", "300 answers labelled desirable or undesirable in English"),
     "wiki-demo": ("text", "30 encyclopedia articles in English"),
     "c4-demo": ("text", "300 web pages in English"),
 }
@@ -31,7 +31,7 @@ _DEMOS = {
 
 @hookimpl
 def swift_datasets() -> list[DatasetSpec]:
-    """`file`, `hub`, and the named sets."""
+    """Return `file`, `hub` and the named demo datasets."""
     demos = [
         DatasetSpec(
             name=name,
@@ -48,14 +48,14 @@ def swift_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="file",
-            summary="Rows of files on this machine",
+            summary="Rows of local files",
             factory=Ref("swift_plugin_datasets.file:FileDataset"),
             options=Ref("swift_plugin_datasets.options:FileOptions"),
             suffixes=_SUFFIXES,
         ),
         DatasetSpec(
             name="hub",
-            summary="A data set of Hugging Face",
+            summary="A dataset of Hugging Face",
             factory=Ref("swift_plugin_datasets.hub:HubDataset"),
             options=Ref("swift_plugin_datasets.options:HubOptions"),
             engines=(Engine(requirements=("datasets>=4",)),),

@@ -1,4 +1,4 @@
-"""Arrow's tables → rows: parquet, and the .arrow files that `datasets` saves and keeps in its cache."""
+"""Read rows of Arrow tables: Parquet, and the .arrow files that the datasets library saves and caches."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from swift_core.contract.errors import UsageError
-from swift_plugin_datasets.lines import checked, row_error, short
+from swift_plugin_datasets.lines import checked_row, row_error, shortened
 
 
 def parquet_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """Records with their nested values: structs as objects, binary as bytes."""
+    """Yield (row number, row) of a Parquet file; structs become dicts, binary values bytes."""
     with _arrow(name):
         from pyarrow import parquet
 
@@ -20,7 +20,7 @@ def parquet_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]
 
 
 def arrow_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """The same of Arrow's own files: a stream of batches, as `save_to_disk` writes it, or a file with an index."""
+    """Yield (row number, row) of an Arrow IPC file, in the stream format (as `save_to_disk` writes) or the file format."""
     with _arrow(name):
         from pyarrow import ipc
 
@@ -31,7 +31,7 @@ def arrow_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
             yield from _rows(lambda: ipc.open_stream(file), name, "arrow")
 
 
-def _rows(batches: Any, name: str, form: str) -> Iterator[tuple[int, Any]]:
+def _rows(batches: Any, name: str, format_name: str) -> Iterator[tuple[int, Any]]:
     import pyarrow as arrow
 
     number = 0
@@ -40,10 +40,10 @@ def _rows(batches: Any, name: str, form: str) -> Iterator[tuple[int, Any]]:
         for batch in found:
             for data in batch.to_pylist():
                 number += 1
-                yield number, checked({column: without_absent(value) for column, value in data.items()}, name, number)
+                yield number, checked_row({column: drop_null_fields(value) for column, value in data.items()}, name, number)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
-        message = f"not a {form} file, or damaged: {short(str(error))}"
-        raise row_error(message, name, number + 1, "Fetch the file again.") from None
+        message = f"not a valid {format_name} file: {shortened(str(error))}"
+        raise row_error(message, name, number + 1, "Download the file again.") from None
 
 
 @contextmanager
@@ -51,18 +51,19 @@ def _arrow(name: str) -> Iterator[None]:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise UsageError("such files need pyarrow", where=name, hint="pip install 'swift-plugin-datasets[parquet]'") from error
+        hint = "pip install 'swift-plugin-datasets[parquet]'"
+        raise UsageError("Parquet and Arrow files need pyarrow", where=name, hint=hint) from error
     yield
 
 
-def without_absent(value: Any) -> Any:
-    """A column's value without the empty fields of its structs.
+def drop_null_fields(value: Any) -> Any:
+    """Return a column's value without the null fields of its structs.
 
-    Arrow gives all structs of a column the same fields, so an empty one was absent: a message without tool calls, or a tool
-    without another tool's parameters. Images ({bytes, path}) are left as they are.
+    Arrow gives all structs of a column the same fields, so a null field was absent in the original data: a message without tool
+    calls, or a tool without another tool's parameters. Images ({bytes, path}) are left unchanged.
     """
     if isinstance(value, list):
-        return [without_absent(item) for item in value]
+        return [drop_null_fields(item) for item in value]
     if isinstance(value, dict) and set(value) != {"bytes", "path"}:
-        return {key: without_absent(item) for key, item in value.items() if item is not None}
+        return {key: drop_null_fields(item) for key, item in value.items() if item is not None}
     return value

@@ -1,4 +1,4 @@
-"""Compressed files as streams of bytes: gzip, bzip2, xz and zstd, told by their first bytes, whatever they are called."""
+"""Open compressed files as byte streams: gzip, bzip2, xz and zstd, detected by their magic bytes and not by the file name."""
 
 from __future__ import annotations
 
@@ -13,66 +13,66 @@ from typing import Any, BinaryIO
 from swift_core.contract.errors import UsageError
 
 _BUFFER = 1 << 16
-# Little at a time: a kilobyte of zstd may hold megabytes.
+# Bytes of compressed input per step: small, because a kilobyte of zstd may decompress to megabytes.
 _BLOCK = 1 << 12
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """A file's bytes, unpacked if they are compressed.
+    """Open a file for reading bytes, decompressing it if it is compressed.
 
     Raises:
-        UsageError: an archive of several files, or compressed in another way.
+        UsageError: the file is an archive, or its compression is not supported.
     """
     with path.open("rb") as file:
         start = file.read(8)
-    if other := next((name for magic, name in _OTHERS.items() if start.startswith(magic)), ""):
-        raise UsageError(f"this is {other}", where=str(path), hint="Unpack it, and name the file or the folder of files.")
+    if other := next((name for magic, name in _UNSUPPORTED.items() if start.startswith(magic)), ""):
+        raise UsageError(f"this is {other}", where=str(path), hint="Unpack it and name the data file, or the folder of data files.")
     unpack = next((unpack for magic, unpack in _MAGIC.items() if start.startswith(magic)), None)
     stream: Any = unpack(path) if unpack else path.open("rb", buffering=0)
     return io.BufferedReader(stream, _BUFFER)
 
 
 class _Zstandard(io.RawIOBase):
-    """A zstd file, of one frame or several. The library's own stream ends quietly where a file was cut off; this one does not."""
+    """A zstd file of one or more frames. Unlike the library's stream reader, it raises EOFError for a truncated file."""
 
     def __init__(self, path: Path, library: Any) -> None:
         self._file: BinaryIO = path.open("rb")
         self._library = library
         self._frame = self._new_frame()
-        self._inside = False  # a frame has begun and not ended
-        self._packed, self._unpacked = b"", memoryview(b"")
+        self._in_frame = False  # a frame has started and not ended
+        self._compressed, self._decompressed = b"", memoryview(b"")
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, or part of it; 0 at the end."""
-        while not self._unpacked:
-            block = self._packed or self._file.read(_BLOCK)
-            if not block and self._inside:
+        """Fill the buffer, or part of it, and return the number of bytes; 0 at the end of the file."""
+        while not self._decompressed:
+            block = self._compressed or self._file.read(_BLOCK)
+            if not block and self._in_frame:
                 raise EOFError("the file ends inside a zstd frame")
             if not block:
                 return 0
-            self._unpack(block)
-        count = min(len(buffer), len(self._unpacked))
-        buffer[:count] = self._unpacked[:count]
-        self._unpacked = self._unpacked[count:]
+            self._decompress(block)
+        count = min(len(buffer), len(self._decompressed))
+        buffer[:count] = self._decompressed[:count]
+        self._decompressed = self._decompressed[count:]
         return count
 
     def close(self) -> None:
-        """Close the file below too."""
+        """Close the stream and the underlying file."""
         self._file.close()
         super().close()
 
-    def _unpack(self, block: bytes) -> None:
+    def _decompress(self, block: bytes) -> None:
         try:
-            self._unpacked = memoryview(self._frame.decompress(block))
+            self._decompressed = memoryview(self._frame.decompress(block))
         except self._library.ZstdError as error:
             raise EOFError(str(error)) from None
-        self._inside, self._packed = not self._frame.eof, b""
+        self._in_frame, self._compressed = not self._frame.eof, b""
         if self._frame.eof:
-            self._packed = self._frame.unused_data
+            self._compressed = self._frame.unused_data
             self._frame = self._new_frame()
 
     def _new_frame(self) -> Any:
@@ -94,7 +94,7 @@ _MAGIC: Mapping[bytes, Callable[[Path], Any]] = {
     b"\xfd7zXZ\0": lzma.open,
     b"\x28\xb5\x2f\xfd": _zstandard,
 }
-_OTHERS: Mapping[bytes, str] = {
+_UNSUPPORTED: Mapping[bytes, str] = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet)",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!": "a rar archive",

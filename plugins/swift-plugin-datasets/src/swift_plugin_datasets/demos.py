@@ -1,6 +1,7 @@
-"""The named sets: small real data out of LLaMA-Factory's source archive, fetched once from the package index, nothing built.
+"""Named demo datasets: small samples of real data from LLaMA-Factory's source archive on the package index.
 
-Each set is `NAME(options)`; the archive is pinned by its hash and only its data files are kept.
+Each dataset is a factory `NAME(options)`. The archive is downloaded once, pinned by its SHA-256 and not built; only its data files
+and licence are kept.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _SHA256 = "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f"
 
 
 class Demo:
-    """A data file of the archive; `options` fill the {{name}} and {{author}} in it."""
+    """A data file of the archive; `options` give the values of its placeholders {{name}} and {{author}}."""
 
     def __init__(self, file: str, options: IdentityOptions | None) -> None:
         self._file = file
-        self._fill = {"{{name}}": options.model_name, "{{author}}": options.model_author} if options else {}
+        self._placeholders = {"{{name}}": options.model_name, "{{author}}": options.model_author} if options else {}
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
-        """The data file in the cache.
+        """Return the path of the data file in the cache, downloading the archive if needed.
 
         Raises:
             UsageError, SwiftError: as `swift_hub.package_index.fetch_from_index`.
@@ -43,10 +44,10 @@ class Demo:
         return (_data(progress) / self._file,)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row, in the file's order."""
+        """Yield every row, in the file's order, with placeholders replaced."""
         (path,) = self.fetch()
         for row in read(path, self._file):
-            yield replace(row, data=_filled(row.data, self._fill)) if self._fill else row
+            yield replace(row, data=_filled(row.data, self._placeholders)) if self._placeholders else row
 
 
 identity = partial(Demo, "identity.json")
@@ -62,7 +63,7 @@ c4_demo = partial(Demo, "c4_demo.jsonl")
 
 
 def _data(progress: Progress | None) -> Path:
-    """The folder of all data files, fetched once."""
+    """Return the cached folder of all data files, downloading it once."""
     home = paths.cache_dir("datasets", _PROJECT)
     folder = home / _VERSION
     if (folder / checkpoint.MANIFEST).is_file():
@@ -71,7 +72,7 @@ def _data(progress: Progress | None) -> Path:
     with downloads.cache_errors(folder):
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f".{_VERSION}.lock"):
-            if not (folder / checkpoint.MANIFEST).is_file():  # another process may have been faster
+            if not (folder / checkpoint.MANIFEST).is_file():  # another process may have fetched it meanwhile
                 archive = package_index.fetch_from_index(_PROJECT, _ARCHIVE, home, sha256=_SHA256, progress=progress)
                 _unpack(archive, folder)
                 archive.unlink()
@@ -90,11 +91,11 @@ def _unpack(path: Path, folder: Path) -> None:
         checkpoint.write_manifest(aside, manifest)
 
 
-def _filled(value: Any, fill: dict[str, str]) -> Any:
+def _filled(value: Any, placeholders: dict[str, str]) -> Any:
     if isinstance(value, str):
-        for mark, text in fill.items():
-            value = value.replace(mark, text)
+        for placeholder, text in placeholders.items():
+            value = value.replace(placeholder, text)
         return value
     if isinstance(value, dict):
-        return {key: _filled(item, fill) for key, item in value.items()}
-    return [_filled(item, fill) for item in value] if isinstance(value, list) else value
+        return {key: _filled(item, placeholders) for key, item in value.items()}
+    return [_filled(item, placeholders) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the conformance kit tries where options must be given."""
+"""Options for the conformance kit, for the datasets that have required options."""
 
 from __future__ import annotations
 

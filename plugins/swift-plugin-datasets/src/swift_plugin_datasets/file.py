@@ -1,4 +1,4 @@
-"""`file`: the rows of files on this machine."""
+"""The dataset `file`: rows of local files."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from swift_plugin_datasets.readers import read
 
 
 class FileDataset:
-    """A file, all data files below a folder, or those that a pattern names; one after the other."""
+    """Read a file, all data files below a folder, or those that match a glob pattern, one after the other."""
 
     def __init__(self, options: FileOptions) -> None:
         self._path = options.path
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
-        """The files.
+        """Return the paths of the data files.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no data file.
         """
         return find_files(self._path)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row, in the files' order.
+        """Yield every row, in the order of the files.
 
         Raises:
-            UsageError: missing, empty, of an unknown format, or damaged; says file and row.
+            UsageError: a file is missing, empty, damaged or of an unknown format; `where` gives the file and row.
         """
         for path in self.fetch():
             yield from read(path)

@@ -1,4 +1,4 @@
-"""`hub`: a data set of Hugging Face, through the datasets library (which runs no code of repositories) and its cache."""
+"""The dataset `hub`: a dataset of Hugging Face, through the datasets library (which runs no repository code) and its cache."""
 
 from __future__ import annotations
 
@@ -12,34 +12,33 @@ from swift_hub import downloads
 from swift_core.contract import reference
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Progress, RawRow
-from swift_plugin_datasets.arrow_rows import without_absent
-from swift_plugin_datasets.lines import checked, raw_row
+from swift_plugin_datasets.arrow_rows import drop_null_fields
+from swift_plugin_datasets.lines import checked_row, raw_row
 from swift_plugin_datasets.options import HubOptions
 
 
 class HubDataset:
-    """One split of a repository's data set."""
+    """One split of a dataset repository."""
 
     def __init__(self, options: HubOptions) -> None:
         self._options = options
         self._reference = reference.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
         if self._reference.scheme != "hf":
-            raise UsageError(
-                f"data sets are read from hf:, and '{self._reference}' is {self._reference.scheme}'s", where="dataset", hint=self._way_on()
-            )
+            message = f"hub datasets are read from hf: only, not from {self._reference.scheme}: ('{self._reference}')"
+            raise UsageError(message, where="dataset", hint=self._alternative())
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
-        """The files of the split in the library's cache; none where it is streamed.
+        """Return the split's files in the library's cache; empty if it is streamed.
 
         Raises:
-            UsageError: no such data set, subset or split, gated, or offline and not cached.
+            UsageError: no such dataset, subset or split, gated, or offline and not cached.
             SwiftError: the network failed.
         """
         loaded = self._load()
         return () if self._options.streaming else tuple(Path(file["filename"]) for file in loaded.cache_files)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row of the split, images and the like as they were stored: {bytes, path}.
+        """Yield every row of the split; images and other media stay encoded: {bytes, path}.
 
         Raises:
             UsageError, SwiftError: as `fetch`.
@@ -49,19 +48,18 @@ class HubDataset:
         name = f"{self._reference} {self._options.split}"
         with self._errors():
             for number, data in enumerate(stream.decode(False) if stream.features else stream, 1):
-                yield raw_row(checked({column: without_absent(value) for column, value in data.items()}, name, number), name, number)
+                yield raw_row(checked_row({column: drop_null_fields(value) for column, value in data.items()}, name, number), name, number)
 
-    def _way_on(self) -> str:
+    def _alternative(self) -> str:
         name = self._reference.name
         if self._reference.scheme == "ms":
-            return (
-                f"Download it and name its folder: modelscope download --dataset {name} --local_dir data; or say hf:{name} if it is there."
-            )
-        return f"Download it and name its files; or say hf:{name} if it is there."
+            download = f"modelscope download --dataset {name} --local_dir data"
+            return f"Download it and name its folder: {download}; or use hf:{name} if Hugging Face has it."
+        return f"Download it and name its files; or use hf:{name} if Hugging Face has it."
 
     def _load(self) -> Any:
         if self._options.streaming:
-            downloads.refuse_offline(f"'{self._reference}', which is to be streamed,")
+            downloads.refuse_offline(f"'{self._reference}', to be streamed,")
         with self._errors():
             from datasets import DownloadConfig, load_dataset
 
@@ -74,31 +72,29 @@ class HubDataset:
                     streaming=self._options.streaming,
                     download_config=DownloadConfig(local_files_only=downloads.offline()),
                 )
-            except ValueError as error:  # an unknown subset or split, with the known ones named
+            except ValueError as error:  # an unknown subset or split; the message lists the known ones
                 message = str(error).partition("\n")[0]
-                raise UsageError(message, where=str(self._reference), hint="Choose with subset and split.") from error
+                raise UsageError(message, where=str(self._reference), hint="Set the options subset and split.") from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """The library's errors, in words."""
+        """Convert the library's exceptions to SwiftError."""
         where = str(self._reference)
         try:
             from datasets.exceptions import DatasetNotFoundError, DatasetsError
         except ImportError as error:
             raise UsageError(
-                "hub data sets need the datasets library", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
+                "hub datasets need the datasets library", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
             ) from error
         try:
             yield
         except DatasetNotFoundError as error:
             downloads.refuse_offline(f"'{where}'")
             raise UsageError(
-                "no such data set, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
+                "no such dataset, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
             ) from error
         except ConnectionError as error:
             downloads.refuse_offline(f"'{where}'")
             raise downloads.no_network(error, where) from error
         except (DatasetsError, OSError, ValueError) as error:
-            raise SwiftError(
-                f"the data set can't be read: {error}", where=where, hint="Download its files and name one of them."
-            ) from error
+            raise SwiftError(f"the dataset can't be read: {error}", where=where, hint="Download its files and name one of them.") from error

@@ -1,4 +1,4 @@
-"""Options of the data sets."""
+"""Options of the datasets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from swift_core.options.model import Options, option
 
 
 class FileOptions(Options):
-    """Files of rows."""
+    """Options of `file`."""
 
-    path: str = option(..., "A file, a folder, or a pattern such as data/**/*.jsonl.", min_length=1)
+    path: str = option(..., "A file, a folder, or a glob pattern such as data/**/*.jsonl.", min_length=1)
 
 
 class HubOptions(Options):
-    """A data set of Hugging Face."""
+    """Options of `hub`."""
 
-    path: str = option(..., "The repository: org/name, or hf:org/name@revision.", min_length=1)
-    subset: str = option("", "The configuration in it; empty where it has only one.", also=("config_name",))
-    split: str = option("train", "Which of its parts.", min_length=1)
-    streaming: bool = option(False, "Read the rows over the network as they are needed, and keep none.")
+    path: str = option(..., "Dataset repository: org/name, or hf:org/name@revision.", min_length=1)
+    subset: str = option("", "Subset (configuration) of the dataset; may be empty if it has only one.", also=("config_name",))
+    split: str = option("train", "Split of the dataset.", min_length=1)
+    streaming: bool = option(False, "Stream the rows over the network without downloading the dataset.")
 
 
 class IdentityOptions(Options):
-    """Who the model shall say it is."""
+    """Options of `identity`."""
 
-    model_name: str = option(..., "The name that the model shall give itself.", min_length=1)
-    model_author: str = option(..., "Who the model shall say has made it.", min_length=1)
+    model_name: str = option(..., "Name that the model gives as its own.", min_length=1)
+    model_author: str = option(..., "Author that the model names as its creator.", min_length=1)

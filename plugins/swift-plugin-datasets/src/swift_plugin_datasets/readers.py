@@ -1,6 +1,6 @@
-"""Files → rows, by suffix and as a stream, so that a file may be larger than memory.
+"""Choose the reader of a file by its suffix and stream its rows, so that a file may be larger than memory.
 
-Rows are numbered as the file's reader would count them: lines of line formats, records of tables, places in an array, from 1.
+Rows are numbered from 1 as a reader of the file would count them: by line, by record of a table, or by position in an array.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from swift_plugin_datasets.arrow_rows import arrow_rows, parquet_rows
 from swift_plugin_datasets.compression import SUFFIXES, open_file
 from swift_plugin_datasets.csv_rows import csv_rows, tsv_rows
 from swift_plugin_datasets.json_rows import json_rows
-from swift_plugin_datasets.lines import beginning, checked, lines, raw_row, row_error
+from swift_plugin_datasets.lines import checked_row, lines, peek_start, raw_row, row_error
 
-# (file, its name) → each row's number and data; a row that can't be read is given as its UsageError
+# (file, name for messages) → (row number, data) of each row; data is a UsageError if the row can't be read
 Reader = Callable[[io.BufferedReader, str], Iterator[tuple[int, Any]]]
 
 
 def text_rows(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
-    """A document a line; blank lines only separate."""
-    beginning(file, name)
+    """Yield (line number, {"text": line}) of a plain text file: one document per line, blank lines skipped."""
+    peek_start(file, name)
     for number, line in lines(file, name):
-        yield number, line if isinstance(line, UsageError) else checked({"text": line}, name, number)
+        yield number, line if isinstance(line, UsageError) else checked_row({"text": line}, name, number)
 
 
 READERS: Mapping[str, Reader] = {
@@ -41,11 +41,11 @@ READERS: Mapping[str, Reader] = {
     ".parquet": parquet_rows,
     ".arrow": arrow_rows,
 }
-_BY_CONTENT: Mapping[bytes, Reader] = {b"PAR1": parquet_rows, b"ARROW1": arrow_rows}  # whatever the file is called
+_BY_MAGIC: Mapping[bytes, Reader] = {b"PAR1": parquet_rows, b"ARROW1": arrow_rows}  # take precedence over the suffix
 
 
 def format_of(path: Path) -> str:
-    """The suffix of a file's format, without that of a compression; it may be empty."""
+    """Return the lower-case suffix of a file's format, ignoring a compression suffix; it may be empty."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in SUFFIXES:
         suffixes.pop()
@@ -53,27 +53,31 @@ def format_of(path: Path) -> str:
 
 
 def read(path: Path, name: str = "") -> Iterator[RawRow]:
-    """The rows of a file, which messages call `name` (its path if empty). One that can't be read has a `fault`.
+    """Yield the rows of a file; a row that can't be read has a `fault`.
+
+    Args:
+        path: the file.
+        name: how messages refer to it; by default its path.
 
     Raises:
-        UsageError: of an unknown format, empty, or damaged from some row on; says file and row.
+        UsageError: the file is empty, of an unknown format, or damaged from some row on; `where` gives the file and row.
     """
     name = name or str(path)
     suffix = format_of(path)
     if suffix not in READERS:
-        hint = suggestion(suffix, READERS) or f"Known: {', '.join(READERS)}, each also with {', '.join(SUFFIXES)}."
-        raise UsageError(f"the format '{suffix or path.name}' is unknown", where=name, hint=hint)
+        hint = suggestion(suffix, READERS) or f"Supported: {', '.join(READERS)}, each also with {', '.join(SUFFIXES)}."
+        raise UsageError(f"unknown format '{suffix or path.name}'", where=name, hint=hint)
     count = 0
     try:
         with open_file(path) as file:
             start = file.peek(8)
-            reader = next((reader for magic, reader in _BY_CONTENT.items() if start.startswith(magic)), READERS[suffix])
+            reader = next((reader for magic, reader in _BY_MAGIC.items() if start.startswith(magic)), READERS[suffix])
             for number, data in reader(file, name):
                 count += 1
                 yield raw_row(data, name, number, path.parent)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
             raise UsageError(f"can't be read: {error.strerror}", where=name, hint="Check the file and its permissions.") from error
-        raise row_error(f"damaged: {error}", name, count + 1, "Fetch or compress the file again.") from error
+        raise row_error(f"damaged: {error}", name, count + 1, "Download or compress the file again.") from error
     if not count:
-        raise UsageError("an empty file: it has no rows", where=name, hint="Is it the right file, and was it written to the end?")
+        raise UsageError("the file has no rows", where=name, hint="Check that it is the right file and was written completely.")

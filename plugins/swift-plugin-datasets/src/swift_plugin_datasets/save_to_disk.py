@@ -1,4 +1,4 @@
-"""Folders that `datasets` has written with `save_to_disk`: one data set, or one a split."""
+"""Find the data files of a folder that the datasets library wrote with `save_to_disk`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from swift_core.contract.errors import UsageError
 
 
 def saved_files(folder: Path) -> tuple[Path, ...]:
-    """The files of the data set saved in a folder, in order; none where nothing was saved so.
+    """Return the data files of the dataset saved in a folder, in order; empty if the folder was not written by `save_to_disk`.
 
     Raises:
-        UsageError: it has several splits, or files of it are missing.
+        UsageError: the folder holds several splits, or a data file is missing.
     """
     if (folder / "dataset_dict.json").is_file():
         splits = _json(folder / "dataset_dict.json").get("splits") or []
-        hint = f"Name one of them: {', '.join(str(folder / split) for split in splits)}."
-        raise UsageError("a data set with several splits", where=str(folder), hint=hint)
+        hint = f"Name the folder of one split: {', '.join(str(folder / split) for split in splits)}."
+        raise UsageError("the dataset has several splits", where=str(folder), hint=hint)
     state = folder / "state.json"
     if not state.is_file() or not (folder / "dataset_info.json").is_file():
         return ()
     files = tuple(folder / str(each["filename"]) for each in _json(state).get("_data_files") or ())
     if missing := [file for file in files if not file.is_file()]:
         raise UsageError(
-            f"'{missing[0].name}' is missing, which state.json names", where=str(folder), hint="Save or copy the data set again."
+            f"'{missing[0].name}', listed in state.json, is missing", where=str(folder), hint="Save or copy the dataset again."
         )
     return files
 
@@ -34,4 +34,4 @@ def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UsageError(f"not JSON: {error}", where=str(file), hint="Save the data set again.") from None
+        raise UsageError(f"not JSON: {error}", where=str(file), hint="Save the dataset again.") from None
