@@ -110,7 +110,7 @@ def test_torchrun_starts_it_again_from_its_last_checkpoint(command):
     os.kill(workers["1"], signal.SIGKILL)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    assert "Going on from" in err
+    assert "Resuming from" in err
     steps: dict[int, set[float]] = {}
     for line in map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()):
         steps.setdefault(line["step"], set()).add(line["loss"])

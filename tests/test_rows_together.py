@@ -34,7 +34,7 @@ def test_the_batch_size_is_for_speed_alone(leaking):
     for name, words in {"two": ["--batch-size", "2"], "one": ["--batch-size", "1", "--gradient-accumulation-steps", "2"]}.items():
         outcome = pretrain(leaking, *words, "--output", name)
         assert outcome.code == 0, outcome.err
-        assert ("Each row is computed by itself" in outcome.err + outcome.out) == (name == "two")
+        assert ("Rows are computed one by one" in outcome.err + outcome.out) == (name == "two")
     two, one = (losses(folder) for folder in sorted((leaking.folder / "runs").iterdir()))
     assert len(two) == 2
     assert [value for step in two for value in step] == pytest.approx([value for step in one for value in step], rel=1e-5)

@@ -156,7 +156,7 @@ def test_a_step_with_a_bad_row_is_skipped(broken, tmp_path, monkeypatch, ranks):
     assert [line["step"] for line in metrics if "loss" in line] == [1, 2, 4]
     assert [line["learning_rate"] for line in metrics][2:] == [metrics[2]["learning_rate"]] * 2, "the schedule waits"
     said = notes(tmp_path / "run")
-    assert "the loss is nan at step 3, and the step is skipped. The rows:" in said[0]
+    assert "the loss is nan at step 3; the step is skipped" in said[0]
     assert said[0].endswith("rows.jsonl, row 6")
     weights = torch.load(tmp_path / "run/checkpoints/step-000003/state/training.pt", weights_only=True)["weights"]
     assert all(value.isfinite().all() for value in weights.values())
@@ -225,9 +225,9 @@ def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_pa
 @pytest.mark.parametrize(
     "case",
     [
-        ("ddp", "load_base", 1, "10 s: loading the model, reading it"),
-        ("fsdp", "load_base", 0, "10 s: loading the model, reading it"),
-        ("ddp", "write_manifest", 0, "4 s: the checkpoint of step 1, its weights are gathered"),
+        ("ddp", "load_base", 1, "10 s: loading the model, reading weights"),
+        ("fsdp", "load_base", 0, "10 s: loading the model, reading weights"),
+        ("ddp", "write_manifest", 0, "4 s: checkpoint of step 1, weights gathered"),
     ],
     ids=str,
 )
@@ -306,9 +306,9 @@ def test_training_goes_on_when_the_disk_is_full(tiny_model, rows, tmp_path):
     assert done.returncode == 0, done.stderr
     head, kept = done.stdout.split("\nEND\n")
     said = [json.loads(line)["text"] for line in head.splitlines() if line.startswith('{"event": "note"')]
-    failed = [text for text in said if "goes on without a checkpoint" in text]
+    failed = [text for text in said if "continues without a checkpoint" in text]
     assert [text.partition(":")[0] for text in failed] == ["WARNING"] * 2
-    assert all("the disk is full" in text and "The last whole checkpoint is" in text and "step-000004" in text for text in failed)
+    assert all("the disk is full" in text and "The last complete checkpoint is" in text and "step-000004" in text for text in failed)
     assert any("lines are missing" in text for text in said)
     assert "'failed_saves': 2" in head
     plain = losses(run_training(training_run(tiny_model, rows, tuner="full", max_steps=12), tmp_path / "plain"))

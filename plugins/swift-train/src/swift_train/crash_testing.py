@@ -1,4 +1,4 @@
-"""For the tests of strategies: a training that is killed at random instants, again and again, and goes on each time."""
+"""Test helpers: train a model while all ranks are killed at random moments, resuming after each kill."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from swift_train.testing import Ranks, run_training
 
 Step = tuple[float, float]  # loss and gradient norm
 _KINDS = ("start", "step", "step", "save", "save")
-_LONGEST = 300.0  # seconds that an attempt may take until its kill is due, or to its end
+_TIMEOUT = 300.0  # seconds until an attempt must reach its kill, or its end
 
 
 @dataclass(slots=True)
 class KillReport:
-    """What became of a training: its steps by number, each time that one was done, and how it was killed."""
+    """The result of a training with kills: the distinct values of each step over all attempts, and the number of kills."""
 
     output: Path
     steps: dict[int, set[Step]] = field(default_factory=dict)
     kills: int = 0
-    in_saves: int = 0  # of these, so many left a checkpoint half written
+    in_saves: int = 0  # kills that left a partial checkpoint
 
     def add(self, folder: Path) -> None:
-        """Count in what a run folder reports."""
+        """Add the steps in a run folder's metrics."""
         for number, step in steps_of(folder).items():
             self.steps.setdefault(number, set()).add(step)
 
 
 def steps_of(folder: Path) -> dict[int, Step]:
-    """The steps that a run folder reports."""
+    """Read the loss and gradient norm of each step from a run folder's metrics."""
     with suppress(FileNotFoundError):
-        whole = (folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")[:-1]  # the last one may be being written
+        whole = (folder / "metrics.jsonl").read_text(encoding="utf-8").split("\n")[:-1]  # the last line may be incomplete
         lines = [json.loads(line) for line in whole]
         return {line["step"]: (line["loss"], line["grad_norm"]) for line in lines if "loss" in line}
     return {}
 
 
 def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int, kills: int, seed: int) -> KillReport:
-    """Train, kill all ranks with SIGKILL `kills` times, going on from what there is each time, and then to the end.
+    """Train to the end while killing all ranks with SIGKILL `kills` times, resuming from the last checkpoint each time.
 
-    The instants are random: one of five of the start, two of a step, two of a save once it has begun, mixed. Half the time one rank dies
-    alone first.
-    A training that is to be killed waits before its last step, so that none ends before its kill, however fast the machine is.
+    The moments are random: of five kills, one is at the start, two are in a step and two in a save, in random order. In half of them one
+    rank is killed before the others. An attempt that will be killed pauses before its last step, so that it can't end before its kill.
 
     Args:
-        make: the run that goes on from a run folder ('' begins).
-        folder: where each attempt gets a run folder.
-        seed: of the instants.
+        make: returns the run that resumes from a run folder ('' starts from scratch).
+        folder: parent of the attempts' run folders.
+        ranks: number of processes.
+        seed: of the random moments.
     """
     chance, attempt, resume = random.Random(seed), 0, ""
     survived, kinds = KillReport(folder), list[str]()
@@ -67,26 +67,26 @@ def train_through_kills(make: Callable[[str], Run], folder: Path, *, ranks: int,
         run = make(resume)
         write_run(run, home)
         if survived.kills == kills:
-            Ranks(ranks, partial(run_training, run, home)).results(_LONGEST)
+            Ranks(ranks, partial(run_training, run, home)).results(_TIMEOUT)
             survived.add(home)
             survived.output = home / "output"
             return survived
         group = Ranks(ranks, partial(run_training, run, home, held=True))
         kinds = kinds or chance.sample(_KINDS, len(_KINDS))
-        _wait_for_an_instant(group, home, kinds.pop(), chance)
+        _wait_for_moment(group, home, kinds.pop(), chance)
         if not all(process.is_alive() for process in group.processes):
-            group.results(_LONGEST)  # raises what a rank failed of
-            raise AssertionError("it ended by itself")
+            group.results(_TIMEOUT)  # raises the error of a failed rank
+            raise AssertionError("the training ended before it was killed")
         _kill(group, chance)
         survived.kills += 1
         survived.in_saves += bool(list((home / "checkpoints").glob(".step-*")))
         survived.add(home)
-        with suppress(UsageError):  # none yet: begin anew
+        with suppress(UsageError):  # no checkpoint yet: start from scratch
             candidates(home)
             resume = str(home)
 
 
-def _wait_for_an_instant(group: Ranks, home: Path, kind: str, chance: random.Random) -> None:
+def _wait_for_moment(group: Ranks, home: Path, kind: str, chance: random.Random) -> None:
     if kind == "start":
         time.sleep(chance.uniform(0, 1.5))
         return
@@ -100,9 +100,9 @@ def _wait_for_an_instant(group: Ranks, home: Path, kind: str, chance: random.Ran
 
 
 def _until(group: Ranks, happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + _LONGEST
+    end = time.monotonic() + _TIMEOUT
     while all(process.is_alive() for process in group.processes) and not happened():
-        assert time.monotonic() < end, "nothing happens"
+        assert time.monotonic() < end, "the training makes no progress"
         time.sleep(0.001)
 
 

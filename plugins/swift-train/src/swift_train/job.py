@@ -1,4 +1,4 @@
-"""The job behind `swift sft` and `swift pretrain`: data first, since most mistakes are there; then the model; then the loop."""
+"""The training job of `swift sft` and `swift pretrain`: the data first, since most mistakes are there, then the model, then the loop."""
 
 from __future__ import annotations
 
@@ -48,26 +48,27 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
-# options that a resumed run may change, and those that the loop accounts for itself
+# options that a resumed run may change
 _NOT_COMPARED = ("save_steps", "save_minutes", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
-_PATIENCE = 2.5  # times the timeout: what reads or writes a whole model passes no place meanwhile
+_PATIENCE = 2.5  # factor on the timeout for reading or writing a whole model, which makes no watchdog mark meanwhile
+# options that determine the number of steps and rows per step, which the loop compares itself
 _COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
 
 
 def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Train and write the checkpoint.
+    """Train a model and write the final checkpoint.
 
     Returns:
         The checkpoint's folder, and figures: steps, tokens, supervised, seconds, loss_first, loss_last, heldout_before, heldout_after.
 
     Raises:
         UsageError: data, model or options are wrong.
-        Stopped: a stop was asked for; what was learned is in a checkpoint.
+        Stopped: a stop was requested; the state is in a checkpoint.
     """
     task: LossTask = run.part("task").build()
     options = task.options
     resume = resume_of(run, report.folder)
-    shapes = load_base(run, "meta")  # the tokenizer, and what the model can take, without its weights
+    shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
@@ -78,113 +79,118 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         trainer.build()
         for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
             report.note(remark)
-        watchdog.stage("whether rows see each other")
-        longest = max_length_of(shapes, options)
-        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, longest)
+        watchdog.stage("checking row isolation")
+        max_length = max_length_of(shapes, options)
+        isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length)
         write_report(strategy, run.part("parallel").name, isolation, report.folder)
         check(isolation, options, strategy)
         if not isolation.together and isolation.reason != ONE_ROW:
-            report.note(f"Each row is computed by itself, which is right and slower: {isolation.reason}.")
+            report.note(f"Rows are computed one by one, which is correct but slower: {isolation.reason}.")
         report.progress("load", 1, 1)
         loop = Loop(
             task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
-            longest=longest, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write, report=report,
-            watchdog=watchdog,
+            max_length=max_length, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write,
+            report=report, watchdog=watchdog,
         )  # fmt: skip
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)
         out = output_path(run, report.folder)
-        watchdog.stage("the checkpoint in the end", patience=_PATIENCE)
+        watchdog.stage("writing the final checkpoint", patience=_PATIENCE)
         try:
             trainer.finish(out, figures, loop.last)
         except SwiftError as error:
             if loop.last:
-                error.hint = f"{error.hint} {_kept(loop.last, report.folder)}".strip()
+                error.hint = f"{error.hint} {_recovery_hint(loop.last, report.folder)}".strip()
             raise
     return out, figures
 
 
-def _kept(checkpoint: Path, folder: Path) -> str:
-    """How to get at what was learned where the output could not be written."""
+def _recovery_hint(checkpoint: Path, folder: Path) -> str:
+    """Explain how to get the trained model if the output could not be written."""
     model, run = shlex.quote(str(checkpoint.absolute() / "model")), shlex.quote(str(folder.absolute()))
     return (
-        f"Nothing is lost: what was trained is in {model}, a checkpoint like any other. To write it elsewhere: "
+        f"The trained model is in {model}, an ordinary checkpoint. To write it elsewhere: "
         f"cp -r {model} FOLDER, or the same command with --resume {run} --output FOLDER"
     )
 
 
 def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple[Samples | Stream, Samples | None]:
-    """The rows to learn, and those held out where there are such. Shows the first in `mask_sample.json`."""
-    options = task.options
-    reading = preprocessing_of(run, task, shapes)
-    if date := reading.encoder.settings.get("date"):
-        report.note(
-            f"The chat template writes the date: it is {date} in all rows of this run, however long it takes and when it is resumed."
-        )
-    heldout = load_samples(run.validation, reading, report, seed=options.seed, what="tokenise held out") if run.validation else None
+    """Load the training rows and the held-out rows (None if there are none), and write `mask_sample.json` with the first training row."""
+    options, heldout = task.options, None
+    preprocessing = preprocessing_of(run, task, shapes)
+    if date := preprocessing.encoder.settings.get("date"):
+        report.note(f"The chat template renders the date: it is {date} in all rows of this run, also after a resume.")
+    if run.validation:
+        heldout = load_samples(run.validation, preprocessing, report, seed=options.seed, what="tokenise held out")
     rows: Samples | Stream
-    if reading.options.get("streaming"):
-        rows = Stream(run.datasets, reading, report, seed=options.seed)
+    if preprocessing.options.get("streaming"):
+        rows = Stream(run.datasets, preprocessing, report, seed=options.seed)
         first = rows.head()[0]
     else:
-        rows = load_samples(run.datasets, reading, report, seed=options.seed)
+        rows = load_samples(run.datasets, preprocessing, report, seed=options.seed)
         if heldout is None and options.validation_ratio:
             rows, heldout = rows.part(options.validation_ratio, options.seed)
         first = rows[0]
     if report.speaks:
-        shown = pieces(reading.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
+        shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}
         write_json(report.folder / "mask_sample.json", {"row": first.origin, **counts, "pieces": shown})
     return rows, heldout
 
 
 def preprocessing_of(run: Run, task: LossTask, shapes: Loaded) -> Preprocessing:
-    """How the run's rows become samples for its model."""
+    """Return how the run's rows become samples for its model."""
     tokenizer = tokenizer_of(shapes.processor)
     fix_date(tokenizer, run.date)
     if isinstance(task.options, SftOptions):
         use_template(shapes.processor, task.options)
-    how = run.options.get("data", {})
-    media = Path(how["media_folder"]) if how.get("media_folder") else None
+    data = run.options.get("data", {})
+    media = Path(data["media_folder"]) if data.get("media_folder") else None
     encoder = task.encoder(tokenizer, stops=family_of(base_of(run)).stop_tokens, media=media)
-    return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=how)
+    return Preprocessing(encoder=encoder, truncation=task.truncation, max_length=max_length_of(shapes, task.options), options=data)
 
 
 def max_length_of(shapes: Loaded, options: TrainOptions) -> int:
-    """Most tokens of a row: what the user says, else what the model can take."""
-    can: int | None = getattr(shapes.model.config.get_text_config(), "max_position_embeddings", None)  # type: ignore[operator, union-attr]
-    return options.max_length or can or 1 << 30
+    """Return the maximum tokens per row: the `max_length` option, else the model's maximum context length."""
+    model: Any = shapes.model
+    context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return options.max_length or context or 1 << 30
 
 
 class _Trainer:
-    """The model with its tuner and optimizer, as the strategy asks for them, and how they are kept."""
+    """Builds the model, tuner and optimizer for the strategy, and writes the model's checkpoints."""
+
+    module: Module
+    optimizer: Optimizer
 
     def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
         self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
         self.adapter = registry().spec(run.part("tuner")).trains == "adapter"
         self.rate = peak_learning_rate(options.learning_rate, adapter=self.adapter)
-        self.module: Module | None = None
 
     def build(self) -> None:
-        """Hand the strategy the functions that make the model and its optimizer."""
+        """Let the strategy build the model and its optimizer."""
         self.strategy.build(self._load, self._optimizer)
-        torch.manual_seed(self.options.seed + 1 + self.strategy.data_rank)  # dropout differs from rank to rank, new weights did not
+        torch.manual_seed(self.options.seed + 1 + self.strategy.data_rank)  # dropout differs between ranks; new weights do not
 
     def prepare(self, steps: int, *, resuming: bool) -> None:
-        """Let a tuner that follows the updates (AdaLoRA) begin; what it has counted is in no checkpoint."""
+        """Prepare a tuner that depends on the number of updates (AdaLoRA); its own state is not in checkpoints.
+
+        Raises:
+            UsageError: the run resumes another, and the tuner can't.
+        """
         prepare = getattr(self.tuner, "prepare", None)
         if prepare and resuming:
             name = self.run.part("tuner").name
-            raise UsageError(
-                f"a run with {name} can't be resumed", where="resume", hint="Go on from its checkpoint with --adapter, as a new run."
-            )
+            hint = "Start a new run from its checkpoint with --adapter."
+            raise UsageError(f"a run with the tuner '{name}' can't be resumed", where="resume", hint=hint)
         if prepare:
             prepare(self.module, self.optimizer, steps)
 
     def setup(self, rows: Samples | Stream) -> dict[str, Any]:
-        """What must not change from a run to its resumption, by name."""
+        """Return the settings that a resumed run must share with the original one, by name."""
         run = self.run
         chosen = {kind: run.parts[kind] for kind in ("task", "tuner", "quantizer", "optimizer", "parallel") if kind in run.parts}
         parts = {kind: choice.name for kind, choice in chosen.items()}
@@ -197,7 +203,7 @@ class _Trainer:
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
 
     def finish(self, out: Path, figures: Mapping[str, Any], last: Path | None) -> None:
-        """Write what the run makes: the model of its last checkpoint, if it could be written, under its name and with its final figures."""
+        """Write the output with the final figures: a copy of the model in the last checkpoint, or the model itself if there is none."""
         if last is None:
             self.write(out, figures)
             return
@@ -208,14 +214,14 @@ class _Trainer:
                 with atomic_folder(out, overwrite=bool(self.run.options.get("overwrite"))) as aside:
                     copy_model(last / "model", aside, link=inside)
                     write_manifest(aside, self._manifest(figures))
-            self.watchdog.mark("waiting for the others")
+            self.watchdog.mark("waiting for the other ranks")
 
         run_on_all_ranks(self.strategy, out, copy)
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
-        """Write the checkpoint; on every rank, since weights may be sharded."""
+        """Write the model as a checkpoint folder. Collective, since the weights may be sharded."""
         weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
-        self.watchdog.mark("its weights are gathered")
+        self.watchdog.mark("weights gathered")
 
         def write() -> None:
             if self.strategy.writer:
@@ -223,13 +229,13 @@ class _Trainer:
                     self.tuner.save(self.module, aside, weights)
                     self.processor.save_pretrained(aside)
                     write_manifest(aside, self._manifest(figures))
-            self.watchdog.mark("waiting for the others")
+            self.watchdog.mark("waiting for the other ranks")
 
         run_on_all_ranks(self.strategy, folder, write)
 
     def _load(self, device: torch.device) -> Module:
         torch.manual_seed(self.options.seed)  # new adapter weights: the same on every rank
-        self.watchdog.mark("reading it")
+        self.watchdog.mark("reading weights")
         module = attach(self.run, load_base(self.run, str(device)).model, self.tuner)
         if self.options.gradient_checkpointing:
             inner_model(module).gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -238,12 +244,13 @@ class _Trainer:
         self.module = module
         self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
         self.size = training_size(module, self._kept)
-        self.watchdog.mark("giving it out")
+        self.watchdog.mark("distributing weights")
         return module
 
     def _optimizer(self, module: Module) -> Optimizer:
-        self.optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
-        return self.optimizer
+        optimizer: Optimizer = self.run.part("optimizer").build().build(self.tuner.parameter_groups(module), self.rate)
+        self.optimizer = optimizer
+        return optimizer
 
     def _manifest(self, figures: Mapping[str, Any]) -> Manifest:
         run, base = self.run, base_of(self.run)
@@ -266,7 +273,7 @@ class _Trainer:
 
 
 def _strategy(run: Run) -> Any:
-    """The run's strategy, on the device that the verb names."""
+    """Build the run's strategy, on the device given by the verb's `--device` unless the strategy has its own."""
     choice = run.part("parallel")
     device = {"device": run.options.get("device", "auto")} if choice.options.get("device", "auto") == "auto" else {}
     return dataclasses.replace(choice, options={**choice.options, **device}).build()

@@ -1,7 +1,8 @@
-"""Cross entropy without a float32 copy of all logits.
+"""Cross-entropy loss without a float32 copy of all logits.
 
-Logits (learned, vocabulary) are the largest tensor of a step. The gradient of −log softmax is softmax − onehot, which needs the
-logits and one number a row, the log of their sum; so only these are kept, and whatever is float32 is made block by block.
+The logits (supervised, vocabulary) are the largest tensor of a step. The gradient of −log softmax is softmax − onehot, which needs the
+logits and one number per row, their log-sum-exp; so only these are saved for the backward pass, and float32 values are computed in
+blocks of rows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_BLOCK = 1 << 25  # numbers of a float32 block: 128 MiB
+_BLOCK = 1 << 25  # elements of a float32 block: 128 MiB
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
@@ -47,12 +48,15 @@ def _blocks(logits: Tensor) -> list[slice]:
 
 
 def summed_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Σ weight · −log softmax(logits)[label], in float32.
+    """Compute the weighted sum of the cross entropies, Σ weight · −log softmax(logits)[label], in float32.
 
     Args:
-        logits: (rows, vocabulary), any floating type.
+        logits: (rows, vocabulary), any floating dtype.
         labels: (rows,) int64.
         weights: (rows,) float32.
+
+    Returns:
+        A float32 scalar.
     """
     result: Tensor = _SummedCrossEntropy.apply(logits, labels, weights)  # type: ignore[no-untyped-call]
     return result
