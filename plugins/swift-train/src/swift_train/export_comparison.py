@@ -98,7 +98,7 @@ def _loaded(source: Source, *, trust_remote_code: bool) -> Loaded:
 
 def _pairs(kept: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield the logits of the source and of the result for each row, without those of its last token, and the row."""
-    with safe_open(answers, "pt") as file:  # type: ignore[no-untyped-call]
+    with safe_open(answers, "pt") as file:
         for number, (path, row) in enumerate(zip(kept, rows, strict=True)):
             before, after = torch.load(path), file.get_tensor(str(number))[:-1]
             if before.shape != after.shape:

@@ -64,10 +64,11 @@ def frozen_date(date: str) -> Iterator[None]:
     if not date:
         yield
         return
-    from transformers.utils import chat_template_utils as templates
+    from transformers.utils import chat_template_utils
 
-    if not isinstance(templates.datetime, _Clock):
-        templates.datetime = _Clock(templates.datetime)  # type: ignore[assignment, misc]
+    module: Any = chat_template_utils
+    if not isinstance(module.datetime, _Clock):
+        module.datetime = _Clock(module.datetime)
     token = _frozen.set(date)
     try:
         yield
