@@ -1,4 +1,4 @@
-"""AutoGPTQ without CUDA is refused before anything is loaded, and its successors are named."""
+"""AutoGPTQ without CUDA is rejected before anything is loaded, and the hint names its successors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run_with(name):
 
 
 @pytest.mark.parametrize(("device", "refused"), [("cpu", True), ("mps", True), ("cuda", False)])
-def test_a_machine_without_cuda_is_told(device, refused, monkeypatch):
+def test_a_machine_without_cuda_is_rejected(device, refused, monkeypatch):
     monkeypatch.setattr(engines, "device_kind", lambda: device)
     found = list(swift_plugin_auto_gptq.swift_check(run_with("auto-gptq")))
     assert bool(found) == refused
@@ -33,12 +33,12 @@ def test_other_quantizers_are_left_alone(monkeypatch):
 
 
 @pytest.mark.slow
-def test_it_refuses_in_its_own_environment_too(tiny_model, tmp_path, monkeypatch):
+def test_the_engine_checks_for_cuda_too(tiny_model, tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     rows = tmp_path / "rows.jsonl"
     rows.write_text(json.dumps({"ids": [1, 2, 3]}) + "\n")
     quantizer = registry().choose("quantizer", "auto-gptq", {"group_size": 32}).build()
-    with pytest.raises(UsageError, match="CUDA alone"):
+    with pytest.raises(UsageError, match="AutoGPTQ needs CUDA"):
         quantizer.quantize(tiny_model, tmp_path / "out", rows)
     assert not (tmp_path / "out").exists()

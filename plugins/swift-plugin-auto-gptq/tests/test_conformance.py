@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-auto-gptq` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-auto-gptq`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def two_layers(smollm2, tmp_path):
     return tmp_path / "two"
 
 
-def test_it_quantizes_and_is_near_its_source(two_layers, tmp_path):
+def test_the_result_is_close_to_its_source(two_layers, tmp_path):
     done = quantize(
         two_layers,
         {"name": "autoawq", "group_size": 64, "skip": ["o_proj"]},

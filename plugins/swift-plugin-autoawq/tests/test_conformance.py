@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-autoawq` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-autoawq`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-bnb` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-bnb`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-gptqmodel` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-gptqmodel`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def run(model, name, out, size, tokens, **more):
 
 
 @pytest.mark.parametrize(("name", "tokens"), [("gptq-native", 8192), ("awq-native", 2048)])
-def test_it_is_in_its_own_format_and_near_its_source(name, tokens, smollm2, tmp_path):
+def test_the_result_has_its_native_format_and_is_close_to_its_source(name, tokens, smollm2, tmp_path):
     done = run(smollm2, name, tmp_path / "small", 64, tokens)
     assert read_config(done.output)["quantization_config"]["quant_method"] == name.partition("-")[0]
     assert read_manifest(done.output).quantizer["name"] == name

@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-torchao` as tests."""
+"""The conformance kit as tests: `swift plugins check swift-plugin-torchao`."""
 
 from __future__ import annotations
 

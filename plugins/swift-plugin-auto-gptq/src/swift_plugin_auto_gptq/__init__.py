@@ -1,4 +1,4 @@
-"""GPTQ checkpoints through AutoGPTQ, which is archived and needs CUDA; `gptq` and `gptq-native` are its successors."""
+"""GPTQ quantization through AutoGPTQ, which is archived and needs CUDA; `gptq` and `gptq-native` are its successors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 SWIFT_EXAMPLES = Ref("swift_plugin_auto_gptq.examples:EXAMPLES")
 
-_LAST = ("auto-gptq==0.7.1", "transformers==4.51.3", "peft<0.14")  # its last release, and what it still imports with
+_LAST = ("auto-gptq==0.7.1", "transformers==4.51.3", "peft<0.14")  # its last release, and the newest versions that it imports with
 
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """One method."""
+    """Return the AutoGPTQ quantizer."""
     return [
         QuantizerSpec(
             name="auto-gptq",
-            summary="GPTQ through AutoGPTQ 0.7.1, archived in 2025, CUDA alone: take gptq, or gptq-native for the same format",
+            summary="GPTQ through AutoGPTQ 0.7.1 (archived, CUDA only); prefer gptq, or gptq-native for the same format",
             also=("autogptq",),
             factory=Ref("swift_plugin_auto_gptq.quantizer:AutoGptq"),
             options=Ref("swift_plugin_auto_gptq.options:AutoGptqOptions"),
@@ -41,12 +41,12 @@ def swift_quantizers() -> list[QuantizerSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """AutoGPTQ quantizes on CUDA alone; without it, its environment can be made and looked at, and that is all."""
+    """Reject a run without CUDA, which AutoGPTQ needs to quantize."""
     choice = run.parts.get("quantizer")
     if run.verb != "quantize" or choice is None or choice.name != "auto-gptq":
         return
     from swift_core.plugins.engines import device_kind
 
     if (kind := device_kind()) != "cuda":
-        hint = "Take a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's own format."
-        yield Problem(where="quantizer", message=f"AutoGPTQ quantizes on CUDA alone, and this machine has {kind}", hint=hint)
+        hint = "Use a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's format."
+        yield Problem(where="quantizer", message=f"AutoGPTQ needs CUDA, and this machine has {kind}", hint=hint)

@@ -1,4 +1,4 @@
-"""AutoGPTQ behind the quantizer's role. This module runs in the engine's own environment; what it imports is there alone."""
+"""AutoGPTQ as a quantizer. This module runs in the engine's environment, which alone has the library."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from swift_plugin_auto_gptq.options import AutoGptqOptions
 
 
 class AutoGptq:
-    """GPTQ, layer by layer, on CUDA."""
+    """GPTQ (https://arxiv.org/abs/2210.17323) through AutoGPTQ, layer by layer, on CUDA."""
 
     def __init__(self, options: AutoGptqOptions) -> None:
         self.options = options
 
     def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
-        """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
+        """Write the quantized checkpoint, with its tokenizer, to `out`.
+
+        `calibration` is a JSON Lines file with one row per line, as `ids` or `text`.
 
         Raises:
-            UsageError: there is no checkpoint, or not one of safetensors, or there are no rows, or no CUDA.
+            UsageError: this is not a safetensors checkpoint, there are no calibration rows, or there is no CUDA device.
         """
         check_source(checkpoint)
         rows = transformers4.calibration(calibration, checkpoint)
         import torch
 
         if not torch.cuda.is_available():
-            hint = "Take a successor, which needs no GPU: gptq, or gptq-native for AutoGPTQ's own format."
-            raise UsageError("AutoGPTQ quantizes on CUDA alone, and torch sees none", where="quantizer", hint=hint)
+            hint = "Use a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's format."
+            raise UsageError("AutoGPTQ needs CUDA, and torch finds no CUDA device", where="quantizer", hint=hint)
         from auto_gptq import AutoGPTQForCausalLM, BaseQuantizeConfig
 
         options = self.options

@@ -1,4 +1,4 @@
-"""AWQ checkpoints through AutoAWQ, which is archived; `awq` and `awq-native` are its successors."""
+"""AWQ quantization through AutoAWQ, which is archived; `awq` and `awq-native` are its successors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from swift_core.contract.specs import Engine, QuantizerSpec, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_autoawq.examples:EXAMPLES")
 
-_LAST = ("autoawq==0.2.9", "transformers==4.51.3")  # the versions that its authors tested last; it gets no others
+_LAST = ("autoawq==0.2.9", "transformers==4.51.3")  # its last release, and the versions that its authors tested it with
 
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """One method."""
+    """Return the AutoAWQ quantizer."""
     return [
         QuantizerSpec(
             name="autoawq",
-            summary="AWQ through AutoAWQ 0.2.9, archived in 2025: take awq, or awq-native for the same format",
+            summary="AWQ through AutoAWQ 0.2.9 (archived); prefer awq, or awq-native for the same format",
             factory=Ref("swift_plugin_autoawq.quantizer:AutoAwq"),
             options=Ref("swift_plugin_autoawq.options:AutoAwqOptions"),
             engines=(

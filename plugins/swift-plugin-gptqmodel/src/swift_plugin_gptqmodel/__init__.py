@@ -1,4 +1,4 @@
-"""GPTQ and AWQ checkpoints in the formats of their own, through GPTQModel, for the engines that read no other."""
+"""GPTQ and AWQ quantization in their native formats, through GPTQModel, for engines that don't read compressed-tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SWIFT_EXAMPLES = Ref("swift_plugin_gptqmodel.examples:EXAMPLES")
 _ENGINES = (
     Engine(
         when="cpu",
-        # GPTQModel 7.7 asks for a torch that is built for CUDA alone; that of a CPU does
+        # GPTQModel 7.7 declares a torch that PyPI has for CUDA only; it works with the CPU build
         requirements=(
             "torch>=2.10,<2.14",
             "transformers>=5.20.2",
@@ -48,17 +48,17 @@ _ENGINES = (
 )
 
 
-def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: str) -> QuantizerSpec:
+def _spec(name: str, summary: str, class_name: str, bits: tuple[int, ...], *also: str) -> QuantizerSpec:
     return QuantizerSpec(
         name=name,
         summary=summary,
         also=also,
-        factory=Ref(f"swift_plugin_gptqmodel.quantizer:{builds}"),
-        options=Ref(f"swift_plugin_gptqmodel.options:{builds}Options"),
+        factory=Ref(f"swift_plugin_gptqmodel.quantizer:{class_name}"),
+        options=Ref(f"swift_plugin_gptqmodel.options:{class_name}Options"),
         engines=_ENGINES,
         isolated=True,
         when="offline",
-        format=builds.lower(),
+        format=class_name.lower(),
         bits=bits,
         calibrates=True,
     )
@@ -66,16 +66,16 @@ def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: st
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """Two methods, one engine."""
+    """Return the GPTQ and AWQ quantizers, which share one engine."""
     return [
-        _spec("gptq-native", "GPTQ in its own format, for engines that don't read compressed-tensors", "Gptq", (2, 3, 4, 8), "gptqmodel"),
-        _spec("awq-native", "AWQ in its own format, for engines that don't read compressed-tensors", "Awq", (4,)),
+        _spec("gptq-native", "GPTQ in its native format, for engines without compressed-tensors", "Gptq", (2, 3, 4, 8), "gptqmodel"),
+        _spec("awq-native", "AWQ in its native format, for engines without compressed-tensors", "Awq", (4,)),
     ]
 
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """What GPTQModel would say after it has loaded the model, or not at all."""
+    """Report problems that GPTQModel detects only after loading the model, or not at all."""
     choice = run.parts.get("quantizer")
     if run.verb == "quantize" and choice is not None and choice.name in ("gptq-native", "awq-native"):
         from swift_plugin_gptqmodel.check import problems

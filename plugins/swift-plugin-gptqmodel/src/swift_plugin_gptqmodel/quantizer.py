@@ -1,4 +1,4 @@
-"""GPTQModel's methods behind one role. This module runs in the engine's own environment; what it imports is there alone."""
+"""GPTQModel's methods as quantizers. This module runs in the engine's environment, which alone has the library."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from swift_convert.quantize import calibration_rows, check_source
 from swift_core.checkpoints.generation_config import mended
 from swift_core.checkpoints.manifest import copy_tokenizer
 from swift_core.system.paths import write_json
-from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions, NativeOptions
+from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 
 class Native(ABC):
-    """Quantizes layer by layer; a method says how."""
+    """The part common to both methods: GPTQModel, layer by layer, with the method's configuration."""
 
     own_reader = True
 
-    def __init__(self, options: NativeOptions) -> None:
+    def __init__(self, options: GptqOptions | AwqOptions) -> None:
         self.options = options
 
     @abstractmethod
     def config(self, **shared: Any) -> Any:
-        """GPTQModel's configuration; `shared` is what both methods have."""
+        """Return GPTQModel's configuration of the method; `shared` has the arguments of both methods."""
 
     def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
-        """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
+        """Write the quantized checkpoint, with its tokenizer, to `out`.
+
+        `calibration` is a JSON Lines file with one row per line, as `ids` or `text`.
 
         Raises:
-            UsageError: there is no checkpoint, or not one of safetensors, or there are no rows.
+            UsageError: this is not a safetensors checkpoint, or there are no calibration rows.
         """
         check_source(checkpoint)
-        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, os.cpu_count() or 2)))  # one worker alone waits for itself
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, os.cpu_count() or 2)))  # a single worker deadlocks
         import torch
         from gptqmodel import GPTQModel
         from transformers import AutoTokenizer
@@ -56,23 +58,23 @@ class Native(ABC):
         model.quantize(_batches(rows), batch_size=1, tokenizer=tokenizer, calibration_data_min_length=1)
         model.save(str(out))
         copy_tokenizer(checkpoint, out)
-        _leave_out_the_run(out)
+        _remove_run_details(out)
         return {"calibration_tokens": sum(map(len, rows))}
 
     def load(self, checkpoint: Path) -> Module:
-        """Load what was written, as transformers does where GPTQModel and optimum are."""
+        """Load the result in transformers, which reads it with GPTQModel and optimum."""
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)  # type: ignore[no-any-return]
+        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
 
 
 class Gptq(Native):
-    """Weights rounded one column after the other, each making up for the error of the last."""
+    """GPTQ (https://arxiv.org/abs/2210.17323): columns are quantized one by one, compensating the error of those before."""
 
     options: GptqOptions
 
     def config(self, **shared: Any) -> Any:
-        """GPTQ."""
+        """Return the configuration of GPTQ."""
         from gptqmodel.quantization.config import GPTQConfig
 
         options = self.options
@@ -80,12 +82,12 @@ class Gptq(Native):
 
 
 class Awq(Native):
-    """Weights scaled before they are rounded."""
+    """AWQ (https://arxiv.org/abs/2306.00978): weights are scaled by activation size before rounding."""
 
     options: AwqOptions
 
     def config(self, **shared: Any) -> Any:
-        """AWQ, laid out as AutoAWQ did (GEMM)."""
+        """Return the configuration of AWQ, in AutoAWQ's layout (GEMM)."""
         from gptqmodel.quantization.config import AWQConfig
 
         return AWQConfig(**shared)
@@ -95,8 +97,8 @@ def _batches(rows: list[list[int]]) -> list[dict[str, list[int]]]:
     return [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows]
 
 
-def _leave_out_the_run(out: Path) -> None:
-    """GPTQModel writes where it kept layers for the while, and how long each took: not the same twice, and of no use to a reader."""
+def _remove_run_details(out: Path) -> None:
+    """Remove the timings and temporary paths that GPTQModel writes, so that equal runs give equal files."""
     (out / "quant_log.csv").unlink(missing_ok=True)
     for file in (out / "config.json", out / "quantize_config.json"):
         config = json.loads(file.read_text(encoding="utf-8"))
