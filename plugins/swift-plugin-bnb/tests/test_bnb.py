@@ -1,4 +1,4 @@
-"""bitsandbytes while loading, on the CPU too; what it can't be combined with; and qlora."""
+"""bitsandbytes while loading, also on a CPU; combinations that are rejected; and qlora."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_with(folder, tuner="", quantizer=None, parallel="", **options):
         parts["tuner"] = registry().choose("tuner", tuner, {"last_blocks": 1} if tuner == "freeze" else options)
     if quantizer is not None:
         parts["quantizer"] = registry().choose("quantizer", "bnb", quantizer)
-    if parallel:  # strategies that are not installed here are still vetoed by name
+    if parallel:  # strategies that are not installed are rejected by name too
         parts["parallel"] = replace(registry().choose("parallel", "ddp"), name=parallel)
     source = Source(reference="file:tiny", path=str(folder), hash="", format="safetensors", family="")
     return Run(verb="sft", job="", model=source, parts=parts, options={"device": "cpu", "dtype": "float32"})
@@ -56,13 +56,13 @@ def test_layers_are_quantized_while_loading(options, layer, most, tiny_model):
     assert 0 < difference.mean() < most / 4
 
 
-def test_more_modules_can_be_left_out(tiny_model):
+def test_more_modules_can_be_skipped(tiny_model):
     model = build.load_base(run_with(tiny_model, quantizer={"skip": ["down_proj"]})).model
     assert type(model.model.layers[0].mlp.down_proj) is torch.nn.Linear
     assert type(model.model.layers[0].mlp.up_proj) is bitsandbytes.nn.Linear4bit
 
 
-def test_qlora_trains_the_adapter_alone(tiny_model):
+def test_qlora_trains_the_adapter_only(tiny_model):
     run = run_with(tiny_model, tuner="qlora", quantizer={})
     assert registry().get("tuner", "qlora").implies == "bnb"
     tuner = run.parts["tuner"].build()
@@ -86,7 +86,7 @@ ADAPTERS = {spec.name: spec for spec in registry().all("tuner") if spec.trains =
 
 
 @pytest.mark.parametrize("name", sorted(ADAPTERS))
-def test_what_the_tuners_claim_of_quantized_bases_is_true(name, tiny_model):
+def test_the_tuners_claims_about_quantized_bases_are_true(name, tiny_model):
     def losses():
         run = run_with(tiny_model, tuner=name, quantizer={}, **SIZES.get(name, {}))
         tuner = run.parts["tuner"].build()
@@ -132,7 +132,7 @@ def test_gradients_are_the_same_after_an_evaluation(tiny_model):
         ({"tuner": "qlora", "parallel": "zero3"}, "parallel", False),
     ],
 )
-def test_what_it_does_not_go_with(parts, where, fatal, tiny_model):
+def test_unsupported_combinations(parts, where, fatal, tiny_model):
     (problem,) = swift_check(run_with(tiny_model, **parts))
     assert (problem.where, problem.fatal) == (where, fatal)
     assert problem.hint
@@ -141,7 +141,7 @@ def test_what_it_does_not_go_with(parts, where, fatal, tiny_model):
 @pytest.mark.parametrize(
     "parts", [{"tuner": "lora", "parallel": "fsdp"}, {"tuner": "full"}, {"tuner": "qlora", "parallel": "ddp"}, {"quantizer": {}}]
 )
-def test_what_it_goes_with(parts, tiny_model):
+def test_supported_combinations(parts, tiny_model):
     assert list(swift_check(run_with(tiny_model, **parts))) == []
 
 

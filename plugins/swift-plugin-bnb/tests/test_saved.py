@@ -1,4 +1,4 @@
-"""`swift quantize --quantizer bnb`: a checkpoint that reloads as it was, is trained with adapters again, and takes their merge."""
+"""`swift quantize --quantizer bnb`: the checkpoint is reloaded, an adapter is trained on it, and merged into it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("bits", "layer"), [(4, "Linear4bit"), (8, "Linear8bitLt")])
-def test_it_reloads_as_it_was(bits, layer, tiny_model):
+def test_it_reloads_unchanged(bits, layer, tiny_model):
     done = bnb(tiny_model, bits=bits)
     assert done.figures["bytes"] < done.figures["bytes_before"]
     assert 0 < done.figures["kl"] < 0.5

@@ -29,7 +29,7 @@ from swift_core.plugins.registry import registry
 
 pytestmark = pytest.mark.full("quantize")
 
-FEW, ENOUGH = 2048, 8192  # tokens; GPTQ solves for as many unknowns as a layer has inputs (1,536), and wants several times that many
+FEW, ENOUGH = 2048, 8192  # tokens; GPTQ needs several times as many as a layer has inputs (1,536)
 METHODS = {
     "w4a16": {"group_size": 64},
     "gptq": {"group_size": 64},
@@ -47,7 +47,7 @@ def python():
 
 @pytest.fixture(scope="session")
 def made(python, smollm2, tmp_path_factory):
-    """Quantizes SmolLM2 by a method, once."""
+    """Quantizes SmolLM2 with a method, once."""
     folder, results = tmp_path_factory.mktemp("quantized"), {}
 
     def make(name):
@@ -65,7 +65,7 @@ def run(model, name, out, python, **more):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_it_answers_and_says_what_it_is(name, made):
+def test_the_result_answers_and_records_its_quantizer(name, made):
     done = made(name)
     loaded = load_checkpoint(done.output, device="cpu", dtype="float32")
     # The beginning of the answer is given: the source itself prefers "The capital" to "La capitale" by a tenth of a nat alone.
@@ -81,7 +81,7 @@ def test_it_answers_and_says_what_it_is(name, made):
     assert done.figures["bytes"] < 0.65 * done.figures["bytes_before"]
 
 
-def test_the_methods_that_calibrate_lose_less_than_rounding(made):
+def test_calibrated_methods_have_a_lower_error_than_rounding(made):
     rounded = made("w4a16").figures["kl"]
     assert made("gptq").figures["kl"] < rounded
     assert made("awq").figures["kl"] < rounded
@@ -90,14 +90,14 @@ def test_the_methods_that_calibrate_lose_less_than_rounding(made):
 
 
 @pytest.mark.parametrize("name", ["gptq", "awq"])
-def test_perplexity_grows_by_no_larger_factor_than_rounding_to_as_many_bits_lets_it(name, made):
+def test_calibrated_methods_do_not_have_a_higher_perplexity_than_rounding(name, made):
     calibrated, rounded = made(name).figures, made("w4a16").figures
     assert calibrated["perplexity"] / calibrated["perplexity_before"] <= rounded["perplexity"] / rounded["perplexity_before"]
 
 
 @pytest.fixture
 def tiny(tiny_model, python, tmp_path, monkeypatch):
-    """Quantizes the tiny model by GPTQ on a few rows."""
+    """Quantizes the tiny model with GPTQ on a few rows."""
     monkeypatch.setitem(METHODS, "gptq", {"group_size": 32})
     return lambda out, **more: run(tiny_model, "gptq", out, python, runs=str(tmp_path / "runs"), verify={"tokens": 64}, **more)
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_files(tiny, tmp_path):
     assert hash_files(one) == hash_files(other)
 
 
-def test_asymmetric_weights_are_compared_where_they_load(tiny, tmp_path, monkeypatch):
+def test_asymmetric_weights_are_compared_in_the_engines_environment(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "symmetric": False})
     seen = []
     done = tiny(tmp_path / "out", watch=seen.append)
@@ -117,11 +117,11 @@ def test_asymmetric_weights_are_compared_where_they_load(tiny, tmp_path, monkeyp
     assert weights["symmetric"] is False
     with pytest.raises(SwiftError, match="other shapes"):
         load_checkpoint(done.output, device="cpu", dtype="float32")
-    told = [(event["done"], event["total"]) for event in seen if event.get("unit") == "layers"]
-    assert told[:2] == [(1, 2), (2, 2)]
+    reported = [(event["done"], event["total"]) for event in seen if event.get("unit") == "layers"]
+    assert reported[:2] == [(1, 2), (2, 2)]
 
 
-def test_some_modules_get_other_bits(tiny, tmp_path, monkeypatch):
+def test_mixed_precision(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "mixed": {"down_proj": 8, "re:.*layers.1.*up_proj": 8}})
     done = tiny(tmp_path / "out")
     shapes = {
@@ -132,7 +132,7 @@ def test_some_modules_get_other_bits(tiny, tmp_path, monkeypatch):
     assert shapes["model.layers.0.mlp.down_proj"] == 128 * 8 // 32
     assert (shapes["model.layers.0.mlp.up_proj"], shapes["model.layers.1.mlp.up_proj"]) == (64 * 4 // 32, 64 * 8 // 32)
     monkeypatch.setitem(METHODS, "gptq", {"group_size": 32, "mixed": {"dawn_proj": 8}})
-    with pytest.raises(UsageError, match="'dawn_proj' names no linear layer"):
+    with pytest.raises(UsageError, match="'dawn_proj' matches no linear layer"):
         tiny(tmp_path / "other")
 
 

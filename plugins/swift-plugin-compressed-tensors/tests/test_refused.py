@@ -1,4 +1,4 @@
-"""What llm-compressor can't quantize is refused in words before it is imported, so that no engine is needed here."""
+"""Models that llm-compressor can't quantize are rejected before it is imported, so these tests need no engine."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def model(tiny_model, tmp_path):
 
 
 def refused(model):
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         W4a16(W4a16Options()).quantize(model, model.parent / "out", None)
     assert not (model.parent / "out").exists()
-    assert told.value.where == str(model)
-    return told.value.message
+    assert error.value.where == str(model)
+    return error.value.message
 
 
 def test_an_architecture_that_its_transformers_does_not_know(model):
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "model_type": "llama9"}))
-    assert "knows no models of the type llama9" in refused(model)
+    assert "model type llama9" in refused(model)
 
 
 @pytest.mark.slow
@@ -37,4 +37,4 @@ def test_a_model_without_linear_layers(model):
     from transformers import GPT2Config, GPT2LMHeadModel
 
     GPT2LMHeadModel(GPT2Config(vocab_size=64, n_positions=32, n_embd=16, n_layer=1, n_head=2)).save_pretrained(model)
-    assert refused(model) == "GPT2LMHeadModel has no linear layers that llm-compressor quantizes"
+    assert "GPT2LMHeadModel has no torch.nn.Linear layers" in refused(model)

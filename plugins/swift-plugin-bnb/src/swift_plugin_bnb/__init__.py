@@ -1,4 +1,4 @@
-"""bitsandbytes: weights in 4 or 8 bits while a model is loaded, on CUDA, XPU and CPU."""
+"""4-bit and 8-bit quantization while loading, through bitsandbytes, on CUDA, XPU and CPU."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from swift_core.contract.specs import Problem, QuantizerSpec, Ref
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
 
-# bitsandbytes' packed weights have another shape than the layer, so nothing that splits layers can split them
-_SPLITS_LAYERS = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
+# the packed weights of bitsandbytes do not have the shape of the layer, so they can't be sharded
+_SHARDING = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
 
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """One quantizer, for 4 and 8 bits."""
+    """Return the bitsandbytes quantizer."""
     return [
         QuantizerSpec(
             name="bnb",
@@ -34,7 +34,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse bnb where the weights themselves are trained or computed with, and under strategies that split layers."""
+    """Reject tuners that train or compute with the quantized weights, and parallel strategies that shard layers."""
     from swift_core.plugins.registry import registry
 
     tuner = registry().spec(run.parts["tuner"]) if "tuner" in run.parts else None
@@ -44,23 +44,23 @@ def swift_check(run: Run) -> Iterator[Problem]:
     if tuner and tuner.trains == "weights":
         yield Problem(
             where="quantizer",
-            message=f"weights quantized by bnb can't be trained by the tuner '{tuner.name}'",
-            hint="Use --tuner qlora, or leave the quantizer out.",
+            message=f"the tuner '{tuner.name}' can't train weights quantized by bnb",
+            hint="Use --tuner qlora, or omit --quantizer.",
         )
     elif tuner and not tuner.quantized_base:
         yield Problem(
             where="tuner",
-            message=f"'{tuner.name}' can't adapt weights that bnb has quantized",
-            hint="Use --tuner qlora, or leave the quantizer out.",
+            message=f"the tuner '{tuner.name}' does not support weights quantized by bnb",
+            hint="Use --tuner qlora, or omit --quantizer.",
         )
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""
-    if parallel in _SPLITS_LAYERS:
+    if parallel in _SHARDING:
         yield Problem(
             where="parallel",
-            message=f"'{parallel}' can't split weights that bnb has quantized",
-            hint="Use --parallel ddp, or leave the quantizer out.",
+            message=f"the parallel strategy '{parallel}' can't shard weights quantized by bnb",
+            hint="Use --parallel ddp, or omit --quantizer.",
         )
     elif parallel == "zero3":
         yield Problem(
-            where="parallel", message="bnb under ZeRO-3 is untested", hint="--parallel zero2 or ddp is the safe choice.", fatal=False
+            where="parallel", message="bnb with ZeRO-3 is not tested", hint="Use --parallel zero2 or ddp to be safe.", fatal=False
         )

@@ -1,4 +1,4 @@
-"""bitsandbytes through transformers: the quantizer is an argument to the loader."""
+"""bitsandbytes through transformers, as an argument of the model loader."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ if TYPE_CHECKING:
     from swift_plugin_bnb.options import BnbOptions
 
 
-_PACKS = "support_avx512bf16_for_cpu"  # Linear4bit's own switch
+_CPU_KERNEL = "support_avx512bf16_for_cpu"  # an attribute of Linear4bit
 
 
 class BnbQuantizer:
-    """Quantizes every linear layer while the model is loaded, but those that the family or the user leaves out."""
+    """Quantize the linear layers while the model is loaded, except those that the model family or the user excludes."""
 
     def __init__(self, options: BnbOptions) -> None:
         self.options = options
 
     def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
-        """`quantization_config` for the loader. `dtype` is that of the weights which stay whole, and what products are computed in."""
+        """Return the `quantization_config` argument of `from_pretrained`.
+
+        `dtype` is the data type of the other weights, and of matrix products unless `compute_dtype` is set.
+        """
         import torch
         from transformers import BitsAndBytesConfig
 
-        config: Any = BitsAndBytesConfig  # which has no type hints
+        config: Any = BitsAndBytesConfig  # it has no type hints
         options = self.options
         skipped = [*family.skip_quantization, *options.skip]
         if options.bits == 8:
@@ -42,11 +45,11 @@ class BnbQuantizer:
         }
 
     def ready_to_train(self, model: Module) -> None:
-        """Keep 4-bit layers off bitsandbytes' kernel for inference on CPUs with AVX512-BF16.
+        """Disable bitsandbytes' inference kernel for CPUs with AVX512-BF16 in 4-bit layers.
 
-        The first forward pass in evaluation mode repacks the weights for that kernel, which has no backward pass: training after it
-        goes on with wrong gradients, and only a warning says so (0.50).
+        The first forward pass in evaluation mode repacks the weights for that kernel, which has no backward pass: training then continues
+        with wrong gradients and only a warning (bitsandbytes 0.50).
         """
         for module in model.modules():
-            if hasattr(module, _PACKS):
-                setattr(module, _PACKS, False)
+            if hasattr(module, _CPU_KERNEL):
+                setattr(module, _CPU_KERNEL, False)

@@ -1,4 +1,4 @@
-"""Quantized checkpoints for serving, through llm-compressor, in the format that vLLM, SGLang and transformers read."""
+"""Quantization for serving through llm-compressor, in the compressed-tensors format of vLLM, SGLang and transformers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from swift_core.contract.specs import Engine, QuantizerSpec, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_compressed_tensors.examples:EXAMPLES")
 
-# llm-compressor 0.14 takes torch up to 2.14.0 and an older transformers than ours, so it has an environment of its own
+# llm-compressor 0.14 needs torch up to 2.14.0 and an older transformers, so it has an environment of its own
 _ENGINES = (
     Engine(when="cpu", requirements=("llmcompressor>=0.14", "torch>=2.10,<2.14"), disk=1.5),
     Engine(requirements=("llmcompressor>=0.14",), disk=7.0),
 )
 
 
-def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: str, calibrates: bool, options: str = "") -> QuantizerSpec:
+def _spec(name: str, summary: str, method: str, bits: tuple[int, ...], *also: str, calibrates: bool, options: str = "") -> QuantizerSpec:
     return QuantizerSpec(
         name=name,
         summary=summary,
         also=also,
-        factory=Ref(f"swift_plugin_compressed_tensors.quantizer:{builds}"),
-        options=Ref(f"swift_plugin_compressed_tensors.options:{options or builds}Options"),
+        factory=Ref(f"swift_plugin_compressed_tensors.quantizer:{method}"),
+        options=Ref(f"swift_plugin_compressed_tensors.options:{options or method}Options"),
         engines=_ENGINES,
         isolated=True,
         when="offline",
@@ -32,12 +32,14 @@ def _spec(name: str, summary: str, builds: str, bits: tuple[int, ...], *also: st
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """Six methods, one engine."""
+    """Return the six quantizers, which share one engine."""
     return [
-        _spec("gptq", "GPTQ: 4-bit weights, rounded so that each column makes up for the last", "Gptq", (4, 8), calibrates=True),
-        _spec("awq", "AWQ: 4-bit weights, scaled so that those which matter lose least", "Awq", (4,), calibrates=True),
-        _spec("w4a16", "4-bit weights, rounded to nearest: quick, and the yardstick", "W4a16", (4, 8), "rtn", calibrates=False),
-        _spec("fp8", "FP8 weights and activations, scaled as they come", "Fp8", (8,), "fp8-dynamic", calibrates=False),
-        _spec("fp8-static", "FP8 weights and activations, scaled once", "Fp8Static", (8,), calibrates=True, options="Fp8"),
-        _spec("w8a8", "8-bit weights and activations, as whole numbers", "W8a8", (8,), "int8", calibrates=True),
+        _spec("gptq", "GPTQ: 4-bit weights, rounded by column with error compensation", "Gptq", (4, 8), calibrates=True),
+        _spec("awq", "AWQ: 4-bit weights, scaled by activation size before rounding", "Awq", (4,), calibrates=True),
+        _spec("w4a16", "4-bit weights, round-to-nearest: fast, without calibration", "W4a16", (4, 8), "rtn", calibrates=False),
+        _spec("fp8", "FP8 weights and activations, with dynamic activation scales", "Fp8", (8,), "fp8-dynamic", calibrates=False),
+        _spec(
+            "fp8-static", "FP8 weights and activations, with static activation scales", "Fp8Static", (8,), calibrates=True, options="Fp8"
+        ),
+        _spec("w8a8", "INT8 weights and activations, with SmoothQuant", "W8a8", (8,), "int8", calibrates=True),
     ]

@@ -1,4 +1,4 @@
-"""With what the conformance kit tries the quantizers: groups that divide the tiny model's rows."""
+"""Options for the conformance kit: a group size that divides the tiny model's rows."""
 
 from __future__ import annotations
 

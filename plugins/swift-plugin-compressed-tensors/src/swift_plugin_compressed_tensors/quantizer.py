@@ -1,4 +1,4 @@
-"""llm-compressor's methods behind one role. This module runs in the engine's own environment; what it imports is there alone."""
+"""llm-compressor's methods as quantizers. This module runs in the engine's environment, which alone has the library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from swift_plugin_compressed_tensors.options import (
 
 
 class Compressor(ABC):
-    """Quantizes layer by layer; a method says by which modifiers."""
+    """The part common to all methods: llm-compressor's one-shot pipeline, layer by layer, with the method's modifiers."""
 
     own_reader = False
 
@@ -35,18 +35,20 @@ class Compressor(ABC):
         self._progress: Callable[..., None] = lambda *_, **__: None
 
     def watch(self, progress: Callable[..., None]) -> None:
-        """Tell of every layer that is done."""
+        """Report each quantized layer to `progress`."""
         self._progress = progress
 
     @abstractmethod
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """llm-compressor's modifiers, in their order; they leave the modules in `ignore` whole."""
+        """Return llm-compressor's modifiers, in order; they do not quantize the modules in `ignore`."""
 
     def quantize(self, checkpoint: Path, out: Path, calibration: Path | None) -> Mapping[str, Any]:
-        """Write the quantized checkpoint, with its tokenizer, to `out`; `calibration` has a row a line, `ids` or `text`.
+        """Write the quantized checkpoint, with its tokenizer, to `out`.
+
+        `calibration` is a JSON Lines file with one row per line, as `ids` or `text`.
 
         Raises:
-            UsageError: there is no checkpoint, not one of safetensors, of an architecture that is unknown here, or without linear layers.
+            UsageError: this is not a safetensors checkpoint, its architecture is not supported, or it has no linear layers.
         """
         check_source(checkpoint)
         import torch
@@ -61,13 +63,13 @@ class Compressor(ABC):
 
         stored = model.dtype
         if not torch.accelerator.is_available():
-            model.float()  # a CPU computes halves slowly, if at all
-            _pin_nothing()
+            model.float()  # half precision is slow or unsupported on a CPU
+            _disable_pinning()
         rows = _rows(calibration, tokenizer) if calibration else None
         torch.manual_seed(0)
         ignore = [_pattern(name) for name in dict.fromkeys(("lm_head", *self.options.skip))]
         _check_names(getattr(self.options, "mixed", {}), model)
-        with _layers_told(self._progress, model.config.get_text_config().num_hidden_layers if rows else 1):
+        with _report_layers(self._progress, model.config.get_text_config().num_hidden_layers if rows else 1):
             oneshot(model=model, recipe=self.modifiers(ignore), dataset=rows, pipeline="sequential" if rows else "datafree")
         _restore(model, stored)
         model.save_pretrained(out, save_compressed=True)
@@ -75,53 +77,54 @@ class Compressor(ABC):
         return {"calibration_tokens": sum(row["input_ids"].numel() for row in rows)} if rows else {}
 
     def load(self, checkpoint: Path) -> Any:
-        """Load what `quantize` has written, with the transformers that is here."""
+        """Load the result with the transformers of this environment."""
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
+        return model.eval()
 
 
 class Grouped(Compressor):
-    """Whole numbers in groups that share a scale."""
+    """Integer weights in groups that share a scale."""
 
     options: GroupOptions
 
     @property
     def own_reader(self) -> bool:  # type: ignore[override]
-        """Zeros are packed in a shape that transformers 5.23 does not expect; the older one beside llm-compressor reads them."""
+        """True for asymmetric weights: transformers 5.23 does not read their packed zero points, the older one of this engine does."""
         return not self.options.symmetric
 
     def groups(self, bits: int) -> dict[str, Any]:
-        """llm-compressor's groups: a name or pattern counts before the class `Linear`."""
+        """Return llm-compressor's `config_groups`; names and patterns take precedence over the class `Linear`."""
         size = self.options.group_size
         shape = {"strategy": "group", "group_size": size} if size > 0 else {"strategy": "channel"}
         shared = {"type": "int", "symmetric": self.options.symmetric, **shape}
-        found = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": bits, **shared}}}
+        groups = {"group_0": {"targets": ["Linear"], "weights": {"num_bits": bits, **shared}}}
         for other in sorted(set(self.options.mixed.values())):
-            targets = [_pattern(asked) for asked, wanted in self.options.mixed.items() if wanted == other]
-            found[f"group_{len(found)}"] = {"targets": targets, "weights": {"num_bits": other, **shared}}
-        return found
+            targets = [_pattern(name) for name, bits_of in self.options.mixed.items() if bits_of == other]
+            groups[f"group_{len(groups)}"] = {"targets": targets, "weights": {"num_bits": other, **shared}}
+        return groups
 
 
 class W4a16(Grouped):
-    """Weights rounded to nearest."""
+    """Round-to-nearest (RTN)."""
 
     options: W4a16Options
 
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """Rounding alone."""
+        """Return the modifier of round-to-nearest."""
         from llmcompressor.modifiers.quantization import QuantizationModifier
 
         return [QuantizationModifier(config_groups=self.groups(self.options.bits), ignore=ignore)]
 
 
 class Gptq(Grouped):
-    """Weights rounded one column after the other, each making up for the error of the last."""
+    """GPTQ (https://arxiv.org/abs/2210.17323): columns are quantized one by one, compensating the error of those before."""
 
     options: GptqOptions
 
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """GPTQ."""
+        """Return the modifier of GPTQ."""
         from llmcompressor.modifiers.gptq import GPTQModifier
 
         options = self.options
@@ -130,12 +133,12 @@ class Gptq(Grouped):
 
 
 class Awq(Grouped):
-    """Weights scaled before they are rounded."""
+    """AWQ (https://arxiv.org/abs/2306.00978): weights are scaled by activation size before rounding."""
 
     options: AwqOptions
 
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """The scaling, and rounding to nearest after it."""
+        """Return the modifiers of AWQ scaling and of round-to-nearest."""
         from llmcompressor.modifiers.quantization import QuantizationModifier
         from llmcompressor.modifiers.transform.awq import AWQModifier
 
@@ -144,31 +147,31 @@ class Awq(Grouped):
 
 
 class Fp8(Compressor):
-    """FP8 weights; each token's activations are scaled as they come."""
+    """FP8 weights, and FP8 activations with dynamic scales per token."""
 
     options: Fp8Options
     scheme = "FP8_DYNAMIC"
 
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """Rounding to FP8."""
+        """Return the modifier of FP8 rounding."""
         from llmcompressor.modifiers.quantization import QuantizationModifier
 
         return [QuantizationModifier(targets="Linear", scheme=self.scheme, ignore=ignore)]
 
 
 class Fp8Static(Fp8):
-    """FP8 with one scale a layer for activations, found by calibration."""
+    """FP8 weights, and FP8 activations with one calibrated scale per layer."""
 
     scheme = "FP8"
 
 
 class W8a8(Compressor):
-    """Whole numbers of 8 bits for weights and activations."""
+    """INT8 weights and activations with SmoothQuant (https://arxiv.org/abs/2211.10438)."""
 
     options: W8a8Options
 
     def modifiers(self, ignore: list[str]) -> list[Any]:
-        """Outliers moved into the weights, then rounding."""
+        """Return the modifiers of SmoothQuant and of INT8 rounding."""
         from llmcompressor.modifiers.quantization import QuantizationModifier
         from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 
@@ -177,61 +180,61 @@ class W8a8(Compressor):
 
 
 def _pattern(name: str) -> str:
-    """A module's name, or a part of it, as llm-compressor writes patterns."""
+    """Return llm-compressor's pattern for a module name or a part of one."""
     return name if name.startswith("re:") else f"re:(.*\\.)?{re.escape(name)}(\\..*)?$"
 
 
 def _check_architecture(checkpoint: Path) -> None:
-    """Refuse a model that is newer than the transformers that llm-compressor goes with."""
+    """Reject a model type that the transformers of this environment lacks."""
     from transformers import __version__
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     kind = read_config(checkpoint).get("model_type")
     if kind not in CONFIG_MAPPING:
-        hint = "Take bnb or torchao, which quantize with the transformers that loads the model."
-        message = f"transformers {__version__} beside llm-compressor knows no models of the type {kind}"
+        hint = "Use bnb or torchao, which quantize with the main environment's transformers."
+        message = f"transformers {__version__} in llm-compressor's environment does not support the model type {kind}"
         raise UsageError(message, where=str(checkpoint), hint=hint)
 
 
 def _check_layers(model: Any, checkpoint: Path) -> None:
-    """Refuse a model of which llm-compressor would write a copy: it quantizes what is of torch's class `Linear`."""
+    """Reject a model without `torch.nn.Linear` layers, of which llm-compressor would only write a copy."""
     head = model.get_output_embeddings()
     if not any(type(module).__name__ == "Linear" and module is not head for module in model.modules()):
-        message = f"{type(model).__name__} has no linear layers that llm-compressor quantizes"
-        raise UsageError(message, where=str(checkpoint), hint="Take bnb.")
+        message = f"{type(model).__name__} has no torch.nn.Linear layers, which llm-compressor quantizes"
+        raise UsageError(message, where=str(checkpoint), hint="Use bnb.")
 
 
 def _check_names(mixed: Mapping[str, int], model: Any) -> None:
     names = [name for name, module in model.named_modules() if type(module).__name__ == "Linear"]
-    for asked in mixed:
-        if not any(re.match(_pattern(asked).removeprefix("re:"), name) for name in names):
-            hint = f"Names are like {names[0]}; a pattern is written re:.*down_proj."
-            raise UsageError(f"'{asked}' names no linear layer of this model", where="mixed", hint=hint)
+    for pattern in mixed:
+        if not any(re.match(_pattern(pattern).removeprefix("re:"), name) for name in names):
+            hint = f"Use a module name such as {names[0]}, a part of one, or a regular expression such as re:.*down_proj."
+            raise UsageError(f"'{pattern}' matches no linear layer of this model", where="mixed", hint=hint)
 
 
 @contextmanager
-def _layers_told(progress: Callable[..., None], layers: int) -> Iterator[None]:
-    """Tell of every part of the model that llm-compressor's pipeline has done: the layers, and after them the head."""
+def _report_layers(progress: Callable[..., None], layers: int) -> Iterator[None]:
+    """Report the progress of llm-compressor's sequential pipeline: the layers, and after them the output layer."""
     from llmcompressor.core import LifecycleCallbacks
 
-    theirs, done = LifecycleCallbacks.sequential_epoch_end, 0
+    original, done = LifecycleCallbacks.sequential_epoch_end, 0
 
-    def ours(*arguments: Any, **more: Any) -> Any:
+    def reporting(*arguments: Any, **more: Any) -> Any:
         nonlocal done
-        found = theirs(*arguments, **more)
+        found = original(*arguments, **more)
         done += 1
         progress("quantize", min(done, layers), layers, unit="layers")
         return found
 
-    LifecycleCallbacks.sequential_epoch_end = ours
+    LifecycleCallbacks.sequential_epoch_end = reporting
     try:
         yield
     finally:
-        LifecycleCallbacks.sequential_epoch_end = theirs
+        LifecycleCallbacks.sequential_epoch_end = original
 
 
 def _rows(file: Path, tokenizer: Any) -> Any:
-    """Batches of one row, without padding."""
+    """Return a data loader of batches of one row, without padding."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -240,15 +243,15 @@ def _rows(file: Path, tokenizer: Any) -> Any:
     return DataLoader(batches, batch_size=None)
 
 
-def _pin_nothing() -> None:
-    """llm-compressor 0.14 pins memory whatever the machine, and torch refuses to without an accelerator."""
+def _disable_pinning() -> None:
+    """Disable memory pinning, which llm-compressor 0.14 always uses and torch rejects without an accelerator."""
     from llmcompressor.pipelines.cache import IntermediatesCache
 
     IntermediatesCache.pin_memory = lambda *_, **__: None
 
 
 def _restore(model: Any, dtype: Any) -> None:
-    """What was not quantized goes back to the type that it was stored in; scales stay as they were found."""
+    """Convert the parameters of modules that were not quantized back to the stored dtype."""
     from compressed_tensors.quantization.utils import is_module_quantized
 
     for module in model.modules():

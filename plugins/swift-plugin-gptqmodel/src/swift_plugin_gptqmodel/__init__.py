@@ -48,17 +48,17 @@ _ENGINES = (
 )
 
 
-def _spec(name: str, summary: str, class_name: str, bits: tuple[int, ...], *also: str) -> QuantizerSpec:
+def _spec(name: str, summary: str, method: str, bits: tuple[int, ...], *also: str) -> QuantizerSpec:
     return QuantizerSpec(
         name=name,
         summary=summary,
         also=also,
-        factory=Ref(f"swift_plugin_gptqmodel.quantizer:{class_name}"),
-        options=Ref(f"swift_plugin_gptqmodel.options:{class_name}Options"),
+        factory=Ref(f"swift_plugin_gptqmodel.quantizer:{method}"),
+        options=Ref(f"swift_plugin_gptqmodel.options:{method}Options"),
         engines=_ENGINES,
         isolated=True,
         when="offline",
-        format=class_name.lower(),
+        format=method.lower(),
         bits=bits,
         calibrates=True,
     )

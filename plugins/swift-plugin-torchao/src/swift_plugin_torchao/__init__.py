@@ -1,4 +1,4 @@
-"""torchao: weights in 8 bits while a model is loaded, and saved so, on any device."""
+"""8-bit weight-only quantization through torchao, while loading or saved, on any device."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from swift_core.contract.specs import Engine, Problem, QuantizerSpec, Ref
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
 
-# No dependency of this distribution: where torchao is installed, transformers imports it with every model, which takes a second
+# Not a dependency of this distribution: once torchao is installed, transformers imports it with every model, which takes a second
 _ENGINE = Engine(requirements=("torchao>=0.17",), disk=0.02)
 
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """One quantizer, of two kinds of numbers. torchao's 4 bits need kernels that a CPU has not."""
+    """Return the torchao quantizer (int8 and fp8); torchao's 4-bit types need kernels that a CPU lacks."""
     return [
         QuantizerSpec(
             name="torchao",
-            summary="8-bit weights (int8, fp8) while loading, through torchao",
+            summary="8-bit weight-only quantization (int8, fp8) while loading, through torchao",
             factory=Ref("swift_plugin_torchao.quantizer:TorchaoQuantizer"),
             options=Ref("swift_plugin_torchao.options:TorchaoOptions"),
             engines=(_ENGINE,),
@@ -34,12 +34,12 @@ def swift_quantizers() -> list[QuantizerSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse what trains the quantized weights themselves."""
+    """Reject tuners that train or compute with the quantized weights."""
     if "quantizer" not in run.parts or run.parts["quantizer"].name != "torchao" or "tuner" not in run.parts:
         return
     from swift_core.plugins.registry import registry
 
     tuner = registry().spec(run.parts["tuner"])
     if tuner.trains == "weights" or not tuner.quantized_base:
-        message = f"'{tuner.name}' can't train on weights that torchao has quantized"
-        yield Problem(where="quantizer", message=message, hint="Use --tuner lora, or leave the quantizer out.")
+        message = f"the tuner '{tuner.name}' does not support weights quantized by torchao"
+        yield Problem(where="quantizer", message=message, hint="Use --tuner lora, or omit --quantizer.")

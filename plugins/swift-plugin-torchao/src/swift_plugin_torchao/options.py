@@ -1,4 +1,4 @@
-"""Options of the torchao quantizer."""
+"""Options of the `torchao` quantizer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.options.model import Names, Options, option
 
 
 class TorchaoOptions(Options):
-    """Weights alone; activations stay as they are."""
+    """Weight-only quantization: activations are not quantized."""
 
-    kind: Literal["int8", "fp8"] = option("int8", "8-bit numbers: whole ones, with a scale a row, or floating ones (E4M3).")
-    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.")
+    kind: Literal["int8", "fp8"] = option("int8", "8-bit type: int8 with one scale per row, or fp8 (E4M3).")
+    skip: Names = option(list, "Modules not to quantize, in addition to those of the model family.")

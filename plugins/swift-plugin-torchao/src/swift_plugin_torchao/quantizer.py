@@ -1,4 +1,4 @@
-"""torchao through transformers: the quantizer is an argument to the loader."""
+"""torchao through transformers, as an argument of the model loader."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class TorchaoQuantizer:
-    """Quantizes every linear layer while the model is loaded, but those that the family or the user leaves out."""
+    """Quantize the linear layers while the model is loaded, except those that the model family or the user excludes."""
 
     def __init__(self, options: TorchaoOptions) -> None:
         self.options = options
 
     def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
-        """`quantization_config` for the loader."""
+        """Return the `quantization_config` argument of `from_pretrained`; `dtype` is not used."""
         from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
         from transformers import TorchAoConfig
 
@@ -28,4 +28,4 @@ class TorchaoQuantizer:
         return {"quantization_config": TorchAoConfig(kinds[self.options.kind](), modules_to_not_convert=skipped)}
 
     def ready_to_train(self, model: Module) -> None:
-        """Nothing: gradients go through the layers as they are."""
+        """Do nothing: gradients flow through the quantized layers."""
