@@ -37,7 +37,7 @@ class ShardedModel:
     """This process's stages of a model of transformers. The model that is given keeps no weights. Collective.
 
     Args:
-        module: it, with its tuner, from `swift_train.broadcast_loading.load_once`.
+        module: it, with its tuner, from `swift_train.broadcast_loading.load_on_first_rank`.
         dtype: what the passes are computed in.
 
     Raises:

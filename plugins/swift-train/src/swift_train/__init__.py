@@ -1,1 +1,1 @@
-"""Shared by the training plugins: options, tokenising, masks, batches, the one loop."""
+"""The training library that training plugins share: options, tokenisation, loss masks, batches and the training loop."""
