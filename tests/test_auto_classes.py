@@ -112,9 +112,9 @@ def test_the_recorded_loader_is_taken_unless_another_is_named(tiny_model, tmp_pa
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ({"AutoConfig": Ref("transformers:LlamaConfig")}, "its model type 'llama' is that of"),
+        ({"AutoConfig": Ref("transformers:LlamaConfig")}, "its model type 'llama' is already registered"),
         ({"AutoMoon": Ref("transformers:LlamaConfig")}, "transformers has no Auto class 'AutoMoon'"),
-        ({"AutoModelForCausalLM": Ref("transformers:PretrainedConfig")}, "the family names no AutoConfig"),
+        ({"AutoModelForCausalLM": Ref("transformers:PretrainedConfig")}, "the family declares no AutoConfig"),
     ],
 )
 def test_classes_that_do_not_fit_are_the_plugins_fault(classes, message):

@@ -249,7 +249,7 @@ def test_a_number_among_choices_is_a_number(project):
         (["--attn_impl", "flash_attention_3"], ["--attention: flash_attention_3 needs "]),
         (["--attention", "flex", "--device", "cpu"], ["--attention: flex_attention has no backward pass on a CPU"]),
         (["--attention", "spda"], ["--attention: there is no attention implementation 'spda'", "Did you mean 'sdpa'?"]),
-        (["--attention", "kernels-community/flash-attn2"], ["is a kernel of a hub, whose code is not run"]),
+        (["--attention", "kernels-community/flash-attn2"], ["is a kernel from a hub, whose code is not executed"]),
         (["--chat-template", "none.jinja"], ["--chat-template: there is no file 'none.jinja'"]),
         (["--data.media-folder", "none"], ["--data.media-folder: there is no folder 'none'"]),
         (["--resume", "none"], ["--resume: 'none': no checkpoint to go on from"]),

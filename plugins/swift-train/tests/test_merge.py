@@ -58,7 +58,7 @@ def test_rounding_is_allowed_for_and_not_more(tiny_model, tmp_path, report):
     _, figures = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16"), report)
     assert 1e-4 < figures["max_logit_difference"] <= figures["tolerance"]
     learned_adapter(tiny_model, tmp_path / "small", size=2e-4)
-    with pytest.raises(SwiftError, match="does not answer as base \\+ adapter") as error:
+    with pytest.raises(SwiftError, match="differs from base \\+ adapter") as error:
         merge(merge_run(tiny_model, tmp_path / "small", out=tmp_path / "out2", dtype="bfloat16"), report)
     assert "--dtype float32" in error.value.hint
     assert not (tmp_path / "out2").exists()
@@ -71,7 +71,7 @@ def test_a_merge_that_loses_the_adapter_is_refused(tiny_model, tmp_path, report,
 
     learned_adapter(tiny_model, tmp_path / "adapter")
     monkeypatch.setattr(PeftTuner, "merge", lambda self, model: model.unload())
-    with pytest.raises(SwiftError, match="does not answer as base \\+ adapter"):
+    with pytest.raises(SwiftError, match="differs from base \\+ adapter"):
         merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out"), report)
     assert not (tmp_path / "out").exists()
 
@@ -198,7 +198,7 @@ def test_each_of_several_adapters_must_show_and_belong(tiny_model, tmp_path, rep
     for name, problem in (
         ("empty", r"the adapter changes nothing.*\n?"),
         ("foreign", "the adapter was trained on file:.*other"),
-        ("in-4-bits", r"not quantized alike .*\(good: none, in-4-bits: bnb\)"),
+        ("in-4-bits", r"differently quantized bases \(good: none, in-4-bits: bnb\)"),
     ):
         with pytest.raises(SwiftError, match=problem):
             merge(merge_run(tiny_model, tmp_path / "good", tmp_path / name, out=tmp_path / "out"), report)
@@ -217,7 +217,7 @@ def test_one_of_several_that_is_lost_is_found(tiny_model, tmp_path, report, monk
         return model.unload() if len(calls) == 1 else merge_one(self, model)
 
     monkeypatch.setattr(PeftTuner, "merge", lose_the_first)
-    with pytest.raises(SwiftError, match="does not answer as base \\+ adapter"):
+    with pytest.raises(SwiftError, match="differs from base \\+ adapter"):
         merge(merge_run(tiny_model, tmp_path / "first", tmp_path / "second", out=tmp_path / "out"), report)
 
 

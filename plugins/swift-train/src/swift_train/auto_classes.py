@@ -1,4 +1,4 @@
-"""Make a family's own configuration and model classes known to transformers' Auto classes, for this process."""
+"""Register a model family's own configuration and model classes with transformers' Auto classes, for this process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def register(family: ModelFamily) -> None:
-    """Register `family.classes`; a family without any needs nothing.
+    """Register `family.classes` with transformers' Auto classes; do nothing if the family declares none.
 
     Raises:
-        SwiftError: a name is no Auto class, a class does not fit it, or transformers has a model type of that name already.
+        SwiftError: a name is not an Auto class, a class does not fit it, or transformers already has a model type of that name.
     """
     import transformers
 
@@ -25,7 +25,7 @@ def register(family: ModelFamily) -> None:
         found: Any = ref.load()
         try:
             if name == "AutoConfig":
-                _check_free(family, found)
+                _check_unused(family, found)
                 auto.register(found.model_type, found, exist_ok=True)
             else:
                 auto.register(getattr(found, "config_class", None) or _configuration(family), found, exist_ok=True)
@@ -33,21 +33,21 @@ def register(family: ModelFamily) -> None:
             raise _broken(family, f"{ref} can't be registered as {name}: {error}") from error
 
 
-def _check_free(family: ModelFamily, config: Any) -> None:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES
+def _check_unused(family: ModelFamily, config: Any) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]
 
-    known = CONFIG_MAPPING_NAMES.get(config.model_type)
+    known: str | None = CONFIG_MAPPING_NAMES.get(config.model_type)
     if known is None and config.model_type in CONFIG_MAPPING and CONFIG_MAPPING[config.model_type] is not config:
         known = str(CONFIG_MAPPING[config.model_type])
     if known:
-        raise _broken(family, f"its model type '{config.model_type}' is that of {known} already")
+        raise _broken(family, f"its model type '{config.model_type}' is already registered for {known}")
 
 
 def _configuration(family: ModelFamily) -> Any:
     if "AutoConfig" not in family.classes:
-        raise ValueError("the family names no AutoConfig")
+        raise ValueError("the family declares no AutoConfig")
     return family.classes["AutoConfig"].load()
 
 
 def _broken(family: ModelFamily, problem: str) -> SwiftError:
-    return SwiftError(f"the classes of the family '{family.name}': {problem}", hint="Its plugin has to be corrected: ModelFamily.classes.")
+    return SwiftError(f"the classes of the family '{family.name}': {problem}", hint="Fix ModelFamily.classes in its plugin.")

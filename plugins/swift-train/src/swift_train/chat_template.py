@@ -1,6 +1,6 @@
-"""A tokenizer's chat template: what it renders, and with which tokens it lets the assistant's turn end.
+"""A tokenizer's chat template: its renderings, and the tokens that end the assistant's turn.
 
-Templates are programs, so nothing is read out of their text: all that is known of them comes from renderings of probes.
+Templates are programs, so their source is never parsed: everything known about them comes from rendering probe conversations.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ _TOOLS: Tools = [
     {"type": "function", "function": {"name": _PROBE_TOOL, "description": "probe", "parameters": {"type": "object", "properties": {}}}}
 ]
 _MARKS = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_OURS = ("loss_scale",)  # of a message, for the loss and not for the template
+_NOT_RENDERED = ("loss_scale",)  # fields of a message that concern the loss, not the template
 
 
 class ChatTemplate:
-    """Renders conversations as text.
+    """Render conversations as text with a tokenizer's chat template.
 
     Args:
-        stops: end-of-turn tokens of the model's family, for templates that write none, and for turns that end in another than usual.
+        stops: end-of-turn tokens of the model's family, for templates that write none and for turns that end with another token.
 
     Attributes:
-        stops: texts that end a turn of the assistant, wherever they stand after its last word.
-        silent: whether the template writes no end, so that a turn ends by naming who speaks next (GLM).
-        takes_tools: whether it shows tools to the model.
+        stops: texts that end a turn of the assistant, wherever they occur after its last word.
+        silent: whether the template writes no end-of-turn token, so that a turn ends with the next role's token (GLM).
+        takes_tools: whether the template renders tool definitions.
 
     Raises:
-        UsageError: the tokenizer has no chat template, or one that writes no end of turn where the family knows none either.
+        UsageError: the tokenizer has no chat template, or the template writes no end of turn and the family knows none either.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str] = ()) -> None:
@@ -59,8 +59,8 @@ class ChatTemplate:
         self.tokenizer = tokenizer
         self._variables: Mapping[str, Any] = {}
         self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
-        self._parts = self._wants_parts()
-        self._json = self._wants_json()
+        self._parts = self._needs_parts()
+        self._json = self._needs_json_arguments()
         tail = self.render([_ASKED, _ANSWERED], None).rpartition(_PROBE)[2]
         known = [stop for stop in (*stops, tokenizer.eos_token) if stop and stop in self._added]
         end = _end(tail, self._added, known)
@@ -71,12 +71,12 @@ class ChatTemplate:
             raise UsageError(
                 "the chat template writes nothing after the assistant's turn, so the model would never learn to stop",
                 where="model",
-                hint="Name the model's --family, if that one knows how its turns end, or mend the template.",
+                hint="Set --family if a model family knows this model's end-of-turn token, or fix the template.",
             )
         self.takes_tools = self._takes_tools()
 
     def for_row(self, row: ChatRow) -> ChatTemplate:
-        """The template with the row's own variables."""
+        """Return the template with the row's own variables set."""
         if not row.variables:
             return self
         own = copy.copy(self)
@@ -84,10 +84,10 @@ class ChatTemplate:
         return own
 
     def render(self, messages: Sequence[Message], tools: Tools, *, prompt: bool = False) -> str:
-        """The conversation as text; with `prompt`, up to where the assistant begins to speak.
+        """Render a conversation as text; with `prompt`, including the generation prompt.
 
         Raises:
-            UsageError: the template refuses the conversation.
+            UsageError: the template raises an error for this conversation, or is not valid Jinja.
         """
         given: Any = [dict(tool) for tool in tools] if tools else None
         try:
@@ -99,15 +99,15 @@ class ChatTemplate:
                 )
         except _refusals() as error:
             if (line := getattr(error, "lineno", None)) is not None:  # jinja2's TemplateSyntaxError
-                problem = f"the model's chat template is no valid Jinja template: {error} (line {line})"
-                raise UsageError(problem, where="model", hint="Copy chat_template.jinja from the model's page again.") from error
-            raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or leave it out.") from error
+                problem = f"the model's chat template is not a valid Jinja template: {error} (line {line})"
+                raise UsageError(problem, where="model", hint="Download chat_template.jinja from the model's page again.") from error
+            raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or remove it.") from error
 
     def prepare(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
-        """The messages as this template takes them."""
-        return [self._spelled({key: value for key, value in message.items() if key not in _OURS}) for message in messages]
+        """Return the messages in the form that this template takes: contents as strings or parts, call arguments as objects or JSON."""
+        return [self._prepared({key: value for key, value in message.items() if key not in _NOT_RENDERED}) for message in messages]
 
-    def _spelled(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _prepared(self, message: dict[str, Any]) -> dict[str, Any]:
         if self._parts and isinstance(message.get("content"), str):
             message["content"] = [{"type": "text", "text": message["content"]}]
         if self._json and message.get("tool_calls"):
@@ -118,16 +118,16 @@ class ChatTemplate:
             ]
         return message
 
-    def _wants_parts(self) -> bool:
-        """Whether it shows only contents that are lists of parts, as those of vision models do."""
+    def _needs_parts(self) -> bool:
+        """Return whether the template renders a message only if its content is a list of parts, as templates of vision models do."""
         self._parts = self._json = False
         if self._shows(_PROBE, [_ASKED, _ANSWERED]):
             return False
         self._parts = True
         return self._shows(_PROBE, [_ASKED, _ANSWERED])
 
-    def _wants_json(self) -> bool:
-        """Whether it takes a call's arguments only as JSON text (DeepSeek V3)."""
+    def _needs_json_arguments(self) -> bool:
+        """Return whether the template takes the arguments of a tool call only as JSON text (DeepSeek V3)."""
         if self._shows(_PROBE_TOOL, [_ASKED, _CALLED]):
             return False
         self._json = True
@@ -140,7 +140,7 @@ class ChatTemplate:
             return False
 
     def next_speaker(self, message: Message) -> str:
-        """What ends a turn of a silent template: the token that names who speaks next, with the whitespace ahead of it; '' if unknown."""
+        """Return what ends a turn of a silent template: the next role's token with the whitespace before it; '' if unknown."""
         return self._next_call if message.get("tool_calls") else self._next_plain
 
     def _next(self, message: Message, following: Message) -> str:
@@ -154,7 +154,7 @@ class ChatTemplate:
         return rest[: len(rest) - len(rest.lstrip())] + stop if stop and whole.startswith(through) else ""
 
     def _marked_ends(self) -> list[str]:
-        """Control tokens that the template's own {% generation %} marks end with, where nothing but whitespace follows them."""
+        """Return the control tokens that end the template's own {% generation %} blocks, if only whitespace follows a block."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
         if not _MARKS.search(str(self.tokenizer.chat_template)):
@@ -184,7 +184,7 @@ class ChatTemplate:
 
 
 def _first_token(tail: str, added: set[str]) -> str:
-    """What a template writes after the last word of a turn, through the first control token; all of it where it holds none."""
+    """Return what a template writes after the last word of a turn, up to the first control token; all of it if there is none."""
     found = [(tail.index(token), -len(token), token) for token in added if token in tail]
     if not found:
         return tail.strip()
@@ -193,7 +193,7 @@ def _first_token(tail: str, added: set[str]) -> str:
 
 
 def _end(tail: str, added: set[str], known: Sequence[str]) -> str:
-    """The first control token of a tail, or the known end that only control tokens lead to: Command A closes an answer before its turn."""
+    """Return the first control token of a tail, or a known end token that only control tokens precede: Command A closes an answer first."""
     end = first = _first_token(tail, added)
     while end and not end.endswith(tuple(known)):
         rest = tail[tail.index(end) + len(end) :]

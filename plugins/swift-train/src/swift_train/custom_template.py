@@ -1,4 +1,4 @@
-"""A chat template of the user's own, and values for a template's variables. Both are saved with the checkpoint."""
+"""A user's chat template and values of template variables; both are saved with the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 def use_template(processor: Any, options: SftOptions) -> None:
-    """Give a tokenizer or processor the chat template that the options ask for.
+    """Set the chat template of a tokenizer or processor as the options `chat_template` and `template_variables` say.
 
-    Variables are set in the template itself, so that whatever serves the checkpoint renders as training did, without being told.
+    Variables are assigned inside the template itself, so that any server of the checkpoint renders conversations as training did.
 
     Raises:
-        UsageError: the file can't be read, or there is no template whose variables could be set.
+        UsageError: the file can't be read, a name is not an identifier, or there is no single template to set variables in.
     """
     tokenizer = tokenizer_of(processor)
     template = _template(options.chat_template) if options.chat_template else tokenizer.chat_template
     if options.template_variables:
         if not isinstance(template, str):
-            raise UsageError(
-                "the model has no chat template, or several", where="template_variables", hint="Name one: --chat-template FILE."
-            )
+            raise UsageError("the model has no single chat template", where="template_variables", hint="Pass one: --chat-template FILE.")
         if wrong := next((name for name in options.template_variables if not name.isidentifier()), ""):
-            raise UsageError(f"'{wrong}' can't be the name of a variable", where="template_variables", hint="Use the template's name.")
+            raise UsageError(
+                f"'{wrong}' is not a valid variable name", where="template_variables", hint="Use a name that the template reads."
+            )
         template = "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in options.template_variables.items()) + template
     if options.chat_template or options.template_variables:
         processor.chat_template = tokenizer.chat_template = template
 
 
 def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)  # true, false, numbers and quoted texts are the same in Jinja
+    return json.dumps(value, ensure_ascii=False)  # Jinja writes true, false, numbers and strings as JSON does
 
 
 def _template(asked: str) -> str:
-    """The text of a file, or of a template that is called so here."""
+    """Return the template text of a file, or of the patched template of that name."""
     if asked in patched_templates() and not Path(asked).exists():
         return patched_templates()[asked]
     return _read(Path(asked))
@@ -51,5 +51,5 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        hint = f"Name a file with a Jinja template, in UTF-8, or one of: {', '.join(patched_templates())}."
+        hint = f"Pass a UTF-8 file with a Jinja template, or one of: {', '.join(patched_templates())}."
         raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint=hint) from None

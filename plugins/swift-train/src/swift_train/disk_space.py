@@ -1,4 +1,4 @@
-"""Room for what a training writes: asked once the model is there and its sizes are known, before the first step."""
+"""Check the free disk space for checkpoints and output, once the model is loaded and its size known, before the first step."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
 
 _LINKED = ".safetensors"
-_STATE = 12  # bytes a learned weight: itself in float32, and AdamW's two averages
+_STATE = 12  # bytes per trainable weight: float32 weight and AdamW's two moments
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Bytes of a checkpoint's model, and of the state beside it that a resume needs."""
+class CheckpointSize:
+    """Bytes of a checkpoint: the model, and the training state that a resume needs."""
 
     model: int
     state: int
 
 
-def training_size(module: Module, kept: Container[str]) -> Size:
-    """What a checkpoint of the module takes, of which the parameters `kept` are written."""
+def training_size(module: Module, kept: Container[str]) -> CheckpointSize:
+    """Return the size of a checkpoint of the module in which the parameters `kept` are written."""
     parameters = list(module.named_parameters())
-    return Size(
+    return CheckpointSize(
         sum(parameter.numel() * parameter.element_size() for name, parameter in parameters if name in kept),
         sum(parameter.numel() for _, parameter in parameters if parameter.requires_grad) * _STATE,
     )
 
 
-def check_disk_space(strategy: Strategy, size: Size, run: Run, report: Report, *, keep: int | None) -> None:
-    """Refuse to train where the last checkpoint or the output would not fit; note where those in between won't.
+def check_disk_space(strategy: Strategy, size: CheckpointSize, run: Run, report: Report, *, keep: int | None) -> None:
+    """Check that the last checkpoint and the output fit on the disk; warn if the intermediate checkpoints may not. Collective.
 
     Raises:
-        DiskFull: on every rank.
+        DiskFull: they do not fit; raised on every rank.
     """
 
     def check() -> None:
@@ -54,25 +54,23 @@ def check_disk_space(strategy: Strategy, size: Size, run: Run, report: Report, *
             return
         out, checkpoint = output_path(run, report.folder), size.model + size.state
         needs = [(report.folder, checkpoint)] + ([(out, size.model)] if run.options.get("output") else [])
-        for place, least in summed(needs).items():
-            if least > (there := free(place)):
+        for place, needed in summed(needs).items():
+            if needed > (available := free(place)):
                 raise DiskFull(
-                    f"the disk has {shown(there)} free, and what this run makes takes {shown(least)} at least",
+                    f"the disk has {shown(available)} free, and this run writes at least {shown(needed)}",
                     where=str(place),
-                    hint="Free some space, or choose other folders: --output for the result, --runs for run folders.",
+                    hint="Free some space, or choose other folders: --output for the result, --runs for the run folders.",
                 )
         at_once = (keep or 0) + 1  # a new checkpoint is written before an old one is removed
-        if at_once * checkpoint > (there := free(report.folder)):
-            text = (
-                f"{shown(there)} are free for checkpoints of {shown(checkpoint)}, and up to {at_once} lie there at once: --save-total-limit"
-            )
-            report.note(f"WARNING: {text} keeps fewer.")
+        if at_once * checkpoint > (available := free(report.folder)):
+            problem = f"{shown(available)} are free, and up to {at_once} checkpoints of {shown(checkpoint)} exist at once"
+            report.note(f"WARNING: {problem}: a lower --save-total-limit keeps fewer.")
 
     run_on_all_ranks(strategy, report.folder, check)
 
 
 def copy_model(source: Path, target: Path, *, link: bool) -> None:
-    """Copy a checkpoint's files into an empty folder; weights as links, which take no room, if told so."""
+    """Copy a checkpoint's files into an empty folder; with `link`, hard-link the weights, which takes no space."""
     for path in sorted(source.rglob("*")):
         there = target / path.relative_to(source)
         if path.is_dir():

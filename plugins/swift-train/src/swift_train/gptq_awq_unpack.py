@@ -1,9 +1,9 @@
-"""GPTQ's and AWQ's own formats, written out as plain weights: a merge needs numbers, and the libraries that compute with packed ones
-don't go with every environment.
+"""Unpack checkpoints in GPTQ's and AWQ's own formats into plain float32 weights, without the libraries that wrote them.
 
-Both keep, for a layer of `out` × `in` weights, whole numbers packed into int32, a scale and a zero for each group of inputs:
-weight = (number - zero) · scale. GPTQ packs along the inputs, lowest bits first, and keeps zeros less one (format `gptq`; `gptq_v2` keeps
-them as they are) and the group of each input in `g_idx`. AWQ packs along the outputs, eight numbers in the order 0 2 4 6 1 3 5 7.
+Both formats store, for a layer of `out` × `in` weights, integers packed into int32, and a scale and a zero point per group of inputs:
+weight = (integer - zero) · scale. GPTQ packs along the inputs, lowest bits first, and stores zero points minus one (format `gptq`;
+`gptq_v2` stores them unchanged) and the group of each input in `g_idx`. AWQ packs along the outputs, eight integers per int32 in
+the order 0 2 4 6 1 3 5 7.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from swift_core.system.paths import write_json
 from swift_train.weights import check_weights, read_header, weight_files
 
 METHODS = ("gptq", "awq")
-OTHERWISE = "Name the unquantized base: --model BASE --adapter ADAPTER --allow-other-base; or serve the adapter beside its base."
+OTHERWISE = "Pass the unquantized base: --model BASE --adapter ADAPTER --allow-other-base; or serve the adapter beside its base."
 _PARTS = ("qweight", "qzeros", "scales", "g_idx")
 _AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 _INDEX = "model.safetensors.index.json"
 
 
 def unpack(checkpoint: Path, out: Path) -> Path:
-    """Write a packed checkpoint with plain float32 weights into the folder `out`, one file after the other, and return it.
+    """Write a packed checkpoint with plain float32 weights into the folder `out`, one file at a time; return `out`.
 
     Raises:
-        UsageError: damaged, or packed in a way that is not known here.
+        UsageError: the checkpoint is damaged, or its bit width or packing is not supported.
     """
     config = read_config(checkpoint)
     packing = dict(config["quantization_config"])
@@ -50,7 +50,7 @@ def unpack(checkpoint: Path, out: Path) -> Path:
     with ExitStack() as stack:
         places: dict[str, Any] = {}
         for file in weight_files(checkpoint):
-            opened: Any = stack.enter_context(safe_open(file, "pt"))  # type: ignore[no-untyped-call]
+            opened: Any = stack.enter_context(safe_open(file, "pt"))
             places |= dict.fromkeys(read_header(file), opened)
         for file in weight_files(checkpoint):
             weights = dict(_plain(name, places, packing) for name in read_header(file) if _kept(name, places))
@@ -61,37 +61,38 @@ def unpack(checkpoint: Path, out: Path) -> Path:
 
 
 def gptq_weight(
-    qweight: torch.Tensor, qzeros: torch.Tensor, scales: torch.Tensor, g_idx: torch.Tensor, *, bits: int, less: int
+    qweight: torch.Tensor, qzeros: torch.Tensor, scales: torch.Tensor, g_idx: torch.Tensor, *, bits: int, zero_offset: int
 ) -> torch.Tensor:
-    """The weight, `out` × `in`; the zeros kept are `less` less than they are."""
-    numbers = _spread(qweight.T, bits).T  # in × out
-    zeros = _spread(qzeros, bits) + less
+    """Return the weight of a GPTQ layer, `out` × `in`, float32; `zero_offset` is added to the stored zero points."""
+    integers = _unpack_int32(qweight.T, bits).T  # in × out
+    zeros = _unpack_int32(qzeros, bits) + zero_offset
     group = g_idx.long()
-    return ((numbers - zeros[group]) * scales.float()[group]).T.contiguous()
+    return ((integers - zeros[group]) * scales.float()[group]).T.contiguous()
 
 
 def awq_weight(qweight: torch.Tensor, qzeros: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
-    """The weight, `out` × `in`."""
-    numbers, zeros = _in_order(_spread(qweight, 4)), _in_order(_spread(qzeros, 4))
-    size = numbers.shape[0] // zeros.shape[0]
+    """Return the weight of a 4-bit AWQ layer, `out` × `in`, float32."""
+    integers, zeros = _output_order(_unpack_int32(qweight, 4)), _output_order(_unpack_int32(qzeros, 4))
+    size = integers.shape[0] // zeros.shape[0]
     zeros, factors = zeros.repeat_interleave(size, 0), scales.float().repeat_interleave(size, 0)
-    return ((numbers - zeros) * factors).T.contiguous()
+    return ((integers - zeros) * factors).T.contiguous()
 
 
-def _spread(packed: torch.Tensor, bits: int) -> torch.Tensor:
-    """Each int32 of a row as the numbers in it, lowest bits first."""
+def _unpack_int32(packed: torch.Tensor, bits: int) -> torch.Tensor:
+    """Replace each int32 of a row by the integers packed in it, lowest bits first."""
     shifts = torch.arange(0, 32, bits, dtype=torch.int32)
-    return ((packed[..., None] >> shifts) & (2**bits - 1)).flatten(-2)
+    integers: torch.Tensor = (packed[..., None] >> shifts) & (2**bits - 1)
+    return integers.flatten(-2)
 
 
-def _in_order(numbers: torch.Tensor) -> torch.Tensor:
-    """AWQ's eight numbers of an int32, in the order of the outputs."""
+def _output_order(integers: torch.Tensor) -> torch.Tensor:
+    """Sort AWQ's eight integers of each int32 into the order of the outputs."""
     order = torch.tensor(_AWQ_ORDER).argsort()
-    return numbers.unflatten(-1, (-1, len(_AWQ_ORDER)))[..., order].flatten(-2)
+    return integers.reshape(*integers.shape[:-1], -1, len(_AWQ_ORDER))[..., order].flatten(-2)
 
 
 def _kept(name: str, places: Mapping[str, Any]) -> bool:
-    """Whether a tensor comes out: all but the parts that go into the weight."""
+    """Return whether a tensor is written: all except the parts that are combined into a weight."""
     module, _, part = name.rpartition(".")
     return part == "qweight" or part not in _PARTS or f"{module}.qweight" not in places
 
@@ -108,7 +109,7 @@ def _plain(name: str, places: Mapping[str, Any], packing: Mapping[str, Any]) -> 
     if "g_idx" not in parts:
         inputs = parts["qweight"].shape[0] * 32 // bits
         parts["g_idx"] = torch.arange(inputs) * parts["scales"].shape[0] // inputs
-    return f"{module}.weight", gptq_weight(**parts, bits=bits, less=0 if _format(packing) == "gptq_v2" else 1)
+    return f"{module}.weight", gptq_weight(**parts, bits=bits, zero_offset=0 if _format(packing) == "gptq_v2" else 1)
 
 
 def _format(packing: Mapping[str, Any]) -> str:
@@ -120,7 +121,7 @@ def _check(packing: Mapping[str, Any], checkpoint: Path) -> None:
     known = {"gptq": (("gptq", "gptq_v2", ""), (2, 4, 8)), "awq": (("gemm", ""), (4,))}[method]
     if form not in known[0] or bits not in known[1]:
         raise UsageError(
-            f"{method} with {bits} bits in the format '{form or method}' can't be unpacked here",
+            f"{method} with {bits} bits in the format '{form or method}' can't be unpacked",
             where=str(checkpoint / "config.json"),
             hint=OTHERWISE,
         )

@@ -1,9 +1,8 @@
-"""Which tokens of a conversation are supervised: what the model must say at inference, and no other.
+"""The loss mask of conversations: exactly the tokens that the model must generate at inference are supervised.
 
-That is every token after the generation prompt up to the end-of-turn token of each of the assistant's turns (`swift_train.turns`).
-Turns are learned together in one sequence as far as the conversation still holds them as they were said. A template that rewrites
-earlier turns (Qwen3 drops their thoughts, gpt-oss ends them with another token) gives several sequences, each turn in one that ends
-at a moment when it stood so.
+Those are the tokens of each assistant turn, from the end of the generation prompt through the end-of-turn token (`swift_train.turns`).
+Turns share one sequence if the rendered conversation still contains them as they were generated. A template that rewrites earlier turns
+(Qwen3 removes their reasoning, gpt-oss ends them with another token) yields several sequences, each turn in one in which it is unchanged.
 """
 
 from __future__ import annotations
@@ -24,23 +23,25 @@ if TYPE_CHECKING:
 
 
 class ChatEncoder:
-    """Conversation → texts with what is supervised in them, by a tokenizer's chat template.
+    """Render conversations as texts with supervised spans, through a tokenizer's chat template.
 
     Args:
+        tokenizer: with a chat template.
+        mask: which turns are supervised, and where a turn ends.
         stops: end-of-turn tokens of the model's family.
 
     Raises:
-        UsageError: as `ChatTemplate`.
+        UsageError: see `ChatTemplate`.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, mask: MaskOptions, stops: Sequence[str] = ()) -> None:
         self.template, self.mask = ChatTemplate(tokenizer, stops), mask
 
     def __call__(self, row: ChatRow) -> list[SupervisedText]:
-        """Render a conversation: one text, or several where the template rewrites earlier turns.
+        """Render a conversation as one text, or as several if the template rewrites earlier turns.
 
         Raises:
-            UsageError: the template refuses the conversation, leaves a part of it out, or the supervised text can't be told.
+            UsageError: the template raises an error, omits a part of the conversation, or the supervised text can't be determined.
         """
         _text_only(row)
         template = self.template.for_row(row)
@@ -48,29 +49,29 @@ class ChatEncoder:
             text = template.render(row.messages, row.tools)
             check_everything(text, row.messages, row.tools)
             return [SupervisedText(text, (Span(0, len(text), 1.0),))]
-        learned = self.supervised_messages(row)
-        if not learned:
-            raise UsageError("nothing in this row is learned: each of the assistant's messages has a loss of 0", hint="Leave the row out.")
-        turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in learned]
-        check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: learned[-1]], row.tools)
+        supervised = self.supervised_messages(row)
+        if not supervised:
+            raise UsageError("no token of this row is supervised: each assistant message has loss_scale 0", hint="Remove the row.")
+        turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in supervised]
+        check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: supervised[-1]], row.tools)
         return list(self._joined(turns))
 
     def supervised_messages(self, row: ChatRow) -> list[int]:
-        """The places of the messages that are learned."""
-        spoken = [index for index, message in enumerate(row.messages) if message["role"] == "assistant"]
-        wanted = spoken[-1:] if self.mask.turns == "last" else spoken
-        return [index for index in wanted if row.messages[index].get("loss_scale", 1.0) > 0]
+        """Return the indices of the supervised messages."""
+        answers = [index for index, message in enumerate(row.messages) if message["role"] == "assistant"]
+        selected = answers[-1:] if self.mask.turns == "last" else answers
+        return [index for index in selected if row.messages[index].get("loss_scale", 1.0) > 0]
 
     def _joined(self, turns: Sequence[tuple[Turn, float]]) -> list[SupervisedText]:
-        """As few texts as hold every turn as it was said, shortest first."""
-        scripts: list[SupervisedText] = []
+        """Return the fewest texts that contain every turn as it was generated, shortest first."""
+        texts: list[SupervisedText] = []
         rest = list(turns)
         while rest:
             text = rest[-1][0].text
             held = [turn for turn in rest if text.startswith(turn[0].text[: turn[0].stop])]
             rest = [turn for turn in rest if turn not in held]
-            scripts.append(SupervisedText(text, tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)))
-        return scripts[::-1]
+            texts.append(SupervisedText(text, tuple(Span(turn.start, self._stop(turn, text), float(weight)) for turn, weight in held)))
+        return texts[::-1]
 
     def _stop(self, turn: Turn, text: str) -> int:
         if self.mask.end == "turn":
@@ -80,7 +81,7 @@ class ChatEncoder:
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], supervised: Sequence[bool]) -> list[dict[str, Any]]:
-    """The row for people: stretches of text that are all supervised or all not, `{"text": …, "supervised": …}`."""
+    """Split a row into runs of supervised and unsupervised text for display: `{"text": …, "supervised": …}`."""
     parts: list[dict[str, Any]] = []
     start = 0
     for stop in range(1, len(ids) + 1):
@@ -95,5 +96,5 @@ def _text_only(row: ChatRow) -> None:
         content = message.get("content")
         if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
             raise UsageError(
-                f"message {number} holds {' and '.join(kinds)}, and this task learns from text alone", hint="Leave such rows out."
+                f"message {number} contains {' and '.join(kinds)}, and this task trains on text only", hint="Remove such rows."
             )

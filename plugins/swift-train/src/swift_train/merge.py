@@ -1,8 +1,8 @@
-"""`swift merge`: fold adapters into their base, and prove from the files that were written that they answer as all did together.
+"""`swift merge`: merge adapters into their base model, and verify the written files against base + adapters.
 
-The arithmetic is float32; the result is rounded once, to the type it is stored in. A quantized base is dequantized first, to the numbers
-that the adapter was fitted to, since merging into quantized weights silently drops the adapter. Several adapters go in one after the
-other, in the order given, and each has to show in the answers.
+The arithmetic is float32; the result is rounded once, to the dtype it is stored in. A quantized base is dequantized first, to the values
+that the adapter was trained on, since merging into quantized weights silently drops the adapter. Several adapters are merged one after
+another, in the order given, and each must change the logits.
 """
 
 from __future__ import annotations
@@ -42,24 +42,25 @@ if TYPE_CHECKING:
 
 
 def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """The job: write the run's base with its adapters folded in.
+    """Write the run's base model with its adapters merged in: the job of `swift merge`.
 
     Returns:
-        The folder, and figures: `max_logit_difference` between base + adapters and the merged files, the `tolerance` it was held
-        to, `adapter_effect` (the largest change of a logit by an adapter, the least of several), the `dtype` of the files, and, unless
-        told not to compare, what `swift_train.verify.compare_with_saved` finds on held-out text.
+        The folder, and figures: `max_logit_difference` between base + adapters and the merged files, the `tolerance` allowed for it,
+        `adapter_effect` (the largest change of a logit by an adapter; the minimum over several adapters), the `dtype` of the files, and,
+        unless verification is off, the figures of `swift_train.verify.compare_with_saved` on held-out text.
 
     Raises:
-        UsageError: no adapter, not its base, a base that can't be dequantized, or the output exists.
-        SwiftError: an adapter changes nothing, or the merged files do not answer as base + adapters.
+        UsageError: no adapter, the wrong base, a base that can't be dequantized, or the output exists.
+        SwiftError: an adapter changes nothing, or the logits of the merged files differ from those of base + adapters.
     """
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)
     source, adapters = base_of(run), _adapters(run)
     check_dequantizable(Path(source.path))
     device = pick_device(run.options.get("device", "auto"))
-    asked = run.options.get("dtype", "auto")
-    dtype = asked if asked != "auto" else "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
+    dtype = run.options.get("dtype", "auto")
+    if dtype == "auto":
+        dtype = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
     last = list(adapters.values())[-1]
     with tempfile.TemporaryDirectory(dir=report.folder, prefix="merge-") as scratch, atomic_folder(out, overwrite=overwrite) as folder:
         loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
@@ -68,45 +69,45 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         limits = limits_of(run)
         rows = held_out_text(tokenizer_of(processor), limits["tokens"]) if limits else []
         inputs = encode_prompts(processor)
-        folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
+        model, folded = _fold(run, loaded.model, inputs, rows, Path(scratch))
         report.progress("merge", 2, 4, unit="stages")
 
-        merged: Any = folded.model.to(getattr(torch, dtype))
+        merged: Any = model.to(getattr(torch, dtype))
         write_model(folder, merged, processor)
         copy_licence(Path(source.path), folder)
         generation = generation_facts(merged, processor)
-        del loaded, merged
-        folded.model = None
+        del loaded, model, merged  # only one model is held in memory
         report.progress("merge", 3, 4, unit="stages")
 
         began = time.perf_counter()
         again = load_checkpoint(folder, device=device, dtype="float32", family=source.family, loader=run.parts.get("loader"))
         seconds = time.perf_counter() - began
         if golden(again.processor, run.date) != golden(processor, run.date):
-            raise SwiftError("the merged tokenizer gives other tokens than the adapter's", where=str(last))
-        figures: dict[str, Any] = check_logits(folded.wanted, prompt_logits(again.model, inputs), min(folded.effects.values()), dtype, last)
+            raise SwiftError("the tokenizer of the merged model gives other token ids than the adapter's", where=str(last))
+        found_logits, effect = prompt_logits(again.model, inputs), min(folded.effects.values())
+        figures: dict[str, Any] = check_logits(folded.expected, found_logits, effect, dtype, last)
         if limits:
-            found = compare_with_saved(folded.kept, again.model, rows)
+            found = compare_with_saved(folded.saved, again.model, rows)
             check_divergence(found, limits["max_kl"], dtype, last)
             sizes = {"bytes": size_of(folder), "bytes_before": size_of(Path(source.path)), "load_seconds": seconds}
-            figures = {**found, **sizes, **figures}  # the largest difference of a logit is that on the fixed prompts
+            figures = {**found, **sizes, **figures}  # `max_logit_difference` is that on the fixed prompts
         figures["dtype"] = dtype
         write_manifest(folder, _manifest(run, folded.effects, figures, processor, generation=generation))
     report.progress("merge", 4, 4, unit="stages")
     return out, figures
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Folded:
-    """The base with all adapters in it; what base + adapters answered before the last went in; each adapter's effect."""
+    """Logits of base + adapters before the last merge, on the prompts and (in files) on the held-out text; effect of each adapter."""
 
-    model: Module | None
-    wanted: list[Tensor]
-    kept: list[Path]
+    expected: list[Tensor]
+    saved: list[Path]
     effects: dict[str, float]
 
 
-def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence[int]], scratch: Path) -> _Folded:
+def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence[int]], scratch: Path) -> tuple[Module, _Folded]:
+    """Merge the adapters into the base, one after another, in float32."""
     adapters = {name: Path(source.path) for name, source in run.adapters.items()}
     allowed = bool(run.options.get("allow_other_base"))
     effects: dict[str, float] = {}
@@ -115,44 +116,46 @@ def _fold(run: Run, model: Module, inputs: list[Tensor], rows: Sequence[Sequence
         tuner = tuner_of(adapter)
         before = prompt_logits(model, inputs)
         adapted = load_adapter(model, adapter, base_of(run), tuner=tuner, allow_other_base=allowed)
-        wanted = prompt_logits(adapted, inputs)
-        effects[name] = _effect(before, wanted, adapter)
-        kept = save_logits(adapted, rows, scratch) if name == last else []
+        expected = prompt_logits(adapted, inputs)
+        effects[name] = _effect(before, expected, adapter)
+        saved = save_logits(adapted, rows, scratch) if name == last else []
         model = tuner.merge(adapted)
-        check_logits(wanted, prompt_logits(model, inputs), effects[name], "float32", adapter)  # before the next goes on top
-    return _Folded(model, wanted, kept, effects)
+        check_logits(expected, prompt_logits(model, inputs), effects[name], "float32", adapter)  # before the next is merged
+    return model, _Folded(expected, saved, effects)
 
 
 def _adapters(run: Run) -> dict[str, Path]:
-    """The adapters by name, in the order that they go in; raises UsageError where there is none, or they do not belong together."""
+    """Return the adapters by name, in merge order; raise UsageError if there is none, or they were trained on different bases."""
     if not run.adapters:
-        raise UsageError("a whole model has nothing to merge", where="adapter", hint="Name the adapter checkpoint that training wrote.")
+        raise UsageError(
+            "this is a full model: there is no adapter to merge", where="adapter", hint="Pass the adapter checkpoint that training wrote."
+        )
     folders = {name: Path(source.path) for name, source in run.adapters.items()}
     for folder in folders.values():
         check_adapter(folder)
     if len({str(quantizer_of(folder)) for folder in folders.values()}) > 1 and not run.options.get("allow_other_base"):
         forms = ", ".join(f"{name}: {choice.name if (choice := quantizer_of(folder)) else 'none'}" for name, folder in folders.items())
         raise UsageError(
-            f"the adapters' base was not quantized alike while they were trained ({forms})",
+            f"the adapters were trained on differently quantized bases ({forms})",
             where="adapter",
-            hint="Add --allow-other-base to merge them into what the last one was trained on, or serve them beside their base.",
+            hint="Add --allow-other-base to merge them into the base of the last one, or serve base and adapters together.",
         )
     return folders
 
 
-def _effect(before: list[Tensor], wanted: list[Tensor], adapter: Path) -> float:
-    effect = max_difference(before, wanted)
+def _effect(before: list[Tensor], after: list[Tensor], adapter: Path) -> float:
+    effect = max_difference(before, after)
     if effect == 0:
         raise SwiftError(
-            "the adapter changes nothing: the logits are the same with it and without it",
+            "the adapter changes nothing: the logits are the same with and without it",
             where=str(adapter),
-            hint="Was it trained? At the start its update is zero.",
+            hint="Check that it was trained: a new adapter's update is zero.",
         )
     return effect
 
 
 def _processor(adapter: Path, base: Any) -> Any:
-    """The tokenizer and chat template that the adapter was trained with; the base's, where the adapter came without."""
+    """Return the tokenizer and chat template that the adapter was trained with; the base's if the adapter has none."""
     return type(base).from_pretrained(adapter) if (adapter / "tokenizer_config.json").is_file() else base
 
 

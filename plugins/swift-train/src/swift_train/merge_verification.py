@@ -1,4 +1,4 @@
-"""That a merge is what it says: the merged weights answer as base + adapter do, token by token, and every adapter has an effect."""
+"""Verify a merge: the logits of the merged weights equal those of base + adapters, and every adapter has an effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 TOLERANCE = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
-"""Largest difference of a logit, as a part of the largest logit, that rounding the merged weights to a type explains."""
+"""Maximum logit difference that rounding the merged weights to a dtype explains, relative to the largest absolute logit."""
 
 PROMPTS = (
     "The capital of France is",
@@ -27,56 +27,66 @@ PROMPTS = (
 )
 
 MAX_KL = {"float32": 1e-4, "float16": 1e-3, "bfloat16": 2e-2}
-"""By type: the divergence on held-out text, in nats a token, past which more was lost than by rounding."""
+"""Maximum KL divergence on held-out text, in nats per token, that rounding to a dtype explains."""
 
 
-def check_logits(wanted: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtype: str, adapter: Path) -> dict[str, float]:
-    """Compare the merged files with base + adapter.
+def check_logits(expected: Sequence[Tensor], found: Sequence[Tensor], effect: float, dtype: str, adapter: Path) -> dict[str, float]:
+    """Check the logits of the merged model against those of base + adapter.
 
     The difference must be within what rounding to `dtype` explains, and below half of the adapter's effect: a merge that lost the
-    adapter differs by all of it.
+    adapter differs by all of its effect.
+
+    Args:
+        expected: logits of base + adapter for each prompt, (length, vocabulary).
+        found: those of the merged model.
+        effect: the largest change of a logit by the adapter.
+        dtype: dtype of the merged files.
+        adapter: folder named in the error.
+
+    Returns:
+        `max_logit_difference`, `tolerance` and `adapter_effect`.
 
     Raises:
-        SwiftError: it is not.
+        SwiftError: the difference is larger, or NaN.
     """
-    found_difference = max_difference(wanted, found)
-    tolerance = min(TOLERANCE[dtype] * max(float(rows.abs().max()) for rows in wanted), effect / 2)
-    if not found_difference <= tolerance:  # a NaN is no proof either
+    found_difference = max_difference(expected, found)
+    tolerance = min(TOLERANCE[dtype] * max(float(rows.abs().max()) for rows in expected), effect / 2)
+    if not found_difference <= tolerance:  # also if it is NaN
         raise SwiftError(
-            f"the merged model does not answer as base + adapter: a logit differs by {found_difference:.3g}, allowed is {tolerance:.3g} "
+            f"the merged model differs from base + adapter: maximum logit difference {found_difference:.3g}, allowed {tolerance:.3g} "
             f"(the adapter's effect is {effect:.3g})",
             where=str(adapter),
             hint=f"The update is too small for {dtype}: merge with --dtype float32."
             if dtype != "float32"
-            else "Serve the adapter beside its base instead.",
+            else "Serve base and adapter without merging.",
         )
     return {"max_logit_difference": found_difference, "tolerance": tolerance, "adapter_effect": effect}
 
 
 def check_divergence(figures: Mapping[str, float], max_kl: float | None, dtype: str, adapter: Path) -> None:
-    """Hold what was found on held-out text to the limit, `max_kl` or that of the type.
+    """Check the KL divergence on held-out text against `max_kl`, or by default the limit of the dtype.
 
     Raises:
-        SwiftError: it is passed, or the result is no number.
+        SwiftError: the limit is exceeded, or a figure is not finite.
     """
-    what, less = "the merged model is too far from base + adapter", "--dtype float32 loses nothing by rounding."
-    verify.judge(figures, max_kl or MAX_KL[dtype], str(adapter), less, what)
+    problem, hint = "the merged model is too far from base + adapter", "Merge with --dtype float32 to avoid rounding."
+    verify.judge(figures, max_kl or MAX_KL[dtype], str(adapter), hint, problem)
 
 
 def encode_prompts(processor: Any) -> list[Tensor]:
-    """The fixed prompts as token ids, each (1, length)."""
+    """Return the fixed prompts as token ids, each (1, length)."""
     tokenizer = tokenizer_of(processor)
     return [tokenizer(text, return_tensors="pt")["input_ids"] for text in PROMPTS]
 
 
 @torch.no_grad()
 def prompt_logits(model: Module, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Logits of each prompt, (length, vocabulary), float32 on the CPU."""
+    """Compute the logits of each prompt, (length, vocabulary), float32 on the CPU."""
     model.eval()
     device = next(model.parameters()).device
     return [model(input_ids=ids.to(device), use_cache=False).logits[0].float().cpu() for ids in inputs]
 
 
 def max_difference(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """The largest difference of a logit."""
+    """Return the largest absolute difference of a logit over all prompts."""
     return max(float((first - second).abs().max()) for first, second in zip(one, other, strict=True))

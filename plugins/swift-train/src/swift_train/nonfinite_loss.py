@@ -1,4 +1,4 @@
-"""Which rows make the loss not a number: each is computed alone."""
+"""Find the rows whose loss is not finite by computing each row alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ _NAMED = 8
 def nonfinite_rows(
     samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: LossTask
 ) -> tuple[str, str]:
-    """The rows, for people, and what can be done about them. Every rank must call: all see the same sums.
+    """Name the rows of a step whose loss is not finite, and suggest what to do. Collective.
 
     Args:
-        samples, rows: what the step had.
-        alone: of a rank, its share with each row by itself.
-        strategy, task: what computes.
+        samples, rows: the run's samples, and the indices of the step's rows.
+        alone: returns a rank's share of the step with one row per micro-batch.
+        strategy, task: compute the losses.
+
+    Returns:
+        The rows as text (file and row number), and a hint.
     """
     shares = [alone(rank) for rank in range(strategy.data_size)]
     bad = {
@@ -37,6 +40,7 @@ def nonfinite_rows(
     names = sorted({samples.origin(row) for row in (bad or rows)})
     named = "; ".join(names[:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     if len(bad) == len(rows):
-        return named, "It is so for every row, so the weights have diverged: try a lower --learning-rate, or an earlier checkpoint."
-    among = f"One row at least of each {strategy.data_size} that were computed at a time is bad. " if strategy.data_size > 1 else ""
-    return named, f"{among}Look at these rows, or leave such steps out with --on-nan skip; try a lower --learning-rate, or --dtype float32."
+        return named, "No row has a finite loss, so the weights have diverged: try a lower --learning-rate, or an earlier checkpoint."
+    ranks = strategy.data_size
+    among = f"Rows are tested {ranks} at a time, so at least one of each {ranks} is bad. " if ranks > 1 else ""
+    return named, f"{among}Check these rows, skip such steps with --on-nan skip, or try a lower --learning-rate or --dtype float32."

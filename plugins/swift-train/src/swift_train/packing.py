@@ -1,7 +1,7 @@
-"""Packing: whole rows put together until a row of `max_length` tokens is nearly full, so that steps are of equal size.
+"""Packing: combine whole rows into packs of at most `max_length` tokens, so that steps are of nearly equal size.
 
 Best-fit decreasing (Ding et al. 2024, "Fewer Truncations Improve Language Modeling", arXiv:2404.10830): the longest row first, each into
-the fullest pack that still has room. Nothing is cut. Rows of a pack go through the model as separate sequences (`swift_train.batches`).
+the fullest pack that still has space for it. No row is split, and the rows of a pack stay separate sequences (`swift_train.batches`).
 """
 
 from __future__ import annotations
@@ -15,27 +15,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def best_fit(lengths: NDArray[np.int64], most: int) -> list[NDArray[np.int64]]:
-    """Packs of rows, each as indices in rising order; a row longer than `most` tokens is a pack by itself."""
+def best_fit(lengths: NDArray[np.int64], capacity: int) -> list[NDArray[np.int64]]:
+    """Pack rows by best-fit decreasing.
+
+    Args:
+        lengths: tokens of each row, (rows,).
+        capacity: maximum tokens per pack; a longer row becomes a pack by itself.
+
+    Returns:
+        The row indices of each pack, ascending.
+    """
     packs: list[list[int]] = []
-    with_room: dict[int, list[int]] = {}  # free tokens → packs that have just so many
-    rooms: list[int] = []  # the keys of `with_room`, in order
+    by_space: dict[int, list[int]] = {}  # free tokens → packs with exactly that many
+    spaces: list[int] = []  # the keys of `by_space`, ascending
     for row in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[row])
-        place = bisect_left(rooms, length)
-        if place == len(rooms):
-            pack, room = len(packs), most
+        place = bisect_left(spaces, length)
+        if place == len(spaces):
+            pack, space = len(packs), capacity
             packs.append([])
         else:
-            room = rooms[place]
-            pack = with_room[room].pop()
-            if not with_room[room]:
-                del with_room[room], rooms[place]
+            space = spaces[place]
+            pack = by_space[space].pop()
+            if not by_space[space]:
+                del by_space[space], spaces[place]
         packs[pack].append(row)
-        left = room - length
+        left = space - length
         if left > 0:
-            if left not in with_room:
-                insort(rooms, left)
-                with_room[left] = []
-            with_room[left].append(pack)
+            if left not in by_space:
+                insort(spaces, left)
+                by_space[left] = []
+            by_space[left].append(pack)
     return [np.array(sorted(pack), np.int64) for pack in packs]

@@ -1,5 +1,5 @@
-"""That a strategy is what it says: where the parameters are after it was built. Libraries fall back to something else in silence,
-with the same losses and none of the saving, so this is measured on the model itself and kept with every run."""
+"""Report how a strategy has placed the parameters. Libraries silently fall back to something else, with the same losses and none of the
+memory savings, so placement is measured on the built model and recorded with every run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def measure_placement(engine: Module) -> dict[str, Any]:
-    """Measure a module: DTensors by their own placements and local part, every other parameter as whole.
+    """Measure how a module's parameters are placed: a DTensor by its placements and local shard, any other parameter as whole.
 
     Returns:
-        For the run's record: `engine` (its class), `learned` (numbers that learn), `weight_bytes` (of this process), `model_bytes` (of the
-        whole model), `placements` (how many parameters lie in which way).
+        For the run record: `engine` (its class), `learned` (number of trainable weights), `weight_bytes` (in this process), `model_bytes`
+        (of the whole model), `placements` (number of parameters per placement).
     """
     placements: Counter[str] = Counter()
     here = whole = learned = 0
@@ -43,12 +43,12 @@ def measure_placement(engine: Module) -> dict[str, Any]:
 
 
 def placement(parameter: Any) -> str:
-    """How a parameter lies over the processes, as DTensor says it: `Shard(dim=0)`; `whole` where it is no DTensor."""
+    """Return a parameter's DTensor placements as text, such as `Shard(dim=0)`; `whole` if it is not a DTensor."""
     return " ".join(map(str, parameter.placements)) if isinstance(parameter, DTensor) else "whole"
 
 
 def write_report(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
-    """Keep a strategy's `proof` in the run folder, with the most bytes of weights that a process has, and how rows go. Collective."""
+    """Write `parallel.json` into the run folder: placement, maximum weight bytes of a process, and row isolation. Collective."""
     most = int(strategy.reduce(float(strategy.placement["weight_bytes"]), "max"))
     if strategy.writer:
         write_json(

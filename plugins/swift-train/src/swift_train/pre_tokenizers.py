@@ -1,7 +1,7 @@
-r"""How byte-level vocabularies split text before they merge it, by llama.cpp's names, which GGUF files carry (`tokenizer.ggml.pre`).
+r"""Pre-tokenizers of byte-level BPE vocabularies, by llama.cpp's names, which GGUF files carry in `tokenizer.ggml.pre`.
 
-Each entry is the `pre_tokenizer` of the authors' own tokenizer.json; where llama.cpp approximates one (it has no `\p{Lu}`), it is
-the authors' that stands here. A name that is not here is refused: a vocabulary that splits text as another gives other tokens.
+Each entry is the `pre_tokenizer` of the authors' own tokenizer.json, also if llama.cpp approximates it (it has no `\p{Lu}`). Unknown names
+are refused, since another pre-tokenizer gives other token ids.
 """
 
 from __future__ import annotations
@@ -48,10 +48,13 @@ _PUNCTUATION = r"[\p{P}$+<=>^~|`]+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splitting:
-    """Regular expressions that cut a text one after the other, each what the one before has left.
+    """Regular expressions applied in order, each to the pieces that the previous one left.
 
-    `ignore_merges`: a piece that is a token is one, whatever the merges say. `add_bos`: a text begins with the BOS token where the file
-    says nothing of it. `nfc`: the authors' tokenizers normalize to NFC first, which a GGUF file has no word for.
+    Attributes:
+        splits: the expressions.
+        ignore_merges: a piece that is in the vocabulary becomes one token, without applying merges.
+        add_bos: texts begin with the BOS token unless the file sets `tokenizer.ggml.add_bos_token`.
+        nfc: the authors' tokenizers normalize to NFC first; a GGUF file has no field for this.
     """
 
     splits: tuple[str, ...]
@@ -60,7 +63,7 @@ class Splitting:
     nfc: bool = False
 
     def pre_tokenizer(self) -> dict[str, Any]:
-        """The `pre_tokenizer` of a tokenizer.json."""
+        """Return the `pre_tokenizer` section of a tokenizer.json."""
         gpt2 = self.splits[-1] == GPT2
         steps: list[dict[str, Any]] = [
             {"type": "Digits", "individual_digits": True}
@@ -103,7 +106,7 @@ SPLITTINGS: Mapping[str, Splitting] = {
 
 
 def splits_of(pre_tokenizer: Mapping[str, Any]) -> Iterator[str]:
-    """The expressions that a `pre_tokenizer` cuts by; what is not known here stands as its JSON."""
+    """Yield the expressions that a `pre_tokenizer` section splits by; an unknown step is yielded as its JSON."""
     match pre_tokenizer:
         case {"type": "Sequence", "pretokenizers": steps}:
             for each in steps:

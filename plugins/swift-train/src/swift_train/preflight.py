@@ -1,4 +1,4 @@
-"""What a worker would only find out once it has started, told before that: no torch is imported."""
+"""Checks before a worker is started, without importing torch: problems that the worker would otherwise only find after loading."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ if TYPE_CHECKING:
 
 _FLASH: Mapping[str, tuple[str, str]] = {
     "flash_attention_2": ("flash_attn", "pip install flash-attn --no-build-isolation"),
-    "flash_attention_3": ("flash_attn_interface", "Build flash-attention's hopper/ folder, or use --attention flash_attention_2 or sdpa."),
+    "flash_attention_3": (
+        "flash_attn_interface",
+        "Build flash-attention's hopper/ folder, or use --attention flash_attention_2 or sdpa.",
+    ),
     "flash_attention_4": ("flash_attn.cute", "pip install flash-attn-4"),
 }
 _ATTENTION = ("auto", "eager", "sdpa", "flex_attention", *_FLASH)
 
 
 def problems(run: Run) -> Iterator[Problem]:
-    """Attention, device, compiler, and the files that are named."""
+    """Yield the problems with the attention implementation, device, compiler and the files named in the options."""
     options = run.options
     device = _kind(str(options.get("device", "auto")))
     if options.get("device", "auto").startswith("cuda") and _cpu_build():
-        hint = "Install a build of torch for this GPU (https://pytorch.org/get-started), or leave --device out."
+        hint = "Install a build of torch for this GPU (https://pytorch.org/get-started), or omit --device."
         yield Problem(where="device", message="the installed torch is a CPU build, which has no CUDA", hint=hint)
     if "attention" in options:
         yield from _attention(str(options["attention"]), device, str(options.get("dtype", "auto")), trains="task" in run.parts)
@@ -41,28 +44,28 @@ def problems(run: Run) -> Iterator[Problem]:
 
 
 def _attention(name: str, device: str, dtype: str, *, trains: bool) -> Iterator[Problem]:
-    other = "Use --attention sdpa, or leave it out."
+    other = "Use --attention sdpa, or omit it."
     if "/" in name:
-        message = f"'{name}' is a kernel of a hub, whose code is not run"
+        message = f"'{name}' is a kernel from a hub, whose code is not executed"
         yield Problem(where="attention", message=message, hint=other)
     elif name not in _ATTENTION:
         hint = suggestion(name, _ATTENTION) or f"Known: {', '.join(_ATTENTION)}."
         yield Problem(where="attention", message=f"there is no attention implementation '{name}'", hint=hint)
     elif name in _FLASH and device == "cpu":
-        yield Problem(where="attention", message=f"{name} needs an accelerator, and the run computes on the CPU", hint=other)
-    elif name in _FLASH and device != "npu" and not _there(_FLASH[name][0]):
+        yield Problem(where="attention", message=f"{name} needs an accelerator, and this run uses the CPU", hint=other)
+    elif name in _FLASH and device != "npu" and not _installed(_FLASH[name][0]):
         message = f"{name} needs the package {_FLASH[name][0]}, which is not installed"
         yield Problem(where="attention", message=message, hint=f"{_FLASH[name][1]}; or {other[0].lower()}{other[1:]}")
     elif name in _FLASH and dtype == "float32":
-        yield Problem(where="attention", message=f"{name} computes in bfloat16 and float16 alone", hint="Use --dtype bfloat16.")
+        yield Problem(where="attention", message=f"{name} supports only bfloat16 and float16", hint="Use --dtype bfloat16.")
     elif name == "flex_attention" and device == "cpu" and trains:
         yield Problem(where="attention", message="flex_attention has no backward pass on a CPU", hint=other)
 
 
 def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Problem]:
     if task.get("compile") and device == "cpu" and not _compiler():
-        hint = "Install g++ (apt-get install g++), or leave --compile out."
-        yield Problem(where="compile", message="torch.compile needs a C++ compiler on a CPU, and there is none", hint=hint)
+        hint = "Install g++ (apt-get install g++), or omit --compile."
+        yield Problem(where="compile", message="torch.compile needs a C++ compiler on a CPU, and none was found", hint=hint)
     template = task.get("chat_template")
     if template and template not in patched_templates():
         yield from _file(
@@ -80,11 +83,11 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
 
 def _file(path: Path, where: str, what: str, *, folder: bool = False) -> Iterator[Problem]:
     if not (path.is_dir() if folder else path.is_file()):
-        yield Problem(where=where, message=f"there is no {'folder' if folder else 'file'} '{path}'", hint=f"It must name {what}.")
+        yield Problem(where=where, message=f"there is no {'folder' if folder else 'file'} '{path}'", hint=f"Pass {what}.")
 
 
 def _kind(device: str) -> str:
-    """The kind of device, as far as that is known without torch: a build for CPUs has no other."""
+    """Return the kind of device as far as it is known without torch ('' if unknown): a CPU build of torch has no other."""
     kind = kind_of(device)
     return "cpu" if _cpu_build() and kind in ("cuda", "rocm") else "" if kind == "cpu" and device == "auto" and not _cpu_build() else kind
 
@@ -96,7 +99,7 @@ def _cpu_build() -> bool:
         return False
 
 
-def _there(module: str) -> bool:
+def _installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""A processor is a tokenizer, or has one beside what reads pictures and sound."""
+"""Processors: a tokenizer, or an object with a tokenizer and image or audio processing."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from typing import Any
 
 
 def tokenizer_of(processor: Any) -> Any:
-    """The tokenizer: the processor itself where the model reads text alone."""
+    """Return the tokenizer of a processor: the processor itself for a text-only model."""
     return getattr(processor, "tokenizer", processor)

@@ -1,7 +1,7 @@
-"""The job of `swift quantize`: a checkpoint in fewer bits, there whole and compared with its source, or not at all.
+"""The job of `swift quantize`: write a checkpoint with quantized weights and verify it against its source; on failure, write nothing.
 
-An offline quantizer writes the folder, in a worker of its engine's environment where it has one; a load-time quantizer quantizes while
-the model is loaded here, and the model is saved.
+An offline quantizer writes the folder itself, in a worker of its engine's environment if it has one. A load-time quantizer quantizes while
+the model is loaded in this process, and the model is then saved.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 
 def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Write the run's model in fewer bits.
+    """Quantize the run's model.
 
     Returns:
-        The folder, and figures: what `swift_train.verify.compare` found, unless told not to compare, and the quantizer's own.
+        The folder, and figures: those of `swift_train.verify.compare`, unless verification is off, and the quantizer's own.
 
     Raises:
-        UsageError: the output exists, a weight is not finite, the calibration is too short, or the quantizer refuses.
-        SwiftError: the engine failed, or the result is too far from its source; nothing is left.
+        UsageError: the output exists, a weight is not finite, the calibration set is too small, or the quantizer refuses the model.
+        SwiftError: the engine failed, or the result is too far from its source; the output folder is not created.
     """
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     check_free(out, overwrite=overwrite)
@@ -75,25 +75,26 @@ def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def check_finite(folder: Path) -> None:
-    """Refuse weights that are no numbers: what is computed with them is none either, whatever the quantizer.
+    """Check that every weight of a checkpoint is finite.
 
     Raises:
-        UsageError: names the first such weight.
+        UsageError: a weight has NaN or infinite values; names the first one.
     """
     for file in weight_files(folder):
-        with safe_open(file, "pt") as tensors:  # type: ignore[no-untyped-call]
-            for name in tensors.keys():  # noqa: SIM118 (no dict)
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (not a dict)
                 if not tensors.get_tensor(name).isfinite().all():
-                    hint = "The training that wrote it went wrong: take an earlier checkpoint."
+                    hint = "The training that wrote it diverged: use an earlier checkpoint."
                     raise UsageError(f"the weight {name} has values that are not finite", where=str(file), hint=hint)
 
 
 def _spec(run: Run) -> QuantizerSpec:
-    return registry().spec(run.part("quantizer"))  # type: ignore[no-any-return]
+    spec: QuantizerSpec = registry().spec(run.part("quantizer"))
+    return spec
 
 
 def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path | None:
-    """The file of calibration rows in the run folder; None for a quantizer that looks at the weights alone."""
+    """Write the calibration set into the run folder and return its path; None for a quantizer that needs no calibration."""
     if not _spec(run).calibrates:
         return None
     file = report.folder / "calibration.jsonl"
@@ -102,35 +103,34 @@ def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path |
 
 
 def _held_out(plain: Run, shapes: Loaded, report: Report) -> list[Any]:
-    """Token ids to compare on; none where the user wants no comparison."""
+    """Return the token ids to compare on, per row; empty if verification is off."""
     if not (limits := limits_of(plain)):
         return []
     if plain.validation:
-        longest = plain.options["calibration"]["max_length"]
+        max_length = plain.options["calibration"]["max_length"]
         return calibration_rows(
-            plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=longest, seed=0, where="verify.tokens"
+            plain, plain.validation, shapes, report, tokens=limits["tokens"], max_length=max_length, seed=0, where="verify.tokens"
         )
     return held_out_text(tokenizer_of(shapes.processor), limits["tokens"])
 
 
 def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[dict[str, Any], bool]:
-    """The quantizer's figures, and whether its own environment alone loads what it has written."""
+    """Write the quantized weights; return the quantizer's figures, and whether only its own environment can load them."""
     if _spec(run).when == "load":
         return _saved(run, folder), False
-    choice, there = _with_the_familys_skips(run), str(folder.absolute())
-    folder.rmdir()  # an offline quantizer makes what it writes to
+    choice, target = _with_family_skips(run), str(folder.absolute())
+    folder.rmdir()  # an offline quantizer creates its output folder
     if elsewhere(choice):
-        apart = replace(
-            run, job=HERE, parts={"quantizer": choice}, options={**run.options, "output": there, "calibration": str(rows or "")}
-        )
-        told = run_apart(apart, choice.python, report, wanted=("figures", "own_reader"))[1]
+        options = {**run.options, "output": target, "calibration": str(rows or "")}
+        job = replace(run, job=HERE, parts={"quantizer": choice}, options=options)
+        result = run_apart(job, choice.python, report, wanted=("figures", "own_reader"))[1]
     else:
-        told = write(choice.build(), Path(base_of(run).path), Path(there), rows, report)
-    return dict(told["figures"]), told["own_reader"]
+        result = write(choice.build(), Path(base_of(run).path), Path(target), rows, report)
+    return dict(result["figures"]), result["own_reader"]
 
 
-def _with_the_familys_skips(run: Run) -> Choice:
-    """The quantizer, its option `skip`, if it has one, filled up: an environment of its own knows no families."""
+def _with_family_skips(run: Run) -> Choice:
+    """Return the quantizer with the family's modules added to its option `skip`: its own environment has no model families."""
     choice, family = run.part("quantizer"), family_of(base_of(run))
     if "skip" not in choice.options:
         return choice
@@ -139,16 +139,16 @@ def _with_the_familys_skips(run: Run) -> Choice:
 
 
 def _saved(run: Run, folder: Path) -> dict[str, Any]:
-    """Quantize while loading, and save that."""
+    """Load the model quantized, and save it."""
     choice, stored = run.part("quantizer"), stored_dtype(Path(base_of(run).path))
-    asked = run.options.get("dtype", "auto")
-    dtype = stored if asked == "auto" else asked
+    dtype = run.options.get("dtype", "auto")
+    dtype = stored if dtype == "auto" else dtype
     loaded = load_with(run, device=pick_device(run.options.get("device", "auto")), dtype=dtype, quantizer=choice)
     try:
         write_model(folder, loaded.model, loaded.processor)
     except (NotImplementedError, ValueError) as error:
-        problem = f"what {choice.name} makes can't be saved: {str(error).splitlines()[0]}"
-        raise UsageError(problem, where="quantizer", hint="It is of use while loading alone, for training and serving.") from error
+        problem = f"weights quantized by {choice.name} can't be saved: {str(error).splitlines()[0]}"
+        raise UsageError(problem, where="quantizer", hint="Use it as a load-time quantizer, in training and serving.") from error
     return {}
 
 
@@ -157,24 +157,24 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
     dtype = pick_dtype(run.options.get("dtype", "auto"), device, stored_dtype(source))
     loading = {"family": base_of(run).family, "trust_remote_code": bool(run.options.get("trust_remote_code"))}
     loading["loader"] = run.parts.get("loader")
-    asked = partial(_predicted, run, folder, report) if own_reader else None
-    figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=asked, **loading)
-    most = limits_of(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
-    judge(figures, most, str(source), "More bits, smaller groups or rows nearer to the use lose less.")
+    predict_there = partial(_predicted, run, folder, report) if own_reader else None
+    figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=predict_there, **loading)
+    max_kl = limits_of(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
+    judge(figures, max_kl, str(source), "Use more bits, smaller groups, or calibration rows closer to the intended use.")
     return figures
 
 
 def _predicted(run: Run, folder: Path, report: Report, rows: Sequence[Sequence[int]], out: Path) -> float:
-    """Ask the result in its engine's environment what it predicts."""
+    """Write the result's logits for each row into the folder `out`, in its engine's environment; return the seconds to load it."""
     choice = run.part("quantizer")
     if not elsewhere(choice):
         return predict(choice.build(), folder, rows, out)
     file = out.with_suffix(".jsonl")
     file.write_text("".join(json.dumps({"ids": list(map(int, row))}) + "\n" for row in rows), encoding="utf-8")
-    places = {"checkpoint": folder, "rows": file, "output": out}
-    options = {**run.options, **{name: str(place.absolute()) for name, place in places.items()}}
-    there = replace(run, job=PREDICT_JOB, parts={"quantizer": choice}, options=options)
-    return float(run_apart(there, choice.python, report, "verify", wanted=("load_seconds",))[1]["load_seconds"])
+    paths = {"checkpoint": folder, "rows": file, "output": out}
+    options = {**run.options, **{name: str(path.absolute()) for name, path in paths.items()}}
+    job = replace(run, job=PREDICT_JOB, parts={"quantizer": choice}, options=options)
+    return float(run_apart(job, choice.python, report, "verify", wanted=("load_seconds",))[1]["load_seconds"])
 
 
 def _bits(run: Run) -> int:
@@ -182,7 +182,7 @@ def _bits(run: Run) -> int:
 
 
 def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
-    """What was known of the source, and how it was quantized."""
+    """Return the source's manifest with the quantizer and its figures."""
     source, choice = base_of(run), run.part("quantizer")
     before = read_manifest(Path(source.path)) or Manifest()
     return replace(

@@ -1,7 +1,7 @@
-"""Which checkpoint a run goes on from, and whether it is still the run that wrote it.
+"""Choose the checkpoint that a run resumes from, and check that its settings are those of the run that wrote it.
 
-`--resume` names a run folder or a checkpoint. Of a run folder the newest sound checkpoint is taken, and where it has none, those of the
-run that it went on from itself. A launcher that starts a failed run again does so in the same folder: there its own are taken.
+`--resume` names a run folder or a checkpoint. The newest intact checkpoint of a run folder is used; if it has none, those of the run that
+it was resumed from. A launcher restarts a failed run in the same folder: then the run's own checkpoints are used.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from swift_core.runs.events import Report
     from swift_train.strategy import Strategy
 
-_FIXED = ("task", "tuner", "optimizer", "parallel")  # what is in `state/` depends on them
+_FIXED = ("task", "tuner", "optimizer", "parallel")  # they determine the contents of `state/`
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """The checkpoints to go on from, the best choice first, and whether settings may differ."""
+    """The checkpoints to resume from, in order of preference, and whether settings may differ."""
 
     candidates: Sequence[Path]
     allow_change: bool = False
 
 
 def resume_of(run: Run, folder: Path) -> Resume | None:
-    """How the run goes on; None where it begins.
+    """Return how a run resumes; None if it starts from the beginning.
 
     Args:
         run: the run; its option `resume` is a path, or a mapping of `name` and `allow_change`.
-        folder: its own folder, which has checkpoints where a launcher starts it again.
+        folder: its run folder, which has checkpoints if a launcher has restarted the run.
 
     Raises:
-        UsageError: it names what has no checkpoint.
+        UsageError: the option names a path without a checkpoint.
     """
-    asked = run.options.get("resume") or ""
-    name, allow = (asked["name"], bool(asked.get("allow_change"))) if isinstance(asked, Mapping) else (asked, False)
+    option = run.options.get("resume") or ""
+    name, allow = (option["name"], bool(option.get("allow_change"))) if isinstance(option, Mapping) else (option, False)
     if allow and not name:
-        raise UsageError("there is nothing to go on from", where="resume.allow_change", hint="Name the run: --resume FOLDER.")
+        raise UsageError("no run to resume from", where="resume.allow_change", hint="Name the run folder: --resume FOLDER.")
     own = [
         path
         for path in reversed(complete_checkpoints(folder / "checkpoints"))
@@ -55,10 +55,10 @@ def resume_of(run: Run, folder: Path) -> Resume | None:
 
 
 def candidates(path: Path) -> list[Path]:
-    """The checkpoints that `--resume PATH` means: PATH itself, or those of the run folder PATH, newest first.
+    """Return the checkpoints that `--resume PATH` refers to: PATH itself, or those of the run folder PATH, newest first.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no complete checkpoint.
     """
     if (path / "state" / LOOP).is_file():
         return [path]
@@ -71,18 +71,18 @@ def candidates(path: Path) -> list[Path]:
         folder = _resumed_from(folder)
     if not found:
         others = ", ".join(other.name for other in complete_checkpoints(path.parent)) if path.parent.name == "checkpoints" else ""
-        hint = f"There are: {others}." if others else "Give a run folder that has checkpoints/step-…, or one of those."
-        raise UsageError("no checkpoint to go on from", where=str(path), hint=hint)
+        hint = f"Available: {others}." if others else "Name a run folder that contains checkpoints/step-…, or one of these folders."
+        raise UsageError("no checkpoint to resume from", where=str(path), hint=hint)
     return found
 
 
 def newest_checkpoint(path: Path) -> Path:
-    """The first of `candidates`."""
+    """Return the first of `candidates`."""
     return candidates(path)[0]
 
 
 def first_intact(choices: Sequence[Path], strategy: Strategy, report: Report) -> Path:
-    """The first checkpoint whose files are as they were written; every rank must call.
+    """Return the first checkpoint whose files match their recorded hashes. Collective.
 
     Raises:
         SwiftError: all are damaged.
@@ -91,45 +91,51 @@ def first_intact(choices: Sequence[Path], strategy: Strategy, report: Report) ->
         fault = integrity_error(checkpoint) if strategy.writer else ""
         if not strategy.reduce(float(bool(fault)), "max"):
             return checkpoint
-        report.note(f"WARNING: {checkpoint} can't be used: {fault}. Taking the one before it.")
+        report.note(f"WARNING: {checkpoint} can't be used: {fault}. Using the previous one.")
     raise SwiftError(
-        "no checkpoint is as it was written", where=str(choices[0]), hint="Start anew; a sound model/ in it can be named as --model."
+        "all checkpoints are damaged",
+        where=str(choices[0]),
+        hint="Start a new run; an intact model/ folder in one can be passed as --model.",
     )
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What the loop wrote with the checkpoint."""
+    """Return the loop's state that was saved with a checkpoint."""
     state: dict[str, Any] = json.loads((checkpoint / "state" / LOOP).read_text(encoding="utf-8"))
     return state
 
 
 def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path, *, allow: bool) -> str:
-    """What differs between the run that was interrupted and this one, a line each; empty where nothing does.
+    """Return the settings that differ between the saved run and this one, one per line; empty if none does.
+
+    Args:
+        saved, now: the settings of the interrupted run and of this one, by dotted name.
+        checkpoint: named in errors.
+        allow: whether settings may differ.
 
     Raises:
-        UsageError: something differs, and that was not allowed, or can't be.
+        UsageError: settings differ and `allow` is false, or the differing settings can't change in a resume.
     """
-    names = {*saved, *now} - {"task.learning_rate"}  # which comes to the learning_rate that is compared
+    names = {*saved, *now} - {"task.learning_rate"}  # the resulting learning_rate is compared instead
     keys = [key for key in sorted(names) if saved.get(key) != now.get(key)]
     lines = "\n".join(f"  {key}: {saved.get(key)!r} → {now.get(key)!r}" for key in keys)
-    anew = "start anew from the checkpoint's model/ (--model, or --adapter for an adapter)"
-    base = f"The run is of --model {name}. " if "model" in keys and (name := _base(checkpoint.parent.parent)) else ""
+    restart = "start a new run from the checkpoint's model/ (--model, or --adapter for an adapter)"
+    base = f"The run was started with --model {name}. " if "model" in keys and (name := _base(checkpoint.parent.parent)) else ""
     if fixed := [key for key in keys if key in _FIXED]:
         others = " and ".join(fixed)
-        raise UsageError(
-            f"the run can't go on with another {others}:\n{lines}", where=str(checkpoint), hint=f"{base}Give it as it was; or {anew}."
-        )
+        hint = f"{base}Use the original {others}; or {restart}."
+        raise UsageError(f"the run can't resume with another {others}:\n{lines}", where=str(checkpoint), hint=hint)
     if keys and not allow:
         raise UsageError(
-            f"the run can't go on exactly, since these have changed:\n{lines}",
+            f"the run can't resume exactly, since these settings have changed:\n{lines}",
             where=str(checkpoint),
-            hint=f"{base}Give them as they were; or go on with the new ones: --resume.allow-change; or {anew}.",
+            hint=f"{base}Use the original settings; or resume with the new ones: --resume.allow-change; or {restart}.",
         )
     return lines
 
 
 def _base(folder: Path) -> str:
-    """What the run in a folder calls its base, as it is typed."""
+    """Return the base model of the run in a folder, as a --model value; '' if unknown."""
     try:
         return str(json.loads((folder / RUN).read_text(encoding="utf-8"))["model"]["reference"]).removeprefix("file:")
     except (OSError, ValueError, KeyError, TypeError):
@@ -137,12 +143,12 @@ def _base(folder: Path) -> str:
 
 
 def _resumed_from(folder: Path) -> Path | None:
-    """The run folder that a run went on from itself."""
+    """Return the run folder that a run was resumed from; None if it was not."""
     try:
-        asked = json.loads((folder / RUN).read_text(encoding="utf-8"))["options"].get("resume") or ""
+        option = json.loads((folder / RUN).read_text(encoding="utf-8"))["options"].get("resume") or ""
     except (OSError, ValueError, KeyError):
         return None
-    name = asked["name"] if isinstance(asked, dict) else asked
+    name = option["name"] if isinstance(option, dict) else option
     return Path(name) if name else None
 
 
