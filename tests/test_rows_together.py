@@ -47,5 +47,5 @@ def test_packing_is_refused_before_training(leaking):
     outcome = pretrain(leaking, "--packing", "--max-length", "64", "--output", "out")
     assert outcome.code == 2
     assert "--packing" in outcome.err
-    assert "depends on the others" in outcome.err
+    assert "depend on the others" in outcome.err
     assert not (leaking.folder / "out").exists()

@@ -13,8 +13,7 @@ import torch
 from swift_train.batches import RowBoundaries, collate, split_rows
 from swift_train.options import PretrainOptions
 from swift_train.ranks import rng_states
-from swift_train.row_isolation import Isolation, probe_isolation
-from swift_train.row_isolation import check as refuse
+from swift_train.row_isolation import Isolation, check_isolation, probe_isolation
 from swift_train.tasks import PretrainTask
 from swift_train.testing import on_ranks, run_training, samples_of, training_run, write_rows
 from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
@@ -131,7 +130,7 @@ def test_what_can_not_be_told_goes_alone():
     deaf = small_model("llama")
     for layer in deaf.model.layers:
         layer.self_attn.o_proj.weight.data.zero_()
-    assert "could not be told" in isolation_of(deaf).reason
+    assert "could not be determined" in isolation_of(deaf).reason
 
 
 def test_what_would_compute_something_else_is_refused():
@@ -139,12 +138,12 @@ def test_what_would_compute_something_else_is_refused():
     isolation = probe_isolation(strategy, PretrainTask(PretrainOptions()), TOKENS, 64)
     assert not isolation.causal
     with pytest.raises(UsageError) as error:
-        refuse(isolation, PretrainOptions(packing=True), strategy)
+        check_isolation(isolation, PretrainOptions(packing=True), strategy)
     assert error.value.where == "packing"
-    refuse(isolation, PretrainOptions(), strategy)
+    check_isolation(isolation, PretrainOptions(), strategy)
     strategy.fixed_shapes = True
     with pytest.raises(UsageError) as error:
-        refuse(isolation, PretrainOptions(), strategy)
+        check_isolation(isolation, PretrainOptions(), strategy)
     assert error.value.where == "parallel"
 
 

@@ -96,10 +96,10 @@ def test_texts_are_split_so_that_each_token_is_learned_once(load):
 
 def test_held_out_rows_are_always_the_same_and_apart(load):
     samples = load(ragged_chats(20))
-    kept, held = samples.part(0.2, seed=1)
-    again, _ = samples.part(0.2, seed=1)
+    kept, held = samples.split(0.2, seed=1)
+    again, _ = samples.split(0.2, seed=1)
     assert (len(kept), len(held)) == (16, 4)
-    assert kept.digest() == again.digest() != samples.part(0.2, seed=2)[0].digest()
+    assert kept.digest() == again.digest() != samples.split(0.2, seed=2)[0].digest()
     origins = [{part.origin(index) for index in range(len(part))} for part in (kept, held)]
     assert not origins[0] & origins[1]
     assert len(origins[0] | origins[1]) == 20

@@ -18,7 +18,7 @@ def test_samples_come_back_however_many_tokens_they_have(tmp_path):
     assert store.lengths.tolist() == lengths
     assert store.supervised.tolist() == [length - 1 for length in lengths]
     for place, ids in enumerate(samples):
-        part = store.part(place)
+        part = store.token_slice(place)
         assert store.ids[part].tolist() == ids.tolist()
         assert store.weights[store.codes[part]].tolist() == [0.0, *[0.5] * (len(ids) - 1)]
         assert store.origin(place) == f"file-{(place + 1) % 2}, row {place + 1}"

@@ -274,7 +274,7 @@ def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> N
             continue
         preprocessing.encoder.check(raw, sequences)
         for piece in pieces:
-            if index == len(store) or store.ids[store.part(index)].tolist() != piece.ids.tolist():
+            if index == len(store) or store.ids[store.token_slice(index)].tolist() != piece.ids.tolist():
                 shutil.rmtree(store.folder)
                 raise SwiftError(
                     "the cached samples do not match the data set",

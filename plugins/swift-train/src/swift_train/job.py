@@ -30,7 +30,7 @@ from swift_train.options import SftOptions, peak_learning_rate
 from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
 from swift_train.resume import resume_of
-from swift_train.row_isolation import ONE_ROW, check, isolation_of
+from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of
 from swift_train.samples import Samples
 from swift_train.save_model import versions
 from swift_train.stream import Stream
@@ -83,7 +83,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         max_length = max_length_of(shapes, options)
         isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length)
         write_report(strategy, run.part("parallel").name, isolation, report.folder)
-        check(isolation, options, strategy)
+        check_isolation(isolation, options, strategy)
         if not isolation.together and isolation.reason != ONE_ROW:
             report.note(f"Rows are computed one by one, which is correct but slower: {isolation.reason}.")
         report.progress("load", 1, 1)
@@ -130,7 +130,7 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
     else:
         rows = load_samples(run.datasets, preprocessing, report, seed=options.seed)
         if heldout is None and options.validation_ratio:
-            rows, heldout = rows.part(options.validation_ratio, options.seed)
+            rows, heldout = rows.split(options.validation_ratio, options.seed)
         first = rows[0]
     if report.speaks:
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())

@@ -1,18 +1,18 @@
-"""Whether rows that go through the model in one pass see each other: asked of the loaded model, by the road that the run takes.
+"""Row isolation: test on the loaded model whether rows that share a forward pass affect each other (cross-contamination).
 
-transformers tells rows apart by their positions, but many architectures build their masks without them, recurrent layers and
-convolutions run on from one row into the next, and positions may be counted otherwise than they are told. None of that is an error, only
-another loss. So a short row is computed several times (`swift_train.row_probe`), and what is predicted in it is compared:
+transformers separates packed rows by their position ids, but many architectures build their attention masks without them, recurrent layers
+and convolutions carry state from one row into the next, and some models recompute positions. None of that raises an error; it only
+changes the loss. So the losses of a short row are computed in several passes (`swift_train.row_probe`) and compared:
 
-- *Between rows A and C, against between other rows B and D of the same lengths.* The shapes are the same, so that a model that keeps rows
-  apart gives the same numbers, in any type. With B's later positions as far along as the run's longest row ever gets: a rotary embedding
-  that depends on the longest position in the pass is found, too.
-- *Between A and C, against ahead of other rows, in a pass of the same length.* Positions that are counted through the whole pass move every
-  token of the row, so that the median tells, which a few tokens of a mixture that go to another expert don't change.
-- *Ahead of other rows, against alone.* There the kernels may be others, so that bfloat16 tells coarsely.
+- *Between rows A and C, versus between other rows B and D of the same lengths.* The shapes are equal, so a model that isolates rows gives
+  the same numbers in any dtype. B's later position ids reach the length of the run's longest row, to detect rotary embeddings that depend
+  on the largest position of the pass.
+- *Between A and C, versus before other rows, in a pass of the same length.* Position ids counted through the whole pass shift every token
+  of the row, which changes the median; a few tokens of a mixture of experts that are routed to another expert do not.
+- *Before other rows, versus alone.* Other kernels may be used there, so the tolerance in bfloat16 is coarse.
 
-Noise is what rows change that are *behind* the tokens looked at, where a causal model can't see them. And a change of the row's own first
-tokens must be seen clearly above it; otherwise nothing is known, and rows go alone.
+The noise level is the change caused by rows *after* the scored tokens, which a causal model can't attend to. A change of the row's own
+first tokens must be visible clearly above the noise; otherwise the result is unknown, and rows are computed one by one.
 """
 
 from __future__ import annotations
@@ -35,25 +35,29 @@ if TYPE_CHECKING:
     from swift_train.stream import Stream
     from swift_train.tasks import LossTask
 
-ONE_ROW = "each pass has one row, as the options say"
+ONE_ROW = "the options put one row in each forward pass"
 
 _ROW, _CHANGED, _TAIL, _BEFORE, _BEHIND = 8, 2, 5, 12, 6  # tokens
-_LOOKED_AT = 64  # rows whose tokens are taken
-_DISTINCT = 8
-_TIMES = 4.0  # a difference that is so many times the noise is one
-_SAME, _OTHER = 1.2e-7, 1e-6  # of a loss, which is float32: the least that noise is taken for, in the same shapes and in others
-_NARROW = 1e-5  # bfloat16 and float16 have larger steps
-_COARSE = 6.0
-_VISIBLE = 10.0  # times what may differ: what the row's own beginning must change at least, for the comparison to mean something
-_SEEN = "in this architecture rows that go through the model together are not what they are alone"
+_SAMPLED_ROWS = 64  # rows whose tokens are used for the probe
+_DISTINCT = 8  # minimum number of different token ids
+_TIMES = 4.0  # a difference counts if it is this many times the noise
+_SAME, _OTHER = 1.2e-7, 1e-6  # minimum noise relative to the float32 loss, for equal and for different shapes
+_NARROW = 1e-5  # the machine epsilon of bfloat16 and float16 is larger
+_COARSE = 6.0  # in those dtypes, differences below effect / 6 are tolerated between different kernels
+_VISIBLE = 10.0  # minimum effect of the row's own first tokens, as a multiple of the tolerance
+_AFFECTED = "in this architecture rows that share a forward pass affect each other"
+_UNKNOWN = "row isolation could not be determined"
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How the rows of a run go through its model.
+    """Whether and how rows may share a forward pass of a run's model.
 
-    `boundaries` says how row starts are passed to the model; `reason` why they go alone, empty if they go together; `causal` whether
-    tokens see only those before them. The figures are differences of losses, in nats: what the row's own beginning changes, noise, leaks.
+    Attributes:
+        boundaries: how row starts are passed to the model.
+        reason: why rows are computed one by one; empty if they may share a pass.
+        causal: whether tokens attend only to earlier tokens.
+        figures: loss differences in nats: the effect of the row's own first tokens, the noise, and the influence of other rows.
     """
 
     boundaries: RowBoundaries
@@ -63,82 +67,82 @@ class Isolation:
 
     @property
     def together(self) -> bool:
-        """Whether several rows may go through the model at once."""
+        """Whether several rows may share a forward pass."""
         return not self.reason
 
     def to_json(self) -> dict[str, Any]:
-        """For the run's record."""
+        """Return the result for the run record (`parallel.json`)."""
         return {**asdict(self), "boundaries": self.boundaries.value, "together": self.together}
 
 
 def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}), *, causal: bool = True) -> Isolation:
-    """Each row by itself."""
+    """Return the result that rows are computed one by one, with the reason."""
     return Isolation(RowBoundaries.POSITION_IDS, reason, causal, dict(figures))
 
 
 def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, heldout: Samples | None, longest: int) -> Isolation:
-    """How a run's rows go through its model. Collective; all processes find the same.
+    """Determine whether a run's rows may share a forward pass. Collective; the result is the same on all processes.
 
-    The model is not asked where no row ever has company, nor is filled up to a fixed shape.
+    The model is not probed if every pass has one row and rows are not padded to a fixed shape.
 
     Args:
-        strategy, task: what computes, built.
-        rows, heldout: the run's.
-        longest: tokens that a row of a stream may have.
+        strategy, task: they compute the losses; the strategy is built.
+        rows, heldout: training and validation rows of the run.
+        longest: maximum tokens of a streamed row.
     """
     options = task.options
     if not (options.packing or options.batch_size > 1 or (options.eval_batch_size or 1) > 1 or strategy.fixed_shapes):
         return one_by_one(ONE_ROW)
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
-    tokens = {token for place in range(min(len(first), _LOOKED_AT)) for token in first[place].ids.tolist()}
+    tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
     lengths = [int(samples.lengths.max()) for samples in (*known, heldout) if samples is not None]
     return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
 
 
-def check(isolation: Isolation, options: TrainOptions, strategy: Strategy) -> None:
-    """Refuse what would compute something else.
+def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strategy) -> None:
+    """Check that packing and padding do not change the loss.
 
     Raises:
-        UsageError: rows are to be packed that would see each other, or are filled up with tokens that they would see.
+        UsageError: packed rows would affect each other, or tokens would attend to padding.
     """
     if options.packing and not isolation.together:
-        hint = "Leave --packing out: each row is then computed by itself."
+        hint = "Omit --packing: each row is then computed by itself."
         raise UsageError(f"rows can't be packed: {isolation.reason}", where="packing", hint=hint)
     if strategy.fixed_shapes and not isolation.causal:
-        message = f"rows are filled up to one length here, and {isolation.reason}"
+        message = f"this strategy pads rows to one length, and {isolation.reason}"
         raise UsageError(message, where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
 def probe_isolation(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int) -> Isolation:
-    """Find the way in which rows that go through a model together are what they are alone.
+    """Find a way to pass row boundaries to the model with which rows that share a pass have the losses that they have alone. Collective.
 
-    Neither gradients, random numbers nor the model's statistics are changed.
+    Gradients, random states and the model's buffers are left unchanged.
 
     Args:
-        strategy, task: what computes, built.
-        tokens: ids that occur in the rows.
+        strategy, task: they compute the losses; the strategy is built.
+        tokens: token ids that occur in the rows.
         longest: tokens of the longest row.
     """
     known = sorted(set(tokens))
     if len(known) < _DISTINCT:
-        return one_by_one(f"whether rows see each other can't be told with {len(known)} different tokens")
+        return one_by_one(f"{_UNKNOWN}: the rows have only {len(known)} different tokens")
     with RowProbe(strategy, task, (known[0], known[-1])) as probe:
         try:
             return _Comparison(probe, known, longest).decide()
         except ProbeFailed as error:
-            return one_by_one(f"whether rows see each other could not be told: {error}")
+            return one_by_one(f"{_UNKNOWN}: {error}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Noise:
-    """What the row's own beginning changes, and what may differ in the same shapes and in others."""
+    """Effect of the row's own first tokens, and tolerances for passes of equal and of different shapes; in nats."""
 
     effect: float
     same: float
     other: float
 
     def company(self, precision: float) -> float:
-        """What may differ between alone and at the head of a pass: there attention has a mask, and so may be computed by other kernels."""
+        """Return the tolerance between a row alone and first in a pass, where attention has a mask and may use other kernels."""
         return self.other if precision < _NARROW else max(self.other, self.effect / _COARSE)
 
 
@@ -148,7 +152,7 @@ class _Comparison:
         self._row = self._ids(_ROW, 1)
 
     def decide(self) -> Isolation:
-        """The first way that works, else alone."""
+        """Return the first kind of row boundaries that isolates rows; otherwise the reason why rows are computed one by one."""
         run, row = self._probe.run, self._row
         self._own = run([row])
         first, second = (run([row + self._ids(_TAIL, seed)], _ROW) for seed in (3, 4))
@@ -161,14 +165,14 @@ class _Comparison:
         )
         if behind > max(_TIMES * _OTHER * loss, self._probe.precision):
             return one_by_one(
-                "in this architecture the tokens of a row see those behind them", {"behind": behind, **asdict(noise)}, causal=False
+                "in this architecture tokens attend to later tokens of their row", {"behind": behind, **asdict(noise)}, causal=False
             )
         refused: list[Isolation] = []
         for boundaries in RowBoundaries if self._probe.others else (RowBoundaries.POSITION_IDS,):
             try:
                 found = self._compare(boundaries, noise)
             except ProbeFailed as error:
-                found = one_by_one(f"whether rows see each other could not be told: {error}")
+                found = one_by_one(f"{_UNKNOWN}: {error}")
             if found.together:
                 return found
             refused.append(found)
@@ -176,23 +180,23 @@ class _Comparison:
 
     def _compare(self, boundaries: RowBoundaries, noise: _Noise) -> Isolation:
         far = self._among(boundaries, 2, far=self._longest)
-        near = self._among(boundaries, 1)  # after that, since rotary embeddings that grow with the longest position go back with it
+        near = self._among(boundaries, 1)  # second: rotary embeddings that grow with the longest position shrink again here
         ahead = self._probe.run([self._row, self._ids(_BEFORE + _BEHIND, 6)], boundaries=boundaries)
         found = {"other_rows": root_mean_square(near, far), "other_place": median(near, ahead), "in_company": median(ahead, self._own)}
         figures = {**asdict(noise), **found}
         if found["other_rows"] > noise.same:
-            return one_by_one(f"{_SEEN}: what is predicted in one depends on the others", figures)
+            return one_by_one(f"{_AFFECTED}: the predictions for one depend on the others", figures)
         if found["other_place"] > noise.other or found["in_company"] > noise.company(self._probe.precision):
-            return one_by_one(f"{_SEEN}: what is predicted in one depends on its place among them", figures)
+            return one_by_one(f"{_AFFECTED}: the predictions for one depend on its position among them", figures)
         if noise.effect < _VISIBLE * max(noise.same, noise.other):
-            return one_by_one("whether rows see each other could not be told: rounding hides it", figures)
+            return one_by_one(f"{_UNKNOWN}: rounding hides the effect of a row's own tokens", figures)
         return Isolation(boundaries, figures=figures)
 
     def _among(self, boundaries: RowBoundaries, seed: int, *, far: int = 0) -> NDArray[Any]:
-        """The row between two others, the first of which ends at the position `far`, if that is more than its length."""
+        """Return the losses of the row between two others; the first ends at position `far`, if that exceeds its length."""
         before, behind = self._ids(_BEFORE, 10 * seed), self._ids(_BEHIND, 10 * seed + 1)
         return self._probe.run([before, self._row, behind], boundaries=boundaries, scored=1, far=far)
 
     def _ids(self, count: int, seed: int) -> list[int]:
-        """Tokens in an order that looks random and is always the same."""
+        """Return `count` token ids in a fixed pseudo-random order."""
         return [self._tokens[(seed * 7919 + at * at * 31 + at * 17 + seed * at * 13) % len(self._tokens)] for at in range(count)]

@@ -1,4 +1,4 @@
-"""One short row of a pass looked at closely: the losses at each of its tokens, through a strategy and a task, with nothing left changed."""
+"""Compute the per-token losses of one row in a forward pass, through a strategy and a task, without changing any state."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
-_STATISTIC = 1 << 16  # numbers that a buffer with statistics has at most; larger ones are quantized weights
+_MAX_BUFFER = 1 << 16  # maximum elements of a buffer that is restored; larger buffers are quantized weights
 
 
 class ProbeFailed(Exception):
-    """Nothing can be told; the message says why."""
+    """The losses can't be computed; the message says why."""
 
 
 class RowProbe:
-    """Computes losses in a row by `strategy.accumulate` without training, and leaves random numbers and buffers as they were.
+    """Compute per-token losses through `strategy.accumulate` without training; random states and buffers are restored on exit.
 
-    The model is in training mode, since some layers compute by other code there, but its dropout is off; where it draws random numbers
-    all the same, in evaluation mode.
+    The model is in training mode with dropout off, since some layers use other code in training; if it still draws random numbers, in
+    evaluation mode.
 
     Args:
-        strategy, task: what computes, built.
-        labels: tokens whose losses are looked at in each place, beside that of the token that follows.
+        strategy, task: they compute the losses; the strategy is built.
+        labels: token ids whose losses are also computed at each position, beside that of the next token.
     """
 
     def __init__(self, strategy: Strategy, task: LossTask, labels: Sequence[int]) -> None:
-        self._strategy, self._spy = strategy, _Spy(task, labels)
-        self.others = not strategy.fixed_shapes  # whether other arguments can be tried: a stage that refuses them leaves the others waiting
+        self._strategy, self._recorder = strategy, _RecordingTask(task, labels)
+        self.others = not strategy.fixed_shapes  # other arguments can't be tried in a pipeline: a stage that fails would block the others
 
     @property
     def precision(self) -> float:
-        """The coarsest of the types that are computed with; the same in all processes."""
-        return self._strategy.reduce(self._spy.precision, "max")
+        """The largest machine epsilon of the dtypes used in the pass; the same on all processes."""
+        return self._strategy.reduce(self._recorder.precision, "max")
 
     def __enter__(self) -> RowProbe:
         self._random = rng_states(self._strategy.device)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._spy.restore()
+        self._recorder.restore()
         set_rng_states(self._random, self._strategy.device)
 
     def run(
@@ -71,17 +71,20 @@ class RowProbe:
         scored: int = 0,
         far: int = 0,
     ) -> NDArray[Any]:
-        """Losses at the tokens of a row among others, all in one pass.
+        """Compute the losses of one row in a forward pass of several rows. Collective.
 
         Args:
-            rows: their tokens.
-            length: of the scored row's beginning, which alone is looked at; 0 for all of it.
+            rows: token ids of each row.
+            length: number of the scored row's first tokens that are scored; 0 for all.
             boundaries: how row starts are passed to the model.
-            scored: which row.
-            far: where the positions of the first row end, whose second half is moved there.
+            scored: index of the scored row.
+            far: last position id of the first row, whose second half is moved there, if that exceeds its length.
+
+        Returns:
+            Losses in nats, (positions, 1 + labels), the same on all processes.
 
         Raises:
-            ProbeFailed: a loss is not finite, or the model refuses.
+            ProbeFailed: a loss is not finite, or the model raises an error.
         """
         ends = list(accumulate(map(len, rows)))
         begin, count = ends[scored] - len(rows[scored]), (length or len(rows[scored])) - 1
@@ -95,39 +98,39 @@ class RowProbe:
             position_ids=torch.cat(positions)[None],
             positions=torch.arange(begin, begin + count),
             labels=ids[begin + 1 : begin + 1 + count],
-            weights=torch.arange(1.0, count + 1),  # a mark: which place it is, wherever it is computed
+            weights=torch.arange(1.0, count + 1),  # identify each position, wherever it is computed
             rows=tuple(range(len(rows))),
             boundaries=boundaries,
         )
-        if self._spy.trains is None:
-            self._spy.trains = True
+        if self._recorder.trains is None:
+            self._recorder.trains = True
             self._losses(micro)
             after = rng_states(self._strategy.device)
             drawn = any(not state.equal(after[kind]) for kind, state in self._random.items())
-            self._spy.trains = not self._strategy.reduce(float(drawn), "max")
+            self._recorder.trains = not self._strategy.reduce(float(drawn), "max")
         found = self._losses(micro)
         if not np.isfinite(found).all():
             raise ProbeFailed("the loss is not finite")
         return found
 
     def _losses(self, micro: Micro) -> NDArray[Any]:
-        """(places, labels), the same in all processes."""
-        self._spy.look(micro)
+        """Return the losses, (positions, 1 + labels), the same on all processes."""
+        self._recorder.start(micro)
         failure = ""
         try:
-            self._strategy.accumulate([micro], self._spy, 1.0, train=False)  # type: ignore[arg-type]
+            self._strategy.accumulate([micro], self._recorder, 1.0, train=False)  # type: ignore[arg-type]
         except SwiftError:
             raise
-        except Exception as error:  # whatever a model's own code does with arguments that it does not know
+        except Exception as error:  # a model's own code may raise anything for arguments that it does not know
             failure = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if self._strategy.reduce(float(bool(failure)), "max"):
             raise ProbeFailed(failure or "another process failed")
-        every = [self._strategy.reduce(loss, "max") for loss in self._spy.found.ravel().tolist()]
-        return np.array(every).reshape(self._spy.found.shape)
+        every = [self._strategy.reduce(loss, "max") for loss in self._recorder.found.ravel().tolist()]
+        return np.array(every).reshape(self._recorder.found.shape)
 
 
-class _Spy:
-    """A task that looks at each place's losses by themselves."""
+class _RecordingTask:
+    """A task that records the losses of each position."""
 
     def __init__(self, task: LossTask, labels: Sequence[int]) -> None:
         self._task, self._others = task, labels
@@ -136,18 +139,18 @@ class _Spy:
         self.precision = 0.0
         self._kept: list[tuple[Module, str, Tensor, Tensor]] | None = None
 
-    def look(self, micro: Micro) -> None:
-        """Begin with a new pass."""
-        self.found = np.full((len(micro.positions), 1 + len(self._others)), -np.inf)  # of what other processes compute
+    def start(self, micro: Micro) -> None:
+        """Begin recording a new pass."""
+        self.found = np.full((len(micro.positions), 1 + len(self._others)), -np.inf)  # positions computed by other processes
         self._labels = [micro.labels, *(torch.full_like(micro.labels, label) for label in self._others)]
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
-        """The task's, in training mode."""
+        """Run the task's forward pass, in training mode without dropout."""
         if self._kept is None:
             self.precision = torch.finfo(compute_dtype(model)).eps
             buffers = [(part, name, value) for part in model.modules() for name, value in part._buffers.items() if value is not None]
             self._kept = [
-                (part, name, value, value.clone()) for part, name, value in buffers if value.numel() <= _STATISTIC and not value.is_meta
+                (part, name, value, value.clone()) for part, name, value in buffers if value.numel() <= _MAX_BUFFER and not value.is_meta
             ]
         if not self.trains:
             return self._task.forward(model, micro)
@@ -155,12 +158,12 @@ class _Spy:
             return self._task.forward(model, micro)
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """The task's; with other labels and one place at a time beside it."""
+        """Return the task's loss; also record the loss of each position and label by itself."""
         if output.is_floating_point():
             self.precision = max(self.precision, torch.finfo(output.dtype).eps)
         places = [round(mark) - 1 for mark in micro.weights.tolist()]
         for at, place in enumerate(places):
-            if place < 0:  # of a micro-batch that only fills up a schedule
+            if place < 0:  # a padding micro-batch of a pipeline schedule
                 continue
             here = torch.zeros_like(micro.weights)
             here[at] = 1.0
@@ -171,7 +174,7 @@ class _Spy:
         return self._task.loss(output, micro)
 
     def restore(self) -> None:
-        """Put the buffers back."""
+        """Restore the model's buffers."""
         for part, name, value, before in self._kept or ():
             value.copy_(before)
             part._buffers[name] = value
@@ -179,7 +182,7 @@ class _Spy:
 
 @contextmanager
 def _training(engine: Module) -> Iterator[None]:
-    """Training mode of the model, but for its dropout, in whatever the strategy has wrapped around it."""
+    """Put the model inside the strategy's engine into training mode, except its dropout layers."""
     model = next((part for part in engine.modules() if isinstance(part, PreTrainedModel)), engine)
     was = [(part, part.training) for part in model.modules()]
     for part, _ in was:
@@ -192,10 +195,10 @@ def _training(engine: Module) -> Iterator[None]:
 
 
 def root_mean_square(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Of the differences over all places."""
+    """Return the root mean square of the differences over all positions and labels."""
     return float(np.sqrt(np.square(one - other).mean()))
 
 
 def median(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Over the places, of the root mean squares of the differences at each."""
+    """Return the median over positions of the root mean square difference over labels."""
     return float(np.median(np.sqrt(np.square(one - other).mean(1))))

@@ -1,4 +1,4 @@
-"""Tokenised samples by index: a view of stores, in which rows may be left out or seen several times."""
+"""Tokenised samples by index: a view of one or more stores that can omit or repeat samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """Token ids (tokens,) int32, what each weighs in the loss (tokens,) float32, and the row it came from, for people."""
+    """Token ids (tokens,) int32, loss weight of each token (tokens,) float32, and the source file and row as text."""
 
     ids: NDArray[np.int32]
     weights: NDArray[np.float32]
@@ -25,16 +25,20 @@ class Sample(NamedTuple):
 
     @property
     def supervised(self) -> NDArray[np.bool_]:
-        """Whether each token is learned, (tokens,)."""
+        """Whether each token is supervised, (tokens,)."""
         return self.weights > 0
 
 
 class Samples:
-    """Samples of several stores, one after the other.
+    """Samples of several stores, concatenated.
 
     Args:
-        stores: where they lie.
-        which, index: of each sample its store and its place in it; by default all of them in order.
+        stores: hold the tokens.
+        which, index: store number of each sample, and its index in that store; by default all samples in order.
+
+    Attributes:
+        lengths: tokens of each sample, (samples,).
+        supervised: supervised tokens of each sample, (samples,).
     """
 
     def __init__(self, stores: Sequence[Store], which: NDArray[np.int32] | None = None, index: NDArray[np.int64] | None = None) -> None:
@@ -42,47 +46,54 @@ class Samples:
         counts = [len(store) for store in stores]
         self._which = np.repeat(np.arange(len(counts), dtype=np.int32), counts) if which is None else which
         self._index = np.concatenate([np.arange(count, dtype=np.int64) for count in counts]) if index is None else index
-        self.lengths: NDArray[np.int64] = self._of("lengths")  # tokens of each sample
-        self.supervised: NDArray[np.int64] = self._of("supervised")  # learned tokens of each sample
+        self.lengths: NDArray[np.int64] = self._gather("lengths")
+        self.supervised: NDArray[np.int64] = self._gather("supervised")
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, index: int) -> Sample:
         store, place = self.stores[self._which[index]], int(self._index[index])
-        part = store.part(place)
-        return Sample(np.asarray(store.ids[part]), store.weights[store.codes[part]], store.origin(place))
+        tokens = store.token_slice(place)
+        return Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place))
 
     def origin(self, index: int) -> str:
-        """The sample's file and row, for people."""
+        """Return a sample's source file and row number as text."""
         store: Store = self.stores[self._which[index]]
         return store.origin(int(self._index[index]))
 
     def digest(self) -> str:
-        """One hash over all tokens, weights and borders, and which of them are taken."""
+        """Return a SHA-256 over all tokens, weights and sample boundaries, and the selection."""
         made = hashlib.sha256("".join(store.meta["digest"] for store in self.stores).encode())
         made.update(self._which.tobytes())
         made.update(self._index.tobytes())
         return made.hexdigest()
 
-    def select(self, places: NDArray[np.int64]) -> Samples:
-        """The samples at these places, in their order."""
-        return Samples(self.stores, self._which[places], self._index[places])
+    def select(self, indices: NDArray[np.int64]) -> Samples:
+        """Return the samples with the given indices, in the given order."""
+        return Samples(self.stores, self._which[indices], self._index[indices])
 
     def repeat(self, weights: Sequence[float], seed: int) -> Samples:
-        """Each store's samples so many times: 2.5 is twice all of them, and half of them once more, at random but always the same."""
+        """Repeat each store's samples by its weight: 2.5 means all of them twice, and a random half (fixed by `seed`) a third time."""
         if all(weight == 1 for weight in weights):
             return self
-        places: list[NDArray[np.int64]] = []
+        indices: list[NDArray[np.int64]] = []
         for number, weight in enumerate(weights):
             own = np.flatnonzero(self._which == number)
             whole = int(weight)
             rest = np.random.default_rng((seed, number)).permutation(len(own))[: round((weight - whole) * len(own))]
-            places += [own] * whole + [own[np.sort(rest)]]
-        return self.select(np.concatenate(places))
+            indices += [own] * whole + [own[np.sort(rest)]]
+        return self.select(np.concatenate(indices))
 
-    def part(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
-        """Split by rows, at random but always the same: (the rest, about `ratio` of the rows and at least one)."""
+    def split(self, ratio: float, seed: int) -> tuple[Samples, Samples]:
+        """Split by rows, at random by `seed`.
+
+        Returns:
+            The training samples, and the samples of about `ratio` of the rows (at least one), to hold out.
+
+        Raises:
+            UsageError: there are fewer than two rows.
+        """
         files = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(store.meta["files"]) for store in self.stores])])
         file = np.concatenate([store.files + files[number] for number, store in enumerate(self.stores)])
         row = np.concatenate([store.rows for store in self.stores])
@@ -92,15 +103,17 @@ class Samples:
         rows = pairs.shape[1]
         if rows < 2:
             raise UsageError(
-                "one row can't be split into a part to learn and one to hold out", where="validation_ratio", hint="Give more rows, or 0."
+                "one row can't be split into training and validation rows",
+                where="validation_ratio",
+                hint="Provide more rows, or set it to 0.",
             )
         count = min(max(1, round(rows * ratio)), rows - 1)
         held = np.zeros(rows, np.bool_)
         held[np.random.default_rng(seed).permutation(rows)[:count]] = True
-        apart = held[number_of.reshape(-1)]
-        return self.select(np.flatnonzero(~apart)), self.select(np.flatnonzero(apart))
+        held_out = held[number_of.reshape(-1)]
+        return self.select(np.flatnonzero(~held_out)), self.select(np.flatnonzero(held_out))
 
-    def _of(self, name: str) -> NDArray[np.int64]:
+    def _gather(self, name: str) -> NDArray[np.int64]:
         every = [np.asarray(getattr(store, name), np.int64) for store in self.stores]
         base = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(store) for store in self.stores])])
         taken: NDArray[np.int64] = np.concatenate(every)[base[self._which] + self._index]

@@ -1,4 +1,4 @@
-"""When a checkpoint is due by the clock: before so much time has passed since the last one, so that no more than that can be lost."""
+"""Decide by the clock when to save a checkpoint, so that at most a given time of work can be lost."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import time
 
 
 class SaveTimer:
-    """Counts from the last checkpoint, or the start; it must be started before it is asked."""
+    """Tells when a checkpoint is due: before `seconds` have passed since `start` was last called.
+
+    Args:
+        seconds: maximum time between checkpoints.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self._most = seconds
+        self._seconds = seconds
         self._since = self._last = self._longest = 0.0
 
     def start(self) -> None:
-        """Count from now."""
+        """Restart the interval: at the start of training, and after each checkpoint."""
         self._since = self._last = time.monotonic()
 
     def step(self) -> None:
-        """A step was done; the next may take as long as the longest did."""
+        """Record that a step has ended; the next is assumed to take as long as the longest so far."""
         now = time.monotonic()
         self._longest, self._last = max(self._longest, now - self._last), now
 
     def due(self) -> bool:
-        """Whether another step would be too many."""
-        return time.monotonic() - self._since + self._longest > self._most
+        """Return whether the interval would be exceeded before the end of another step."""
+        return time.monotonic() - self._since + self._longest > self._seconds

@@ -1,4 +1,4 @@
-"""Checkpoints as they leave us: model, tokenizer, chat template and generation config, as others read them."""
+"""Write a model, tokenizer, chat template and generation config in the layout that other tools read."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from swift_train.template_facts import generation_config
 
 
 def write_model(folder: Path, model: Any, processor: Any) -> None:
-    """Write a transformers model as others read it, with a generation config that stops where the chat template ends a turn."""
-    _untie_if_apart(model)
+    """Write a transformers model and its processor, with a generation config that also stops at the chat template's end-of-turn token."""
+    _untie_if_different(model)
     model.generation_config = generation_config(model, processor)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = None) -> Any:
-    """A fresh model with the same weights, or `weights`: one that was loaded quantized can't be saved even after it is dequantized."""
+    """Return a new model without quantization config, with the same weights or `weights`: a dequantized model can't be saved."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -34,12 +34,12 @@ def unquantized_copy(model: Any, weights: Mapping[str, torch.Tensor] | None = No
 
 
 def versions(run: Run, *libraries: str) -> dict[str, str]:
-    """The versions of what made the checkpoint: the libraries that are installed here, and the plugins as the run has recorded them."""
+    """Return the versions that made a checkpoint: installed libraries, and the plugins as recorded in the run."""
     return {name: version(name) for name in ("swift-core", "swift-train", "torch", "transformers", *libraries)} | run.made_with()
 
 
-def _untie_if_apart(model: Any) -> None:
-    """Say in the config that head and embeddings are no longer one, where an adapter has changed only one of them."""
+def _untie_if_different(model: Any) -> None:
+    """Set `tie_word_embeddings` to false if an adapter has changed only one of head and embeddings."""
     head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
     if head is not None and embeddings is not None and model.config.tie_word_embeddings and not torch.equal(head.weight, embeddings.weight):
         model.config.tie_word_embeddings = False

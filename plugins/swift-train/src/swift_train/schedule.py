@@ -1,4 +1,4 @@
-"""The learning rate by number of updates: transformers' schedules (`get_linear_schedule_with_warmup` and its kin), to the digit."""
+"""Learning rate schedules, numerically equal to transformers' (`get_linear_schedule_with_warmup`, `get_cosine_schedule_with_warmup`, …)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ if TYPE_CHECKING:
     from swift_train.options import TrainOptions
 
 
-def learning_rate(options: TrainOptions, highest: float, total: int) -> Callable[[int], float]:
-    """The rate of update `n`, counted from 0: it rises from 0 to `highest` over the warm-up, then falls to 0 at `total`, or stays."""
+def learning_rate(options: TrainOptions, peak: float, total: int) -> Callable[[int], float]:
+    """Return the learning rate as a function of the update number, counted from 0.
+
+    Args:
+        options: `schedule`, `warmup_steps` and `warmup_ratio`.
+        peak: learning rate after the linear warm-up from 0.
+        total: number of updates; the linear and cosine schedules end at 0 there.
+    """
     warmup = options.warmup_steps or ceil(options.warmup_ratio * total)
 
     def rate(n: int) -> float:
         if n < warmup:
-            return highest * n / warmup
+            return peak * n / warmup
         done = min(1.0, (n - warmup) / max(1, total - warmup))
-        return highest * {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + cos(pi * done))}[options.schedule]
+        return peak * {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + cos(pi * done))}[options.schedule]
 
     return rate

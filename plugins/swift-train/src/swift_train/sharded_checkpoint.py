@@ -1,4 +1,4 @@
-"""Checkpoints through torch.distributed.checkpoint: each process writes its parts, by the parameters' names, and any number reads them."""
+"""Sharded checkpoints with torch.distributed.checkpoint: each process writes its shards, and any number of processes can read them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -16,6 +16,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_train.ranks import load_rng_states, save_rng_states
@@ -30,20 +32,21 @@ if TYPE_CHECKING:
 Settings = Sequence[Mapping[str, Any]]
 
 _SHARDS = "shards"
-_LEARNED = StateDictOptions(ignore_frozen_params=True, strict=False)
+_TRAINABLE = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 def save_sharded(
     folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
     writes: bool, part: str = "",
 ) -> None:  # fmt: skip
-    """Write a cut model's checkpoint: what learns, the optimizer, the loss scale, each process's random states. Collective.
+    """Write a sharded model's training state: trainable weights, optimizer, loss scale, random states of each process. Collective.
 
     Args:
-        facts: name of the file that tells whose checkpoint it is.
-        settings: what the optimizer's groups were made with.
-        writes: this is the process that writes that file.
-        part: which part of the model this process has, where others have others; each has a file of its own.
+        folder: the checkpoint's `state/`, shared by all processes.
+        facts: name of the file that identifies the strategy.
+        settings: initial settings of the optimizer's parameter groups.
+        writes: whether this process writes that file.
+        part: name of the part of the model that this process holds, if the model is split between groups of processes.
     """
     save_rng_states(folder, device)
     if writes:
@@ -55,15 +58,15 @@ def load_sharded(
     folder: Path, facts: str, module: Module, optimizer: Optimizer, *, scale: LossScale, settings: Settings, device: torch.device,
     part: str = "",
 ) -> None:  # fmt: skip
-    """The inverse, on any number of processes. Collective.
+    """Restore what `save_sharded` wrote, on any number of processes. Collective.
 
     Raises:
-        SwiftError: another strategy wrote it.
-        UsageError: as `load_states`.
+        SwiftError: another strategy wrote the checkpoint.
+        UsageError: see `load_states`.
     """
     if not (folder / facts).is_file():
         name = facts.removesuffix(".pt")
-        raise SwiftError(f"this checkpoint is not {name}'s", where=str(folder), hint="Resume with the strategy that wrote it.")
+        raise SwiftError(f"this checkpoint was not written by {name}", where=str(folder), hint="Resume with the strategy that wrote it.")
     saved = torch.load(folder / facts, weights_only=True)
     load_states(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
     scale.load(saved["scale"])
@@ -71,47 +74,50 @@ def load_sharded(
 
 
 def save_states(folder: Path, module: Module, optimizer: Optimizer, *, part: str = "") -> None:
-    """Write what learns and the optimizer's state. Collective; every process raises where one can't write."""
+    """Write trainable weights and optimizer state. Collective; every process raises if one of them can't write."""
     try:
-        dcp.save(_state(module, optimizer, part), storage_writer=_Writer(folder))
+        save(_state(module, optimizer, part), storage_writer=_Writer(folder))
     except CheckpointException as error:
         raise cause(error) from error
 
 
-def load_states(folder: Path, module: Module, optimizer: Optimizer, then: Settings, now: Settings, *, part: str = "") -> None:
-    """The inverse, on any number of processes. Collective.
+def load_states(
+    folder: Path, module: Module, optimizer: Optimizer, saved_settings: Settings, settings: Settings, *, part: str = ""
+) -> None:
+    """Restore what `save_states` wrote, on any number of processes. Collective.
 
     Args:
-        then, now: what the optimizer's groups were made with when it was saved, and in this run: what has changed is as it is now.
+        saved_settings, settings: initial settings of the optimizer's parameter groups in the saved run and in this one; changed
+            settings keep the value of this run.
 
     Raises:
-        UsageError: the checkpoint's weights are others than the model's.
+        UsageError: the checkpoint's weights differ in name or shape from the model's.
     """
     state = _state(module, optimizer, part)
-    saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    saved = FileSystemReader(folder).read_metadata().state_dict_metadata
     for name, weight in state["weights"].items():
         shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
         if shape != tuple(weight.shape):
-            has = f"has {name} of the shape {shape}" if shape else f"has no {name}"
-            raise UsageError(f"the checkpoint {has}; here it has {tuple(weight.shape)}", where="resume", hint=SAME_MODEL)
+            has = f"has {name} with shape {shape}" if shape else f"has no {name}"
+            raise UsageError(f"the checkpoint {has}; the model's has shape {tuple(weight.shape)}", where="resume", hint=SAME_MODEL)
     try:
-        dcp.load(state, checkpoint_id=folder)
+        load(state, checkpoint_id=folder)
     except CheckpointException as error:
         raise cause(error) from error
-    set_model_state_dict(module, state["weights"], options=_LEARNED)
-    set_optimizer_state_dict(module, optimizer, state[f"optimizer{part}"], options=_LEARNED)
-    set_changed(optimizer, then, now)
+    set_model_state_dict(module, state["weights"], options=_TRAINABLE)
+    set_optimizer_state_dict(module, optimizer, state[f"optimizer{part}"], options=_TRAINABLE)
+    set_changed(optimizer, saved_settings, settings)
 
 
 def cause(error: CheckpointException) -> Exception:
-    """What happened on the first process that failed: a full disk is told from what is our own fault."""
+    """Return the error of the lowest rank that failed, so that a full disk is recognised."""
     first: BaseException = error.failures[min(error.failures)][0]
     return first if isinstance(first, Exception) else RuntimeError(str(error))
 
 
-class _Writer(dcp.FileSystemWriter):
+class _Writer(FileSystemWriter):
     def write_data(self, *args: Any) -> Any:
-        """Write this process's parts. When the disk is full, torch closes its file all the same, and fails with an error of its own."""
+        """Write this process's shards; raise the operating system's error if the disk is full, not torch's error on closing the file."""
         try:
             return super().write_data(*args)
         except Exception as error:
@@ -119,7 +125,7 @@ class _Writer(dcp.FileSystemWriter):
 
 
 def _first(error: BaseException) -> BaseException:
-    """The error of the operating system that an error came from; else the error itself."""
+    """Return the OSError that caused an error; otherwise the error itself."""
     found: BaseException | None = error
     while found and not isinstance(found, OSError):
         found = found.__cause__ or found.__context__
@@ -128,6 +134,6 @@ def _first(error: BaseException) -> BaseException:
 
 def _state(module: Module, optimizer: Optimizer, part: str) -> dict[str, Any]:
     return {
-        "weights": get_model_state_dict(module, options=_LEARNED),
-        f"optimizer{part}": get_optimizer_state_dict(module, optimizer, options=_LEARNED),
+        "weights": get_model_state_dict(module, options=_TRAINABLE),
+        f"optimizer{part}": get_optimizer_state_dict(module, optimizer, options=_TRAINABLE),
     }

@@ -1,7 +1,7 @@
-"""Cutting a model with `fully_shard`: block by block, so that one block's weights at a time are whole in a process.
+"""Shard a model with FSDP2's `fully_shard`, block by block, so that only one block's weights at a time are whole in a process.
 
-Each parameter becomes a DTensor, cut along its first dimension. A block's are gathered when it is called and let go of afterwards;
-the root's are all that is in no block (embeddings, head, last norm). Method: Zhao et al. 2023, https://arxiv.org/abs/2304.11277
+Each parameter becomes a DTensor sharded along its first dimension. A block's parameters are gathered when it is called and resharded
+afterwards; the root group holds what is in no block (embeddings, head, final norm). Method: Zhao et al. 2023, https://arxiv.org/abs/2304.11277
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ def shard(
     reduce_dtype: torch.dtype = torch.float32, offload: bool = False, fill: Callable[[list[Parameter]], None] = lambda parameters: None,
     units: Sequence[Module] | None = None,
 ) -> None:  # fmt: skip
-    """Cut a model in place, and make its gradients sums over the processes.
+    """Shard a model in place; gradients become sums over the processes (not means).
 
     Args:
-        mesh: over which it is cut; of two dimensions, over the second.
-        dtype: type that the passes are computed in.
-        wrap: classes of the modules that are gathered one at a time; by default the model's blocks.
-        reshard_after_forward: let go of a block between its passes.
-        reduce_dtype: type in which gradients are added up.
-        offload: keep all state in main memory.
-        fill: gives the parameters of a block their values, just before it is cut, so that one block at a time is whole in a process.
-        units: the blocks that this process has, where it has not all and they have their values; what is on `meta` is left alone.
+        module: the model.
+        mesh: device mesh to shard over; of two dimensions, the model is sharded over the second and replicated over the first.
+        dtype: dtype of the forward and backward passes.
+        wrap: class names of the modules to gather one at a time; by default the model's blocks.
+        reshard_after_forward: reshard a block between its forward and backward pass.
+        reduce_dtype: dtype of the gradient reduction.
+        offload: keep parameters, gradients and optimizer state in main memory.
+        fill: sets the values of a block's parameters just before it is sharded, so that one block at a time is whole in a process.
+        units: the blocks of this process, if it holds only some and their values are set; parameters on `meta` are ignored.
 
     Raises:
-        UsageError: its blocks are unknown, or it has weights that can't be cut.
+        UsageError: the model's blocks are unknown, or it has weights that can't be sharded.
     """
     elsewhere = {parameter for parameter in module.parameters() if parameter.is_meta} if units is not None else set()
     units = blocks(module, wrap) if units is None else units
@@ -59,8 +60,8 @@ def shard(
     fully_shard(module, ignored_params=elsewhere, **policy)
     for part in fsdp_modules(module):
         part.set_gradient_divide_factor(1.0)
-        part.set_force_sum_reduction_for_comms(True)  # gloo multiplies nothing on the way
-        part.set_reduce_scatter_unused_params(True, recurse=False)  # of ranks with other experts or without images
+        part.set_force_sum_reduction_for_comms(True)  # gloo has no premultiplied sum
+        part.set_reduce_scatter_unused_params(True, recurse=False)  # ranks may use other experts, or have no images
 
 
 def _unsharded(module: Module) -> list[Parameter]:
@@ -70,10 +71,10 @@ def _unsharded(module: Module) -> list[Parameter]:
 def run_micro_batches(
     module: Module, micros: Sequence[Micro], task: LossTask, device: torch.device, *, factor: float, train: bool
 ) -> float:
-    """Forward and, to train, backward passes of a cut model, one micro-batch after another.
+    """Run the forward and, if `train`, backward passes of a sharded model, one micro-batch after another.
 
     Args:
-        factor: what a loss is multiplied by before its backward pass.
+        factor: multiplies each loss before its backward pass.
 
     Returns:
         The sum of this process's losses.
@@ -87,22 +88,22 @@ def run_micro_batches(
         if train:
             torch.autograd.backward(loss * factor)
         losses.append(loss.detach())
-    if not train:  # what a backward pass would have let go of
+    if not train:  # the backward pass would have resharded
         for part in fsdp_modules(module):
             part.reshard()
     return sum(loss.item() for loss in losses)
 
 
 def fsdp_modules(module: Module) -> Iterator[FSDPModule]:
-    """The root and the blocks that are cut."""
+    """Yield the sharded modules: the root and its blocks."""
     return (part for part in module.modules() if isinstance(part, FSDPModule))
 
 
 def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
-    """The modules that are gathered one at a time: those of the classes named, else what the architecture says is not to be split.
+    """Return the modules to gather one at a time: those of the classes in `wrap`, by default of the model's `_no_split_modules`.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is no such module.
     """
     known = {type(part).__name__ for part in module.modules()}
     for name in wrap:
@@ -116,22 +117,24 @@ def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
     found = [part for part in module.modules() if type(part).__name__ in names and part is not module]
     if not found:
         raise UsageError(
-            "which of the model's modules are its blocks is unknown, and all of it at once would have to be whole in a process",
+            "the model does not declare its blocks (_no_split_modules), so the whole model would have to be gathered at once",
             where="parallel.wrap",
-            hint=f"Name the class of its blocks; classes: {', '.join(sorted(known))}.",
+            hint=f"Set it to the class of its blocks; classes: {', '.join(sorted(known))}.",
         )
     return found
 
 
 def check_shardable(module: Module, units: Collection[Module]) -> None:
-    """Refuse weights that `fully_shard` can't cut, or would cut into something else.
+    """Check that `fully_shard` can shard the weights.
 
     Raises:
-        UsageError: they are quantized, have no dimension, or belong to several blocks.
+        UsageError: a weight is quantized, is a scalar, or is shared by several blocks.
     """
     for name, parameter in module.named_parameters():
         if not parameter.is_floating_point() or not parameter.ndim:
-            what = "has no dimension to cut" if parameter.is_floating_point() else f"is {parameter.dtype}: quantized weights can't be cut"
+            what = "is a scalar, which can't be sharded"
+            if not parameter.is_floating_point():
+                what = f"is {parameter.dtype}: quantized weights can't be sharded"
             raise UsageError(f"the weight {name} {what}", where="parallel", hint="Use --parallel ddp.")
     owners: dict[int, Module] = {}
     for unit in units:

@@ -1,7 +1,7 @@
-"""Tokenised samples on disk: a folder of flat arrays, written once and then mapped into memory, so that a set may be larger than it.
+"""Tokenised samples on disk: a folder of flat arrays, written once and memory-mapped, so that a data set may exceed main memory.
 
-ids         int32 a token      codes     uint8 a token: its weight in the loss, by the table in meta.json (0: not supervised)
-ends        int64 a sample     rows, files, supervised: of each sample its row, its file by the list in meta.json, its learned tokens
+ids         int32 per token      codes     uint8 per token: index of its loss weight in the table in meta.json (0: not supervised)
+ends        int64 per sample     rows, files, supervised: per sample its row number, index of its file in meta.json, supervised tokens
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _TYPES: Mapping[str, Any] = {
     "ids": np.int32, "codes": np.uint8, "ends": np.int64, "rows": np.int64, "files": np.int32, "supervised": np.int32,
 }  # fmt: skip
 _HASHED = ("ids", "codes", "ends")
-_MOST_WEIGHTS = 256
-_BUFFERED = 1 << 16  # tokens that wait to be written
+_MAX_WEIGHTS = 256
+_BUFFERED = 1 << 16  # tokens kept in memory before they are written
 
 
 class StoreWriter:
-    """Writes a store into an empty folder; `finish` makes it whole."""
+    """Write a store into an empty folder; `finish` completes it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,7 +53,11 @@ class StoreWriter:
             out.close()
 
     def add(self, encoded: Encoded, file: str, row: int) -> None:
-        """Append a sample that came from a row of a file. Its first token is never supervised, since nothing comes before it."""
+        """Append a sample from a row of a file. Its first token is never supervised, since no token precedes it.
+
+        Raises:
+            UsageError: the data set has more than 256 different loss weights.
+        """
         codes = np.zeros(len(encoded.ids), np.uint8)
         for start, stop, weight in encoded.spans:
             codes[start:stop] = self._code(weight)
@@ -67,7 +71,7 @@ class StoreWriter:
             self._flush()
 
     def finish(self, **facts: Any) -> None:
-        """Write `meta.json`, with other facts to be kept."""
+        """Write `meta.json`, with `facts` added to it."""
         self._flush()
         for out in self._out.values():
             out.flush()
@@ -76,8 +80,8 @@ class StoreWriter:
 
     def _code(self, weight: float) -> int:
         code = self._codes.setdefault(weight, len(self._codes))
-        if code == _MOST_WEIGHTS:
-            raise UsageError(f"more than {_MOST_WEIGHTS} different loss scales in one data set", hint="Round them, to two places, say.")
+        if code == _MAX_WEIGHTS:
+            raise UsageError(f"more than {_MAX_WEIGHTS} different loss_scale values in one data set", hint="Round them to two decimals.")
         return code
 
     def _flush(self) -> None:
@@ -92,7 +96,14 @@ class StoreWriter:
 
 
 class Store:
-    """A whole store. All is mapped when it is made: the folder may go away afterwards."""
+    """Read a complete store. The files are mapped on construction, so the folder may be removed afterwards.
+
+    Attributes:
+        ids, codes: per token: id, and index into `weights`.
+        ends: per sample: index after its last token.
+        rows, files, supervised: per sample: row number, index into `meta["files"]`, number of supervised tokens.
+        weights: the different loss weights, float32.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -107,18 +118,18 @@ class Store:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sample."""
+        """Number of tokens of each sample."""
         return np.diff(self.ends, prepend=0)
 
-    def part(self, index: int) -> slice:
-        """Where a sample's tokens are."""
+    def token_slice(self, index: int) -> slice:
+        """Return the slice of `ids` and `codes` that holds a sample's tokens."""
         return slice(int(self.ends[index - 1]) if index else 0, int(self.ends[index]))
 
     def origin(self, index: int) -> str:
-        """The sample's file and row, for people."""
+        """Return a sample's source file and row number as text."""
         return f"{self.meta['files'][self.files[index]]}, row {self.rows[index]}"
 
 
 def _mapped(path: Path, kind: Any) -> NDArray[Any]:
     mapped = np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
-    return np.asarray(mapped)  # a plain view of it: slices of a memmap cost several times as much
+    return np.asarray(mapped)  # a plain view: slicing a memmap costs several times as much
