@@ -252,7 +252,7 @@ def test_a_number_among_choices_is_a_number(project):
         (["--attention", "kernels-community/flash-attn2"], ["is a kernel from a hub, whose code is not executed"]),
         (["--chat-template", "none.jinja"], ["--chat-template: there is no file 'none.jinja'"]),
         (["--data.media-folder", "none"], ["--data.media-folder: there is no folder 'none'"]),
-        (["--resume", "none"], ["--resume: 'none': no checkpoint to go on from"]),
+        (["--resume", "none"], ["--resume: 'none': no checkpoint to resume from"]),
     ],
 )
 def test_what_a_worker_would_find_out_is_told_before_it_starts(project, words, says):

@@ -114,7 +114,7 @@ def test_damaged_and_pickled_adapters(tiny_model, tmp_path, report):
 
 def test_a_whole_model_has_nothing_to_merge(tiny_model, tmp_path, report):
     run = Run(verb="merge", job="", model=source_of(tiny_model), options={"output": str(tmp_path / "out")})
-    with pytest.raises(UsageError, match="nothing to merge"):
+    with pytest.raises(UsageError, match="no adapter to merge"):
         merge(run, report)
 
 

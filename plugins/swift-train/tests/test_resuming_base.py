@@ -12,7 +12,7 @@ from swift_core.contract.errors import UsageError
 
 @pytest.mark.parametrize(
     ("recorded", "typed"),
-    [({"model": {"reference": "file:models/tide"}}, "--model models/tide"), ({"model": None}, "Give them as they were")],
+    [({"model": {"reference": "file:models/tide"}}, "--model models/tide"), ({"model": None}, "--resume.allow-change")],
 )
 def test_the_base_of_the_run_is_named(recorded, typed, tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(recorded))
