@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from swift_http import Limits, create_app
-from swift_http.mutations import NASTY, mutations
+from swift_http.fuzzing import HOSTILE_VALUES, mutations
 from swift_http.testing import KEY, FakeEngine, Served, chat
 
 from swift_core.contract.errors import UsageError
@@ -100,7 +100,7 @@ class Strict(FakeEngine):
             raise UsageError("there is none")
 
 
-APP = create_app(Strict(), api_key=KEY, adapter_folders=[Path(__file__).parent], limits=Limits(seconds=20))
+APP = create_app(Strict(), api_key=KEY, adapter_folders=[Path(__file__).parent], limits=Limits(timeout=20))
 
 
 def bad_answers(requests: list[tuple[str, str, bytes]]) -> list[str]:
@@ -129,7 +129,7 @@ def test_one_bad_value_is_never_a_failure(path: str):
 def test_a_lone_surrogate_is_refused_wherever_it_stands(path: str):
     async def ask() -> Iterator[tuple[str, int]]:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(APP), base_url="http://x") as client:
-            tried = [(words, body) for words, body in mutations(BODIES[path]) if "ud800" in words or "a bad name" in words]
+            tried = [(words, body) for words, body in mutations(BODIES[path]) if "ud800" in words or "an invalid key" in words]
             return [(words, (await client.post(path.partition("#")[0], content=body, headers=JSON)).status_code) for words, body in tried]  # type: ignore[return-value]
 
     assert [words for words, status in asyncio.run(ask()) if status != 400] == []  # type: ignore[arg-type]
@@ -236,7 +236,7 @@ def test_generated_requests_with_any_characters(case: schemathesis.Case):
 
 def test_the_nasty_values_are_tried_in_lists_and_objects():
     tried = {words for words, _ in mutations({"a": [{"b": 1}]})}
-    assert len(tried) == 3 * len(NASTY) + 1
+    assert len(tried) == 3 * len(HOSTILE_VALUES) + 1
 
 
 # -- the name that the server is called by -------------------------------------------------------------------------------

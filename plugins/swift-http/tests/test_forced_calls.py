@@ -24,9 +24,10 @@ class Caller(FakeEngine):
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
         self.seen.append(sampling)
         calls = [
-            {"name": function.name, "arguments": {"city": "Rome"} if "city" in function.arguments else {}} for function in sampling.calls
+            {"name": function.name, "arguments": {"city": "Rome"} if "city" in function.arguments else {}}
+            for function in sampling.forced_calls
         ]
-        text = json.dumps(calls if sampling.several else calls[0])
+        text = json.dumps(calls if sampling.parallel_calls else calls[0])
         for letter in text[:-1] if self.cut else text:
             yield Piece(letter, (Token(ord(letter), letter),))
         yield Piece("", (), "length" if self.cut else "stop")
@@ -67,14 +68,14 @@ def test_a_call_comes(served: Served, more: dict[str, Any], names: list[str], st
 
 def test_what_the_engine_is_asked_for(served: Served):
     served.ask(tools=[WEATHER, TIDE], tool_choice="required")
-    schemas = {function.name: json.loads(function.arguments) for function in served.engine.seen[-1].calls}
+    schemas = {function.name: json.loads(function.arguments) for function in served.engine.seen[-1].forced_calls}
     assert schemas == {
         "weather": {**CITY, "additionalProperties": False},
         "tide": {"type": "object", "properties": {}, "additionalProperties": False},
     }
     combined = {"type": "object", "anyOf": [{"properties": {"a": {}}}]}  # where "no others" would forbid what is named elsewhere
     served.ask(tools=[{"type": "function", "function": {"name": "f", "parameters": combined}}], tool_choice="required")
-    assert json.loads(served.engine.seen[-1].calls[0].arguments) == {**combined, "properties": {}}
+    assert json.loads(served.engine.seen[-1].forced_calls[0].arguments) == {**combined, "properties": {}}
 
 
 def test_a_call_that_is_cut_is_no_call(served: Served):
@@ -184,5 +185,5 @@ def test_origins_that_may_read_answers():
 def test_what_is_no_origin_is_refused_at_the_start(wrong: str):
     from swift_core.contract.errors import UsageError
 
-    with pytest.raises(UsageError, match="is no origin"):
+    with pytest.raises(UsageError, match="is not an origin"):
         Served(origins=[wrong])

@@ -24,7 +24,7 @@ class Caller(FakeEngine):
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
         self.seen.append(sampling)
         call = '{"name": "weather", "arguments": {"city": "Rome"}}'
-        for part in (call,) if sampling.calls else ("Hm. ", "<tool_call>", call, "</tool_call>"):
+        for part in (call,) if sampling.forced_calls else ("Hm. ", "<tool_call>", call, "</tool_call>"):
             yield Piece(part, (Token(1, part),))
         yield Piece("", (), "stop")
 
@@ -110,13 +110,13 @@ def test_a_schema(shared: Served):
 @pytest.mark.parametrize(
     ("change", "param", "words"),
     [
-        ({"previous_response_id": "resp_1"}, "previous_response_id", "stores no responses"),
-        ({"conversation": "conv_1"}, "conversation", "stores no responses"),
-        ({"background": True}, "background", "not supported"),
-        ({"truncation": "auto"}, "truncation", "not supported"),
-        ({"include": ["message.output_text.logprobs"]}, "include", "not supported"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id", "does not store"),
+        ({"conversation": "conv_1"}, "conversation", "does not store"),
+        ({"background": True}, "background", "not support"),
+        ({"truncation": "auto"}, "truncation", "not support"),
+        ({"include": ["message.output_text.logprobs"]}, "include", "not support"),
         ({"tools": [{"type": "web_search"}]}, "tools", "'web_search'"),
-        ({"input": [{"type": "item_reference", "id": "x"}]}, "input", "stores no responses"),
+        ({"input": [{"type": "item_reference", "id": "x"}]}, "input", "does not store"),
         ({"input": [{"type": "reasoning", "summary": []}]}, "input", "'reasoning'"),
         ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x"}]}]}, "messages", "'input_image'"),
         ({"input": []}, "input", ""),

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from swift_http import Limits, create_app
-from swift_http.server import PromptProtocol
+from swift_http.server import IdleTimeoutProtocol
 from swift_http.testing import HANG, KEY, FakeEngine, Served, chat, until
 
 
@@ -85,14 +85,14 @@ def test_the_document_lists_every_route_and_needs_the_key():
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    with Served(limits=Limits(requests=4, body=20_000)) as made:
+    with Served(limits=Limits(max_requests=4, max_body_bytes=20_000)) as made:
         yield made
 
 
 @pytest.fixture
 def hasty() -> Iterator[Served]:
     """One that waits for no body."""
-    with Served(limits=Limits(slow=0.3)) as made:
+    with Served(limits=Limits(body_timeout=0.3)) as made:
         yield made
 
 
@@ -132,8 +132,8 @@ def test_a_body_that_drips_is_not_waited_for(hasty: Served):
 
 @pytest.mark.slow
 def test_headers_that_do_not_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(PromptProtocol, "seconds", 0.5)
-    with Served(limits=Limits(seconds=2)) as served:
+    monkeypatch.setattr(IdleTimeoutProtocol, "seconds", 0.5)
+    with Served(limits=Limits(timeout=2)) as served:
         assert raw(served, b"") == b""
         whole = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
         assert raw(served, whole + b"GET /hea").count(b"200 OK") == 1
@@ -218,7 +218,7 @@ def test_no_key_and_no_prompt_in_any_log(served: Served, caplog: pytest.LogCaptu
     served.ask("fail early a private matter")
     served.post("/v1/chat/completions", chat("a private matter"), key=KEY + "wrong")
     raw(served, head(20) + b"{broken", whole=True)
-    until(lambda: any("a request failed" in record.message for record in caplog.records))
+    until(lambda: any("request failed" in record.message for record in caplog.records))
     said = caplog.text + "".join(capfd.readouterr())
     assert KEY not in said
     assert "a private matter" not in said

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from swift_http import Piece
-from swift_http.responses import ChatForm, Choice
+from swift_http.response_builders import ChatBuilder, Choice
 from swift_http.tools import PARSERS
 
 CITY = {"city": "Paris", "days": 2}
@@ -40,11 +40,11 @@ MORE = [
 
 def whole(name: str, text: str) -> dict:
     choice = Choice(text, [], "stop")
-    return ChatForm("m", logprobs=False, parser=PARSERS[name]).whole([choice], {})["choices"][0]
+    return ChatBuilder("m", logprobs=False, parser=PARSERS[name]).complete([choice], {})["choices"][0]
 
 
 def streamed(name: str, text: str, size: int) -> tuple[str, list[dict], str | None]:
-    form = ChatForm("m", logprobs=False, parser=PARSERS[name])
+    form = ChatBuilder("m", logprobs=False, parser=PARSERS[name])
     parts = [text[at : at + size] for at in range(0, len(text), size)]
     pieces = [Piece(part) for part in parts] + [Piece("", (), "stop")]
     choices = [chunk["choices"][0] for piece in pieces for chunk in form.chunk(0, piece)]
@@ -122,7 +122,7 @@ def test_what_is_no_call_stays_text(name: str, text: str, size: int):
 )
 @pytest.mark.parametrize("name", PARSERS)
 def test_whatever_a_model_writes_is_a_call_or_text(name: str, text: str):
-    for mark in PARSERS[name].marks:
+    for mark in PARSERS[name].markers:
         written = f"{mark}{text}"
         message = whole(name, written)["message"]
         assert message["content"] == written or all(call["function"]["name"] for call in message["tool_calls"])

@@ -14,10 +14,10 @@ from swift_plugin_transformers.batching import Batcher, _Sequence
 from swift_plugin_transformers.engine import EmbeddedEngine
 from swift_plugin_transformers.generation import Request
 from swift_plugin_transformers.memory import cache_bytes
-from swift_plugin_transformers.prefixes import Room
-from swift_plugin_transformers.rows import RowsUnsupported, forward, probe
+from swift_plugin_transformers.prefix_cache import PrefixCache
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
+from swift_plugin_transformers.varlen import VarlenUnsupported, forward, probe
 
 from swift_core.contract.errors import SwiftError, UsageError
 
@@ -183,7 +183,7 @@ def test_auto_is_a_part_of_what_is_free():
 
 
 def test_kept_rows_go_in_the_order_of_their_last_use():
-    room = Room(100)
+    room = PrefixCache(100)
     for name in "abc":
         row = room.take("m", [ord(name)] * 20, 30)
         assert row
@@ -257,7 +257,7 @@ def test_what_fails_for_one_request_fails_for_no_other(engine: EmbeddedEngine, m
         raise RuntimeError("nobody listens")
 
     monkeypatch.setattr(_Sequence, "_choose", choose)
-    monkeypatch.setattr("swift_plugin_transformers.rows.KvRow.trim", unlucky)
+    monkeypatch.setattr("swift_plugin_transformers.varlen.SequenceCache.trim", unlucky)
     good = [Asked(engine, prompt, sampling) for _ in range(3)]
     bad = Asked(engine, prompt, Sampling(max_tokens=20, temperature=1, seed=13))
     silent = Request(prompt=prompt, sampling=sampling, model="m", put=mute, done=lambda error: mute(Piece("")))
@@ -283,7 +283,7 @@ def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: Embedded
     monkeypatch.setattr(type(engine.worker._answering.bare), "forward", lost)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="device-side"):
         Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
-    with pytest.raises(SwiftError, match="worker that has the model has failed"):
+    with pytest.raises(SwiftError, match="worker thread has failed"):
         Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     assert "device-side" in str(engine.fault)
 
@@ -332,9 +332,9 @@ def test_sliding_windows_are_kept():
     prompt = list(range(30))
     expected = model.generate(torch.tensor([prompt]), max_new_tokens=12, do_sample=False, eos_token_id=None)[0, 30:].tolist()
     probe(model)
-    from swift_plugin_transformers.rows import KvRow
+    from swift_plugin_transformers.varlen import SequenceCache
 
-    row, got, new = KvRow(64), [], prompt
+    row, got, new = SequenceCache(64), [], prompt
     with torch.inference_mode():
         forward(model, [(row, prompt[:11])])
         new = prompt[11:]
@@ -346,7 +346,7 @@ def test_sliding_windows_are_kept():
 
 def test_architectures_that_cannot_are_told_and_left_as_they_were():
     model = small("Gemma2", head_dim=8)
-    with pytest.raises(RowsUnsupported, match="softcap"):
+    with pytest.raises(VarlenUnsupported, match="softcap"):
         probe(model)
-    assert model.config._attn_implementation != "swift_rows"
+    assert model.config._attn_implementation != "swift_varlen"
     assert model.generate(torch.tensor([[1, 2]]), max_new_tokens=3).shape[1] == 5

@@ -17,16 +17,16 @@ import openai
 import pytest
 import torch
 from swift_http import Limits, create_app
-from swift_http.hangups import HangUps
+from swift_http.disconnects import DisconnectingClient
 from swift_http.server import Server, bind, url_of
 from swift_http.testing import until
 from swift_plugin_transformers.backend import TransformersBackend
 from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.engine import EmbeddedEngine
-from swift_plugin_transformers.rows import RowsUnsupported
-from swift_plugin_transformers.serial import OneByOne
+from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
+from swift_plugin_transformers.varlen import VarlenUnsupported
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server as Served
@@ -214,12 +214,12 @@ def hang_up(running: Running) -> None:
         "/v1/load_lora_adapter": {"lora_name": "poet", "lora_path": "poet"},
         "/health": None,
     }
-    hangups = HangUps(running.socket.getsockname(), requests)
-    for _ in hangups.each():
+    client = DisconnectingClient(running.socket.getsockname(), requests)
+    for _ in client.each():
         pass
     until(lambda: not running.server.server_state.connections)
     del requests["/v1/load_lora_adapter"]  # it may have been loaded or not: the client that asked has not heard
-    assert {path: hangups.ask(path) for path in requests} == dict.fromkeys(requests, 200)
+    assert {path: client.status(path) for path in requests} == dict.fromkeys(requests, 200)
     httpx2.post(running.url + "/unload_lora_adapter", json={"lora_name": "poet"}, timeout=60)
     until(lambda: "swift_requests_in_flight 0.0" in httpx2.get(running.url.removesuffix("/v1") + "/metrics").text)
     assert running.engine.fault is None
@@ -235,7 +235,7 @@ def test_clients_that_hang_up_harm_nobody(served: Running):
 
 
 def test_a_request_that_takes_too_long_ends_and_frees_its_room(long_model: Path):
-    with Running(long_model, limits=Limits(seconds=0.3)) as running:
+    with Running(long_model, limits=Limits(timeout=0.3)) as running:
         with pytest.raises(openai.InternalServerError, match=r"longer than 0.3 seconds"):
             running.text(max_tokens=20_000, temperature=0)
         until(lambda: running.engine.worker.room.used == 0)  # type: ignore[union-attr]
@@ -253,7 +253,7 @@ def test_a_request_that_takes_too_long_ends_and_frees_its_room(long_model: Path)
 
 def test_a_model_that_rows_cannot_do_is_answered_one_by_one(tiny_model: Path, roots: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any):
     def never(model: Any) -> float:
-        raise RowsUnsupported("its attention has 'softcap'")
+        raise VarlenUnsupported("its attention has 'softcap'")
 
     with Running(tiny_model) as batched:
         expected = batched.text(max_tokens=30), batched.openai.embeddings.create(model="m", input="a b").data[0].embedding
@@ -261,7 +261,7 @@ def test_a_model_that_rows_cannot_do_is_answered_one_by_one(tiny_model: Path, ro
     monkeypatch.setattr("swift_plugin_transformers.engine.probe", never)
     caplog.set_level(logging.WARNING)
     with Running(tiny_model, [roots]) as running:
-        assert isinstance(running.engine.worker, OneByOne)
+        assert isinstance(running.engine.worker, SequentialWorker)
         assert "one by one" in caplog.text
         assert running.text(max_tokens=30) == expected[0]
         assert running.openai.embeddings.create(model="m", input="a b").data[0].embedding == pytest.approx(expected[1], abs=1e-4)

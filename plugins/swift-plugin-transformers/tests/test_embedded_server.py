@@ -213,7 +213,7 @@ def test_what_cannot_start_says_why_in_one_line(tiny_model: Path, tmp_path: Path
 
 
 def test_a_character_over_several_tokens_comes_whole(tiny_model: Path):
-    from swift_plugin_transformers.text import Detokenizer
+    from swift_plugin_transformers.detokenizer import Detokenizer
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_http import Sampling
 from swift_plugin_transformers.batching import Batcher
-from swift_plugin_transformers.serial import OneByOne
+from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 
@@ -136,7 +136,7 @@ def test_a_tuner_that_cannot_switch_is_refused_before_anything_is_loaded(adapter
     assert f"swift merge {folder}" in refused.value.hint
 
 
-@pytest.mark.parametrize(("tuner", "worker"), [(SwitchingShift, Batcher), (Alone, OneByOne)])
+@pytest.mark.parametrize(("tuner", "worker"), [(SwitchingShift, Batcher), (Alone, SequentialWorker)])
 def test_adapters_of_another_tuner_are_served_beside_their_base(tuner, worker, adapter, tiny_model):
     engine = load(tiny_model, {"mine": adapter(tuner)}, "m", options())
     try:

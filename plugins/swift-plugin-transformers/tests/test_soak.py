@@ -18,7 +18,7 @@ import httpx2
 import psutil
 import pytest
 from swift_http import Limits, create_app
-from swift_http.hangups import MOMENTS, HangUps
+from swift_http.disconnects import POINTS, DisconnectingClient
 from swift_http.server import Server, bind, url_of
 from swift_plugin_transformers.batching import Batcher, _Sequence
 from swift_plugin_transformers.engine import EmbeddedEngine
@@ -45,7 +45,7 @@ class Storm:
         self._http = httpx2.Client(timeout=300, trust_env=False, limits=httpx2.Limits(max_connections=CLIENTS))
         self._chance = random.Random(seed)
         self.seen: Counter[str] = Counter()
-        self._hangups = HangUps((httpx2.URL(url).host, httpx2.URL(url).port or 80), REQUESTS, seed=seed)
+        self._client = DisconnectingClient((httpx2.URL(url).host, httpx2.URL(url).port or 80), REQUESTS, seed=seed)
         self._kinds: list[Callable[[], str]] = [
             self.hangs_up,
             self.whole,
@@ -93,7 +93,7 @@ class Storm:
         return "left"
 
     def hangs_up(self) -> str:
-        self._hangups.one(self._chance.choice(list(REQUESTS)), self._chance.choice(MOMENTS))
+        self._client.disconnect(self._chance.choice(list(REQUESTS)), self._chance.choice(POINTS))
         return "left"
 
     def wrong(self) -> str:
@@ -126,7 +126,7 @@ def settled(engine: EmbeddedEngine, server: Server) -> tuple[int, int, int, int]
 def soak(checkpoint: Path, count: int, growth: int) -> None:
     engine = load(checkpoint, {}, "m", ServeOptions(device="cpu", dtype="float32", memory="16MB", batch=8))
     socket = bind("127.0.0.1", 0)
-    server = Server(create_app(engine, limits=Limits(requests=CLIENTS // 2)), lambda: None, grace=0.5)
+    server = Server(create_app(engine, limits=Limits(max_requests=CLIENTS // 2)), lambda: None, grace=0.5)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
     thread.start()
     while not server.started:

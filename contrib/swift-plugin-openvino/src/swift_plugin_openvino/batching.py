@@ -12,7 +12,7 @@ import numpy
 from openvino import Tensor
 from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, GenerationFinishReason, GenerationStatus
 from swift_http import Piece, Token
-from swift_http.worker import Worker, tell
+from swift_http.worker import Worker, finish_request
 
 from swift_core.contract.errors import SwiftError
 from swift_plugin_openvino.detokenizer import Decode, Detokenizer
@@ -65,14 +65,14 @@ class Batcher(Worker[Request]):
 
     def _take(self, request: Request) -> None:
         if request.cancelled.is_set():
-            tell(request, None)
+            finish_request(request, None)
             return
         self._number += 1
         try:
             prompt = Tensor(numpy.array([request.prompt], dtype=numpy.int64))
             handle = self._pipeline.add_request(self._number, prompt, request.config)
         except Exception as error:
-            tell(request, error)
+            finish_request(request, error)
         else:
             self._active.append(_Answer(request, handle))
 
@@ -95,7 +95,7 @@ class Batcher(Worker[Request]):
 
     def _end(self, answer: _Answer, error: BaseException | None = None) -> None:
         self._active.remove(answer)
-        tell(answer.request, error)
+        finish_request(answer.request, error)
 
 
 class _Answer:

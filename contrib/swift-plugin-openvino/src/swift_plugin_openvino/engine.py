@@ -72,7 +72,7 @@ class OpenvinoEngine:
         del model  # there is one
         self._check(prompt)
         config = self._config(len(prompt), sampling)
-        async for piece in self._ask(prompt, config, special=sampling.special, texts=sampling.logprobs is not None):
+        async for piece in self._ask(prompt, config, special=sampling.keep_special_tokens, texts=sampling.logprobs is not None):
             yield piece
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:

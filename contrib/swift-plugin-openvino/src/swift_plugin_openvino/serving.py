@@ -50,7 +50,7 @@ def _serve(given: argparse.Namespace, key: str | None) -> None:
 
     engine = OpenvinoEngine(model, given.name, options)
     try:
-        limits = Limits(requests=options.queue, seconds=options.timeout)
+        limits = Limits(max_requests=options.queue, timeout=options.timeout)
         run(create_app(engine, api_key=key, limits=limits, origins=options.cors_origin), bound)
     finally:
         engine.close()

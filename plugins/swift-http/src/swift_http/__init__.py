@@ -1,4 +1,4 @@
-"""Shared by the servers: the OpenAI-compatible HTTP layer over anything that gives tokens.
+"""OpenAI-compatible HTTP layer over any engine that turns prompts into tokens; shared by the servers.
 
 app = create_app(engine, api_key="…")
 run(app, bind("127.0.0.1", 8000), ready=print)

@@ -1,4 +1,4 @@
-"""The application: routes over a ChatEngine."""
+"""FastAPI application: the OpenAI-compatible routes over a `ChatEngine`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from swift_http import documents, errors
-from swift_http.adapters import add_adapter_routes
-from swift_http.answer import Answer
-from swift_http.asks import Ask, check_supported, respond
-from swift_http.chats import add_chat_routes
-from swift_http.cors import allow
-from swift_http.embeddings import add_embedding_route
-from swift_http.engine import ChatEngine, Embeds, TakesAdapters
+from swift_http import errors, openapi
+from swift_http.active_request import ActiveRequest
+from swift_http.adapter_routes import add_adapter_routes
+from swift_http.chat_routes import add_chat_routes
+from swift_http.cors import allow_origins
+from swift_http.embedding_routes import add_embedding_routes
+from swift_http.engine import ChatEngine, SupportsEmbeddings, SupportsRuntimeAdapters
 from swift_http.errors import ApiError, unknown_model
-from swift_http.facts import add_fact_routes
-from swift_http.guard import OPEN_PATHS, Guard
-from swift_http.limits import Gate, Limits
+from swift_http.generation import GenerationRequest, check_supported, respond
+from swift_http.guard import PUBLIC_PATHS, Guard
+from swift_http.info_routes import add_info_routes
+from swift_http.limits import AdmissionControl, Limits
 from swift_http.metrics import Metrics
 from swift_http.requests import CompletionRequest
-from swift_http.responses import CompletionForm
-from swift_http.streams import finished
+from swift_http.response_builders import CompletionBuilder
+from swift_http.streams import close_when_done
 from swift_http.tools import PARSERS
 
 
@@ -37,18 +37,18 @@ def create_app(
     adapter_folders: Sequence[Path] = (),
     origins: Sequence[str] = (),
 ) -> FastAPI:
-    """An OpenAI-compatible app over `engine`; it serves the names in `engine.models`.
+    """Create an OpenAI-compatible app over `engine`, which serves the names in `engine.models`.
 
     Args:
-        engine: what answers; where it `Embeds`, there is /v1/embeddings too.
-        api_key: required as `Authorization: Bearer …` everywhere but at /health; None: open to whoever reaches the port.
-        limits: bounds on the queue, on time and on request bodies.
-        tool_parser: how the model writes the calls of its tools, a name of `PARSERS`; with any other they stay text.
-        adapter_folders: where adapters may lie that requests load, for an engine that `TakesAdapters`; none: requests can't load any.
-        origins: web pages that may read answers, as `https://host:port`; `*`: all. None without it.
+        engine: the model; if it is `SupportsEmbeddings`, the app has /v1/embeddings.
+        api_key: key required as `Authorization: Bearer …` on every path except /health; None disables authentication.
+        limits: limits on concurrency, duration and request bodies.
+        tool_parser: format of the model's tool calls, a name in `PARSERS`; with any other value tool calls stay text.
+        adapter_folders: folders below which requests may load adapters, if the engine is `SupportsRuntimeAdapters`; empty: no such routes.
+        origins: origins of web pages that may read responses (CORS), such as `https://host:port`; `*` allows all.
 
     Raises:
-        UsageError: something else than an origin among these.
+        UsageError: an entry of `origins` is not an origin.
     """
     limits = limits or Limits()
     app = FastAPI(
@@ -56,49 +56,52 @@ def create_app(
         summary="An OpenAI-compatible server",
         docs_url=None,
         redoc_url=None,
-        responses=documents.ERRORS,
+        responses=openapi.ERRORS,
     )
     errors.install(app)
-    app.add_middleware(Guard, api_key=api_key, max_body=limits.body, slow=limits.slow)
+    app.add_middleware(Guard, api_key=api_key, max_body_bytes=limits.max_body_bytes, body_timeout=limits.body_timeout)
     if origins:
-        allow(app, origins)  # outside the guard: browsers send no key when they ask whether they may
-    gate, metrics = Gate(limits), Metrics()
-    app.state.gate, app.state.engine = gate, engine
+        allow_origins(app, origins)  # outside the guard: browsers send preflight requests without the key
+    admission, metrics = AdmissionControl(limits), Metrics()
+    app.state.admission, app.state.engine = admission, engine
 
-    def admit(request: Request, endpoint: str, model: str) -> Answer:
+    def admit(request: Request, endpoint: str, model: str) -> ActiveRequest:
         try:
             if model not in engine.models:
                 raise unknown_model(model, engine.models)
-            return Answer(request, engine, gate, metrics, endpoint=endpoint, model=model)
+            return ActiveRequest(request, engine, admission, metrics, endpoint=endpoint, model=model)
         except ApiError as error:
             metrics.refused(endpoint, error.status_code)
             raise
 
-    async def ids(item: str | list[int]) -> list[int]:
+    async def encode(item: str | list[int]) -> list[int]:
         return await asyncio.to_thread(engine.encode, item) if isinstance(item, str) else item
 
-    add_chat_routes(app, engine, admit, PARSERS.get(tool_parser), most=limits.answers)
+    add_chat_routes(app, engine, admit, PARSERS.get(tool_parser), max_choices=limits.max_choices)
 
-    @app.post("/v1/completions", responses=documents.COMPLETION)
+    @app.post("/v1/completions", responses=openapi.COMPLETION)
     async def completions(body: CompletionRequest, request: Request) -> Response:
-        async def ask() -> Ask:
-            prompts = [await ids(item) for item in body.prompts()]
-            wishes = body.wishes()
-            check_supported(engine, wishes, {})
-            given = [prompt for prompt in prompts for _ in range(body.n or 1)] if body.return_token_ids else None
-            form = CompletionForm(body.model, logprobs=body.logprobs is not None, prompts=given)
-            return Ask(prompts, wishes, body.stops, form, bool(body.stream), body.include_usage, bool(body.echo), body.n or 1, "prompt")
+        async def prepare() -> GenerationRequest:
+            prompts = [await encode(item) for item in body.prompts()]
+            sampling = body.sampling()
+            check_supported(engine, sampling, {})
+            n = body.n or 1
+            shown = [prompt for prompt in prompts for _ in range(n)] if body.return_token_ids else None
+            builder = CompletionBuilder(body.model, logprobs=body.logprobs is not None, prompts=shown)
+            return GenerationRequest(
+                prompts, sampling, body.stops, builder, bool(body.stream), body.include_usage, bool(body.echo), n, "prompt"
+            )
 
-        answer = admit(request, "completions", body.model)
-        return await finished(answer, respond(answer, engine, ask, most=limits.answers))
+        active = admit(request, "completions", body.model)
+        return await close_when_done(active, respond(active, engine, prepare, max_choices=limits.max_choices))
 
-    if isinstance(engine, Embeds):
-        add_embedding_route(app, engine, admit, ids)
+    if isinstance(engine, SupportsEmbeddings):
+        add_embedding_routes(app, engine, admit, encode)
 
-    if isinstance(engine, TakesAdapters) and adapter_folders:
+    if isinstance(engine, SupportsRuntimeAdapters) and adapter_folders:
         add_adapter_routes(app, engine, adapter_folders)
 
-    add_fact_routes(app, engine, metrics)
+    add_info_routes(app, engine, metrics)
     if api_key:
-        documents.require_key(app, OPEN_PATHS)
+        openapi.require_key(app, PUBLIC_PATHS)
     return app

@@ -1,4 +1,4 @@
-"""Which web pages may read answers."""
+"""CORS: the web pages that may read responses."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from swift_core.contract.errors import UsageError
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s*]+")
 
 
-def allow(app: FastAPI, origins: Sequence[str]) -> None:
-    """Let pages of these origins read answers.
+def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+    """Add CORS headers for these origins.
 
     Raises:
-        UsageError: one is none: a browser would never send it.
+        UsageError: an entry is not an origin, so that no browser would ever send it.
     """
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise UsageError(
-                f"'{origin}' is no origin", where="cors_origin", hint="Write https://HOST or https://HOST:PORT, without a path; or *."
+                f"'{origin}' is not an origin", where="cors_origin", hint="Write https://HOST or https://HOST:PORT, without a path; or *."
             )
     app.add_middleware(
         CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["Retry-After"]

@@ -1,4 +1,4 @@
-"""What the HTTP layer needs of an engine. It speaks of tokens and text, never of HTTP, so that any engine can stand behind it."""
+"""Engine interface: what the HTTP layer needs of a model, in terms of tokens and text and not of HTTP."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How to choose tokens. None: as the model's own generation config says.
+    """Sampling parameters of one completion. None means: as in the model's generation config.
 
-    `logprobs` is how many alternatives a token comes with; None: no log-probabilities at all. `schema` is the text of a JSON Schema
-    that the answer has to follow. `special` leaves control tokens in the text, where some models write their tool calls.
-
-    Of `frequency_penalty` and `presence_penalty` the first is subtracted from a token's logit as often as the answer has it, the second
-    once if it has it; `repetition_penalty` counts the prompt's tokens too. `logit_bias` are (token, added to its logit). No token that ends
-    the answer comes before `min_tokens`; with `ignore_eos` those of the model end nothing; `stop_token_ids` are more that do.
-    The answer has to be a call of one of the functions in `calls`, as JSON: {"name": …, "arguments": {…}}; with `several`, a list of calls.
+    Attributes:
+        max_tokens: maximum number of generated tokens.
+        temperature: softmax temperature; 0 is greedy decoding.
+        top_p: nucleus sampling: smallest set of tokens with this cumulative probability.
+        top_k: sample from the k most likely tokens; 0: from all.
+        min_p: minimum probability relative to the most likely token.
+        repetition_penalty: multiplicative penalty on tokens in the prompt or the completion.
+        seed: seed of the random number generator.
+        logprobs: number of alternatives returned per token; None: no log-probabilities at all.
+        schema: JSON Schema, as text, that the completion must match.
+        keep_special_tokens: leave special tokens in the text, since some models mark their tool calls with them.
+        frequency_penalty: subtracted from a token's logit once per occurrence in the completion.
+        presence_penalty: subtracted from a token's logit if it occurs in the completion.
+        logit_bias: (token id, value added to its logit).
+        min_tokens: number of tokens before which the completion can't end.
+        ignore_eos: don't stop at the model's end-of-sequence tokens.
+        stop_token_ids: further tokens that end the completion.
+        forced_calls: functions one of which must be called; the completion is then JSON: {"name": …, "arguments": {…}}.
+        parallel_calls: with `forced_calls`: a JSON list of calls in place of one call.
     """
 
     max_tokens: int | None = None
@@ -30,20 +42,20 @@ class Sampling:
     seed: int | None = None
     logprobs: int | None = None
     schema: str | None = None
-    special: bool = False
+    keep_special_tokens: bool = False
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     logit_bias: tuple[tuple[int, float], ...] = ()
     min_tokens: int = 0
     ignore_eos: bool = False
     stop_token_ids: tuple[int, ...] = ()
-    calls: tuple[Function, ...] = ()
-    several: bool = False
+    forced_calls: tuple[Function, ...] = ()
+    parallel_calls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that may be called; `arguments` is the text of the JSON Schema of its arguments."""
+    """A callable function; `arguments` is the JSON Schema of its arguments, as text."""
 
     name: str
     arguments: str
@@ -51,9 +63,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token: its id, its text alone, and its natural-log probability before temperature.
+    """A token: its id, its text in isolation, and its log-probability (natural logarithm, before temperature).
 
-    `top` are the likeliest tokens in its place, as (text, log-probability). `text` may be empty where no log-probabilities were asked for.
+    `top` holds the most likely tokens at its position, as (text, log-probability). `text` may be empty if no log-probabilities were
+    requested.
     """
 
     id: int
@@ -64,7 +77,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some more of an answer. `text` may lag behind `tokens` while a character is incomplete; the last piece has `finish`."""
+    """The next part of a completion. `text` may lag behind `tokens` while a character is incomplete; the last piece has `finish`."""
 
     text: str
     tokens: tuple[Token, ...] = ()
@@ -72,110 +85,110 @@ class Piece:
 
 
 class ChatEngine(Protocol):
-    """A model that answers. Only `generate` and `score` are awaited; the others may be called from any thread."""
+    """A served model. `generate` and `score` run in the event loop; the other methods may be called from any thread."""
 
     @property
     def models(self) -> Sequence[str]:
-        """The names it answers to: the base first, then its adapters."""
+        """Names that clients can request: the base model first, then its adapters."""
         ...
 
     @property
     def context(self) -> int:
-        """Most tokens of prompt and answer together."""
+        """Maximum number of tokens of prompt and completion together."""
         ...
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), generation_prompt: bool = True
     ) -> list[int]:
-        """Token ids of a conversation.
+        """Return the token ids of a conversation, rendered with the chat template.
 
         Args:
-            messages: turns of `role` and `content`, and where a turn has them `tool_calls` (arguments as objects), `tool_call_id`,
-                `name`, `reasoning_content`.
-            tools: what may be called, in OpenAI's form.
-            generation_prompt: whether the answer's opening is to follow.
+            messages: turns with `role` and `content`, and optionally `tool_calls` (arguments as objects), `tool_call_id`, `name` and
+                `reasoning_content`.
+            tools: tool definitions in OpenAI's format.
+            generation_prompt: append the opening of the assistant's turn.
 
         Raises:
-            UsageError: the model has no chat template, or its template refuses these messages or has no place for tools.
+            UsageError: the model has no chat template, or its template rejects these messages or does not support tools.
         """
         ...
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of a text, with the special tokens the tokenizer adds (or without)."""
+        """Return the token ids of a text; `special`: with the special tokens that the tokenizer adds."""
         ...
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids, special tokens left in."""
+        """Return the text of token ids, special tokens included."""
         ...
 
     def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
-        """The answer to a prompt, piece by piece. Waits its turn; closing the iterator cancels the work.
+        """Generate the completion of a prompt, piece by piece. Closing the iterator cancels the work.
 
-        Every generated token is in a piece, the one that ends the answer too, but that one has no part in `text`.
+        Every generated token is in a piece, including the one that ends the completion, whose text is left out.
         """
         ...
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        """The prompt's own tokens with their log-probabilities (the first has none) and `top` alternatives each.
+        """Return the prompt's tokens with their log-probabilities (the first has none) and `top` alternatives each.
 
         Raises:
-            UsageError: the engine can't tell them.
+            UsageError: the engine can't compute them.
         """
         ...
 
 
-EXTENDED: Mapping[str, str] = {  # what not every engine does, and the field of a request that asks for it
+OPTIONAL_FIELDS: Mapping[str, str] = {  # optional features of an engine, and the request field that uses each
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
     "logit_bias": "logit_bias",
     "min_tokens": "min_tokens",
     "ignore_eos": "ignore_eos",
     "stop_token_ids": "stop_token_ids",
-    "calls": "tool_choice",
+    "forced_calls": "tool_choice",
     "variables": "chat_template_kwargs",
 }
 
 
 @runtime_checkable
-class Extends(Protocol):
-    """An engine that does some of `EXTENDED`; requests for the others are refused before it sees them."""
+class DeclaresSupport(Protocol):
+    """An engine that supports some of `OPTIONAL_FIELDS`; requests that use the others are rejected before they reach it."""
 
     @property
     def supports(self) -> Collection[str]:
-        """Fields of `Sampling` that it heeds; `variables`, if `render` takes such an argument: values by name for the chat template.
+        """Supported fields of `Sampling`, and `variables` if `render` accepts that argument (chat template variables, by name).
 
-        `render` refuses variables that the template does not read.
+        `render` must raise UsageError for variables that the template does not use.
         """
         ...
 
 
 @runtime_checkable
-class CanFail(Protocol):
-    """An engine that knows when it can answer no more: /health says so then, and `run` ends the server."""
+class ReportsFailure(Protocol):
+    """An engine that can fail permanently: /health then returns 503, and `run` stops the server."""
 
     @property
     def fault(self) -> BaseException | None:
-        """Why it answers no more; None while it does."""
+        """The error that stopped the engine; None while it works."""
         ...
 
 
 @runtime_checkable
-class Embeds(Protocol):
-    """An engine that also turns text into vectors."""
+class SupportsEmbeddings(Protocol):
+    """An engine that also computes embeddings."""
 
     async def embed(self, prompt: Sequence[int], *, model: str) -> list[float]:
-        """A vector of length one."""
+        """Return the embedding of a prompt, normalized to unit length."""
         ...
 
 
 @runtime_checkable
-class TakesAdapters(Protocol):
-    """An engine whose adapters come and go while it runs."""
+class SupportsRuntimeAdapters(Protocol):
+    """An engine that can load and unload adapters at runtime."""
 
     async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
-        """Serve one more. Raises UsageError if the name is taken, or the adapter was trained on another base or does not fit."""
+        """Load an adapter. Raises UsageError if the name is in use, or the adapter was trained on another base or does not fit."""
         ...
 
     async def unload_adapter(self, name: str) -> None:
-        """Serve it no more. Raises UsageError where there is none of that name, or it is in use."""
+        """Unload an adapter. Raises UsageError if no adapter has that name, or requests use it."""
         ...

@@ -1,4 +1,4 @@
-"""Calls that have to come: what the answer may be, and how it is read."""
+"""Forced tool calls (`tool_choice`): the functions that may be called, and the parser of such a completion."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from swift_http.engine import Function
 from swift_http.errors import ApiError
-from swift_http.tools import ToolParser, objects
+from swift_http.tools import ToolParser, json_calls
 
-FORCED = ToolParser(("{", "["), objects, first=True)
-_COMBINES = frozenset({"$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "unevaluatedProperties", "dependentSchemas"})
+FORCED = ToolParser(("{", "["), json_calls, only_at_start=True)
+_COMBINATORS = frozenset({"$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties", "unevaluatedProperties", "dependentSchemas"})
 
 
 def forced(tools: Sequence[Mapping[str, Any]], choice: str | None) -> tuple[Function, ...]:
-    """The functions of which one has to be called; none, unless the choice is `required` or one of their names.
+    """Return the functions one of which must be called; empty unless `choice` is `required` or the name of a function.
 
     Raises:
-        ApiError: 400, there is no such function.
+        ApiError: 400, no tool has that name.
     """
     if choice in (None, "none", "auto"):
         return ()
@@ -28,26 +28,26 @@ def forced(tools: Sequence[Mapping[str, Any]], choice: str | None) -> tuple[Func
         functions = [function for function in functions if function["name"] == choice]
     if not functions:
         why = (
-            "requires a call, and there are no tools"
+            "requires a call, but the request has no tools"
             if choice == "required"
-            else f"names '{str(choice)[:100]}', which is not among the tools"
+            else f"names '{str(choice)[:100]}', which is not one of the tools"
         )
         raise ApiError(400, f"tool_choice {why}", param="tool_choice")
     return tuple(Function(function["name"], json.dumps(_arguments(function.get("parameters")))) for function in functions)
 
 
-def one_call(parser: ToolParser) -> ToolParser:
-    """The parser of answers that may hold one call: others that follow are left out."""
-    return replace(parser, read=lambda text: parser.read(text)[:1])
+def first_call_only(parser: ToolParser) -> ToolParser:
+    """Return a parser that keeps the first call and drops the others."""
+    return replace(parser, parse=lambda text: parser.parse(text)[:1])
 
 
 def _arguments(parameters: Any) -> dict[str, Any]:
-    """The schema of the arguments: those that are named and, where the schema leaves that open, no others, so that they come to an end."""
+    """Return the schema of the arguments; it forbids unnamed arguments unless it allows them explicitly, so that generation ends."""
     if parameters is None:
         parameters = {}
     if not isinstance(parameters, dict):
-        raise ApiError(400, "the parameters of a function are a JSON Schema, an object", param="tools")
+        raise ApiError(400, "the parameters of a function must be a JSON Schema (an object)", param="tools")
     schema = {"type": "object", "properties": {}, **parameters}
     if schema["type"] != "object":
-        raise ApiError(400, "the parameters of a function are of type object", param="tools")
-    return schema if _COMBINES & schema.keys() else {"additionalProperties": False, **schema}
+        raise ApiError(400, "the parameters of a function must have type object", param="tools")
+    return schema if _COMBINATORS & schema.keys() else {"additionalProperties": False, **schema}

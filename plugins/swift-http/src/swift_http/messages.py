@@ -1,4 +1,4 @@
-"""The turns of a conversation and the tools beside it, as OpenAI's clients send them and as chat templates take them."""
+"""Messages and tools in OpenAI's request format, and their conversion to what chat templates expect."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 from swift_http.errors import ApiError
 
-_NEUTRAL = frozenset({"annotations", "id", "cache_control", "parsed"})  # what an answer or a cache has beside its words
-_EMPTY = frozenset({"refusal", "audio", "function_call"})
+_IGNORED = frozenset({"annotations", "id", "cache_control", "parsed"})  # fields of responses and of caching, without effect on the prompt
+_MUST_BE_EMPTY = frozenset({"refusal", "audio", "function_call"})
 
 
-def _known(data: Any, fields: Collection[str], ignored: Collection[str], empty: Collection[str], what: str) -> Any:
-    """The fields that are read: `ignored` ones change nothing, `empty` ones have to be so.
+def _select_known(data: Any, fields: Collection[str], ignored: Collection[str], must_be_empty: Collection[str], owner: str) -> Any:
+    """Return the known fields of an object; `ignored` ones may have any value, `must_be_empty` ones must be empty.
 
     Raises:
-        ApiError: 400, another one, which would be ignored in silence.
+        ApiError: 400, there is another field, which would otherwise be ignored silently.
     """
     if not isinstance(data, dict):
         return data
     for name in data:
-        if name in fields or name in ignored or data[name] is None or (name in empty and not data[name]):
+        if name in fields or name in ignored or data[name] is None or (name in must_be_empty and not data[name]):
             continue
-        raise ApiError(400, f"'{name[:50]}' of {what} is not understood here", param="messages")
+        raise ApiError(400, f"unsupported field '{name[:50]}' of {owner}", param="messages")
     return {name: value for name, value in data.items() if name in fields}
 
 
 class TextPart(BaseModel):
-    """A part of a message; this server takes text."""
+    """A content part of a message; only type `text` is supported."""
 
     model_config = ConfigDict(strict=True)
 
@@ -39,31 +39,31 @@ class TextPart(BaseModel):
 
 
 class Function(BaseModel):
-    """The function that a tool call names; arguments are JSON text in OpenAI's form, and an object is understood too."""
+    """The function of a tool call; `arguments` is JSON text, as in OpenAI's format, or an object."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str
     arguments: str | dict[str, Any] = ""
-    parsed_arguments: Any = None  # what OpenAI's clients add to what they have read
+    parsed_arguments: Any = None  # added by OpenAI's client to parsed responses
 
     def parsed(self) -> dict[str, Any]:
-        """Arguments as the object that chat templates take.
+        """Return the arguments as an object, as chat templates expect.
 
         Raises:
-            ApiError: 400, they are none.
+            ApiError: 400, they are not a JSON object.
         """
         try:
             arguments = json.loads(self.arguments or "{}") if isinstance(self.arguments, str) else self.arguments
         except ValueError:
             arguments = None
         if not isinstance(arguments, dict):
-            raise ApiError(400, f"the arguments of the call of '{self.name[:50]}' are no JSON object", param="messages")
+            raise ApiError(400, f"the arguments of the call of '{self.name[:50]}' are not a JSON object", param="messages")
         return arguments
 
 
 class ToolCall(BaseModel):
-    """A call that the assistant has made; `index` is its place in a stream."""
+    """A tool call of the assistant; `index` is its position in a stream."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -72,14 +72,14 @@ class ToolCall(BaseModel):
     type: Literal["function"] = "function"
     function: Function
 
-    def call(self) -> dict[str, Any]:
-        """The call as chat templates take it. Raises as `Function.parsed` does."""
+    def for_template(self) -> dict[str, Any]:
+        """Return the call as chat templates expect it. Raises what `Function.parsed` raises."""
         named = {"id": self.id} if self.id else {}
         return {"type": self.type, **named, "function": {"name": self.function.name, "arguments": self.function.parsed()}}
 
 
 class Message(BaseModel):
-    """A turn of a conversation."""
+    """A message of a conversation."""
 
     model_config = ConfigDict(strict=True)
 
@@ -92,39 +92,39 @@ class Message(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_unread(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "reasoning" in data and "reasoning_content" not in data:  # the newer name of vLLM and others
+    def _reject_unknown(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "reasoning" in data and "reasoning_content" not in data:  # its newer name in vLLM and others
             data = {"reasoning_content" if name == "reasoning" else name: value for name, value in data.items()}
-        return _known(data, cls.model_fields, _NEUTRAL, _EMPTY, "a message")
+        return _select_known(data, cls.model_fields, _IGNORED, _MUST_BE_EMPTY, "a message")
 
-    def turn(self) -> dict[str, Any]:
-        """The turn as chat templates take it: `role`, `content` as one text, and what else was given.
+    def for_template(self) -> dict[str, Any]:
+        """Return the message as chat templates expect it: `role`, `content` as one text, and the other fields that are set.
 
         Raises:
-            ApiError: 400, a part that is no text, or arguments of a tool call that are no object.
+            ApiError: 400, a content part is not text, or the arguments of a tool call are not an object.
         """
         content = self.content or ""
         if not isinstance(content, str):
             other = next((part.type for part in content if part.type != "text"), None)
             if other:
-                raise ApiError(400, f"content of type '{other[:50]}' can't be read here: this model takes text", param="messages")
+                raise ApiError(400, f"unsupported content of type '{other[:50]}': this model accepts text only", param="messages")
             if any(part.text is None for part in content):
-                raise ApiError(400, "a part of type 'text' has no 'text'", param="messages")
+                raise ApiError(400, "a content part of type 'text' has no 'text'", param="messages")
             content = "".join(part.text or "" for part in content)
         given = {field: getattr(self, field) for field in ("name", "tool_call_id", "reasoning_content")}
         turn: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
         turn |= {field: value for field, value in given.items() if value is not None}
         if self.tool_calls:
-            turn["tool_calls"] = [call.call() for call in self.tool_calls]
+            turn["tool_calls"] = [call.for_template() for call in self.tool_calls]
         return turn
 
 
 def _functions(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tools stay as they were sent, since a template may write them out as JSON; here they are only looked at."""
+    """Check tool definitions. They stay as they were sent, since a chat template may write them out as JSON."""
     for tool in tools:
         function = tool.get("function")
         if tool.get("type") != "function" or not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise ValueError('a tool is {"type": "function", "function": {"name": …}}')
+            raise ValueError('a tool must be {"type": "function", "function": {"name": …}}')
     return tools
 
 
@@ -138,7 +138,7 @@ class _Named(BaseModel):
 
 
 class NamedTool(BaseModel):
-    """The function that has to be called."""
+    """The function that `tool_choice` names."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus at /metrics."""
+"""Prometheus metrics of the server, exposed at /metrics."""
 
 from __future__ import annotations
 
@@ -10,60 +10,60 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
-    """The counters of one app, in a registry of its own."""
+    """The metrics of one app, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter("swift_requests", "Answered requests", ["endpoint", "model", "status"], registry=self.registry)
-        self._tokens = Counter("swift_tokens", "Tokens read and written", ["model", "kind"], registry=self.registry)
+        self._requests = Counter("swift_requests", "Finished requests", ["endpoint", "model", "status"], registry=self.registry)
+        self._tokens = Counter("swift_tokens", "Prompt and completion tokens", ["model", "kind"], registry=self.registry)
         self._seconds = Histogram(
-            "swift_request_seconds", "From arrival to the last token", ["endpoint"], buckets=_SECONDS, registry=self.registry
+            "swift_request_seconds", "Seconds from arrival to the last token", ["endpoint"], buckets=_SECONDS, registry=self.registry
         )
-        self._first = Histogram(
-            "swift_first_token_seconds", "From arrival to the first token", ["endpoint"], buckets=_SECONDS, registry=self.registry
+        self._first_token_seconds = Histogram(
+            "swift_first_token_seconds", "Seconds from arrival to the first token", ["endpoint"], buckets=_SECONDS, registry=self.registry
         )
-        self._inside = Gauge("swift_requests_in_flight", "Requests that run or wait", registry=self.registry)
+        self._in_flight = Gauge("swift_requests_in_flight", "Requests that are running or waiting", registry=self.registry)
 
     def render(self) -> bytes:
-        """Prometheus' text format."""
+        """Return the metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def refused(self, endpoint: str, status: int) -> None:
-        """A request that never reached the engine. Its model is not recorded: strangers choose that name."""
+        """Count a request that was rejected before generation. Its model name is not recorded, since clients choose it freely."""
         self._requests.labels(endpoint, "", str(status)).inc()
 
-    def begin(self, endpoint: str, model: str) -> Watch:
-        """Start to watch a request."""
-        self._inside.inc()
-        return Watch(self, endpoint, model)
+    def begin(self, endpoint: str, model: str) -> RequestMetrics:
+        """Start measuring a request."""
+        self._in_flight.inc()
+        return RequestMetrics(self, endpoint, model)
 
-    def _end(self, watch: Watch, status: str, prompt: int, completion: int) -> None:
-        self._inside.dec()
-        self._requests.labels(watch.endpoint, watch.model, status).inc()
-        self._seconds.labels(watch.endpoint).observe(time.monotonic() - watch.started)
-        self._tokens.labels(watch.model, "prompt").inc(prompt)
-        self._tokens.labels(watch.model, "completion").inc(completion)
+    def _end(self, request: RequestMetrics, status: str, prompt: int, completion: int) -> None:
+        self._in_flight.dec()
+        self._requests.labels(request.endpoint, request.model, status).inc()
+        self._seconds.labels(request.endpoint).observe(time.monotonic() - request.started)
+        self._tokens.labels(request.model, "prompt").inc(prompt)
+        self._tokens.labels(request.model, "completion").inc(completion)
 
-    def _first_token(self, watch: Watch) -> None:
-        self._first.labels(watch.endpoint).observe(time.monotonic() - watch.started)
+    def _first_token(self, request: RequestMetrics) -> None:
+        self._first_token_seconds.labels(request.endpoint).observe(time.monotonic() - request.started)
 
 
-class Watch:
-    """One request under way."""
+class RequestMetrics:
+    """Measurements of one request in progress."""
 
     def __init__(self, metrics: Metrics, endpoint: str, model: str) -> None:
         self.endpoint = endpoint
         self.model = model
         self.started = time.monotonic()
         self._metrics = metrics
-        self._spoke = False
+        self._first_seen = False
 
     def token(self) -> None:
-        """A piece came; the first one is timed."""
-        if not self._spoke:
-            self._spoke = True
+        """Record a generated token; the first one is timed."""
+        if not self._first_seen:
+            self._first_seen = True
             self._metrics._first_token(self)
 
     def end(self, status: str, *, prompt: int, completion: int) -> None:
-        """The request is over: an HTTP status, or `cancelled`."""
+        """Record the end of the request; `status` is an HTTP status or `cancelled`."""
         self._metrics._end(self, status, prompt, completion)

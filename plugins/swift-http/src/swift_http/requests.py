@@ -1,6 +1,6 @@
-"""The requests of OpenAI's API that are understood here.
+"""Request bodies of OpenAI's API.
 
-What would change the answer and can't be done is refused; what can't change it (`user`, `metadata`, …) is accepted and ignored.
+A field that would change the output and is not supported is rejected; one that can't change it (`user`, `metadata`, …) is ignored.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from swift_http.bodies import Body
 from swift_http.engine import Sampling
 from swift_http.errors import ApiError
 from swift_http.forced_calls import forced
 from swift_http.messages import Message, NamedTool, Tools
+from swift_http.request_body import RequestBody
 
-# Fields that are fine as long as they ask for nothing: their neutral values.
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
+# Unsupported fields, and the values with which they have no effect.
+_NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "best_of": (None, 1),
     "suffix": (None, ""),
     "functions": (None, []),
@@ -38,13 +38,13 @@ _IGNORED = frozenset(
 )
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
-Several = Annotated[list[str] | list[TokenId] | list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1)]
-_TokenName = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]  # names in JSON are texts
+Batch = Annotated[list[str] | list[TokenId] | list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1)]
+_TokenName = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]  # keys in JSON are strings
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class StreamOptions(BaseModel):
-    """`include_usage` asks for a last chunk with the token counts."""
+    """Options of a stream; `include_usage` requests a last chunk with the token counts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -53,7 +53,7 @@ class StreamOptions(BaseModel):
 
 
 class JsonSchema(BaseModel):
-    """A JSON Schema with the name that OpenAI's form gives it. It is always followed strictly."""
+    """A named JSON Schema. Output always matches it strictly."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -64,7 +64,7 @@ class JsonSchema(BaseModel):
 
 
 class ResponseFormat(BaseModel):
-    """What form the answer has to have: any text, any JSON object, or JSON that follows a schema."""
+    """Format of the output: any text, any JSON object, or JSON that matches a schema."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -72,29 +72,29 @@ class ResponseFormat(BaseModel):
     json_schema: JsonSchema | None = None
 
     @model_validator(mode="after")
-    def _schema_where_it_belongs(self) -> ResponseFormat:
+    def _schema_matches_type(self) -> ResponseFormat:
         if (self.type == "json_schema") != (self.json_schema is not None):
-            raise ValueError("'json_schema' goes with the type json_schema")
+            raise ValueError("'json_schema' is required with type json_schema, and only then")
         return self
 
     @property
-    def text(self) -> str | None:
-        """The schema as JSON text; None where any text will do."""
+    def schema_text(self) -> str | None:
+        """The schema as JSON text; None if any text is allowed."""
         if self.type == "text":
             return None
         return json.dumps(self.json_schema.schema_ if self.json_schema else {"type": "object"})
 
 
-def _with_others(schema: dict[str, Any]) -> None:
-    """Tell in the OpenAPI document of the fields that are taken and do nothing."""
-    for name, neutral in _NEUTRAL.items():
-        schema["properties"][name] = {"enum": list(neutral), "description": "Taken as long as it asks for nothing."}
+def _document_extra_fields(schema: dict[str, Any]) -> None:
+    """Add the accepted fields without effect to the OpenAPI document."""
+    for name, neutral in _NO_EFFECT.items():
+        schema["properties"][name] = {"enum": list(neutral), "description": "Accepted only with a value that has no effect."}
     for name in sorted(_IGNORED):
         schema["properties"][name] = {"description": "Ignored."}
 
 
-class _Request(Body):
-    model_config = ConfigDict(json_schema_extra=_with_others)
+class _Request(RequestBody):
+    model_config = ConfigDict(json_schema_extra=_document_extra_fields)
 
     model: str
     stream: bool | None = False
@@ -118,40 +118,40 @@ class _Request(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _only_what_is_done(cls, data: Any) -> Any:
+    def _reject_unsupported(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        for name, neutral in _NEUTRAL.items():
+        for name, neutral in _NO_EFFECT.items():
             if name in data and data[name] not in neutral:
-                raise ValueError(f"'{name}' is not supported by this server with that value")
-        return {name: value for name, value in data.items() if name not in _NEUTRAL and name not in _IGNORED}
+                raise ValueError(f"this server does not support '{name}' with that value")
+        return {name: value for name, value in data.items() if name not in _NO_EFFECT and name not in _IGNORED}
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Texts that end the answer and are not part of it."""
+        """Strings that end the completion and are not part of it."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with the token counts."""
+        """Whether the stream ends with the token counts."""
         return bool(self.stream_options and self.stream_options.include_usage)
 
-    def sampling(self, max_tokens: int | None, logprobs: int | None, **more: Any) -> Sampling:
-        """The request's own wishes, in the engine's words.
+    def _sampling(self, max_tokens: int | None, logprobs: int | None, **more: Any) -> Sampling:
+        """Return the sampling parameters of the request.
 
         Raises:
-            ApiError: 400, two that can't both be done.
+            ApiError: 400, two fields contradict each other.
         """
-        wishes = Sampling(
+        sampling = Sampling(
             max_tokens=max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
-            top_k=0 if self.top_k == -1 else self.top_k,  # -1 is vLLM's "all of them"
+            top_k=0 if self.top_k == -1 else self.top_k,  # -1 means "all" in vLLM
             min_p=self.min_p,
             repetition_penalty=self.repetition_penalty,
             seed=self.seed,
             logprobs=logprobs,
-            schema=self.response_format.text if self.response_format else None,
+            schema=self.response_format.schema_text if self.response_format else None,
             frequency_penalty=self.frequency_penalty or None,
             presence_penalty=self.presence_penalty or None,
             logit_bias=tuple((int(token), bias) for token, bias in (self.logit_bias or {}).items()),
@@ -160,20 +160,20 @@ class _Request(Body):
             stop_token_ids=tuple(self.stop_token_ids or ()),
             **more,
         )
-        if max_tokens is not None and wishes.min_tokens > max_tokens:
-            raise ApiError(400, "min_tokens is more than the answer may have", param="min_tokens")
+        if max_tokens is not None and sampling.min_tokens > max_tokens:
+            raise ApiError(400, "min_tokens is greater than max_tokens", param="min_tokens")
         for name in ("min_tokens", "ignore_eos"):
-            if getattr(wishes, name) and (wishes.schema is not None or wishes.calls):
+            if getattr(sampling, name) and (sampling.schema is not None or sampling.forced_calls):
                 raise ApiError(
-                    400, f"{name} can't be kept beside a schema or a forced call: such an answer ends when it is whole", param=name
+                    400, f"{name} can't be combined with a schema or a forced call, whose output ends when it is complete", param=name
                 )
-        if wishes.calls and wishes.schema is not None:
-            raise ApiError(400, "an answer is either a forced call or follows a response_format", param="tool_choice")
-        return wishes
+        if sampling.forced_calls and sampling.schema is not None:
+            raise ApiError(400, "a forced call can't be combined with a response_format", param="tool_choice")
+        return sampling
 
 
 class ChatRequest(_Request):
-    """POST /v1/chat/completions. Tools are rendered into the prompt; calls are read out of the answer where the model's form is known."""
+    """Body of POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     tools: Tools | None = None
@@ -186,26 +186,31 @@ class ChatRequest(_Request):
     logprobs: bool | None = False
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
-    def wishes(self) -> Sampling:
-        """How to choose tokens. Raises as `sampling` does."""
+    def sampling(self) -> Sampling:
+        """Return the sampling parameters.
+
+        Raises:
+            ApiError: 400, fields contradict each other, or `tool_choice` names no tool.
+        """
         if self.top_logprobs and not self.logprobs:
-            raise ApiError(400, "top_logprobs needs logprobs: true", param="top_logprobs")
-        return self.sampling(
+            raise ApiError(400, "top_logprobs requires logprobs: true", param="top_logprobs")
+        choice = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice
+        return self._sampling(
             self.max_completion_tokens or self.max_tokens,
             (self.top_logprobs or 0) if self.logprobs else None,
-            calls=forced(self.tools or (), self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else self.tool_choice),
-            several=bool(self.parallel_tool_calls),
+            forced_calls=forced(self.tools or (), choice),
+            parallel_calls=bool(self.parallel_tool_calls),
         )
 
     @property
     def variables(self) -> dict[str, Any]:
-        """More of what the chat template is to know."""
+        """Variables of the chat template."""
         effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
         return effort | (self.chat_template_kwargs or {})
 
 
-def _several(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
-    """One text, several, token ids, or several lists of them, as a list of texts and lists of ids."""
+def _as_list(given: str | list[str] | list[int] | list[list[int]]) -> list[str | list[int]]:
+    """Normalize a text, token ids, or a list of either to a list of texts and token id lists."""
     if isinstance(given, str):
         return [given]
     if given and all(isinstance(item, int) for item in given):
@@ -214,30 +219,34 @@ def _several(given: str | list[str] | list[int] | list[list[int]]) -> list[str |
 
 
 class CompletionRequest(_Request):
-    """POST /v1/completions. A prompt is text or token ids; there may be several."""
+    """Body of POST /v1/completions. `prompt` is text or token ids, or a list of either."""
 
-    prompt: str | Several
+    prompt: str | Batch
     max_tokens: Annotated[int, Field(ge=0)] | None = 16  # OpenAI's default
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     echo: bool | None = False
 
     def prompts(self) -> list[str | list[int]]:
-        """Each prompt."""
-        return _several(self.prompt)
+        """Return the prompts, each as text or token ids."""
+        return _as_list(self.prompt)
 
-    def wishes(self) -> Sampling:
-        """How to choose tokens."""
-        return self.sampling(self.max_tokens, self.logprobs)
+    def sampling(self) -> Sampling:
+        """Return the sampling parameters.
+
+        Raises:
+            ApiError: 400, fields contradict each other.
+        """
+        return self._sampling(self.max_tokens, self.logprobs)
 
 
-class EmbeddingRequest(Body):
-    """POST /v1/embeddings. An input is text or token ids; there may be several."""
+class EmbeddingRequest(RequestBody):
+    """Body of POST /v1/embeddings. `input` is text or token ids, or a list of either."""
 
     model: str
-    input: Annotated[str, Field(min_length=1)] | Several
+    input: Annotated[str, Field(min_length=1)] | Batch
     encoding_format: Literal["float", "base64"] | None = "float"
     user: str | None = None
 
     def inputs(self) -> list[str | list[int]]:
-        """Each input."""
-        return _several(self.input)
+        """Return the inputs, each as text or token ids."""
+        return _as_list(self.input)

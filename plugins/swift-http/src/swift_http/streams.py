@@ -1,4 +1,4 @@
-"""Server-sent events: a response that closes its request however the stream ends."""
+"""Server-sent events, and closing the active request however its response ends."""
 
 from __future__ import annotations
 
@@ -8,76 +8,79 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from swift_http.answer import Answer, ClientGone
+from swift_http.active_request import ActiveRequest, ClientDisconnected
 from swift_http.errors import from_exception
-from swift_http.responses import Form
+from swift_http.response_builders import ResponseBuilder
 
 
 class EventStream(Response):
-    """Sends the events, and what ends a whole stream (`[DONE]`). After an error on the way, which is an event too, that is left out: a cut
-    is always seen.
+    """A stream of events and its terminator (`[DONE]`).
+
+    A failure during the stream is sent as an event and the terminator is left out, so that clients can detect a truncated stream.
 
     Args:
-        answer: the request, closed at the end.
-        form: the shape of the answer.
-        first: the first event, which the caller has waited for so that a failure before it could still have an HTTP status.
-        rest: the others.
+        active: the request, closed when the stream ends.
+        builder: format of the response.
+        first: the first event; the caller has waited for it, so that an earlier failure still gets an HTTP status.
+        rest: the remaining events.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, answer: Answer, form: Form, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any]]) -> None:
+    def __init__(
+        self, active: ActiveRequest, builder: ResponseBuilder, first: dict[str, Any], rest: AsyncGenerator[dict[str, Any]]
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._answer = answer
-        self._form = form
+        self._active = active
+        self._builder = builder
         self._first = first
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything."""
+        """Send all events, then close the request."""
         failure: BaseException | None = None
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await _send(send, self._form.frame(self._first))
+            await _send(send, self._builder.frame(self._first))
             try:
-                async for chunk in self._rest:
-                    await _send(send, self._form.frame(chunk))
-                await _send(send, self._form.done)
-            except ClientGone as gone:
+                async for event in self._rest:
+                    await _send(send, self._builder.frame(event))
+                await _send(send, self._builder.terminator)
+            except ClientDisconnected as gone:
                 failure = gone
             except Exception as error:
                 failure = refusal = from_exception(error)
-                await _send(send, self._form.frame(self._form.failed(refusal)))
+                await _send(send, self._builder.frame(self._builder.failed(refusal)))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except BaseException as error:
             failure = error
             raise
         finally:
             await self._rest.aclose()
-            self._answer.close(failure)
+            self._active.close(failure)
 
 
-async def finished(answer: Answer, work: Awaitable[Response]) -> Response:
-    """The response that `work` makes of a request, which is closed at its end.
+async def close_when_done(active: ActiveRequest, work: Awaitable[Response]) -> Response:
+    """Return the response that `work` makes, and close the request when the response ends.
 
     Raises:
-        ApiError: the work failed.
+        ApiError: `work` failed.
     """
     try:
         response = await work
-    except ClientGone as gone:
-        answer.close(gone)
-        return Response(status_code=499)  # nobody reads it
+    except ClientDisconnected as gone:
+        active.close(gone)
+        return Response(status_code=499)  # not sent: the connection is closed
     except Exception as error:
         refusal = from_exception(error)
-        answer.close(refusal)
+        active.close(refusal)
         raise refusal from None
     except BaseException as error:  # the server is stopping
-        answer.close(error)
+        active.close(error)
         raise
     if not isinstance(response, EventStream):
-        answer.close()
+        active.close()
     return response
 
 

@@ -1,4 +1,4 @@
-"""For tests of the HTTP layer: an engine that says the same words at once, and the app over it on a real port."""
+"""Test helpers: a fake engine with a fixed completion, and the app over it on a real port."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import openai
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_http.app import create_app
-from swift_http.engine import EXTENDED, Piece, Sampling, Token
+from swift_http.engine import OPTIONAL_FIELDS, Piece, Sampling, Token
 from swift_http.limits import Limits
 from swift_http.server import Server, bind, url_of
 
-HANG = 300.0  # seconds; no test depends on how fast a machine is, so this only ends one that would wait for ever
+HANG = 300.0  # seconds after which a test that would never end is stopped; no test depends on the machine's speed
 KEY = "sk-very-secret"
 WORDS = ("The ", "capital ", "is ", "Paris", ".")
 
 
 class FakeEngine:
-    """Says WORDS, one a token; what it does otherwise is asked for in the prompt."""
+    """Generates WORDS, one per token; phrases in the prompt trigger other behaviour (failures, waiting, an endless completion)."""
 
     models = ("base", "poet")
-    supports = frozenset(EXTENDED)
+    supports = frozenset(OPTIONAL_FIELDS)
     context = 100
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class FakeEngine:
         generation_prompt: bool = True,
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Role and content of each turn, a letter a token."""
+        """Return role and content of each turn, one token per letter."""
         if any(turn["role"] == "tool" for turn in messages) and not tools:
             raise UsageError("this template has no tools")
         self.rendered.append((messages, tools))
@@ -54,17 +54,17 @@ class FakeEngine:
         return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """A letter a token."""
+        """Return one token per letter."""
         return [ord(letter) for letter in text]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The letters."""
+        """Return the letters."""
         if wrong := [token for token in tokens if not 0 <= token < 0x110000]:
             raise UsageError(f"there is no token {wrong[0]}")
         return "".join(chr(token) for token in tokens)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
-        """WORDS, or what the prompt asks for."""
+        """Generate WORDS, or what the prompt triggers."""
         self.seen.append(sampling)
         self.adapters.append(model)
         text = self.decode(prompt)
@@ -95,19 +95,19 @@ class FakeEngine:
             self.running -= 1
 
     async def embed(self, prompt: Sequence[int], *, model: str) -> list[float]:
-        """A half, and how long the prompt is."""
+        """Return [0.5, length of the prompt]."""
         return [0.5, float(len(prompt))]
 
     async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
-        """Note it."""
+        """Record the adapter."""
         self.loaded[name] = folder
 
     async def unload_adapter(self, name: str) -> None:
-        """Forget it."""
+        """Remove the adapter."""
         del self.loaded[name]
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        """Every letter less likely than the one before."""
+        """Return decreasing log-probabilities."""
         return [
             Token(token, chr(token), None if number == 0 else -float(number), ((chr(token), -0.1),) if number else ())
             for number, token in enumerate(prompt)
@@ -115,7 +115,7 @@ class FakeEngine:
 
 
 class Served:
-    """The app on a port of its own."""
+    """The app on its own port."""
 
     def __init__(self, api_key: str | None = KEY, limits: Limits | None = None, engine: FakeEngine | None = None, **more: Any) -> None:
         self.engine = engine or FakeEngine()
@@ -134,42 +134,42 @@ class Served:
         self.stop()
 
     def stop(self) -> None:
-        """Stop, and wait for the end."""
+        """Stop the server and wait for its end."""
         self.server.should_exit = True
         self.thread.join()
         self.socket.close()
 
     @property
     def openai(self) -> openai.OpenAI:
-        """A client with the key."""
+        """An `openai` client with the API key."""
         return openai.OpenAI(base_url=self.url, api_key=KEY, max_retries=0)
 
     def post(self, path: str, body: Any = None, *, key: str = KEY, **more: Any) -> httpx2.Response:
-        """A POST request."""
+        """Send a POST request."""
         url = self.url.removesuffix("/v1") + path
         content = {"json": body} if body is not None else {}
         headers = {"Authorization": f"Bearer {key}", **more.pop("headers", {})}
         return httpx2.post(url, headers=headers, **content, **{"timeout": HANG, **more})
 
     def get(self, path: str, key: str = KEY) -> httpx2.Response:
-        """A GET request."""
+        """Send a GET request."""
         return httpx2.get(self.url.removesuffix("/v1") + path, headers={"Authorization": f"Bearer {key}"}, timeout=HANG)
 
     def ask(self, text: str = "hello", **more: Any) -> httpx2.Response:
-        """One question."""
+        """Send one chat message."""
         return self.post("/v1/chat/completions", chat(text, **more))
 
 
 def chat(text: str = "hello", **more: Any) -> dict[str, Any]:
-    """The body of a request."""
+    """Return the body of a chat request."""
     return {"model": "base", "messages": [{"role": "user", "content": text}], **more}
 
 
 def until(condition: Any, seconds: float = HANG) -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition holds; fail after `seconds`."""
     event = threading.Event()
     for _ in range(int(seconds / 0.01)):
         if condition():
             return
         event.wait(0.01)
-    raise AssertionError("waited in vain")
+    raise AssertionError("the condition did not become true")

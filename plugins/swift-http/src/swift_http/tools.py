@@ -1,6 +1,6 @@
-"""Tool calls in an answer's text: how the families of models write them, as a table.
+"""Parsers of tool calls in generated text, one for each format that model families use.
 
-A parser is a mark with which calls begin, and a function from the text that begins there to the calls. What it can't read stays text.
+A parser has the markers with which calls begin, and a function that parses the text from there on. Text that can't be parsed stays text.
 """
 
 from __future__ import annotations
@@ -13,63 +13,66 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swift_http.stops import undecided
+from swift_http.stop_strings import partial_match_length
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call: the function's name, and its arguments as JSON text."""
+    """A tool call: the function's name, and its arguments as JSON text."""
 
     name: str
     arguments: str
 
-    def form(self) -> dict[str, Any]:
-        """OpenAI's form of it, with a new id."""
+    def to_openai(self) -> dict[str, Any]:
+        """Return the call in OpenAI's format, with a new id."""
         return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
 
 
 @dataclass(frozen=True, slots=True)
 class ToolParser:
-    """`marks` begin the calls (the earliest counts); `read` raises ValueError, TypeError or KeyError for text that holds none.
+    """A format of tool calls.
 
-    Where `first` is true a mark counts only at the very beginning of an answer.
+    Attributes:
+        markers: strings that begin the calls; the earliest in the text counts.
+        parse: turns the text from the marker on into calls; raises ValueError, TypeError or KeyError if it contains none.
+        only_at_start: a marker counts only at the very beginning of the completion.
     """
 
-    marks: Sequence[str]
-    read: Callable[[str], list[Call]]
-    first: bool = False
+    markers: Sequence[str]
+    parse: Callable[[str], list[Call]]
+    only_at_start: bool = False
 
     def calls(self, text: str) -> list[Call]:
-        """The calls in a text that begins with a mark; none where it can't be read."""
+        """Return the calls in a text that begins with a marker; empty if it can't be parsed."""
         try:
-            return self.read(text.strip())
-        except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deep to be read
+            return self.parse(text.strip())
+        except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError):  # the last two: nested too deep
             return []
 
 
 def _call(value: Any) -> Call:
     if not isinstance(value, dict) or not isinstance(value["name"], str) or not value["name"]:
-        raise ValueError("a call is an object with a name")
+        raise ValueError("a call must be an object with a name")
     arguments = value.get("arguments", value.get("parameters", {}))
     given = json.loads(arguments) if isinstance(arguments, str) else arguments
     if not isinstance(given, dict):
-        raise ValueError("arguments are an object")
-    text = json.dumps(given, ensure_ascii=False, allow_nan=False)  # Python reads NaN and infinities, which JSON does not have
+        raise ValueError("arguments must be an object")
+    text = json.dumps(given, ensure_ascii=False, allow_nan=False)  # Python parses NaN and infinities, which JSON does not have
     return Call(value["name"], arguments if isinstance(arguments, str) else text)
 
 
 def _between(begin: str, end: str) -> Callable[[str], list[Call]]:
-    """JSON objects, each between two marks; the last one may lack its end."""
+    """Return a parser of JSON objects, each between two markers; the last end marker may be missing."""
 
-    def read(text: str) -> list[Call]:
+    def parse(text: str) -> list[Call]:
         parts = [part.partition(end)[0] for part in text.split(begin)[1:]]
         return [_call(json.loads(part)) for part in parts]
 
-    return read
+    return parse
 
 
-def objects(text: str) -> list[Call]:
-    """Objects one after the other, or a list of them; marks before them and semicolons between them are passed over."""
+def json_calls(text: str) -> list[Call]:
+    """Parse consecutive JSON objects or a list of them; a marker before them and semicolons between them are skipped."""
     decoder, calls = json.JSONDecoder(), []
     text = re.sub(r"^(<\|?[a-z_]+\|?>|functools|\[TOOL_CALLS\])\s*", "", text, flags=re.IGNORECASE)
     while text:
@@ -80,12 +83,12 @@ def objects(text: str) -> list[Call]:
 
 
 def _mistral(text: str) -> list[Call]:
-    """[TOOL_CALLS][{…}], and the newer [TOOL_CALLS]name[ARGS]{…}."""
+    """Parse [TOOL_CALLS][{…}], and the newer [TOOL_CALLS]name[ARGS]{…}."""
     parts = [part.strip() for part in text.split("[TOOL_CALLS]")[1:]]
     calls = []
     for part in parts:
         if part.startswith(("[", "{")):
-            calls += objects(part)
+            calls += json_calls(part)
         else:
             found = re.match(r"([\w.-]+?)(?:\[CALL_ID\]\w+)?(?:\[ARGS\])?(\{.*)", part, re.DOTALL)
             if not found:
@@ -95,7 +98,7 @@ def _mistral(text: str) -> list[Call]:
 
 
 def _xml(text: str) -> list[Call]:
-    """<function=name><parameter=key>value</parameter></function>; a value is JSON, or a text."""
+    """Parse <function=name><parameter=key>value</parameter></function>; a value is JSON or plain text."""
     calls = []
     for name, body in re.findall(r"<function=([^>\n]+)>(.*?)(?:</function>|$)", text, re.DOTALL):
         pairs = re.findall(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>", body, re.DOTALL)
@@ -104,7 +107,7 @@ def _xml(text: str) -> list[Call]:
 
 
 def _glm(text: str) -> list[Call]:
-    """<tool_call>name <arg_key>key</arg_key><arg_value>value</arg_value></tool_call>."""
+    """Parse <tool_call>name <arg_key>key</arg_key><arg_value>value</arg_value></tool_call>."""
     calls = []
     for body in [part.partition("</tool_call>")[0] for part in text.split("<tool_call>")[1:]]:
         pairs = re.findall(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", body, re.DOTALL)
@@ -115,7 +118,7 @@ def _glm(text: str) -> list[Call]:
 
 
 def _python(text: str) -> list[Call]:
-    """[name(key=value, …), …] in Python's own syntax, or one call a line; nothing of it is run."""
+    """Parse [name(key=value, …), …] in Python syntax, or one call per line; nothing is executed."""
     statements = ast.parse(re.sub(r"^<function_calls>|</function_calls>$|<\|python_(start|end)\|>", "", text).strip()).body
     calls = []
     for statement in statements:
@@ -135,57 +138,57 @@ def _value(text: str) -> Any:
         return text
 
 
-class CallFilter:
-    """An answer's text as it grows, without its calls, which come at the end."""
+class ToolCallFilter:
+    """Incremental filter that removes tool calls from the generated text and returns them at the end."""
 
     def __init__(self, parser: ToolParser) -> None:
         self._parser = parser
         self._text = ""
-        self._shown = 0
+        self._returned = 0
 
     def push(self, text: str) -> str:
-        """What is certainly no call and can be shown now."""
+        """Add text and return what is certainly not part of a call."""
         self._text += text
-        return self._show(self._certain())
+        return self._take(self._certain_length())
 
     def finish(self) -> tuple[str, list[Call]]:
-        """The rest of the text, and the calls; what looked like calls and is none is text."""
-        begin = self._begin()
+        """Return the remaining text and the calls; what looked like a call and can't be parsed is text."""
+        begin = self._calls_start()
         calls = self._parser.calls(self._text[begin:]) if begin >= 0 else []
-        return self._show(begin if calls else len(self._text)), calls
+        return self._take(begin if calls else len(self._text)), calls
 
-    def _show(self, end: int) -> str:
-        begin, self._shown = self._shown, max(end, self._shown)
-        return self._text[begin : self._shown]
+    def _take(self, end: int) -> str:
+        begin, self._returned = self._returned, max(end, self._returned)
+        return self._text[begin : self._returned]
 
-    def _begin(self) -> int:
-        """Where the calls begin; -1: nowhere yet."""
-        if self._parser.first:
+    def _calls_start(self) -> int:
+        """Return the position at which the calls begin; -1 if there is none yet."""
+        if self._parser.only_at_start:
             bare = self._text.lstrip()
-            return len(self._text) - len(bare) if bare.startswith(tuple(self._parser.marks)) else -1
-        return min((at for at in map(self._text.find, self._parser.marks) if at >= 0), default=-1)
+            return len(self._text) - len(bare) if bare.startswith(tuple(self._parser.markers)) else -1
+        return min((found for found in map(self._text.find, self._parser.markers) if found >= 0), default=-1)
 
-    def _certain(self) -> int:
-        begin = self._begin()
+    def _certain_length(self) -> int:
+        begin = self._calls_start()
         if begin >= 0:
             return begin
-        if self._parser.first:
-            may_come = any(mark.startswith(self._text.lstrip()) for mark in self._parser.marks)
+        if self._parser.only_at_start:
+            may_come = any(marker.startswith(self._text.lstrip()) for marker in self._parser.markers)
             return 0 if may_come else len(self._text)
-        return len(self._text) - undecided(self._text, self._parser.marks)
+        return len(self._text) - partial_match_length(self._text, self._parser.markers)
 
 
 PARSERS: Mapping[str, ToolParser] = {
     "hermes": ToolParser(("<tool_call>",), _between("<tool_call>", "</tool_call>")),
-    "llama3_json": ToolParser(("<|python_tag|>", "{"), objects, first=True),
+    "llama3_json": ToolParser(("<|python_tag|>", "{"), json_calls, only_at_start=True),
     "mistral": ToolParser(("[TOOL_CALLS]",), _mistral),
     "qwen3_coder": ToolParser(("<tool_call>", "<function="), _xml),
     "glm45": ToolParser(("<tool_call>",), _glm),
     "glm47": ToolParser(("<tool_call>",), _glm),
-    "granite": ToolParser(("<|tool_call|>", "<tool_call>", "["), objects, first=True),
+    "granite": ToolParser(("<|tool_call|>", "<tool_call>", "["), json_calls, only_at_start=True),
     "granite4": ToolParser(("<tool_call>",), _between("<tool_call>", "</tool_call>")),
-    "phi4_mini_json": ToolParser(("functools",), objects, first=True),
-    "llama4_pythonic": ToolParser(("<|python_start|>", "["), _python, first=True),
+    "phi4_mini_json": ToolParser(("functools",), json_calls, only_at_start=True),
+    "llama4_pythonic": ToolParser(("<|python_start|>", "["), _python, only_at_start=True),
     "olmo3": ToolParser(("<function_calls>",), _python),
 }
-"""By the names that vLLM has for them (`--tool-call-parser`), which are those of `ModelFamily.tool_parser`."""
+"""By vLLM's names (`--tool-call-parser`), which are also those of `ModelFamily.tool_parser`."""

@@ -1,7 +1,7 @@
-"""The thread that has the model. It takes requests and other work from a queue until it is closed, or fails.
+"""Worker thread that owns the model and processes requests and other calls from a queue until it is closed or fails.
 
-An exception that belongs to one request ends that request. One that belongs to none ends the thread: `fault` is the exception, and all
-that waits or comes later gets an error, so that nobody hangs.
+An exception caused by one request ends that request only. Any other exception ends the thread: it is kept in `fault`, and all pending and
+later requests get an error, so that no client hangs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from swift_core.contract.errors import SwiftError
 
 log = logging.getLogger("swift_http")
 T = TypeVar("T")
-JOIN_SECONDS = 30.0  # that `close` waits for the step under way
+JOIN_SECONDS = 30.0  # maximum time that `close` waits for the current step
 
 
 class Request(Protocol):
-    """What a worker is given."""
+    """A request as the worker sees it."""
 
     def done(self, error: BaseException | None, /) -> None:
-        """Called once, at the end, with the error if there was one."""
+        """Called exactly once, when the request ends; `error` is None on success."""
         ...
 
 
@@ -33,7 +33,7 @@ R = TypeVar("R", bound=Request)
 
 
 class Worker(ABC, Generic[R]):
-    """A thread for requests of one type. Subclasses say how they are answered; all methods with an underscore run in the thread."""
+    """Base class of worker threads for requests of type `R`. The abstract methods, and all with an underscore, run in the thread."""
 
     def __init__(self, name: str) -> None:
         self._inbox: queue.SimpleQueue[R | _Call[Any] | None] = queue.SimpleQueue()
@@ -44,44 +44,44 @@ class Worker(ABC, Generic[R]):
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     @property
     def fault(self) -> BaseException | None:
-        """Why it works no more; None while it works, and once it was closed."""
+        """The exception that ended the thread; None while it runs and after `close`."""
         return self._fault
 
     def submit(self, request: R) -> None:
-        """Answer a request when its turn comes; from any thread."""
+        """Queue a request; callable from any thread."""
         self._put(request)
 
     def run(self, work: Callable[[], T]) -> Future[T]:
-        """Do something else with the model between two steps, unless the future is cancelled before; from any thread."""
+        """Queue a function to run in the thread between two steps, unless its future is cancelled first; callable from any thread."""
         call = _Call(work)
         self._put(call)
         return call.future
 
     def close(self) -> None:
-        """End after the step under way; what waits gets an error."""
+        """Stop after the current step; pending requests get an error."""
         self._inbox.put(None)
         self._thread.join(JOIN_SECONDS)
 
     @abstractmethod
     def _busy(self) -> bool:
-        """Whether there is something to compute."""
+        """Return whether there is something to compute."""
 
     @abstractmethod
     def _take(self, request: R) -> None:
-        """A request has come."""
+        """Accept a request from the queue."""
 
     @abstractmethod
     def _step(self) -> None:
-        """Compute a little, when busy. Errors of one request go to its `done`; what is raised ends the worker."""
+        """Run one step of the computation, when busy. Pass errors of one request to its `done`; a raised exception ends the worker."""
 
     @abstractmethod
     def _unfinished(self) -> Iterable[R]:
-        """The requests that were taken and are not done."""
+        """Return the requests that were accepted and are not done."""
 
     def _put(self, item: R | _Call[Any]) -> None:
         with self._lock:
@@ -99,16 +99,16 @@ class Worker(ABC, Generic[R]):
                 if self._open and self._busy():
                     self._step()
         except BaseException as error:
-            log.critical("the worker that has the model has failed", exc_info=error)
+            log.critical("the model's worker thread has failed", exc_info=error)
             self._fault = error
-            end = SwiftError("the worker that has the model has failed; the server's log says why", hint="Start the server again.")
+            end = SwiftError("the model's worker thread has failed; see the server's log", hint="Restart the server.")
         with self._lock:
             self._ended = end
         for item in [*self._unfinished(), *self._waiting()]:
-            tell(item, end)
+            finish_request(item, end)
 
     def _read_inbox(self) -> None:
-        """Take what has come; wait for something if there is nothing to do."""
+        """Process queued items; block for the next one if idle."""
         idle = not self._busy()
         while idle or not self._inbox.empty():
             item = self._inbox.get()
@@ -126,16 +126,16 @@ class Worker(ABC, Generic[R]):
                 yield item
 
 
-def tell(request: Request, error: BaseException | None) -> None:
-    """End a request, whatever it does when it is told."""
+def finish_request(request: Request, error: BaseException | None) -> None:
+    """Call `done` of a request; an exception that it raises is logged."""
     try:
         request.done(error)
     except Exception:
-        log.exception("the end of a request could not be told")
+        log.exception("the callback at the end of a request failed")
 
 
 class _Call(Generic[T]):
-    """Work with a future. One that was cancelled is not begun; one that has begun can't be cancelled."""
+    """A queued function with its future, which can be cancelled until the function starts."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.future: Future[T] = Future()
@@ -154,6 +154,6 @@ class _Call(Generic[T]):
             self.future.set_result(result)
 
     def done(self, error: BaseException | None) -> None:
-        """It will not be done."""
+        """Fail the future: the function will not run."""
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Token
-from swift_http.worker import Worker, tell
+from swift_http.worker import Worker, finish_request
 from torch import Tensor
 
 from swift_core.contract.errors import UsageError
-from swift_plugin_transformers.generation import Answering, Request, memory_in_words
-from swift_plugin_transformers.penalties import own_processors
-from swift_plugin_transformers.prefixes import Room
-from swift_plugin_transformers.rows import KvRow, Passing, forward
-from swift_plugin_transformers.structured import Grammars
-from swift_plugin_transformers.text import Writer, token_of
+from swift_plugin_transformers.detokenizer import Writer, token_of
+from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error
+from swift_plugin_transformers.penalties import extra_processors
+from swift_plugin_transformers.prefix_cache import PrefixCache
+from swift_plugin_transformers.structured_output import Grammars
+from swift_plugin_transformers.varlen import SequenceCache, Uncached, forward
 
 STEP = 512  # new tokens in one forward pass
 
@@ -35,9 +35,9 @@ class Batcher(Worker[Request]):
         rows: most requests in one step.
     """
 
-    def __init__(self, answering: Answering, grammars: Grammars, *, tokens: int, rows: int) -> None:
+    def __init__(self, answering: ServedModel, grammars: Grammars, *, tokens: int, rows: int) -> None:
         super().__init__("generate")
-        self.room = Room(tokens)
+        self.room = PrefixCache(tokens)
         self._answering = answering
         self._grammars = grammars
         self._rows = rows
@@ -47,8 +47,8 @@ class Batcher(Worker[Request]):
 
     def hidden(self, prompt: list[int], model: str) -> Tensor:
         """The last hidden state of each token, (tokens, size); in the worker's thread."""
-        with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
-            states: Tensor = forward(self._answering.bare.base_model, [(Passing(len(prompt)), prompt)]).last_hidden_state[0]
+        with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
+            states: Tensor = forward(self._answering.bare.base_model, [(Uncached(len(prompt)), prompt)]).last_hidden_state[0]
             return states
 
     def busy_with(self, model: str) -> bool:
@@ -79,7 +79,7 @@ class Batcher(Worker[Request]):
     def _drop_cancelled(self) -> None:
         for request in [request for request in self._queue if request.cancelled.is_set()]:
             self._queue.remove(request)
-            tell(request, None)
+            finish_request(request, None)
         for sequence in [sequence for sequence in self._active if sequence.request.cancelled.is_set()]:
             self._end(sequence)
 
@@ -89,7 +89,7 @@ class Batcher(Worker[Request]):
             try:
                 sequence = self._admit(request)
             except Exception as error:
-                tell(request, error)
+                finish_request(request, error)
             else:
                 if sequence is None:
                     return  # the first waits for room; those behind it don't overtake
@@ -118,7 +118,7 @@ class Batcher(Worker[Request]):
             return None
         try:
             processors = self._answering.processors(
-                config, len(request.prompt), own_processors(request.sampling, len(request.prompt), self._grammars)
+                config, len(request.prompt), extra_processors(request.sampling, len(request.prompt), self._grammars)
             )
             return _Sequence(request, row, self._answering, processors, sample=bool(config.do_sample))
         except BaseException:
@@ -142,7 +142,7 @@ class Batcher(Worker[Request]):
         self._active = [*(sequence for sequence in self._active if sequence not in taken), *taken]  # others come first next time
         every = any(sequence.request.score is not None for sequence in taken)
         try:
-            with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
+            with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
                 logits = forward(self._answering.bare, [(sequence.row, new) for sequence, new in parts], every=every).logits[0]
         except Exception as error:
             self.room.forget()
@@ -158,7 +158,7 @@ class Batcher(Worker[Request]):
     def _go_on(self, sequence: _Sequence, logits: Tensor) -> None:
         """Give a sequence its logits. What fails here is its own: the others of the step go on."""
         try:
-            with memory_in_words(), torch.inference_mode():
+            with out_of_memory_as_error(), torch.inference_mode():
                 sequence.take(logits)
         except Exception as error:
             self._end(sequence, error)
@@ -177,13 +177,13 @@ class Batcher(Worker[Request]):
             self.room.give_back(sequence.request.model, sequence.tokens, sequence.row)
         else:
             self.room.used -= sequence.row.room
-        tell(sequence.request, error)
+        finish_request(sequence.request, error)
 
 
 class _Sequence:
     """A request that is being answered. `tokens` are its prompt and what was written; those beyond the row are still to be read."""
 
-    def __init__(self, request: Request, row: KvRow, answering: Answering, processors: Any, *, sample: bool) -> None:
+    def __init__(self, request: Request, row: SequenceCache, answering: ServedModel, processors: Any, *, sample: bool) -> None:
         self.request = request
         self.row = row
         self.tokens = list(request.prompt)

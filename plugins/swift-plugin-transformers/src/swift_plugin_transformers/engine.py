@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from swift_http import Piece, Sampling, Token
-from swift_http.engine import EXTENDED
+from swift_http.engine import OPTIONAL_FIELDS
 from torch.nn.functional import normalize
 
 from swift_core.contract.errors import UsageError
 from swift_plugin_transformers.batching import Batcher
-from swift_plugin_transformers.generation import Answering, Request
+from swift_plugin_transformers.generation import Request, ServedModel
 from swift_plugin_transformers.memory import cache_bytes
-from swift_plugin_transformers.rows import RowsUnsupported, probe
-from swift_plugin_transformers.serial import OneByOne
+from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
-from swift_plugin_transformers.structured import Grammars
-from swift_plugin_transformers.variables import check_variables
+from swift_plugin_transformers.structured_output import Grammars
+from swift_plugin_transformers.template_variables import check_template_variables
+from swift_plugin_transformers.varlen import VarlenUnsupported, probe
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class EmbeddedEngine:
     """Answers over a loaded model, many at once where its attention allows that."""
 
-    def __init__(self, answering: Answering, name: str, options: ServeOptions) -> None:
+    def __init__(self, answering: ServedModel, name: str, options: ServeOptions) -> None:
         self.context = answering.context
         self._name = name
         self._answering = answering
@@ -40,7 +40,7 @@ class EmbeddedEngine:
         self._grammars = Grammars(answering.tokenizer, answering.ends)
         self.worker = _worker(answering, self._grammars, options)
 
-    supports = frozenset(EXTENDED)
+    supports = frozenset(OPTIONAL_FIELDS)
 
     @property
     def models(self) -> Sequence[str]:
@@ -69,7 +69,7 @@ class EmbeddedEngine:
             raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
         given = dict(variables or {})
         with self._lock:
-            check_variables(self._tokenizer, given)
+            check_template_variables(self._tokenizer, given)
             text = self._rendered(messages, tools, generation_prompt, given)
             if tools and text == self._rendered(messages, (), generation_prompt, given):
                 raise UsageError(
@@ -113,7 +113,7 @@ class EmbeddedEngine:
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
         """The answer, piece by piece; the work is done in the worker's thread."""
-        if sampling.schema is not None or sampling.calls:
+        if sampling.schema is not None or sampling.forced_calls:
             await asyncio.to_thread(self._grammars.check, sampling)
         async for piece in self._ask(prompt, sampling, model, None):
             yield piece
@@ -190,15 +190,15 @@ class EmbeddedEngine:
             request.cancelled.set()
 
 
-def _worker(answering: Answering, grammars: Grammars, options: ServeOptions) -> Batcher | OneByOne:
+def _worker(answering: ServedModel, grammars: Grammars, options: ServeOptions) -> Batcher | SequentialWorker:
     try:
         if not answering.in_layers:
-            raise RowsUnsupported("one of its adapters is not in its layers")
+            raise VarlenUnsupported("one of its adapters is not in its layers")
         with answering.speaking_as(answering.name):
             per_token = probe(answering.bare)
-    except RowsUnsupported as why:
+    except VarlenUnsupported as why:
         log.warning("requests are answered one by one, as the model's attention can't be batched: %s", why)
-        return OneByOne(answering, grammars)
+        return SequentialWorker(answering, grammars)
     tokens = int(cache_bytes(options.memory, answering.device) / per_token)
     if tokens < 2:
         raise UsageError(f"{options.memory} of memory holds {tokens} tokens of this model", where="memory", hint="Give it more.")

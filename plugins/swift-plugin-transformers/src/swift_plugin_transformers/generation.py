@@ -19,12 +19,12 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Loaded, SwitchingTuner
 from swift_core.contract.run import Source
-from swift_plugin_transformers.text import context_of
+from swift_plugin_transformers.detokenizer import context_of
 
 log = logging.getLogger(__name__)
 
 _CPU_SHORTAGE = "DefaultCPUAllocator"  # torch has no type of error for it
-COLD = 1e-4  # temperatures below choose the likeliest token
+GREEDY_BELOW = 1e-4  # temperatures below choose the likeliest token
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Request:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
-class Answering:
+class ServedModel:
     """A loaded model, its tokenizer and its adapters. Only the worker's thread may use the model.
 
     Args:
@@ -162,7 +162,7 @@ class Answering:
         ends = sorted(self.ends_of(sampling))
         config: GenerationConfig = copy.deepcopy(self.bare.generation_config)
         narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
-        sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= COLD
+        sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= GREEDY_BELOW
         config.update(  # type: ignore[no-untyped-call]
             max_new_tokens=min(sampling.max_tokens or max(self.longest, sampling.min_tokens), self.context - length),
             max_length=None,
@@ -197,7 +197,7 @@ class Answering:
 
 
 def plain(config: GenerationConfig) -> GenerationConfig:
-    """The config without what `Answering.processors` has made processors of, for a `generate` that is given these."""
+    """The config without what `ServedModel.processors` has made processors of, for a `generate` that is given these."""
     config = copy.deepcopy(config)
     sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0} if config.do_sample else {}
     config.update(repetition_penalty=1.0, sequence_bias=None, min_new_tokens=None, **sampled)  # type: ignore[no-untyped-call]
@@ -209,7 +209,7 @@ def _first(*values: Any) -> Any:
 
 
 @contextmanager
-def memory_in_words() -> Iterator[None]:
+def out_of_memory_as_error() -> Iterator[None]:
     """The device's lack of memory as an error for users."""
     try:
         yield

@@ -18,7 +18,7 @@ from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Loaded, Loading
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
-from swift_plugin_transformers.stored_tokenizer import as_stored
+from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -66,7 +66,7 @@ class TransformersLoader:
         try:
             processor = (read_tokenizer(read_gguf(file), file) if file else None) or processor_class.from_pretrained(folder, **common)
             if not file:
-                processor = as_stored(processor, folder, common)
+                processor = prefer_tokenizer_json(processor, folder, common)
             if loading.device == "meta":
                 config = transformers.AutoConfig.from_pretrained(folder, **common)
                 with torch.device("meta"):

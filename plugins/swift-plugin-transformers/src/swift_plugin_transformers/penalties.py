@@ -11,7 +11,7 @@ from transformers import LogitsProcessor
 if TYPE_CHECKING:
     from swift_http import Sampling
 
-    from swift_plugin_transformers.structured import Grammars
+    from swift_plugin_transformers.structured_output import Grammars
 
 
 class Penalties(LogitsProcessor):
@@ -28,7 +28,7 @@ class Penalties(LogitsProcessor):
         return scores - self._frequency * counts - self._presence * (counts > 0)
 
 
-def own_processors(sampling: Sampling, prompt: int, grammars: Grammars) -> list[LogitsProcessor]:
+def extra_processors(sampling: Sampling, prompt: int, grammars: Grammars) -> list[LogitsProcessor]:
     """The logits processors that transformers does not have, for a prompt of that length. Raises as `Grammars.check` does."""
     made: list[LogitsProcessor] = []
     if sampling.frequency_penalty or sampling.presence_penalty:

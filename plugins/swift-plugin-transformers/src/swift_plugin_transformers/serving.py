@@ -48,9 +48,9 @@ def load(
     from transformers.utils.logging import disable_progress_bar
 
     from swift_core.checkpoints.family import family_of
+    from swift_plugin_transformers.detokenizer import end_tokens
     from swift_plugin_transformers.engine import EmbeddedEngine
-    from swift_plugin_transformers.generation import Answering
-    from swift_plugin_transformers.text import end_tokens
+    from swift_plugin_transformers.generation import ServedModel
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
     inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
@@ -69,7 +69,7 @@ def load(
     base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
     ends = end_tokens(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
-    answering = Answering(
+    answering = ServedModel(
         loaded, base, tuner, name=name, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base
     )
     return EmbeddedEngine(answering, name, options)
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app = create_app(
             engine,
             api_key=key,
-            limits=Limits(requests=options.queue, seconds=options.timeout),
+            limits=Limits(max_requests=options.queue, timeout=options.timeout),
             tool_parser=tool_parser(Path(given.checkpoint)),
             adapter_folders=[Path(folder) for folder in options.adapter_folder],
             origins=options.cors_origin,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from swift_http import Limits, Piece, Sampling, Token, bind, create_app, run
-from swift_http.hangups import HangUps
+from swift_http.disconnects import DisconnectingClient
 from swift_http.testing import HANG, KEY, FakeEngine, Served, chat, until
 from swift_http.worker import Worker
 
@@ -98,7 +98,7 @@ class Threaded(FakeEngine):
 def served(tmp_path: Path) -> Iterator[Served]:
     (tmp_path / "mine").mkdir()
     engine = Threaded()
-    with Served(limits=Limits(requests=1000), engine=engine, adapter_folders=[tmp_path]) as made:
+    with Served(limits=Limits(max_requests=1000), engine=engine, adapter_folders=[tmp_path]) as made:
         yield made
     engine.worker.close()
 
@@ -125,11 +125,11 @@ REQUESTS: dict[str, Any] = {
 def test_every_endpoint_answers_after_clients_have_hung_up_at_every_moment(served: Served, caplog: pytest.LogCaptureFixture):
     paths = {path for path in served.server.config.app.openapi()["paths"] if "{" not in path}  # type: ignore[union-attr]
     assert paths - {"/v1/unload_lora_adapter"} <= set(REQUESTS), "an endpoint that is not tried here"
-    hangups = HangUps(served.socket.getsockname(), REQUESTS, key=KEY)
+    client = DisconnectingClient(served.socket.getsockname(), REQUESTS, key=KEY)
     for _ in range(3):
-        for _ in hangups.each():
+        for _ in client.each():
             pass
-    assert {path: hangups.ask(path) for path in REQUESTS} == dict.fromkeys(REQUESTS, 200)
+    assert {path: client.status(path) for path in REQUESTS} == dict.fromkeys(REQUESTS, 200)
     until(lambda: "swift_requests_in_flight 0.0" in served.get("/metrics").text)
     until(lambda: len(served.server.server_state.connections) == 0)
     assert served.engine.worker.jobs == []  # type: ignore[attr-defined]
@@ -139,9 +139,9 @@ def test_every_endpoint_answers_after_clients_have_hung_up_at_every_moment(serve
 
 
 def test_a_request_whose_client_is_gone_counts_as_cancelled(served: Served):
-    hangups = HangUps(served.socket.getsockname(), REQUESTS, key=KEY)
+    client = DisconnectingClient(served.socket.getsockname(), REQUESTS, key=KEY)
     for _ in range(20):
-        hangups.one("/v1/embeddings", "after the body")
+        client.disconnect("/v1/embeddings", "after the body")
     until(lambda: 'endpoint="embeddings",model="base",status="cancelled"' in served.get("/metrics").text)
 
 
@@ -159,7 +159,7 @@ def test_a_worker_that_dies_is_told_of_and_ends_the_server():
     thread = threading.Thread(target=serve)
     thread.start()
     assert ready.wait(HANG)
-    assert HangUps(bound.getsockname(), {"/v1/chat/completions": chat("die")}).ask("/v1/chat/completions") == 500
+    assert DisconnectingClient(bound.getsockname(), {"/v1/chat/completions": chat("die")}).status("/v1/chat/completions") == 500
     thread.join(HANG)
     assert not thread.is_alive()
     assert "RuntimeError: the device is lost" in end[0].message
@@ -206,7 +206,7 @@ def test_after_its_end_a_worker_tells_everybody():
     worker = Words()
     worker.run(lambda: (_ for _ in ()).throw(SystemExit(3)))
     until(lambda: worker.fault is not None)
-    with pytest.raises(SwiftError, match="worker that has the model has failed"):
+    with pytest.raises(SwiftError, match="worker thread has failed"):
         worker.run(lambda: 1).result(HANG)
     told: list[Any] = []
     worker.submit(Job(told.append))

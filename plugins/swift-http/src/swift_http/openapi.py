@@ -1,4 +1,4 @@
-"""What /openapi.json says of the answers; what it says of the requests is made from their classes."""
+"""Schemas of the responses in /openapi.json. Schemas of the requests are generated from their classes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
 
 
-def _ok(schema: dict[str, Any], *, description: str = "The answer", stream: bool = False) -> _Responses:
+def _ok(schema: dict[str, Any], *, description: str = "The response", stream: bool = False) -> _Responses:
     content: dict[str, Any] = {"application/json": {"schema": schema}}
     if stream:
-        content["text/event-stream"] = {"schema": {"type": "string", "description": "with `stream`: events, the last of them [DONE]"}}
+        content["text/event-stream"] = {"schema": {"type": "string", "description": "with `stream`: server-sent events up to [DONE]"}}
     return {200: {"description": description, "content": content}}
 
 
@@ -43,8 +43,8 @@ def _refused(description: str) -> dict[str, Any]:
 
 
 ERRORS: _Responses = {
-    "4XX": _refused("The request can't be answered: 400, 401 (key), 404 (model), 408 (slow), 413 (large), 429 (busy: see Retry-After)"),
-    "5XX": _refused("The server failed: 500, 503 (it is stopping), 504 (the answer took too long)"),
+    "4XX": _refused("Client error: 400, 401 (API key), 404 (model), 408 (slow body), 413 (large body), 429 (busy: see Retry-After)"),
+    "5XX": _refused("Server error: 500, 503 (stopping), 504 (request timeout)"),
 }
 CHAT = _ok(_completion("chat.completion", message=_object(role={"const": "assistant"}, content=_OR_NONE)), stream=True)
 COMPLETION = _ok(_completion("text_completion", text=_STRING), stream=True)
@@ -64,13 +64,13 @@ TOKENIZE = _ok(_object(tokens=_list(_INTEGER), count=_INTEGER, max_model_len=_IN
 DETOKENIZE = _ok(_object(prompt=_STRING))
 MODELS = _ok(_object(object={"const": "list"}, data=_list(_ENTRY)))
 MODEL = _ok(_ENTRY)
-HEALTH = _ok(_object(status={"const": "ok"}), description="Requests are taken")
-METRICS: _Responses = {200: {"description": "Prometheus' text format", "content": {"text/plain": {"schema": _STRING}}}}
+HEALTH = _ok(_object(status={"const": "ok"}), description="The server accepts requests")
+METRICS: _Responses = {200: {"description": "Prometheus text format", "content": {"text/plain": {"schema": _STRING}}}}
 ADAPTER = _ok(_object(models=_list(_STRING)), description="Done; the names that are served now")
 
 
-def require_key(app: FastAPI, but: Container[str]) -> None:
-    """Say in the document that every path needs the key, `but` some."""
+def require_key(app: FastAPI, except_paths: Container[str]) -> None:
+    """Declare in /openapi.json that every path needs the API key, except `except_paths`."""
     make = app.openapi
 
     def with_key() -> dict[str, Any]:
@@ -78,7 +78,7 @@ def require_key(app: FastAPI, but: Container[str]) -> None:
         document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
             for operation in operations.values():
-                operation["security"] = [] if path in but else [{"key": []}]
+                operation["security"] = [] if path in except_paths else [{"key": []}]
         return document
 
     app.openapi = with_key  # type: ignore[method-assign]

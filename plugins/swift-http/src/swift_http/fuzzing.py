@@ -1,4 +1,4 @@
-"""For tests of servers: bodies in which one value after the other is something that no client should send."""
+"""Test helper: request bodies in which one value after another is replaced by a hostile one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-NASTY = (  # as JSON text, since some of it is no JSON
+HOSTILE_VALUES = (  # as text, since some are not valid JSON
     r'"\ud800"',
     r'"a\udfffb"',
     r'"\u0000"',
@@ -36,16 +36,16 @@ _MARK = "@here@"
 
 
 def mutations(body: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Bodies with one value replaced, and with one name that is no text; each with words that say what was done."""
+    """Yield (description, body) for every body with one value replaced, and for every object with a key that is not valid Unicode."""
     for path in _paths(body):
-        for text in NASTY:
+        for text in HOSTILE_VALUES:
             changed = copy.deepcopy(body)
             _at(changed, path[:-1])[path[-1]] = _MARK
             yield f"{path} = {text[:40]}", json.dumps(changed).replace(f'"{_MARK}"', text).encode()
         if isinstance(_at(body, path), dict):
             changed = copy.deepcopy(body)
             _at(changed, path)["\ud800"] = 1
-            yield f"{path}: a bad name", json.dumps(changed).encode()
+            yield f"{path}: an invalid key", json.dumps(changed).encode()
 
 
 def _at(value: Any, path: tuple[Any, ...]) -> Any:

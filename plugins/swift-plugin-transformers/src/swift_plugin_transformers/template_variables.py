@@ -15,7 +15,7 @@ from swift_core.contract.errors import UsageError
 _OWN = frozenset({"messages", "raise_exception", "strftime_now"})
 
 
-def check_variables(tokenizer: Any, variables: Mapping[str, Any]) -> None:
+def check_template_variables(tokenizer: Any, variables: Mapping[str, Any]) -> None:
     """Refuse what the template would not read, and what is not the client's to say: another template, other messages.
 
     Raises:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swift_plugin_transformers.rows import KvRow
+from swift_plugin_transformers.varlen import SequenceCache
 
 SHORTEST = 16  # tokens that are worth a copy
 
 
-class Room:
+class PrefixCache:
     """The tokens that all rows together may have in memory: those in use, and those that are only kept.
 
     Args:
@@ -19,14 +19,14 @@ class Room:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
         self.used = 0  # by sequences that are being answered, up to their longest end
-        self._kept: list[tuple[str, list[int], KvRow]] = []  # the one used last at the end
+        self._kept: list[tuple[str, list[int], SequenceCache]] = []  # the one used last at the end
 
     @property
     def held(self) -> int:
         """Tokens that are kept and not in use."""
         return sum(row.room for _, _, row in self._kept)
 
-    def take(self, model: str, prompt: Sequence[int], room: int, *, reuse: bool = True) -> KvRow | None:
+    def take(self, model: str, prompt: Sequence[int], room: int, *, reuse: bool = True) -> SequenceCache | None:
         """A row with that much room, begun with what is known of the prompt; None: there is no room now."""
         if self.used + room > self.tokens:
             return None
@@ -36,13 +36,13 @@ class Room:
             self._kept.append(found[1])
         while self.used + room + self.held > self.tokens:
             self._kept.pop(0)
-        row = KvRow(room)
+        row = SequenceCache(room)
         if found and found[1] in self._kept:
             row.copy_from(found[1][2], found[0])
         self.used += room
         return row
 
-    def give_back(self, model: str, tokens: Sequence[int], row: KvRow) -> None:
+    def give_back(self, model: str, tokens: Sequence[int], row: SequenceCache) -> None:
         """A sequence is done; what it has cached is kept."""
         self.used -= row.room
         if row.length >= SHORTEST:
@@ -56,8 +56,8 @@ class Room:
         """Drop what is kept, all or that of one model."""
         self._kept = [entry for entry in self._kept if model is not None and entry[0] != model]
 
-    def _longest(self, model: str, prompt: Sequence[int]) -> tuple[int, tuple[str, list[int], KvRow]] | None:
-        best: tuple[int, tuple[str, list[int], KvRow]] | None = None
+    def _longest(self, model: str, prompt: Sequence[int]) -> tuple[int, tuple[str, list[int], SequenceCache]] | None:
+        best: tuple[int, tuple[str, list[int], SequenceCache]] | None = None
         for entry in self._kept:
             if entry[0] == model:
                 length = min(_common(entry[1], prompt), len(prompt) - 1)  # one token has to be computed

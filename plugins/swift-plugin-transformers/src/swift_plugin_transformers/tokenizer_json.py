@@ -24,7 +24,7 @@ _PROBES = (
 )  # fmt: skip
 
 
-def as_stored(processor: Any, folder: Path, common: Mapping[str, Any]) -> Any:
+def prefer_tokenizer_json(processor: Any, folder: Path, common: Mapping[str, Any]) -> Any:
     """The tokenizer or processor, its tokenizer read again by the class that takes the file as it stands where the two differ."""
     from transformers import PreTrainedTokenizerFast
 

@@ -22,7 +22,7 @@ class Writer:
     """
 
     def __init__(self, tokenizer: Any, ends: frozenset[int], sampling: Sampling, put: Put) -> None:
-        self._text = Detokenizer(tokenizer, special=sampling.special)
+        self._text = Detokenizer(tokenizer, special=sampling.keep_special_tokens)
         self._tokenizer = tokenizer
         self._ends = ends
         self._top = sampling.logprobs

@@ -1,4 +1,4 @@
-"""The answer of POST /v1/responses: its object, and the events of its stream."""
+"""Response of POST /v1/responses: the response object and the events of its stream."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from typing import Any
 
 from swift_http.engine import Piece
 from swift_http.errors import ApiError
-from swift_http.response_requests import ResponsesRequest
-from swift_http.responses import Choice, encoded
-from swift_http.tools import Call, CallFilter, ToolParser
+from swift_http.response_builders import Choice, encoded
+from swift_http.responses_api_request import ResponsesRequest
+from swift_http.tools import Call, ToolCallFilter, ToolParser
 
-_PLAIN = ToolParser((), lambda text: [])  # finds no calls
+_NO_CALLS = ToolParser((), lambda text: [])
 
 
-class ResponseForm:
-    """One response: a message if there is text, then calls."""
+class ResponsesApiBuilder:
+    """Builds one response: a message if there is text, then the tool calls."""
 
-    done = b""  # the last event says that it is whole
+    terminator = b""  # the last event marks the end
 
     def __init__(self, request: ResponsesRequest, parser: ToolParser | None) -> None:
         self._request = request
         self._id = f"resp_{secrets.token_hex(24)}"
         self._created = int(time.time())
-        self._parser = parser or _PLAIN
-        self._filter = CallFilter(self._parser)
-        self._number = 0
+        self._parser = parser or _NO_CALLS
+        self._filter = ToolCallFilter(self._parser)
+        self._sequence_number = 0
         self._text = ""
-        self._message: str | None = None  # its id, once it is open
+        self._message: str | None = None  # id of the message, once its first event was sent
         self._finish: str | None = None
         self._output: list[dict[str, Any]] = []
 
     def frame(self, event: dict[str, Any]) -> bytes:
-        """An event on the wire."""
+        """Encode an event as a server-sent event."""
         return f"event: {event['type']}\ndata: ".encode() + encoded(event) + b"\n\n"
 
     def failed(self, error: ApiError) -> dict[str, Any]:
-        """The event that tells of a failure on the way."""
-        told = error.body["error"]
-        return self._event("error", code=told["code"] or told["type"], message=told["message"], param=told["param"])
+        """Return the event that reports a failure during the stream."""
+        body = error.body["error"]
+        return self._event("error", code=body["code"] or body["type"], message=body["message"], param=body["param"])
 
     def opening(self, index: int) -> list[dict[str, Any]]:
-        """Created, and begun."""
+        """Return the events `response.created` and `response.in_progress`."""
         return [self._event(f"response.{name}", response=self._object("in_progress", None)) for name in ("created", "in_progress")]
 
     def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
-        """Some more text; at the end, what closes it, and the calls."""
+        """Return the events of a piece: text; with the last piece also the end of the message and the tool calls."""
         text, calls, events = self._filter.push(piece.text), list[Call](), list[dict[str, Any]]()
         if piece.finish:
             rest, calls = self._filter.finish()
             text += rest
             self._finish = piece.finish
         if text or (piece.finish and not calls and self._message is None):
-            events += self._more(text)
+            events += self._add_text(text)
         if piece.finish:
-            events += self._close()
+            events += self._close_message()
             for call in calls:
-                events += self._call(call)
+                events += self._add_call(call)
         return events
 
     def last(self, usage: dict[str, int]) -> list[dict[str, Any]]:
-        """The whole response."""
+        """Return the final event, with the whole response."""
         status = self._status(self._finish)
         return [self._event(f"response.{status}", response=self._object(status, usage))]
 
-    def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
-        """The response in one."""
+    def complete(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
+        """Return the complete response object."""
         self.chunk(0, Piece(choices[0].text, (), "stop"))
         self._finish = choices[0].finish
         return self._object(self._status(self._finish), usage)
@@ -76,10 +76,10 @@ class ResponseForm:
         return "incomplete" if finish == "length" else "completed"
 
     def _event(self, kind: str, **more: Any) -> dict[str, Any]:
-        self._number += 1
-        return {"type": kind, "sequence_number": self._number - 1, **more}
+        self._sequence_number += 1
+        return {"type": kind, "sequence_number": self._sequence_number - 1, **more}
 
-    def _more(self, text: str) -> list[dict[str, Any]]:
+    def _add_text(self, text: str) -> list[dict[str, Any]]:
         events = []
         if self._message is None:
             self._message = f"msg_{secrets.token_hex(24)}"
@@ -90,7 +90,7 @@ class ResponseForm:
             events.append(self._event("response.output_text.delta", **self._place(), delta=text, logprobs=[]))
         return events
 
-    def _close(self) -> list[dict[str, Any]]:
+    def _close_message(self) -> list[dict[str, Any]]:
         if self._message is None:
             return []
         item = self._item(self._status(self._finish), [self._part(self._text)])
@@ -101,8 +101,8 @@ class ResponseForm:
             self._event("response.output_item.done", output_index=0, item=item),
         ]
 
-    def _call(self, call: Call) -> list[dict[str, Any]]:
-        index, made = len(self._output), call.form()
+    def _add_call(self, call: Call) -> list[dict[str, Any]]:
+        index, made = len(self._output), call.to_openai()
         item = {"id": f"fc_{secrets.token_hex(24)}", "type": "function_call", "call_id": made["id"], "name": call.name}
         done = {**item, "arguments": call.arguments, "status": "completed"}
         place = {"output_index": index, "item_id": item["id"]}
@@ -124,7 +124,7 @@ class ResponseForm:
         return {"id": self._message, "type": "message", "role": "assistant", "status": status, "content": content}
 
     def _object(self, status: str, usage: dict[str, int] | None) -> dict[str, Any]:
-        asked = self._request
+        request = self._request
         return {
             "id": self._id,
             "object": "response",
@@ -132,19 +132,19 @@ class ResponseForm:
             "status": status,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
-            "instructions": asked.instructions,
-            "max_output_tokens": asked.max_output_tokens,
-            "model": asked.model,
+            "instructions": request.instructions,
+            "max_output_tokens": request.max_output_tokens,
+            "model": request.model,
             "output": list(self._output),
-            "parallel_tool_calls": asked.parallel_tool_calls is not False,
+            "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": None,
-            "reasoning": {"effort": asked.reasoning.effort if asked.reasoning else None, "summary": None},
+            "reasoning": {"effort": request.reasoning.effort if request.reasoning else None, "summary": None},
             "store": False,
-            "temperature": asked.temperature,
-            "text": {"format": (asked.text and asked.text.format) or {"type": "text"}},
-            "tool_choice": asked.tool_choice or "auto",
-            "tools": asked.tools or [],
-            "top_p": asked.top_p,
+            "temperature": request.temperature,
+            "text": {"format": (request.text and request.text.format) or {"type": "text"}},
+            "tool_choice": request.tool_choice or "auto",
+            "tools": request.tools or [],
+            "top_p": request.top_p,
             "truncation": "disabled",
             "usage": usage and _usage(usage),
             "metadata": {},

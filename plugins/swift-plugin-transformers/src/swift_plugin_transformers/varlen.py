@@ -16,10 +16,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-IMPLEMENTATION = "swift_rows"
+IMPLEMENTATION = "swift_varlen"
 
 
-class KvRow:
+class SequenceCache:
     """The keys and values of one sequence, layer by layer, with room for `room` tokens. `length` tokens are in it."""
 
     def __init__(self, room: int) -> None:
@@ -42,7 +42,7 @@ class KvRow:
         kept_keys, kept_values = self._layers[layer]
         return kept_keys[:, :end], kept_values[:, :end]
 
-    def copy_from(self, other: KvRow, length: int) -> None:
+    def copy_from(self, other: SequenceCache, length: int) -> None:
         """Begin with the first `length` tokens of another row."""
         for layer, (keys, values) in other._layers.items():
             self.extend(layer, keys[:, :length], values[:, :length])
@@ -55,7 +55,7 @@ class KvRow:
             self._layers[layer] = tuple(part[:, : self.length].clone() for part in pair)  # type: ignore[assignment]
 
 
-class Passing(KvRow):
+class Uncached(SequenceCache):
     """A sequence that is read in one pass and not gone on with: nothing of it is kept."""
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ class Passing(KvRow):
         return keys, values
 
 
-class RowsUnsupported(Exception):
+class VarlenUnsupported(Exception):
     """The model does something in its attention that rows can't."""
 
 
@@ -73,7 +73,7 @@ def install(model: Any) -> None:
     model.set_attn_implementation(IMPLEMENTATION)
 
 
-def forward(model: Any, parts: Sequence[tuple[KvRow, Sequence[int]]], *, every: bool = False, **more: Any) -> Any:
+def forward(model: Any, parts: Sequence[tuple[SequenceCache, Sequence[int]]], *, every: bool = False, **more: Any) -> Any:
     """The model's output for new tokens of several rows, which are in the rows' caches afterwards.
 
     Args:
@@ -106,15 +106,15 @@ def attend(  # noqa: PLR0917 (transformers calls it so)
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    rows: Sequence[tuple[KvRow, int]] | None = None,
+    rows: Sequence[tuple[SequenceCache, int]] | None = None,
     sliding_window: int | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query, key and value are (1, heads, tokens of all rows, size)."""
     if rows is None:  # a part of the model that sees no text, such as a vision tower
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)  # type: ignore[no-any-return]
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
     if found := unsupported_argument(more):
-        raise RowsUnsupported(f"its attention has '{found}'")
+        raise VarlenUnsupported(f"its attention has '{found}'")
     output = query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
     begin = 0
     for row, count in rows:
@@ -140,14 +140,14 @@ def probe(model: Any) -> float:
     """See that rows give what the model's own attention gives, and `install` them; bytes that a token takes in memory.
 
     Raises:
-        RowsUnsupported: they don't; the model is as it was.
+        VarlenUnsupported: they don't; the model is as it was.
     """
     own = model.config._attn_implementation
     prompts = [[1, 2, 3, 4, 5, 6], [6, 5, 4]]
     try:
         expected = [model(input_ids=torch.tensor([[*prompt, 2]], device=model.device)).logits[0, -1].float() for prompt in prompts]
         install(model)
-        rows = [KvRow(8), KvRow(8)]
+        rows = [SequenceCache(8), SequenceCache(8)]
         forward(model, list(zip(rows, prompts, strict=True)))
         got = forward(model, [(row, [2]) for row in rows]).logits[0].float()
         far = max(float((one - other).norm() / (one - one.mean()).norm()) for one, other in zip(expected, got, strict=True))
@@ -157,4 +157,4 @@ def probe(model: Any) -> float:
     except Exception as error:  # whatever a model's own code does with arguments that it does not know
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     model.set_attn_implementation(own)
-    raise RowsUnsupported(why)
+    raise VarlenUnsupported(why)

@@ -1,4 +1,4 @@
-"""The answers, in the very shape OpenAI's API gives them."""
+"""Response bodies in the format of OpenAI's API: complete, and as chunks of a stream."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from starlette.responses import JSONResponse
 
 from swift_http.engine import Piece, Token
 from swift_http.errors import ApiError
-from swift_http.tools import CallFilter, ToolParser
+from swift_http.tools import Call, ToolCallFilter, ToolParser
 
-_LOWEST = -9999.0  # JSON has no minus infinity; OpenAI writes this
+_MIN_LOGPROB = -9999.0  # OpenAI's value for minus infinity, which JSON does not have
 
 
 class Json(JSONResponse):
-    """An answer. What a model writes may hold anything: half of a character is replaced."""
+    """A JSON response. Lone surrogates in generated text are replaced, since they can't be encoded."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes."""
+        """Encode the body."""
         return encoded(content)
 
 
 def encoded(content: Any) -> bytes:
-    """JSON text."""
+    """Encode a value as UTF-8 JSON."""
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 @dataclass(slots=True)
 class Choice:
-    """An answer that is being put together from its pieces."""
+    """A completion, accumulated from its pieces."""
 
     text: str = ""
     tokens: list[Token] = field(default_factory=list)
@@ -49,50 +49,50 @@ class Choice:
         self.finish = piece.finish or self.finish
 
 
-class Form(Protocol):
-    """One of the shapes. Events are those of a stream."""
+class ResponseBuilder(Protocol):
+    """Builds the response of one endpoint, either complete or as the events of a stream."""
 
-    done: bytes
-    """What ends a stream that is whole."""
+    terminator: bytes
+    """Bytes that end a successful stream."""
 
     def frame(self, event: dict[str, Any]) -> bytes:
-        """An event on the wire."""
+        """Encode an event as a server-sent event."""
         ...
 
     def failed(self, error: ApiError) -> dict[str, Any]:
-        """The event that tells of a failure on the way."""
+        """Return the event that reports a failure during the stream."""
         ...
 
     def opening(self, index: int) -> list[dict[str, Any]]:
-        """The events that open a choice."""
+        """Return the events that open a choice."""
         ...
 
     def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
-        """The events of a piece; none: there is nothing to say yet."""
+        """Return the events of a piece; may be empty."""
         ...
 
     def last(self, usage: dict[str, int]) -> list[dict[str, Any]]:
-        """The events with the token counts."""
+        """Return the events with the token counts."""
         ...
 
-    def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
-        """The answer in one."""
+    def complete(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
+        """Return the complete response."""
         ...
 
 
 class _Base:
-    done = b"data: [DONE]\n\n"
+    terminator = b"data: [DONE]\n\n"
 
     def frame(self, event: dict[str, Any]) -> bytes:
-        """An event on the wire."""
+        """Encode an event as a server-sent event."""
         return b"data: " + encoded(event) + b"\n\n"
 
     def failed(self, error: ApiError) -> dict[str, Any]:
-        """The event that tells of a failure on the way."""
+        """Return the event that reports a failure during the stream."""
         return error.body
 
     def __init__(self, model: str, prefix: str, kind: str, chunk_kind: str, prompts: Sequence[Sequence[int]] | None) -> None:
-        self._prompts = prompts  # of the choices, where token ids are to be told
+        self._prompts = prompts  # token ids of each choice's prompt, if token ids are to be returned
         self._common = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": model, "system_fingerprint": None}
         self._kind = kind
         self._chunk_kind = chunk_kind
@@ -104,14 +104,14 @@ class _Base:
         return {} if self._prompts is None else {"token_ids": [token.id for token in tokens]}
 
     def last(self, usage: dict[str, int]) -> list[dict[str, Any]]:
-        """The chunk with the token counts."""
+        """Return the chunk with the token counts."""
         return [self._chunk([], usage=usage)]
 
 
-class ChatForm(_Base):
-    """chat.completion and chat.completion.chunk. With a parser, calls are taken out of the text; in a stream they come at its end.
+class ChatBuilder(_Base):
+    """Builds chat.completion and chat.completion.chunk. With a parser, tool calls are extracted from the text; a stream ends with them.
 
-    `prompts`, here and in `CompletionForm`, says that token ids are to be told, those of the prompts too, in the fields that vLLM has.
+    With `prompts`, here and in `CompletionBuilder`, the response has the token ids of prompt and completion, in vLLM's fields.
     """
 
     def __init__(
@@ -120,34 +120,38 @@ class ChatForm(_Base):
         super().__init__(model, "chatcmpl", "chat.completion", "chat.completion.chunk", prompts)
         self._logprobs = logprobs
         self._parser = parser
-        self._filters: dict[int, CallFilter] = {}
+        self._filters: dict[int, ToolCallFilter] = {}
 
     def opening(self, index: int) -> list[dict[str, Any]]:
-        """The chunk with the role."""
+        """Return the chunk with the role."""
         delta = {"role": "assistant", "content": ""}
         prompt = {} if self._prompts is None else {"prompt_token_ids": list(self._prompts[0])}
         return [self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}], **prompt)]
 
     def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
-        """Some more of the message."""
-        text, calls = piece.text, []
+        """Return the chunk of a piece; empty while there is nothing to send."""
+        text, calls = piece.text, list[Call]()
         if self._parser:
-            held = self._filters.setdefault(index, CallFilter(self._parser))
-            text = held.push(piece.text)
+            call_filter = self._filters.setdefault(index, ToolCallFilter(self._parser))
+            text = call_filter.push(piece.text)
             if piece.finish:
-                rest, calls = held.finish()
+                rest, calls = call_filter.finish()
                 text += rest
         if not (text or piece.finish or ((self._logprobs or self._prompts is not None) and piece.tokens)):
             return []
         delta: dict[str, Any] = {"content": text} if text else {}
         if calls:
-            delta["tool_calls"] = [{"index": number, **call.form()} for number, call in enumerate(calls)]
+            delta["tool_calls"] = [{"index": number, **call.to_openai()} for number, call in enumerate(calls)]
         finish = "tool_calls" if calls else piece.finish
         ids = self._ids(piece.tokens)
-        return [self._chunk([{"index": index, "delta": delta, "logprobs": self._content(piece.tokens), "finish_reason": finish, **ids}])]
+        return [
+            self._chunk(
+                [{"index": index, "delta": delta, "logprobs": self._logprobs_content(piece.tokens), "finish_reason": finish, **ids}]
+            )
+        ]
 
-    def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
-        """The messages."""
+    def complete(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
+        """Return the chat.completion object."""
         listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
         prompt = {} if self._prompts is None else {"prompt_token_ids": list(self._prompts[0])}
         return {**self._common, "object": self._kind, "choices": listed, "usage": usage, **prompt}
@@ -156,16 +160,16 @@ class ChatForm(_Base):
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
         finish = choice.finish
         if self._parser:
-            held = CallFilter(self._parser)
-            text = held.push(choice.text)
-            rest, calls = held.finish()
+            call_filter = ToolCallFilter(self._parser)
+            text = call_filter.push(choice.text)
+            rest, calls = call_filter.finish()
             if calls:
                 finish = "tool_calls"
-                message |= {"content": (text + rest).strip() or None, "tool_calls": [call.form() for call in calls]}
+                message |= {"content": (text + rest).strip() or None, "tool_calls": [call.to_openai() for call in calls]}
         ids = self._ids(choice.tokens)
-        return {"index": index, "message": message, "logprobs": self._content(choice.tokens), "finish_reason": finish, **ids}
+        return {"index": index, "message": message, "logprobs": self._logprobs_content(choice.tokens), "finish_reason": finish, **ids}
 
-    def _content(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+    def _logprobs_content(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
             return None
         entries = [
@@ -174,38 +178,38 @@ class ChatForm(_Base):
         return {"content": entries, "refusal": None}
 
 
-class CompletionForm(_Base):
-    """text_completion, whole and in chunks."""
+class CompletionBuilder(_Base):
+    """Builds text_completion, complete or in chunks."""
 
     def __init__(self, model: str, *, logprobs: bool, prompts: Sequence[Sequence[int]] | None = None) -> None:
         super().__init__(model, "cmpl", "text_completion", "text_completion", prompts)
         self._logprobs = logprobs
-        self._told: set[int] = set()  # choices whose prompt was told
-        self._offsets: dict[int, int] = {}  # characters of a choice that were sent
+        self._prompt_sent: set[int] = set()  # choices whose prompt token ids were sent
+        self._offsets: dict[int, int] = {}  # number of characters sent, by choice
 
     def opening(self, index: int) -> list[dict[str, Any]]:
-        """None: completions open with their first text."""
+        """Return no events: a completion opens with its first text."""
         return []
 
     def chunk(self, index: int, piece: Piece) -> list[dict[str, Any]]:
-        """Some more of the text."""
+        """Return the chunk of a piece; empty while there is nothing to send."""
         if not (piece.text or piece.finish or ((self._logprobs or self._prompts is not None) and piece.tokens)):
             return []
         return [self._chunk([self._choice(index, piece.text, piece.tokens, piece.finish)])]
 
-    def whole(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
-        """The texts."""
+    def complete(self, choices: Sequence[Choice], usage: dict[str, int]) -> dict[str, Any]:
+        """Return the text_completion object."""
         listed = [self._choice(index, choice.text, choice.tokens, choice.finish) for index, choice in enumerate(choices)]
         return {**self._common, "object": self._kind, "choices": listed, "usage": usage}
 
     def _choice(self, index: int, text: str, tokens: Sequence[Token], finish: str | None) -> dict[str, Any]:
         ids = self._ids(tokens)
-        if self._prompts is not None and index not in self._told:
-            self._told.add(index)
+        if self._prompts is not None and index not in self._prompt_sent:
+            self._prompt_sent.add(index)
             ids["prompt_token_ids"] = list(self._prompts[index])
-        return {"index": index, "text": text, "logprobs": self._lists(index, tokens), "finish_reason": finish, **ids}
+        return {"index": index, "text": text, "logprobs": self._logprob_lists(index, tokens), "finish_reason": finish, **ids}
 
-    def _lists(self, index: int, tokens: Sequence[Token]) -> dict[str, Any] | None:
+    def _logprob_lists(self, index: int, tokens: Sequence[Token]) -> dict[str, Any] | None:
         if not self._logprobs:
             return None
         offsets = []
@@ -221,12 +225,12 @@ class CompletionForm(_Base):
 
 
 def usage(prompt: int, completion: int) -> dict[str, int]:
-    """The token counts of a request."""
+    """Return the token counts of a request in OpenAI's format."""
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def embeddings(vectors: Sequence[Sequence[float]], model: str, tokens: int, *, base64: bool) -> dict[str, Any]:
-    """The answer of POST /v1/embeddings; `base64` packs each vector as little-endian float32, which is what `openai` asks for."""
+    """Return the body of POST /v1/embeddings; `base64` packs each vector as little-endian float32, the default of the `openai` client."""
     data = [
         {"object": "embedding", "index": index, "embedding": _packed(vector) if base64 else list(vector)}
         for index, vector in enumerate(vectors)
@@ -239,12 +243,12 @@ def _packed(vector: Sequence[float]) -> str:
 
 
 def model_list(models: Sequence[str], created: int) -> dict[str, Any]:
-    """The answer of GET /v1/models: the base, and adapters with the base as their parent."""
+    """Return the body of GET /v1/models: the base model, and adapters with the base as their parent."""
     return {"object": "list", "data": [model_entry(name, models, created) for name in models]}
 
 
 def model_entry(name: str, models: Sequence[str], created: int) -> dict[str, Any]:
-    """One served model."""
+    """Return the entry of one served model."""
     parent = None if name == models[0] else models[0]
     return {"id": name, "object": "model", "created": created, "owned_by": "swift-core", "root": models[0], "parent": parent}
 
@@ -254,7 +258,7 @@ def _entry(text: str, logprob: float | None) -> dict[str, Any]:
 
 
 def _by_text(token: Token) -> dict[str, float | None] | None:
-    """The likeliest tokens and the one that was chosen. Of several with one text (parts of characters) the likeliest counts."""
+    """Return the log-probabilities of the top tokens and the chosen one, by text; of tokens with equal text the most likely one counts."""
     if not token.top:
         return None
     chosen = () if token.logprob is None else ((token.text, token.logprob),)
@@ -262,4 +266,4 @@ def _by_text(token: Token) -> dict[str, float | None] | None:
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is None or math.isfinite(value) else _LOWEST
+    return value if value is None or math.isfinite(value) else _MIN_LOGPROB

@@ -7,21 +7,21 @@ from typing import Any
 
 import torch
 from swift_http import Piece, Token
-from swift_http.worker import Worker, tell
+from swift_http.worker import Worker, finish_request
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from swift_plugin_transformers.generation import Answering, Request, memory_in_words, plain
-from swift_plugin_transformers.penalties import own_processors
-from swift_plugin_transformers.structured import Grammars
-from swift_plugin_transformers.text import Writer, token_of
+from swift_plugin_transformers.detokenizer import Writer, token_of
+from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, plain
+from swift_plugin_transformers.penalties import extra_processors
+from swift_plugin_transformers.structured_output import Grammars
 
 
-class OneByOne(Worker[Request]):
+class SequentialWorker(Worker[Request]):
     """A worker thread that answers requests in the order they came."""
 
-    def __init__(self, answering: Answering, grammars: Grammars) -> None:
+    def __init__(self, answering: ServedModel, grammars: Grammars) -> None:
         super().__init__("generate")
         self._answering = answering
         self._grammars = grammars
@@ -30,7 +30,7 @@ class OneByOne(Worker[Request]):
 
     def hidden(self, prompt: list[int], model: str) -> Tensor:
         """The last hidden state of each token, (tokens, size); in the worker's thread."""
-        with memory_in_words(), self._answering.speaking_as(model), torch.inference_mode():
+        with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
             ids = torch.tensor([prompt], device=self._answering.device)
             states: Tensor = self._answering.bare.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
             return states
@@ -59,20 +59,20 @@ class OneByOne(Worker[Request]):
         try:
             if not request.cancelled.is_set():
                 self._answering.check(request.prompt)
-                with memory_in_words(), self._answering.speaking_as(request.model):
+                with out_of_memory_as_error(), self._answering.speaking_as(request.model):
                     self._score(request) if request.score is not None else self._generate(request)
         except Exception as failure:
             error = failure
         self._queue.popleft()
-        tell(request, error)
+        finish_request(request, error)
         if error:
             self._answering.check_alive(error)
 
     def _generate(self, request: Request) -> None:
         answering, sampling = self._answering, request.sampling
-        recorder = _Recorder()
+        recorder = _LogitsRecorder()
         writer = Writer(answering.tokenizer, answering.ends_of(sampling), sampling, request.put)
-        sink = _Sink(writer, recorder if sampling.logprobs is not None else None)
+        sink = _TokenStreamer(writer, recorder if sampling.logprobs is not None else None)
         if sampling.seed is None:
             torch.seed()
         else:
@@ -80,13 +80,13 @@ class OneByOne(Worker[Request]):
         ids = torch.tensor([list(request.prompt)], device=answering.device)
         config = answering.config(len(request.prompt), sampling)
         own = [recorder] if sampling.logprobs is not None else []
-        made = answering.processors(config, len(request.prompt), own_processors(sampling, len(request.prompt), self._grammars))
+        made = answering.processors(config, len(request.prompt), extra_processors(sampling, len(request.prompt), self._grammars))
         answering.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             generation_config=plain(config),
             streamer=sink,
-            stopping_criteria=StoppingCriteriaList([_Cancel(request)]),
+            stopping_criteria=StoppingCriteriaList([_CancelledCriteria(request)]),
             logits_processor=LogitsProcessorList([*own, *made]),
         )
         writer.finish()
@@ -100,10 +100,10 @@ class OneByOne(Worker[Request]):
         request.put(Piece("", (Token(prompt[0], tokenizer.decode([prompt[0]])), *scored)))
 
 
-class _Sink(BaseStreamer):
+class _TokenStreamer(BaseStreamer):
     """What `generate` gives its tokens to; the first call brings the prompt."""
 
-    def __init__(self, writer: Writer, recorder: _Recorder | None) -> None:
+    def __init__(self, writer: Writer, recorder: _LogitsRecorder | None) -> None:
         self._writer = writer
         self._recorder = recorder
         self._prompt_seen = False
@@ -117,7 +117,7 @@ class _Sink(BaseStreamer):
         """Nothing: the last piece is made after an error of `generate` would have shown."""
 
 
-class _Recorder(LogitsProcessor):
+class _LogitsRecorder(LogitsProcessor):
     """Sees the logits of each step, as the model gave them."""
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class _Recorder(LogitsProcessor):
         return scores
 
 
-class _Cancel(StoppingCriteria):
+class _CancelledCriteria(StoppingCriteria):
     def __init__(self, request: Request) -> None:
         self._request = request
 

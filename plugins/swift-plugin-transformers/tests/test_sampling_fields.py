@@ -15,14 +15,14 @@ import openai
 import pytest
 import torch
 from swift_http import Limits, create_app
-from swift_http.mutations import mutations
+from swift_http.fuzzing import mutations
 from swift_http.server import Server, bind, url_of
 from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.engine import EmbeddedEngine
-from swift_plugin_transformers.rows import RowsUnsupported
-from swift_plugin_transformers.serial import OneByOne
+from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
+from swift_plugin_transformers.varlen import VarlenUnsupported
 
 TEMPLATE = (
     "{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% if mood %}mood {{ mood }} {% endif %}"
@@ -94,13 +94,13 @@ def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="module", params=["batched", "one by one"])
 def served(request: pytest.FixtureRequest, checkpoint: Path) -> Iterator[Asked]:
     def never(model: Any) -> float:
-        raise RowsUnsupported("a test says so")
+        raise VarlenUnsupported("a test says so")
 
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "one by one":
             patch.setattr("swift_plugin_transformers.engine.probe", never)
         engine = load(checkpoint, {}, "m", ServeOptions(device="cpu", dtype="float32", memory="64MB"))
-    assert isinstance(engine.worker, Batcher if request.param == "batched" else OneByOne)
+    assert isinstance(engine.worker, Batcher if request.param == "batched" else SequentialWorker)
     asked = Asked(engine)
     yield asked
     asked.close()

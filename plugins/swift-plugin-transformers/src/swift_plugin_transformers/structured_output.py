@@ -36,7 +36,7 @@ class Grammars:
         Raises:
             UsageError: the library is missing, the tokenizer has no form that it reads, or the schema has something that it can't do.
         """
-        field = "tools" if sampling.calls else "response_format"
+        field = "tools" if sampling.forced_calls else "response_format"
         llguidance = self._library(field)
         try:
             grammar = _grammar(llguidance, sampling)
@@ -47,11 +47,15 @@ class Grammars:
 
     def processors(self, sampling: Sampling, length: int) -> list[LogitsProcessor]:
         """What keeps the answer to a prompt of that length to its schema; nothing if the request has none. Raises as `check` does."""
-        if sampling.schema is None and not sampling.calls:
+        if sampling.schema is None and not sampling.forced_calls:
             return []
-        field = "tools" if sampling.calls else "response_format"
+        field = "tools" if sampling.forced_calls else "response_format"
         llguidance = self._library(field)
-        return [_Follow(llguidance.LLMatcher(self._vocabulary, _grammar(llguidance, sampling), log_level=0), length, self._ends, field)]
+        return [
+            _GrammarProcessor(
+                llguidance.LLMatcher(self._vocabulary, _grammar(llguidance, sampling), log_level=0), length, self._ends, field
+            )
+        ]
 
     def _library(self, field: str) -> Any:
         if importlib.util.find_spec("llguidance") is None:
@@ -74,19 +78,19 @@ def _grammar(llguidance: Any, sampling: Sampling) -> str:
     Raises:
         ValueError: a schema is none.
     """
-    if not sampling.calls:
+    if not sampling.forced_calls:
         return str(llguidance.LLMatcher.grammar_from_json_schema(sampling.schema, overrides=_FORM))
-    rules = [f"call: {' | '.join(f'f{number}' for number in range(len(sampling.calls)))}"]
-    for number, function in enumerate(sampling.calls):
+    rules = [f"call: {' | '.join(f'f{number}' for number in range(len(sampling.forced_calls)))}"]
+    for number, function in enumerate(sampling.forced_calls):
         schema = json.loads(function.arguments)
         begin = json.dumps(f'{{"name": {json.dumps(function.name, ensure_ascii=False)}, "arguments": ', ensure_ascii=False)
         rules.append(f'f{number}: {begin} a{number} "}}"')
         rules.append(f"a{number}: %json {json.dumps({'x-guidance': _FORM, **schema}, ensure_ascii=False)}")
-    start = 'start: "[" call (", " call)* "]"' if sampling.several else "start: call"
+    start = 'start: "[" call (", " call)* "]"' if sampling.parallel_calls else "start: call"
     return str(llguidance.LLMatcher.grammar_from_lark("\n".join([start, *rules])))
 
 
-class _Follow(LogitsProcessor):
+class _GrammarProcessor(LogitsProcessor):
     """Takes away what the schema does not allow next."""
 
     def __init__(self, matcher: Any, prompt: int, ends: list[int], field: str) -> None:
