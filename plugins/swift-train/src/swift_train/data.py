@@ -49,10 +49,10 @@ class Preprocessing:
         """Return the cache key of a data set's store; '' if its content is not known in advance."""
         if not choice.hash:
             return ""
-        asked = asdict(choice)
-        asked = {name: asked[name] for name in ("factory", "version", "options", "limit", "columns", "hash")}
-        how = {"truncation": self.truncation, "max_length": self.max_length, "data": dict(self.options)}
-        return paths.digest([_FORMAT, asked, how, dict(self.encoder.settings), _fingerprint(self.encoder.tokeniser)])[:32]
+        chosen = asdict(choice)
+        chosen = {name: chosen[name] for name in ("factory", "version", "options", "limit", "columns", "hash")}
+        settings = {"truncation": self.truncation, "max_length": self.max_length, "data": dict(self.options)}
+        return paths.digest([_FORMAT, chosen, settings, dict(self.encoder.settings), _fingerprint(self.encoder.tokeniser)])[:32]
 
 
 def load_samples(
@@ -85,20 +85,20 @@ def load_samples(
 
 
 def encode_rows(
-    rows: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None = None
+    rows: Iterable[RawRow], encoder: Encoder, skips: Skips, max_tokens: int | None = None
 ) -> Iterator[tuple[RawRow, list[Encoded]]]:
     """Yield each valid row with its token sequences, in order. Tokenising runs in a thread while the next rows are read.
 
     Args:
         skips: receives the rows with errors.
-        longest: a text that must have more tokens than this is an error without being tokenised; None for no limit.
+        max_tokens: a text that must have more tokens than this is an error without being tokenised; None for no limit.
     """
     with ThreadPoolExecutor(1, "tokenise") as worker:
         ahead: Future[list[Any]] | None = None
         batch: list[tuple[RawRow, list[SupervisedText]]] = []
         source = iter(rows)
         while raws := list(islice(source, _BATCH)):
-            following = list(_scripts(raws, encoder, skips, longest))
+            following = list(_scripts(raws, encoder, skips, max_tokens))
             results, previous, batch = ahead.result() if ahead else [], batch, following
             ahead = worker.submit(encoder.tokeniser, [script for _, scripts in batch for script in scripts])
             yield from _matched(previous, results, skips)
@@ -106,13 +106,15 @@ def encode_rows(
             yield from _matched(batch, ahead.result(), skips)
 
 
-def _scripts(raws: Iterable[RawRow], encoder: Encoder, skips: Skips, longest: int | None) -> Iterator[tuple[RawRow, list[SupervisedText]]]:
+def _scripts(
+    raws: Iterable[RawRow], encoder: Encoder, skips: Skips, max_tokens: int | None
+) -> Iterator[tuple[RawRow, list[SupervisedText]]]:
     for raw in raws:
         try:
             scripts = encoder.texts(raw)
             for script in scripts:
-                if longest and (least := encoder.tokeniser.min_tokens(script.text)) > longest:
-                    raise _too_long(f"at least {least}", longest)
+                if max_tokens and (count := encoder.tokeniser.min_tokens(script.text)) > max_tokens:
+                    raise _too_long(f"at least {count}", max_tokens)
         except SwiftError as error:
             skips.bad(error, raw)
         else:
@@ -182,8 +184,8 @@ def _cached_store(choice: DataChoice, key: str, preprocessing: Preprocessing, re
             paths.make_folder(cache)
             with FileLock(cache / f".{key}.lock"):
                 if not (folder / META).is_file():
-                    with paths.atomic_folder(folder, overwrite=True) as aside:
-                        _write(aside, choice, preprocessing, report, what)
+                    with paths.atomic_folder(folder, overwrite=True) as partial:
+                        _write(partial, choice, preprocessing, report, what)
                     return Store(folder)
         except (OSError, NotImplementedError, DiskFull, NotWritable) as error:  # NotImplementedError: no file locks on this disk
             reason = paths.disk_error(error, cache)
@@ -224,10 +226,10 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
         MaskError: the mask of a checked row is wrong.
     """
     valid = dropped = 0
-    longest = preprocessing.max_length if preprocessing.truncation == "error" else None
+    max_tokens = preprocessing.max_length if preprocessing.truncation == "error" else None
     take_unread(preprocessing.encoder)  # reset the count
     with StoreWriter(folder) as writer:
-        for raw, sequences in encode_rows(rows, preprocessing.encoder, skips, longest):
+        for raw, sequences in encode_rows(rows, preprocessing.encoder, skips, max_tokens):
             try:
                 pieces = samples_of_row(sequences, preprocessing)
             except UsageError as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from swift_core.contract.roles import Loaded
     from swift_core.contract.run import Source
 
-_KEPT = ("load_seconds", "peak_bytes")
+_RESULT_FIGURES = ("load_seconds", "peak_bytes")
 
 
 class LoadedExport:
@@ -74,17 +74,17 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
     conversations = golden_texts(loaded.processor)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as name:
         folder = Path(name)
-        kept = save_logits(loaded.model, rows, folder)
+        saved = save_logits(loaded.model, rows, folder)
         del loaded
-        questions, answers = folder / "questions.jsonl", folder / "answers.safetensors"
-        asked: list[dict[str, Any]] = [{"ids": list(row)} for row in rows] + [{"text": text} for text, _ in conversations]
-        write_text(questions, "".join(json.dumps(item) + "\n" for item in asked))
-        found = result.answer(questions, answers)
+        question_file, answer_file = folder / "questions.jsonl", folder / "answers.safetensors"
+        questions: list[dict[str, Any]] = [{"ids": list(row)} for row in rows] + [{"text": text} for text, _ in conversations]
+        write_text(question_file, "".join(json.dumps(item) + "\n" for item in questions))
+        found = result.answer(question_file, answer_file)
         for (text, expected), actual in zip(conversations, found["texts"], strict=True):
             if list(expected) != list(actual):
                 raise SwiftError(f"the export tokenises {text!r} differently from its source", where=source.path)
-        figures = compare_logits(_pairs(kept, answers, rows))
-    return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _KEPT if name in found}}
+        figures = compare_logits(_pairs(saved, answer_file, rows))
+    return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _RESULT_FIGURES if name in found}}
 
 
 def _loaded(source: Source, *, trust_remote_code: bool) -> Loaded:
@@ -96,10 +96,10 @@ def _loaded(source: Source, *, trust_remote_code: bool) -> Loaded:
         raise NotImplementedError(f"the source can't be loaded: {error.message}") from error
 
 
-def _pairs(kept: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _pairs(saved: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield the logits of the source and of the result for each row, without those of its last token, and the row."""
     with safe_open(answers, "pt") as file:
-        for number, (path, row) in enumerate(zip(kept, rows, strict=True)):
+        for number, (path, row) in enumerate(zip(saved, rows, strict=True)):
             before, after = torch.load(path), file.get_tensor(str(number))[:-1]
             if before.shape != after.shape:
                 raise SwiftError(f"the export has a vocabulary of {after.shape[1]} tokens, but its source one of {before.shape[1]}")

@@ -69,8 +69,8 @@ class Inspector:
         ]
 
     def _encoded(self, rows: Iterable[RawRow], skips: Skips) -> Iterator[tuple[RawRow, list[Encoded]]]:
-        longest = self.max_length if self.truncation == "error" else None
-        return encode_rows(rows, self._preprocessing.encoder, skips, longest)
+        max_tokens = self.max_length if self.truncation == "error" else None
+        return encode_rows(rows, self._preprocessing.encoder, skips, max_tokens)
 
     def _pieces(self, sample: Encoded) -> Iterator[Piece]:
         tokenizer = self._preprocessing.encoder.tokeniser.tokenizer

@@ -211,24 +211,24 @@ class _Trainer:
         def copy() -> None:
             if self.strategy.writer:
                 inside = out.parent.absolute() == last.parents[1].absolute()
-                with atomic_folder(out, overwrite=bool(self.run.options.get("overwrite"))) as aside:
-                    copy_model(last / "model", aside, link=inside)
-                    write_manifest(aside, self._manifest(figures))
+                with atomic_folder(out, overwrite=bool(self.run.options.get("overwrite"))) as partial:
+                    copy_model(last / "model", partial, link=inside)
+                    write_manifest(partial, self._manifest(figures))
             self.watchdog.mark("waiting for the other ranks")
 
         run_on_all_ranks(self.strategy, out, copy)
 
     def write(self, folder: Path, figures: Mapping[str, Any]) -> None:
         """Write the model as a checkpoint folder. Collective, since the weights may be sharded."""
-        weights = {name: tensor for name, tensor in self.strategy.weights(self._kept) if self.strategy.writer}
+        weights = {name: tensor for name, tensor in self.strategy.weights(self._saved_names) if self.strategy.writer}
         self.watchdog.mark("weights gathered")
 
         def write() -> None:
             if self.strategy.writer:
-                with atomic_folder(folder, overwrite=bool(self.run.options.get("overwrite"))) as aside:
-                    self.tuner.save(self.module, aside, weights)
-                    self.processor.save_pretrained(aside)
-                    write_manifest(aside, self._manifest(figures))
+                with atomic_folder(folder, overwrite=bool(self.run.options.get("overwrite"))) as partial:
+                    self.tuner.save(self.module, partial, weights)
+                    self.processor.save_pretrained(partial)
+                    write_manifest(partial, self._manifest(figures))
             self.watchdog.mark("waiting for the other ranks")
 
         run_on_all_ranks(self.strategy, folder, write)
@@ -242,8 +242,8 @@ class _Trainer:
         if self.options.compile:
             module.compile(dynamic=True)
         self.module = module
-        self._kept = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
-        self.size = training_size(module, self._kept)
+        self._saved_names = {name for name, parameter in module.named_parameters() if parameter.requires_grad or not self.adapter}
+        self.size = training_size(module, self._saved_names)
         self.watchdog.mark("distributing weights")
         return module
 

@@ -55,8 +55,8 @@ def _ids(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def _around(tokenizer: Any, ids: Sequence[int], place: int) -> str:
-    return f"{tokenizer.decode(ids[max(0, place - 6) : place])!r} | {tokenizer.decode(ids[place : place + 6])!r}"
+def _around(tokenizer: Any, ids: Sequence[int], index: int) -> str:
+    return f"{tokenizer.decode(ids[max(0, index - 6) : index])!r} | {tokenizer.decode(ids[index : index + 6])!r}"
 
 
 def _numbers(turns: Sequence[int] | dict[int, Any]) -> str:
