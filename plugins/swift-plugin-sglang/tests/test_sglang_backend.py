@@ -89,8 +89,9 @@ def test_adapters() -> None:
 def test_adapters_at_run_time() -> None:
     lora = command(later=True, max_lora_rank=32).argv[len(DEFAULT) :]
     assert lora == ("--enable-lora", "--lora-target-modules", "all", "--max-lora-rank", "32")
-    with pytest.raises(UsageError, match="makes room"):
+    with pytest.raises(UsageError, match="maximum rank") as refused:
         command(later=True)
+    assert refused.value.where == "backend.max_lora_rank"
 
 
 def test_the_key_reaches_the_engine_but_no_argument_and_no_log(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where vLLM itself is, for the tests of the lane `vllm`."""
+"""The interpreter that has vLLM, for the tests of the lane `vllm`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ from swift_core.plugins.registry import registry
 
 @pytest.fixture(scope="session")
 def vllm_python() -> str:
-    """The interpreter that SWIFT_TEST_VLLM names, or that of the environment that `swift env create vllm` made."""
+    """Return the interpreter named by SWIFT_TEST_VLLM, or that of the environment created by `swift env create vllm`."""
     return os.environ.get("SWIFT_TEST_VLLM") or lookup.python_for(isolated_entry(registry(), "vllm"), {})

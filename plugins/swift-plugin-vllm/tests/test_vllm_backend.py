@@ -117,9 +117,9 @@ def test_adapters_at_run_time_only_when_asked_for() -> None:
 def test_adapters_that_it_can_not_serve(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="rank 512, not 600"):
         command({"big": write_adapter(tmp_path / "big", r=600)})
-    with pytest.raises(UsageError, match="no rank"):
+    with pytest.raises(UsageError, match="states no rank"):
         command({"other": write_adapter(tmp_path / "other", peft_type="IA3")})
-    with pytest.raises(UsageError, match="no rank"):
+    with pytest.raises(UsageError, match="states no rank"):
         command({"none": tmp_path})
 
 

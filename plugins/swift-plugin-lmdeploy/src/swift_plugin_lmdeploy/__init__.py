@@ -1,4 +1,4 @@
-"""LMDeploy as a serving backend: the swift side of it, which needs nothing but swift-core."""
+"""LMDeploy as a serving backend: the thin plugin; LMDeploy itself runs in its own environment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import BackendSpec, Engine, Ref
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """LMDeploy runs on accelerators alone. Others than CUDA need further packages of their vendors, so no engine is named for them."""
+    """Return the backend. LMDeploy needs an accelerator; non-CUDA devices need vendor packages, so they have no engine here."""
     return [
         BackendSpec(
             name="lmdeploy",
-            summary="LMDeploy: the TurboMind engine, and a PyTorch one for what it lacks",
+            summary="LMDeploy: the TurboMind engine, and a PyTorch engine for models that TurboMind does not support",
             factory=Ref("swift_plugin_lmdeploy.backend:LmdeployBackend"),
             options=Ref("swift_plugin_lmdeploy.options:LmdeployOptions"),
             engines=(Engine(when="cuda", requirements=("lmdeploy>=0.18",)),),

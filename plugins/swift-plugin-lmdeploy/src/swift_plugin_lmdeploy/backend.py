@@ -1,4 +1,4 @@
-"""The command line that starts LMDeploy."""
+"""Build the command line that starts LMDeploy."""
 
 from __future__ import annotations
 
@@ -37,23 +37,25 @@ FLAGS = {
 
 
 class LmdeployBackend:
-    """LMDeploy's OpenAI-compatible server. Adapters are loaded when it starts, and stay."""
+    """LMDeploy's OpenAI-compatible server. Adapters are loaded at startup only."""
 
     def __init__(self, options: LmdeployOptions) -> None:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`lmdeploy serve api_server`, through `keyed_launch.py`, which takes the key from the environment.
+        """Return the command line and environment variables that start the server.
+
+        It runs `lmdeploy serve api_server` through `keyed_launch.py`, which reads the API key from the environment.
 
         Raises:
-            UsageError: adapters with the TurboMind engine, which would ignore them without a word.
+            UsageError: adapters were given for the TurboMind engine, which would silently ignore them.
         """
         options = self._options
         if serving.adapters and options.engine == "turbomind":
             raise UsageError(
-                "TurboMind serves no adapters",
+                "the TurboMind engine does not support adapters",
                 where="backend.engine",
-                hint="Leave the engine out, or merge the adapter and serve the merged model.",
+                hint="Omit the engine, or merge the adapter and serve the merged model.",
             )
         engine = "pytorch" if serving.adapters else options.engine
         argv = [serving.python, keyed_launch.__file__, "lmdeploy", "--api-keys"]
@@ -64,7 +66,7 @@ class LmdeployBackend:
         argv += arguments(options, FLAGS)
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
-        if serving.adapters:  # without the mode it tells no log-probabilities, by which an adapter is seen to act
+        if serving.adapters:  # the check that an adapter takes effect needs log-probabilities, which are off without this mode
             argv += ["--logprobs-mode", "raw_logprobs", "--adapters", *(f"{alias}={path}" for alias, path in serving.adapters.items())]
         environment = {"HF_HUB_OFFLINE": "1"}
         if serving.api_key:
@@ -72,19 +74,19 @@ class LmdeployBackend:
         return Command(argv=(*argv, *options.extra), env=environment)
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refused: LMDeploy has no way to load one while it runs.
+        """Refuse to add an adapter: LMDeploy can't load one at run time.
 
         Raises:
             UsageError: always.
         """
         raise UsageError(
-            f"LMDeploy takes its adapters when it starts, so it can't add '{name}'", hint="Start it again with that adapter too."
+            f"LMDeploy loads adapters at startup only and can't add '{name}'", hint="Restart the server with this adapter as well."
         )
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Refused, as `add_adapter` is.
+        """Refuse to drop an adapter, as `add_adapter` does.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"LMDeploy keeps its adapters, so it can't drop '{name}'", hint="Start it again without that adapter.")
+        raise UsageError(f"LMDeploy can't drop '{name}' at run time", hint="Restart the server without this adapter.")

@@ -1,4 +1,4 @@
-"""SGLang as a serving backend: the swift side of it, which needs nothing but swift-core."""
+"""SGLang as a serving backend: the thin plugin; SGLang itself runs in its own environment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_sglang.examples:EXAMPLES")
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """SGLang needs an accelerator: its CPU kernels are not on the package index."""
+    """Return the backend. SGLang needs an accelerator: its CPU kernels are not on the package index."""
     return [
         BackendSpec(
             name="sglang",
-            summary="SGLang: a tree of shared prompt prefixes, continuous batching",
+            summary="SGLang: prefix caching in a radix tree, continuous batching",
             factory=Ref("swift_plugin_sglang.backend:SglangBackend"),
             options=Ref("swift_plugin_sglang.options:SglangOptions"),
             engines=(Engine(when="cuda", python=">=3.11", requirements=("sglang>=0.5.23",)),),

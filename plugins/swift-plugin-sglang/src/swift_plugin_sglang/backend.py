@@ -1,4 +1,4 @@
-"""The command line that starts SGLang, and adapters while it runs."""
+"""Build the command line that starts SGLang, and add or remove adapters at run time."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ LORA_FLAGS = {"max_lora_rank": "--max-lora-rank", "max_loras": "--max-loras-per-
 
 
 class SglangBackend:
-    """SGLang's OpenAI-compatible server. It answers adapters as `MODEL:ADAPTER`, and anything else with the base."""
+    """SGLang's OpenAI-compatible server. It serves adapters as `MODEL:ADAPTER`, and answers any other model name with the base."""
 
     def __init__(self, options: SglangOptions) -> None:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`sglang.launch_server`, through `keyed_launch.py`, which takes the key from the environment.
+        """Return the command line and environment variables that start the server.
+
+        It runs `sglang.launch_server` through `keyed_launch.py`, which reads the API key from the environment.
 
         Raises:
-            UsageError: adapters are to be loaded later, and nothing says of what rank.
+            UsageError: adapters are to be loaded at run time, and their maximum rank is unknown.
         """
         options = self._options
         argv = [serving.python, keyed_launch.__file__, "sglang.launch_server", "--api-key"]
@@ -62,36 +64,36 @@ class SglangBackend:
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
         if serving.adapters or serving.runtime_adapters:
-            argv += self._lora(serving.adapters, later=serving.runtime_adapters)
+            argv += self._lora(serving.adapters, at_run_time=serving.runtime_adapters)
         environment = {"HF_HUB_OFFLINE": "1"}
         if serving.api_key:
             environment[keyed_launch.KEY_VARIABLE] = serving.api_key
-            argv += ["--log-level", "warning"]  # at 'info' SGLang writes all its arguments, the key among them, into its log
+            argv += ["--log-level", "warning"]  # at level info SGLang logs all its arguments, including the key
         return Command(argv=(*argv, *options.extra), env=environment)
 
-    def _lora(self, adapters: Mapping[str, Path], *, later: bool) -> list[str]:
-        if later and not (adapters or self._options.max_lora_rank):
+    def _lora(self, adapters: Mapping[str, Path], *, at_run_time: bool) -> list[str]:
+        if at_run_time and not (adapters or self._options.max_lora_rank):
             raise UsageError(
-                "SGLang makes room for adapters when it starts",
+                "SGLang allocates memory for adapters at startup and needs their maximum rank",
                 where="backend.max_lora_rank",
-                hint="Say the highest rank that will come: --max-lora-rank 16.",
+                hint="Set the highest rank of the adapters that will be loaded: --max-lora-rank 16.",
             )
-        argv = ["--enable-lora", *(("--lora-target-modules", "all") if later else ()), *arguments(self._options, LORA_FLAGS)]
-        if adapters:  # as JSON, so that a path may have any character
+        argv = ["--enable-lora", *(("--lora-target-modules", "all") if at_run_time else ()), *arguments(self._options, LORA_FLAGS)]
+        if adapters:  # as JSON, so that a path may contain any character
             argv += ["--lora-paths", *(_lora_path(alias, path) for alias, path in adapters.items())]
         return argv
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter from a folder that the server can read.
+        """Load an adapter into the running server, from a folder that the server can read.
 
         Raises:
-            UsageError: the server refuses it; its rank or layers may be more than the server was started for.
-            SwiftError: nobody answers, or the server failed.
+            UsageError: the server refuses it; its rank or layers may exceed those that the server was started for.
+            SwiftError: the connection was refused, or the server failed.
         """
         client.command(server.url, "../load_lora_adapter", {"lora_name": name, "lora_path": str(path)}, api_key=server.api_key)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Unload an adapter. Errors are those of `add_adapter`."""
+        """Unload an adapter from the running server; raises the errors of `add_adapter`."""
         client.command(server.url, "../unload_lora_adapter", {"lora_name": name}, api_key=server.api_key)
 
 

@@ -1,7 +1,7 @@
-"""What the conformance kit tries where options must be given."""
+"""Options for the conformance kit."""
 
 from __future__ import annotations
 
 from swift_testing.kit import Example
 
-EXAMPLES = {"sglang": Example(options={"max_lora_rank": 16})}  # adapters that come while it runs need room
+EXAMPLES = {"sglang": Example(options={"max_lora_rank": 16})}  # loading adapters at run time requires a maximum rank

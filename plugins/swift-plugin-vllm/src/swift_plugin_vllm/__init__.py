@@ -1,4 +1,4 @@
-"""vLLM as a serving backend: the swift side of it, which needs nothing but swift-core."""
+"""vLLM as a serving backend: the thin plugin; vLLM itself runs in its own environment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_vllm.examples:EXAMPLES")
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """vLLM reads safetensors; since 0.33 GGUF and bitsandbytes are plugins of its own."""
+    """Return the backend. vLLM reads safetensors; since 0.33, GGUF and bitsandbytes are separate vLLM plugins."""
     return [
         BackendSpec(
             name="vllm",
-            summary="vLLM: paged attention, continuous batching, adapters beside the base",
+            summary="vLLM: paged attention, continuous batching, several adapters on one base model",
             factory=Ref("swift_plugin_vllm.backend:VllmBackend"),
             options=Ref("swift_plugin_vllm.options:VllmOptions"),
             engines=ENGINES,

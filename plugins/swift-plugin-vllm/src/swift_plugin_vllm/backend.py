@@ -1,4 +1,4 @@
-"""The command line that starts vLLM, and adapters while it runs."""
+"""Build the command line that starts vLLM, and add or remove adapters at run time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLAGS = {
     "tool_call_parser": "--tool-call-parser",
     "reasoning_parser": "--reasoning-parser",
 }
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has kernels for
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM's --max-lora-rank accepts
 
 
 class VllmBackend:
@@ -44,10 +44,12 @@ class VllmBackend:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """The module behind `vllm serve`, which the CPU build has too. Both it and the adapters are local, so it stays offline.
+        """Return the command line and environment variables that start the server.
+
+        It starts the module behind `vllm serve`, which the CPU build has too. Model and adapters are local, so the engine runs offline.
 
         Raises:
-            UsageError: an adapter has no readable configuration, or a rank higher than vLLM's highest.
+            UsageError: an adapter has no readable configuration, or its rank exceeds vLLM's maximum.
         """
         options = self._options
         argv = [serving.python, "-m", "vllm.entrypoints.openai.api_server"]
@@ -58,29 +60,29 @@ class VllmBackend:
             argv.append("--enable-auto-tool-choice")
         if options.prefix_caching is not None:
             argv.append("--enable-prefix-caching" if options.prefix_caching else "--no-enable-prefix-caching")
-        if guessing := self._guessing():
-            argv += ["--speculative-config", json.dumps(guessing)]
+        if speculative := self._speculative_config():
+            argv += ["--speculative-config", json.dumps(speculative)]
         if serving.trust_remote_code:
             argv.append("--trust-remote-code")
         if serving.adapters or serving.runtime_adapters:
             argv += self._lora(serving.adapters)
         return Command(argv=(*argv, *options.extra), env=self._environment(serving))
 
-    def _guessing(self) -> dict[str, object]:
+    def _speculative_config(self) -> dict[str, object]:
         options = self._options
-        named = {
+        values = {
             "method": options.speculative_method,
             "model": options.speculative_model,
             "num_speculative_tokens": options.speculative_tokens,
         }
-        return {**options.speculative_config, **{key: value for key, value in named.items() if value}}
+        return {**options.speculative_config, **{key: value for key, value in values.items() if value}}
 
     def _lora(self, adapters: Mapping[str, Path]) -> list[str]:
         argv = ["--enable-lora"]
         rank = self._options.max_lora_rank or max((adapter_rank(path) for path in adapters.values()), default=0)
         if rank > RANKS[-1]:
             raise UsageError(
-                f"vLLM serves adapters up to rank {RANKS[-1]}, not {rank}",
+                f"vLLM supports adapters up to rank {RANKS[-1]}, not {rank}",
                 where="adapter",
                 hint="Merge the adapter and serve the merged model.",
             )
@@ -90,7 +92,7 @@ class VllmBackend:
             argv += ["--max-loras", str(count)]
         if self._options.max_cpu_loras:
             argv += ["--max-cpu-loras", str(self._options.max_cpu_loras)]
-        if adapters:  # as JSON, so that a path may have any character
+        if adapters:  # as JSON, so that a path may contain any character
             argv += ["--lora-modules", *(json.dumps({"name": alias, "path": str(path)}) for alias, path in adapters.items())]
         return argv
 
@@ -107,21 +109,21 @@ class VllmBackend:
         return environment
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter from a folder that the server can read.
+        """Load an adapter into the running server, from a folder that the server can read.
 
         Raises:
-            UsageError: the server does not let adapters be loaded, or refuses this one.
-            SwiftError: nobody answers, or the server failed.
+            UsageError: the server does not allow loading adapters, or refuses this one.
+            SwiftError: the connection was refused, or the server failed.
         """
         client.command(server.url, "load_lora_adapter", {"lora_name": name, "lora_path": str(path)}, api_key=server.api_key)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Unload an adapter. Errors are those of `add_adapter`."""
+        """Unload an adapter from the running server; raises the errors of `add_adapter`."""
         client.command(server.url, "unload_lora_adapter", {"lora_name": name}, api_key=server.api_key)
 
 
 def adapter_rank(folder: Path) -> int:
-    """The highest rank that a PEFT adapter has in any layer.
+    """Return the highest rank of a PEFT adapter in any layer.
 
     Raises:
         UsageError: the folder has no readable adapter_config.json with a rank.
@@ -132,7 +134,7 @@ def adapter_rank(folder: Path) -> int:
         return max(int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values()), 0)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
-            "not a LoRA adapter that PEFT wrote: no rank to be read",
+            "not a LoRA adapter in PEFT's format: it states no rank",
             where=str(path),
-            hint="vLLM serves LoRA alone; merge other adapters first.",
+            hint="vLLM serves LoRA adapters only; merge adapters of other methods first.",
         ) from error

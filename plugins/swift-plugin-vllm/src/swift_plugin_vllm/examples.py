@@ -1,6 +1,6 @@
-"""What the conformance kit starts vLLM with: a small cache, and no compilation, which takes minutes on a CPU.
+"""Options for the conformance kit: a small KV cache, and no compilation, which takes minutes on a CPU.
 
-Its attention on a CPU takes heads of 32 numbers and more; the kit's tiny model has 16 otherwise.
+vLLM's CPU attention needs a head dimension of at least 32; the kit's tiny model has 16 by default.
 """
 
 from __future__ import annotations

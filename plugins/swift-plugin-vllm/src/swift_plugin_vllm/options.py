@@ -1,4 +1,4 @@
-"""Options of the vLLM backend. None and empty leave the choice to vLLM."""
+"""Options of the vLLM backend. None and empty values leave vLLM's default."""
 
 from __future__ import annotations
 
@@ -8,64 +8,70 @@ from swift_core.options.model import Options, option
 
 
 class VllmOptions(Options):
-    """What `swift serve --backend vllm` can be told."""
+    """Options of `swift serve --backend vllm`."""
 
-    tensor_parallel_size: int = option(1, "GPUs that share every layer.", ge=1, also=("vllm_tensor_parallel_size", "tp"))
-    pipeline_parallel_size: int = option(
-        1, "Stages that the layers are cut into, each on its own GPUs.", ge=1, also=("vllm_pipeline_parallel_size", "pp")
+    tensor_parallel_size: int = option(
+        1, "Tensor parallelism: number of GPUs that every layer is sharded over.", ge=1, also=("vllm_tensor_parallel_size", "tp")
     )
-    data_parallel_size: int = option(1, "Copies of the model that share the requests.", ge=1, also=("vllm_data_parallel_size", "dp"))
+    pipeline_parallel_size: int = option(
+        1, "Pipeline parallelism: number of stages that the layers are split into.", ge=1, also=("vllm_pipeline_parallel_size", "pp")
+    )
+    data_parallel_size: int = option(
+        1, "Data parallelism: number of model replicas that share the requests.", ge=1, also=("vllm_data_parallel_size", "dp")
+    )
     expert_parallel: bool = option(
         False,
-        "Spread the experts of a mixture over the GPUs, in place of cutting each.",
+        "Expert parallelism: distribute whole experts over the GPUs instead of sharding each expert.",
         also=("vllm_enable_expert_parallel", "enable_expert_parallel"),
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = option(
-        "auto", "Number format of the weights and activations.", also=("torch_dtype", "vllm_dtype")
+        "auto", "Data type of weights and activations; auto: that of the checkpoint.", also=("torch_dtype", "vllm_dtype")
     )
     quantization: str = option(
-        "", "How the weights are quantized, where config.json does not say: fp8, gptq, awq, …", also=("vllm_quantization",)
+        "", "Quantization method of the weights, if config.json does not state it: fp8, gptq, awq, …", also=("vllm_quantization",)
     )
-    max_model_len: int | None = option(None, "Longest prompt and answer together, in tokens.", ge=1, also=("vllm_max_model_len",))
-    max_num_seqs: int | None = option(None, "Most requests computed together.", ge=1, also=("vllm_max_num_seqs",))
+    max_model_len: int | None = option(None, "Maximum context length, prompt plus answer, in tokens.", ge=1, also=("vllm_max_model_len",))
+    max_num_seqs: int | None = option(None, "Maximum number of sequences per batch.", ge=1, also=("vllm_max_num_seqs",))
     max_num_batched_tokens: int | None = option(
-        None, "Most tokens computed together; longer prompts are read in parts.", ge=1, also=("vllm_max_num_batched_tokens",)
+        None, "Maximum tokens per forward pass; longer prompts are prefilled in chunks.", ge=1, also=("vllm_max_num_batched_tokens",)
     )
     gpu_memory_utilization: float | None = option(
-        None, "Share of the GPU memory to use, for weights and cache.", gt=0, le=1, also=("vllm_gpu_memory_utilization",)
+        None, "Fraction of the GPU memory to use for weights and KV cache.", gt=0, le=1, also=("vllm_gpu_memory_utilization",)
     )
     cpu_offload_gib: float | None = option(
-        None, "Part of the weights that stays in main memory, in GiB a GPU.", gt=0, also=("cpu_offload_gb", "vllm_cpu_offload_gb")
+        None, "Weights to offload to main memory, in GiB per GPU.", gt=0, also=("cpu_offload_gb", "vllm_cpu_offload_gb")
     )
-    cpu_kv_cache_gib: int | None = option(None, "Memory for the KV cache where vLLM runs on the CPU, in GiB.", ge=1)
-    cpu_threads: str = option("", "Cores that vLLM computes on where it runs on the CPU: 0-31, …; nobind leaves it to the system.")
-    kv_cache_dtype: str = option(
-        "", "Number format of the KV cache: auto, bfloat16, fp8, fp8_e4m3, fp8_e5m2, …", also=("vllm_kv_cache_dtype",)
-    )
+    cpu_kv_cache_gib: int | None = option(None, "Size of the KV cache in GiB, if vLLM runs on the CPU.", ge=1)
+    cpu_threads: str = option("", "CPU cores to bind threads to, if vLLM runs on the CPU: 0-31, …; nobind: no binding.")
+    kv_cache_dtype: str = option("", "Data type of the KV cache: auto, bfloat16, fp8, fp8_e4m3, fp8_e5m2, …", also=("vllm_kv_cache_dtype",))
     enforce_eager: bool = option(
-        False, "No compilation and no CUDA graphs: starts sooner, answers more slowly.", also=("vllm_enforce_eager",)
+        False, "Disable compilation and CUDA graphs: faster start, slower generation.", also=("vllm_enforce_eager",)
     )
     prefix_caching: bool | None = option(
-        None, "Keep the cache of prompts for others that begin the same.", also=("vllm_enable_prefix_caching", "enable_prefix_caching")
+        None, "Reuse the KV cache of common prompt prefixes.", also=("vllm_enable_prefix_caching", "enable_prefix_caching")
     )
-    speculative_method: str = option("", "How tokens are guessed ahead: draft_model, eagle, eagle3, ngram, mtp, …")
-    speculative_model: str = option("", "Folder of the model that guesses.")
-    speculative_tokens: int | None = option(None, "Tokens that are guessed at a time.", ge=1, also=("num_speculative_tokens",))
+    speculative_method: str = option("", "Speculative decoding method: draft_model, eagle, eagle3, ngram, mtp, …")
+    speculative_model: str = option("", "Folder of the draft model for speculative decoding.")
+    speculative_tokens: int | None = option(None, "Number of tokens to draft per step.", ge=1, also=("num_speculative_tokens",))
     speculative_config: dict[str, Any] = option(
-        dict, "Further settings of the guessing, as JSON: vLLM's own names.", also=("vllm_speculative_config",)
+        dict, "Further settings of speculative decoding as JSON, by vLLM's names.", also=("vllm_speculative_config",)
     )
     max_lora_rank: int | None = option(
-        None, "Highest rank of an adapter; empty: that of the adapters given.", ge=1, also=("vllm_max_lora_rank",)
+        None, "Maximum rank of an adapter; by default the highest of the given adapters.", ge=1, also=("vllm_max_lora_rank",)
     )
-    max_loras: int | None = option(None, "Adapters in one batch; empty: as many as are given.", ge=1, also=("vllm_max_loras",))
-    max_cpu_loras: int | None = option(None, "Adapters kept in main memory.", ge=1, also=("vllm_max_cpu_loras",))
+    max_loras: int | None = option(
+        None, "Maximum number of adapters in one batch; by default the number given.", ge=1, also=("vllm_max_loras",)
+    )
+    max_cpu_loras: int | None = option(None, "Maximum number of adapters cached in main memory.", ge=1, also=("vllm_max_cpu_loras",))
     limit_mm_per_prompt: dict[str, Any] = option(
-        dict, 'Most pictures, videos and sounds in a prompt, as JSON: {"image": 4}.', also=("vllm_limit_mm_per_prompt",)
+        dict, 'Maximum number of images, videos and audios per prompt, as JSON: {"image": 4}.', also=("vllm_limit_mm_per_prompt",)
     )
-    hf_overrides: dict[str, Any] = option(dict, "Values in place of those in config.json, as JSON.", also=("vllm_hf_overrides",))
-    chat_template: str = option("", "File of a Jinja chat template to use in place of the tokenizer's.", also=("vllm_chat_template",))
+    hf_overrides: dict[str, Any] = option(dict, "Values that override those of config.json, as JSON.", also=("vllm_hf_overrides",))
+    chat_template: str = option("", "Jinja chat template file that replaces the tokenizer's template.", also=("vllm_chat_template",))
     tool_call_parser: str = option(
-        "", "How tool calls are read from answers: hermes, llama3_json, mistral, …; empty: they stay text.", also=("vllm_tool_call_parser",)
+        "", "Parser of tool calls in answers: hermes, llama3_json, mistral, …; empty: no parsing.", also=("vllm_tool_call_parser",)
     )
-    reasoning_parser: str = option("", "How thinking is told from the answer: qwen3, deepseek_r1, …", also=("vllm_reasoning_parser",))
-    extra: list[str] = option(list, "More arguments for vLLM, as its command line has them. They win over all others.")
+    reasoning_parser: str = option(
+        "", "Parser that separates reasoning from the answer: qwen3, deepseek_r1, …", also=("vllm_reasoning_parser",)
+    )
+    extra: list[str] = option(list, "Further command-line arguments for vLLM; they override all others.")
