@@ -1,4 +1,4 @@
-"""The names are the core's own, and ms-swift's `export_awq_model` is `swift quantize`."""
+"""The exported names are those of swift_core, and ms-swift's `export_awq_model` is `swift quantize`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def test_the_names_are_the_cores():
     assert all(getattr(swift, name) is getattr(swift_core, name) for name in swift.__all__ if name not in own)
 
 
-def test_awq_wants_the_engine_of_awq(tiny_model, tmp_path, monkeypatch):
+def test_awq_needs_its_engine(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
     with pytest.raises(EngineAbsent, match="quantizer 'awq'"):
         swift.export_awq_model("llama", tiny_model, tmp_path / "out", 1, 512)
     assert not (tmp_path / "out").exists()
 
 
-def test_its_arguments_are_options_here(tiny_model, tmp_path):
+def test_arguments_become_options(tiny_model, tmp_path):
     with pytest.raises(SwiftError, match=r"calibration\.max_length|max_length"):
         swift.export_awq_model(None, tiny_model, tmp_path / "out", batch_size=4, seqlen=1)

@@ -1,4 +1,4 @@
-"""The swift side of the backend, without OpenVINO; test_openvino_serves.py is with it."""
+"""Tests of the backend that need no OpenVINO; those with it are in test_openvino_serves.py."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_adapters_are_refused() -> None:
         lambda: backend.add_adapter(server, "a", Path("a")),
         lambda: backend.drop_adapter(server, "a"),
     ):
-        with pytest.raises(UsageError, match="serves no adapters"):
+        with pytest.raises(UsageError, match="does not support adapters"):
             call()
 
 
@@ -66,13 +66,13 @@ def test_it_reads_what_openvino_reads() -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "nothing here that OpenVINO reads"),
+        ([], "neither a GGUF file nor openvino_model.xml"),
         (["a.gguf", "b.gguf"], "2 GGUF files"),
-        (["a.gguf"], "not a whole GGUF file"),
-        (["openvino_model.xml"], "without its tokenizer"),
+        (["a.gguf"], "damaged GGUF file"),
+        (["openvino_model.xml"], "openvino_tokenizer.xml"),
     ],
 )
-def test_folders_that_it_does_not_read(tmp_path: Path, files: list[str], message: str) -> None:
+def test_unsupported_folders_are_rejected(tmp_path: Path, files: list[str], message: str) -> None:
     for name in files:
         (tmp_path / name).write_text("GGUF and no more")
     with pytest.raises(UsageError, match=message) as error:
@@ -80,7 +80,7 @@ def test_folders_that_it_does_not_read(tmp_path: Path, files: list[str], message
     assert error.value.hint
 
 
-def test_a_folder_in_its_own_format(tmp_path: Path) -> None:
+def test_a_folder_in_openvino_ir(tmp_path: Path) -> None:
     for name in ("openvino_model.xml", "openvino_tokenizer.xml"):
         (tmp_path / name).write_text("<net/>")
     (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 512, "eos_token_id": 1}))
@@ -98,21 +98,21 @@ def test_templates_are_rendered_as_transformers_does() -> None:
     assert ChatTemplate(source, {"bos_token": "<s>"}).render(TURNS, tools=tools) == f"<s>{json.dumps(tools[0], ensure_ascii=False)}\nx"
 
 
-def test_what_a_template_refuses_is_said() -> None:
-    with pytest.raises(UsageError, match="refuses these messages: only one turn"):
+def test_errors_of_a_template_are_reported() -> None:
+    with pytest.raises(UsageError, match="rejects these messages: only one turn"):
         ChatTemplate("{{ raise_exception('only one turn') }}", {}).render(TURNS)
-    with pytest.raises(UsageError, match="no place for tools"):
+    with pytest.raises(UsageError, match="does not support tools"):
         ChatTemplate(CHATML, {}).render(TURNS, tools=[{"type": "function", "function": {"name": "f"}}])
     with pytest.raises(UsageError, match="no chat template"):
         ChatTemplate("", {}).render(TURNS)
     with pytest.raises(UsageError, match="can't be read"):
         ChatTemplate("{% if %}", {})
-    with pytest.raises(UsageError, match="refuses these messages"):
+    with pytest.raises(UsageError, match="rejects these messages"):
         ChatTemplate("{{ ''.__class__.__mro__[1].__subclasses__() }}", {}).render(TURNS)
 
 
-def test_characters_come_when_they_are_whole() -> None:
-    """A tokenizer of bytes: é and the party hat take several tokens, and no piece ends in half of one."""
+def test_characters_are_returned_when_complete() -> None:
+    """With a tokenizer of bytes, é and the emoji take several tokens; no piece ends within a character."""
     writer = Detokenizer(lambda ids: bytes(ids).decode("utf-8", "replace"))
     text = "é a 🎉"
     pieces = [writer.push(byte) for byte in text.encode()]
@@ -124,7 +124,7 @@ def test_characters_come_when_they_are_whole() -> None:
 
 
 def test_a_space_at_the_beginning_is_kept() -> None:
-    """SentencePiece drops the space before the first token that it is given."""
+    """SentencePiece drops the space before the first token of a sequence."""
     words = ["Hello", " world", " again"]
     writer = Detokenizer(lambda ids: "".join(words[number] for number in ids).removeprefix(" "))
     assert "".join(writer.push(number) for number in range(3)) == "Hello world again"

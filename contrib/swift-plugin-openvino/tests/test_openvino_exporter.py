@@ -1,4 +1,4 @@
-"""What the exporter refuses; with optimum, and served: `make test-full LANE=export`, after `swift env create` of both."""
+"""Checkpoints that the exporter rejects; the export itself, and serving: `make test-full LANE=export`, after `swift env create` of both."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from swift_core.contract.errors import UsageError
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 
 
-def test_what_it_does_not_take(tiny_model: Path, tmp_path: Path) -> None:
+def test_unsupported_checkpoints_are_rejected(tiny_model: Path, tmp_path: Path) -> None:
     exporter = OpenvinoExporter(OpenvinoExportOptions())
     (tmp_path / "gguf").mkdir()
     (tmp_path / "gguf" / "model.gguf").touch()
-    with pytest.raises(UsageError, match="this is gguf"):
+    with pytest.raises(UsageError, match="found gguf"):
         exporter.export(tmp_path / "gguf", tmp_path / "out")
     (tmp_path / "packed").mkdir()
     config = json.loads((tiny_model / "config.json").read_text())
     (tmp_path / "packed" / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
     (tmp_path / "packed" / "model.safetensors").touch()
-    with pytest.raises(UsageError, match="quantized already"):
+    with pytest.raises(UsageError, match="already quantized"):
         exporter.export(tmp_path / "packed", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

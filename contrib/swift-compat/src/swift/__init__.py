@@ -1,9 +1,10 @@
-"""`from swift import get_model`: swift-core under the name that code written for ms-swift imports."""
+"""swift-core's Python API under the import name of ms-swift: `from swift import get_model`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from swift_core import ask, export, fetch, get_model, merge, pretrain, quantize, serve, sft, train
 from swift_core.contract.run import RunResult
@@ -20,25 +21,29 @@ def export_awq_model(
     group_size: int = 128,
     tokens: int = 65_536,
 ) -> RunResult:
-    """Quantize a checkpoint by AWQ: `swift_core.quantize(model_path, "awq", …)`.
+    """Quantize a checkpoint with AWQ, as `swift_core.quantize(model_path, "awq", …)`.
 
     Args:
-        model_type: the model family; None takes what the checkpoint's config.json tells.
+        model_type: the model family; None detects it from config.json.
         model_path: folder or reference of the checkpoint.
-        output_dir: folder for the result; it must not exist.
-        batch_size: taken, and of no effect: rows are computed one by one.
-        seqlen: most tokens of a row to calibrate with.
-        dataset: rows to calibrate with; take some like those that the model will see.
-        group_size: weights of a row that share a scale.
-        tokens: how many tokens to calibrate with, in all.
+        output_dir: output folder; must not exist.
+        batch_size: accepted and ignored: rows are processed one by one.
+        seqlen: maximum length of a calibration row in tokens.
+        dataset: calibration datasets; they should resemble the model's later inputs.
+        group_size: weights per quantization group.
+        tokens: total number of calibration tokens.
+
+    Raises:
+        SwiftError: the AWQ engine's environment is missing, or an argument is invalid.
     """
+    family: dict[str, Any] = {"family": model_type} if model_type else {}
     return quantize(
         model_path,
         {"name": "awq", "group_size": group_size},
         dataset=list(dataset),
         output=str(output_dir),
         calibration={"tokens": tokens, "max_length": seqlen},
-        **({"family": model_type} if model_type else {}),
+        **family,
     )
 
 

@@ -1,4 +1,4 @@
-"""OpenVINO as a serving backend: the swift side of it, which is data alone."""
+"""OpenVINO as a serving backend and an export format; this module only declares them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from swift_core import hookimpl
 from swift_core.contract.specs import BackendSpec, Engine, ExporterSpec, Ref
 
 ENGINE = Engine(requirements=("openvino-genai>=2026.4", "gguf>=0.17", "jinja2>=3.1"), disk=0.4)
-"""On any machine, since it computes on the CPU; gguf and jinja2 read what OpenVINO doesn't tell of a model."""
+"""The serving environment, for any machine with a CPU; gguf and jinja2 read model metadata that OpenVINO does not expose."""
 
 CONVERTER = Engine(
     requirements=(
@@ -23,8 +23,8 @@ CONVERTER = Engine(
     no_deps=("optimum-intel>=2.2,<2.3",),
     disk=1.6,
 )
-"""What writes OpenVINO's own format. optimum-intel comes without its dependencies, which are those above and torchvision: transformers
-imports it where it is there, and PyPI's does not go with torch for CPUs alone, of which 2.13 is the newest."""
+"""The export environment. optimum-intel is installed without its dependencies, which are those above and torchvision: transformers imports
+torchvision if it is installed, and PyPI's does not work with a CPU-only torch, of which 2.13 is the newest."""
 
 
 SWIFT_EXAMPLES = Ref("swift_plugin_openvino.examples:EXAMPLES")
@@ -32,11 +32,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_openvino.examples:EXAMPLES")
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """OpenVINO reads GGUF files as they are, and folders in its own format, which `optimum-cli export openvino` writes."""
+    """Return the backend, which reads GGUF files and folders in OpenVINO IR (`optimum-cli export openvino`)."""
     return [
         BackendSpec(
             name="openvino",
-            summary="OpenVINO: continuous batching on CPUs, GGUF files as they are",
+            summary="OpenVINO: continuous batching on CPUs; reads GGUF files directly",
             factory=Ref("swift_plugin_openvino.backend:OpenvinoBackend"),
             options=Ref("swift_plugin_openvino.options:OpenvinoOptions"),
             engines=(ENGINE,),
@@ -48,11 +48,11 @@ def swift_backends() -> list[BackendSpec]:
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """OpenVINO's own format, of any decoder that optimum knows; named apart from the backend, which has another environment."""
+    """Return the exporter to OpenVINO IR; its name differs from the backend's, since it has another environment."""
     return [
         ExporterSpec(
             name="openvino-ir",
-            summary="OpenVINO's own format in 32 to 4 bits, for the openvino backend",
+            summary="OpenVINO IR with 32 to 4 bits per weight, for the openvino backend",
             factory=Ref("swift_plugin_openvino.exporter:OpenvinoExporter"),
             options=Ref("swift_plugin_openvino.export_options:OpenvinoExportOptions"),
             engines=(CONVERTER,),

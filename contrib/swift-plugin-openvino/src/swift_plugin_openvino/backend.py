@@ -1,4 +1,4 @@
-"""The command that starts the server, and what it can't do."""
+"""The serving backend: the command that starts the server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from swift_core.contract.specs import Command
 from swift_plugin_openvino.options import OpenvinoOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"
-_WHY = "the OpenVINO server serves no adapters"
-_INSTEAD = "Merge it, and serve the merged model: swift merge."
+_NO_ADAPTERS = "the OpenVINO server does not support adapters"
+_MERGE = "Merge the adapter (swift merge) and serve the merged model."
 
 
 class OpenvinoBackend:
@@ -21,13 +21,13 @@ class OpenvinoBackend:
         self._options = options
 
     def command(self, serving: Serving) -> Command:
-        """`python -m swift_plugin_openvino.serving …`, with the Python that has the engine.
+        """Return the command `python -m swift_plugin_openvino.serving …`, with the Python of the engine's environment.
 
         Raises:
-            UsageError: adapters are asked for.
+            UsageError: adapters were requested.
         """
         if serving.adapters:
-            raise UsageError(_WHY, where="adapter", hint=_INSTEAD)
+            raise UsageError(_NO_ADAPTERS, where="adapter", hint=_MERGE)
         return Command(
             argv=(
                 serving.python,
@@ -41,17 +41,17 @@ class OpenvinoBackend:
         )
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refused.
+        """Reject the adapter: not supported.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"{_WHY}, so it can't add '{name}'", hint=_INSTEAD)
+        raise UsageError(f"{_NO_ADAPTERS}: can't add '{name}'", hint=_MERGE)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Refused.
+        """Reject the adapter: not supported.
 
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"{_WHY}, so it has no '{name}' to drop", hint=_INSTEAD)
+        raise UsageError(f"{_NO_ADAPTERS}: can't remove '{name}'", hint=_MERGE)

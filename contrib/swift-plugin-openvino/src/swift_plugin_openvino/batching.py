@@ -1,4 +1,4 @@
-"""Continuous batching: one thread has OpenVINO's pipeline, and requests join and leave between its steps."""
+"""Continuous batching: one thread owns OpenVINO's pipeline; requests join and leave between its steps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from swift_http.worker import Worker, finish_request
 from swift_core.contract.errors import SwiftError
 from swift_plugin_openvino.detokenizer import Decode, Detokenizer
 
-BREATH = 0.0005  # seconds; a step keeps Python's lock, so that the HTTP side works only between two of them
+PAUSE = 0.0005  # seconds between steps: a step holds the GIL, so the HTTP threads run only in the pauses
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Request:
-    """A prompt on its way. `put` is called with each piece, and at the end with None or an error; `decode` makes text of ids.
+    """A generation request.
 
-    `texts` says whether tokens are wanted with their own texts and log-probabilities.
+    `put` is called with each piece of the response, and at the end with None or an error; `decode` turns token ids into text. If `texts` is
+    true, each token comes with its text and log-probability.
     """
 
     prompt: Sequence[int]
@@ -35,17 +36,17 @@ class Request:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def done(self, error: BaseException | None) -> None:
-        """It ends, with an error or without."""
+        """End the response, with an error if there is one."""
         self.put(error)
 
 
 class Batcher(Worker[Request]):
-    """The thread that computes.
+    """The thread that runs the pipeline.
 
-    A pipeline that has failed in a step stays in the middle of it, so that it can't be used any more: the worker has failed then.
+    A pipeline that fails in a step can't be used again, so the worker then fails for good.
 
     Args:
-        pipeline: only this thread may use it from now on.
+        pipeline: from now on used by this thread only.
     """
 
     def __init__(self, pipeline: ContinuousBatchingPipeline) -> None:
@@ -78,7 +79,7 @@ class Batcher(Worker[Request]):
 
     def _step(self) -> None:
         for answer in [answer for answer in self._active if answer.request.cancelled.is_set()]:
-            answer.handle.cancel()  # its cache is free after the next step
+            answer.handle.cancel()  # frees its KV cache after the next step
             self._end(answer)
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
@@ -91,7 +92,7 @@ class Batcher(Worker[Request]):
             else:
                 if ended:
                     self._end(answer)
-        time.sleep(BREATH)
+        time.sleep(PAUSE)
 
     def _end(self, answer: _Answer, error: BaseException | None = None) -> None:
         self._active.remove(answer)
@@ -99,7 +100,7 @@ class Batcher(Worker[Request]):
 
 
 class _Answer:
-    """A request that is being computed."""
+    """A request in progress, and the response so far."""
 
     def __init__(self, request: Request, handle: Any) -> None:
         self.request = request
@@ -107,10 +108,10 @@ class _Answer:
         self._text = Detokenizer(request.decode)
 
     def read(self) -> bool:
-        """Pass on what the last step has written; whether the answer has ended.
+        """Pass on the output of the last step, and return True if the response is complete.
 
         Raises:
-            SwiftError: it could not be finished.
+            SwiftError: the KV cache is too small for the request.
         """
         reason = GenerationFinishReason.NONE
         while self.handle.can_read():
@@ -122,11 +123,11 @@ class _Answer:
         if status == GenerationStatus.RUNNING:
             return False
         if status != GenerationStatus.FINISHED:
-            raise SwiftError("the cache has no room for this prompt and its answer", hint="Start the server with more: --cache-gib.")
+            raise SwiftError("the KV cache is too small for this request", hint="Start the server with a larger --cache-gib.")
         self.request.put(Piece(self._text.flush(), (), "stop" if reason == GenerationFinishReason.STOP else "length"))
         return True
 
     def _token(self, token: int, logprob: float) -> None:
         text = "" if token in self.request.config.stop_token_ids else self._text.push(token)
-        said = Token(token, self.request.decode([token]), logprob) if self.request.texts else Token(token, "")
-        self.request.put(Piece(text, (said,)))
+        item = Token(token, self.request.decode([token]), logprob) if self.request.texts else Token(token, "")
+        self.request.put(Piece(text, (item,)))

@@ -1,6 +1,6 @@
-"""Chat templates, rendered as transformers renders them: the text that the model was trained on, to the letter.
+"""Chat templates, rendered exactly as transformers does, so that prompts equal those of training.
 
-OpenVINO's own renderer adds descriptions of tools where a template has no place for them, so it is not used.
+OpenVINO's renderer is not used: it adds tool descriptions even if the template does not support tools.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class ChatTemplate:
     """A model's chat template.
 
     Args:
-        source: Jinja; empty for a model that has none.
-        special: the texts of special tokens that templates write: `bos_token`, `eos_token`, …
+        source: the Jinja source; empty if the model has no chat template.
+        special: the special tokens that templates refer to: `bos_token`, `eos_token`, …
     """
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
@@ -33,52 +33,50 @@ class ChatTemplate:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", GenerationBlock]
         )
         environment.filters["tojson"] = _tojson
-        environment.globals |= {"raise_exception": _refuse, "strftime_now": lambda form: datetime.now().strftime(form)}
+        environment.globals |= {"raise_exception": _raise, "strftime_now": lambda form: datetime.now().strftime(form)}
         self._special = dict(special)
         try:
             self._template = environment.from_string(source) if source else None
         except TemplateError as error:
-            raise UsageError(f"the chat template can't be read: {error}", hint="--chat-template FILE gives another.") from error
+            raise UsageError(f"the chat template can't be read: {error}", hint="Pass another one: --chat-template FILE.") from error
 
     def render(self, messages: Messages, *, tools: Messages = (), generation_prompt: bool = True) -> str:
-        """The text of a conversation.
+        """Return the text of a conversation.
 
         Raises:
-            UsageError: there is no template, or it refuses these messages or has no place for tools.
+            UsageError: there is no template, it rejects the messages, or it does not support tools.
         """
         if self._template is None:
-            raise UsageError("this model has no chat template", hint="Use /v1/completions, or serve it with --chat-template FILE.")
-        text = self._rendered(messages, tools, generation_prompt)
-        if tools and text == self._rendered(messages, (), generation_prompt):
-            raise UsageError(
-                "the model's chat template has no place for tools", hint="Leave 'tools' out, or serve a model that takes them."
-            )
+            raise UsageError("the model has no chat template", hint="Use /v1/completions, or serve it with --chat-template FILE.")
+        text = self._render(messages, tools, generation_prompt)
+        if tools and text == self._render(messages, (), generation_prompt):
+            raise UsageError("the model's chat template does not support tools", hint="Omit 'tools', or serve a model that supports them.")
         return text
 
-    def _rendered(self, messages: Messages, tools: Messages, generation_prompt: bool) -> str:
+    def _render(self, messages: Messages, tools: Messages, generation_prompt: bool) -> str:
         assert self._template
         try:
             return self._template.render(
                 messages=list(messages), tools=list(tools) or None, documents=None, add_generation_prompt=generation_prompt, **self._special
             )
-        except Exception as error:  # templates refuse by raising whatever they like
-            raise UsageError(f"the model's chat template refuses these messages: {error}") from None
+        except Exception as error:  # a template may raise anything
+            raise UsageError(f"the model's chat template rejects these messages: {error}") from None
 
 
 class GenerationBlock(Extension):
-    """`{% generation %}`, which marks the assistant's words for training and writes nothing."""
+    """The tag `{% generation %}`, which marks assistant content for training and renders nothing itself."""
 
     tags = {"generation"}  # noqa: RUF012
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
-        """The block's content, as if the tags were not there."""
+        """Return the content of the block, without the tags."""
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 def _tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, **options)  # Jinja's own escapes for HTML
+    return json.dumps(value, ensure_ascii=ensure_ascii, **options)  # Jinja's filter would escape HTML
 
 
-def _refuse(message: str) -> None:
+def _raise(message: str) -> None:
     raise TemplateError(message)

@@ -1,4 +1,4 @@
-"""Token ids → text as an answer grows."""
+"""Incremental detokenization of a response."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from collections.abc import Callable, Sequence
 
 Decode = Callable[[Sequence[int]], str]
 
-BROKEN = "\ufffd"  # stands for bytes that are no whole character yet
+INCOMPLETE = "\ufffd"  # the decoding of an incomplete character
 
 
 class Detokenizer:
-    """Gives text as soon as it is certain: a character that is spread over several tokens comes when it is whole.
+    """Turns tokens into text incrementally, holding back characters until all of their tokens have arrived.
 
-    The tokens before a new one are decoded with it, since some tokenizers drop a space at the very beginning.
+    New tokens are decoded together with the tokens before, since some tokenizers drop a space at the beginning of a text.
 
     Args:
-        decode: token ids → text.
+        decode: maps token ids to text.
     """
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
-        self._before: list[int] = []  # whose text was given, and that are decoded again beside what is new
+        self._before: list[int] = []  # tokens whose text was returned; decoded again together with new ones
         self._new: list[int] = []
         self._shown = ""  # the text of `_before`
 
     def push(self, token: int) -> str:
-        """The text that is certain now."""
+        """Add a token, and return the text that is now complete."""
         self._new.append(token)
         text = self._decode([*self._before, *self._new])[len(self._shown) :]
-        if not text or text.endswith(BROKEN):
+        if not text or text.endswith(INCOMPLETE):
             return ""
         self._before, self._new = self._new, []
         self._shown = self._decode(self._before)
         return text
 
     def flush(self) -> str:
-        """What is left at the end, a broken character too."""
+        """Return the remaining text at the end, including an incomplete character."""
         text = self._decode([*self._before, *self._new])[len(self._shown) :] if self._new else ""
         self._before, self._new = [], []
         return text

@@ -1,4 +1,4 @@
-"""What the conformance kit starts OpenVINO with: the kit's tiny Llama as a GGUF file."""
+"""The model for the conformance kit: its tiny Llama as a GGUF file."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def write_gguf(checkpoint: Path, folder: Path) -> None:
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     _tokenizer(writer, checkpoint, config)
     for name, tensor in load_file(checkpoint / "model.safetensors").items():
-        rotated = heads if "q_proj" in name else kv_heads if "k_proj" in name else 0
-        written = _interleaved(tensor, rotated) if rotated else tensor
+        rotary_heads = heads if "q_proj" in name else kv_heads if "k_proj" in name else 0
+        written = _interleaved(tensor, rotary_heads) if rotary_heads else tensor
         writer.add_tensor(_name(name), written.astype("float16" if written.ndim > 1 else "float32"))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -73,7 +73,7 @@ def _tokenizer(writer: Any, checkpoint: Path, config: dict[str, Any]) -> None:
 
 
 def _interleaved(weight: Any, heads: int) -> Any:
-    """GGUF has the two halves of each head's rotation row by row beside each other."""
+    """Interleave the two halves of each head's rows, as GGUF's rotary embedding requires."""
     rows, columns = weight.shape
     return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 

@@ -1,4 +1,4 @@
-"""Options of the exporter."""
+"""Options of the `openvino-ir` exporter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.options.model import Options, option
 
 
 class OpenvinoExportOptions(Options):
-    """What the folder holds."""
+    """Precision of the exported model."""
 
-    type: Literal["fp32", "fp16", "int8", "int4"] = option("int8", "Type of the weights: fp32, fp16, int8, int4.", also=("weight_format",))
-    group_size: int = option(64, "Weights that share a scale, with int4; -1: a whole row.", ge=-1)
+    type: Literal["fp32", "fp16", "int8", "int4"] = option("int8", "Weight type: fp32, fp16, int8 or int4.", also=("weight_format",))
+    group_size: int = option(64, "Weights per int4 quantization group; -1: one group per row.", ge=-1)

@@ -1,4 +1,4 @@
-"""`optimum-cli export openvino` in an environment of its own, which has other versions than everything else and no torchvision."""
+"""Export to OpenVINO IR through `optimum-cli export openvino`, in an environment of its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from swift_plugin_openvino.ir_model import IrModel
 
 MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
-"""By type: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
+"""Maximum mean KL divergence from the checkpoint by type, in nats per token; more means that the result is broken."""
 
 
 class OpenvinoExporter:
-    """Writes OpenVINO's own format, tokenizer included, which the openvino backend serves."""
+    """Write a folder in OpenVINO IR, with the tokenizer, for the openvino backend."""
 
     def __init__(self, options: OpenvinoExportOptions) -> None:
         self._options = options
@@ -30,30 +30,29 @@ class OpenvinoExporter:
         """Write the folder `out`, and return it.
 
         Raises:
-            UsageError: no safetensors checkpoint, or a quantized one.
+            UsageError: this is not a safetensors checkpoint, or it is quantized.
             SwiftError: optimum failed.
         """
         if (found := checkpoint_format(checkpoint)) != "safetensors":
-            raise UsageError(f"this is {found}", where=str(checkpoint), hint="OpenVINO's format is made of safetensors checkpoints.")
+            raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
         if quantization_of(read_config(checkpoint)):
-            raise UsageError("the checkpoint is quantized already", where=str(checkpoint), hint="Export the full-precision model.")
+            raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
         with atomic_folder(out) as folder:
             done = subprocess.run(self._command(checkpoint, folder), stderr=subprocess.PIPE, text=True, check=False, env=_offline())
             sys.stderr.write(done.stderr)
             if done.returncode or not (folder / "openvino_model.xml").is_file():
-                last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-                hint = "apart/log.txt in the run folder has all it said."
-                raise SwiftError(f"optimum could not export it: {last}", where=str(checkpoint), hint=hint)
+                last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+                raise SwiftError(f"optimum failed: {last}", where=str(checkpoint), hint="See apart/log.txt in the run folder.")
             copy_licence(checkpoint, folder)
         return out
 
     @property
     def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
+        """Maximum mean KL divergence from the checkpoint, in nats per token."""
         return MAX_KL[self._options.type]
 
     def load(self, exported: Path) -> IrModel:
-        """Load the folder in OpenVINO."""
+        """Load the folder in OpenVINO for verification."""
         from swift_plugin_openvino.ir_model import IrModel
 
         return IrModel(exported)

@@ -1,4 +1,4 @@
-"""A folder in OpenVINO's own format, asked for the logits of whole rows, computed in float32."""
+"""An exported folder in OpenVINO, computed in float32, for verification."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAM
 
 
 class IrModel:
-    """The folder, as OpenVINO predicts and splits text."""
+    """The model and the tokenizer of a folder in OpenVINO IR; `vocabulary` is the number of logits per token."""
 
     def __init__(self, folder: Path) -> None:
-        import openvino_tokenizers  # noqa: F401  # gives OpenVINO the tokenizer's operations
+        import openvino_tokenizers  # noqa: F401  # registers the tokenizer's operations with OpenVINO
 
         core = openvino.Core()
         compiled: Any = core.compile_model(str(folder / "openvino_model.xml"), "CPU", _EXACT)
@@ -29,17 +29,17 @@ class IrModel:
         self.vocabulary = int(compiled.output("logits").get_partial_shape()[2].get_length())
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """What it predicts after each token."""
-        given = {
+        """Return the logits after each token, shape [length, vocabulary], float32."""
+        inputs = {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, len(ids)), dtype=np.int64),
             "position_ids": np.arange(len(ids), dtype=np.int64)[None],
             "beam_idx": np.zeros(1, dtype=np.int32),
         }
         self._request.reset_state()
-        found = self._request.infer({name: value for name, value in given.items() if name in self._inputs})
-        return np.ascontiguousarray(found["logits"][0], dtype=np.float32)
+        outputs = self._request.infer({name: value for name, value in inputs.items() if name in self._inputs})
+        return np.ascontiguousarray(outputs["logits"][0], dtype=np.float32)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a rendered conversation."""
+        """Return the token ids of a rendered conversation."""
         return [int(token) for token in self._tokenizer([text])["input_ids"][0]]

@@ -1,4 +1,4 @@
-"""A checkpoint folder as OpenVINO opens it, and what has to be known of the model before it is asked anything."""
+"""The model in a checkpoint folder: its file, its context length and its stop tokens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from swift_core.contract.errors import UsageError
 
-ANY_LENGTH = 1_000_000  # tokens, for a model that doesn't say how many it takes
+ANY_LENGTH = 1_000_000  # context length in tokens of a model that does not state one
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`path` is what OpenVINO opens: a GGUF file, or a folder in its own format. `ends` are ids of tokens that end an answer."""
+    """A model for OpenVINO: `path` is a GGUF file or a folder in OpenVINO IR, `context` the context length, `ends` the stop token ids."""
 
     path: Path
     context: int
@@ -22,31 +22,33 @@ class Model:
 
 
 def find_model(folder: Path) -> Model:
-    """The model in a folder.
+    """Return the model in a folder.
 
     Raises:
-        UsageError: there is none that OpenVINO reads, several, or one that is damaged.
+        UsageError: there is no model that OpenVINO reads, several, or a damaged one.
     """
     if (folder / "openvino_model.xml").is_file():
-        return _own_format(folder)
+        return _ir(folder)
     files = sorted(folder.glob("*.gguf"))
     if len(files) == 1:
         return _gguf(files[0])
     if files:
         raise UsageError(
-            f"{len(files)} GGUF files: {', '.join(file.name for file in files[:4])}", where=str(folder), hint="Leave one there."
+            f"the folder has {len(files)} GGUF files: {', '.join(file.name for file in files[:4])}",
+            where=str(folder),
+            hint="Keep one.",
         )
     raise UsageError(
-        "nothing here that OpenVINO reads: no GGUF file and no openvino_model.xml",
+        "the folder has neither a GGUF file nor openvino_model.xml",
         where=str(folder),
-        hint="swift-plugin-openvino's README says how a checkpoint is converted.",
+        hint="Convert the checkpoint: swift export CHECKPOINT --to openvino-ir.",
     )
 
 
-def _own_format(folder: Path) -> Model:
+def _ir(folder: Path) -> Model:
     if not (folder / "openvino_tokenizer.xml").is_file():
-        hint = "Convert it again: optimum-cli export openvino writes the tokenizer too where openvino-tokenizers is installed."
-        raise UsageError("a model without its tokenizer (openvino_tokenizer.xml)", where=str(folder), hint=hint)
+        hint = "Convert it again: optimum-cli export openvino also writes the tokenizer if openvino-tokenizers is installed."
+        raise UsageError("the model has no tokenizer (openvino_tokenizer.xml)", where=str(folder), hint=hint)
     config = _json(folder / "config.json")
     ends = _json(folder / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
     positions = config.get("text_config", config).get("max_position_embeddings")
@@ -57,16 +59,16 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except ValueError as error:
-        raise UsageError(f"not JSON: {error}", where=str(path), hint="Convert the model again.") from error
+        raise UsageError(f"the file is not valid JSON: {error}", where=str(path), hint="Convert the model again.") from error
 
 
 def _gguf(file: Path) -> Model:
     from gguf import GGUFReader
 
     try:
-        reader = GGUFReader(file)  # maps every tensor, and fails on one beyond the end
+        reader = GGUFReader(file)  # maps every tensor, and fails if the file is truncated
     except (ValueError, OSError, IndexError, KeyError, TypeError) as error:
-        raise UsageError(f"not a whole GGUF file: {error}", where=str(file), hint="Fetch it again.") from error
+        raise UsageError(f"damaged GGUF file: {error}", where=str(file), hint="Download it again.") from error
 
     def value(name: str) -> Any:
         field = reader.get_field(name)

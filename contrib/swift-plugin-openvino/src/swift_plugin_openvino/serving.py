@@ -1,7 +1,7 @@
-"""The server: `python -m swift_plugin_openvino.serving CHECKPOINT --name NAME --port PORT`, in the environment that has the engine.
+"""The server: `python -m swift_plugin_openvino.serving CHECKPOINT --name NAME --port PORT`, in the engine's environment.
 
-Its API key comes in the variable SWIFT_API_KEY. Where it can't start it says why on stderr, in one line of JSON, and ends with exit
-code 2 for a mistake of the user's.
+The API key is read from the environment variable SWIFT_API_KEY. If the server can't start, it prints the error to stderr as one line of
+JSON; the exit code is 2 for a user error.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from swift_plugin_openvino.options import OpenvinoOptions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; the exit code."""
-    given = _parse(arguments)
+    """Serve until SIGTERM, and return the exit code."""
+    parsed = _parse(arguments)
     key = os.environ.pop(KEY_VARIABLE, "") or None
     try:
-        _serve(given, key)
+        _serve(parsed, key)
     except SwiftError as error:
-        _say(type=type(error).__name__, message=error.message, hint=error.hint, where=error.where)
+        _print_error(type=type(error).__name__, message=error.message, hint=error.hint, where=error.where)
         return error.exit_code
     except Exception as error:
         logging.exception("the server failed")
-        _say(type=type(error).__name__, message=str(error), hint="", where="")
+        _print_error(type=type(error).__name__, message=str(error), hint="", where="")
         return 1
     return 0
 
 
-def _serve(given: argparse.Namespace, key: str | None) -> None:
-    options = validate(OpenvinoOptions, json.loads(given.options))
+def _serve(parsed: argparse.Namespace, key: str | None) -> None:
+    options = validate(OpenvinoOptions, json.loads(parsed.options))
     assert isinstance(options, OpenvinoOptions)
-    bound = bind(given.host, given.port)  # before the model is loaded: a port that is taken is said at once
-    model = find_model(Path(given.checkpoint))
+    bound = bind(parsed.host, parsed.port)  # before loading the model, so that a port in use is reported at once
+    model = find_model(Path(parsed.checkpoint))
     from swift_plugin_openvino.engine import OpenvinoEngine
 
-    engine = OpenvinoEngine(model, given.name, options)
+    engine = OpenvinoEngine(model, parsed.name, options)
     try:
         limits = Limits(max_requests=options.queue, timeout=options.timeout)
         run(create_app(engine, api_key=key, limits=limits, origins=options.cors_origin), bound)
@@ -62,23 +62,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("checkpoint")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
-    parser.add_argument("--name", required=True, help="what clients call the model")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 chooses a free one")
+    parser.add_argument("--name", required=True, help="name of the model for clients")
     parser.add_argument("--options", default="{}", help="OpenvinoOptions as JSON")
     return parser.parse_args(arguments)
 
 
-def _say(**error: Any) -> None:
+def _print_error(**error: Any) -> None:
     sys.stderr.write(json.dumps({"event": "error", **error}, ensure_ascii=False) + "\n")
     sys.stderr.flush()
 
 
-def _end(_number: int, _frame: Any) -> None:
+def _exit(_number: int, _frame: Any) -> None:
     sys.exit(0)
 
 
 if __name__ == "__main__":
-    # Being stopped is no failure: not while loading, and not when uvicorn has closed everything and raises the signal again.
+    # A stop is not a failure, neither during loading nor when uvicorn raises the signal again after its shutdown.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
+        signal.signal(number, _exit)
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""SmolLM2-Instruct, a small Llama with ChatML turns, and its 135M model by name: the smallest plugin there is."""
+"""SmolLM2-Instruct as a model family, and its 135M model by name: an example of a minimal plugin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import ModelFamily
 
 @hookimpl
 def swift_model_families() -> list[ModelFamily]:
-    """One family, and one model of it that the package index carries: 93 MB, Apache-2.0."""
+    """Return the family, with one named model from the package index (93 MB, Apache-2.0)."""
     return [
         ModelFamily(
             name="smollm2-instruct",
-            summary="SmolLM2-Instruct: a small Llama with ChatML turns",
+            summary="SmolLM2-Instruct: a small Llama with the ChatML format",
             architectures=("LlamaForCausalLM",),
             model_types=("llama",),
             targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
