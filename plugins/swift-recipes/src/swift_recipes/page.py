@@ -114,7 +114,7 @@ def _rows(folder: Path) -> str:
     found = _json(folder / "parallel.json").get("rows")
     if not found:
         return ""
-    way = f"Several in one pass, told apart by {found['told']}" if found["together"] else f"Each row by itself: {found['reason']}"
+    way = f"Several in one pass, told apart by {found['boundaries']}" if found["together"] else f"Each row by itself: {found['reason']}"
     return f"<h2>Rows</h2><p>{escape(way)}.</p>{table(found['figures'].items())}"
 
 
