@@ -77,7 +77,7 @@ def test_a_failure_keeps_what_was_answered_and_a_resumed_run_asks_only_the_rest(
     with pytest.raises(SwiftError, match="too long") as caught:
         questions(output=str(output), concurrency=3)
     assert "12 of 20 answers are kept" in caught.value.hint
-    assert "--resume goes on" in caught.value.hint
+    assert "--resume" in caught.value.hint
     assert not output.exists()
     with (tmp_path / "a.jsonl.partial").open("a") as partial:
         partial.write('{"question": "12", "answ')  # as a kill in the middle of a line leaves it
@@ -93,7 +93,7 @@ def test_answers_to_other_questions_are_not_gone_on_with(server, questions, tmp_
     server.fails_at = "3"
     with pytest.raises(SwiftError):
         questions(output=str(output))
-    with pytest.raises(UsageError, match="belong to other questions"):
+    with pytest.raises(UsageError, match="belong to a different set of questions"):
         questions(output=str(output), resume=True, questions=["x", "y", "z", "w"])
 
 

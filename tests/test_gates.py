@@ -50,20 +50,20 @@ def test_an_adapter_acts_or_not(script, forms):
     Engine(script, forms, base=[-1.0, -1.0], one=[-1.5])
     assert notes_of(script) == []
     Engine(script, forms, base=[-1.0, -1.0], one=[-1.0])
-    with pytest.raises(SwiftError, match="'one' answers exactly as 'base' does") as caught:
+    with pytest.raises(SwiftError, match="the output of 'one' equals that of 'base'") as caught:
         notes_of(script)
     assert caught.value.where == str(PLACE)
 
 
 def test_a_difference_that_the_base_has_from_time_to_time_is_none(script):
     Engine(script, ("completions",), base=[-1.0, -1.0002], one=[-1.0001])
-    with pytest.raises(SwiftError, match="changes nothing"):
+    with pytest.raises(SwiftError, match="has no effect"):
         notes_of(script)
 
 
 def test_an_engine_that_tells_nothing(script):
     Engine(script, ())
-    assert notes_of(script) == ["nothing tells whether the adapter 'one' acts: the engine gives no log-probabilities"]
+    assert notes_of(script) == ["could not check that the adapter 'one' has an effect: the engine returns no log-probabilities"]
 
 
 # -- the key -------------------------------------------------------------------------------------------------------------
@@ -93,13 +93,13 @@ def test_a_key_that_is_asked_for(script):
 @pytest.mark.parametrize(
     ("allows", "words"),
     [
-        (lambda route, key: True, "POST /v1/chat/completions without a key answers 200"),
-        (lambda route, key: bool(key), "POST /v1/chat/completions with a wrong key answers 200"),
-        (lambda route, key: route == "/v1/chat/completions", "POST /v1/chat/completions without a key answers 200"),
+        (lambda route, key: True, "POST /v1/chat/completions without a key returns 200"),
+        (lambda route, key: bool(key), "POST /v1/chat/completions with a wrong key returns 200"),
+        (lambda route, key: route == "/v1/chat/completions", "POST /v1/chat/completions without a key returns 200"),
     ],
 )
 def test_a_key_that_is_not_asked_for(script, allows, words):
-    with pytest.raises(SwiftError, match="does not ask for its API key") as caught:
+    with pytest.raises(SwiftError, match="does not enforce its API key") as caught:
         keyed(script, allows)
     assert words in caught.value.message
     assert KEY not in str(caught.value)
@@ -107,7 +107,7 @@ def test_a_key_that_is_not_asked_for(script, allows, words):
 
 def test_open_routes_that_only_tell_are_noted(script):
     (note,) = keyed(script, lambda route, key: route == "/metrics")
-    assert "GET /metrics without a key answers 200" in note
+    assert "GET /metrics without a key returns 200" in note
 
 
 def test_without_a_key_nothing_is_asked(script):

@@ -179,7 +179,7 @@ def test_ids_are_compared(made: Path):
     [
         (OTHER_SYSTEM, ["plain", "tools"], "default system prompt"),
         (OTHER_ROLE, ["plain", "turns", "tools"], "another chat template"),
-        (OTHER_CALL, ["tools"], "Only tools differ"),
+        (OTHER_CALL, ["tools"], "Only conversations with tools differ"),
     ],
     ids=["system", "role", "call"],
 )
@@ -194,9 +194,9 @@ def test_a_change_of_the_template_is_found(change, differ, hint, missing, made, 
 def test_the_difference_is_told_in_tokens_and_words(made: Path, tmp_path: Path):
     with served(changed(made, tmp_path / "changed", *OTHER_SYSTEM)) as url:
         why = parity(url, made).checks[0].why
-    assert "they part at token" in why
-    assert "pirate" in why.partition("there")[0]
-    assert "Qwen" in why.partition("there")[2]
+    assert "the first difference is at token" in why
+    assert "pirate" in why.partition(", checkpoint ")[0]
+    assert "Qwen" in why.partition(", checkpoint ")[2]
 
 
 def test_without_tokenize_the_log_probabilities_are_compared(made: Path):
@@ -219,7 +219,7 @@ class Skewed:
 
 
 @pytest.mark.parametrize("missing", [(), ("/tokenize",)])
-@pytest.mark.parametrize(("skew", "hint"), [(lambda ids: [*ids[:1], *ids], "adds a BOS"), (lambda ids: ids[1:], "leaves out the BOS")])
+@pytest.mark.parametrize(("skew", "hint"), [(lambda ids: [*ids[:1], *ids], "adds a BOS"), (lambda ids: ids[1:], "omits the BOS")])
 def test_a_bos_too_many_or_too_few(skew: Any, hint: str, missing: Sequence[str], made: Path):
     with served(made, *missing, engine=lambda engine: Skewed(engine, skew)) as url:
         found = parity(url, made)

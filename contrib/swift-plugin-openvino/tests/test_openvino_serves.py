@@ -118,7 +118,7 @@ def test_characters_of_several_tokens(server: SwiftServe) -> None:
 
 def test_the_api_key_is_required(server: SwiftServe) -> None:
     for key in (None, "wrong"):
-        with pytest.raises(UsageError, match="refuses the API key"):
+        with pytest.raises(UsageError, match="rejects the API key"):
             client.complete(server.url, FRANCE, model="base", api_key=key)
     assert KEY not in (server.run_folder / "log.txt").read_text()
 

@@ -139,7 +139,7 @@ def test_logprobs_of_prompt_and_answer(served: str, tiny_model: Path):
 
 
 def test_refusals(served: str):
-    with pytest.raises(UsageError, match="refuses the API key"):
+    with pytest.raises(UsageError, match="rejects the API key"):
         client.models(served, "wrong")
     with pytest.raises(UsageError, match="Served: tiny, poet"):
         greedy(served, "tony")

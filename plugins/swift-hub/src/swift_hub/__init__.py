@@ -1,3 +1,3 @@
-"""Shared by what fetches: downloads, package indexes, archives; the commands fetch and models."""
+"""Downloads, package indexes and archives, shared by hub and dataset plugins; the commands `swift fetch` and `swift models`."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Options of the built-in launchers."""
+"""Options of the torchrun launcher."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from swift_core.options.model import Options, option
 
 
 class TorchrunOptions(Options):
-    """How the nodes find each other; each node runs the same command, or one that has a hostfile starts them all."""
+    """Rendezvous and restarts; each node runs the same command, or one node with a hostfile starts all of them."""
 
-    node_rank: int = option(0, "Number of this machine, from 0.", ge=0)
-    master_addr: str = option("127.0.0.1", "Address of machine 0.")
-    master_port: int = option(29500, "Port of machine 0 that the others reach.", ge=1, le=65535)
-    local_addr: str = option("", "Address of this machine for the others, where its host name does not lead to it.")
-    max_restarts: int = option(0, "How often a failed group of workers is started again, from its last checkpoint.", ge=0)
-    min_nodes: int = option(0, "With how few machines to go on when others are lost (with max_restarts); 0: with all alone.", ge=0)
-    hostfile: str = option("", "File of lines 'HOST slots=4': the machines to start on, the first being machine 0.")
-    remote_shell: str = option("ssh", "What starts a command on another host.")
-    wait: float = option(120.0, "Seconds that the last machine may take to come.", gt=0)
+    node_rank: int = option(0, "Rank of this machine, from 0.", ge=0)
+    master_addr: str = option("127.0.0.1", "Address of the machine with rank 0.")
+    master_port: int = option(29500, "Rendezvous port on the machine with rank 0.", ge=1, le=65535)
+    local_addr: str = option("", "Address of this machine for the others, if its host name does not resolve to it.")
+    max_restarts: int = option(0, "Maximum number of restarts of a failed worker group, from its last checkpoint.", ge=0)
+    min_nodes: int = option(0, "Minimum number of machines to continue with when others fail (requires max_restarts); 0: all.", ge=0)
+    hostfile: str = option("", "File with lines 'HOST slots=4': the machines to start on; the first has rank 0.")
+    remote_shell: str = option("ssh", "Command that runs a command on another host.")
+    wait: float = option(120.0, "Seconds to wait for all machines to connect.", gt=0)

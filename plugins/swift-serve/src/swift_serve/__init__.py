@@ -1,3 +1,3 @@
-"""Servers and their clients: serve, ask, infer, adapter, check-parity."""
+"""Model servers and their clients: the commands serve, ask, infer, adapter and check-parity."""
 
 from __future__ import annotations

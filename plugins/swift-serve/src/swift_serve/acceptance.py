@@ -1,8 +1,8 @@
-"""Acceptance checks before a server is reported ready: its API key is required, it reads the tokens the model was trained on, and each
-adapter changes the answers.
+"""Acceptance checks before a server is reported ready: it requires its API key, its tokens equal those of the training (token parity),
+and each adapter changes the output.
 
-An engine that leaves out an adapter still answers, as the base does, so only its answers show it: the log-probabilities after a fixed
-prompt must differ from the base's by more than those differ from one time to the next.
+An engine that ignores an adapter still answers like the base model, so only the output shows it: the log-probabilities after a fixed
+prompt must differ from the base model's by more than those vary between two equal requests.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from swift_serve.client import Refused, post, status
 from swift_serve.parity import check_parity
 
 PROMPT = "The first thing to know is"
-TOKENS = 8  # that are compared
+TOKENS = 8  # tokens to compare
 
 _ASK = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
 _COMPLETE = {"prompt": PROMPT, "max_tokens": 1}
-GUARDED: Mapping[str, dict[str, Any]] = {  # routes that compute or change something; the bodies of those that change would be refused
+GUARDED: Mapping[
+    str, dict[str, Any]
+] = {  # routes that compute or change something; the bodies of the latter are invalid, so that they have no effect
     "/chat/completions": _ASK,
     "/completions": _COMPLETE,
     "/embeddings": {"input": PROMPT},
@@ -32,7 +34,7 @@ GUARDED: Mapping[str, dict[str, Any]] = {  # routes that compute or change somet
     "../load_lora_adapter": {},
     "../unload_lora_adapter": {},
 }
-TELLING: Mapping[str, dict[str, Any] | None] = {  # routes that tell something
+TELLING: Mapping[str, dict[str, Any] | None] = {  # routes that only return information
     "/models": None,
     "../metrics": None,
     "../tokenize": {"prompt": PROMPT},
@@ -46,29 +48,29 @@ Scores = list[tuple[str, float]]
 
 
 def check_key(server: Server, note: Note) -> None:
-    """See that the engine refuses requests without its API key, and with a wrong one; nothing is asked where it has none.
+    """Check that the engine rejects requests without its API key, or with a wrong one. Does nothing if the server has no key.
 
     Raises:
-        SwiftError: a route that computes or changes something takes one.
+        SwiftError: a route that computes or changes something accepts such a request.
     """
     if not server.api_key:
         return
     open_, tells, asked = open_routes(server)
     if open_:
         raise SwiftError(
-            f"the engine does not ask for its API key: {'; '.join(open_)}",
+            f"the engine does not enforce its API key: {'; '.join(open_)}",
             where=server.url,
-            hint="Its port would be open to all who reach it. Serve with another backend, or without a key on 127.0.0.1 alone.",
+            hint="Its port would be open to everyone. Serve with another backend, or without a key on 127.0.0.1 only.",
         )
     if not asked:
-        note("nothing tells whether the engine asks for its API key: it knows none of the routes that would")
+        note("could not check that the engine enforces its API key: it has none of the routes to check")
     if tells:
-        note(f"the engine answers some routes without its API key: {'; '.join(tells)}")
+        note(f"the engine serves some routes without its API key: {'; '.join(tells)}")
 
 
 def open_routes(server: Server) -> tuple[list[str], list[str], bool]:
-    """Routes that take a request without the server's key, or with a wrong one: those of `GUARDED`, those of `TELLING`, each with what it
-    answered; and whether one of the former is there.
+    """Return the routes that accept a request without the server's key or with a wrong one: those in `GUARDED`, and those in `TELLING`,
+    each with its status; and whether any route in `GUARDED` exists.
     """
     model = server.models[0]
     found: dict[str, str] = {}
@@ -78,7 +80,7 @@ def open_routes(server: Server) -> tuple[list[str], list[str], bool]:
             code = status(server.url, path, body if body is None else {"model": model, **body}, api_key=key)
             present = present or (path in GUARDED and code not in _ABSENT)
             if code not in (*_REFUSED, *_ABSENT):
-                found.setdefault(path, f"{'GET' if body is None else 'POST'} {_route(path)} {words} answers {code}")
+                found.setdefault(path, f"{'GET' if body is None else 'POST'} {_route(path)} {words} returns {code}")
     return [found[path] for path in GUARDED if path in found], [found[path] for path in TELLING if path in found], present
 
 
@@ -87,7 +89,7 @@ def _route(path: str) -> str:
 
 
 def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, refuse: bool) -> None:
-    """See that the engine renders the checkpoint's golden conversations to the tokens that its manifest keeps.
+    """Check token parity: the engine must render the checkpoint's golden conversations to the token ids in its manifest.
 
     Raises:
         SwiftError: it does not, and `refuse` is true.
@@ -97,51 +99,51 @@ def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, re
         return
     parity = check_parity(server.url, manifest.golden, model=model, api_key=server.api_key)
     if unchecked := parity.words("unchecked"):
-        note(f"nothing tells whether the engine gives '{model}' the tokens that it was trained on: {unchecked}")
+        note(f"could not check that the engine gives '{model}' the tokens that it was trained on: {unchecked}")
     if not (different := parity.words("different")):
         return
     message = f"the engine gives '{model}' other tokens than it was trained on: {different}"
     if refuse:
-        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} --parity warn serves it all the same.")
+        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} To serve it anyway, use --parity warn.")
     note(f"{message}. {parity.hint}")
 
 
 def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: Note) -> None:
-    """See that an adapter's answers differ from the base's.
+    """Check that an adapter's output differs from the base model's.
 
     Raises:
-        SwiftError: they do not.
+        SwiftError: it does not.
     """
     before, after, again = (_scores(server, name) for name in (base, model, base))
     if not (before and after and again):
-        note(f"nothing tells whether the adapter '{model}' acts: the engine gives no log-probabilities")
+        note(f"could not check that the adapter '{model}' has an effect: the engine returns no log-probabilities")
     elif _difference(before, after) <= _difference(before, again):
         raise SwiftError(
-            f"'{model}' answers exactly as '{base}' does: the adapter changes nothing",
+            f"the output of '{model}' equals that of '{base}': the adapter has no effect",
             where=str(checkpoint),
-            hint="Was it trained, and on this base? At the start of training its update is zero.",
+            hint="Check that it was trained, and on this base model. Before the first step its update is zero.",
         )
 
 
 def _scores(server: Server, model: str) -> Scores:
-    """The tokens that continue a fixed prompt, the likeliest each time, with their log-probabilities; empty where it tells none."""
-    asked: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
+    """Return the greedy continuation of a fixed prompt with log-probabilities; empty if the engine returns none."""
+    request: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
     try:
-        said = post(server.url, "/completions", {**asked, "prompt": PROMPT, "logprobs": 1}, api_key=server.api_key)
-        found = said["choices"][0]["logprobs"]
+        reply = post(server.url, "/completions", {**request, "prompt": PROMPT, "logprobs": 1}, api_key=server.api_key)
+        found = reply["choices"][0]["logprobs"]
         return list(zip(found["tokens"], found["token_logprobs"], strict=True))
     except (Refused, KeyError, TypeError):
-        pass  # not in this form
+        pass  # not supported: try the chat route
     try:
         turn = {"role": "user", "content": PROMPT}
-        said = post(server.url, "/chat/completions", {**asked, "messages": [turn], "logprobs": True}, api_key=server.api_key)
-        return [(item["token"], item["logprob"]) for item in said["choices"][0]["logprobs"]["content"]]
+        reply = post(server.url, "/chat/completions", {**request, "messages": [turn], "logprobs": True}, api_key=server.api_key)
+        return [(item["token"], item["logprob"]) for item in reply["choices"][0]["logprobs"]["content"]]
     except (Refused, KeyError, TypeError):
         return []
 
 
 def _difference(one: Scores, other: Scores) -> float:
-    """The largest difference of a log-probability; infinite where the tokens differ."""
+    """Return the largest difference of log-probabilities; infinite if the tokens differ."""
     if [token for token, _ in one] != [token for token, _ in other]:
         return float("inf")
     return max(abs(mine - theirs) for (_, mine), (_, theirs) in zip(one, other, strict=True))

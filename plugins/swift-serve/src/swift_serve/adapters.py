@@ -1,7 +1,7 @@
-"""Adapters of a running server: listed, added and dropped, whichever engine serves. The run folder says what is served, and where.
+"""List, add and drop adapters of a running server, whichever engine it uses. The server is identified by its run folder.
 
-An added adapter passes what one that was named at the start passes: it belongs on the base, it is given the tokens that it was trained
-on, and it changes the answers. One that does not is dropped again.
+An added adapter must pass the same checks as one given at the start: it was trained on this base model, it gets the tokens that it was
+trained on, and it changes the output. Otherwise it is dropped again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from swift_serve.acceptance import Note, check_effect, check_tokens
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A server that `swift serve` started."""
+    """A server started by `swift serve`."""
 
     folder: Path
     run: Run
@@ -38,22 +38,22 @@ class _Running:
 
     @property
     def base(self) -> str:
-        """What clients call the base."""
+        """The model name of the base model."""
         return self.server.models[0]
 
     def adapters(self) -> list[str]:
-        """The names of the adapters that the engine has now."""
+        """Return the names of the adapters that the engine has loaded."""
         return [name for name in client.models(self.server.url, self.server.api_key) if name != self.base]
 
 
 def listed(where: str | Path | Server) -> dict[str, str]:
-    """The adapters of a running server, by name, with the model name that clients send for each.
+    """Return the adapters of a running server, as adapter name → model name for clients.
 
     Args:
         where: the server's run folder, or the server.
 
     Raises:
-        UsageError: that is no run folder of a server that runs.
+        UsageError: it is not the run folder of a running server.
     """
     running = _running(where, registry())
     return {name: running.spec.adapter_model(running.base, name) for name in running.adapters()}
@@ -68,28 +68,30 @@ def add(
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Serve one more adapter, and return the model name that clients send for it.
+    """Add an adapter to a running server, and return its model name for clients.
 
     Args:
         where: the server's run folder, or the server.
-        name: what it is to be called.
+        name: the name of the adapter.
         adapter: its checkpoint: a folder, a run folder or a reference.
-        allow_other_base: whether it may have been trained on another base.
-        note: called with what can't be checked.
-        progress: called while it is downloaded.
+        allow_other_base: accept an adapter that was trained on another base model.
+        note: called with a text for each check that is not possible.
+        progress: called during the download.
 
     Raises:
-        UsageError: it is no adapter, or none for this base; the name is taken; the server's adapters are fixed.
-        SwiftError: it changes nothing, or the engine reads other tokens than it was trained on; it is dropped again.
+        UsageError: it is not an adapter, or not for this base model; the name is taken; the server's adapters are fixed.
+        SwiftError: it has no effect, or gets other tokens than it was trained on; it is dropped again.
     """
     known = registry()
     running = _changeable(where, known)
     if name in (running.base, *running.adapters()):
-        raise UsageError(f"there is a model '{name}' on this server already", where=running.server.url, hint="Choose another name.")
+        raise UsageError(f"the server already has a model '{name}'", where=running.server.url, hint="Choose another name.")
     fetcher = Fetcher(known, hub=str(running.run.options["hub"]), progress=progress)
     source = fetcher.source(str(adapter), "adapter")
     if source.format != "adapter":
-        raise UsageError(f"'{adapter}' is no adapter: it has no adapter_config.json", where="adapter", hint="Serve it on its own.")
+        raise UsageError(
+            f"'{adapter}' is not an adapter: it has no adapter_config.json", where="adapter", hint="Serve it with swift serve."
+        )
     folder = Path(source.path).resolve()
     if running.run.model and not allow_other_base:
         check_base(folder, running.run.model)
@@ -110,15 +112,15 @@ def drop(where: str | Path | Server, name: str) -> None:
 
     Args:
         where: the server's run folder, or the server.
-        name: what it is called.
+        name: the name of the adapter.
 
     Raises:
         UsageError: there is no such adapter, or the server's adapters are fixed.
     """
     running = _changeable(where, registry())
     if name not in (names := running.adapters()):
-        hint = suggestion(name, names) or (f"It has {', '.join(names)}." if names else "It has none.")
-        raise UsageError(f"there is no adapter '{name}' on this server", where=running.server.url, hint=hint)
+        hint = suggestion(name, names) or (f"Its adapters: {', '.join(names)}." if names else "It has no adapters.")
+        raise UsageError(f"the server has no adapter '{name}'", where=running.server.url, hint=hint)
     running.backend.drop_adapter(running.server, name)
     _record(running.folder, event="adapter_dropped", name=name)
 
@@ -127,13 +129,13 @@ def _changeable(where: str | Path | Server, known: Registry) -> _Running:
     running = _running(where, known)
     if not running.spec.runtime_adapters:
         raise UsageError(
-            f"{running.spec.name} takes its adapters when it starts, and keeps them",
+            f"{running.spec.name} can't change adapters while it runs",
             where=str(running.folder),
-            hint="Start it again with other --adapter.",
+            hint="Start it again with other --adapter flags.",
         )
     if not running.run.options["runtime_adapters"]:
         raise UsageError(
-            "this server's adapters are fixed", where=str(running.folder), hint="Start it with --runtime-adapters to change them later."
+            "the server's adapters are fixed", where=str(running.folder), hint="Start it with --runtime-adapters to change them later."
         )
     return running
 
@@ -141,10 +143,10 @@ def _changeable(where: str | Path | Server, known: Registry) -> _Running:
 def _running(where: str | Path | Server, known: Registry) -> _Running:
     folder = where.folder if isinstance(where, Server) else Path(where)
     if folder is None:
-        raise UsageError("this server has no run folder", hint="Name one that swift serve or swift_core.serve started.")
+        raise UsageError("the server has no run folder", hint="Give a server that swift serve or swift_core.serve started.")
     run = read_run(folder)
     if run.verb != "serve":
-        raise UsageError(f"this is a run of swift {run.verb}, not a server", where=str(folder), hint="Name the run folder of swift serve.")
+        raise UsageError(f"this is a run of swift {run.verb}, not a server", where=str(folder), hint="Give a run folder of swift serve.")
     ready = _ready(folder)
     key = os.environ.get(str(run.options["api_key_env"])) or ready.get("api_key")
     choice = run.part("backend")
@@ -158,16 +160,16 @@ def _running(where: str | Path | Server, known: Registry) -> _Running:
 
 
 def _ready(folder: Path) -> Mapping[str, Any]:
-    """What the server said when it was ready."""
+    """Return the server's ready event."""
     ready: Mapping[str, Any] | None = next((event for event in read_events(folder) if event["event"] == "ready"), None)
     if (folder / "result.json").is_file():
-        raise UsageError("this server has ended", where=str(folder), hint="Start it again: swift serve.")
+        raise UsageError("the server has stopped", where=str(folder), hint="Start it again: swift serve.")
     if ready is None:
-        raise UsageError("this server is not ready yet", where=str(folder), hint="Its log.txt tells how far it is.")
+        raise UsageError("the server is not ready yet", where=str(folder), hint="Check its progress in log.txt.")
     return ready
 
 
 def _record(folder: Path, **event: Any) -> None:
-    """Add to the events of the run, so that it can be told later what was served when."""
+    """Append an event to the run folder, as a record of what was served when."""
     with (folder / EVENTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False) + "\n")

@@ -1,7 +1,7 @@
-"""The job of `swift ask`: questions to a server, several at once, answers in the order of the questions.
+"""The job of `swift ask`: send questions to a server concurrently, and write the answers in the order of the questions.
 
-Answers are appended to `ANSWERS.partial` as they come, in order, and the file gets its name when all are there; so an interrupted run
-loses nothing, and `--resume` goes on after them.
+Answers are appended to `OUTPUT.partial` in order, and the file is renamed when complete; an interrupted run keeps its answers, and
+`--resume` continues after them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation that ends with the user, the tools that the model may call, and variables of its chat template."""
+    """A conversation that ends with a user message, the tools that the model may call, and chat template variables."""
 
     messages: list[dict[str, Any]]
     tools: tuple[Mapping[str, Any], ...] | None = None
@@ -40,11 +40,11 @@ class Question:
 
 
 def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
-    """Ask every question on its own; the answers are JSON lines {question, answer, messages}.
+    """Ask every question in a conversation of its own; write the answers as JSON lines {question, answer, messages}.
 
     Raises:
-        UsageError: there are no questions, nobody to ask, the output exists, or what is to be gone on with belongs to other questions.
-        Stopped: a stop was asked for; the answers so far are kept.
+        UsageError: there are no questions or no server, the output exists, or the partial answers belong to other questions.
+        Stopped: a stop was requested; the answers so far are kept.
         SwiftError: the server failed; the answers so far are kept.
     """
     options = run.options
@@ -55,7 +55,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         raise UsageError("no questions", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
     url = str(options["url"])
     if not url:
-        raise UsageError("nobody to ask", where="url", hint="Name a checkpoint with --model, or a running server with --url.")
+        raise UsageError("no model and no --url given", where="url", hint="Give a checkpoint with --model, or a running server with --url.")
     key = os.environ.get(str(options["api_key_env"]))
     name = str(options["name"]) or client.models(url, key)[0]
     sampling = {name: options[name] for name in SAMPLING if options[name] not in (None, [])} | dict(options["extra"])
@@ -65,12 +65,12 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         if question.variables:
             tools["chat_template_kwargs"] = dict(question.variables)
         messages = [api_message(message) for message in question.messages]
-        said = []
+        received = []
         for piece in client.chat(url, messages, model=name, api_key=key, **{**tools, **sampling}):
             if report.stop_requested:
                 raise Stopped("stopped")
-            said.append(piece)
-        return "".join(said)
+            received.append(piece)
+        return "".join(received)
 
     partial = output.with_name(output.name + ".partial")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -80,22 +80,22 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         raise Stopped("stopped")
     with partial.open("a" if done else "w", encoding="utf-8") as out:
         try:
-            for question, said in _in_order(answer, questions[done:], int(options["concurrency"])):
-                line = {"question": _shown(question), "answer": said, "messages": question.messages}
+            for question, text in _in_order(answer, questions[done:], int(options["concurrency"])):
+                line = {"question": _shown(question), "answer": text, "messages": question.messages}
                 out.write(json.dumps(line, ensure_ascii=False) + "\n")
                 out.flush()
                 done += 1
                 report.progress("ask", done, len(questions), unit="questions")
         except SwiftError as error:
             again = f"--output {shlex.quote(str(output))} --resume"
-            hint = f"{done} of {len(questions)} answers are kept in {partial}; the same command with {again} goes on."
+            hint = f"{done} of {len(questions)} answers are kept in {partial}; to continue, run the same command with {again}."
             raise type(error)(error.message, where=error.where, hint=f"{error.hint} {hint}".strip() if done else error.hint) from error
     partial.replace(output)
     return output, {"questions": len(questions)}
 
 
 def _in_order(answer: Any, questions: Iterable[Question], most: int) -> Iterator[tuple[Question, str]]:
-    """Each question with its answer, in order, at most so many asked at once."""
+    """Yield each question with its answer, in order, with at most `most` concurrent requests."""
     with ThreadPoolExecutor(most, "ask") as workers:
         waiting: deque[tuple[Question, Future[str]]] = deque()
         rest = iter(questions)
@@ -111,7 +111,7 @@ def _in_order(answer: Any, questions: Iterable[Question], most: int) -> Iterator
 
 
 def _answered(partial: Path, questions: list[Question]) -> int:
-    """How many questions an interrupted run has answered already; a last line that was cut off is removed."""
+    """Return the number of questions that an interrupted run has answered; an incomplete last line is removed."""
     if not partial.is_file():
         return 0
     whole = [line for line in partial.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
@@ -119,9 +119,9 @@ def _answered(partial: Path, questions: list[Question]) -> int:
     asked = [json.loads(line)["messages"] for line in whole]
     if asked != [json.loads(json.dumps(question.messages)) for question in questions[: len(asked)]]:
         raise UsageError(
-            "the answers that are there belong to other questions",
+            "the partial answers belong to a different set of questions",
             where=str(partial),
-            hint="Give the same questions in the same order, or leave --resume out to begin anew.",
+            hint="Give the same questions in the same order, or omit --resume to start again.",
         )
     return len(asked)
 
@@ -133,7 +133,7 @@ def _question(text: str, options: Mapping[str, Any]) -> Question:
 
 
 def _from_rows(datasets: tuple[DataChoice, ...]) -> Iterator[Question]:
-    """Each row up to its last user turn."""
+    """Yield a question per row: its messages up to the last user or tool message."""
     for choice in datasets:
         for raw in raw_rows(choice):
             row = normalise(raw, ("chat", "prompt"))

@@ -1,6 +1,6 @@
-"""A client of OpenAI-compatible servers: what chat, questions and the recipe's steps speak to, whichever engine answers.
+"""A client of OpenAI-compatible servers, whichever engine runs them.
 
-httpx2 is imported when something is asked, so that the command line starts without it.
+httpx2 is imported at the first request, so that the command line starts without it.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from swift_core.contract.errors import SwiftError, UsageError, suggestion
 if TYPE_CHECKING:
     import httpx2
 
-TRIES = 6  # of a request that a busy server refuses
-LONGEST_PAUSE = 30.0  # seconds between two of them
+TRIES = 6  # attempts per request, if the server is busy
+LONGEST_PAUSE = 30.0  # maximum seconds between two attempts
 CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 900.0  # an answer that comes in one piece may take long
+SILENCE_SECONDS = 900.0  # read timeout: an answer that is not streamed may take long
 
 Messages = Sequence[Mapping[str, Any]]
 
 
 class Refused(UsageError):
-    """The server answered that it does not do this: another status of 400 to 499 than for a wrong key or model."""
+    """The server rejected the request: a status of 400 to 499, except for a wrong key or model."""
 
 
 class Failed(SwiftError):
-    """The server answered that it failed: a status of 500 or more."""
+    """The server failed: a status of 500 or more."""
 
 
 def chat(url: str, messages: Messages, *, model: str, api_key: str | None = None, stream: bool = True, **sampling: Any) -> Iterator[str]:
-    """The answer to a conversation, in pieces as they come (`stream=False`: in one piece).
+    """Yield the answer to a conversation piece by piece, or as one piece with `stream=False`.
 
     Args:
-        url: base of the API, ending in /v1.
+        url: base URL of the API, ending in /v1.
         messages: {role, content} turns.
-        model: a name that the server answers to.
-        api_key: what the server asks for, if it does.
-        stream: whether to give text before the answer is complete.
+        model: a model name of the server.
+        api_key: the server's API key, if it has one.
+        stream: yield text before the answer is complete.
         sampling: further fields of the request (max_tokens, temperature, seed, …).
 
     Raises:
-        UsageError: no such model, a wrong key, or a request the server refuses.
-        SwiftError: nobody answers at the URL, or the answer was cut off.
+        UsageError: there is no such model, the key is wrong, or the server rejects the request.
+        SwiftError: the connection was refused or lost.
     """
     body = {"model": model, "messages": list(messages), "stream": stream, **sampling}
     with _request("POST", url, "/chat/completions", api_key, body) as response:
@@ -57,28 +57,28 @@ def chat(url: str, messages: Messages, *, model: str, api_key: str | None = None
 
 
 def complete(url: str, messages: Messages, *, model: str, api_key: str | None = None, **sampling: Any) -> str:
-    """The whole answer to a conversation; arguments and errors are those of `chat`."""
+    """Return the whole answer to a conversation; arguments and errors are those of `chat`."""
     return "".join(chat(url, messages, model=model, api_key=api_key, stream=False, **sampling))
 
 
 def models(url: str, api_key: str | None = None) -> list[str]:
-    """The names that a server answers to, the base model first. Errors are those of `chat`."""
+    """Return the model names of a server, the base model first. Errors are those of `chat`."""
     with _request("GET", url, "/models", api_key) as response:
         response.read()
         return [str(entry["id"]) for entry in _json(response, url)["data"]]
 
 
 def post(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = None) -> Any:
-    """The JSON answer to a request; errors are those of `chat`.
+    """POST a request and return the JSON body of the response; other errors are those of `chat`.
 
     Args:
-        url: base of the API, ending in /v1.
-        path: the route below it; `../tokenize` is one beside it.
-        body: the request.
-        api_key: what the server asks for, if it does.
+        url: base URL of the API, ending in /v1.
+        path: the route relative to it; `../tokenize` leads out of /v1.
+        body: the JSON body of the request.
+        api_key: the server's API key, if it has one.
 
     Raises:
-        Refused: the server does not know the route, or not this request.
+        Refused: the server does not support the route, or rejects the request.
         Failed: the server failed.
     """
     with _request("POST", url, path, api_key, body) as response:
@@ -87,13 +87,13 @@ def post(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = 
 
 
 def command(url: str, path: str, body: Mapping[str, Any], *, api_key: str | None = None) -> None:
-    """A request that does something and whose answer says no more than that; arguments and errors are those of `post`."""
+    """POST a request and ignore the response body; arguments and errors are those of `post`."""
     with _request("POST", url, path, api_key, body) as response:
         response.read()
 
 
 def serves(url: str, path: str, api_key: str | None = None) -> bool:
-    """Whether a route can be read; arguments are those of `post`."""
+    """Return True if a GET of the route succeeds; arguments are those of `post`."""
     try:
         with _request("GET", url, path, api_key) as response:
             response.read()
@@ -103,7 +103,7 @@ def serves(url: str, path: str, api_key: str | None = None) -> bool:
 
 
 def status(url: str, path: str, body: Any = None, *, api_key: str | None = None) -> int:
-    """The HTTP status of one request (GET without a body), whatever it is; arguments are those of `post`.
+    """Return the HTTP status of one request (GET if there is no body), without retries; arguments are those of `post`.
 
     Raises:
         SwiftError: the connection failed.
@@ -124,7 +124,7 @@ def status(url: str, path: str, body: Any = None, *, api_key: str | None = None)
 
 
 def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
-    """Ask `url` until it answers 200; whether it did, before `alive` said no or `timeout` seconds had passed."""
+    """Poll `url` until it returns 200 (True), or `alive` returns False or `timeout` seconds have passed (False)."""
     import httpx2
 
     end = time.monotonic() + timeout
@@ -140,7 +140,7 @@ def wait_ready(url: str, alive: Callable[[], bool], timeout: float) -> bool:
 
 
 def _client(url: str, timeout: httpx2.Timeout) -> httpx2.Client:
-    """A client that takes no proxy for a server on this very machine."""
+    """Return a client that uses no proxy for servers on this machine."""
     import httpx2
 
     return httpx2.Client(timeout=timeout, trust_env=httpx2.URL(url).host not in ("127.0.0.1", "localhost", "::1"))
@@ -148,7 +148,7 @@ def _client(url: str, timeout: httpx2.Timeout) -> httpx2.Client:
 
 @contextmanager
 def _request(method: str, url: str, path: str, api_key: str | None, body: Any = None) -> Iterator[httpx2.Response]:
-    """An answer with status 200 whose body is still to be read; a busy server (429, 503) is asked again after a pause."""
+    """Yield a response with status 200 whose body is not read yet; if the server is busy (429, 503), retry after a pause."""
     import httpx2
 
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -169,11 +169,12 @@ def _request(method: str, url: str, path: str, api_key: str | None, body: Any = 
                 raise UsageError(f"there is no model '{body['model']}' on this server", where=url, hint=hint.strip())
             raise _refusal(response, url)
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        raise SwiftError("nobody answers there", where=url, hint="Is the server running? Start one with: swift serve CHECKPOINT") from error
+        hint = "Check that the server is running. Start one with: swift serve CHECKPOINT"
+        raise SwiftError("connection refused", where=url, hint=hint) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise UsageError("not the URL of a server", where=url, hint="Write something like http://127.0.0.1:8000/v1.") from error
+        raise UsageError("not a valid server URL", where=url, hint="Write a URL such as http://127.0.0.1:8000/v1.") from error
     except httpx2.TimeoutException as error:
-        raise SwiftError(f"no answer for {SILENCE_SECONDS:.0f} seconds", where=url, hint="Look into the server's log.") from error
+        raise SwiftError(f"no response for {SILENCE_SECONDS:.0f} seconds", where=url, hint="Check the server's log.") from error
     except httpx2.TransportError as error:
         raise _cut(url) from error
 
@@ -187,7 +188,9 @@ def _deltas(response: httpx2.Response, url: str) -> Iterator[str]:
             return
         chunk = json.loads(data)
         if "error" in chunk:
-            raise SwiftError(f"the server failed: {chunk['error'].get('message', chunk['error'])}", where=url, hint="Its log says more.")
+            raise SwiftError(
+                f"the server failed: {chunk['error'].get('message', chunk['error'])}", where=url, hint="Check the server's log."
+            )
         for choice in chunk["choices"]:
             if text := choice["delta"].get("content"):
                 yield text
@@ -195,26 +198,26 @@ def _deltas(response: httpx2.Response, url: str) -> Iterator[str]:
 
 
 def _cut(url: str) -> SwiftError:
-    return SwiftError("the connection was cut in the middle of the answer", where=url, hint="Look into the server's log, then ask again.")
+    return SwiftError("the connection was lost during the answer", where=url, hint="Check the server's log, then try again.")
 
 
 def _refusal(response: httpx2.Response, url: str) -> SwiftError:
-    """The server's refusal in words."""
+    """Return the error for a response with another status than 200."""
     try:
         message = str(response.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         message = response.text[:300] or response.reason_phrase
     if response.status_code in (401, 403):
         return UsageError(
-            f"the server refuses the API key: {message}",
+            f"the server rejects the API key: {message}",
             where=url,
-            hint="Put the server's key into the environment variable SWIFT_API_KEY.",
+            hint="Set the environment variable SWIFT_API_KEY to the server's key.",
         )
     if response.status_code in (429, 503):
-        return SwiftError(f"the server is busy: {message}", where=url, hint="Ask again later, or ask less at once.")
+        return SwiftError(f"the server is busy: {message}", where=url, hint="Try again later, or with a lower concurrency.")
     if response.status_code < 500:
-        return Refused(f"the server refuses the request: {message}", where=url)
-    return Failed(f"the server failed ({response.status_code}): {message}", where=url, hint="Its log says more.")
+        return Refused(f"the server rejects the request: {message}", where=url)
+    return Failed(f"the server failed ({response.status_code}): {message}", where=url, hint="Check the server's log.")
 
 
 def _json(response: httpx2.Response, url: str) -> Any:
@@ -222,11 +225,11 @@ def _json(response: httpx2.Response, url: str) -> Any:
         return response.json()
     except ValueError as error:
         raise SwiftError(
-            "the answer is not JSON", where=url, hint="Is this the base URL of an OpenAI-compatible API, ending in /v1?"
+            "the response is not JSON", where=url, hint="Give the base URL of an OpenAI-compatible API, ending in /v1."
         ) from error
 
 
 def _pause(response: httpx2.Response, attempt: int) -> float:
-    """Seconds to wait: what the server says, else twice as long each time."""
-    said = response.headers.get("retry-after", "")
-    return min(float(said) if said.isdigit() else 0.5 * 2**attempt, LONGEST_PAUSE)
+    """Return the seconds to wait: the server's Retry-After, else exponential backoff."""
+    requested = response.headers.get("retry-after", "")
+    return min(float(requested) if requested.isdigit() else 0.5 * 2**attempt, LONGEST_PAUSE)

@@ -1,4 +1,4 @@
-"""Options of an engine → arguments of its command line: what the serving plugins share."""
+"""Convert the options of an engine to arguments of its command line; shared by the backend plugins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_core.options.model import Options
 
 
 def arguments(options: Options, flags: Mapping[str, str]) -> list[str]:
-    """The flags of the options that are set, in the order of `flags` (option → flag). None, empty, False and {} leave a flag out."""
+    """Return the flags of the options that are set, in the order of `flags` (option → flag). None, '', False, {} and [] omit a flag."""
     made: list[str] = []
     for name, flag in flags.items():
         value = getattr(options, name)

@@ -1,4 +1,4 @@
-"""Messages as the OpenAI API takes them: files of this machine travel inside the request, as data: addresses."""
+"""Convert messages to OpenAI's API format; local media files are sent in the request, as data: URLs."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from swift_data.rows.values import Wrong
 from swift_core.contract.errors import UsageError
 
 _OURS = ("loss_scale",)
-_SPELLED = {"image": "image_url", "video": "video_url"}  # the second is vLLM's
+_SPELLED = {"image": "image_url", "video": "video_url"}  # video_url is vLLM's extension
 
 
 def image_part(source: str) -> dict[str, Any]:
-    """An image of the user's, a path or an address, as a part of a message.
+    """Return the message part of an image, given by its path or URL.
 
     Raises:
-        UsageError: there is no such file, or it is no image.
+        UsageError: there is no such file, or it is not an image.
     """
     where = source if "://" in source or source.startswith("data:") else str(Path(source).expanduser().absolute())
     try:
         return {"type": "image", "image": resolve(Source(where, "$"), "image", Path("/"))}
     except Wrong as wrong:
-        raise UsageError(wrong.message, where="images", hint="Name a picture: png, jpeg, gif, webp, bmp or tiff.") from None
+        raise UsageError(wrong.message, where="images", hint="Give an image file: png, jpeg, gif, webp, bmp or tiff.") from None
 
 
 def api_message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message of a row or a conversation as a request has it."""
-    said = {key: value for key, value in message.items() if key not in _OURS}
-    if not isinstance(said.get("content"), str):
-        said["content"] = [_part(part) for part in said.get("content") or ()]
+    """Return the message of a row or a conversation in the format of a request."""
+    converted = {key: value for key, value in message.items() if key not in _OURS}
+    if not isinstance(converted.get("content"), str):
+        converted["content"] = [_part(part) for part in converted.get("content") or ()]
     if message.get("tool_calls"):
-        said["tool_calls"] = [_call(call, number) for number, call in enumerate(message["tool_calls"])]
-    return said
+        converted["tool_calls"] = [_call(call, number) for number, call in enumerate(message["tool_calls"])]
+    return converted
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The job of `swift serve`: start an engine, wait until it answers, watch it, stop it."""
+"""The job of `swift serve`: start an engine, wait until it is ready, run the acceptance checks, monitor it, stop it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ from swift_serve.client import serves, wait_ready
 
 
 def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
-    """Serve until a stop is asked for; figures: seconds until it was ready, and seconds served."""
+    """Serve until a stop is requested; figures: `ready_seconds` until the engine was ready, and `served_seconds`.
+
+    Raises:
+        UsageError: there is no model, the backend does not support the adapters, or the port is taken.
+        SwiftError: the engine failed, did not become ready in time, or failed an acceptance check.
+    """
     options = run.options
     if run.model is None:
-        raise UsageError("nothing to serve", where="model", hint="Name a checkpoint: swift serve CHECKPOINT.")
+        raise UsageError("no model given", where="model", hint="Give a checkpoint: swift serve CHECKPOINT.")
     spec: BackendSpec = registry().spec(run.part("backend"))
     _check_adapters(run, spec)
     host, port = str(options["host"]), int(options["port"]) or free_port()
@@ -93,39 +98,39 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     finally:
         if process.stdin:
             with suppress(OSError):
-                process.stdin.close()  # cuts the tether
+                process.stdin.close()  # the supervisor then stops the engine
         process.wait()
 
 
 def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
-    """What is wrong with an engine that ended with `code`, or has not answered in `patience` seconds (None); with its last words."""
+    """Return the error of an engine that ended with `code`, or was not ready in `patience` seconds (None), with the end of its log."""
     if code is None:
-        hint = f"{last_words(log)} --startup-timeout gives it longer."
-        return SwiftError(f"the engine did not answer in {patience:.0f} seconds", where=str(log), hint=hint)
-    killed = " (killed: often a sign that memory ran out)" if code == 137 else ""
+        hint = f"{last_words(log)} Allow more time with --startup-timeout."
+        return SwiftError(f"the engine was not ready within {patience:.0f} seconds", where=str(log), hint=hint)
+    killed = " (killed, often because memory ran out)" if code == 137 else ""
     return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_words(log))
 
 
 def _check_adapters(run: Run, spec: BackendSpec) -> None:
-    """See, before anything starts, that the backend serves the adapters; raises UsageError where it does not."""
+    """Raise UsageError if the backend does not support the adapters; checked before anything is started."""
     if run.adapters and not spec.adapters:
         raise UsageError(
-            f"{spec.name} serves no adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
+            f"{spec.name} does not serve adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
         )
     if run.options["runtime_adapters"] and not spec.runtime_adapters:
-        hint = "Name them with --adapter, or choose another --backend."
-        raise UsageError(f"{spec.name} takes its adapters when it starts, and keeps them", where="runtime_adapters", hint=hint)
+        hint = "Give them with --adapter, or choose another --backend."
+        raise UsageError(f"{spec.name} can't change adapters while it runs", where="runtime_adapters", hint=hint)
 
 
 def served_name(source: Source) -> str:
-    """What clients call the model: the last part of its name, without a revision."""
+    """Return the default model name for clients: the last part of its reference, without the revision."""
     reference = source.reference.partition(":")[2].partition("@")[0].partition("==")[0].rstrip("/")
     path = Path(reference)
     return path.parent.name if path.name in ("output", "model") and path.parent.name else path.name
 
 
 def api_key(variable: str, host: str) -> tuple[str | None, bool]:
-    """The key of the environment; one made now where the server is reachable from elsewhere and none was given."""
+    """Return the API key of the environment variable (False), or a new one if `host` is not a loopback address (True)."""
     if key := os.environ.get(variable):
         return key, False
     if host == "localhost" or _is_loopback(host):
@@ -150,5 +155,5 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 takes a free one."
+                f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 selects a free one."
             ) from None

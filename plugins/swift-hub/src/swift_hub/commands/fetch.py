@@ -10,7 +10,7 @@ from swift_core.contract.run import Run, RunResult
 
 
 def fetched(run: Run, screen: Screen) -> RunResult:
-    """Resolving has fetched it already; say where it is."""
+    """Return the path of the model, which was fetched when the run was resolved."""
     source = run.model
     figures = {"reference": source.reference, "family": source.family, "sha256": source.hash} if source else {}
     return RunResult(status="done", folder=Path(), output=Path(source.path) if source else None, figures=figures)

@@ -1,4 +1,4 @@
-"""`swift models`: the families that the plugins know, and what a checkpoint is."""
+"""`swift models`: the supported model families, and the family and format of a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from swift_core.plugins.registry import registry
 @click.group("models", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Model families, and the models on this machine."""
+    """List, search and show the supported model families; show a checkpoint folder."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_families)
 
@@ -26,7 +26,7 @@ def command(ctx: click.Context) -> None:
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_families(as_json: bool = False) -> None:
-    """The families that the installed plugins know."""
+    """List the model families of the installed plugins."""
     _show(registry().all("family"), as_json)
 
 
@@ -34,7 +34,7 @@ def list_families(as_json: bool = False) -> None:
 @click.argument("text")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def search(text: str, as_json: bool) -> None:
-    """Families whose name, architecture or hub ids contain TEXT."""
+    """List the model families whose name, architecture or hub ids contain TEXT."""
     folded = text.lower()
     found = [
         item
@@ -45,7 +45,7 @@ def search(text: str, as_json: bool) -> None:
         names = [item.name for item in registry().all("family")]
         raise UsageError(
             f"no family matches '{text}'",
-            hint=suggestion(text, names) or "swift models lists them; other architectures work as the family 'unknown'.",
+            hint=suggestion(text, names) or "List them with swift models; other architectures work as the family 'unknown'.",
         )
     _show(found, as_json)
 
@@ -53,7 +53,7 @@ def search(text: str, as_json: bool) -> None:
 @command.command("show")
 @click.argument("name")
 def show(name: str) -> None:
-    """One family, or a checkpoint folder: its family, format and manifest."""
+    """Show a model family, or the family, format and manifest of a checkpoint folder."""
     path = Path(name)
     if path.is_dir():
         click.echo(json.dumps(_checkpoint(path), indent=2, ensure_ascii=False))

@@ -13,7 +13,7 @@ from swift_core.contract.run import Run, RunResult
 
 
 def ask(run: Run, screen: Screen) -> RunResult:
-    """Ask, and show the answers."""
+    """Ask the questions and print the answers."""
     result = carry_out(run, screen)
     screen.close()
     if not screen.quiet:

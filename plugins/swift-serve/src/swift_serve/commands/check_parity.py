@@ -1,4 +1,4 @@
-"""`swift check-parity URL CHECKPOINT`: does a running server, whoever started it, give the checkpoint the tokens it was trained on?"""
+"""`swift check-parity URL CHECKPOINT`: check that a running server gives a checkpoint the tokens that it was trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("check-parity")
 @click.argument("url")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--name", metavar="TEXT", default="", help="Model name at the server; empty: the first it has.")
+@click.option("--name", metavar="TEXT", default="", help="Model name on the server; empty: its first model.")
 @click.option(
     "--api-key-env",
     metavar="TEXT",
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bool) -> int:
-    """Check that the server at URL (ending in /v1) renders CHECKPOINT's golden conversations to the tokens that its manifest keeps.
+    """Check that the server at URL (ending in /v1) renders CHECKPOINT's golden conversations to the token ids in its manifest.
 
-    Exits with 0 where all are the same, and with 1 where one differs or can't be compared.
+    Exits with 0 if all are equal, and with 1 if one differs or can't be compared.
     """
     from swift_serve import client
     from swift_serve.parity import check_parity
@@ -49,25 +49,25 @@ def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bo
         raise SwiftError(f"the server gives the model other tokens than it was trained on: {different}", where=url, hint=parity.hint)
     if unchecked := parity.words("unchecked"):
         raise SwiftError(
-            f"can't be compared: {unchecked}", where=url, hint="Serve it with an engine that has POST /tokenize: swift's own, or vLLM."
+            f"can't be compared: {unchecked}", where=url, hint="Serve it with an engine that has POST /tokenize: transformers or vLLM."
         )
     return 0
 
 
 def _manifest(checkpoint: Path) -> Manifest:
-    """The checkpoint's manifest, with golden conversations in it."""
+    """Return the checkpoint's manifest, which must have golden conversations."""
     from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
 
     if not checkpoint.is_dir():
         raise UsageError(
-            "not a folder", where=str(checkpoint), hint="Name the folder of a checkpoint that swift sft, pretrain or merge wrote."
+            "not a folder", where=str(checkpoint), hint="Give the folder of a checkpoint that swift sft, pretrain or merge wrote."
         )
     checkpoint_format(checkpoint)
     manifest = read_manifest(checkpoint)
     if manifest and manifest.golden:
         return manifest
     raise UsageError(
-        "no golden conversations here to compare with",
+        "the checkpoint has no golden conversations to compare with",
         where=str(checkpoint),
-        hint="Name a checkpoint that swift sft, pretrain or merge wrote: they are in its swift.json.",
+        hint="Give a checkpoint that swift sft, pretrain or merge wrote: they are in its swift.json.",
     )

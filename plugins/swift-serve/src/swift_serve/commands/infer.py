@@ -1,4 +1,4 @@
-"""`swift infer`, also `swift chat`: a conversation in the terminal, or a file of questions answered (`--dataset`)."""
+"""`swift infer`, also `swift chat`: a conversation in the terminal, or answers to questions from a file (`--dataset`)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from swift_core.contract.run import Run, RunResult
 from swift_core.system.interrupts import forget
 from swift_serve.commands.ask import ask
 
-HELP = """Talk to a checkpoint or to a running server (--url); with --dataset or --questions, answer those and keep the answers.
+HELP = """Chat with a checkpoint or a running server (--url); with --dataset or --questions, answer those and write the answers to a file.
 
-In the conversation, /clear starts anew, /system TEXT sets the system prompt, /image FILE goes with the next message, /exit (or Ctrl-D)
-ends it; Ctrl-C cuts an answer short, and at the prompt ends the command."""
+In a chat, /clear starts a new conversation, /system TEXT sets the system prompt, /image FILE attaches an image to the next message, /exit
+(or Ctrl-D) ends it; Ctrl-C interrupts an answer, and at the prompt ends the command."""
 
 
 def infer(run: Run, screen: Screen) -> RunResult | None:
-    """Batch where questions were given, else a conversation."""
+    """Answer the questions if there are any, else chat in the terminal."""
     if run.options["questions"] or run.datasets:
         return ask(run, screen)
     if not run.options["url"] and run.model is None:
         raise UsageError(
-            "nobody to talk to",
+            "no model and no --url given",
             where="model",
-            hint="Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.",
+            hint="Give a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.",
         )
     with ExitStack() as stack:
         url, name = str(run.options["url"]), str(run.options["name"])
@@ -63,7 +63,7 @@ def _converse(url: str, name: str, options: Any) -> None:
     if terminal:
         import readline  # noqa: F401  (line editing and history for input())
 
-        click.secho(f"{name}  ·  /exit ends, /clear starts anew, Ctrl-C cuts an answer short", dim=True)
+        click.secho(f"{name}  ·  /exit ends, /clear starts a new conversation, Ctrl-C interrupts an answer", dim=True)
     while True:
         try:
             text = input("> " if terminal else "").strip()
@@ -100,18 +100,18 @@ def _images(source: str) -> list[dict[str, Any]]:
 
 
 def _answer(pieces: Any) -> str:
-    said = []
+    received = []
     try:
         for piece in pieces:
-            said.append(piece)
+            received.append(piece)
             click.echo(piece, nl=False)
     except KeyboardInterrupt:
         forget()
-        click.secho(" [cut]", dim=True, nl=False)
+        click.secho(" [interrupted]", dim=True, nl=False)
     except SwiftError as error:
         print_error(error)
     click.echo("\n")
-    return "".join(said)
+    return "".join(received)
 
 
 command = VerbCommand("ask", infer, positional="model", help_text=HELP)

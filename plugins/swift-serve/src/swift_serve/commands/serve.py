@@ -42,12 +42,12 @@ def _ready(event: Mapping[str, Any]) -> None:
         click.echo(f"metrics: {event['metrics']}")
     key = "$SWIFT_API_KEY"
     if event.get("api_key"):
-        click.echo(f"API key, made now because {event['host']} can be reached from elsewhere: {event['api_key']}")
+        click.echo(f"API key, generated because {event['host']} is reachable from other machines: {event['api_key']}")
         key = event["api_key"]
     header = f" -H 'Authorization: Bearer {key}'" if event.get("api_key") else ""
     body = f'{{"model": "{event["models"][0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     click.echo(f"try: curl {event['url']}/chat/completions{header} -H 'Content-Type: application/json' -d '{body}'")
-    click.echo("Ctrl-C stops it.")
+    click.echo("Press Ctrl-C to stop.")
 
 
 command = VerbCommand("serve", serve, positional="model")

@@ -1,4 +1,4 @@
-"""`swift adapter`: the adapters of a running server. One command a file."""
+"""`swift adapter`: manage the adapters of a running server. One command per file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_serve.commands.adapter import add, drop, listing
 @click.group("adapter", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, add and drop the adapters of a running server, named by its run folder."""
+    """List, add and drop the adapters of a running server, given by its run folder."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -14,10 +14,10 @@ from swift_core.contract.errors import UsageError
 @click.command("add")
 @click.argument("run_folder", type=click.Path(path_type=Path))
 @click.argument("adapter", metavar="NAME=CHECKPOINT")
-@click.option("--allow-other-base", is_flag=True, help="Add it even if it was trained on another base.")
+@click.option("--allow-other-base", is_flag=True, help="Add it even if it was trained on another base model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_folder: Path, adapter: str, allow_other_base: bool, as_json: bool) -> None:
-    """Serve one more adapter with the server of RUN_FOLDER, and see that it changes the answers.
+    """Add an adapter to the server of RUN_FOLDER, and check that it changes the answers.
 
     The server must have been started with --runtime-adapters. CHECKPOINT is a folder, a run folder or a reference, as for swift serve.
     """
@@ -25,7 +25,9 @@ def command(run_folder: Path, adapter: str, allow_other_base: bool, as_json: boo
 
     name, _, checkpoint = adapter.partition("=")
     if not name or not checkpoint:
-        raise UsageError(f"'{adapter}' is not NAME=CHECKPOINT", hint="Say what clients are to call it: mine=runs/…/output.")
+        raise UsageError(
+            f"'{adapter}' is not NAME=CHECKPOINT", hint="Write the model name for clients before the path: mine=runs/…/output."
+        )
     with Screen(quiet=as_json) as screen:
         model = adapters.add(run_folder, name, checkpoint, allow_other_base=allow_other_base, note=screen.note, progress=screen.download)
-    click.echo(json.dumps({"name": name, "model": model}) if as_json else f"added; clients ask for '{model}'")
+    click.echo(json.dumps({"name": name, "model": model}) if as_json else f"added; clients use the model name '{model}'")

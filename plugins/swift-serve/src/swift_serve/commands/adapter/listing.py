@@ -14,13 +14,13 @@ from swift_core.cli.tables import print_table
 @click.argument("run_folder", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run_folder: Path, as_json: bool) -> None:
-    """List the adapters that the server of RUN_FOLDER has now, with the model name that clients send for each."""
+    """List the adapters of the server of RUN_FOLDER, with the model name that clients use for each."""
     from swift_serve import adapters
 
     found = adapters.listed(run_folder)
     if as_json:
         click.echo(json.dumps(found))
     elif found:
-        print_table(("adapter", "clients ask for"), list(found.items()))
+        print_table(("adapter", "model name"), list(found.items()))
     else:
         click.echo("no adapters")
