@@ -37,25 +37,30 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
 @pytest.mark.parametrize(
     ("asked", "where", "says", "hint"),
     [
-        ({"tensor": 4}, "parallel.tensor", "6 key-value heads can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
-        ({"pipeline": 4}, "parallel.pipeline", "6 layers can't be cut into 4 parts", "Sizes that fit: 1, 2, 3, 6."),
-        ({"tensor": 3}, "parallel", "4 processes can't be cut into tensor 3 × pipeline 1", "tensor 2 × pipeline 2"),
-        ({"context": 3}, "parallel", "4 processes can't be cut into tensor 1 × context 3 × pipeline 1", "tensor 2 × pipeline 2"),
+        ({"tensor": 4}, "parallel.tensor", "tensor 4 does not divide 6 key-value heads", "Choose one of: 1, 2, 3, 6."),
+        ({"pipeline": 4}, "parallel.pipeline", "pipeline 4 does not divide 6 layers", "Choose one of: 1, 2, 3, 6."),
+        ({"tensor": 3}, "parallel", "tensor 3 × pipeline 1 does not divide 4 processes", "tensor 2 × pipeline 2"),
+        ({"context": 3}, "parallel", "tensor 1 × context 3 × pipeline 1 does not divide 4 processes", "tensor 2 × pipeline 2"),
         ({"context": 2, "pipeline": 3}, "parallel", "tensor 1 × context 2 × pipeline 3", "tensor 2 × context 2 × pipeline 1"),
-        ({"context": 4, "tensor": 2, "processes": 8}, "parallel.context", "6 attention heads of a process", "Sizes that fit: 1, 2, 3, 6."),
-        ({"sequence": True}, "parallel.sequence", "no processes share a layer", "--parallel.tensor 2"),
-        ({"config": {"model_type": "bloom"}}, "parallel", "no map for models of the type 'bloom'", "llama, mistral"),
-        ({"config": {**LLAMA, "attention_bias": True}}, "parallel", "not for models with attention_bias True", "--parallel fsdp"),
+        ({"context": 4, "tensor": 2, "processes": 8}, "parallel.context", "6 attention heads of a process", "Choose one of: 1, 2, 3, 6."),
+        ({"sequence": True}, "parallel.sequence", "requires tensor parallelism", "--parallel.tensor 2"),
+        ({"config": {"model_type": "bloom"}}, "parallel", "no weight map for the model type 'bloom'", "llama, mistral"),
+        ({"config": {**LLAMA, "attention_bias": True}}, "parallel", "does not support attention_bias True", "--parallel fsdp"),
         ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "quantized", "--parallel ddp"),
         ({"verb_options": {"device": "mps"}}, "device", "mps", "--device cpu"),
         ({"verb_options": {"dtype": "float16"}}, "dtype", "float16", "bfloat16"),
-        ({"tuner": "dora"}, "tuner", "'dora'", "Use one of full, freeze, lora"),
+        ({"tuner": "dora"}, "tuner", "'dora'", "Use --tuner full, freeze, lora"),
         ({"tuner": "lora", "tuner_options": {"dora": True}}, "tuner.dora", "magnitudes", "Leave --tuner.dora out"),
-        ({"chunks": 2}, "parallel.chunks", "nothing to interleave", "--parallel.pipeline 2"),
-        ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "3 layers of each of 2 processes can't be cut into 2 parts", "1, 3"),
+        ({"chunks": 2}, "parallel.chunks", "require pipeline parallelism", "--parallel.pipeline 2"),
+        ({"pipeline": 2, "chunks": 2}, "parallel.chunks", "chunks 2 does not divide 3 layers of each of 2 processes", "1, 3"),
         ({"expert": 2}, "parallel.expert", "has no experts", "Leave --parallel.expert out"),
-        ({"expert": 4, "config": MIXTURE}, "parallel.expert", "over 4 of a stage's 4 processes", "Sizes that fit: 1, 2."),
-        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are whole", "--parallel.sequence"),
+        (
+            {"expert": 4, "config": MIXTURE},
+            "parallel.expert",
+            "expert 4 does not divide both 6 experts and a stage's 4 processes",
+            "Choose one of: 1, 2.",
+        ),
+        ({"tensor": 2, "config": MIXTURE}, "parallel.tensor", "experts are not sharded", "--parallel.sequence"),
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
@@ -102,5 +107,5 @@ def test_neighbours_share_a_layer_and_stages_are_far_apart():
 
 def test_those_that_share_rows_are_between_them():
     sizes = sizes_of(MegatronOptions(tensor=2, context=2), 8)
-    assert (sizes.data, sizes.copies) == (2, 4)
+    assert (sizes.data, sizes.replicas) == (2, 4)
     assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]

@@ -38,12 +38,12 @@ def model_of(kind, **more):
 def test_there_and_back(kind, ranks):
     weights = dict(model_of(kind).named_parameters())
     back = {}
-    for slot in place_weights(maps.architectures()[kind], weights, Partition(4, 2)):
+    for placement in place_weights(maps.architectures()[kind], weights, Partition(4, 2)):
         own = HEADS._replace(query=HEADS.query // ranks, key=HEADS.key // ranks)
-        cuts = [[layout.cut(weights[name], slot.kind, rank, ranks) for name in slot.theirs] for rank in range(ranks)]
-        parts = [layout.split(layout.join(cut, slot.kind, own), slot.kind, own, len(slot.theirs)) for cut in cuts]
-        for name, held in zip(slot.theirs, zip(*parts, strict=True), strict=True):
-            back[name] = layout.whole(held, slot.kind, weights[name].shape[0])
+        cuts = [[layout.shard(weights[name], placement.kind, rank, ranks) for name in placement.hf_names] for rank in range(ranks)]
+        parts = [layout.unfuse(layout.fuse(cut, placement.kind, own), placement.kind, own, len(placement.hf_names)) for cut in cuts]
+        for name, held in zip(placement.hf_names, zip(*parts, strict=True), strict=True):
+            back[name] = layout.unshard(held, placement.kind, weights[name].shape[0])
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[name], weight) for name, weight in weights.items())
 
@@ -52,48 +52,54 @@ def test_there_and_back(kind, ranks):
 @pytest.mark.parametrize("shares", [1, 2, 4])
 def test_experts_are_dealt_out(kind, shares):
     weights = dict(model_of(kind).named_parameters())
-    slots = place_weights(maps.architectures()[kind], weights, Partition(4, 2, experts=4, shares=shares))
+    placements = place_weights(maps.architectures()[kind], weights, Partition(4, 2, experts=4, expert_ranks=shares))
     name = "model.layers.3.mlp.experts.down_proj"
-    found = [(slot.expert, slot.share, slot.ours.split("local_experts.")[1]) for slot in slots if slot.theirs == (name,)]
+    found = [
+        (placement.expert, placement.expert_rank, placement.mcore_name.split("local_experts.")[1])
+        for placement in placements
+        if placement.hf_names == (name,)
+    ]
     assert found == [(expert, expert * shares // 4, f"{expert % (4 // shares)}.linear_fc2.weight") for expert in range(4)]
-    assert {name for slot in slots for name in slot.theirs} == weights.keys()
-    others = [slot.share for slot in slots if "experts." not in slot.ours or "shared" in slot.ours]
+    assert {name for placement in placements for name in placement.hf_names} == weights.keys()
+    others = [
+        placement.expert_rank for placement in placements if "experts." not in placement.mcore_name or "shared" in placement.mcore_name
+    ]
     assert others
     assert set(others) == {None}
 
 
 def test_query_key_and_value_are_interleaved_by_group():
     query, key, value = (torch.arange(rows).float() + start for rows, start in ((32, 0), (16, 100), (16, 200)))
-    joined = layout.join([query, key, value], "qkv", HEADS)
+    joined = layout.fuse([query, key, value], "qkv", HEADS)
     assert joined[:16].tolist() == [*range(8), *range(100, 104), *range(200, 204)], "two query heads, their key, their value"
-    second = [layout.cut(part, "qkv", 1, 2) for part in (query, key, value)]
-    assert torch.equal(layout.join(second, "qkv", Heads(4, 2, 4)), joined[32:]), "a process has whole groups"
+    second = [layout.shard(part, "qkv", 1, 2) for part in (query, key, value)]
+    assert torch.equal(layout.fuse(second, "qkv", Heads(4, 2, 4)), joined[32:]), "a process has whole groups"
 
 
 def test_gate_and_up_lie_one_after_the_other_in_each_process():
     gate, up = torch.arange(4.0), torch.arange(4.0) + 10
-    joined = layout.join([layout.cut(part, "gated", 1, 2) for part in (gate, up)], "gated", HEADS)
+    joined = layout.fuse([layout.shard(part, "gated", 1, 2) for part in (gate, up)], "gated", HEADS)
     assert joined.tolist() == [2, 3, 12, 13]
 
 
 def test_a_vocabulary_is_filled_up_with_zeros():
     weight = torch.ones(51, 2)
-    assert layout.cut(weight, "vocabulary", 1, 2)[-1].tolist() == [0, 0]
-    assert layout.cut(weight, "vocabulary", 0, 2).shape == (26, 2)
+    assert layout.shard(weight, "vocabulary", 1, 2)[-1].tolist() == [0, 0]
+    assert layout.shard(weight, "vocabulary", 0, 2).shape == (26, 2)
 
 
 def test_stages_hold_layers_one_after_the_other():
-    slots = place_weights(maps.architectures()["llama"], dict(model_of("llama").named_parameters()), Partition(4, 2))
-    places = {slot.theirs[0]: (slot.stage, slot.ours) for slot in slots}
+    placements = place_weights(maps.architectures()["llama"], dict(model_of("llama").named_parameters()), Partition(4, 2))
+    places = {placement.hf_names[0]: (placement.stage, placement.mcore_name) for placement in placements}
     assert places["model.layers.3.mlp.down_proj.weight"] == (1, "decoder.layers.1.mlp.linear_fc2.weight")
     assert [places[name][0] for name in ("model.embed_tokens.weight", "model.norm.weight", "lm_head.weight")] == [0, 1, 1]
 
 
 def test_a_tied_head_is_a_copy_on_the_last_stage():
     names = dict(model_of("llama", tie_word_embeddings=True).named_parameters())
-    assert not any(slot.tied for slot in place_weights(maps.architectures()["llama"], names, Partition(4, 1)))
-    (tied,) = [slot for slot in place_weights(maps.architectures()["llama"], names, Partition(4, 4)) if slot.tied]
-    assert (tied.theirs, tied.ours, tied.stage) == (("model.embed_tokens.weight",), "output_layer.weight", 3)
+    assert not any(placement.tied for placement in place_weights(maps.architectures()["llama"], names, Partition(4, 1)))
+    (tied,) = [placement for placement in place_weights(maps.architectures()["llama"], names, Partition(4, 4)) if placement.tied]
+    assert (tied.hf_names, tied.mcore_name, tied.stage) == (("model.embed_tokens.weight",), "output_layer.weight", 3)
 
 
 def test_what_no_entry_names_is_refused():

@@ -237,9 +237,9 @@ def test_adapters_that_are_refused(tiny_model, rows, tmp_path):
 
 def test_a_stage_in_which_nothing_learns(tiny_model, rows, tmp_path):
     def build():
-        with pytest.raises(UsageError, match="nothing learns in stage 1 of 2 of the pipeline"):
+        with pytest.raises(UsageError, match="pipeline stage 1 of 2 has no trainable weights"):
             run_training(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train": ["model.norm"]}), tmp_path / "run")
-        with pytest.raises(UsageError, match="are one weight of megatron's, and only some of them would learn"):
+        with pytest.raises(UsageError, match="are one fused weight in megatron, but only some of them are trainable"):
             run_training(run_of(tiny_model, rows, "PP2", tuner="freeze", tuner_options={"train_regex": "q_proj"}), tmp_path / "run")
         return True
 
@@ -261,12 +261,12 @@ def test_other_sizes_are_refused_at_resume(tiny_model, rows, tmp_path):
     def again():
         with pytest.raises(
             SwiftError,
-            match="tensor 2, context 1, pipeline 1, chunks 1, expert 1, copies 1, parts of the optimizer 1, and its parts can't",
+            match="tensor 2, context 1, pipeline 1, chunks 1, expert 1, replicas 1, optimizer shards 1 and can't be resharded",
         ) as caught:
             run_training(run_of(tiny_model, rows, "PP2", verb_options=allowed), tmp_path / "parts")
         return caught.value.hint
 
-    assert on_ranks(2, again) == ["Resume with the same sizes; or start anew from the checkpoint's model/."] * 2
+    assert on_ranks(2, again) == ["Resume with the same sizes, or start a new run from the checkpoint's model/."] * 2
 
 
 @pytest.mark.parametrize("layout", ["TP2", "PP2"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from swift_plugin_megatron.schedule import Pass, order
+from swift_plugin_megatron.schedule import Pass, passes_of
 
 
 def played(ranks, chunks, micros):
     """Most micro-batches that each process keeps; each waits for what it needs, and sending never waits."""
-    left = [order(rank, ranks, chunks, micros) for rank in range(ranks)]
+    left = [passes_of(rank, ranks, chunks, micros) for rank in range(ranks)]
     done, most, last = set(), [0] * ranks, ranks * chunks - 1
     while any(left):
         moved = False
@@ -42,5 +42,5 @@ def test_several_stages_a_process(ranks, chunks, micros):
 
 
 def test_in_turn():
-    assert order(1, 2, 1, 2) == [Pass(True, 0, 0), Pass(False, 0, 0), Pass(True, 0, 1), Pass(False, 0, 1)]
-    assert [each[1:] for each in order(0, 2, 2, 4) if each.forward][:6] == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3)]
+    assert passes_of(1, 2, 1, 2) == [Pass(True, 0, 0), Pass(False, 0, 0), Pass(True, 0, 1), Pass(False, 0, 1)]
+    assert [each[1:] for each in passes_of(0, 2, 2, 4) if each.forward][:6] == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3)]

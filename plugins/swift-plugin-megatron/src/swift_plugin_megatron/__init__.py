@@ -1,4 +1,4 @@
-"""Megatron-core: layers cut over processes (tensor), placed on processes one after the other (pipeline), and copied (data)."""
+"""megatron-core in the training loop: tensor, sequence, context, pipeline, expert and data parallelism."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from swift_core.contract.specs import Engine, ParallelSpec, Problem, Ref
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
 
-# 0.17 and later declare Python >= 3.12; the wheel of 0.19.2 for 3.11 works where pip is told --ignore-requires-python
+# 0.17 and later declare Python >= 3.12; the wheel of 0.19.2 also works on 3.11, installed with pip's --ignore-requires-python
 ENGINES = (Engine(python=">=3.12", requirements=("megatron-core>=0.17", "triton>=3")),)
 
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """One strategy; sizes are its options, and what they leave of the processes are copies."""
+    """Register the strategy `megatron`; its options give the size of each kind of parallelism."""
     return [
         ParallelSpec(
             name="megatron",
@@ -33,7 +33,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterable[Problem]:
-    """What can't be cut so, said before anything is loaded."""
+    """Report what the strategy does not support, before anything is loaded."""
     if "parallel" not in run.parts or run.parts["parallel"].name != "megatron":
         return ()
     from swift_plugin_megatron.check import problems

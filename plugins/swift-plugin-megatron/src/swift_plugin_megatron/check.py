@@ -1,4 +1,4 @@
-"""What megatron can't do, known from the run and the model's config.json alone: nothing is loaded and no torch imported."""
+"""Checks of a run that uses megatron, from the run and the model's config.json: nothing is loaded and torch is not imported."""
 
 from __future__ import annotations
 
@@ -11,59 +11,63 @@ from swift_train.strategy_checks import missing_engine, unsupported_device
 from swift_core.checkpoints.manifest import quantization_of, read_config
 from swift_core.contract.specs import Problem
 from swift_plugin_megatron.maps import architectures
-from swift_plugin_megatron.sizes import misfits
+from swift_plugin_megatron.sizes import size_problems
 
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
     from swift_plugin_megatron.maps import Architecture
 
 _TUNERS = ("full", "freeze", "lora", "rslora", "loraplus", "pissa")
-_ELSE = "Use --parallel fsdp."
+_HINT = "Use --parallel fsdp."
 
 
 def problems(run: Run) -> Iterator[Problem]:
-    """Every reason against the run."""
+    """Yield every reason why megatron can't carry out the run."""
     choice = run.part("parallel")
     yield from missing_engine(choice, "Python 3.12 or newer: pip install")
     yield from unsupported_device("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
     if run.options.get("dtype") == "float16":
-        yield Problem(where="dtype", message="megatron has no loss scale here for float16", hint="Use --dtype bfloat16.")
-    yield from _parts(run)
+        yield Problem(where="dtype", message="megatron does not support float16, which needs a loss scale", hint="Use --dtype bfloat16.")
+    yield from _part_problems(run)
     if run.model:
         config = read_config(Path(run.model.path))
-        yield from _model(config, quantized="quantizer" in run.parts)
-        yield from misfits(choice.make_options(), run.workers, config)
+        yield from _model_problems(config, quantized="quantizer" in run.parts)
+        yield from size_problems(choice.make_options(), run.workers, config)
 
 
-def unmet(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Values of a config.json that an architecture's map is not true for."""
-    for name, value in architecture.needs.items():
+def unsupported_settings(architecture: Architecture, config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the values of a config.json that an architecture's weight map does not support."""
+    for name, value in architecture.requires.items():
         if name in config and config[name] not in (value, None):
-            message = f"megatron's map of {config['model_type']} is not for models with {name} {config[name]!r}"
-            yield Problem(where="parallel", message=message, hint=_ELSE)
+            message = f"megatron's weight map of {config['model_type']} does not support {name} {config[name]!r}"
+            yield Problem(where="parallel", message=message, hint=_HINT)
 
 
-def _model(config: Mapping[str, Any], *, quantized: bool) -> Iterator[Problem]:
+def _model_problems(config: Mapping[str, Any], *, quantized: bool) -> Iterator[Problem]:
     kind = str(config.get("model_type", ""))
     if kind not in architectures():
-        message = f"megatron has no map for models of the type '{kind}'"
-        hint = f"{_ELSE} It has maps for {', '.join(sorted(architectures()))}; plugins can bring more (swift.megatron_maps)."
+        message = f"megatron has no weight map for the model type '{kind}'"
+        hint = f"{_HINT} Supported: {', '.join(sorted(architectures()))}; plugins can add more (swift.megatron_maps)."
         yield Problem(where="parallel", message=message, hint=hint)
     else:
-        yield from unmet(architectures()[kind], config)
+        yield from unsupported_settings(architectures()[kind], config)
     if quantized or quantization_of(config):
-        yield Problem(where="parallel", message="megatron can't cut quantized weights", hint="Use --parallel ddp, or an unquantized model.")
+        yield Problem(
+            where="parallel", message="megatron can't shard quantized weights", hint="Use --parallel ddp, or an unquantized model."
+        )
 
 
-def _parts(run: Run) -> Iterator[Problem]:
+def _part_problems(run: Run) -> Iterator[Problem]:
     tuner, optimizer = (run.parts[kind].name if kind in run.parts else "" for kind in ("tuner", "optimizer"))
     if tuner and tuner not in _TUNERS:
-        hint = f"Use one of {', '.join(_TUNERS)}; or --parallel fsdp."
-        yield Problem(where="tuner", message=f"megatron's layers are cut otherwise than '{tuner}' needs", hint=hint)
+        hint = f"Use --tuner {', '.join(_TUNERS)}; or --parallel fsdp."
+        yield Problem(where="tuner", message=f"megatron does not support the tuner '{tuner}'", hint=hint)
     elif tuner and run.part("tuner").options.get("dora"):
-        yield Problem(where="tuner.dora", message="magnitudes are of whole columns, which megatron has cut", hint="Leave --tuner.dora out.")
+        yield Problem(
+            where="tuner.dora", message="DoRA's magnitudes need whole columns, which megatron shards", hint="Leave --tuner.dora out."
+        )
     if optimizer not in ("", "adamw"):
-        message = f"'{optimizer}' may compute something else on parts of weights than on whole ones"
+        message = f"megatron shards weights; '{optimizer}' may compute different updates on shards"
         yield Problem(where="optimizer", message=message, hint="Use --optimizer adamw.")
     if "task" in run.parts and run.part("task").options.get("compile"):
-        yield Problem(where="compile", message="megatron-core's layers are not compiled here", hint="Leave --compile out.")
+        yield Problem(where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")

@@ -1,4 +1,4 @@
-"""What megatron-core does on CUDA alone, on any device."""
+"""Differentiable collectives on any device; megatron-core's own run on CUDA only. Tokens are the first dimension."""
 
 from __future__ import annotations
 
@@ -13,107 +13,115 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def gather(part: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-    """A whole dimension on every process. Backward each takes its part of the gradient, which is the same on all of them."""
+def gather_shards(shard: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+    """All-gather a sharded dimension; backward, each process takes its shard of the gradient, which is the same on all of them."""
     if dist.get_world_size(group) == 1:
-        return part
-    found: Tensor = _Gather.apply(part, dimension, group)
-    return found
+        return shard
+    result: Tensor = _GatherShards.apply(shard, dimension, group)  # type: ignore[no-untyped-call]
+    return result
 
 
-def own_part(whole: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-    """This process's part of what is the same on all of them: the inverse way of `gather`."""
-    found: Tensor = _OwnPart.apply(whole, dimension, group)
-    return found
+def take_shard(full: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+    """Take this process's shard of a replicated tensor; backward, the gradients are all-gathered."""
+    result: Tensor = _TakeShard.apply(full, dimension, group)  # type: ignore[no-untyped-call]
+    return result
 
 
-class _Gather(Function):
+class _GatherShards(Function):
     @staticmethod
-    def forward(context: Any, part: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-        context.of = dimension, group
-        return _gathered(part, dimension, group)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _chunk(gradient, *context.of), None, None
-
-
-class _OwnPart(Function):
-    @staticmethod
-    def forward(context: Any, whole: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-        context.of = dimension, group
-        return _chunk(whole, dimension, group)
+    def forward(context: Any, shard: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+        context.arguments = dimension, group
+        return _gather(shard, dimension, group)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return _gathered(gradient, *context.of), None, None
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _chunk(gradient, *context.arguments), None, None
 
 
-def even(size: int, group: dist.ProcessGroup) -> list[int]:
-    """The numbers of rows where every process has as many."""
-    return [size] * dist.get_world_size(group)
-
-
-def gather_rows(rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-    """The rows of all processes, of which each has its own number; backward, the gradients of this process's, added up over all."""
-    found: Tensor = _GatherRows.apply(rows, counts, group)
-    return found
-
-
-def scatter_rows(rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-    """Of rows that are added up over all processes, those of this one: the inverse way of `gather_rows`."""
-    found: Tensor = _ScatterRows.apply(rows, counts, group)
-    return found
-
-
-class _GatherRows(Function):
+class _TakeShard(Function):
     @staticmethod
-    def forward(context: Any, rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-        context.of = counts, group
-        return all_rows(rows, counts, group)
+    def forward(context: Any, full: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+        context.arguments = dimension, group
+        return _chunk(full, dimension, group)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return own_rows(gradient, *context.of), None, None
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _gather(gradient, *context.arguments), None, None
 
 
-class _ScatterRows(Function):
+def equal_counts(count: int, group: dist.ProcessGroup) -> list[int]:
+    """Return the token counts of a group whose processes all have the same number."""
+    return [count] * dist.get_world_size(group)
+
+
+def gather_tokens(tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+    """All-gather tokens; backward, the gradients are reduce-scattered.
+
+    Args:
+        counts: the number of tokens of each process.
+    """
+    result: Tensor = _GatherTokens.apply(tokens, counts, group)  # type: ignore[no-untyped-call]
+    return result
+
+
+def scatter_tokens(tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+    """Reduce-scatter tokens; backward, the gradients are all-gathered.
+
+    Args:
+        counts: the number of tokens that each process gets.
+    """
+    result: Tensor = _ScatterTokens.apply(tokens, counts, group)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _GatherTokens(Function):
     @staticmethod
-    def forward(context: Any, rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-        context.of = counts, group
-        return own_rows(rows, counts, group)
+    def forward(context: Any, tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+        context.arguments = counts, group
+        return all_gather(tokens, counts, group)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return all_rows(gradient, *context.of), None, None
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return reduce_scatter(gradient, *context.arguments), None, None
 
 
-def all_rows(rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-    """The rows of all processes; no gradients."""
-    filled = rows.new_zeros(max(counts), *rows.shape[1:])  # one length for all, as backends want it
-    filled[: len(rows)] = rows
-    parts = [torch.empty_like(filled) for _ in counts]
-    dist.all_gather(parts, filled, group=group)
+class _ScatterTokens(Function):
+    @staticmethod
+    def forward(context: Any, tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+        context.arguments = counts, group
+        return reduce_scatter(tokens, counts, group)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return all_gather(gradient, *context.arguments), None, None
+
+
+def all_gather(tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+    """Return the tokens of all processes, without gradients."""
+    padded = tokens.new_zeros(max(counts), *tokens.shape[1:])  # backends require equal shapes
+    padded[: len(tokens)] = tokens
+    parts = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(parts, padded, group=group)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
-def own_rows(rows: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
-    """This process's rows, added up over all; no gradients."""
-    parts = list(rows.contiguous().split(list(counts)))
+def reduce_scatter(tokens: Tensor, counts: Sequence[int], group: dist.ProcessGroup) -> Tensor:
+    """Return this process's tokens, summed over all processes, without gradients."""
+    parts = list(torch.split(tokens.contiguous(), list(counts)))
     if len(set(counts)) == 1:
-        own = torch.empty_like(parts[0])
-        dist.reduce_scatter(own, parts, group=group)
-        return own
-    summed = rows.contiguous().clone()
-    dist.all_reduce(summed, group=group)
-    return summed.split(list(counts))[dist.get_rank(group)]
+        result = torch.empty_like(parts[0])
+        dist.reduce_scatter(result, parts, group=group)
+        return result
+    total = tokens.contiguous().clone()
+    dist.all_reduce(total, group=group)
+    return torch.split(total, list(counts))[dist.get_rank(group)]
 
 
-def _gathered(part: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(parts, part.contiguous(), group=group)
-    return torch.cat(parts, dimension)
+def _gather(shard: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+    shards = [torch.empty_like(shard, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(shards, shard.contiguous(), group=group)
+    return torch.cat(shards, dimension)
 
 
-def _chunk(whole: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
-    return whole.chunk(dist.get_world_size(group), dimension)[dist.get_rank(group)]
+def _chunk(full: Tensor, dimension: int, group: dist.ProcessGroup) -> Tensor:
+    return full.chunk(dist.get_world_size(group), dimension)[dist.get_rank(group)]

@@ -1,4 +1,4 @@
-"""Weights on their way between transformers' names and the parts that processes hold."""
+"""Conversion of weights between transformers' names and the shards of each process."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class WeightConverter:
-    """Cuts and gathers the weights of slots.
+    """Shards weights of transformers into those of megatron-core, and gathers them again.
 
     Args:
-        heads: the model's.
-        shapes: of the whole weights, by transformers' names.
+        heads: those of the whole model; the attribute `heads` has those of this process.
+        shapes: shapes of the full weights, by transformers' names.
     """
 
     def __init__(self, sizes: Sizes, heads: Heads, shapes: Mapping[str, torch.Size], device: torch.device) -> None:
@@ -31,42 +31,42 @@ class WeightConverter:
         self.heads = heads._replace(query=heads.query // sizes.tensor, key=heads.key // sizes.tensor)
         self.rank = dist.get_rank(groups.tensor())
 
-    def part(self, slot: Placement, weights: Mapping[str, Tensor]) -> Tensor:
-        """This process's part of a slot, from whole weights of transformers."""
-        if slot.expert is not None:
-            return weights[slot.theirs[0]][slot.expert]
-        cuts = [layout.cut(weights[name], slot.kind, self.rank, self.sizes.tensor) for name in slot.theirs]
-        return layout.join(cuts, slot.kind, self.heads)
+    def shard(self, placement: Placement, weights: Mapping[str, Tensor]) -> Tensor:
+        """Return this process's shard of a placement, from full weights of transformers."""
+        if placement.expert is not None:
+            return weights[placement.hf_names[0]][placement.expert]
+        shards = [layout.shard(weights[name], placement.kind, self.rank, self.sizes.tensor) for name in placement.hf_names]
+        return layout.fuse(shards, placement.kind, self.heads)
 
-    def whole(self, slot: Placement, parts: Sequence[Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-        """Whole weights of transformers from the parts of all processes. Collective.
+    def gather(self, placement: Placement, shards: Sequence[Tensor], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+        """Yield full weights of transformers, gathered from the shards of all processes. Collective.
 
         Args:
-            slot: it, or the first of a layer's experts.
-            parts: this process's, one, or one of each expert that it has; none where another stage has the slot.
-            dtype: of the weights.
+            placement: the placement, or that of the layer's first expert.
+            shards: this process's shard, or one for each expert that it has; empty if the weight is in another stage.
+            dtype: data type of the weights.
         """
         weights: Sequence[Tensor]
-        if not parts:
-            weights = [torch.empty(self.shapes[name], dtype=dtype, device=self.device) for name in slot.theirs]
-        elif slot.expert is not None:
-            weights = [torch.cat(_from_all(torch.stack([part.detach() for part in parts]), groups.experts()))]
+        if not shards:
+            weights = [torch.empty(self.shapes[name], dtype=dtype, device=self.device) for name in placement.hf_names]
+        elif placement.expert is not None:
+            weights = [torch.cat(_all_gather(torch.stack([shard.detach() for shard in shards]), groups.experts()))]
         else:
-            split = layout.split(parts[0].detach(), slot.kind, self.heads, len(slot.theirs))
-            weights = [self._gathered(part, slot, name) for part, name in zip(split, slot.theirs, strict=True)]
-        for name, weight in zip(slot.theirs, weights, strict=True):
+            parts = layout.unfuse(shards[0].detach(), placement.kind, self.heads, len(placement.hf_names))
+            weights = [self._unshard(part, placement, name) for part, name in zip(parts, placement.hf_names, strict=True)]
+        for name, weight in zip(placement.hf_names, weights, strict=True):
             if self.sizes.pipeline > 1:
-                dist.broadcast(weight, group=groups.pipeline(), group_src=slot.stage % self.sizes.pipeline)
+                dist.broadcast(weight, group=groups.pipeline(), group_src=placement.stage % self.sizes.pipeline)
             yield name, weight
 
-    def _gathered(self, part: Tensor, slot: Placement, name: str) -> Tensor:
-        if layout.cut_dimension(slot.kind, part.ndim) is None:
-            return part.clone()
-        return layout.whole(_from_all(part, groups.tensor()), slot.kind, self.shapes[name][0])
+    def _unshard(self, shard: Tensor, placement: Placement, name: str) -> Tensor:
+        if layout.shard_dimension(placement.kind, shard.ndim) is None:
+            return shard.clone()
+        return layout.unshard(_all_gather(shard, groups.tensor()), placement.kind, self.shapes[name][0])
 
 
-def _from_all(part: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
-    """The parts of a group's processes, all of one shape."""
-    parts = [torch.empty_like(part, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(parts, part.contiguous(), group=group)
-    return parts
+def _all_gather(shard: Tensor, group: dist.ProcessGroup) -> list[Tensor]:
+    """Return the shards of a group's processes, all of the same shape."""
+    shards = [torch.empty_like(shard, memory_format=torch.contiguous_format) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(shards, shard.contiguous(), group=group)
+    return shards

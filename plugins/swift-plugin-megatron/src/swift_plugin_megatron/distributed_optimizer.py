@@ -1,7 +1,8 @@
-"""The optimizer dealt out over the copies of the model: each steps some of the weights, whole ones, and gives them to the others.
+"""The distributed optimizer (ZeRO-1): each data-parallel replica updates a subset of the weights and broadcasts them to the others.
 
-The state of AdamW, twice the weights in float32, is then held once and not once a copy. Every weight is stepped as it would be alone, so
-that nothing else changes. Method (in other pieces): Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054
+The optimizer state (for AdamW, twice the weights in float32) then exists once instead of once per replica. Weights are assigned whole and
+updated as without it, so the result is bit-identical. Method: Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054 (which splits
+weights instead).
 """
 
 from __future__ import annotations
@@ -14,29 +15,29 @@ import torch.distributed as dist
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from swift_plugin_megatron.gradients import Learned
+    from swift_plugin_megatron.gradients import TrainableShard
 
 
 class DistributedOptimizer:
-    """Which copy steps which weight. Build it before the optimizer's first step; it takes the others' weights from it.
+    """The assignment of weights to replicas. Create it before the optimizer's first step; it removes the other replicas' weights from it.
 
     Args:
-        learned: every weight that learns here; its last group are the processes that have the same.
+        trainable: every trainable weight of this process; the last group of each has the processes that hold the same shard.
     """
 
-    def __init__(self, optimizer: Optimizer, learned: Sequence[Learned]) -> None:
-        self.learned = learned
+    def __init__(self, optimizer: Optimizer, trainable: Sequence[TrainableShard]) -> None:
+        self.trainable = trainable
         loads: dict[int, list[int]] = {}
         self.owners: list[int] = []
-        for parameter, _, over in learned:
-            load = loads.setdefault(id(over[-1]), [0] * dist.get_world_size(over[-1]))
+        for parameter, _, groups in trainable:
+            load = loads.setdefault(id(groups[-1]), [0] * dist.get_world_size(groups[-1]))
             self.owners.append(load.index(min(load)))
             load[self.owners[-1]] += parameter.numel()
-        others = {id(item.parameter) for item, owner in zip(learned, self.owners, strict=True) if owner != dist.get_rank(item.over[-1])}
+        others = {id(item.parameter) for item, owner in zip(trainable, self.owners, strict=True) if owner != dist.get_rank(item.groups[-1])}
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if id(parameter) not in others]
 
-    def give(self) -> None:
-        """Make each weight on every process what its owner has stepped it to. Collective."""
-        for (parameter, _, over), owner in zip(self.learned, self.owners, strict=True):
-            dist.broadcast(parameter.data, group=over[-1], group_src=owner)
+    def broadcast(self) -> None:
+        """Broadcast each updated weight from its owner to the other replicas. Collective."""
+        for (parameter, _, groups), owner in zip(self.trainable, self.owners, strict=True):
+            dist.broadcast(parameter.data, group=groups[-1], group_src=owner)

@@ -1,4 +1,4 @@
-"""Gradients of weights that several processes have: added up where each has a share, and counted once in the norm."""
+"""Gradients of weights that several processes hold: summed over partial gradients, and counted once in the norm."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-_BUCKET = 1 << 24  # numbers that are sent at once
+_BUCKET = 1 << 24  # elements per all-reduce
 
 
-class Learned(NamedTuple):
-    """A weight that learns.
+class TrainableShard(NamedTuple):
+    """This process's shard of a trainable weight.
 
     Args:
-        copies: how many processes have this very part of it.
-        over: the groups over which its gradient is to be added up, one after the other.
+        copies: number of processes that hold the same shard.
+        groups: the groups over which its gradient is summed, in this order.
     """
 
     parameter: Parameter
     copies: int
-    over: tuple[dist.ProcessGroup, ...]
+    groups: tuple[dist.ProcessGroup, ...]
 
 
-def add_up(learned: Sequence[Learned]) -> None:
-    """Make each gradient the sum over all that computed a share of it. One that this process had no share in is zero."""
-    alike: dict[tuple[dist.ProcessGroup, ...], list[Tensor]] = {}
-    for item in learned:
+def reduce_gradients(trainable: Sequence[TrainableShard]) -> None:
+    """Sum each gradient over its groups, in place; a gradient that this process has not computed counts as zero. Collective."""
+    by_groups: dict[tuple[dist.ProcessGroup, ...], list[Tensor]] = {}
+    for item in trainable:
         if item.parameter.grad is None:
             item.parameter.grad = torch.zeros_like(item.parameter)
-        alike.setdefault(item.over, []).append(item.parameter.grad)
-    for over, gradients in alike.items():
-        for group in over:
+        by_groups.setdefault(item.groups, []).append(item.parameter.grad)
+    for groups, gradients in by_groups.items():
+        for group in groups:
             if dist.get_world_size(group) > 1:
-                _sum(gradients, group)
+                _all_reduce(gradients, group)
 
 
-def norm(learned: Iterable[Learned], device: torch.device) -> Tensor:
-    """Length of the whole gradient, over all parts of all stages; the same number on every process."""
+def gradient_norm(trainable: Iterable[TrainableShard], device: torch.device) -> Tensor:
+    """Return the global gradient norm over all shards of all stages, the same on every process. Collective."""
     total = torch.zeros((), dtype=torch.float64, device=device)
-    for parameter, copies, _ in learned:
+    for parameter, copies, _ in trainable:
         assert parameter.grad is not None
         total += torch.linalg.vector_norm(parameter.grad, dtype=torch.float64) ** 2 / copies
     dist.all_reduce(total)
     return total.sqrt()
 
 
-def _sum(gradients: Sequence[Tensor], group: dist.ProcessGroup) -> None:
+def _all_reduce(gradients: Sequence[Tensor], group: dist.ProcessGroup) -> None:
     for bucket in _buckets(gradients):
         flat = torch.cat([gradient.flatten() for gradient in bucket])
         dist.all_reduce(flat, group=group)
-        for gradient, summed in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
-            gradient.copy_(summed.view_as(gradient))
+        for gradient, total in zip(bucket, torch.split(flat, [gradient.numel() for gradient in bucket]), strict=True):
+            gradient.copy_(total.view_as(gradient))
 
 
 def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:

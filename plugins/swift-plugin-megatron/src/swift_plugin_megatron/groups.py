@@ -1,4 +1,4 @@
-"""The processes as megatron-core groups them."""
+"""The process groups of megatron-core."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
     from swift_plugin_megatron.sizes import Sizes
 
-_MINUTES = 30.0  # torch's own; the loop ends a run that hangs before, and says who hangs
+_MINUTES = 30.0  # torch's default; the training loop ends a run that hangs earlier, and names the rank that hangs
 
 
-def start(device: torch.device, sizes: Sizes, timeout: float) -> None:
-    """Meet the other processes, and let megatron-core group them."""
+def initialize(device: torch.device, sizes: Sizes, timeout: float) -> None:
+    """Join the other processes, and let megatron-core create its groups. Collective.
+
+    Args:
+        timeout: seconds after which a collective operation fails.
+    """
     join(device, timeout=timeout)
     parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
@@ -35,45 +39,53 @@ def start(device: torch.device, sizes: Sizes, timeout: float) -> None:
         distributed_timeout_minutes=int(max(_MINUTES, 2 * timeout / 60)),
         create_gloo_process_groups=False,
     )
-    # megatron-core's own dropout is off here, so no stream of random numbers has to be kept; the other tracker wants CUDA
+    # megatron-core's own dropout is disabled, so its random states need not be saved; its other tracker requires CUDA
     initialize_rng_tracker(inference_rng_tracker=True, force_reset=True)
 
 
 def tensor() -> dist.ProcessGroup:
-    """Processes that share each layer."""
-    return parallel_state.get_tensor_model_parallel_group()
+    """Return the tensor-parallel group: processes that share each layer."""
+    group: dist.ProcessGroup = parallel_state.get_tensor_model_parallel_group()
+    return group
 
 
 def context() -> dist.ProcessGroup:
-    """Processes that share the tokens of the same rows."""
-    return parallel_state.get_context_parallel_group()
+    """Return the context-parallel group: processes that share the tokens of the same rows."""
+    group: dist.ProcessGroup = parallel_state.get_context_parallel_group()
+    return group
 
 
 def data() -> dist.ProcessGroup:
-    """Processes that have other rows each, and the same place otherwise."""
-    return parallel_state.get_data_parallel_group()
+    """Return the data-parallel group: processes with different rows and the same position in all other groups."""
+    group: dist.ProcessGroup = parallel_state.get_data_parallel_group()
+    return group
 
 
-def copies() -> dist.ProcessGroup:
-    """Processes with the same part of the model: those of other rows, and those of other tokens."""
-    return parallel_state.get_data_parallel_group(with_context_parallel=True)
+def replicas() -> dist.ProcessGroup:
+    """Return the data- and context-parallel group: processes that hold the same shard of the model."""
+    group: dist.ProcessGroup = parallel_state.get_data_parallel_group(with_context_parallel=True)
+    return group
 
 
 def pipeline() -> dist.ProcessGroup:
-    """Processes of one copy with the stages one after the other."""
-    return parallel_state.get_pipeline_model_parallel_group()
+    """Return the pipeline-parallel group: the consecutive stages of one replica."""
+    group: dist.ProcessGroup = parallel_state.get_pipeline_model_parallel_group()
+    return group
 
 
-def ends() -> dist.ProcessGroup:
-    """The first and the last stage, where a tied head's weights are."""
-    return parallel_state.get_embedding_group()
+def embedding() -> dist.ProcessGroup:
+    """Return the group of the first and the last stage, which both hold a tied embedding."""
+    group: dist.ProcessGroup = parallel_state.get_embedding_group()
+    return group
 
 
 def experts() -> dist.ProcessGroup:
-    """Processes over which the experts of a layer are dealt out."""
-    return parallel_state.get_expert_model_parallel_group()
+    """Return the expert-parallel group: processes that the experts of a layer are distributed over."""
+    group: dist.ProcessGroup = parallel_state.get_expert_model_parallel_group()
+    return group
 
 
-def copies_of_experts() -> dist.ProcessGroup:
-    """Processes that have the same experts."""
-    return parallel_state.get_expert_data_parallel_group()
+def expert_replicas() -> dist.ProcessGroup:
+    """Return the expert-data-parallel group: processes that hold the same experts."""
+    group: dist.ProcessGroup = parallel_state.get_expert_data_parallel_group()
+    return group

@@ -1,4 +1,4 @@
-"""Float32 masters of weights that compute in bfloat16: the optimizer steps them, the passes use rounded copies."""
+"""Float32 master weights of a model that computes in bfloat16: the optimizer updates them, the passes use rounded copies."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
 
 
 class MasterWeights:
-    """The weights of a module that learn, in float32.
+    """The trainable weights of a module in float32; `by_name` has them by parameter name.
 
-    Build it once the optimizer has been made on the module's own weights, in float32: these become the masters.
+    Create it after the optimizer, which must hold the module's own float32 weights: these become the master weights.
 
     Args:
-        dtype: what the passes are computed in.
+        dtype: compute type of the passes.
     """
 
     def __init__(self, module: Module, dtype: torch.dtype) -> None:
-        self.of: dict[str, Parameter] = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
-        self._pairs: Sequence[tuple[Parameter, Parameter]] = []
+        self.by_name: dict[str, Parameter] = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+        self._pairs: Sequence[tuple[Parameter, Parameter]] = []  # master weight, rounded copy
         if dtype != torch.float32:
-            self._pairs = [(master, _replaced(module, name, master, dtype)) for name, master in self.of.items()]
+            self._pairs = [(master, _replace_with_copy(module, name, master, dtype)) for name, master in self.by_name.items()]
 
-    def collect(self) -> None:
-        """Add the copies' gradients to those of the masters."""
-        for master, used in self._pairs:
-            if used.grad is not None:
-                master.grad = used.grad.float() if master.grad is None else master.grad.add_(used.grad)
-                used.grad = None
+    def collect_gradients(self) -> None:
+        """Add the gradients of the rounded copies to those of the master weights."""
+        for master, rounded in self._pairs:
+            if rounded.grad is not None:
+                master.grad = rounded.grad.float() if master.grad is None else master.grad.add_(rounded.grad)
+                rounded.grad = None
 
-    def publish(self) -> None:
-        """Round the masters into the copies."""
+    def update_copies(self) -> None:
+        """Round the master weights into the copies."""
         with torch.no_grad():
-            for master, used in self._pairs:
-                used.copy_(master)
+            for master, rounded in self._pairs:
+                rounded.copy_(master)
 
 
-def _replaced(module: Module, name: str, master: Parameter, dtype: torch.dtype) -> Parameter:
-    owner, _, leaf = name.rpartition(".")
-    used = nn.Parameter(master.detach().to(dtype))
-    vars(used).update(vars(master))  # megatron-core's marks
-    setattr(module.get_submodule(owner), leaf, used)
-    return used
+def _replace_with_copy(module: Module, name: str, master: Parameter, dtype: torch.dtype) -> Parameter:
+    owner, _, attribute = name.rpartition(".")
+    rounded = nn.Parameter(master.detach().to(dtype))
+    vars(rounded).update(vars(master))  # attributes that megatron-core has set
+    setattr(module.get_submodule(owner), attribute, rounded)
+    return rounded

@@ -1,8 +1,8 @@
-"""megatron-core's GPTModel from a transformers configuration: one stage of it, with this process's part of each layer.
+"""megatron-core's GPTModel from a transformers configuration: one pipeline stage, with this process's shard of each layer.
 
-Nothing of it is patched. Some modules of the layer's specification are ours: the attention between q, k, v and the output (megatron-core's
-own knows neither rows one after the other nor a CPU), the norm, and linear layers that exchange tokens (`sequence`). Positions go through
-the layers as the lengths of the rows, in the place of an attention mask.
+Nothing is patched. Some modules of the layer specification are replaced: the attention between q, k, v and the output projection
+(megatron-core's own supports neither packed rows nor CPUs), the norm, and linear layers with sequence parallelism. Instead of an attention
+mask, the lengths of the rows are passed through the layers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from swift_plugin_megatron import groups, moe, sequence_parallel
+from swift_plugin_megatron import groups, moe
 from swift_plugin_megatron.attention import CoreAttention, windows_of
-from swift_plugin_megatron.collectives import gather, own_part
+from swift_plugin_megatron.collectives import gather_shards, take_shard
+from swift_plugin_megatron.sequence_parallel import apply_to as apply_sequence_parallel
 
-with warnings.catch_warnings():  # of libraries that are absent, at each import
+with warnings.catch_warnings():  # about optional libraries that are absent
     warnings.simplefilter("ignore")
     from megatron.core.models.gpt import GPTModel
     from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
@@ -37,16 +38,21 @@ if TYPE_CHECKING:
 
 
 class Norm(nn.RMSNorm):
-    """torch's RMSNorm, built as megatron-core builds norms."""
+    """torch's RMSNorm with the constructor that megatron-core expects."""
 
     def __init__(self, config: TransformerConfig, hidden_size: int, eps: float) -> None:
         super().__init__(hidden_size, eps=eps)
 
 
 def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype: torch.dtype) -> TransformerConfig:
-    """megatron-core's configuration of a model of transformers, every fused kernel off."""
+    """Return megatron-core's configuration of a transformers model, with all fused kernels disabled.
+
+    Args:
+        config: the configuration of transformers.
+        dtype: compute type of the passes.
+    """
     heads = config.num_attention_heads
-    with warnings.catch_warnings():  # of its own defaults, and of exchanges that are ours
+    with warnings.catch_warnings():  # about its own defaults, and communication that it does not do here
         warnings.simplefilter("ignore")
         return TransformerConfig(
             num_layers=config.num_hidden_layers,
@@ -73,7 +79,7 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
             pipeline_dtype=dtype,
             params_dtype=dtype,
             use_cpu_initialization=True,
-            perform_initialization=False,  # every weight is put in from the checkpoint
+            perform_initialization=False,  # every weight is loaded from the checkpoint
             gradient_accumulation_fusion=False,
             bias_activation_fusion=False,
             bias_dropout_fusion=False,
@@ -81,112 +87,118 @@ def megatron_config(config: Any, architecture: Architecture, sizes: Sizes, dtype
             apply_rope_fusion=False,
             persist_layer_norm=False,
             **architecture.settings,
-            **{ours: getattr(config, theirs) for ours, theirs in architecture.from_config.items()},
+            **{field: getattr(config, name) for field, name in architecture.from_config.items()},
         )
 
 
 class Stage(nn.Module):
-    """One stage of the model, called as transformers' causal models are called.
+    """One pipeline stage, called like a causal language model of transformers.
 
-    The first stage begins with token ids, the others with what `given` was set to; the last gives logits, the others hidden states.
+    The first stage takes token ids, the others the hidden states set with `set_input`; the last stage returns logits, the others hidden
+    states.
 
     Args:
-        rotary: transformers' own module for rotary positions, which holds no weights.
-        chunk: which of this process's stages it is.
-        cut: whether tokens are cut between the parts of a layer (sequence parallelism).
-        share: whether the head is the embeddings.
-        padding: the token whose embedding does not learn, where transformers' model has one.
+        hf_config: the configuration of transformers.
+        rotary: transformers' module of rotary position embeddings, which has no weights.
+        chunk: index of the stage among those of this process.
+        sequence_parallel: whether the activations between layers are sharded by tokens.
+        is_first: whether it is the first stage of the pipeline, which has the embedding.
+        is_last: whether it is the last stage of the pipeline, which has the head.
+        tied: whether the head shares the weights of the embedding.
+        padding_id: token whose embedding gets no gradient, as with `padding_idx` in transformers; None if there is none.
     """
 
     def __init__(
-        self, theirs: Any, config: TransformerConfig, rotary: nn.Module, *, chunk: int, cut: bool, first: bool, last: bool, share: bool,
-        padding: int | None,
+        self, hf_config: Any, config: TransformerConfig, rotary: nn.Module, *, chunk: int, sequence_parallel: bool, is_first: bool,
+        is_last: bool, tied: bool, padding_id: int | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.vocabulary: int = theirs.vocab_size
-        self.width: int = theirs.hidden_size
-        self.first, self.last, self.cut = first, last, cut
+        self.vocab_size: int = hf_config.vocab_size
+        self.hidden_size: int = hf_config.hidden_size
+        self.is_first, self.is_last, self.sequence_parallel = is_first, is_last, sequence_parallel
         self._lengths: tuple[int, ...] = ()
-        virtual = chunk if config.virtual_pipeline_model_parallel_size else None
-        parts = config.tensor_model_parallel_size
+        virtual_stage = chunk if config.virtual_pipeline_model_parallel_size else None
+        shards = config.tensor_model_parallel_size
         self.model = GPTModel(
             config,
-            layer_spec(theirs, config, rotary, virtual, cut=cut),
-            vocab_size=-(-theirs.vocab_size // parts) * parts,
-            max_sequence_length=theirs.max_position_embeddings,
-            pre_process=first,
-            post_process=last,
-            share_embeddings_and_output_weights=share,
+            block_spec(hf_config, config, rotary, virtual_stage, sequence_parallel=sequence_parallel),
+            vocab_size=-(-hf_config.vocab_size // shards) * shards,
+            max_sequence_length=hf_config.max_position_embeddings,
+            pre_process=is_first,
+            post_process=is_last,
+            share_embeddings_and_output_weights=tied,
             position_embedding_type="none",
-            vp_stage=virtual,
+            vp_stage=virtual_stage,
         )
-        if first and padding is not None:
-            self.model.embedding.word_embeddings.register_forward_hook(partial(_learn_nothing_of, padding))
-        if first and cut:
-            self.model.embedding.register_forward_hook(lambda module, given, embedded: own_part(embedded, 0, groups.tensor()))
+        if is_first and padding_id is not None:
+            self.model.embedding.word_embeddings.register_forward_hook(partial(_detach_padding, padding_id))
+        if is_first and sequence_parallel:
+            self.model.embedding.register_forward_hook(lambda module, inputs, embedded: take_shard(embedded, 0, groups.tensor()))
 
-    def recompute(self) -> None:
-        """Keep of each layer only what goes in, and compute it again for the backward pass."""
+    def enable_checkpointing(self) -> None:
+        """Enable activation checkpointing: keep each layer's input only, and recompute the layer in the backward pass."""
         for layer in self.model.decoder.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
-    def given(self, hidden: Tensor | None) -> None:
-        """Set what the stage before has given."""
-        self.model.set_input_tensor(hidden)
+    def set_input(self, hidden_states: Tensor | None) -> None:
+        """Set the hidden states received from the previous stage."""
+        self.model.set_input_tensor(hidden_states)
 
-    def rows(self, lengths: tuple[int, ...]) -> None:
-        """Set how long the rows of the next pass are, where its positions don't tell: they may be those of some of the tokens."""
+    def set_row_lengths(self, lengths: tuple[int, ...]) -> None:
+        """Set the lengths of the rows of the next pass; the position ids of a shard of the tokens do not have them."""
         self._lengths = lengths
 
     def forward(
         self, input_ids: Tensor, position_ids: Tensor | None = None, logits_to_keep: Tensor | None = None, use_cache: bool = False
     ) -> Any:
-        """Logits (1, positions, vocabulary) at the positions to keep, as `.logits`."""
+        """Return logits (1, positions, vocabulary) at the positions to keep, as `.logits`."""
         from transformers.modeling_outputs import CausalLMOutput
 
         def head(hidden_states: Tensor, output_layer: nn.Module, output_weight: Tensor | None, **_: Any) -> Tensor:
-            hidden_states = gather(hidden_states, 0, groups.tensor()) if self.cut else hidden_states
+            hidden_states = gather_shards(hidden_states, 0, groups.tensor()) if self.sequence_parallel else hidden_states
             kept = hidden_states if logits_to_keep is None else hidden_states.index_select(0, logits_to_keep)
-            logits = gather(output_layer(kept, weight=output_weight)[0], -1, groups.tensor())
-            return logits.transpose(0, 1)[..., : self.vocabulary]
+            logits = gather_shards(output_layer(kept, weight=output_weight)[0], -1, groups.tensor())
+            return logits.transpose(0, 1)[..., : self.vocab_size]
 
         return CausalLMOutput(logits=self._run(input_ids, position_ids, head))
 
-    def hidden(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
-        """Hidden states (tokens, 1, width), of a stage that is not the last; of this process's tokens, where they are cut."""
+    def hidden_states(self, input_ids: Tensor, position_ids: Tensor) -> Tensor:
+        """Return the hidden states (local tokens, 1, hidden size) of a stage that is not the last."""
         return self._run(input_ids, position_ids, None)
 
     def _run(self, input_ids: Tensor, position_ids: Tensor | None, head: Any) -> Tensor:
         known = self._lengths or (row_lengths(position_ids) if position_ids is not None else [input_ids.shape[1]])
-        lengths = torch.tensor(known)  # on the CPU, where every layer reads it
+        lengths = torch.tensor(known)  # on the CPU, since every layer reads it there
         result: Tensor = self.model(input_ids, position_ids, lengths, output_processor=head)
         return result
 
 
-def layer_spec(theirs: Any, config: TransformerConfig, rotary: nn.Module, virtual: int | None, *, cut: bool) -> TransformerBlockSubmodules:
-    """The layers of a stage of this process, with our attention and norm in them."""
+def block_spec(
+    hf_config: Any, config: TransformerConfig, rotary: nn.Module, virtual_stage: int | None, *, sequence_parallel: bool
+) -> TransformerBlockSubmodules:
+    """Return the specification of a stage's layers, with the attention, norm and linear layers of this package."""
     from megatron.core.transformer.transformer_block import get_num_layers_to_build
     from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 
-    offset, windows = get_transformer_layer_offset(config, virtual), windows_of(theirs)
+    offset, windows = get_transformer_layer_offset(config, virtual_stage), windows_of(hf_config)
     layers = []
-    for number in range(get_num_layers_to_build(config, virtual)):
+    for index in range(get_num_layers_to_build(config, virtual_stage)):
         spec: ModuleSpec = get_gpt_layer_local_spec(
             num_experts=config.num_moe_experts, qk_layernorm=config.qk_layernorm, normalization="RMSNorm"
         )
         attention = spec.submodules.self_attention.submodules
-        attention.core_attention = CoreAttention.on(rotary, windows[offset + number])
+        attention.core_attention = CoreAttention.factory(rotary, windows[offset + index])
         spec.submodules.input_layernorm = spec.submodules.pre_mlp_layernorm = Norm
         if config.qk_layernorm:
             attention.q_layernorm = attention.k_layernorm = Norm
         if config.num_moe_experts:
-            moe.use(spec.submodules)
-        if cut:
-            sequence_parallel.use(spec.submodules)
+            moe.apply_to(spec.submodules)
+        if sequence_parallel:
+            apply_sequence_parallel(spec.submodules)
         layers.append(spec)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=Norm)
 
 
-def _learn_nothing_of(token: int, embeddings: nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor:
-    """What torch's `padding_idx` does, which transformers sets: other losses the same, a token that also ends turns would learn more."""
-    return torch.where((given[0] == token).unsqueeze(-1), embedded.detach(), embedded)
+def _detach_padding(token: int, embeddings: nn.Module, inputs: tuple[Tensor], embedded: Tensor) -> Tensor:
+    """Withhold the gradient of a token's embedding, as torch's `padding_idx` does; the token may also end turns in the rows."""
+    return torch.where((inputs[0] == token).unsqueeze(-1), embedded.detach(), embedded)

@@ -1,9 +1,9 @@
-"""megatron-core's mixture of experts on any device: its layer, router and experts, with the exchange of tokens done anew.
+"""megatron-core's mixture of experts on any device: its layer, router and experts, with another token dispatcher.
 
-megatron-core's own exchanges put what they receive on CUDA, and the one that gathers wants as many tokens on each process; here each has
-tokens of its own: of its rows, or of those that it shares with others (`sequence`, `swift_train.context_parallel`). Every process gets the
-tokens of all, computes those that its experts are chosen for, and the results are added up. Experts are whole, whatever other layers are
-cut into.
+megatron-core's own dispatchers run on CUDA, and its all-gather dispatcher requires the same number of tokens on each process. Here each
+process has its own number of tokens: those of its rows, or a shard of them (`sequence_parallel`, context parallelism). Every process gets
+the tokens of all, computes those that are routed to its experts, and the results are reduce-scattered. Experts are never sharded by tensor
+parallelism.
 """
 
 from __future__ import annotations
@@ -22,47 +22,51 @@ from torch import Tensor
 from torch.nn import functional
 
 from swift_plugin_megatron import groups
-from swift_plugin_megatron.collectives import gather_rows, scatter_rows
+from swift_plugin_megatron.collectives import gather_tokens, scatter_tokens
 
 
-def use(layer: Any) -> None:
-    """Put our mixture into the specification of a layer."""
-    layer.mlp = partial(MoE, submodules=replace(layer.mlp.keywords["submodules"], router=Router))
+def apply_to(layer: Any) -> None:
+    """Put the mixture of experts of this module into a layer specification."""
+    layer.mlp = partial(MixtureOfExperts, submodules=replace(layer.mlp.keywords["submodules"], router=Router))
 
 
-class Router(TopKRouter):
-    """Its scores are computed where its weights are."""
+class Router(TopKRouter):  # type: ignore[misc]
+    """megatron-core's router, with scores computed on the device of its weights."""
 
     def gating(self, input: Tensor) -> Tensor:
-        """Scores of each token for each expert."""
+        """Return the scores (tokens, 1, experts)."""
         return functional.linear(input, self.weight)
 
 
-class MoE(MoELayer):
-    """The layer with our exchange."""
+class MixtureOfExperts(MoELayer):  # type: ignore[misc]
+    """megatron-core's layer with `TokenDispatcher`."""
+
+    config: Any
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.config = copy(self.config)
-        self.config.sequence_parallel = groups.tensor().size() > 1  # it is asked for, though what exchanges the tokens is ours
-        self.token_dispatcher = Exchange(
+        self.config.sequence_parallel = groups.tensor().size() > 1  # required by the layer, although it does not communicate itself
+        self.token_dispatcher = TokenDispatcher(
             self.num_local_experts, self.local_expert_indices, config=self.config, pg_collection=more["pg_collection"]
         )
 
 
-class Exchange(MoEAllGatherTokenDispatcher):
-    """Gathers tokens from the processes of an expert group, each of which has its own number of them."""
+class TokenDispatcher(MoEAllGatherTokenDispatcher):  # type: ignore[misc]
+    """All-gather dispatcher of an expert-parallel group whose processes have different numbers of tokens."""
+
+    routing_map: Tensor
 
     def token_dispatch(self, hidden_states: Tensor, probs: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens of all, and their weights for each expert."""
+        """Return the tokens of all processes, and their probabilities for each expert."""
         if self.ep_size > 1:
             counts = [torch.zeros(1, dtype=torch.int64, device=probs.device) for _ in range(self.ep_size)]
             dist.all_gather(counts, torch.tensor([len(probs)], device=probs.device), group=self.ep_group)
             self.counts = [int(count) for count in counts]
-            self.routing_map = gather_rows(self.routing_map.to(probs.dtype), self.counts, self.ep_group).bool()
-            probs, hidden_states = (gather_rows(each, self.counts, self.ep_group) for each in (probs, hidden_states))
+            self.routing_map = gather_tokens(self.routing_map.to(probs.dtype), self.counts, self.ep_group).bool()
+            probs, hidden_states = (gather_tokens(each, self.counts, self.ep_group) for each in (probs, hidden_states))
         return hidden_states, probs
 
     def token_combine(self, hidden_states: Tensor) -> Tensor:
-        """What all experts gave for this process's tokens."""
-        return scatter_rows(hidden_states, self.counts, self.ep_group) if self.ep_size > 1 else hidden_states
+        """Return the sum of all experts' outputs for this process's tokens."""
+        return scatter_tokens(hidden_states, self.counts, self.ep_group) if self.ep_size > 1 else hidden_states

@@ -1,4 +1,4 @@
-"""Options of megatron: into how many parts each thing is cut. What is left of the processes are copies (data parallelism)."""
+"""Options of the strategy `megatron`: the size of each kind of parallelism. The remaining processes are data-parallel replicas."""
 
 from __future__ import annotations
 
@@ -8,40 +8,43 @@ from swift_core.options.model import option
 
 
 class MegatronOptions(StrategyOptions):
-    """Sizes; their product divides the processes."""
+    """Parallel sizes; tensor × context × pipeline must divide the number of processes."""
 
     tensor: int = option(
-        1, "Processes over which each layer is cut (tensor parallelism).", ge=1, also=("tensor_model_parallel_size", "tensor_parallel_size")
+        1,
+        "Tensor-parallel size: processes that share the weights of each layer.",
+        ge=1,
+        also=("tensor_model_parallel_size", "tensor_parallel_size"),
     )
     sequence: bool = option(
         False,
-        "Cut what is kept between the parts of a layer too, by tokens, over the processes that share it.",
+        "Sequence parallelism: also shard the activations between layers by tokens, over the tensor-parallel processes.",
         also=("sequence_parallel",),
     )
     context: int = option(
-        1, "Processes that compute the same rows together, each a part of the tokens: for rows that are long.", ge=1,
+        1, "Context-parallel size: processes that share the tokens of each row, for long rows.", ge=1,
         also=("context_parallel_size", "cp_size"),
     )  # fmt: skip
     pipeline: int = option(
         1,
-        "Processes over which the layers are placed one after the other (pipeline parallelism).",
+        "Pipeline-parallel size: processes that share the layers, each with consecutive ones.",
         ge=1,
         also=("pipeline_model_parallel_size", "pipeline_parallel_size"),
     )
     chunks: int = option(
         1,
-        "Stretches of layers that each process of a pipeline has, in turn with the others (interleaving): less waiting, more sending.",
+        "Interleaved pipeline stages per process (virtual pipeline): smaller bubbles, more communication.",
         ge=1,
         also=("num_virtual_stages_per_pipeline_rank", "virtual_pipeline_model_parallel_size"),
     )
     expert: int = option(
         1,
-        "Processes of a stage over which the experts of a mixture are dealt out (expert parallelism).",
+        "Expert-parallel size: processes of a pipeline stage that the experts of a layer are distributed over.",
         ge=1,
         also=("expert_model_parallel_size",),
     )
     distributed_optimizer: bool = option(
         False,
-        "Keep the optimizer's state of each weight on one of its copies alone, which steps it for all.",
+        "Shard the optimizer state over the replicas (ZeRO-1): each replica updates a subset of the weights and broadcasts them.",
         also=("use_distributed_optimizer",),
     )

@@ -1,8 +1,8 @@
-"""A step's passes through the stages of a pipeline, and what goes between them.
+"""The passes of a step through the pipeline stages, and the communication between them.
 
-megatron-core's own schedule puts what it receives on CUDA, whatever the weights are on, and so is not used. Rows need not be of the same
-length: every process of a copy has the same micro-batches, and so knows the shapes that come. Sending never waits, and each direction
-has a group of its own, so that no two processes can wait for one another.
+megatron-core's own schedule receives into CUDA tensors, whatever device the weights are on, and is therefore not used. Rows may have
+different lengths: all stages of a replica have the same micro-batches, so each knows the shapes that it receives. Sends are asynchronous,
+and each direction has its own process group, so no two processes can deadlock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.distributed as dist
 from swift_train.context_parallel import pad_to_multiple, shard_tokens
 
 from swift_plugin_megatron import groups
-from swift_plugin_megatron.schedule import order
+from swift_plugin_megatron.schedule import passes_of
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
@@ -28,48 +28,53 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """This process's stages, and the ways to those before and after them.
+    """This process's stages, and its links to the previous and the next process.
 
     Args:
-        dtype: of what goes between the stages.
+        dtype: data type of the activations between stages.
     """
 
     def __init__(self, stages: Sequence[Stage], sizes: Sizes, dtype: torch.dtype, device: torch.device) -> None:
         self.stages, self.sizes, self.dtype, self.device = stages, sizes, dtype, device
         self.rank, self.ranks = dist.get_rank(groups.pipeline()), dist.get_world_size(groups.pipeline())
-        # onward and back, each between neighbours and between the last process and the first
-        self.onward, self.back = ([_own_group() for _ in range(min(2, len(stages)))] for _ in range(2))
+        # one group between neighbours; with interleaving another one between the last and the first process
+        count = min(2, len(stages))
+        self.forward_groups, self.backward_groups = ([_new_pipeline_group() for _ in range(count)] for _ in range(2))
         self._sent: list[tuple[Any, Tensor]] = []
 
-    def run(self, micros: Sequence[Micro], task: LossTask, weight: float, *, train: bool, after: Callable[[], None]) -> float:
-        """Sum of the losses of this copy's rows, the same in all its stages; with `train`, gradients of that × `weight`.
+    def run(self, micros: Sequence[Micro], task: LossTask, weight: float, *, train: bool, after_backward: Callable[[], None]) -> float:
+        """Run the passes of a step; with `train`, gradients are those of the loss × `weight`. Collective.
 
         Args:
-            after: called after each backward pass.
+            after_backward: called after each backward pass.
+
+        Returns:
+            The sum of the losses over this replica's rows, the same in all of its stages.
         """
         losses: list[Tensor] = []
         kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
         if len(self.stages) > 1 and (missing := -len(micros) % self.ranks):
             micros = [*micros, *[replace(micros[-1], weights=torch.zeros_like(micros[-1].weights))] * missing]
-        micros = [self._own(micro) for micro in micros]
-        passes = order(self.rank, self.ranks, len(self.stages), len(micros))
+        micros = [self._local_tokens(micro) for micro in micros]
+        passes = passes_of(self.rank, self.ranks, len(self.stages), len(micros))
         for forward, chunk, micro in passes if train else [each for each in passes if each.forward]:
             stage = self.stages[chunk]
             if forward:
-                given, output = self._forward(stage, micros[micro].to(self.device), task, train=train)
-                if stage.last:
+                received, output = self._forward(stage, micros[micro].to(self.device), task, train=train)
+                if stage.is_last:
                     losses.append(output.detach())
                 else:
-                    self._send(output.detach(), 1, self.onward)
+                    self._send(output.detach(), 1, self.forward_groups)
                 if train:
-                    kept[chunk, micro] = given, output * weight if stage.last else output
+                    kept[chunk, micro] = received, output * weight if stage.is_last else output
             else:
-                given, output = kept.pop((chunk, micro))
-                torch.autograd.backward(output, None if stage.last else self._receive(output.shape, 1, self.back))
-                if given is not None:
-                    assert given.grad is not None
-                    self._send(given.grad, -1, self.back)
-                after()
+                received, output = kept.pop((chunk, micro))
+                gradient = None if stage.is_last else self._receive(output.shape, 1, self.backward_groups)
+                torch.autograd.backward(output, gradient)
+                if received is not None:
+                    assert received.grad is not None
+                    self._send(received.grad, -1, self.backward_groups)
+                after_backward()
         for work, _ in self._sent:
             work.wait()
         self._sent.clear()
@@ -79,50 +84,50 @@ class Pipeline:
                 dist.all_reduce(total, group=group)
         return total.item()
 
-    def _own(self, micro: Micro) -> Micro:
-        """This process's tokens."""
-        micro = pad_to_multiple(micro, self.sizes.context * self.sizes.between)
+    def _local_tokens(self, micro: Micro) -> Micro:
+        """Return this process's tokens of a micro-batch, padded so that they can be sharded."""
+        micro = pad_to_multiple(micro, self.sizes.context * self.sizes.sequence_shards)
         return shard_tokens(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
 
     def _forward(self, stage: Stage, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
-        given = None
-        stage.rows(micro.lengths)
-        if not stage.first:
-            shape = torch.Size((micro.input_ids.shape[1] // self.sizes.between, 1, stage.width))
-            given = self._receive(shape, -1, self.onward).requires_grad_(train)
-            stage.given(given)
+        received = None
+        stage.set_row_lengths(micro.lengths)
+        if not stage.is_first:
+            shape = torch.Size((micro.input_ids.shape[1] // self.sizes.sequence_shards, 1, stage.hidden_size))
+            received = self._receive(shape, -1, self.forward_groups).requires_grad_(train)
+            stage.set_input(received)
         with torch.set_grad_enabled(train):
-            if stage.last:
-                return given, task.loss(task.forward(stage, micro), micro)
-            return given, stage.hidden(micro.input_ids, micro.position_ids)
+            if stage.is_last:
+                return received, task.loss(task.forward(stage, micro), micro)
+            return received, stage.hidden_states(micro.input_ids, micro.position_ids)
 
-    def _send(self, tensor: Tensor, step: int, ways: Sequence[dist.ProcessGroup | None]) -> None:
-        self._sent = [(work, kept) for work, kept in self._sent if not work.is_completed()]
-        to, group = self._way(step, ways)
+    def _send(self, tensor: Tensor, step: int, pipeline_groups: Sequence[dist.ProcessGroup | None]) -> None:
+        self._sent = [(work, sent) for work, sent in self._sent if not work.is_completed()]
+        destination, group = self._neighbour(step, pipeline_groups)
         tensor = tensor.contiguous()
-        self._sent.append((dist.isend(tensor, group=group, group_dst=to), tensor))
+        self._sent.append((dist.isend(tensor, group=group, group_dst=destination), tensor))
 
-    def _receive(self, shape: torch.Size, step: int, ways: Sequence[dist.ProcessGroup | None]) -> Tensor:
-        source, group = self._way(step, ways)
+    def _receive(self, shape: torch.Size, step: int, pipeline_groups: Sequence[dist.ProcessGroup | None]) -> Tensor:
+        source, group = self._neighbour(step, pipeline_groups)
         tensor = torch.empty(shape, dtype=self.dtype, device=self.device)
         dist.recv(tensor, group=group, group_src=source)
         return tensor
 
-    def _way(self, step: int, ways: Sequence[dist.ProcessGroup | None]) -> tuple[int, dist.ProcessGroup | None]:
-        """The process one before or after this one, and the group for what goes to it or comes from it."""
+    def _neighbour(self, step: int, pipeline_groups: Sequence[dist.ProcessGroup | None]) -> tuple[int, dist.ProcessGroup | None]:
+        """Return the rank of the next (1) or previous (-1) process, and the group to communicate in."""
         other = self.rank + step
-        return other % self.ranks, ways[-1] if not 0 <= other < self.ranks else ways[0]
+        return other % self.ranks, pipeline_groups[-1] if not 0 <= other < self.ranks else pipeline_groups[0]
 
 
-def _own_group() -> dist.ProcessGroup | None:
-    """Another group of this process's pipeline; every process must call."""
+def _new_pipeline_group() -> dist.ProcessGroup | None:
+    """Create another group of this process's pipeline; None if it has one process. Collective over all processes."""
     ranks = dist.get_process_group_ranks(groups.pipeline())
     if len(ranks) == 1:
         return None
-    everyone: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(everyone, ranks)
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, ranks)
     own = None
-    for members in sorted({tuple(item) for item in everyone}):
+    for members in sorted({tuple(item) for item in gathered}):
         group = dist.new_group(list(members))
         own = group if dist.get_rank() in members else own
     return own

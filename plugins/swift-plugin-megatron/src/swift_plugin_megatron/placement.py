@@ -1,6 +1,6 @@
-"""A model's weights, each with its place: the tables of `maps` applied to the weights that there are.
+"""The placement of each weight: the entries of `maps` applied to the weights of a model.
 
-Every process works out all slots of the whole model alike, so that it knows what the others hold.
+Every process computes the placements of the whole model, so it knows what the others hold.
 """
 
 from __future__ import annotations
@@ -20,36 +20,37 @@ EMBEDDINGS, HEAD = "model.embed_tokens.weight", "output_layer.weight"
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Weights of transformers and where they are in megatron-core.
+    """Weights of transformers and their place in megatron-core.
 
     Args:
-        theirs: names in transformers.
-        ours: name in the stage's GPTModel, where layers and experts are counted from 0 in each process.
-        stage: the pipeline's stage, over all chunks.
-        tied: the last stage's copy of the embeddings, which are the head too.
-        expert, share: of a layer's experts which one it is, and which process of an expert group has it; None where it is no expert's.
+        hf_names: names in transformers.
+        mcore_name: name in the stage's GPTModel, where layers and experts are numbered from 0 in each process.
+        stage: pipeline stage, counted over all chunks.
+        tied: the last stage's copy of an embedding that is also the head.
+        expert: index of the expert in its layer; None for weights outside experts.
+        expert_rank: the process of an expert group that holds it; None for weights outside experts.
     """
 
-    theirs: tuple[str, ...]
-    ours: str
+    hf_names: tuple[str, ...]
+    mcore_name: str
     kind: Kind
     stage: int
     tied: bool = False
     expert: int | None = None
-    share: int | None = None
+    expert_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """So many decoder layers in so many stages of the same length, and so many experts a layer dealt out in so many shares."""
+    """Number of decoder layers, of pipeline stages of equal length, of experts per layer, and of expert-parallel ranks."""
 
     layers: int
     stages: int
     experts: int = 0
-    shares: int = 1
+    expert_ranks: int = 1
 
-    def place(self, layer: int) -> tuple[int, int]:
-        """The stage of a layer, and its number in it."""
+    def locate(self, layer: int) -> tuple[int, int]:
+        """Return the stage of a layer, and the layer's index in it."""
         return divmod(layer, self.layers // self.stages)
 
     @property
@@ -58,51 +59,53 @@ class Partition:
         return self.stages - 1
 
 
-def place_weights(architecture: Architecture, names: Collection[str], places: Partition) -> list[Placement]:
-    """Every weight's place.
+def place_weights(architecture: Architecture, names: Collection[str], partition: Partition) -> list[Placement]:
+    """Return the placement of every weight.
 
     Args:
-        names: transformers' names of the model's own weights, without an adapter's.
+        names: names of the model's weights in transformers, without those of adapters.
 
     Raises:
-        UsageError: the table does not name a weight, or names others beside some that are there.
+        UsageError: the map does not name a weight, or a fused weight is incomplete.
     """
     found: list[Placement] = []
     for entry in architecture.entries:
-        layers = range(places.layers) if "{layer}" in entry.ours else (0,)
-        suffixes = ("weight", "bias") if entry.ours.endswith("*") else ("",)
+        layers = range(partition.layers) if "{layer}" in entry.mcore_name else (0,)
+        suffixes = ("weight", "bias") if entry.mcore_name.endswith("*") else ("",)
         for layer, suffix in product(layers, suffixes):
-            slot = _slot(entry, layer, suffix, places)
-            here = [name for name in slot.theirs if name in names]
-            if here and len(here) < len(slot.theirs):
-                raise _unmapped(f"has {here[0]} without {next(name for name in slot.theirs if name not in names)}")
-            if here:
-                found += [slot] if slot.kind != "experts" else [_of_expert(slot, expert, places) for expert in range(places.experts)]
-    mapped = {name for slot in found for name in slot.theirs}
-    if left := [name for name in names if name not in mapped]:
-        raise _unmapped(f"has {len(left)} weights that its map does not name, such as {left[0]}")
-    if places.stages > 1 and not any(slot.ours == HEAD for slot in found):
-        found.append(Placement((EMBEDDINGS,), HEAD, "vocabulary", places.last, tied=True))
+            placement = _place(entry, layer, suffix, partition)
+            present = [name for name in placement.hf_names if name in names]
+            if present and len(present) < len(placement.hf_names):
+                raise _unmapped(f"has {present[0]} without {next(name for name in placement.hf_names if name not in names)}")
+            if present and placement.kind == "experts":
+                found += [_place_expert(placement, expert, partition) for expert in range(partition.experts)]
+            elif present:
+                found.append(placement)
+    mapped = {name for placement in found for name in placement.hf_names}
+    if unmapped := [name for name in names if name not in mapped]:
+        raise _unmapped(f"has {len(unmapped)} weights that its map does not name, such as {unmapped[0]}")
+    if partition.stages > 1 and not any(placement.mcore_name == HEAD for placement in found):
+        found.append(Placement((EMBEDDINGS,), HEAD, "vocabulary", partition.last, tied=True))
     return found
 
 
-def _slot(entry: Entry, layer: int, suffix: str, places: Partition) -> Placement:
-    stage, number = places.place(layer)
-    if "{layer}" not in entry.ours:
-        stage = 0 if entry.ours.startswith("embedding.") else places.last
-    theirs = tuple(_named(name, layer, suffix) for name in entry.theirs)
-    return Placement(theirs, _named(entry.ours, number, suffix), entry.kind, stage)
+def _place(entry: Entry, layer: int, suffix: str, partition: Partition) -> Placement:
+    stage, index = partition.locate(layer)
+    if "{layer}" not in entry.mcore_name:
+        stage = 0 if entry.mcore_name.startswith("embedding.") else partition.last
+    hf_names = tuple(_substitute(name, layer, suffix) for name in entry.hf_names)
+    return Placement(hf_names, _substitute(entry.mcore_name, index, suffix), entry.kind, stage)
 
 
-def _of_expert(slot: Placement, expert: int, places: Partition) -> Placement:
-    share, number = divmod(expert, places.experts // places.shares)
-    return replace(slot, ours=slot.ours.replace("{expert}", str(number)), expert=expert, share=share)
+def _place_expert(placement: Placement, expert: int, partition: Partition) -> Placement:
+    rank, index = divmod(expert, partition.experts // partition.expert_ranks)
+    return replace(placement, mcore_name=placement.mcore_name.replace("{expert}", str(index)), expert=expert, expert_rank=rank)
 
 
-def _named(pattern: str, layer: int, suffix: str) -> str:
+def _substitute(pattern: str, layer: int, suffix: str) -> str:
     return pattern.replace("{layer}", str(layer)).replace("*", suffix)
 
 
-def _unmapped(what: str) -> UsageError:
-    hint = "Use --parallel fsdp; or write a map of it (swift_plugin_megatron.maps)."
-    return UsageError(f"megatron can't hold this model: it {what}", where="parallel", hint=hint)
+def _unmapped(reason: str) -> UsageError:
+    hint = "Use --parallel fsdp, or write a weight map for it (swift_plugin_megatron.maps)."
+    return UsageError(f"megatron can't convert this model: it {reason}", where="parallel", hint=hint)

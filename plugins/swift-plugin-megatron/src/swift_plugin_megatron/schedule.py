@@ -1,7 +1,7 @@
-"""The order of a step's passes: one forward, one backward in turn (1F1B), so that few micro-batches are kept at a time.
+"""The pipeline schedule of a step: one forward, one backward in turn (1F1B), so that few micro-batches are kept at a time.
 
-A process may have several stages, in turn with the others: stage 0 is on process 0, and so on round and round (interleaving). Method:
-Narayanan et al. 2021, https://arxiv.org/abs/2104.04473
+A process may have several stages (interleaving): stage 0 is on process 0, stage 1 on process 1, and so on, round-robin. Method: Narayanan
+et al. 2021, https://arxiv.org/abs/2104.04473
 """
 
 from __future__ import annotations
@@ -10,25 +10,29 @@ from typing import NamedTuple
 
 
 class Pass(NamedTuple):
-    """What a process does next: the forward (or else the backward) pass of a micro-batch through one of its stages."""
+    """The forward or backward pass of a micro-batch through one of a process's stages."""
 
     forward: bool
     chunk: int
     micro: int
 
 
-def order(rank: int, ranks: int, chunks: int, micros: int) -> list[Pass]:
-    """A process's passes of a step: as many forward ones ahead as there are stages behind it, then in turn.
+def passes_of(rank: int, ranks: int, chunks: int, micros: int) -> list[Pass]:
+    """Return a process's passes of a step: a warm-up of forward passes, then forward and backward passes in turn.
 
-    With several chunks the ranks divide the micro-batches, which go through chunk by chunk, as many at a time as there are ranks.
+    Args:
+        rank: of the process in its pipeline, of `ranks` processes.
+        chunks: stages per process. With several, `ranks` must divide `micros`, and `ranks` micro-batches at a time go through chunk by
+            chunk.
+        micros: micro-batches of the step.
     """
-    places = [(number // ranks % chunks, number // (ranks * chunks) * ranks + number % ranks) for number in range(micros * chunks)]
+    order = [(number // ranks % chunks, number // (ranks * chunks) * ranks + number % ranks) for number in range(micros * chunks)]
     if chunks == 1:
-        places = [(0, micro) for micro in range(micros)]
-    onward = [Pass(True, chunk, micro) for chunk, micro in places]
-    back = [Pass(False, chunks - 1 - chunk, micro) for chunk, micro in places]
-    ahead = ranks - rank - 1 if chunks == 1 else 2 * (ranks - rank - 1) + (chunks - 1) * ranks
-    passes = onward[:ahead]
-    for number, backward in enumerate(back):
-        passes += [*onward[number + ahead : number + ahead + 1], backward]
+        order = [(0, micro) for micro in range(micros)]
+    forward = [Pass(True, chunk, micro) for chunk, micro in order]
+    backward = [Pass(False, chunks - 1 - chunk, micro) for chunk, micro in order]
+    warm_up = ranks - rank - 1 if chunks == 1 else 2 * (ranks - rank - 1) + (chunks - 1) * ranks
+    passes = forward[:warm_up]
+    for number, following in enumerate(backward):
+        passes += [*forward[number + warm_up : number + warm_up + 1], following]
     return passes

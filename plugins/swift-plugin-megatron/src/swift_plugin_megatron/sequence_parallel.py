@@ -1,10 +1,10 @@
-"""Sequence parallelism: what a tensor group's processes keep between the parts of a layer is cut by tokens.
+"""Sequence parallelism: between the linear layers, the activations of a tensor-parallel group are sharded by tokens.
 
-Norms and residual sums look at one token alone, so each process can have some of the tokens there. A layer that is cut by outputs begins
-with all tokens, gathered; one that is cut by inputs ends with this process's own, added up. What is sent is as much as without it; what is
-kept of the activations for the backward pass is one part of so many. Method: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198
+Norms and residual connections process each token independently, so each process can hold some of the tokens there. A column-parallel layer
+all-gathers the tokens first; a row-parallel layer ends with a reduce-scatter instead of an all-reduce. Communication volume is the same as
+without, and activation memory is divided by the group size. Method: Korthikanti et al. 2022, https://arxiv.org/abs/2205.05198
 
-megatron-core's own exchanges put what they receive on CUDA; weights, and how they are cut, are its own.
+megatron-core's own collectives run on CUDA only, hence these; the weights and their sharding are megatron-core's.
 """
 
 from __future__ import annotations
@@ -17,55 +17,56 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional
 
-from swift_plugin_megatron.collectives import all_rows, even, own_rows, scatter_rows
+from swift_plugin_megatron.collectives import all_gather, equal_counts, reduce_scatter, scatter_tokens
 
 
-def use(layer: Any) -> None:
-    """Put our linear layers into the specification of a layer; of a mixture's experts, into those that all tokens share."""
+def apply_to(layer: Any) -> None:
+    """Put the linear layers of this module into a layer specification; in a mixture of experts, into the shared experts."""
     mlp = layer.mlp.keywords["submodules"]
     if hasattr(mlp, "shared_experts"):
         mlp = mlp.shared_experts.keywords["submodules"]
     for part, first, second in ((layer.self_attention.submodules, "linear_qkv", "linear_proj"), (mlp, "linear_fc1", "linear_fc2")):
-        setattr(part, first, Column)
-        setattr(part, second, Row)
+        setattr(part, first, ColumnLinear)
+        setattr(part, second, RowLinear)
 
 
-class Column(ColumnParallelLinear):
-    """Some outputs of all tokens, from all inputs of some tokens."""
+class ColumnLinear(ColumnParallelLinear):  # type: ignore[misc]
+    """Column-parallel layer: from a shard of the tokens to some outputs of all tokens."""
 
     def forward(self, input_: Tensor, weight: Tensor | None = None, runtime_gather_output: bool | None = None) -> tuple[Tensor, Any]:
-        """As megatron-core's: the output, and the bias where it is to be added later."""
-        added, later = (None, self.bias) if self.skip_bias_add else (self.bias, None)
-        return _Columns.apply(input_, self.weight, added, self.tp_group), later
+        """Return the output, and the bias if it is to be added later, as megatron-core's layer does."""
+        bias, later = (None, self.bias) if self.skip_bias_add else (self.bias, None)
+        output: Tensor = _GatherLinear.apply(input_, self.weight, bias, self.tp_group)  # type: ignore[no-untyped-call]
+        return output, later
 
 
-class Row(RowParallelLinear):
-    """All outputs of some tokens, from some inputs of all tokens."""
+class RowLinear(RowParallelLinear):  # type: ignore[misc]
+    """Row-parallel layer: from some inputs of all tokens to all outputs of a shard of the tokens."""
 
     def forward(self, input_: Tensor) -> tuple[Tensor, Any]:
-        """As megatron-core's: the output, and the bias where it is to be added later."""
-        share = functional.linear(input_, self.weight)
-        output = scatter_rows(share, even(len(share) // dist.get_world_size(self.tp_group), self.tp_group), self.tp_group)
+        """Return the output, and the bias if it is to be added later, as megatron-core's layer does."""
+        partial = functional.linear(input_, self.weight)
+        output = scatter_tokens(partial, equal_counts(len(partial) // dist.get_world_size(self.tp_group), self.tp_group), self.tp_group)
         return (output, self.bias) if self.skip_bias_add or self.bias is None else (output + self.bias, None)
 
 
-class _Columns(Function):
-    """A linear layer of gathered tokens, which keeps its own and gathers the others anew for the backward pass."""
+class _GatherLinear(Function):
+    """A linear layer of all-gathered tokens; it saves the local tokens only, and gathers again in the backward pass."""
 
     @staticmethod
-    def forward(context: Any, own: Tensor, weight: Tensor, bias: Tensor | None, group: dist.ProcessGroup) -> Tensor:
-        context.counts, context.group = even(len(own), group), group
-        context.save_for_backward(own if context.needs_input_grad[1] else None, weight)
-        return functional.linear(all_rows(own, context.counts, group), weight, bias)
+    def forward(context: Any, local: Tensor, weight: Tensor, bias: Tensor | None, group: dist.ProcessGroup) -> Tensor:
+        context.counts, context.group = equal_counts(len(local), group), group
+        context.save_for_backward(local if context.needs_input_grad[1] else None, weight)
+        return functional.linear(all_gather(local, context.counts, group), weight, bias)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        own, weight = context.saved_tensors
-        of_given, of_weight, of_bias, _ = context.needs_input_grad
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        local, weight = context.saved_tensors
+        needs_input, needs_weight, needs_bias, _ = context.needs_input_grad
         flat = gradient.flatten(0, -2)
         return (
-            own_rows(gradient @ weight, context.counts, context.group) if of_given else None,
-            flat.T @ all_rows(own, context.counts, context.group).flatten(0, -2) if of_weight else None,
-            flat.sum(0) if of_bias else None,
+            reduce_scatter(gradient @ weight, context.counts, context.group) if needs_input else None,
+            flat.T @ all_gather(local, context.counts, context.group).flatten(0, -2) if needs_weight else None,
+            flat.sum(0) if needs_bias else None,
             None,
         )

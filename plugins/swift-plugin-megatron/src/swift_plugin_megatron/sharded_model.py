@@ -1,4 +1,4 @@
-"""The model as this process holds it: its stages, with its parts of the weights in it, and the way back to whole weights."""
+"""This process's shard of the model: its pipeline stages with its shards of the weights, and gathering full weights again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch import nn
 
 from swift_core.contract.errors import UsageError
 from swift_plugin_megatron import groups, layout, lora
-from swift_plugin_megatron.check import unmet
+from swift_plugin_megatron.check import unsupported_settings
 from swift_plugin_megatron.conversion import WeightConverter
-from swift_plugin_megatron.gradients import Learned
+from swift_plugin_megatron.gradients import TrainableShard
 from swift_plugin_megatron.layout import Heads
 from swift_plugin_megatron.maps import architectures
 from swift_plugin_megatron.model import Stage, megatron_config
 from swift_plugin_megatron.placement import HEAD, Partition, Placement, place_weights
-from swift_plugin_megatron.sizes import misfits
+from swift_plugin_megatron.sizes import size_problems
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,131 +34,141 @@ if TYPE_CHECKING:
 
 
 class ShardedModel:
-    """This process's stages of a model of transformers. The model that is given keeps no weights. Collective.
+    """This process's stages of a transformers model, whose own weights are freed. Collective.
 
     Args:
-        module: it, with its tuner, from `swift_train.broadcast_loading.load_on_first_rank`.
-        dtype: what the passes are computed in.
+        module: the model with its tuner, from `swift_train.broadcast_loading.load_on_first_rank`.
+        dtype: compute type of the passes.
 
     Raises:
-        UsageError: megatron-core can't hold it, or not so.
+        UsageError: megatron-core does not support the model, the sizes or the tuner.
     """
 
     def __init__(self, module: Any, options: MegatronOptions, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> None:
-        config = module.config
-        architecture = architectures()[config.model_type]
-        refuse([*unmet(architecture, config.to_dict()), *misfits(options, sizes.processes, config.to_dict())])
+        hf_config = module.config
+        architecture = architectures()[hf_config.model_type]
+        settings = hf_config.to_dict()
+        raise_first([*unsupported_settings(architecture, settings), *size_problems(options, sizes.processes, settings)])
         self.sizes, self.dtype = sizes, dtype
-        self.number, self.share = dist.get_rank(groups.pipeline()), dist.get_rank(groups.experts())
-        theirs: dict[str, Parameter] = dict(module.named_parameters())
-        made = megatron_config(config, architecture, sizes, dtype)
-        places = Partition(config.num_hidden_layers, sizes.stages, made.num_moe_experts or 0, sizes.expert)
-        slots = _base_slots(architecture, theirs, places)
-        pairs = lora.pairs_of(module, slots)
-        self.slots = [*slots, *lora.slots_with(slots, pairs)]
-        _check_learned(self.slots, theirs, places)
-        self.dtypes = {name: torch.float32 if weight.requires_grad else weight.dtype for name, weight in theirs.items()}
-        heads = Heads(made.num_attention_heads, made.num_query_groups, made.kv_channels)
-        self.transfer = WeightConverter(sizes, heads, {name: weight.shape for name, weight in theirs.items()}, device)
+        self.pipeline_rank, self.expert_rank = dist.get_rank(groups.pipeline()), dist.get_rank(groups.experts())
+        weights: dict[str, Parameter] = dict(module.named_parameters())
+        config = megatron_config(hf_config, architecture, sizes, dtype)
+        partition = Partition(hf_config.num_hidden_layers, sizes.stages, config.num_moe_experts or 0, sizes.expert)
+        base = _base_placements(architecture, weights, partition)
+        adapters = lora.find_adapters(module, base)
+        self.placements = [*base, *lora.adapter_placements(base, adapters)]
+        _check_trainable(self.placements, weights, partition)
+        self.dtypes = {name: torch.float32 if weight.requires_grad else weight.dtype for name, weight in weights.items()}
+        heads = Heads(config.num_attention_heads, config.num_query_groups, config.kv_channels)
+        self.converter = WeightConverter(sizes, heads, {name: weight.shape for name, weight in weights.items()}, device)
         rotary = next(part for name, part in module.named_modules() if name.endswith("rotary_emb"))
-        share = not any(slot.ours == HEAD for slot in slots)
-        padding = getattr(module.get_input_embeddings(), "padding_idx", None)
-        self.stages = nn.ModuleList()
+        tied = not any(placement.mcore_name == HEAD for placement in base)
+        padding_id = getattr(module.get_input_embeddings(), "padding_idx", None)
+        self.chunks: list[Stage] = []
         for chunk in range(sizes.chunks):
-            number = chunk * sizes.pipeline + self.number
-            ends = {"first": number == 0, "last": number == places.last}
-            self.stages.append(Stage(config, made, rotary, chunk=chunk, cut=sizes.sequence, **ends, share=share, padding=padding))
-        for slot in slots:
-            if self.holds(slot) and not slot.tied:
-                lora.attach(self.stages.get_submodule(self.key(slot).rpartition(".")[0]), slot, pairs, self.transfer.heads)
+            number = chunk * sizes.pipeline + self.pipeline_rank
+            stage = Stage(
+                hf_config, config, rotary, chunk=chunk, sequence_parallel=sizes.sequence, is_first=number == 0,
+                is_last=number == partition.last, tied=tied, padding_id=padding_id,
+            )  # fmt: skip
+            self.chunks.append(stage)
+        self.stages = nn.ModuleList(self.chunks)
+        for placement in base:
+            if self.is_local(placement) and not placement.tied:
+                linear = self.stages.get_submodule(self.parameter_name(placement).rpartition(".")[0])
+                lora.attach(linear, placement, adapters, self.converter.heads)
         if getattr(module, "is_activation_checkpointing", False):
-            for stage in self.stages:
-                stage.recompute()
-        self._fill(theirs, device)
+            for stage in self.chunks:
+                stage.enable_checkpointing()
+        self._load(weights, device)
 
     @property
-    def here(self) -> list[Placement]:
-        """The slots that this process has a part of."""
-        return [slot for slot in self.slots if self.holds(slot)]
+    def local_placements(self) -> list[Placement]:
+        """The placements that this process has a shard of."""
+        return [placement for placement in self.placements if self.is_local(placement)]
 
-    def holds(self, slot: Placement) -> bool:
-        """Whether this process has a part of a slot."""
-        return slot.stage % self.sizes.pipeline == self.number and slot.share in (None, self.share)
+    def is_local(self, placement: Placement) -> bool:
+        """Return whether this process has a shard of a placement."""
+        return placement.stage % self.sizes.pipeline == self.pipeline_rank and placement.expert_rank in (None, self.expert_rank)
 
-    def key(self, slot: Placement) -> str:
-        """The name of a slot's weight in `stages`."""
-        return f"{slot.stage // self.sizes.pipeline}.model.{slot.ours}"
+    def parameter_name(self, placement: Placement) -> str:
+        """Return the name of a placement's parameter in `stages`."""
+        return f"{placement.stage // self.sizes.pipeline}.model.{placement.mcore_name}"
 
-    def whole(self, part: Callable[[str], Tensor], names: Container[str] | None) -> Iterator[tuple[str, Tensor]]:
-        """Whole weights under transformers' names, those of a slot at a time. Collective.
+    def full_weights(self, shard_of: Callable[[str], Tensor], names: Container[str] | None) -> Iterator[tuple[str, Tensor]]:
+        """Yield full weights under transformers' names, one placement at a time. Collective.
 
         Args:
-            part: this process's part, by its name in `stages`.
+            shard_of: returns this process's shard, by parameter name in `stages`.
+            names: the weights to yield; None for all.
         """
-        for theirs, slots in _bundles(slot for slot in self.slots if not slot.tied):
-            if names is None or any(name in names for name in theirs):
-                parts = [part(self.key(slot)) for slot in slots if self.holds(slot)]
-                for name, weight in self.transfer.whole(slots[0], parts, self.dtypes[theirs[0]]):
+        for hf_names, placements in _grouped(placement for placement in self.placements if not placement.tied):
+            if names is None or any(name in names for name in hf_names):
+                shards = [shard_of(self.parameter_name(placement)) for placement in placements if self.is_local(placement)]
+                for name, weight in self.converter.gather(placements[0], shards, self.dtypes[hf_names[0]]):
                     if names is None or name in names:
                         yield name, weight
 
-    def learned(self, slot: Placement, parameter: Parameter) -> Learned:
-        """How a weight's gradient is added up and counted."""
-        if slot.share is not None:
-            return Learned(parameter, self.sizes.processes // self.sizes.pipeline // self.sizes.expert, (groups.copies_of_experts(),))
-        twice = any(other.tied and other.theirs == slot.theirs for other in self.slots)
-        everywhere = layout.cut_dimension(slot.kind, parameter.ndim) is None
-        copies = self.sizes.copies * (self.sizes.tensor if everywhere else 1) * (2 if twice else 1)
-        shares = everywhere and (self.sizes.sequence or slot.kind == "heads")  # of some tokens alone, or of some heads
-        over = [*([groups.tensor()] if shares else []), *([groups.ends()] if twice else []), groups.copies()]
-        return Learned(parameter, copies, tuple(over))
+    def trainable_shard(self, placement: Placement, parameter: Parameter) -> TrainableShard:
+        """Return how the gradient of a placement's parameter is summed and counted."""
+        if placement.expert_rank is not None:
+            copies = self.sizes.processes // self.sizes.pipeline // self.sizes.expert
+            return TrainableShard(parameter, copies, (groups.expert_replicas(),))
+        tied = any(other.tied and other.hf_names == placement.hf_names for other in self.placements)
+        replicated = layout.shard_dimension(placement.kind, parameter.ndim) is None
+        copies = self.sizes.replicas * (self.sizes.tensor if replicated else 1) * (2 if tied else 1)
+        partial = replicated and (self.sizes.sequence or placement.kind == "heads")  # of some tokens, or of some heads
+        summed = [*([groups.tensor()] if partial else []), *([groups.embedding()] if tied else []), groups.replicas()]
+        return TrainableShard(parameter, copies, tuple(summed))
 
-    def _fill(self, theirs: dict[str, Parameter], device: torch.device) -> None:
-        """Put the weights in, those of a slot at a time; a tied copy first, since what was given out is let go of."""
-        for names, slots in _bundles(sorted(self.slots, key=lambda slot: not slot.tied)):
-            broadcast_parameters([theirs[name] for name in names], device)
-            for slot in slots:
-                if self.holds(slot):
-                    self._put(slot, theirs)
-            if not slots[0].tied:
+    def _load(self, weights: dict[str, Parameter], device: torch.device) -> None:
+        """Load the shards, one placement at a time and tied copies first, since the full weights are freed afterwards."""
+        for names, placements in _grouped(sorted(self.placements, key=lambda placement: not placement.tied)):
+            broadcast_parameters([weights[name] for name in names], device)
+            for placement in placements:
+                if self.is_local(placement):
+                    self._load_shard(placement, weights)
+            if not placements[0].tied:
                 for name in names:
-                    theirs[name].data = theirs[name].data.new_empty(0)
+                    weights[name].data = weights[name].data.new_empty(0)
         self.stages.to(device)
 
-    def _put(self, slot: Placement, theirs: dict[str, Parameter]) -> None:
-        weight = self.stages.get_parameter(self.key(slot))
-        weight.requires_grad_(theirs[slot.theirs[0]].requires_grad)
-        part = self.transfer.part(slot, {name: theirs[name].detach() for name in slot.theirs})
-        weight.data = part.to(torch.float32 if weight.requires_grad else self.dtype, copy=True).contiguous()
+    def _load_shard(self, placement: Placement, weights: dict[str, Parameter]) -> None:
+        parameter = self.stages.get_parameter(self.parameter_name(placement))
+        parameter.requires_grad_(weights[placement.hf_names[0]].requires_grad)
+        shard = self.converter.shard(placement, {name: weights[name].detach() for name in placement.hf_names})
+        parameter.data = shard.to(torch.float32 if parameter.requires_grad else self.dtype, copy=True).contiguous()
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Raise the first, as a UsageError."""
+def raise_first(problems: Iterable[Problem]) -> None:
+    """Raise the first problem, if there is one, as a UsageError."""
     for problem in problems:
         raise UsageError(problem.message, where=problem.where, hint=problem.hint)
 
 
-def _base_slots(architecture: Architecture, theirs: Iterable[str], places: Partition) -> list[Placement]:
-    """The slots of the model's own weights, under the names that they have with an adapter on it."""
-    base = {lora.plain(name): name for name in theirs if not lora.is_adapters(name)}
-    return [replace(slot, theirs=tuple(base[name] for name in slot.theirs)) for slot in place_weights(architecture, base, places)]
+def _base_placements(architecture: Architecture, names: Iterable[str], partition: Partition) -> list[Placement]:
+    """Place the model's own weights, under the names that they have in the model with its adapter."""
+    actual = {lora.base_name(name): name for name in names if not lora.is_adapter_weight(name)}
+    placements = place_weights(architecture, actual, partition)
+    return [replace(placement, hf_names=tuple(actual[name] for name in placement.hf_names)) for placement in placements]
 
 
-def _bundles(slots: Iterable[Placement]) -> Iterator[tuple[tuple[str, ...], list[Placement]]]:
-    """Slots of the same weights of transformers (the experts of a layer) together."""
-    for (theirs, _), found in groupby(slots, key=lambda slot: (slot.theirs, slot.tied)):
-        yield theirs, list(found)
+def _grouped(placements: Iterable[Placement]) -> Iterator[tuple[tuple[str, ...], list[Placement]]]:
+    """Group the placements of the same transformers weights, such as the experts of a layer."""
+    for (hf_names, _), found in groupby(placements, key=lambda placement: (placement.hf_names, placement.tied)):
+        yield hf_names, list(found)
 
 
-def _check_learned(slots: Iterable[Placement], theirs: dict[str, Parameter], places: Partition) -> None:
-    learning = set()
-    for slot in slots:
-        learn = {theirs[name].requires_grad for name in slot.theirs}
-        if len(learn) > 1:
-            message = f"{' and '.join(map(lora.plain, slot.theirs))} are one weight of megatron's, and only some of them would learn"
+def _check_trainable(placements: Iterable[Placement], weights: dict[str, Parameter], partition: Partition) -> None:
+    trainable_stages = set()
+    for placement in placements:
+        trainable = {weights[name].requires_grad for name in placement.hf_names}
+        if len(trainable) > 1:
+            names = " and ".join(map(lora.base_name, placement.hf_names))
+            message = f"{names} are one fused weight in megatron, but only some of them are trainable"
             raise UsageError(message, where="tuner", hint="Train or freeze them together, or use --parallel fsdp.")
-        if learn == {True}:
-            learning.add(slot.stage)
-    if idle := [stage for stage in range(places.stages) if stage not in learning]:
+        if trainable == {True}:
+            trainable_stages.add(placement.stage)
+    if frozen := [stage for stage in range(partition.stages) if stage not in trainable_stages]:
         hint = "Train layers of every stage, or use a smaller --parallel.pipeline."
-        raise UsageError(f"nothing learns in stage {idle[0] + 1} of {places.stages} of the pipeline", where="tuner", hint=hint)
+        raise UsageError(f"pipeline stage {frozen[0] + 1} of {partition.stages} has no trainable weights", where="tuner", hint=hint)

@@ -1,7 +1,6 @@
-"""How processes are numbered and what divides what, as arithmetic: no torch, so that the check can ask before anything is loaded.
+"""Parallel sizes and rank numbering, as plain arithmetic without torch, so that a run can be checked before anything is loaded.
 
-The order is megatron-core's own: neighbours share a layer (tensor), then come those that share rows (context), then the copies (data),
-then the stages (pipeline).
+The order of ranks is megatron-core's: tensor ranks are adjacent, followed by context, data and pipeline.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Into how many parts each thing is cut."""
+    """The size of each kind of parallelism."""
 
     processes: int
     tensor: int
@@ -29,102 +28,105 @@ class Sizes:
     sequence: bool = False
 
     @property
-    def copies(self) -> int:
-        """Copies of the model."""
+    def replicas(self) -> int:
+        """Number of processes with the same shard of the model: data × context."""
         return self.processes // (self.tensor * self.pipeline)
 
     @property
     def data(self) -> int:
-        """Into how many parts the rows of a step are cut."""
-        return self.copies // self.context
+        """Data-parallel size: groups that the rows of a step are divided among."""
+        return self.replicas // self.context
 
     @property
-    def between(self) -> int:
-        """Into how many parts the tokens of a process are cut between the parts of a layer."""
+    def sequence_shards(self) -> int:
+        """Number of shards of a process's tokens between layers."""
         return self.tensor if self.sequence else 1
 
     @property
     def stages(self) -> int:
-        """Stages of the pipeline: process 0 has the first, and so on round and round."""
+        """Number of pipeline stages, assigned to the processes of a pipeline round-robin."""
         return self.pipeline * self.chunks
 
     def data_rank(self, rank: int) -> int:
-        """Which part of the rows is a process's."""
+        """Return the data-parallel rank of a process."""
         return rank // (self.tensor * self.context) % self.data
 
 
 def sizes_of(options: MegatronOptions, processes: int) -> Sizes:
-    """The sizes of a run; ask `misfits` first."""
+    """Return the sizes of a run; check them with `size_problems` first."""
     return Sizes(processes, options.tensor, options.pipeline, options.context, options.expert, options.chunks, sequence=options.sequence)
 
 
-def misfits(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
-    """Sizes that don't divide, with those that would.
+def size_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield each size that does not divide what it shards, with the sizes that do.
 
     Args:
-        config: the model's `config.json`.
+        config: the model's `config.json`; empty to check the number of processes only.
     """
     heads = int(config.get("num_attention_heads") or 0)
     keys = int(config.get("num_key_value_heads") or heads)
     layers = int(config.get("num_hidden_layers") or 0)
-    wide = int(config.get("shared_expert_intermediate_size" if _experts_of(config) else "intermediate_size") or 0)
-    yield from _divides("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "columns of the MLP": wide})
-    yield from _divides("pipeline", options.pipeline, {"layers": layers})
+    width = int(config.get("shared_expert_intermediate_size" if _expert_count(config) else "intermediate_size") or 0)
+    yield from _division_problem("tensor", options.tensor, {"attention heads": heads, "key-value heads": keys, "MLP columns": width})
+    yield from _division_problem("pipeline", options.pipeline, {"layers": layers})
     if options.chunks > 1 and options.pipeline == 1:
-        message = "one process has all layers: there is nothing to interleave"
-        yield Problem(where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or use --parallel.pipeline 2.")
+        message = "interleaved stages require pipeline parallelism"
+        yield Problem(where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or add --parallel.pipeline 2.")
     elif layers % options.pipeline == 0:
-        yield from _divides("chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline})
+        yield from _division_problem(
+            "chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline}
+        )
     if heads % options.tensor == 0:
-        yield from _divides("context", options.context, {"attention heads of a process": heads // options.tensor})
+        yield from _division_problem("context", options.context, {"attention heads of a process": heads // options.tensor})
     if options.sequence and options.tensor == 1:
-        message = "no processes share a layer, over which tokens could be cut between its parts"
-        hint = "Leave --parallel.sequence out, or use --parallel.tensor 2; --parallel.context cuts the tokens without."
+        message = "sequence parallelism requires tensor parallelism"
+        hint = "Leave --parallel.sequence out, or add --parallel.tensor 2; --parallel.context shards tokens without tensor parallelism."
         yield Problem(where="parallel.sequence", message=message, hint=hint)
     if processes % (options.tensor * options.context * options.pipeline):
         context = options.context if processes % options.context == 0 else 1
-        fit = [
-            _product(t, context, p)
-            for t, p in _pairs(processes // context)
-            if not (heads % (t * context) or keys % t or wide % t or layers % p)
+        valid = [
+            _format(t, context, p)
+            for t, p in _divisor_pairs(processes // context)
+            if not (heads % (t * context) or keys % t or width % t or layers % p)
         ]
-        message = f"{processes} processes can't be cut into {_product(options.tensor, options.context, options.pipeline)}"
-        yield Problem(where="parallel", message=message, hint=f"Sizes that fit: {'; '.join(fit)}.")
+        message = f"{_format(options.tensor, options.context, options.pipeline)} does not divide {processes} processes"
+        yield Problem(where="parallel", message=message, hint=f"Choose one of: {'; '.join(valid)}.")
     elif options.expert > 1 and config:
-        yield from _experts(options, processes // options.pipeline, config)
-    if options.tensor > 1 and _experts_of(config) and not options.sequence:
-        message = "experts are whole, so those of processes that share a layer would compute the same tokens"
+        yield from _expert_problems(options, processes // options.pipeline, config)
+    if options.tensor > 1 and _expert_count(config) and not options.sequence:
+        message = "experts are not sharded, so without sequence parallelism all tensor-parallel processes would compute the same tokens"
         yield Problem(where="parallel.tensor", message=message, hint="Add --parallel.sequence.")
 
 
-def _experts(options: MegatronOptions, count: int, config: Mapping[str, Any]) -> Iterator[Problem]:
-    experts = _experts_of(config)
+def _expert_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
+    experts = _expert_count(config)
     if not experts:
-        yield Problem(where="parallel.expert", message="the model has no experts to deal out", hint="Leave --parallel.expert out.")
-    elif count % options.expert or experts % options.expert:
-        fit = [str(number) for number in range(1, count + 1) if not (count % number or experts % number)]
-        message = f"{experts} experts can't be dealt out over {options.expert} of a stage's {count} processes"
-        yield Problem(where="parallel.expert", message=message, hint=f"Sizes that fit: {', '.join(fit)}.")
+        yield Problem(where="parallel.expert", message="the model has no experts", hint="Leave --parallel.expert out.")
+    elif processes % options.expert or experts % options.expert:
+        valid = [str(size) for size in range(1, processes + 1) if not (processes % size or experts % size)]
+        message = f"expert {options.expert} does not divide both {experts} experts and a stage's {processes} processes"
+        yield Problem(where="parallel.expert", message=message, hint=f"Choose one of: {', '.join(valid)}.")
 
 
-def _experts_of(config: Mapping[str, Any]) -> int:
+def _expert_count(config: Mapping[str, Any]) -> int:
     return int(config.get("num_experts") or config.get("num_local_experts") or 0)
 
 
-def _divides(name: str, size: int, things: Mapping[str, int]) -> Iterator[Problem]:
-    for what, count in things.items():
+def _division_problem(name: str, size: int, counts: Mapping[str, int]) -> Iterator[Problem]:
+    """Yield a problem for the first count that the size does not divide."""
+    for what, count in counts.items():
         if count % size:
-            fit = [number for number in range(1, min(count, 64) + 1) if not any(other % number for other in things.values())]
-            hint = f"Sizes that fit: {', '.join(map(str, fit))}."
-            yield Problem(where=f"parallel.{name}", message=f"{count} {what} can't be cut into {size} parts", hint=hint)
+            valid = [number for number in range(1, min(count, 64) + 1) if not any(other % number for other in counts.values())]
+            hint = f"Choose one of: {', '.join(map(str, valid))}."
+            yield Problem(where=f"parallel.{name}", message=f"{name} {size} does not divide {count} {what}", hint=hint)
             return
 
 
-def _product(tensor: int, context: int, pipeline: int) -> str:
+def _format(tensor: int, context: int, pipeline: int) -> str:
     return " × ".join([f"tensor {tensor}", *([f"context {context}"] if context > 1 else []), f"pipeline {pipeline}"])
 
 
-def _pairs(processes: int) -> list[tuple[int, int]]:
-    """Sizes whose product divides the processes."""
+def _divisor_pairs(processes: int) -> list[tuple[int, int]]:
+    """Pairs of sizes whose product divides the number of processes."""
     numbers = range(1, processes + 1)
     return [(tensor, pipeline) for tensor in numbers for pipeline in numbers if processes % (tensor * pipeline) == 0]

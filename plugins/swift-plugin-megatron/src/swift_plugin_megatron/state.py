@@ -1,6 +1,6 @@
-"""What a process must keep to go on exactly: its parts of the weights that learn, and of the optimizer's state.
+"""Training state of a process for an exact resume: its shards of the trainable weights and of the optimizer state.
 
-Of the processes that hold the same part, the first writes it.
+Of the processes that hold the same shard, the first writes it.
 """
 
 from __future__ import annotations
@@ -21,56 +21,57 @@ if TYPE_CHECKING:
 
     from swift_plugin_megatron.strategy import MegatronStrategy
 
-_FACTS = "megatron.pt"
+_METADATA = "megatron.pt"
 
 
 def save(folder: Path, strategy: MegatronStrategy) -> None:
-    """Write this process's part, where it is the first to hold it."""
+    """Write this process's random states, and its shards if it is the first process that holds them."""
     save_rng_states(folder, strategy.device)
     if strategy.writer:
-        save_tensors(folder / _FACTS, {"sizes": _sizes(strategy), "settings": strategy.settings})
-    if strategy.first:
-        save_tensors(folder / f"{_part()}.pt", {name: weight.detach() for name, weight in strategy.masters.of.items()})
-    if strategy.first or strategy.dealt:
-        save_tensors(folder / _optimizer(strategy), strategy.optimizer.state_dict())
+        save_tensors(folder / _METADATA, {"sizes": _sizes(strategy), "settings": strategy.settings})
+    if strategy.saves_shard:
+        weights = strategy.master_weights.by_name
+        save_tensors(folder / f"{_shard_name()}.pt", {name: weight.detach() for name, weight in weights.items()})
+    if strategy.saves_shard or strategy.distributed_optimizer:
+        save_tensors(folder / _optimizer_file(strategy), strategy.optimizer.state_dict())
 
 
-def first() -> bool:
-    """Whether this process is the first of those that hold the same part. Collective."""
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, _part())
-    return parts.index(_part()) == dist.get_rank()
+def is_first_copy() -> bool:
+    """Return whether this process is the first of those that hold the same shard. Collective."""
+    names: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(names, _shard_name())
+    return names.index(_shard_name()) == dist.get_rank()
 
 
 def load(folder: Path, strategy: MegatronStrategy) -> None:
-    """The inverse, on processes that are cut alike.
+    """Read what `save` wrote with the same parallel sizes.
 
     Raises:
-        SwiftError: it was written by others, or by another strategy.
-        UsageError: the weights are others.
+        SwiftError: it was written with other sizes, or by another strategy.
+        UsageError: the trainable weights have other names or shapes.
     """
-    if not (folder / _FACTS).is_file():
-        raise SwiftError("this checkpoint is not megatron's", where=str(folder), hint="Resume with the strategy that wrote it.")
-    facts = torch.load(folder / _FACTS, weights_only=True)
-    if facts["sizes"] != _sizes(strategy):
-        then, now = (", ".join(f"{name} {size}" for name, size in sizes.items()) for sizes in (facts["sizes"], _sizes(strategy)))
+    if not (folder / _METADATA).is_file():
+        raise SwiftError("this checkpoint was not written by megatron", where=str(folder), hint="Resume with the strategy that wrote it.")
+    metadata = torch.load(folder / _METADATA, weights_only=True)
+    if metadata["sizes"] != _sizes(strategy):
+        saved_sizes, sizes = (", ".join(f"{name} {size}" for name, size in each.items()) for each in (metadata["sizes"], _sizes(strategy)))
         raise SwiftError(
-            f"this checkpoint was written with {then}, and its parts can't be cut anew; this run has {now}",
+            f"this checkpoint was written with {saved_sizes} and can't be resharded; this run has {sizes}",
             where=str(folder),
-            hint="Resume with the same sizes; or start anew from the checkpoint's model/.",
+            hint="Resume with the same sizes, or start a new run from the checkpoint's model/.",
         )
-    saved: dict[str, Tensor] = torch.load(folder / f"{_part()}.pt", map_location=strategy.device, weights_only=True)
-    own = strategy.masters.of
-    shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (saved, own)]
+    saved: dict[str, Tensor] = torch.load(folder / f"{_shard_name()}.pt", map_location=strategy.device, weights_only=True)
+    weights = strategy.master_weights.by_name
+    shapes = [{name: tuple(weight.shape) for name, weight in each.items()} for each in (saved, weights)]
     if shapes[0] != shapes[1]:
         name = min(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
-        raise UsageError(f"the checkpoint has another {name} than the run", where="resume", hint=SAME_MODEL)
+        raise UsageError(f"the weight {name} of the checkpoint does not match the run's", where="resume", hint=SAME_MODEL)
     with torch.no_grad():
         for name, weight in saved.items():
-            own[name].copy_(weight)
-    strategy.masters.publish()
-    steps = torch.load(folder / _optimizer(strategy), map_location=strategy.device, weights_only=True)
-    load_optimizer(strategy.optimizer, steps, facts["settings"], strategy.settings)
+            weights[name].copy_(weight)
+    strategy.master_weights.update_copies()
+    optimizer = torch.load(folder / _optimizer_file(strategy), map_location=strategy.device, weights_only=True)
+    load_optimizer(strategy.optimizer, optimizer, metadata["settings"], strategy.settings)
     load_rng_states(folder, strategy.device)
 
 
@@ -82,16 +83,16 @@ def _sizes(strategy: MegatronStrategy) -> dict[str, int]:
         "pipeline": sizes.pipeline,
         "chunks": sizes.chunks,
         "expert": sizes.expert,
-        "copies": sizes.copies,
-        "parts of the optimizer": sizes.copies if strategy.dealt else 1,
+        "replicas": sizes.replicas,
+        "optimizer shards": sizes.replicas if strategy.distributed_optimizer else 1,
     }
 
 
-def _part() -> str:
+def _shard_name() -> str:
     ranks = (dist.get_rank(group()) for group in (groups.tensor, groups.pipeline, groups.experts))
     return "tensor-{}-pipeline-{}-expert-{}".format(*ranks)
 
 
-def _optimizer(strategy: MegatronStrategy) -> str:
-    copy = dist.get_rank(groups.copies()) if strategy.dealt else 0
-    return f"optimizer-{_part()}-copy-{copy}.pt"
+def _optimizer_file(strategy: MegatronStrategy) -> str:
+    replica = dist.get_rank(groups.replicas()) if strategy.distributed_optimizer else 0
+    return f"optimizer-{_shard_name()}-replica-{replica}.pt"

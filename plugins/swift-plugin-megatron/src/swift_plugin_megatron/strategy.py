@@ -1,11 +1,11 @@
-"""megatron-core behind the Strategy contract: its layers and its groups of processes, in the one training loop.
+"""megatron-core behind the Strategy contract: its layers and process groups, in the one training loop.
 
-- One process reads the model as transformers has it and gives the weights out, a few at a time; each puts its part of them into a
-  GPTModel. What is written is gathered again by the same map, so that a checkpoint is one of transformers.
-- The processes of a tensor group compute the same rows, and the same loss from whole logits, so that any task of the loop works; those
-  of a context group, each the loss of some tokens of the same rows.
-- Gradients are added up over the copies once a step, before they are clipped.
-- Weights that learn are float32; where the loaded ones are bfloat16, the passes use rounded copies of them.
+- One process reads the transformers model and broadcasts its weights, a few at a time; each process loads its shards of them into a
+  GPTModel. The same weight map gathers them for checkpoints, which are plain transformers checkpoints.
+- The processes of a tensor-parallel group compute the same rows, and the same loss from full logits, so any task of the loop works; those
+  of a context-parallel group each compute the loss of some tokens of the same rows.
+- Gradients are reduced over the replicas once per step, before clipping.
+- Trainable weights are float32. If the model was loaded in bfloat16, the passes use rounded copies of them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from swift_train.training_state import group_settings, set_learning_rate
 
 from swift_plugin_megatron import groups, state
 from swift_plugin_megatron.distributed_optimizer import DistributedOptimizer
-from swift_plugin_megatron.gradients import add_up, norm
+from swift_plugin_megatron.gradients import gradient_norm, reduce_gradients
 from swift_plugin_megatron.master_weights import MasterWeights
 from swift_plugin_megatron.pipeline import Pipeline
-from swift_plugin_megatron.sharded_model import ShardedModel, refuse
-from swift_plugin_megatron.sizes import misfits, sizes_of
+from swift_plugin_megatron.sharded_model import ShardedModel, raise_first
+from swift_plugin_megatron.sizes import size_problems, sizes_of
 from swift_plugin_megatron.verification import verify_sharding
 
 if TYPE_CHECKING:
@@ -48,31 +48,33 @@ class MegatronStrategy:
     def __init__(self, options: MegatronOptions) -> None:
         self.options = options
         rank, processes = rank_and_size()
-        refuse(misfits(options, processes, {}))  # processes may be others than the run's
+        raise_first(size_problems(options, processes, {}))  # checked again: the number of processes may differ from the run's
         self.sizes = sizes_of(options, processes)
         self.data_rank, self.data_size = self.sizes.data_rank(rank), self.sizes.data
         self.writer = rank == 0
         self.device = rank_device(options.device)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, cut, prove that it is cut, and make the optimizer."""
-        groups.start(self.device, self.sizes, self.options.timeout)
-        module, readers = load_on_first_rank(load, self.device)
+        """Load the model, shard it, verify the sharding, and make the optimizer."""
+        groups.initialize(self.device, self.sizes, self.options.timeout)
+        module, full_readers = load_on_first_rank(load, self.device)
         dtype = compute_dtype(module)
-        self.placed = ShardedModel(module, self.options, self.sizes, self.device, dtype)
-        self.stages = self.placed.stages
-        self.placement = verify_sharding(self.placed) | {"precision": str(dtype).removeprefix("torch."), "read_by": readers}
+        self.model = ShardedModel(module, self.options, self.sizes, self.device, dtype)
+        self.stages = self.model.stages
+        self.placement = verify_sharding(self.model) | {"precision": str(dtype).removeprefix("torch."), "loaded_whole": full_readers}
         self.optimizer = optimizer(self.stages)
         self.settings = group_settings(self.optimizer)
-        self.masters = MasterWeights(self.stages, dtype)
-        masters = [(slot, self.masters.of.get(self.placed.key(slot))) for slot in self.placed.here]
-        self.learned = [self.placed.learned(slot, master) for slot, master in masters if master is not None]
-        self.dealt = DistributedOptimizer(self.optimizer, self.learned) if self.options.distributed_optimizer else None
-        self.first = state.first()
-        self.pipeline = Pipeline(self.stages, self.sizes, dtype, self.device)
+        self.master_weights = MasterWeights(self.stages, dtype)
+        masters = [(each, self.master_weights.by_name.get(self.model.parameter_name(each))) for each in self.model.local_placements]
+        self.trainable = [self.model.trainable_shard(placement, master) for placement, master in masters if master is not None]
+        self.distributed_optimizer: DistributedOptimizer | None = None
+        if self.options.distributed_optimizer:
+            self.distributed_optimizer = DistributedOptimizer(self.optimizer, self.trainable)
+        self.saves_shard = state.is_first_copy()
+        self.pipeline = Pipeline(self.model.chunks, self.sizes, dtype, self.device)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum over the parts of the rows, or largest of all processes."""
+        """Reduce a number over the data ranks (sum), or over all processes (max)."""
         if op == "max":
             return all_reduce(x, op, self.device)
         total = torch.tensor(x, dtype=torch.float64, device=self.device)
@@ -80,40 +82,42 @@ class MegatronStrategy:
         return total.item()
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
-        """Passes of a step through all stages."""
+        """Run the passes of a step through all stages."""
         self.stages.train(train)
-        return self.reduce(self.pipeline.run(micros, task, weight, train=train, after=self.masters.collect), "sum") * weight
+        loss = self.pipeline.run(micros, task, weight, train=train, after_backward=self.master_weights.collect_gradients)
+        return self.reduce(loss, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Add the gradients up, clip them by the norm over all parts, and step; one that is not finite is forgotten."""
+        """Reduce the gradients, clip them by the global norm, and step; if the norm is not finite, skip the step."""
         set_learning_rate(self.optimizer, lr)
-        add_up(self.learned)
-        length = norm(self.learned, self.device)
-        finite = bool(length.isfinite())
+        reduce_gradients(self.trainable)
+        norm = gradient_norm(self.trainable, self.device)
+        finite = bool(norm.isfinite())
         if finite and clip:
-            torch.nn.utils.clip_grads_with_norm_([item.parameter for item in self.learned], clip, length.float())
+            torch.nn.utils.clip_grads_with_norm_([item.parameter for item in self.trainable], clip, norm.float())
         if finite:
             self.optimizer.step()
-            if self.dealt:
-                self.dealt.give()
-            self.masters.publish()
-        for item in self.learned:
+            if self.distributed_optimizer:
+                self.distributed_optimizer.broadcast()
+            self.master_weights.update_copies()
+        for item in self.trainable:
             item.parameter.grad = None
-        return Update(length.item(), skipped=not finite)
+        return Update(norm.item(), skipped=not finite)
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Whole weights under transformers' names; gathered one slot after the other."""
-        for name, weight in self.placed.whole(self._part, names):
+        """Yield full weights under transformers' names, gathered one placement at a time; the writer's are in main memory."""
+        for name, weight in self.model.full_weights(self._shard, names):
             yield name, weight.cpu() if self.writer else weight
 
     def save(self, folder: Path) -> None:
-        """Each different part once, random states of every process."""
+        """Write each distinct shard once, and the random states of every process."""
         state.save(folder, self)
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on processes that are cut alike."""
+        """Read what `save` wrote with the same parallel sizes."""
         state.load(folder, self)
 
-    def _part(self, name: str) -> Tensor:
-        """What is learned in float32, the rest as it is."""
-        return self.masters.of[name] if name in self.masters.of else self.stages.get_parameter(name)
+    def _shard(self, name: str) -> Tensor:
+        """Return a parameter's shard: the float32 master weight if it is trainable."""
+        masters = self.master_weights.by_name
+        return masters[name] if name in masters else self.stages.get_parameter(name)

@@ -1,4 +1,4 @@
-"""That the model is cut as asked, looked at once its weights are in it."""
+"""Verification that megatron-core sharded the model as requested, once its weights are loaded."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ if TYPE_CHECKING:
     from swift_plugin_megatron.sizes import Sizes
 
 
-def verify_sharding(placed: ShardedModel) -> dict[str, Any]:
-    """Check groups and parts; return them for the run's record.
+def verify_sharding(model: ShardedModel) -> dict[str, Any]:
+    """Check process groups, layers and shard sizes, and return them for the run's record, with the bytes that this process holds.
 
     Raises:
-        SwiftError: they are others than asked for.
+        SwiftError: the model is not sharded as requested.
     """
     from megatron.core.models.gpt import GPTModel
     from megatron.core.tensor_parallel.layers import RowParallelLinear
 
-    from swift_plugin_megatron.sequence_parallel import Row
+    from swift_plugin_megatron.sequence_parallel import RowLinear
 
-    sizes, models, shapes = placed.sizes, [stage.model for stage in placed.stages], placed.transfer.shapes
-    asked = {
-        "tensor": sizes.tensor, "context": sizes.context, "data": sizes.data, "copies": sizes.copies, "pipeline": sizes.pipeline,
+    sizes, shapes = model.sizes, model.converter.shapes
+    expected = {
+        "tensor": sizes.tensor, "context": sizes.context, "data": sizes.data, "replicas": sizes.replicas, "pipeline": sizes.pipeline,
         "experts": sizes.expert,
     }  # fmt: skip
-    found = {name: dist.get_world_size(getattr(groups, name)()) for name in asked}
-    _require(found == asked, f"groups of so many processes: {found}")
-    linears = {type(part) for part in placed.stages.modules() if isinstance(part, RowParallelLinear)}
-    _require((Row in linears) == sizes.sequence, f"layers cut by inputs that are {[kind.__module__ for kind in linears]}")
-    _require({type(model) for model in models} == {GPTModel}, f"{[type(model).__name__ for model in models]}")
-    weights = dict(placed.stages.named_parameters())
-    _require(weights.keys() == {placed.key(slot) for slot in placed.here}, f"other weights than the map's: {sorted(weights)[:3]}, …")
-    for slot in placed.here:
-        weight = weights[placed.key(slot)]
-        most = sum(_part(shapes[name], slot, sizes) for name in slot.theirs)
-        _require(weight.numel() == most, f"{weight.numel():,} numbers of {slot.ours}, of which {most:,} are this process's")
+    actual = {name: dist.get_world_size(getattr(groups, name)()) for name in expected}
+    _require(actual == expected, f"the process groups have the sizes {actual}")
+    linears = {type(part) for part in model.stages.modules() if isinstance(part, RowParallelLinear)}
+    _require((RowLinear in linears) == sizes.sequence, f"the row-parallel layers are from {[kind.__module__ for kind in linears]}")
+    kinds = {type(stage.model) for stage in model.chunks}
+    _require(kinds == {GPTModel}, f"the model is a {', '.join(kind.__name__ for kind in kinds)}")
+    weights = dict(model.stages.named_parameters())
+    placed = {model.parameter_name(placement) for placement in model.local_placements}
+    _require(weights.keys() == placed, f"parameters differ from the weight map: {', '.join(sorted(weights.keys() ^ placed)[:3])}")
+    for placement in model.local_placements:
+        weight = weights[model.parameter_name(placement)]
+        elements = sum(_shard_elements(shapes[name], placement, sizes) for name in placement.hf_names)
+        _require(weight.numel() == elements, f"{placement.mcore_name} has {weight.numel():,} elements; its shard has {elements:,}")
     return {
         "engine": GPTModel.__name__,
         "learned": sum(weight.numel() for weight in weights.values() if weight.requires_grad),
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights.values()),
-        "model_bytes": sum(prod(shape) * placed.dtypes[name].itemsize for name, shape in shapes.items()),
+        "model_bytes": sum(prod(shape) * model.dtypes[name].itemsize for name, shape in shapes.items()),
         "tensor": sizes.tensor,
         "sequence": sizes.sequence,
         "context": sizes.context,
@@ -60,16 +62,16 @@ def verify_sharding(placed: ShardedModel) -> dict[str, Any]:
     }
 
 
-def _part(shape: torch.Size, slot: Placement, sizes: Sizes) -> int:
-    if slot.expert is not None:
+def _shard_elements(shape: torch.Size, placement: Placement, sizes: Sizes) -> int:
+    if placement.expert is not None:
         return prod(shape[1:])
-    dimension = layout.cut_dimension(slot.kind, len(shape))
+    dimension = layout.shard_dimension(placement.kind, len(shape))
     if dimension is None:
         return prod(shape)
-    rows = layout.padded(shape[dimension], slot.kind, sizes.tensor)
-    return prod(shape) // shape[dimension] * rows // sizes.tensor
+    padded = layout.padded_size(shape[dimension], placement.kind, sizes.tensor)
+    return prod(shape) // shape[dimension] * padded // sizes.tensor
 
 
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise SwiftError(f"megatron-core did not prepare what was asked for: {otherwise}", where="parallel", hint="Please report this.")
+def _require(condition: bool, reason: str) -> None:
+    if not condition:
+        raise SwiftError(f"megatron-core did not shard the model as requested: {reason}", where="parallel", hint="Please report this.")
