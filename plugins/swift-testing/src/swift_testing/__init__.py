@@ -1,3 +1,3 @@
-"""What plugin authors test with: fixtures (`rig`) and the conformance kit."""
+"""Test support for plugin authors: pytest fixtures (`rig`) and the conformance kit (`kit`)."""
 
 from __future__ import annotations

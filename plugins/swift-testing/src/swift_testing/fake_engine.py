@@ -1,6 +1,6 @@
-"""An engine for tests that speaks the OpenAI protocol and has no model: it gives the answers that a test has put into it.
+"""A fake engine for tests: it speaks the OpenAI protocol without a model and returns the answers that the test sets.
 
-Standard library alone. For what a real engine would refuse or break, `ScriptedServer` (its base) answers whatever a function says.
+Standard library only. To simulate refusals and faults of a real engine, use its base class `ScriptedServer` with a function.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ Answer = str | Callable[[Messages], str]
 
 
 class FakeEngine(ScriptedServer):
-    """Lists models, chats, completes, streams and tokenizes (a token a character).
+    """Serves the routes for models, chat, completions (also streamed) and tokenization (one token per character).
 
-    `answers` are given in turn, the last one for good; one that is a function is called with the messages. `models` are the names it
-    knows. With `api_key`, requests without it are refused. `seen` keeps every request.
+    Args:
+        answers: returned in turn, the last one repeatedly; a function is called with the messages.
+        models: the names of the models that it serves.
+        api_key: if given, requests without it are refused.
+
+    The attribute `seen` records every request.
     """
 
     def __init__(self, *answers: Answer, models: Sequence[str] = ("fake",), api_key: str | None = None) -> None:
@@ -32,12 +36,12 @@ class FakeEngine(ScriptedServer):
 
     @property
     def as_server(self) -> Server:
-        """It, as evaluators and clients are given a server."""
+        """The `Server` to pass to evaluators and clients."""
         return Server(self.url, tuple(self.models), self.api_key)
 
     @property
     def asked(self) -> list[str]:
-        """The last message of every chat, in order."""
+        """The last message of every chat request, in order."""
         return [request["body"]["messages"][-1]["content"] for request in self.seen if request["path"].endswith("/chat/completions")]
 
     def _answer(self, handler: Request) -> None:
@@ -46,20 +50,20 @@ class FakeEngine(ScriptedServer):
         if path == "/health":
             reply(handler, 200, {})
         elif self.api_key and request["key"] != f"Bearer {self.api_key}":
-            _refuse(handler, 401, "a wrong API key")
+            _refuse(handler, 401, "invalid API key")
         elif path == "/models":
             reply(handler, 200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
         elif path == "/tokenize":
             text = body.get("prompt") or "".join(f"{turn['role']}: {turn['content']}\n" for turn in body.get("messages", ()))
-            reply(handler, 200, {"tokens": [ord(sign) for sign in text], "count": len(text)})
+            reply(handler, 200, {"tokens": [ord(character) for character in text], "count": len(text)})
         elif path not in ("/chat/completions", "/completions"):
             _refuse(handler, 404, f"there is no route {path}")
         elif body.get("model") not in self.models:
             _refuse(handler, 404, f"there is no model '{body.get('model')}'")
         else:
-            self._say(handler, body, chat=path == "/chat/completions")
+            self._complete(handler, body, chat=path == "/chat/completions")
 
-    def _say(self, handler: BaseHTTPRequestHandler, body: Mapping[str, Any], *, chat: bool) -> None:
+    def _complete(self, handler: BaseHTTPRequestHandler, body: Mapping[str, Any], *, chat: bool) -> None:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         messages = body["messages"] if chat else [{"role": "user", "content": body["prompt"]}]
         text = answer if isinstance(answer, str) else answer(messages)
@@ -72,14 +76,14 @@ class FakeEngine(ScriptedServer):
             chunks[-1]["choices"][0]["finish_reason"] = "stop"
             reply(handler, 200, events(*chunks), content_type="text/event-stream")
             return
-        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-        asked = sum(len(str(message["content"])) for message in messages)
-        usage = {"prompt_tokens": asked, "completion_tokens": len(text), "total_tokens": asked + len(text)}
-        reply(handler, 200, {**shared, "object": kind, "choices": [{"index": 0, "finish_reason": "stop", **said}], "usage": usage})
+        output = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        prompt = sum(len(str(message["content"])) for message in messages)
+        usage = {"prompt_tokens": prompt, "completion_tokens": len(text), "total_tokens": prompt + len(text)}
+        reply(handler, 200, {**shared, "object": kind, "choices": [{"index": 0, "finish_reason": "stop", **output}], "usage": usage})
 
 
 def _words(text: str) -> list[str]:
-    """Pieces that give the text when put together, a word each."""
+    """Split the text into words that join to the text again."""
     words = text.split(" ")
     return [words[0], *(f" {word}" for word in words[1:])]
 

@@ -1,4 +1,4 @@
-"""A plugin that a test writes on the spot, registered in the test's own process and gone when the test ends."""
+"""Plugins defined inside a test, registered in the test process and removed when the test ends."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from swift_core.plugins.registry import registry
 
 
 class InlinePlugins:
-    """Call it to install one; `close` makes the process forget them all."""
+    """Registers plugins when called; `close` removes them all."""
 
     def __call__(self, module: Any = None, /, *, name: str = "inline", **hooks: Callable[..., Any]) -> Plugin:
-        """Register a module, an object or plain functions by hook name as a plugin.
+        """Register a module, an object, or functions keyed by hook name as a plugin.
 
             inline_plugin(swift_launchers=lambda: [LauncherSpec(name="moon", …)])
 
         Raises:
-            AssertionError: it does not load, with the reason.
+            AssertionError: the plugin could not be registered; the message gives the reason.
         """
         answers = module if module is not None else ModuleType(name)
         for hook, function in hooks.items():
@@ -33,6 +33,6 @@ class InlinePlugins:
         return plugin
 
     def close(self) -> None:
-        """Forget them: what is installed is loaded anew when it is asked for."""
+        """Remove the plugins; the installed ones are loaded again on the next use."""
         plugins.cache_clear()
         registry.cache_clear()

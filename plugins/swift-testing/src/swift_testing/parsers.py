@@ -1,7 +1,7 @@
-"""Command lines before an engine's own argument parser, on a machine that can't run the engine.
+"""Parse command lines with an engine's own argument parser, on a machine that can't run the engine.
 
-The engine's wheel is installed alone, without its dependencies; what its parser imports besides comes from this environment. Modules
-that can't be here (kernels, drivers) are stood in for by empty ones, in the process that parses and nowhere else.
+The engine's wheel is installed without its dependencies; other modules that its parser imports come from this environment. Modules that
+are not available here (kernels, drivers) are replaced by stubs, only in the process that parses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STUBS, CODE, ARGV = json.loads(sys.argv[1])
 
 
 class Stub(types.ModuleType):
-    """Has every name: a class where it begins with a capital."""
+    """Has every attribute: a class if its name is capitalized, else a mock."""
 
     __path__ = []
 
@@ -56,10 +56,13 @@ channel.write(json.dumps(vars(scope["parsed"]), default=str))
 
 @dataclass(frozen=True, slots=True)
 class EngineParser:
-    """An engine's own parser. `code` is Python that sets `parsed` to what the parser makes of `argv`.
+    """An engine's own argument parser.
 
-    `python` is the interpreter that has the engine; where it is this one, `folder` is where `unpack` has put the engine. `stubs` are
-    modules that are stood in for.
+    Attributes:
+        code: Python code that sets `parsed` to the result of parsing `argv`.
+        python: the interpreter that has the engine.
+        folder: the folder into which `unpack` has installed the engine, if `python` is the running interpreter.
+        stubs: top-level modules to replace by stubs.
     """
 
     code: str
@@ -68,23 +71,23 @@ class EngineParser:
     stubs: tuple[str, ...] = ()
 
     def parse(self, argv: Sequence[str]) -> dict[str, Any]:
-        """What the parser makes of the arguments, by field.
+        """Parse the arguments and return the values by field.
 
         Raises:
-            AssertionError: it refuses them, with what it says.
+            AssertionError: the parser rejected them; the message is its output.
         """
         environment = dict(os.environ)
         if self.folder:
             environment["PYTHONPATH"] = os.pathsep.join([str(self.folder), sysconfig.get_path("purelib")])
-        asked = json.dumps([self.stubs, self.code, list(argv)])
-        done = subprocess.run([self.python, "-c", _SCRIPT, asked], env=environment, capture_output=True, text=True, check=False)
+        request = json.dumps([self.stubs, self.code, list(argv)])
+        done = subprocess.run([self.python, "-c", _SCRIPT, request], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
         parsed: dict[str, Any] = json.loads(done.stdout)
         return parsed
 
 
 def unpack(folder: Path, *requirements: str) -> Path:
-    """Install the engine, and the small packages that its parser needs to be real, into `folder`: these alone."""
+    """Install the engine, and the small packages that its parser can't have as stubs, into `folder`, without dependencies."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--target", str(folder)]
     subprocess.run([*pip, *requirements], check=True, capture_output=True)
     return folder

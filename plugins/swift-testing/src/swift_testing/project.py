@@ -1,4 +1,4 @@
-"""A user's folder and the `swift` command in it, for tests: files are written, commands run as a user's do, and looked at."""
+"""A project folder for tests: write files into it, run `swift` in it as a user does, and check the outcome."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
     def assert_success(self) -> None:
-        """Exit code 0, and no traceback anywhere."""
+        """Assert that the exit code is 0 and that there was no traceback."""
         assert self.code == 0, self.err or self.out
         assert "Traceback" not in self.err, self.err
 
     def assert_failure(self, message: str) -> None:
-        """A user's error that says `message`, without a traceback."""
+        """Assert that the command failed with an error that contains `message`, without a traceback."""
         assert self.code != 0, self.out
         assert message in self.err, self.err
         assert "Traceback" not in self.err, self.err
 
     def json(self) -> Any:
-        """What a command with `--json` printed."""
+        """Return the parsed output of a command run with `--json`."""
         return json.loads(self.out)
 
 
 @dataclass(slots=True)
 class SwiftProject:
-    """A folder with files, in which `swift` is run in a process of its own. `env` are variables to add."""
+    """A folder in which `swift` is run in a subprocess; `env` are additional environment variables."""
 
     folder: Path
     env: dict[str, str] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, object]) -> None:
-        """Write files by name: text as it is; a list of rows as JSONL; any other value as JSON."""
+        """Write files by name: strings as text, lists as JSONL, any other value as JSON."""
         for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_text(content), encoding="utf-8")
 
     def run(self, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
-        """`swift WORDS` in the folder, in this environment."""
+        """Run `swift WORDS` in the folder, with this Python environment.
+
+        Args:
+            words: the arguments.
+            stdin: text to pipe into the command.
+            timeout: maximum seconds.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "swift_core.cli", *words],
             cwd=self.folder,

@@ -1,7 +1,7 @@
-"""Fixtures for tests of the core and of plugins; switched on by `pytest_plugins = ["swift_testing.rig"]` in a conftest.
+"""Pytest fixtures for tests of the core and of plugins; enable them with `pytest_plugins = ["swift_testing.rig"]` in a conftest.
 
-`tiny_model` and `tiny_vlm` are real checkpoints that cost milliseconds: what a plugin does to them, it does to big ones. torch,
-transformers and tokenizers are imported when such a fixture is used, so that the tests of a light plugin need none of them.
+`tiny_model` and `tiny_vlm` are real checkpoints that are created in milliseconds and behave like large ones. torch, transformers and
+tokenizers are imported only when such a fixture is used, so the tests of a light plugin need none of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
-# The template of SmolLM2-Instruct, which adds a system turn where the conversation has none.
+# The chat template of SmolLM2-Instruct, which adds a system turn if the conversation has none.
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a helpful assistant<|im_end|>\n' }}{% endif %}"
@@ -43,14 +43,20 @@ TINY_SIZES: Mapping[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
-    "initializer_range": 0.1,  # wide enough that the logits tell tokens apart
+    "initializer_range": 0.1,  # wide enough for distinct logits
 }
 
 
 def write_tiny_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
     """Write a random Llama (2 layers, hidden size 64, 4 heads, 2 KV heads, float32, tied head) with a ChatML tokenizer.
 
-    The same seed gives the same bytes. `sizes` are values of `config.json` that are to be others. Returns `folder`.
+    Args:
+        folder: the folder to create.
+        seed: seed of the weights; the same seed gives the same bytes.
+        sizes: values of `config.json` to override.
+
+    Returns:
+        `folder`.
     """
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
@@ -68,7 +74,10 @@ def write_tiny_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
 
 
 def tiny_tokenizer(*more: str) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with a few merges: any text is representable, and one word is not always one token. `more` are special tokens."""
+    """Return a byte-level BPE tokenizer with 320 tokens: it encodes any text, and a word may be several tokens.
+
+    `more` are additional special tokens.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -88,13 +97,13 @@ def tiny_tokenizer(*more: str) -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Llama checkpoint folder (safetensors, tokenizer, chat template, generation config). Read only, please."""
+    """A tiny random Llama checkpoint folder (safetensors, tokenizer, chat template, generation config). Don't modify it."""
     return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="session")
 def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random vision-language checkpoint folder (LLaVA's classes) with its processor; needs Pillow too. Read only, please."""
+    """A tiny random vision-language checkpoint folder (LLaVA) with its processor; needs Pillow. Don't modify it."""
     from swift_testing.tiny_vlm import write_tiny_vlm
 
     return write_tiny_vlm(tmp_path_factory.mktemp("tiny") / "vlm")
@@ -102,7 +111,7 @@ def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fake_engine() -> Iterator[FakeEngine]:
-    """A server that speaks the OpenAI protocol and says "Hello.", or what `fake_engine.answers` is set to; no model, no torch."""
+    """A server that speaks the OpenAI protocol without a model; it answers "Hello.", or what `fake_engine.answers` is set to."""
     from swift_testing.fake_engine import FakeEngine
 
     with FakeEngine() as engine:
@@ -111,7 +120,7 @@ def fake_engine() -> Iterator[FakeEngine]:
 
 @pytest.fixture
 def swift_project(tmp_path: Path) -> SwiftProject:
-    """A folder of its own: `write` files into it, `run` swift in it as a user does."""
+    """An empty project folder: `write` files into it, `run` swift in it as a user does."""
     from swift_testing.project import SwiftProject
 
     folder = tmp_path / "project"
@@ -121,7 +130,7 @@ def swift_project(tmp_path: Path) -> SwiftProject:
 
 @pytest.fixture
 def inline_plugin() -> Iterator[InlinePlugins]:
-    """Registers hooks that a test writes on the spot, in this process and until the test ends."""
+    """A function that registers hooks defined inside the test, in this process and until the test ends."""
     from swift_testing.inline import InlinePlugins
 
     installed = InlinePlugins()

@@ -1,4 +1,4 @@
-"""A server that says what a test wants, faults and all."""
+"""A scripted HTTP server for tests: a function decides each response, including faults."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Self
 
 
 class Request(BaseHTTPRequestHandler):
-    """A request that is to be answered; `asked` is what it said: `path`, `key` and `body`."""
+    """A request handler; `asked` is the received request: `path`, `key` (the Authorization header) and `body` (parsed JSON)."""
 
     asked: dict[str, Any]
 
 
 class ScriptedServer:
-    """A server on a port of its own; `answer` is called with each request, and `seen` keeps them."""
+    """A server on a free port; `answer` is called with each request, and `seen` records the requests."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
@@ -25,15 +25,15 @@ class ScriptedServer:
 
         class Handler(Request):
             def do_GET(self) -> None:
-                """Any route."""
+                """Handle GET on any route."""
                 script.take(self, None)
 
             def do_POST(self) -> None:
-                """Any route."""
+                """Handle POST on any route."""
                 script.take(self, json.loads(self.rfile.read(int(self.headers["content-length"]))))
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
@@ -49,14 +49,14 @@ class ScriptedServer:
         self.server.server_close()
 
     def take(self, handler: Request, body: Any) -> None:
-        """Note a request and answer it."""
+        """Record a request and answer it."""
         handler.asked = {"path": handler.path, "key": handler.headers.get("authorization"), "body": body}
         self.seen.append(handler.asked)
         self.answer(handler)
 
 
 def reply(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
-    """Answer with a status and a body (JSON, or bytes as they are)."""
+    """Send a response; `body` is sent as JSON, or unchanged if it is bytes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
     for name, value in {"content-length": str(len(content)), **headers}.items():
@@ -66,6 +66,6 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: st
 
 
 def events(*values: Any, done: bool = True) -> bytes:
-    """The body of a stream of these chunks."""
+    """Return the body of a server-sent event stream of these JSON values, ending with `[DONE]` if `done`."""
     lines = [f"data: {json.dumps(value)}\n\n" for value in values]
     return (": a comment\n\n" + "".join(lines) + ("data: [DONE]\n\n" if done else "")).encode()

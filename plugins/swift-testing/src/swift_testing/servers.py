@@ -1,4 +1,4 @@
-"""A web server on this machine for tests of downloads: files with ranges, a package index over them, and faults on order."""
+"""A local web server for tests of downloads: files with range requests, a package index, and faults on demand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Self
 
 @dataclass
 class FileServer:
-    """Serves `files` (path → contents) while the `with` block lasts.
+    """Serves files while the `with` block lasts.
 
-    `cuts` are byte counts: each request of a file takes one and is cut off after so many bytes. `requests` are what was asked,
-    as (path, Range header). `html` makes the index answer as mirrors without JSON do.
+    Attributes:
+        files: path → contents.
+        cuts: byte counts; each file request takes one and the connection is cut after that many bytes.
+        requests: the received requests, as (path, Range header).
+        html: whether the index answers in HTML, like mirrors without the JSON API.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -31,7 +34,7 @@ class FileServer:
                 owner._answer(self)
 
             def log_message(self, *args: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -46,16 +49,16 @@ class FileServer:
 
     @property
     def url(self) -> str:
-        """The address without a slash at its end."""
+        """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def index(self) -> str:
-        """What PIP_INDEX_URL should be."""
+        """The URL of the package index, for PIP_INDEX_URL."""
         return f"{self.url}/simple"
 
     def add(self, project: str, filename: str, contents: bytes, *, sha256: str = "", yanked: bool = False) -> None:
-        """Put a file on the index, under its true hash unless another is given."""
+        """Add a file to the index, with its actual SHA-256 unless another is given."""
         path = f"/files/{filename}"
         self.files[path] = contents
         page = f"/simple/{project}/"
@@ -65,8 +68,8 @@ class FileServer:
         self.files[page] = json.dumps({"meta": {"api-version": "1.1"}, "name": project, "files": files}).encode()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
-        wanted = request.headers.get("Range", "")
-        self.requests.append((request.path, wanted))
+        requested = request.headers.get("Range", "")
+        self.requests.append((request.path, requested))
         contents = self.files.get(request.path)
         if contents is None:
             request.send_error(404)
@@ -74,11 +77,11 @@ class FileServer:
         if request.path.startswith("/simple/"):
             self._page(request, contents)
             return
-        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        start = int(requested.removeprefix("bytes=").partition("-")[0]) if requested else 0
         if start and start >= len(contents):
             request.send_error(416)
             return
-        request.send_response(206 if wanted else 200)
+        request.send_response(206 if requested else 200)
         request.send_header("Content-Length", str(len(contents) - start))
         request.end_headers()
         body = contents[start:]

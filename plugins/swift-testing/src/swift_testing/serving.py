@@ -1,4 +1,4 @@
-"""`swift serve` as a user runs it: another process, waited for until it is ready, and stopped as Ctrl-C does. Linux alone."""
+"""Run `swift serve` in tests as a user does: in a subprocess, waited for until it is ready, and stopped with Ctrl-C. Linux only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended. `left` are processes of it that are still there."""
+    """The exit code and the output of a command; `left` are its processes that still run."""
 
     code: int
     out: str
@@ -27,9 +27,9 @@ class Ended:
 
 
 class SwiftServe:
-    """`swift serve WORDS` in `folder`; a `with` block begins when it is ready and stops it at its end.
+    """Runs `swift serve WORDS` in `folder`; a `with` block is entered when the server is ready and stops it at the end.
 
-    `url`, `models` and `metrics` are what it said when it was ready, `run_folder` where its log is.
+    `url`, `models` and `metrics` come from its ready event; `run_folder` contains its log.
     """
 
     def __init__(self, folder: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
@@ -39,10 +39,10 @@ class SwiftServe:
         self.ended: Ended | None = None
 
     def start(self) -> Self:
-        """Start it and wait.
+        """Start the server and wait until it is ready.
 
         Raises:
-            AssertionError: it ended, with what it said.
+            AssertionError: it ended before; the message has its output.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
@@ -52,7 +52,7 @@ class SwiftServe:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hears_ctrl_c,  # noqa: PLW1509
+            preexec_fn=_restore_sigint,  # noqa: PLW1509
         )
         while (ready := self._event()) is None:
             if self._process.poll() is not None:
@@ -63,7 +63,7 @@ class SwiftServe:
         return self
 
     def stop(self) -> Ended:
-        """Ctrl-C, and wait."""
+        """Send SIGINT and wait until the server has ended."""
         if self.ended is None:
             pids = descendants(self._process.pid)
             if self._process.poll() is None:
@@ -73,24 +73,24 @@ class SwiftServe:
         return self.ended
 
     def run(self) -> Ended:
-        """Start it where it is expected to fail, and return how it did."""
+        """Start a server that is expected to fail, and return its outcome."""
         with suppress(AssertionError):
             self.start()
         return self.stop()
 
     def adapter(self, *words: str) -> Ended:
-        """`swift adapter WORDS` in the same folder."""
+        """Run `swift adapter WORDS` in the same folder."""
         command = [sys.executable, "-m", "swift_core.cli", "adapter", *words]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     @property
     def run_folder(self) -> Path:
-        """The run folder."""
+        """The run folder of the server."""
         return next(self.folder.glob("runs/*-serve-*"))
 
     def port_is_free(self) -> bool:
-        """Whether nothing listens where it did."""
+        """Return whether the server's port is free."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", int(self.url.split(":")[2].split("/")[0]))) != 0
 
@@ -102,19 +102,19 @@ class SwiftServe:
 
     def _event(self) -> dict[str, Any] | None:
         for path in self.folder.glob("runs/*-serve-*/events.jsonl"):
-            for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # the last one may be being written
+            for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # the last line may be incomplete
                 if (event := json.loads(line))["event"] == "ready":
                     return dict(event)
         return None
 
 
-def _hears_ctrl_c() -> None:
-    """A shell that starts tests in the background makes all that they start deaf to it."""
+def _restore_sigint() -> None:
+    """Restore the default handler of SIGINT: a shell that runs tests in the background makes their children ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def descendants(pid: int) -> list[int]:
-    """The process and all that it started, by what /proc says now."""
+    """Return the process and all its descendants, according to /proc."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError, ValueError):
@@ -127,14 +127,14 @@ def descendants(pid: int) -> list[int]:
 
 
 def end_tree(pid: int) -> None:
-    """Kill a process and all that it started, whichever group they are in."""
+    """Kill a process and all its descendants, whichever process group they are in."""
     for each in descendants(pid):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(each, signal.SIGKILL)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
+    """Return whether a process runs; a zombie does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

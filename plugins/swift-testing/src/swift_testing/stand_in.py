@@ -1,9 +1,10 @@
-"""A process that speaks as SGLang or LMDeploy does, for machines that can't run them: their arguments, routes, names and refusals.
+"""A stand-in for SGLang and LMDeploy on machines that can't run them: it has their arguments, routes, names and refusals.
 
-`environment()` makes a virtual environment whose module of that name is this file. It needs the standard library alone. A model answers
-with made-up tokens; an adapter changes their log-probabilities by the size of its weights, so that an empty one changes nothing.
-STAND_IN_FAULT=start makes it end before it listens, later once the file STAND_IN_END is there; never makes it listen to nobody; open
-makes it ignore its API key.
+`environment()` creates a virtual environment in which the engine's module is this file. It uses only the standard library. The model
+answers with fixed tokens; an adapter shifts their log-probabilities by the size of its weights, so an empty adapter changes nothing.
+
+The environment variable STAND_IN_FAULT simulates a fault. `start`: it exits before it listens; `later`: it exits once the file
+STAND_IN_END exists; `never`: it never listens; `open`: it ignores its API key.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MODULES = {"sglang": "sglang.launch_server", "lmdeploy": "lmdeploy"}
 
 
 def environment(folder: Path, engine: str, version: str) -> Path:
-    """The interpreter of a virtual environment in which `engine` is this file."""
+    """Create a virtual environment in which `engine` is this file; return its interpreter."""
     import venv
 
     venv.create(folder, with_pip=False, symlinks=True)
@@ -43,18 +44,18 @@ def environment(folder: Path, engine: str, version: str) -> Path:
 
 @dataclass
 class State:
-    """What it serves: the base's name, adapters by name, and how clients name one."""
+    """What is served: the name of the base, the adapters by name, and how clients address an adapter."""
 
     name: str
     host: str
     port: int
     key: str | None
     adapters: dict[str, Path] = field(default_factory=dict)
-    separator: str = ""  # between the model's name and the adapter's; empty: the adapter's alone
+    separator: str = ""  # between the names of model and adapter; '': the adapter's name alone
     runtime: bool = False
 
     def shift(self, model: str) -> float | None:
-        """How much other than the base's its log-probabilities are; None: there is no such model."""
+        """Return by how much its log-probabilities differ from the base's; None if there is no such model."""
         if not self.separator:
             return 0.0 if model == self.name else weight(self.adapters[model]) if model in self.adapters else None
         _, mark, adapter = model.partition(self.separator)
@@ -64,41 +65,41 @@ class State:
 
 
 def weight(adapter: Path) -> float:
-    """A number that is 0 for an adapter without weights: the bytes of its tensors, in thousands."""
+    """Return the size of an adapter's tensors in kB; 0 for an adapter without weights."""
     content = (adapter / "adapter_model.safetensors").read_bytes()
     return (len(content) - 8 - int.from_bytes(content[:8], "little")) / 1000
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The routes."""
+    """Handles the engine's routes."""
 
     state: State
 
     def do_GET(self) -> None:
-        """Health, metrics, models."""
+        """Handle health, metrics and models."""
         if self.path == "/health":
-            self._say(200, {})
+            self._reply(200, {})
         elif not self._allowed():
-            self._say(401, {"error": "Unauthorized"})
+            self._reply(401, {"error": "Unauthorized"})
         elif self.path == "/metrics":
-            self._say(200, {"requests": 1})
+            self._reply(200, {"requests": 1})
         elif self.path == "/v1/models":
-            self._say(200, {"data": [{"id": name} for name in (self.state.name, *self.state.adapters)]})
+            self._reply(200, {"data": [{"id": name} for name in (self.state.name, *self.state.adapters)]})
         else:
-            self._say(404, {"detail": "Not Found"})
+            self._reply(404, {"detail": "Not Found"})
 
     def do_POST(self) -> None:
-        """Answers, and adapters."""
+        """Handle completions and changes of adapters."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if not self._allowed():
-            self._say(401, {"error": "Unauthorized"})
+            self._reply(401, {"error": "Unauthorized"})
         elif self.path in ("/load_lora_adapter", "/unload_lora_adapter") and self.state.runtime:
             self._change(body)
         elif self.path in ("/v1/completions", "/v1/chat/completions"):
             shift = self.state.shift(body["model"])
-            self._say(404, {"message": "no such model"}) if shift is None else self._answer(body, shift)
+            self._reply(404, {"message": "no such model"}) if shift is None else self._answer(body, shift)
         else:
-            self._say(404, {"detail": "Not Found"})
+            self._reply(404, {"detail": "Not Found"})
 
     def _change(self, body: dict[str, Any]) -> None:
         name = body["lora_name"]
@@ -106,10 +107,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/unload_lora_adapter":
             self.state.adapters.pop(name)
         elif not (path / "adapter_config.json").is_file():
-            return self._say(400, {"success": False, "error_message": f"no adapter in {path}"})
+            return self._reply(400, {"success": False, "error_message": f"no adapter in {path}"})
         else:
             self.state.adapters[name] = path
-        return self._say(200, {"success": True})
+        return self._reply(200, {"success": True})
 
     def _answer(self, body: dict[str, Any], shift: float) -> None:
         scores = [-(number + 1) / 10 - shift for number in range(len(WORDS))]
@@ -119,16 +120,16 @@ class Handler(BaseHTTPRequestHandler):
             return self._send(200, lines.encode(), "text/event-stream")
         if "prompt" in body:
             logprobs: dict[str, Any] = {"tokens": list(WORDS), "token_logprobs": scores}
-            return self._say(200, {"choices": [{"text": "".join(WORDS), "logprobs": logprobs}]})
+            return self._reply(200, {"choices": [{"text": "".join(WORDS), "logprobs": logprobs}]})
         content = [{"token": word, "logprob": score} for word, score in zip(WORDS, scores, strict=True)]
         message = {"role": "assistant", "content": "".join(WORDS)}
-        return self._say(200, {"choices": [{"message": message, "logprobs": {"content": content}}]})
+        return self._reply(200, {"choices": [{"message": message, "logprobs": {"content": content}}]})
 
     def _allowed(self) -> bool:
         given = self.headers.get("authorization")
         return self.state.key is None or os.environ.get("STAND_IN_FAULT") == "open" or given == f"Bearer {self.state.key}"
 
-    def _say(self, status: int, body: Any) -> None:
+    def _reply(self, status: int, body: Any) -> None:
         self._send(status, json.dumps(body).encode(), "application/json")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
@@ -139,11 +140,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def sglang(argv: list[str]) -> State:
-    """What the arguments of sglang.launch_server say."""
+    """Parse the arguments of `sglang.launch_server`."""
     parser = argparse.ArgumentParser()
     for flag in ("--model-path", "--served-model-name", "--host", "--api-key", "--max-lora-rank"):
         parser.add_argument(flag)
@@ -155,7 +156,7 @@ def sglang(argv: list[str]) -> State:
 
 
 def lmdeploy(argv: list[str]) -> State:
-    """What the arguments of lmdeploy serve api_server say."""
+    """Parse the arguments of `lmdeploy serve api_server`."""
     parser = argparse.ArgumentParser()
     for flag in ("--model-name", "--server-name"):
         parser.add_argument(flag)
@@ -168,7 +169,7 @@ def lmdeploy(argv: list[str]) -> State:
 
 
 def main() -> None:
-    """Serve, with a child as engines have them."""
+    """Serve, with a child process as real engines have."""
     fault = os.environ.get("STAND_IN_FAULT")
     sys.stderr.write("loading the weights\n")
     if fault == "start":

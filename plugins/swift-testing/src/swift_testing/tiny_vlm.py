@@ -1,6 +1,6 @@
 """A tiny random vision-language checkpoint: a CLIP tower, a projector and a Llama, in transformers' LLaVA classes.
 
-Its image processor is the one that stands on Pillow, so torchvision is not needed.
+It uses the image processor based on Pillow, so torchvision is not needed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 IMAGE_TOKEN = "<image>"
-IMAGE_SIZE, PATCH_SIZE = 16, 8  # 4 patches, so 4 tokens an image
+IMAGE_SIZE, PATCH_SIZE = 16, 8  # pixels; 4 patches, so 4 tokens per image
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -20,7 +20,7 @@ CHAT_TEMPLATE = (
 
 
 def write_tiny_vlm(folder: Path, *, seed: int = 0) -> Path:
-    """Write the checkpoint (float32, hidden size 64, two layers a part) with its processor. The same seed gives the same bytes."""
+    """Write the checkpoint (float32, hidden size 64, 2 layers per part) with its processor; the same seed gives the same bytes."""
     import torch
     from transformers import CLIPVisionConfig, GenerationConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -53,7 +53,7 @@ def write_tiny_vlm(folder: Path, *, seed: int = 0) -> Path:
         tokenizer=tokenizer,
         patch_size=PATCH_SIZE,
         vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,  # the tower's class token, which the strategy takes away again
+        num_additional_image_tokens=1,  # the tower's class token, which the feature selection removes
         chat_template=CHAT_TEMPLATE,
     )
     processor.save_pretrained(folder)
