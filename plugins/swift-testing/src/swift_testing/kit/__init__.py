@@ -1,6 +1,6 @@
-"""The conformance kit: small named checks of what every plugin and every part of one has promised.
+"""The conformance kit: small named checks of the contract of every plugin and every part that it offers.
 
-`swift plugins check DISTRIBUTION` prints a table of them; in a plugin's own tests each is a test:
+`swift plugins check DISTRIBUTION` runs them and prints a table; in a plugin's own tests each check is a test:
 
     from swift_testing.kit import parametrize_with_checks
 
@@ -8,7 +8,7 @@
     def test_conformance(check):
         check()
 
-What a claim says is tested both ways: a backend that says `adapters=True` must serve one, one that does not must refuse it.
+Capability flags are tested both ways: a backend with `adapters=True` must serve an adapter, one with `adapters=False` must refuse it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which checks a distribution must pass: for each of its plugins, those of plugins; for each part, those of its kind; for each command."""
+"""Collect the checks that apply to a distribution: those of each plugin, of each part by its kind, and of each command."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _MODULES = (
     "plugin", "specs", "options", "roles", "families", "loaders", "tuners", "adapters", "quantizers", "backends", "requests", "lifetimes",
     "datasets", "hubs", "tasks", "losses", "strategies", "exporters", "evaluators", "launchers", "optimizers", "commands",
 )  # fmt: skip
-_open: list[Subject] = []  # the subject that was looked at last: what it has started runs until another is, or the process ends
+_open: list[Subject] = []  # the current subject: its folder and server are kept until another one is checked or the process ends
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One check of one subject; calling it does it."""
+    """One check of one subject; call it to run the check."""
 
     check: Check
     subject: Subject
 
     @property
     def id(self) -> str:
-        """`check_merge[tuner lora]`, or the check's name for a plugin as a whole."""
+        """The id of the case: `check_merge[tuner lora]`, or the check's name for a plugin as a whole."""
         return self.check.name if self.subject.spec is None else f"{self.check.name}[{self.subject.label}]"
 
     def __call__(self) -> None:
-        """Do it; see `Check`. A fault that is no CheckFailed fails it too: it is the plugin's."""
+        """Run the check; see `Check`. Any other exception fails the check too, since the plugin raised it."""
         if _open != [self.subject]:
             close()
             _open.append(self.subject)
@@ -53,7 +53,7 @@ class Case:
 
 
 def close() -> None:
-    """Stop and remove what was made for the last subject, whichever of its checks were done."""
+    """Stop and remove what was created for the last subject."""
     while _open:
         _open.pop().close()
 
@@ -62,17 +62,17 @@ atexit.register(close)
 
 
 def all_checks() -> list[Check]:
-    """Every check there is, in the order in which they are done."""
+    """Return all checks, in the order in which they are run."""
     for name in _MODULES:
         importlib.import_module(f"swift_testing.kit.checks.{name}")
     return CHECKS
 
 
 def entries_of(distribution: str) -> list[Entry]:
-    """The plugins and commands of a distribution, from its metadata, or those of a local file (FILE.py): nothing of it is imported.
+    """Return the plugins and commands of a distribution, from its metadata, or of a local file (FILE.py), without importing them.
 
     Raises:
-        UsageError: it is not installed, or has none; there is no such file.
+        UsageError: the distribution is not installed or has no plugin, or the file does not exist.
     """
     if distribution.endswith(".py"):
         local.use([distribution], where="DISTRIBUTION")
@@ -90,15 +90,17 @@ def entries_of(distribution: str) -> list[Entry]:
     if not found:
         names = [word for home, _, name in points for word in (home, name)]
         near = suggestion(distribution, names) or f"Installed: {', '.join(sorted({home for home, _, _ in points}))}."
-        hint = f"Is it installed here? In its folder: pip install -e . {near}"
-        raise UsageError(f"no plugin comes with '{distribution}'", hint=hint)
+        hint = f"Install it here if it is yours: pip install -e FOLDER. {near}"
+        raise UsageError(f"no installed distribution '{distribution}' has a plugin", hint=hint)
     return found
 
 
 def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
-    """The checks of a plugin. Those of its parts are given only if it can be imported without harm.
+    """Yield the checks of a plugin; those of its parts only if the plugin can be imported safely.
 
-    `environments`: try engines too that have an environment of their own here.
+    Args:
+        entry: the plugin or command.
+        environments: whether to run engines that have their own environment here.
     """
     if entry.command:
         yield from _of(_command(entry, entry.target), COMMAND)

@@ -1,9 +1,9 @@
-"""Imports a plugin as the command line does, in a process of its own, and tells what it did.
+"""Import a plugin in its own process, as the command line does, and report the side effects.
 
-It is called as `python -m … NAME TARGET DISTRIBUTION [command]`.
+Run as `python -m … NAME TARGET DISTRIBUTION [command]`.
 
-What a plugin does while it is imported it does to every command of everyone who has it installed. Imports, network, files and
-processes are seen by Python's audit hooks, prints at the file descriptor, so that libraries in C are seen too.
+The side effects of a plugin's import affect every command of every user who has it installed. Imports, network access, files and
+processes are observed with Python's audit hooks (PEP 578); output is captured at the file descriptor, so C libraries are covered too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from importlib.metadata import packages_distributions
 from types import FrameType
 from typing import Any
 
-from swift_core.contract import specs
-from swift_core.plugins import local
-from swift_core.plugins.loader import Plugins
-from swift_core.plugins.registry import HOOKS, Registry
-from swift_core.system.failure_site import place_of
+from swift_core import hookimpl, hookspecs, local_plugins, specs  # noqa: F401  (what a plugin may import: loaded before it is observed)
+from swift_core.plugins import Plugins
+from swift_core.raised import place_of
+from swift_core.registry import HOOKS, Registry
 
 OURS = frozenset({"swift_core", "pluggy", "packaging"})
-# swift_train is a library whose options, which a task's derive from, import no more than swift_core's.
+# The options of swift_train, from which those of tasks derive, import no more than those of swift_core.
 FOR_OPTIONS = frozenset({"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "swift_train"})
 _PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork")
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind")
@@ -39,9 +38,23 @@ _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "soc
 
 @dataclass
 class Report:
-    """What was seen. `foreign` are imports of others' modules and where they stand; `stage` is how far it came."""
+    """The observed side effects of importing a plugin.
 
-    stage: str = "import"  # import, register, ask, done
+    Attributes:
+        stage: how far it got: `import`, `register`, `ask` (its hooks are called) or `done`.
+        failure: the error that ended it; '' if there was none.
+        trace: the traceback of the error.
+        api: the plugin's SWIFT_API.
+        foreign: third-party modules that it imports → the line that imports them.
+        foreign_for_options: third-party modules that importing its options imports → the module of the options.
+        network: attempts to access the network.
+        files: files opened for writing.
+        processes: processes started.
+        changed: process-wide state that was changed.
+        printed: the beginning of what was printed to stdout.
+    """
+
+    stage: str = "import"
     failure: str = ""
     trace: str = ""
     api: str | None = None
@@ -55,7 +68,7 @@ class Report:
 
 
 class Watcher:
-    """Sees imports of others' modules, network, files and processes while it is on."""
+    """Records third-party imports, network access, files and processes while `on` is set."""
 
     def __init__(self, report: Report, own: frozenset[str]) -> None:
         self.report, self.own, self.on = report, own, False
@@ -69,7 +82,7 @@ class Watcher:
             self._import(str(args[0]))
         elif event in _NETWORK:
             self.report.network.append(f"{event} {args[-1] if event == 'socket.connect' else args[0]!r}{self._place()}")
-            raise PermissionError("there is no network while a plugin is imported")
+            raise PermissionError("network access is not allowed while a plugin is imported")
         elif event in _PROCESSES:
             self.report.processes.append(f"{args[0] if args else event}{self._place()}")
         elif event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"):
@@ -82,7 +95,7 @@ class Watcher:
             self.imports.setdefault(top, place)
 
     def _place(self) -> str:
-        """Where in the plugin's own code we are; empty where none of it is running."""
+        """Return the running line of the plugin's own code; '' if none of its code is on the stack."""
         frame: FrameType | None = sys._getframe(2)
         while frame:
             if str(frame.f_globals.get("__name__", "")).partition(".")[0] in self.own:
@@ -92,7 +105,7 @@ class Watcher:
 
 
 def state() -> dict[str, Any]:
-    """What belongs to the whole process, and is not a plugin's to change."""
+    """Return the process-wide state, which a plugin must not change."""
     root = logging.getLogger()
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     return {
@@ -107,7 +120,7 @@ def state() -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """What of it is another now, in words."""
+    """Yield the names of what has changed between two states."""
     for name, value in before.items():
         if value != after[name]:
             if name == "os.environ":
@@ -119,7 +132,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 
 @contextmanager
 def captured(report: Report) -> Iterator[None]:
-    """Keep what goes to file descriptor 1 out of our own channel, and its beginning in the report."""
+    """Redirect file descriptor 1, so that output can't corrupt our own channel, and record its beginning in the report."""
     kept = os.dup(1)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)
@@ -133,7 +146,7 @@ def captured(report: Report) -> Iterator[None]:
 
 
 def observe(name: str, target: str, distribution: str, command: str = "") -> Report:
-    """Import the plugin's module, register it and ask its hooks; of a command, import its module."""
+    """Import the plugin's module, register it and call its hooks, or import the module of a command; return the side effects."""
     report = Report()
     file = local.file_of(distribution)
     module = target.partition(":")[0]
@@ -150,7 +163,7 @@ def observe(name: str, target: str, distribution: str, command: str = "") -> Rep
                 report.stage = "done"
             else:
                 _ask(report, watcher, load, name)
-        except BaseException as error:  # sys.exit is one of the things that plugins do
+        except BaseException as error:  # includes SystemExit, which plugins do raise
             report.failure = report.failure or f"{type(error).__name__}: {error}{place_of(error, module)}"
             report.trace = traceback.format_exc()
         watcher.on = False
@@ -180,7 +193,7 @@ def _ask(report: Report, watcher: Watcher, load: Callable[[], Any], name: str) -
 
 
 def _options(report: Report, watcher: Watcher, ref: specs.Ref, before: set[str]) -> None:
-    """Import an options class; that it can be is another check's matter."""
+    """Import the module of an options class and record its third-party imports; another check reports a failing import."""
     try:
         importlib.import_module(ref.module)
     except Exception:
@@ -191,7 +204,7 @@ def _options(report: Report, watcher: Watcher, ref: specs.Ref, before: set[str])
 
 
 def main() -> None:
-    """Say the report as JSON on stdout."""
+    """Write the report as JSON to stdout."""
     sys.dont_write_bytecode = True
     report = observe(*sys.argv[1:5])
     sys.stdout.write(json.dumps(vars(report)))

@@ -1,4 +1,4 @@
-"""What a check is: a small function with a name, for one kind of part, whose docstring says why it matters."""
+"""The model of a check: a small named function for one kind of part, whose docstring states the requirement and the reason."""
 
 from __future__ import annotations
 
@@ -14,31 +14,36 @@ from swift_core.contract.specs import Named
 if TYPE_CHECKING:
     from swift_testing.kit.subject import Subject
 
-PLUGIN = "plugin"  # the kind of the checks that look at a plugin as a whole
-EVERY = "every part"  # … of those that look at each part, whichever kind it is
-PART = "every part with a factory"  # … at each but a family, which is data alone
+PLUGIN = "plugin"  # kind of the checks of a plugin as a whole
+EVERY = "every part"  # kind of the checks of parts of any kind
+PART = "every part with a factory"  # all parts except families, which are only data
 OPTIONS = "every part with options"
 COMMAND = "command"
 
 
 class CheckFailed(AssertionError):
-    """The contract is broken; the text says how, for the plugin's author."""
+    """A violation of the contract; the message explains it to the plugin's author."""
 
 
 class Skip(Exception):
-    """The check can't be done here; the text says why."""
+    """A check that can't be run here; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """What a plugin says about one of its parts, so that the kit can try it where the defaults won't do.
+    """Settings with which the kit can run a part, if its defaults don't work on the tiny model. All fields are optional.
 
-    `options` fit the tiny model; `{folder}` in them is the check's own folder. `sizes` are values for the tiny model's `config.json`, where
-    an engine has no kernel for its own: `{"head_dim": 32}`. `checkpoint` writes the tiny model (its first argument) to a
-    new folder (its second) in a format that a backend reads, where that is not safetensors. `configurations` are values for
-    `config.json`, where one of a family's own has not every kind of layer; `tasks` are what an evaluator is asked; `outside` are the
-    prefixes of parameters that belong to no part of a multimodal family. `reference` is what a hub is asked for, without its scheme: the
-    tiny model, which `checkpoint` has put where the hub finds it, `{folder}` being the second argument of that.
+    Attributes:
+        options: options that suit the tiny model; `{folder}` in a value is replaced by the check's temporary folder.
+        sizes: values for the tiny model's `config.json`, if an engine has no kernel for its sizes: `{"head_dim": 32}`.
+        checkpoint: function that writes the tiny model (first argument) into a new folder (second argument) in a format that the
+            backend reads, if that is not safetensors; for a hub, puts the model where the hub finds it.
+        configurations: values for a family's `config.json`, one mapping per model to build, if the default configuration does not have
+            every kind of layer.
+        tasks: tasks to run an evaluator on.
+        outside: prefixes of parameters that belong to no part of a multimodal family.
+        reference: what to fetch from a hub, without the scheme: the tiny model that `checkpoint` has put there; `{folder}` is the second
+            argument of `checkpoint`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +57,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec(Named):
-    """A command of a plugin: `target` is what its entry point names."""
+    """A command of a plugin; `target` is the value of its entry point."""
 
     kind: ClassVar[str] = COMMAND
     target: str
@@ -60,7 +65,7 @@ class CommandSpec(Named):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A registered check. `needs` are modules without which it is skipped."""
+    """A registered check; it is skipped if one of the modules in `needs` is not installed."""
 
     name: str
     kind: str
@@ -69,15 +74,15 @@ class Check:
 
     @property
     def why(self) -> str:
-        """The docstring: what is promised, and why."""
+        """The docstring of the check: the requirement and the reason for it."""
         return inspect.getdoc(self.function) or ""
 
     def __call__(self, subject: Subject) -> None:
-        """Do it.
+        """Run the check.
 
         Raises:
-            CheckFailed: the contract is broken.
-            Skip: it can't be done here.
+            CheckFailed: the subject violates the contract.
+            Skip: the check can't be run here.
         """
         for module in self.needs:
             if importlib.util.find_spec(module) is None:
@@ -89,7 +94,7 @@ CHECKS: list[Check] = []
 
 
 def check(kind: str, *, needs: tuple[str, ...] = ()) -> Callable[[Callable[[Subject], None]], Callable[[Subject], None]]:
-    """Register a function as a check of a kind of part."""
+    """Register a function as a check for a kind of part; `needs` are the modules that it requires."""
 
     def register(function: Callable[[Subject], None]) -> Callable[[Subject], None]:
         CHECKS.append(Check(function.__name__, kind, function, needs))
@@ -99,10 +104,10 @@ def check(kind: str, *, needs: tuple[str, ...] = ()) -> Callable[[Callable[[Subj
 
 
 def require(holds: object, message: str) -> None:
-    """Fail with the message unless something holds.
+    """Fail the check with the message unless `holds` is true.
 
     Raises:
-        CheckFailed: it does not.
+        CheckFailed: `holds` is false.
     """
     if not holds:
         raise CheckFailed(message)

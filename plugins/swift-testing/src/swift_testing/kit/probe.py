@@ -1,4 +1,4 @@
-"""Asks `swift_testing.kit.importing` in a process with a time limit, since a plugin may hang, or end the process, at import."""
+"""Run `kit.importing` in a subprocess with a time limit, since a plugin may hang or exit while it is imported."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from functools import cache
 
 from swift_testing.kit.importing import Report
 
-LIMIT = 120.0  # seconds; a plugin's module takes milliseconds, but a busy machine may let it wait
+LIMIT = 120.0  # seconds; importing a plugin takes milliseconds, but longer on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A plugin's entry point: its name, the module (of a `command` with its attribute), and the distribution that has it."""
+    """The entry point of a plugin or command.
+
+    Attributes:
+        name: the name of the entry point.
+        target: the module; for a command, with its attribute.
+        distribution: the distribution that declares it.
+        version: the version of the distribution.
+        command: whether it is a command.
+    """
 
     name: str
     target: str
@@ -26,14 +34,14 @@ class Entry:
 
 
 class NotImported(Exception):
-    """The process did not come to report anything; the text says why."""
+    """The import did not finish; the message gives the reason."""
 
 
 def probe(entry: Entry, limit: float | None = None) -> Report:
-    """What the plugin did while it was imported, for which it has `limit` seconds; asked once.
+    """Return the side effects of importing a plugin, with a limit of `limit` seconds; the result is cached.
 
     Raises:
-        NotImported: it took too long, or ended the process.
+        NotImported: the import took too long, or ended the process.
     """
     found = _probe(entry, limit or LIMIT)
     if isinstance(found, NotImported):
@@ -58,9 +66,9 @@ def _probe(entry: Entry, limit: float) -> Report | NotImported:
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return NotImported(f"it was still being imported after {limit:.0f} seconds")
+        return NotImported(f"the import did not finish within {limit:.0f} seconds")
     try:
         return Report(**json.loads(done.stdout))
     except ValueError:
-        said = done.stderr.strip().splitlines()[-1:]
-        return NotImported(f"it ended the process with code {done.returncode} while it was imported. {' '.join(said)}".strip())
+        last = done.stderr.strip().splitlines()[-1:]
+        return NotImported(f"the import ended the process with exit code {done.returncode}. {' '.join(last)}".strip())

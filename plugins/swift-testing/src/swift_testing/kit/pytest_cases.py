@@ -1,4 +1,4 @@
-"""The pytest front end: every check a test with a readable name, `pytest -k check_merge` runs one."""
+"""The pytest front end: every check is a test with a readable id; `pytest -k check_merge` runs one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def parametrize_with_checks(distribution: str, *, expected_failures: Mapping[str
 
     Args:
         distribution: the plugin's distribution.
-        expected_failures: reason by check (`check_merge`) or case (`check_merge[tuner moon]`). One that passes is a failure.
+        expected_failures: check (`check_merge`) or case (`check_merge[tuner moon]`) → reason. A case that passes nevertheless is a failure.
 
     Raises:
-        UsageError: a failure is expected without a reason, or of no check there is.
+        UsageError: an expected failure has no reason, or names an unknown check.
     """
     import pytest
 
@@ -41,9 +41,9 @@ def _check_expected(expected: Mapping[str, str], found: list[Case]) -> None:
     names = {name for case in found for name in (case.id, case.check.name)}
     for name, reason in expected.items():
         if not reason.strip():
-            raise UsageError(f"why is {name} expected to fail?", hint="A reason is the text of an expected failure.")
+            raise UsageError(f"the expected failure of {name} has no reason", hint="Give the reason as the value of the mapping.")
         if name not in names:
-            raise UsageError(f"there is no check {name}", hint=suggestion(name, names) or "swift plugins check lists them.")
+            raise UsageError(f"there is no check {name}", hint=suggestion(name, names) or "List the checks with swift plugins check.")
 
 
 def _skipping(case: Case) -> Callable[[], None]:

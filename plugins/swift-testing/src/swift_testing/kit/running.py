@@ -1,7 +1,7 @@
-"""Checks in a process of their own, so that one that hangs or ends the process is seen and named, and the rest are done.
+"""Run checks in a subprocess, so that a check that hangs or ends the process is reported and the others still run.
 
-`results` is for whoever wants them; `python -m swift_testing.kit.running` is that process: it says on its stdout, as JSON lines,
-which check it begins and how that ended.
+`results` starts the subprocess, `python -m swift_testing.kit.running`, which writes the start and the result of each check to its
+stdout as JSON lines.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from swift_testing.kit.collect import Case, all_checks, cases, entries_of
 from swift_testing.kit.model import COMMAND, PLUGIN, CheckFailed, Skip
 from swift_testing.serving import end_tree
 
-LIMIT = 300.0  # seconds that one check may take
+LIMIT = 300.0  # maximum seconds per check
 Outcome = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a check ended, and why where it did not pass."""
+    """The result of a check, with the reason if it did not pass."""
 
     check: str
     kind: str
@@ -48,12 +48,17 @@ def results(
     limit: float = LIMIT,
     begun: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Result]:
-    """Do the checks of a distribution's plugins, or of those of a local file; those of the kinds or names that are given alone.
+    """Run the checks of a distribution's plugins, or of a local file, and yield their results.
 
-    `begun` is called with the name of each check before it is done.
+    Args:
+        distribution: a distribution or plugin name, or the path of a FILE.py.
+        kinds: run only the checks of these kinds of part.
+        checks: run only these checks.
+        limit: maximum seconds per check.
+        begun: called with the name of each check before it runs.
 
     Raises:
-        UsageError: it is not installed or has no plugin, or there is no such kind or check.
+        UsageError: the distribution is not installed or has no plugin, or a kind or check is unknown.
     """
     entries_of(distribution)
     _check("kind", kinds, [PLUGIN, COMMAND, *HOOKS])
@@ -78,12 +83,12 @@ def results(
 def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            hint = suggestion(name, known) or f"There are: {', '.join(dict.fromkeys(known))}."
+            hint = suggestion(name, known) or f"Available: {', '.join(dict.fromkeys(known))}."
             raise UsageError(f"there is no {what} '{name}'", where=what, hint=hint)
 
 
 def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
-    """What the process says; a `fault` where it ends, or has to be ended, in the middle of a check."""
+    """Yield the lines that the subprocess writes, and a `fault` if it ends, or has to be ended, during a check."""
     process = subprocess.Popen(
         [sys.executable, "-m", "swift_testing.kit.running", *words],
         env={**os.environ, **threads.waiting(), "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -91,11 +96,11 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
     )  # fmt: skip
     late = threading.Event()
     timer: threading.Timer | None = None
-    said: list[str] = []
+    errors: list[str] = []
     assert process.stdout
     assert process.stderr
     stderr = process.stderr
-    reader = threading.Thread(target=lambda: said.extend(stderr), daemon=True)
+    reader = threading.Thread(target=lambda: errors.extend(stderr), daemon=True)
     reader.start()
 
     def end() -> None:
@@ -116,10 +121,11 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
         process.wait()
         reader.join(10)
         if open_check:
-            words_left = " ".join(line.strip() for line in said[-1:])
-            yield {"fault": f"it was not done after {limit:.0f} seconds" if late.is_set() else f"the process ended. {words_left}".strip()}
+            last = " ".join(line.strip() for line in errors[-1:])
+            timeout = f"the check did not finish within {limit:.0f} seconds"
+            yield {"fault": timeout if late.is_set() else f"the check ended the process. {last}".strip()}
         elif process.returncode:
-            raise RuntimeError("".join(said))
+            raise RuntimeError("".join(errors))
     finally:
         if timer:
             timer.cancel()
@@ -129,7 +135,7 @@ def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:
 
 
 def do(case: Case) -> Result:
-    """Do a check in this process. A fault that is no CheckFailed fails it too, with its type: it is the plugin's, or the kit's."""
+    """Run a check in this process. Any exception other than Skip counts as a failure, with its type."""
     begin = time.monotonic()
     outcome: Outcome = "passed"
     reason = ""
@@ -149,13 +155,13 @@ def _name(case: Case) -> str:
 
 
 def main() -> None:
-    """The process: DISTRIBUTION, how many cases are done already, kinds and names of checks as JSON, and the limit of one."""
+    """Run as the subprocess; arguments: DISTRIBUTION, number of finished cases, kinds and checks (JSON), and the limit per check."""
     distribution, done, kinds, checks = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4])
-    probe.LIMIT = min(probe.LIMIT, 0.8 * float(sys.argv[5]))  # so that a slow import is said to be one
+    probe.LIMIT = min(probe.LIMIT, 0.8 * float(sys.argv[5]))  # below the limit of a check, so that a slow import is reported as such
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
-    def say(line: dict[str, Any]) -> None:
+    def write(line: dict[str, Any]) -> None:
         channel.write(json.dumps(line) + "\n")
         channel.flush()
 
@@ -167,8 +173,8 @@ def main() -> None:
     )
     for number, case in enumerate(chosen):
         if number >= done:
-            say({"begin": {"check": case.check.name, "kind": case.subject.kind, "subject": _name(case)}})
-            say(asdict(do(case)))
+            write({"begin": {"check": case.check.name, "kind": case.subject.kind, "subject": _name(case)}})
+            write(asdict(do(case)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A backend's engine on the tiny model, started by the command that the backend makes, without the core's tether.
+"""Run a backend's engine on the tiny model with the backend's command, without the core's supervisor.
 
-The core ends an engine's whole process group. Here SIGTERM goes to the engine alone, as a container's manager sends it, so that an
-engine which can't end by itself is seen.
+The core ends the whole process group of an engine. Here only the engine itself gets SIGTERM, as from a container runtime, so that an
+engine which can't shut down by itself is detected.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from swift_testing.serving import alive, descendants, end_tree
 NAME = "tiny"
 READY_SECONDS = 240.0
 STOP_SECONDS = 60.0
-LEFT_SECONDS = 30.0  # for what an engine that has ended started, to end too
+LEFT_SECONDS = 30.0  # for the children of an engine to end after it
 
 
 @dataclass(slots=True)
 class Served:
-    """An engine that runs; `server` is what clients need. `log` is what it has said."""
+    """A running engine: its backend, the `Server` for clients, its process and its log file."""
 
     backend: Backend
     server: Server
@@ -43,11 +43,11 @@ class Served:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self.server.url.split(":")[2].split("/")[0])
 
     def stop(self) -> list[str]:
-        """SIGTERM, and what was wrong after it: nothing, if it ended, left no process and freed its port."""
+        """Send SIGTERM and return the problems: none if it ended, left no process and freed its port."""
         found = descendants(self.process.pid)
         self.process.terminate()
         wrong = []
@@ -57,9 +57,9 @@ class Served:
             wrong.append(f"it still runs {STOP_SECONDS:.0f} seconds after SIGTERM")
         left = [pid for pid in found[1:] if _stays(pid)]
         if not wrong and left:
-            wrong.append(f"it left {len(left)} of its processes behind")
+            wrong.append(f"{len(left)} of its child processes still run")
         if not wrong and not is_free(self.port):
-            wrong.append(f"something still listens on its port {self.port}")
+            wrong.append(f"its port {self.port} is still in use")
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -71,7 +71,7 @@ def start(backend: Backend, spec: BackendSpec, serving: Serving, folder: Path) -
     """Start the engine and wait until it is ready.
 
     Raises:
-        CheckFailed: it ended, or was not ready in time.
+        CheckFailed: the engine ended, or was not ready in time.
     """
     process, log = launch(backend, serving, folder)
     host = f"http://{serving.host}:{serving.port}"
@@ -79,14 +79,14 @@ def start(backend: Backend, spec: BackendSpec, serving: Serving, folder: Path) -
     if not wait_ready(host + ready, alive=lambda: process.poll() is None, timeout=READY_SECONDS):
         code = process.poll()
         kill(process)
-        how = f"it ended with code {code}" if code is not None else f"{ready} did not answer in {READY_SECONDS:.0f} seconds"
+        how = f"it exited with code {code}" if code is not None else f"{ready} did not answer within {READY_SECONDS:.0f} seconds"
         raise CheckFailed(f"it does not serve the tiny model: {how}. {last_line(log)}")
     models = (serving.name, *(spec.adapter_model(serving.name, alias) for alias in serving.adapters))
     return Served(backend, Server(f"{host}/v1", models, serving.api_key), process, log)
 
 
 def launch(backend: Backend, serving: Serving, folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start the engine and wait for nothing; its log is in `folder`."""
+    """Start the engine without waiting for it; return its process and its log file, which is in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     command = backend.command(serving)
@@ -103,26 +103,26 @@ def launch(backend: Backend, serving: Serving, folder: Path) -> tuple[subprocess
 
 
 def serving(checkpoint: Path, python: str, *, adapters: Mapping[str, Path] | None = None, **more: Any) -> Serving:
-    """What is served, on a free port of this machine."""
+    """Return a `Serving` of the checkpoint on a free local port."""
     return Serving(checkpoint=checkpoint, name=NAME, adapters=adapters or {}, port=free_port(), python=python, **more)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End it and all that it started."""
+    """Kill a process and all its descendants."""
     end_tree(process.pid)
     process.wait()
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens on a port of this machine."""
+    """Return whether no process listens on a local port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def last_line(log: Path) -> str:
-    """The last thing it said."""
+    """Return a sentence with the last line of the log."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"It said: {lines[-1][:500]}" if lines else "It said nothing"
+    return f"Last line of its log: {lines[-1][:500]}" if lines else "Its log is empty"
 
 
 def _stays(pid: int) -> bool:

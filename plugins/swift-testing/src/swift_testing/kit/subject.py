@@ -1,4 +1,4 @@
-"""What a check is given: a plugin, one of its parts, and the means to try it (a tiny model, a folder, its factory)."""
+"""The subject of a check: a plugin or one of its parts, with the means to run it (a tiny model, a folder, its factory)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ T = TypeVar("T")
 
 @dataclass
 class Subject:
-    """A plugin (`entry`) and one of its parts; `spec` is None where the plugin as a whole is looked at.
+    """A plugin, or one of its parts, that is checked.
 
-    `environments` says whether engines may be tried that have an environment of their own, which may take minutes to start.
-    `closing` holds what must end with the subject: its folder, a server it has started; `kept` what several checks share; `faults` which
-    check has told of which cause; `log` is what its engine says.
+    Attributes:
+        entry: the plugin's entry point.
+        spec: the spec of the part; None for the plugin as a whole.
+        example: the plugin's example for the part.
+        environments: whether to run engines that have their own environment, which may take minutes to start.
+        closing: what ends with the subject: its folder, and a server if one was started.
+        kept: results that several checks share.
+        faults: cause → the check that has reported it.
+        log: the log file of its engine.
     """
 
     entry: Entry
@@ -41,30 +47,30 @@ class Subject:
 
     @property
     def kind(self) -> str:
-        """The kind of the part; `plugin` for the whole."""
+        """The kind of the part; `plugin` for the plugin as a whole."""
         return self.spec.kind if isinstance(self.spec, Named) else "plugin"
 
     @property
     def label(self) -> str:
-        """`tuner lora`, or the plugin's name."""
+        """The label of the subject, such as `tuner lora` or `plugin peft`."""
         return f"{self.kind} {self.spec.name}" if self.spec is not None else f"plugin {self.entry.name}"
 
     @cached_property
     def folder(self) -> Path:
-        """A temporary folder of the subject's own."""
+        """The temporary folder of the subject."""
         return Path(self.closing.enter_context(tempfile.TemporaryDirectory(prefix="swift-check-")))
 
     def new_folder(self, name: str) -> Path:
-        """A new name below `folder`; nothing is there yet."""
+        """Return an unused path in `folder`, without creating it."""
         number = sum(1 for path in self.folder.iterdir() if path.name.startswith(name))
         return self.folder / f"{name}-{number}"
 
     @cached_property
     def tiny_model(self) -> Path:
-        """A checkpoint of a tiny random Llama, whose weights are random but the same every time; with the example's `sizes`.
+        """A checkpoint of a tiny Llama with random but reproducible weights and the example's `sizes`.
 
         Raises:
-            Skip: transformers is not installed.
+            Skip: torch or transformers is not installed.
         """
         library("torch")
         library("transformers")
@@ -73,7 +79,7 @@ class Subject:
         return write_tiny_model(self.folder / "tiny", **self.example.sizes)
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
-        """What `make` makes, made once for all checks of the subject; where it fails, it fails them all in the same way."""
+        """Return the result of `make`, computed once for all checks of the subject; if it fails, all of them get the same exception."""
         if name not in self.kept:
             try:
                 self.kept[name] = make()
@@ -85,20 +91,20 @@ class Subject:
         return found  # type: ignore[no-any-return]
 
     def needs_engine(self) -> None:
-        """Skip unless what the part stands on is in this environment.
+        """Skip the check unless the engine of the part is installed in this environment.
 
         Raises:
-            Skip: it is not, with how to get it.
+            Skip: it is not installed; the message says how to install it.
         """
         if isinstance(self.spec, Spec) and not (found := state(self.spec, self.entry.distribution)).present:
             missing = ", ".join(found.missing[:2]) or "none exists for this machine"
             raise Skip(f"its engine is not installed here (missing: {missing}). {found.hint}")
 
     def options(self, **more: Any) -> Any:
-        """The part's options, validated: its example's and `more`; None for a part that has none.
+        """Return the part's validated options, from its example and `more`; None for a part without options.
 
         Raises:
-            Skip: some are required, and neither the example nor `more` gives them.
+            Skip: a required option is in neither the example nor `more`.
         """
         if self.spec.options is None:
             return None
@@ -106,21 +112,21 @@ class Subject:
         given = {**{name: self._placed(value) for name, value in self.example.options.items()}, **more}
         required = [name for name, item in model.model_fields.items() if item.is_required() and name not in given]
         if required:
-            raise Skip(f"it needs {', '.join(required)}, and the plugin's SWIFT_EXAMPLES has no example of '{self.spec.name}'")
+            raise Skip(f"it requires {', '.join(required)}, and the plugin's SWIFT_EXAMPLES has no example of '{self.spec.name}'")
         return model(**given)
 
     def _placed(self, value: Any) -> Any:
-        """A value of the example, `{folder}` in it being the subject's own."""
+        """Replace `{folder}` in a value of the example by the subject's folder."""
         if isinstance(value, list):
             return [self._placed(item) for item in value]
         return value.replace("{folder}", str(self.folder)) if isinstance(value, str) else value
 
     def build(self, **more: Any) -> Any:
-        """What the part's factory makes of `options(**more)`."""
+        """Return the object that the part's factory builds from `options(**more)`."""
         return load(self.spec.factory)(self.options(**more))
 
     def close(self) -> None:
-        """Stop and remove what was made for it."""
+        """Stop and remove what was created for the subject."""
         self.closing.close()
         self.closing = ExitStack()
         self.kept.clear()
@@ -130,11 +136,11 @@ class Subject:
 
 
 def load(ref: Ref) -> Any:
-    """What a Ref names.
+    """Load the object of a Ref.
 
     Raises:
-        Skip: it needs a library that is not installed here.
-        SwiftError: it can't be imported, for another reason.
+        Skip: it requires a library that is not installed here.
+        SwiftError: it can't be imported for another reason.
     """
     try:
         return ref.load()
@@ -143,15 +149,15 @@ def load(ref: Ref) -> Any:
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             missing = cause.name.partition(".")[0]
             if missing != ref.partition(".")[0] and missing not in sys.stdlib_module_names:
-                raise Skip(f"{ref.module} needs {missing}, which is not installed") from error
+                raise Skip(f"{ref.module} requires {missing}, which is not installed") from error
         raise
 
 
 def library(name: str) -> ModuleType:
-    """A module that a check stands on.
+    """Import a module that a check requires.
 
     Raises:
-        Skip: it is not installed.
+        Skip: the module is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -160,6 +166,6 @@ def library(name: str) -> ModuleType:
 
 
 def examples_of(module: Any) -> Mapping[str, Example]:
-    """What a plugin's `SWIFT_EXAMPLES`, a Ref, says about its parts, by name."""
+    """Return the examples of a plugin's parts by name, from the Ref in its `SWIFT_EXAMPLES`."""
     ref = getattr(module, "SWIFT_EXAMPLES", None)
     return load(Ref(ref)) if ref else {}

@@ -1,4 +1,4 @@
-"""The tiny model and what is asked of it: a Llama of two layers, its logits, rows of each form."""
+"""The tiny model for the checks: a Llama with two layers, its inputs and logits, and a row of each kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FAMILY = ModelFamily(
     name="llama",
-    summary="Llama, as the tiny model is one",
+    summary="Llama, the family of the tiny model",
     architectures=("LlamaForCausalLM",),
     model_types=("llama",),
     targets=("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
@@ -32,7 +32,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 
 
 def base(folder: Path, **arguments: Any) -> Module:
-    """The model, in float32 unless `arguments` say otherwise, ready to be asked."""
+    """Load the model for inference, in float32 unless `arguments` (of `from_pretrained`) say otherwise."""
     from transformers import AutoModelForCausalLM
 
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **{"dtype": "float32", **arguments})
@@ -40,14 +40,14 @@ def base(folder: Path, **arguments: Any) -> Module:
 
 
 def inputs() -> Tensor:
-    """Two rows of token ids."""
+    """Return two rows of token ids, shape (2, 20)."""
     import torch
 
     return torch.arange(3, 43).reshape(2, 20)
 
 
 def logits(model: Module) -> Tensor:
-    """Its logits on `inputs`, without dropout."""
+    """Return the logits of the model on `inputs`, without dropout."""
     import torch
 
     with torch.no_grad():
@@ -56,12 +56,12 @@ def logits(model: Module) -> Tensor:
 
 
 def difference(one: Tensor, other: Tensor) -> float:
-    """The largest difference of a logit."""
+    """Return the maximum absolute difference of two tensors."""
     return float((one.float() - other.float()).abs().max())
 
 
 def pretend_to_learn(model: Module, seed: int = 1) -> None:
-    """Change what is trainable, by the same random amounts every time."""
+    """Add reproducible random noise to the trainable parameters, in place of training."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -72,7 +72,7 @@ def pretend_to_learn(model: Module, seed: int = 1) -> None:
 
 
 def learn(model: Module, optimizer: Optimizer, steps: int) -> list[float]:
-    """Train on `inputs`; the loss before each step."""
+    """Train on `inputs`; return the loss before each step."""
     losses = []
     for _ in range(steps):
         loss = model(input_ids=inputs(), labels=inputs()).loss
