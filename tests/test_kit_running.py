@@ -67,7 +67,7 @@ def test_one_cause_is_told_once(tmp_path, monkeypatch):
     with pytest.raises(CheckFailed, match=r"can't be built with its options: KeyError: 'rank' \(.*raising.py, line 7\)"):
         found["check_role"]()
     for name in ("check_it_steps", "check_it_takes_groups", "check_state_comes_back"):
-        with pytest.raises(Skip, match="not tried: follows from check_role"):
+        with pytest.raises(Skip, match="same cause as the failure of check_role"):
             found[name]()
     again = cases_of("raising")
     with pytest.raises(CheckFailed, match=r"^KeyError: 'rank' \(.*raising.py, line 7\)"):  # it alone says what is wrong
@@ -80,11 +80,11 @@ def test_a_failure_shows_the_end_of_the_engine_s_log():
     with pytest.raises(CheckFailed) as caught:
         found["check_serves"]()
     text = str(caught.value)
-    assert "The engine's log, " in text
-    assert text.endswith("ends:\n  RuntimeError: no luck today")
-    kept = Path(text.partition("log, ")[2].partition(", ends")[0])
+    assert "End of the engine's log (" in text
+    assert text.endswith("):\n  RuntimeError: no luck today")
+    kept = Path(text.partition("log (")[2].partition("):")[0])
     assert "no luck today" in kept.read_text()
-    with pytest.raises(Skip, match="follows from check_serves"):
+    with pytest.raises(Skip, match="the failure of check_serves"):
         found["check_max_tokens"]()
 
 
@@ -102,5 +102,5 @@ def test_each_check_is_announced_and_a_local_file_is_checked(swift):
     assert "plugin mine: check_import_is_light … passed, " in outcome.err  # with click, for its commands
     assert "launcher mine: check_workers … passed, " in outcome.err
     assert "command mine-says: check_command_import_is_light … passed, " in outcome.err
-    assert "with there-is-no-such-thing it ends in ValueError: invalid literal" in outcome.out
+    assert "with there-is-no-such-thing it raises ValueError: invalid literal" in outcome.out
     assert "mine.py, line 12)" in outcome.out

@@ -1,1 +1,1 @@
-"""The checks, a module for each kind of part."""
+"""The checks: one module per kind of part."""

@@ -1,4 +1,4 @@
-"""A backend: its command line, and, where its engine is here, what the engine does on the tiny model."""
+"""Checks of a backend: its command line and, if its engine is installed, the engine's behaviour on the tiny model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEY = "sk-of-the-check"
 
 
 def interpreter(subject: Subject) -> str:
-    """The interpreter that has the engine: this one, or that of an environment made for it."""
+    """Return the interpreter that has the engine: the running one, or that of the engine's environment."""
     try:
         subject.needs_engine()
     except Skip:
@@ -43,12 +43,12 @@ def interpreter(subject: Subject) -> str:
 
 
 def serving(subject: Subject, checkpoint: Path, **more: Any) -> Serving:
-    """What is served; by this interpreter unless `more` says otherwise."""
+    """Return a `Serving` of the checkpoint, by the running interpreter unless `more` has another."""
     return served.serving(checkpoint, more.pop("python", sys.executable), runtime_adapters=subject.spec.runtime_adapters, **more)
 
 
 def _adapter(subject: Subject) -> Path:
-    """A LoRA adapter that plainly changes what the tiny model says."""
+    """Return a LoRA adapter that changes the tiny model's answers."""
 
     def make() -> Path:
         try:
@@ -69,12 +69,12 @@ def _adapter(subject: Subject) -> Path:
 
 
 def _checkpoint(subject: Subject) -> Path:
-    """The tiny model in a format that it reads."""
+    """Return the tiny model in a format that the backend reads."""
     if "safetensors" in subject.spec.reads:
         return subject.tiny_model
     write = subject.example.checkpoint
     if write is None:
-        raise Skip("it does not read safetensors, and the plugin's SWIFT_EXAMPLES does not say how the tiny model is converted")
+        raise Skip("it does not read safetensors, and the plugin's SWIFT_EXAMPLES has no `checkpoint` function to convert the tiny model")
 
     def make() -> Path:
         folder = subject.new_folder("checkpoint")
@@ -86,7 +86,7 @@ def _checkpoint(subject: Subject) -> Path:
 
 
 def engine_of(subject: Subject) -> Served:
-    """The engine on the tiny model, with an adapter where it claims adapters; started once for all checks."""
+    """Return the engine serving the tiny model, with an adapter if it supports adapters; started once for all checks."""
     python = interpreter(subject)
 
     def make() -> Served:
@@ -103,34 +103,34 @@ def engine_of(subject: Subject) -> Served:
 
 
 def answer(running: Served, model: str = served.NAME, **more: Any) -> str:
-    """What it says to the question, at temperature 0."""
+    """Return its answer to the question of `tiny`, at temperature 0."""
     server = running.server
     return client.complete(server.url, tiny.QUESTION, model=model, api_key=server.api_key, **{"temperature": 0, "max_tokens": 16, **more})
 
 
 def stream(running: Served, **more: Any) -> Iterator[str]:
-    """The same in pieces."""
+    """Yield its answer to the question of `tiny` in pieces, from a streaming request."""
     server = running.server
     return client.chat(server.url, tiny.QUESTION, model=served.NAME, api_key=server.api_key, **more)
 
 
 @check(BACKEND)
 def check_command(subject: Subject) -> None:
-    """Its command is a list of arguments with the port in it and the key in the environment: arguments can be read by every user."""
+    """Its command has the port, and the API key only in the environment, since other users can read the arguments."""
     what = serving(subject, subject.folder, api_key=_KEY)
     made = subject.build().command(what)
-    require(isinstance(made, Command), f"command() gives a {type(made).__name__}, not a Command")
+    require(isinstance(made, Command), f"command() returns a {type(made).__name__}, not a Command")
     require(all(isinstance(word, str) for word in made.argv), "its arguments are not all strings")
     words = " ".join(made.argv)
     require(_KEY not in words, "the API key is among the arguments, which every user of the machine can read")
     require(any(_KEY in value for value in made.env.values()), "the API key is not in the command's environment")
     require(str(what.port) in words or str(what.port) in made.env.values(), "the port is neither in the arguments nor in the environment")
-    require(made.ready.startswith("/"), f"ready is a path, not '{made.ready}'")
+    require(made.ready.startswith("/"), f"`ready` must be a path, not '{made.ready}'")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_serves(subject: Subject) -> None:
-    """It comes up on the tiny model, answers at its `ready` path, and lists the names that clients ask for."""
+    """It serves the tiny model, answers at its `ready` path, and lists all model names at /v1/models."""
     running = engine_of(subject)
     found = client.models(running.server.url, running.server.api_key)
     missing = [name for name in running.server.models if name not in found]
@@ -139,7 +139,7 @@ def check_serves(subject: Subject) -> None:
 
 @check(BACKEND, needs=NEEDS)
 def check_key_is_asked_for(subject: Subject) -> None:
-    """Requests without its API key, or with a wrong one, are refused: otherwise its port is open to all who reach it."""
+    """Requests without the API key, or with a wrong one, are refused."""
     found, _, asked = open_routes(engine_of(subject).server)
     require(asked, "it has none of the routes /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses")
     require(not found, "; ".join(found))
@@ -147,16 +147,16 @@ def check_key_is_asked_for(subject: Subject) -> None:
 
 @check(BACKEND, needs=NEEDS)
 def check_stream_is_the_answer(subject: Subject) -> None:
-    """The pieces of a stream are the answer that comes without one, character by character."""
+    """A streamed answer is identical to the answer without streaming."""
     running = engine_of(subject)
     whole = answer(running)
     pieces = list(stream(running, temperature=0, max_tokens=16))
-    require("".join(pieces) == whole, f"streamed it says {''.join(pieces)!r}, and otherwise {whole!r}")
+    require("".join(pieces) == whole, f"streamed it answers {''.join(pieces)!r}, otherwise {whole!r}")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_golden_tokens(subject: Subject) -> None:
-    """A conversation is read as the token ids that the checkpoint's own template gives: a model that reads others answers worse."""
+    """A conversation is tokenized to the ids that the checkpoint's chat template gives: other ids would lower the quality of answers."""
     running = engine_of(subject)
     from transformers import AutoTokenizer
 
@@ -178,67 +178,67 @@ def check_golden_tokens(subject: Subject) -> None:
 
 @check(BACKEND, needs=NEEDS)
 def check_stop_words(subject: Subject) -> None:
-    """An answer ends before a `stop` text, which agents rely on; the text itself is not in it."""
+    """An answer ends before a `stop` text and does not contain it: agents rely on that."""
     running = engine_of(subject)
     whole = answer(running)
     if len(whole.strip()) < 4:
-        raise Skip("the tiny model says too little to be stopped")
+        raise Skip("the tiny model's answer is too short to be stopped")
     word = whole[len(whole) // 2 :][:3]
-    said = answer(running, stop=[word])
-    require(said == whole[: whole.index(word)], f"with stop={word!r} it says {said!r}, without it {whole!r}")
+    text = answer(running, stop=[word])
+    require(text == whole[: whole.index(word)], f"with stop={word!r} it answers {text!r}, without it {whole!r}")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_unknown_model_is_refused(subject: Subject) -> None:
-    """A name that it does not serve is an error: the base's answer in an adapter's name would go unnoticed."""
+    """An unknown model name is an error: an answer of the base in place of an adapter's would go unnoticed."""
     running = engine_of(subject)
     if subject.spec.adapter_names != "{adapter}":
-        raise Skip("its names have parts, and it answers the model's part as it likes")
+        raise Skip("its adapter names contain the model name, which it does not verify")
     try:
-        said = answer(running, "nobody")
+        text = answer(running, "nobody")
     except SwiftError:
         return
-    raise CheckFailed(f"asked for the model 'nobody' it answers {said!r}")
+    raise CheckFailed(f"for the unknown model 'nobody' it answers {text!r}")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_adapters(subject: Subject) -> None:
-    """`adapters` is true of it: it serves one that changes the answers and leaves the base's alone, or refuses them."""
+    """`adapters` is accurate: an adapter changes the answers and leaves those of the base unchanged, or adapters are refused."""
     spec: BackendSpec = subject.spec
     if not spec.adapters:
         what = serving(subject, subject.folder, adapters={ADAPTER: subject.folder})
-        _must_refuse(lambda: subject.build().command(what), "it says adapters=False, but makes a command with adapters")
+        _must_refuse(lambda: subject.build().command(what), "it has adapters=False, but its command accepts adapters")
         return
     running = engine_of(subject)
     name = spec.adapter_model(served.NAME, ADAPTER)
     try:
         base, adapted = answer(running), answer(running, name)
     except SwiftError as error:
-        raise CheckFailed(f"it says adapters=True, but does not serve '{name}': {error.message}") from error
-    require(adapted != base, f"it says adapters=True, but '{name}' answers as the base does: {base!r}")
-    require(answer(running) == base, "after the adapter was asked, the base answers otherwise")
+        raise CheckFailed(f"it has adapters=True, but does not serve '{name}': {error.message}") from error
+    require(adapted != base, f"it has adapters=True, but '{name}' answers as the base does: {base!r}")
+    require(answer(running) == base, "after a request to the adapter, the answer of the base has changed")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_runtime_adapters(subject: Subject) -> None:
-    """`runtime_adapters` is true of it: it takes an adapter while it runs and drops it again, or refuses with a UsageError."""
+    """`runtime_adapters` is accurate: an adapter can be added and removed while it runs, or that is a UsageError."""
     spec: BackendSpec = subject.spec
     if not spec.runtime_adapters:
         server = Server("http://127.0.0.1:9/v1", (served.NAME,))
         backend = subject.build()
-        _must_refuse(lambda: backend.add_adapter(server, "x", subject.folder), "it says runtime_adapters=False, but add_adapter() works")
-        _must_refuse(lambda: backend.drop_adapter(server, "x"), "it says runtime_adapters=False, but drop_adapter() works")
+        _must_refuse(lambda: backend.add_adapter(server, "x", subject.folder), "it has runtime_adapters=False, but add_adapter() works")
+        _must_refuse(lambda: backend.drop_adapter(server, "x"), "it has runtime_adapters=False, but drop_adapter() works")
         return
     running = engine_of(subject)
     running.backend.add_adapter(running.server, "second", _adapter(subject))
     name = spec.adapter_model(served.NAME, "second")
-    require(answer(running, name) != answer(running), f"the adapter '{name}', added while it runs, changes nothing")
+    require(answer(running, name) != answer(running), f"the adapter '{name}', added while it runs, does not change the answer")
     running.backend.drop_adapter(running.server, "second")
     try:
         answer(running, name)
     except SwiftError:
         return
-    raise CheckFailed("it still answers for an adapter that was dropped")
+    raise CheckFailed("it still answers for an adapter that was removed")
 
 
 def _must_refuse(call: Any, otherwise: str) -> None:
@@ -248,5 +248,5 @@ def _must_refuse(call: Any, otherwise: str) -> None:
         require(error.hint, f"it refuses without a hint: {error.message}")
         return
     except Exception as error:
-        raise CheckFailed(f"{otherwise}: it ends in {type(error).__name__}: {error}") from error
+        raise CheckFailed(f"{otherwise}: it raises {type(error).__name__}: {error}") from error
     raise CheckFailed(otherwise)

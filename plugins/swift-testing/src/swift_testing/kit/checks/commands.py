@@ -1,4 +1,4 @@
-"""A command: what its import costs and does, that it can be told from others, its help, and what it makes of wrong words."""
+"""Checks of a command: the side effects of its import, its name, its help, and its errors for wrong arguments."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _command(subject: Subject) -> click.Command:
 
 @check(COMMAND)
 def check_command_imports(subject: Subject) -> None:
-    """The command can be imported, and is one of click's: a module that fails there is a command that nobody can call."""
+    """The module of the command imports without error, and the target is a click command."""
     try:
         report = probe(subject.entry)
     except NotImported as error:
@@ -58,7 +58,7 @@ def check_command_imports(subject: Subject) -> None:
 
 @check(COMMAND)
 def check_command_import_is_light(subject: Subject) -> None:
-    """Its module imports the standard library, click and swift_core, no more: `--help` and `swift plugins` pay for all else."""
+    """Its module imports only the standard library, click and swift_core: `--help` and `swift plugins` pay for every import."""
     foreign = _report(subject).foreign
     where = "; ".join(f"{name}{place}" for name, place in sorted(foreign.items()))
     require(not foreign, f"it imports {where}. Import it in the function that needs it")
@@ -66,18 +66,18 @@ def check_command_import_is_light(subject: Subject) -> None:
 
 @check(COMMAND)
 def check_command_import_does_nothing(subject: Subject) -> None:
-    """Nothing is printed, written, started, changed or asked over the network before it is called."""
+    """The import has no side effects: it prints, writes, starts and changes nothing and does not use the network."""
     report = _report(subject)
-    done = [*report.network, *report.files, *report.processes, *report.changed, *([repr(report.printed)] if report.printed else [])]
-    require(not done, f"while it is imported it does what it should not: {'; '.join(done)}")
+    effects = [*report.network, *report.files, *report.processes, *report.changed, *([repr(report.printed)] if report.printed else [])]
+    require(not effects, f"its import has side effects: {'; '.join(effects)}")
 
 
 @check(COMMAND)
 def check_command_name_is_its_own(subject: Subject) -> None:
-    """Its name can be typed, and is no other command's: one of ours is never replaced, and of two others neither is called."""
+    """Its name can be typed and is unique: a first-party command takes precedence, and of two other commands neither is called."""
     name = subject.spec.name
-    require(_NAME.fullmatch(name), f"'{name}' is no name: lower-case words, with dashes between them")
-    require(not is_ours(spelled(name)), f"'{name}' is a command of swift-core, which is the one that is called")
+    require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case words with dashes between them")
+    require(not is_ours(spelled(name)), f"'{name}' is a command of swift-core, which takes precedence")
     others = [offer.point.distribution for offer in offers() if offer.name == spelled(name)]
     others = [home for home in others if home != subject.entry.distribution]
     require(not others, f"the command '{name}' is offered by {' and '.join(others)} too")
@@ -85,26 +85,26 @@ def check_command_name_is_its_own(subject: Subject) -> None:
 
 @check(COMMAND)
 def check_command_has_help(subject: Subject) -> None:
-    """`--help` works and says what the command does: a user's first words to it."""
+    """`--help` works and describes what the command does."""
     command = _command(subject)
-    code, said = _called(subject, command, ["--help"])
-    require(code == 0, f"--help ends with code {code}: {said}")
-    require((command.help or "").strip(), "it does not say what it does: its function has no docstring")
+    code, output = _called(subject, command, ["--help"])
+    require(code == 0, f"--help exits with code {code}: {output}")
+    require((command.help or "").strip(), "it has no help text: its function has no docstring")
 
 
 @check(COMMAND)
 def check_wrong_words_are_refused(subject: Subject) -> None:
-    """An option that there is not, an argument that is missing, a file that is not there: a sentence and a code, never a traceback."""
+    """An unknown option, a missing argument and a missing file end in a message and a non-zero exit code, never in a traceback."""
     import click
 
     command = _command(subject)
-    code, said = _called(subject, command, [f"--{_NONSENSE}"])
-    require(code != 0, f"an option that there is not is taken: {said}")
+    code, output = _called(subject, command, [f"--{_NONSENSE}"])
+    require(code != 0, f"it accepts an unknown option: {output}")
     needed = [item for item in command.params if item.required]
     if not needed:
         return
     code, _ = _called(subject, command, [])
-    require(code != 0, f"without {', '.join(item.human_readable_name for item in needed)} it ends with code 0")
+    require(code != 0, f"without {', '.join(item.human_readable_name for item in needed)} it exits with code 0")
     words = list[str]()
     for item in needed:
         words += [*([item.opts[0]] if isinstance(item, click.Option) else []), *[_NONSENSE] * max(item.nargs, 1)]
@@ -112,10 +112,10 @@ def check_wrong_words_are_refused(subject: Subject) -> None:
 
 
 def _called(subject: Subject, command: click.Command, words: Sequence[str]) -> tuple[int, str]:
-    """The exit code and the output of the command in an empty folder.
+    """Run the command in an empty folder; return its exit code and its output.
 
     Raises:
-        CheckFailed: it ended in what would be a traceback.
+        CheckFailed: it raised an exception that users would see as a traceback.
     """
     from click.testing import CliRunner
 
@@ -124,7 +124,7 @@ def _called(subject: Subject, command: click.Command, words: Sequence[str]) -> t
         done: Any = runner.invoke(command, list(words))
     error = done.exception
     if error is not None and not isinstance(error, SystemExit | SwiftError):
-        shown = " ".join(words) or "no words"
+        shown = " ".join(words) or "no arguments"
         text = f"{type(error).__name__}: {error}{place_of(error, subject.spec.target)}"
-        raise CheckFailed(f"with {shown} it ends in {text}") from error
+        raise CheckFailed(f"with {shown} it raises {text}") from error
     return int(done.exit_code or 0), str(done.output).strip()[:200]

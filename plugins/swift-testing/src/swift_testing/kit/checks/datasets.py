@@ -1,4 +1,4 @@
-"""A data set: the rows that it says it has, in the same order every time."""
+"""Checks of a dataset: it has rows of the declared kinds, in the same order every time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIRST = 20
 
 
 def _made(subject: Subject) -> Any:
-    """The data set; one of files gets two rows of its own."""
+    """Build the dataset; one that reads files gets a file with two rows."""
     subject.needs_engine()
     if not subject.spec.suffixes:
         return subject.build()
@@ -43,48 +43,50 @@ def _rows(subject: Subject) -> list[RawRow]:
 
 @check(DATASET)
 def check_kinds_of_rows(subject: Subject) -> None:
-    """`rows` are kinds that tasks know."""
+    """`rows` lists kinds of row that tasks know."""
     unknown = [kind for kind in subject.spec.rows if kind not in _KINDS]
-    require(not unknown, f"rows: there is no kind {', '.join(unknown)}; there are {', '.join(_KINDS)}")
+    require(not unknown, f"rows: unknown kind {', '.join(unknown)}; the kinds are {', '.join(_KINDS)}")
 
 
 @check(DATASET)
 def check_rows(subject: Subject) -> None:
-    """Its rows are of the kinds that it says, can be read, and are numbered from 1 in their files: errors point at file and row."""
+    """Its rows can be read, are of the declared kinds, and have a file and a number counted from 1, which errors refer to."""
     spec: DatasetSpec = subject.spec
     rows = _rows(subject)
     require(rows, "it has no rows")
     require(rows[0].number == 1, f"its first row has the number {rows[0].number}")
     for raw in rows:
-        require(raw.file, "a row does not say which file it is of")
+        require(raw.file, "a row has no file")
         try:
             normalise(raw, spec.rows or _KINDS)
         except SwiftError as error:
-            raise CheckFailed(f"row {raw.number} of {raw.file} is none of {', '.join(spec.rows or _KINDS)}: {error.message}") from error
+            kinds = ", ".join(spec.rows or _KINDS)
+            raise CheckFailed(f"row {raw.number} of {raw.file} is not a row of kind {kinds}: {error.message}") from error
 
 
 @check(DATASET)
 def check_rows_come_again(subject: Subject) -> None:
-    """Asked again, it gives the same rows in the same order: a resumed training goes on in the middle of them."""
+    """It yields the same rows in the same order every time: a resumed training continues in the middle of them."""
     first, second = [[(raw.data, raw.number) for raw in _rows(subject)] for _ in range(2)]
-    require(first == second, "asked twice, it gives other rows")
+    require(first == second, "read twice, it yields different rows")
 
 
 @check(DATASET)
 def check_rows_begin_anew(subject: Subject) -> None:
-    """`rows()` begins with the first row each time, wherever the last reader stopped: data are looked at before they are learned."""
+    """`rows()` starts with the first row each time, wherever the previous reader stopped: rows are checked before training."""
     _rows(subject)
     dataset = _made(subject)
     dataset.fetch()
     whole = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
     list(islice(dataset.rows(), 1))
     again = [(raw.data, raw.number) for raw in islice(dataset.rows(), _FIRST)]
-    require(again == whole, f"asked once more, its rows begin with number {again[0][1] if again else 'none'} and are {len(again)}")
+    first = again[0][1] if again else "none"
+    require(again == whole, f"read again, it yields {len(again)} rows instead of {len(whole)}, starting with number {first}")
 
 
 @check(DATASET)
 def check_rows_are_numbered(subject: Subject) -> None:
-    """Numbers rise within a file, each row's its own: an error names a row by it, and `--row 7` shows one."""
+    """Row numbers increase within a file: errors name a row by its number, and `--row 7` shows one."""
     last: dict[str, int] = {}
     for raw in _rows(subject):
         require(raw.number > last.get(raw.file, 0), f"in {raw.file} row {raw.number} comes after row {last.get(raw.file)}")
@@ -93,9 +95,9 @@ def check_rows_are_numbered(subject: Subject) -> None:
 
 @check(DATASET)
 def check_missing_file_is_refused(subject: Subject) -> None:
-    """A file that is not there is a UsageError with a hint."""
+    """A missing file is a UsageError with a hint."""
     if not subject.spec.suffixes:
-        raise Skip("it reads no files of the user's")
+        raise Skip("it does not read the user's files")
     try:
         dataset = subject.build(path=str(subject.folder / "nowhere.jsonl"))
         dataset.fetch()
@@ -104,5 +106,5 @@ def check_missing_file_is_refused(subject: Subject) -> None:
         require(error.hint, f"the error has no hint: {error.message}")
         return
     except Exception as error:
-        raise CheckFailed(f"a missing file ends in {type(error).__name__}: {error}") from error
-    raise CheckFailed("a missing file is no error")
+        raise CheckFailed(f"a missing file raises {type(error).__name__}: {error}") from error
+    raise CheckFailed("a missing file is not an error")

@@ -1,4 +1,4 @@
-"""An evaluator before a server that answers every question alike: its scores must not depend on the day."""
+"""Checks of an evaluator against a fake server with a fixed answer: its scores must be complete and reproducible."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ def _scores(subject: Subject, tasks: tuple[str, ...] = (), server: FakeEngine | 
     if subject.spec.over != "http":
         raise Skip("it loads the checkpoint itself")
     subject.needs_engine()
-    asked = tasks or subject.example.tasks
-    if not asked:
+    chosen = tasks or subject.example.tasks
+    if not chosen:
         raise Skip(f"the plugin's SWIFT_EXAMPLES has no tasks for '{subject.spec.name}'")
     with nullcontext(server) if server else FakeEngine("The answer is 4.") as fake:
-        found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), asked, subject.new_folder("scores"))
+        found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), chosen, subject.new_folder("scores"))
     return found
 
 
 @check(EVALUATOR)
 def check_scores(subject: Subject) -> None:
-    """Each task that was asked for has scores, as numbers, and the predictions behind them are kept."""
+    """Each requested task has numeric scores, and the predictions are saved."""
     found = _scores(subject)
     missing = [task for task in subject.example.tasks if not found.values.get(task)]
     require(not missing, f"no scores for {', '.join(missing)}")
-    odd = [
+    invalid = [
         f"{task}.{name}" for task, scores in found.values.items() for name, value in scores.items() if not isinstance(value, int | float)
     ]
-    require(not odd, f"scores that are no numbers: {', '.join(odd)}")
-    require(found.folder.is_dir() and any(found.folder.rglob("*")), "it keeps no predictions in the folder that it names")
+    require(not invalid, f"scores that are not numbers: {', '.join(invalid)}")
+    require(found.folder.is_dir() and any(found.folder.rglob("*")), "it saved no predictions in the folder that it returns")
 
 
 @check(EVALUATOR)
 def check_it_asks_the_server(subject: Subject) -> None:
-    """The server is asked, by the name of its model: scores that come from nowhere are worse than none."""
+    """It sends requests to the server, with the name of the server's model: scores must come from that model."""
     with FakeEngine("The answer is 4.") as fake:
         _scores(subject, server=fake)
-        asked = [request["body"] for request in fake.seen if "completions" in request["path"]]
-    require(asked, "it gives scores, and has asked the server nothing")
-    names = {str(body.get("model")) for body in asked}
-    require(names == {"fake"}, f"the server's model is called 'fake', and it asks for {', '.join(sorted(names))}")
+        bodies = [request["body"] for request in fake.seen if "completions" in request["path"]]
+    require(bodies, "it returns scores without sending a request to the server")
+    names = {str(body.get("model")) for body in bodies}
+    require(names == {"fake"}, f"the server's model is named 'fake', but it requests {', '.join(sorted(names))}")
 
 
 @check(EVALUATOR)
 def check_a_server_that_fails(subject: Subject) -> None:
-    """A server that is gone is a SwiftError: questions without an answer must not count as wrong ones."""
+    """An unreachable server is a SwiftError: questions without an answer must not count as wrong."""
     with FakeEngine() as fake:
         pass
     try:
@@ -61,20 +61,20 @@ def check_a_server_that_fails(subject: Subject) -> None:
     except Skip:
         raise
     except Exception as error:
-        raise CheckFailed(f"a server that is gone ends in {type(error).__name__}: {error}") from error
-    raise CheckFailed(f"nobody answered, and it has the scores {dict(found.values)}")
+        raise CheckFailed(f"an unreachable server raises {type(error).__name__}: {error}") from error
+    raise CheckFailed(f"the server was unreachable, but it returns the scores {dict(found.values)}")
 
 
 @check(EVALUATOR)
 def check_same_scores_twice(subject: Subject) -> None:
-    """The same answers have the same scores: a comparison of two models must not be one of two days."""
+    """The same answers get the same scores: otherwise two models can't be compared."""
     first, second = _scores(subject).values, _scores(subject).values
-    require(first == second, f"the same answers have the scores {dict(first)} and then {dict(second)}")
+    require(first == second, f"the same answers get the scores {dict(first)} and then {dict(second)}")
 
 
 @check(EVALUATOR)
 def check_unknown_task_is_refused(subject: Subject) -> None:
-    """A task that it does not know is a UsageError, before anything is asked."""
+    """An unknown task is a UsageError."""
     try:
         _scores(subject, ("there-is-no-such-task",))
     except UsageError:
@@ -82,5 +82,5 @@ def check_unknown_task_is_refused(subject: Subject) -> None:
     except Skip:
         raise
     except Exception as error:
-        raise CheckFailed(f"an unknown task ends in {type(error).__name__}: {error}") from error
-    raise CheckFailed("an unknown task is no error")
+        raise CheckFailed(f"an unknown task raises {type(error).__name__}: {error}") from error
+    raise CheckFailed("an unknown task is not an error")

@@ -1,4 +1,4 @@
-"""An exporter on the tiny model: a file or folder of the other format, the same every time, and the same model."""
+"""Checks of an exporter on the tiny model: its output exists, is reproducible, and predicts what the checkpoint does."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _NEEDS = ("torch", "transformers")
 
 
 def _exported(subject: Subject, again: bool = False) -> tuple[Path, Path]:
-    """The folder that was named, and what the exporter says a reader opens; once more if `again`."""
+    """Return the output path and the path that readers open; export anew if `again`."""
     if "safetensors" not in subject.spec.reads:
-        raise Skip("it does not read safetensors, and the tiny model has no others")
+        raise Skip("it does not read safetensors, the only format of the tiny model")
     if subject.spec.calibrates:
-        raise Skip("it wants the rows of a run")
+        raise Skip("it requires a calibration set")
     subject.needs_engine()
 
     def make() -> tuple[Path, Path]:
@@ -40,15 +40,15 @@ def _hashes(out: Path) -> dict[str, str]:
 
 @check(EXPORTER, needs=_NEEDS)
 def check_export(subject: Subject) -> None:
-    """What it returns is there, and at or below where it was told to write."""
+    """The path that it returns exists and is the output path or inside it."""
     out, opened = _exported(subject)
-    require(opened.exists(), f"it returns {opened}, which is not there")
-    require(opened == out or out in opened.parents, f"it was told to write to {out}, and returns {opened}")
+    require(opened.exists(), f"it returns {opened}, which does not exist")
+    require(opened == out or out in opened.parents, f"its output path is {out}, but it returns {opened}")
 
 
 @check(EXPORTER, needs=_NEEDS)
 def check_export_is_deterministic(subject: Subject) -> None:
-    """The same checkpoint gives the same files, bit by bit."""
+    """The same checkpoint gives bitwise the same files."""
     one, other = _hashes(_exported(subject)[0]), _hashes(_exported(subject, again=True)[0])
     differ = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
     require(not differ, f"exported twice, these files differ: {', '.join(differ)}")
@@ -56,43 +56,43 @@ def check_export_is_deterministic(subject: Subject) -> None:
 
 @check(EXPORTER, needs=_NEEDS)
 def check_it_loads_what_it_writes(subject: Subject) -> None:
-    """What it loads again predicts what the checkpoint does, within its limit, and splits text as the checkpoint does."""
+    """Loaded again, its output tokenizes text as the checkpoint does, and its KL divergence from the checkpoint is within `max_kl`."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoTokenizer
 
     exporter = subject.build()
     if not hasattr(exporter, "load"):
-        raise Skip("it does not load what it writes, so runs of it are not verified")
+        raise Skip("it can't load what it writes, so exports with it are not verified")
     opened = _exported(subject)[1]
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
     text = str(tokenizer.apply_chat_template(tiny.QUESTION, tokenize=False, add_generation_prompt=True))
     questions, answers = subject.folder / "questions.jsonl", subject.folder / "answers.safetensors"
     lines = [{"text": text}, *({"ids": row} for row in tiny.inputs().tolist())]
     questions.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    said = answer(exporter, opened, questions, answers)
+    result = answer(exporter, opened, questions, answers)
     require(
-        said["texts"] == [tokenizer(text, add_special_tokens=False).input_ids],
-        f"{text!r} is split otherwise than by the checkpoint's tokenizer",
+        result["texts"] == [tokenizer(text, add_special_tokens=False).input_ids],
+        f"{text!r} is tokenized differently than by the checkpoint's tokenizer",
     )
     found = torch.stack([tensor for _, tensor in sorted(load_file(answers).items())]).log_softmax(-1)
-    wanted = tiny.logits(tiny.base(subject.tiny_model)).log_softmax(-1)
-    require(found.shape == wanted.shape, f"its logits are {list(found.shape)}, and the checkpoint's {list(wanted.shape)}")
-    kl = float(torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1).mean())
-    require(kl <= exporter.max_kl, f"it diverges by {kl:.3g} nats a token, and its own limit is {exporter.max_kl:g}")
+    expected = tiny.logits(tiny.base(subject.tiny_model)).log_softmax(-1)
+    require(found.shape == expected.shape, f"its logits have the shape {list(found.shape)}, the checkpoint's {list(expected.shape)}")
+    kl = float(torch.nn.functional.kl_div(found, expected, log_target=True, reduction="none").sum(-1).mean())
+    require(kl <= exporter.max_kl, f"its KL divergence is {kl:.3g} nats per token, above its own limit of {exporter.max_kl:g}")
 
 
 @check(EXPORTER)
 def check_missing_checkpoint_is_refused(subject: Subject) -> None:
-    """A checkpoint that is not there is a SwiftError with a hint, and leaves nothing behind."""
+    """A missing checkpoint is a SwiftError with a hint and leaves no output."""
     subject.needs_engine()
     out = subject.new_folder("nothing")
     try:
         subject.build().export(subject.folder / "nowhere", out)
     except SwiftError as error:
         require(error.hint, f"the error has no hint: {error.message}")
-        require(not out.exists(), "it left something behind")
+        require(not out.exists(), "it left output")
         return
     except Exception as error:
-        raise CheckFailed(f"a missing checkpoint ends in {type(error).__name__}: {error}") from error
-    raise CheckFailed("a missing checkpoint is no error")
+        raise CheckFailed(f"a missing checkpoint raises {type(error).__name__}: {error}") from error
+    raise CheckFailed("a missing checkpoint is not an error")

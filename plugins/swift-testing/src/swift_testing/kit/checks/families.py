@@ -1,4 +1,4 @@
-"""A family against the modules that transformers builds for it, on the meta device: no weights, and no time."""
+"""Checks of a model family against the modules that transformers builds for it, on the meta device, so without weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SHORT = {"num_hidden_layers": 4}
 
 
 def _models(subject: Subject) -> list[Any]:
-    """One for each of its model types and the example's configurations; built once."""
+    """Return one model per model type and configuration of the example, built once."""
     found = subject.keep("models", lambda: list(build(subject.spec, subject.example)))
     if not found:
-        raise Skip("transformers has no class for it; its repository's own code is needed")
+        raise Skip("transformers has no class for it; it requires remote code")
     return found
 
 
 def build(family: ModelFamily, example: Example) -> Iterator[Any]:
-    """The models of the classes that transformers has for its model types, in the example's configurations, on the meta device."""
+    """Build, on the meta device, the models that transformers has for the model types of a family, in the example's configurations."""
     import torch
     import transformers
     from transformers.models.auto import modeling_auto as auto
@@ -45,7 +45,7 @@ def _configs(config_class: Any, configurations: Sequence[Mapping[str, Any]]) -> 
             yield config_class(**{**_SHORT, **values})
             continue
         text = {**_SHORT, **values}
-        if parts["text_config"] is AutoConfig:  # any language model goes
+        if parts["text_config"] is AutoConfig:  # any language model is accepted
             text.setdefault("model_type", "llama")
         yield config_class(**{part: text if part == "text_config" else {} for part in parts})
 
@@ -56,13 +56,13 @@ def _below(prefix: str, name: str) -> bool:
 
 @check(FAMILY)
 def check_architectures(subject: Subject) -> None:
-    """It says how `config.json` names it: by nothing else is a checkpoint's family found."""
-    require(subject.spec.architectures, "it names no architectures, so no checkpoint is ever of this family")
+    """It lists the architectures in `config.json` by which the family of a checkpoint is recognised."""
+    require(subject.spec.architectures, "it lists no architectures, so no checkpoint is recognised as this family")
 
 
 @check(FAMILY, needs=_NEEDS)
 def check_architectures_exist(subject: Subject) -> None:
-    """An architecture that transformers has a class of is the class that it builds for the model type."""
+    """Each architecture for which transformers has a class is the class that it builds for the model type."""
     import transformers
 
     built = {type(model).__name__ for model in _models(subject)}
@@ -72,12 +72,12 @@ def check_architectures_exist(subject: Subject) -> None:
 
 @check(FAMILY, needs=_NEEDS)
 def check_targets_exist(subject: Subject) -> None:
-    """Each target names a linear layer below `blocks`: an adapter on a layer that is not there is an error in every training."""
+    """Each target is the name of a linear layer inside `blocks`: an adapter on a missing layer would fail every training."""
     from torch.nn import Linear
     from transformers.pytorch_utils import Conv1D
 
     spec: ModelFamily = subject.spec
-    require(spec.targets, "it names no targets for adapters")
+    require(spec.targets, "it lists no targets for adapters")
     names = {
         name
         for model in _models(subject)
@@ -85,42 +85,42 @@ def check_targets_exist(subject: Subject) -> None:
         if isinstance(module, Linear | Conv1D) and _below(spec.blocks, name)
     }
     missing = sorted(set(spec.targets) - {name.rpartition(".")[2] for name in names})
-    there = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
-    require(not missing, f"targets that are no linear layer below '{spec.blocks}': {', '.join(missing)}. There are: {there or 'none'}")
+    available = ", ".join(sorted({name.rpartition(".")[2] for name in names})) or "none"
+    require(not missing, f"targets that are not linear layers in '{spec.blocks}': {', '.join(missing)}. Available: {available}")
 
 
 @check(FAMILY, needs=_NEEDS)
 def check_paths_exist(subject: Subject) -> None:
-    """`blocks`, `embeddings` and `head` are where it says: quantizers, pipelines and freezing go by them."""
+    """`blocks`, `embeddings` and `head` are paths of the right modules: quantizers, pipelines and freezing rely on them."""
     spec: ModelFamily = subject.spec
     for model in _models(subject):
         modules = dict(model.named_modules())
         for name in ("blocks", "embeddings", "head"):
             path = getattr(spec, name)
             require(path in modules, f"{name}: {type(model).__name__} has no module '{path}'")
-        require(type(modules[spec.blocks]).__name__ == "ModuleList", f"blocks: '{spec.blocks}' is no list of blocks")
-        require(modules[spec.embeddings] is model.get_input_embeddings(), f"embeddings: '{spec.embeddings}' are not the input embeddings")
+        require(type(modules[spec.blocks]).__name__ == "ModuleList", f"blocks: '{spec.blocks}' is not a ModuleList")
+        require(modules[spec.embeddings] is model.get_input_embeddings(), f"embeddings: '{spec.embeddings}' is not the input embedding")
         require(modules[spec.head] is model.get_output_embeddings(), f"head: '{spec.head}' is not the output layer")
 
 
 @check(FAMILY, needs=_NEEDS)
 def check_skipped_modules_exist(subject: Subject) -> None:
-    """What quantizers are told to leave out is there: a misspelt name would be quantized without a word."""
+    """The modules in `skip_quantization` exist: a module with a misspelt name would be quantized silently."""
     names = [name for model in _models(subject) for name, _ in model.named_modules()]
     missing = [skip for skip in subject.spec.skip_quantization if not any(name.endswith(skip) for name in names)]
-    require(not missing, f"skip_quantization names modules that are not there: {', '.join(missing)}")
+    require(not missing, f"skip_quantization lists modules that don't exist: {', '.join(missing)}")
 
 
 @check(FAMILY, needs=_NEEDS)
 def check_prefixes_partition(subject: Subject) -> None:
-    """Every parameter of a multimodal model is in one part (language model, vision tower, aligner): parts are trained and frozen by it."""
+    """Every parameter of a multimodal model belongs to one of its parts (language model, vision tower, aligner), which can be frozen."""
     spec: ModelFamily = subject.spec
     prefixes = [prefix for prefix in (spec.language_model, spec.vision_tower, spec.aligner) if prefix]
     if len(spec.modalities) == 1:
-        require(not prefixes, "it takes text alone, but names parts of a multimodal model")
+        require(not prefixes, "its only modality is text, but it names parts of a multimodal model")
         return
-    require(spec.language_model and spec.vision_tower, "it takes more than text, but names no language_model or no vision_tower")
-    require(_below(spec.language_model, spec.blocks), f"its blocks, {spec.blocks}, are not in its language_model")
+    require(spec.language_model and spec.vision_tower, "it is multimodal, but has no language_model or no vision_tower")
+    require(_below(spec.language_model, spec.blocks), f"its blocks, {spec.blocks}, are not inside its language_model")
     inside = [(one, other) for one in prefixes for other in prefixes if one is not other and (one == other or _below(other, one))]
     overlapping = [pair for pair in inside if pair != (spec.aligner, spec.vision_tower)]  # the longest prefix wins
     require(not overlapping, f"prefixes that overlap: {'; '.join(f'{one} and {other}' for one, other in overlapping)}")
@@ -133,12 +133,12 @@ def check_prefixes_partition(subject: Subject) -> None:
             require(owner, f"the parameter {name} belongs to none of {', '.join(prefixes)}")
             owned[owner] += 1
         empty = [prefix for prefix, count in owned.items() if not count]
-        require(not empty, f"no parameter is below {', '.join(empty)}")
+        require(not empty, f"no parameter has the prefix {', '.join(empty)}")
 
 
 @check(FAMILY)
 def check_remote_code(subject: Subject) -> None:
-    """It says that a repository's own code is needed exactly where transformers has no class: users are asked to trust it."""
+    """`remote_code` is set exactly if transformers has no class for it, since users are asked to trust that code."""
     import importlib.util
 
     if importlib.util.find_spec("transformers") is None:
@@ -147,4 +147,5 @@ def check_remote_code(subject: Subject) -> None:
 
     native = [name for name in subject.spec.model_types if name in CONFIG_MAPPING]
     require(not (subject.spec.remote_code and native), f"transformers has a class for {', '.join(native)}; no remote code is needed")
-    require(subject.spec.remote_code or native or not subject.spec.model_types, "transformers has no class for it, so it needs remote code")
+    native_or_remote = subject.spec.remote_code or native or not subject.spec.model_types
+    require(native_or_remote, "transformers has no class for it, so remote_code must be set")

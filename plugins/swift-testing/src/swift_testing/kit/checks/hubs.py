@@ -1,4 +1,4 @@
-"""A hub: its schemes, and what it does with a reference that leads nowhere."""
+"""Checks of a hub: its schemes, the files that it fetches, and its errors for references that don't exist."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ sys.exit("it returned a folder")
 
 @check(HUB)
 def check_schemes(subject: Subject) -> None:
-    """Its schemes can be typed before a colon, and no other hub has them."""
+    """Its schemes are valid before a colon, and no other hub has them."""
     schemes = subject.spec.schemes
-    require(schemes, "it has no schemes, so no reference ever leads to it")
+    require(schemes, "it has no schemes, so no reference can use it")
     for scheme in schemes:
-        require(scheme.isalnum() and scheme.islower() and scheme[1:], f"'{scheme}' is no scheme: two or more small letters and digits")
+        valid = scheme.isalnum() and scheme.islower() and scheme[1:]
+        require(valid, f"'{scheme}' is not a valid scheme: use two or more lower-case letters and digits")
         for entry in registry().entries("hub"):
             if (entry.plugin.name, entry.spec.name) != (subject.entry.name, subject.spec.name):
                 require(scheme not in entry.spec.schemes, f"the scheme '{scheme}' belongs to {entry.plugin.distribution} too")
@@ -49,26 +50,26 @@ def check_schemes(subject: Subject) -> None:
 
 @check(HUB)
 def check_fetch_of_a_folder(subject: Subject) -> None:
-    """A hub of folders gives the folder itself, and refuses one that is not there with a UsageError."""
+    """A hub for local folders returns an existing folder, and raises a UsageError for a missing one."""
     if "file" not in subject.spec.schemes:
-        raise Skip("what it fetches is not on this machine")
+        raise Skip("it does not fetch local folders")
     hub = subject.build()
-    require(hub.fetch(Reference("file", str(subject.tiny_model))).is_dir(), "it gives no folder")
+    require(hub.fetch(Reference("file", str(subject.tiny_model))).is_dir(), "it does not return a folder")
     try:
         hub.fetch(Reference("file", str(subject.folder / "nowhere")))
     except UsageError as error:
         require(error.hint, f"the error has no hint: {error.message}")
         return
-    raise CheckFailed("a folder that is not there is no error")
+    raise CheckFailed("a missing folder is not an error")
 
 
 def _reference(subject: Subject) -> Reference:
-    """The tiny model where the hub finds it."""
+    """Return a reference to the tiny model on the hub."""
     example = subject.example
     if "file" in subject.spec.schemes:
         return Reference("file", str(subject.tiny_model))
     if not example.reference:
-        raise Skip(f"the plugin's SWIFT_EXAMPLES has no reference for '{subject.spec.name}' that leads anywhere without a network")
+        raise Skip(f"the plugin's SWIFT_EXAMPLES has no reference for '{subject.spec.name}' that can be fetched without a network")
 
     def make() -> Reference:
         folder = subject.new_folder("hub")
@@ -82,21 +83,21 @@ def _reference(subject: Subject) -> Reference:
 
 @check(HUB, needs=("torch", "transformers"))
 def check_fetches(subject: Subject) -> None:
-    """It gives the folder with the very files that are there, the same one when it is asked again, and only those asked for."""
+    """It returns a folder with unchanged files, the same folder when fetched again, and honours `only`."""
     reference = _reference(subject)
     hub = subject.build()
     folder = hub.fetch(reference)
-    have, want = hash_files(folder), hash_files(subject.tiny_model)
-    wrong = sorted(name for name in want if have.get(name) != want[name])
-    require(not wrong, f"of the checkpoint it gives other files, or none: {', '.join(wrong)}")
-    require(hub.fetch(reference) == folder, "fetched again, it gives another folder")
+    found, expected = hash_files(folder), hash_files(subject.tiny_model)
+    wrong = sorted(name for name in expected if found.get(name) != expected[name])
+    require(not wrong, f"these files of the checkpoint are missing or differ: {', '.join(wrong)}")
+    require(hub.fetch(reference) == folder, "fetched again, it returns another folder")
     some = hub.fetch(reference, only=["*.json"])
-    require((some / "config.json").is_file(), 'asked for only=["*.json"], it gives no config.json')
+    require((some / "config.json").is_file(), 'with only=["*.json"], it does not fetch config.json')
 
 
 @check(HUB, needs=("torch", "transformers"))
 def check_revision(subject: Subject) -> None:
-    """A revision that there is not is a UsageError: whoever pins one must never be given another, and code is trusted by it."""
+    """An unknown revision is a UsageError: a pinned revision must never be replaced by another, since code is trusted by revision."""
     reference = _reference(subject)
     if reference.scheme == "file":
         raise Skip("folders have no revisions")
@@ -105,20 +106,20 @@ def check_revision(subject: Subject) -> None:
     except UsageError as error:
         require(error.hint, f"the error has no hint: {error.message}")
         return
-    raise CheckFailed(f"asked for a revision that there is not, it gives {folder}")
+    raise CheckFailed(f"for an unknown revision it returns {folder}")
 
 
 @check(HUB)
 def check_no_network_is_said(subject: Subject) -> None:
-    """Without a network it ends with a SwiftError that says so, and soon: a hang or a traceback helps nobody."""
+    """Without a network it raises a SwiftError with a hint within a time limit, instead of hanging."""
     if subject.spec.options is not None or "file" in subject.spec.schemes:
-        raise Skip("it needs options, or no network")
+        raise Skip("it has options, or does not use the network")
     load(subject.spec.factory)
     subject.needs_engine()
     command = [sys.executable, "-c", _WITHOUT_NETWORK, subject.spec.factory, subject.spec.schemes[0]]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
     except subprocess.TimeoutExpired:
-        raise CheckFailed(f"without a network it had not ended after {_LIMIT:.0f} seconds") from None
-    said = " ".join(done.stderr.strip().splitlines()[-1:])
-    require(done.returncode == 0, f"without a network it ends in something else than a SwiftError: {said}")
+        raise CheckFailed(f"without a network it does not end within {_LIMIT:.0f} seconds") from None
+    last = " ".join(done.stderr.strip().splitlines()[-1:])
+    require(done.returncode == 0, f"without a network it does not raise a SwiftError with a hint: {last}")

@@ -1,4 +1,4 @@
-"""A launcher: it starts the workers that were asked for, passes on what rank 0 says, and tells how they ended."""
+"""Checks of a launcher: it starts the requested workers, relays the events of rank 0, and reports failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAUNCHER = "launcher"
 
 
 def say(_run: Run, report: Report) -> tuple[None, dict[str, Any]]:
-    """A job: each rank leaves a file, rank 0 counts to three."""
+    """Job for the checks: each rank writes a file and three notes."""
     rank = os.environ.get("RANK", "0")
     (report.folder / f"rank-{rank}").write_text(
         f"{os.environ.get('WORLD_SIZE', '1')} {os.environ.get('SWIFT_CHECK', '')}", encoding="utf-8"
@@ -27,8 +27,8 @@ def say(_run: Run, report: Report) -> tuple[None, dict[str, Any]]:
 
 
 def fail(_run: Run, _report: Report) -> tuple[None, dict[str, Any]]:
-    """A job that fails."""
-    raise SwiftError("as it should")
+    """Job for the checks that raises a SwiftError."""
+    raise SwiftError("expected failure")
 
 
 def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[dict[str, Any]], Path]:
@@ -44,33 +44,33 @@ def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[dic
 
 @check(LAUNCHER)
 def check_workers(subject: Subject) -> None:
-    """Two processes are two ranks that know each other's number and have the environment; rank 0 alone is heard, in order."""
+    """Two processes are two ranks that have the world size and the environment, and only the events of rank 0 are relayed, in order."""
     code, events, folder = _launched(subject, "say", 2)
-    require(code == 0, f"the workers ended well, and it returns {code}")
+    require(code == 0, f"the workers succeeded, but it returns {code}")
     ranks = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("rank-*")}
-    require(ranks == {"rank-0": "2 seen", "rank-1": "2 seen"}, f"two ranks with SWIFT_CHECK=seen were asked for; there were {ranks}")
-    notes = [event["text"] for event in events if event["event"] == "note" and event["text"].startswith("note ")]  # it may add its own
-    require(notes == [f"note {number} of rank 0" for number in range(3)], f"rank 0 said three notes, and it passes on {notes}")
+    require(ranks == {"rank-0": "2 seen", "rank-1": "2 seen"}, f"two ranks with SWIFT_CHECK=seen were requested; it started {ranks}")
+    notes = [event["text"] for event in events if event["event"] == "note" and event["text"].startswith("note ")]  # it may add others
+    require(notes == [f"note {number} of rank 0" for number in range(3)], f"rank 0 wrote three notes, but it relays {notes}")
 
 
 @check(LAUNCHER)
 def check_failure_is_told(subject: Subject) -> None:
-    """A worker that fails makes its exit code another than 0, and its error is passed on."""
+    """If a worker fails, it returns a non-zero exit code and relays the error."""
     code, events, _ = _launched(subject, "fail", 1)
-    require(code, "a worker failed, and it returns 0")
-    said = [event["message"] for event in events if event["event"] == "error"]
-    require(said == ["as it should"], f"the worker's error is 'as it should', and it passes on {said}")
+    require(code, "a worker failed, but it returns 0")
+    errors = [event["message"] for event in events if event["event"] == "error"]
+    require(errors == ["expected failure"], f"the worker's error is 'expected failure', but it relays {errors}")
 
 
 @check(LAUNCHER)
 def check_nodes(subject: Subject) -> None:
-    """`nodes` is true of it: where it says no, more than one machine is a UsageError."""
+    """`nodes` is accurate: if it is False, a multi-node launch is a UsageError."""
     if subject.spec.nodes:
-        raise Skip("it says that it can, and there is one machine here")
+        raise Skip("it supports several nodes, but there is only one here")
     folder = subject.new_folder("nodes")
     write_run(Run(verb="check", job=f"{__name__}:say"), folder)
     try:
         subject.build().launch(folder, processes=1, nodes=2, environment={}, watch=lambda event: None)
     except UsageError:
         return
-    raise CheckFailed("it says nodes=False, but starts on two machines")
+    raise CheckFailed("it has nodes=False, but starts with nodes=2")

@@ -1,4 +1,4 @@
-"""How a backend's engine ends: when it is told to, and if it can't begin. They come last, since the engine is gone then."""
+"""Checks of how a backend's engine shuts down and fails to start. They run last, since the engine has ended after them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REFUSAL_SECONDS = 240.0
 
 @check(BACKEND, needs=NEEDS)
 def check_stop_frees_the_port(subject: Subject) -> None:
-    """SIGTERM ends it in the middle of an answer, with all its processes, and frees the port: a second start must not fail."""
+    """SIGTERM during an answer ends the engine and all its processes and frees the port, so that it can be started again."""
     running = engine_of(subject)
     pieces = stream(running, temperature=1.5, max_tokens=400)
     next(pieces, None)
@@ -27,7 +27,7 @@ def check_stop_frees_the_port(subject: Subject) -> None:
 
 @check(BACKEND, needs=NEEDS)
 def check_missing_checkpoint_ends_it(subject: Subject) -> None:
-    """A checkpoint that is not there ends it at once, with words that name it: waiting for one that never serves helps nobody."""
+    """With a missing checkpoint the engine ends with an error that names the checkpoint, instead of never becoming ready."""
     missing = subject.folder / "nowhere"
     what = serving(subject, missing, python=interpreter(subject))
     backend = subject.build()
@@ -40,10 +40,11 @@ def check_missing_checkpoint_ends_it(subject: Subject) -> None:
     end = time.monotonic() + _REFUSAL_SECONDS
     try:
         while process.poll() is None and time.monotonic() < end:
-            require(served.is_free(what.port), "it serves a checkpoint that is not there")
+            require(served.is_free(what.port), "it serves although the checkpoint is missing")
             time.sleep(0.1)
-        require(process.poll() is not None, f"it still runs after {_REFUSAL_SECONDS:.0f} seconds, without its checkpoint")
-        require(process.returncode, "it ended with code 0, as if all had been well")
-        require("nowhere" in log.read_text(encoding="utf-8", errors="replace"), f"it does not say what is missing. {served.last_line(log)}")
+        require(process.poll() is not None, f"it still runs after {_REFUSAL_SECONDS:.0f} seconds, although the checkpoint is missing")
+        require(process.returncode, "it exited with code 0, although the checkpoint is missing")
+        named = "nowhere" in log.read_text(encoding="utf-8", errors="replace")
+        require(named, f"its log does not name the missing checkpoint. {served.last_line(log)}")
     finally:
         served.kill(process)

@@ -1,4 +1,4 @@
-"""A loader on the tiny model: it gives transformers' own logits, and refuses what is damaged."""
+"""Checks of a loader on the tiny model: its logits are those of transformers, and damaged checkpoints are refused."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _NEEDS = ("torch", "transformers")
 def _load(subject: Subject, checkpoint: Any, device: str = "cpu") -> Loaded:
     subject.needs_engine()
     if "safetensors" not in subject.spec.reads:
-        raise Skip("it does not read safetensors, and the tiny model has no others")
+        raise Skip("it does not read safetensors, the only format of the tiny model")
     loaded: Loaded = subject.build().load(checkpoint, tiny.FAMILY, Loading(device=device, dtype="float32"))
     return loaded
 
 
 @check(LOADER, needs=_NEEDS)
 def check_loads(subject: Subject) -> None:
-    """The loaded model has the logits of the checkpoint, in the type and on the device that were asked for."""
+    """The loaded model has the logits of the checkpoint, and the requested dtype and device."""
     loaded = _load(subject, subject.tiny_model)
-    far = tiny.difference(tiny.logits(loaded.model), tiny.logits(tiny.base(subject.tiny_model)))
-    require(far <= 1e-4, f"its logits differ by {far:.2g} from those of transformers")
+    difference = tiny.difference(tiny.logits(loaded.model), tiny.logits(tiny.base(subject.tiny_model)))
+    require(difference <= 1e-4, f"its logits differ by {difference:.2g} from those of transformers")
     kinds = {(str(parameter.dtype), parameter.device.type) for parameter in loaded.model.parameters()}
-    require(kinds == {("torch.float32", "cpu")}, f"float32 on the cpu was asked for, and it loaded {sorted(kinds)}")
-    require(loaded.processor is not None, "it gives no processor")
+    require(kinds == {("torch.float32", "cpu")}, f"float32 on the CPU was requested, but it loaded {sorted(kinds)}")
+    require(loaded.processor is not None, "it returns no processor")
 
 
 @check(LOADER, needs=_NEEDS)
 def check_dtype(subject: Subject) -> None:
-    """bfloat16 is bfloat16 where it is asked for: a model that is silently whole takes twice the memory, one that is not trains worse."""
+    """The model is loaded in bfloat16 if that is requested: with another dtype, memory use or accuracy would differ silently."""
     subject.needs_engine()
     if "safetensors" not in subject.spec.reads:
-        raise Skip("it does not read safetensors, and the tiny model has no others")
+        raise Skip("it does not read safetensors, the only format of the tiny model")
     loaded: Loaded = subject.build().load(subject.tiny_model, tiny.FAMILY, Loading(device="cpu", dtype="bfloat16"))
     kinds = {str(parameter.dtype) for parameter in loaded.model.parameters()}
-    require(kinds == {"torch.bfloat16"}, f"bfloat16 was asked for, and it loaded {', '.join(sorted(kinds))}")
+    require(kinds == {"torch.bfloat16"}, f"bfloat16 was requested, but it loaded {', '.join(sorted(kinds))}")
 
 
 @check(LOADER, needs=_NEEDS)
 def check_code_is_not_trusted(subject: Subject) -> None:
-    """A checkpoint's own Python code does not run unless it is trusted, and is a UsageError: it is a stranger's program."""
+    """A checkpoint with its own Python code is a UsageError unless it is trusted, and its code does not run."""
     folder = subject.new_folder("code")
     shutil.copytree(subject.tiny_model, folder)
     mark = folder / "it-ran"
@@ -62,16 +62,16 @@ def check_code_is_not_trusted(subject: Subject) -> None:
     except UsageError as error:
         require(error.hint, f"the error has no hint: {error.message}")
     except Exception as error:
-        require(not mark.exists(), "it ran the checkpoint's own code, which nobody had trusted")
-        raise CheckFailed(f"a checkpoint with code of its own ends in {type(error).__name__}: {error}") from error
+        require(not mark.exists(), "it ran the checkpoint's own code, which was not trusted")
+        raise CheckFailed(f"a checkpoint with its own code raises {type(error).__name__}: {error}") from error
     else:
-        raise CheckFailed("it loads a checkpoint with code of its own, which nobody had trusted")
-    require(not mark.exists(), "it ran the checkpoint's own code, which nobody had trusted")
+        raise CheckFailed("it loads a checkpoint with its own code, which was not trusted")
+    require(not mark.exists(), "it ran the checkpoint's own code, which was not trusted")
 
 
 @check(LOADER, needs=_NEEDS)
 def check_meta_device(subject: Subject) -> None:
-    """On the device `meta` it gives shapes and reads no weights: strategies that shard place the weights themselves."""
+    """On the device `meta` it builds the model without reading weights: sharding strategies load the weights themselves."""
     loaded = _load(subject, subject.tiny_model, "meta")
     real = [name for name, parameter in loaded.model.named_parameters() if parameter.device.type != "meta"]
     require(not real, f"these parameters are not on the meta device: {', '.join(real[:3])}")
@@ -79,7 +79,7 @@ def check_meta_device(subject: Subject) -> None:
 
 @check(LOADER, needs=_NEEDS)
 def check_damage_is_refused(subject: Subject) -> None:
-    """Missing, truncated and pickled weights are a UsageError with a hint: random weights in their place would train, and answer."""
+    """Missing, truncated and pickled weights are a UsageError with a hint: random weights in their place would go unnoticed."""
     for damage in ("missing", "truncated", "pickled"):
         folder = subject.new_folder(damage)
         shutil.copytree(subject.tiny_model, folder)
@@ -95,8 +95,8 @@ def check_damage_is_refused(subject: Subject) -> None:
         except UsageError as error:
             require(error.hint, f"{damage} weights: the error has no hint: {error.message}")
         except SwiftError as error:
-            raise CheckFailed(f"{damage} weights are a UsageError, not a {type(error).__name__}") from error
+            raise CheckFailed(f"{damage} weights must raise a UsageError, not a {type(error).__name__}") from error
         except Exception as error:
-            raise CheckFailed(f"{damage} weights end in {type(error).__name__}: {error}") from error
+            raise CheckFailed(f"{damage} weights raise {type(error).__name__}: {error}") from error
         else:
             raise CheckFailed(f"it loads a checkpoint with {damage} weights")

@@ -1,4 +1,4 @@
-"""A task's loss on the tiny model: a sum over what is supervised, each times its weight, in which no row sees another."""
+"""Checks of a task's loss on the tiny model: a weighted sum over supervised tokens, without attention across rows."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 TASK = "task"
 _NEEDS = ("torch", "transformers", "swift_train")
-_CLOSE = 1e-3  # relative; float32 sums in another order
-_ALONE = ("text", "chat")  # kinds whose tokens are scored one by one
+_CLOSE = 1e-3  # relative tolerance; float32 sums depend on the order
+_ALONE = ("text", "chat")  # kinds of row whose loss is a sum over tokens
 
 
 def _samples(subject: Subject) -> Any:
-    """Two rows of different lengths, as a worker keeps them."""
+    """Return two encoded rows of different lengths, from a store as a worker uses it."""
     if not subject.spec.trainer.startswith("swift_train."):
-        raise Skip("its trainer is its own")
+        raise Skip("it has its own trainer")
     kind = next((kind for kind in subject.spec.rows if kind in _ALONE), None)
     if kind is None:
-        raise Skip("its rows are scored against each other")
+        raise Skip("its loss is not a sum over tokens")
     store, samples = library("swift_train.store"), library("swift_train.samples")
 
     def make() -> Any:
@@ -78,7 +78,7 @@ def _same(one: float, other: float) -> bool:
 
 @check(TASK, needs=_NEEDS)
 def check_the_loss_is_a_sum(subject: Subject) -> None:
-    """The loss of a row is the sum of those of its tokens: the loop divides by all of a step, so a mean would weigh short rows more."""
+    """The loss of a row is the sum over its tokens: the loop normalises by the whole step, so a mean would weight short rows more."""
     micro = _micro(subject, [0])
     half = len(micro.labels) // 2
     parts = [
@@ -86,12 +86,12 @@ def check_the_loss_is_a_sum(subject: Subject) -> None:
         for part in (slice(half), slice(half, None))
     ]
     whole = _loss(subject, micro)
-    require(_same(whole, sum(parts)), f"the loss of a row is {whole:.5g}, and those of its halves are {parts[0]:.5g} and {parts[1]:.5g}")
+    require(_same(whole, sum(parts)), f"the loss of a row is {whole:.5g}, but those of its halves are {parts[0]:.5g} and {parts[1]:.5g}")
 
 
 @check(TASK, needs=_NEEDS)
 def check_the_loss_is_weighed(subject: Subject) -> None:
-    """Each token counts as much as its weight: rows and turns have weights, and rows that fill up a rank's share weigh nothing."""
+    """The loss of each token is multiplied by its weight: rows and turns have weights, and padding rows of a rank have weight 0."""
     micro = _micro(subject, [0])
     once, thrice, none = (_loss(subject, replace(micro, weights=micro.weights * factor)) for factor in (1, 3, 0))
     require(_same(3 * once, thrice), f"with weights of 1 the loss is {once:.5g}, with weights of 3 it is {thrice:.5g}")
@@ -100,8 +100,8 @@ def check_the_loss_is_weighed(subject: Subject) -> None:
 
 @check(TASK, needs=_NEEDS)
 def check_rows_are_apart(subject: Subject) -> None:
-    """Two rows in one micro-batch have the losses that they have alone: they stand in one sequence, and must not see each other."""
+    """Two rows packed into one micro-batch have the same losses as alone: they must not attend to each other."""
     together = _loss(subject, _micro(subject, [0, 1]))
     alone = [_loss(subject, _micro(subject, [row])) for row in (0, 1)]
-    words = f"two rows in one micro-batch have the loss {together:.5g}, and alone {alone[0]:.5g} and {alone[1]:.5g}"
-    require(_same(together, sum(alone)), f"{words}: forward() must tell the model where rows begin (`micro.row_arguments`)")
+    losses = f"two rows in one micro-batch have the loss {together:.5g}, but alone {alone[0]:.5g} and {alone[1]:.5g}"
+    require(_same(together, sum(alone)), f"{losses}: forward() must pass the row boundaries to the model (`micro.row_arguments`)")

@@ -1,4 +1,4 @@
-"""An optimizer on one small layer: it steps, and its state comes back."""
+"""Checks of an optimizer on a small network: its steps, its parameter groups, its learning rate and its state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _made(subject: Subject, layer: Module) -> Any:
 
 
 def _steps(layer: Module, optimizer: Any, count: int) -> list[float]:
-    """Teach the layer to give back what it is given."""
+    """Train the network to reproduce its input; return the loss of each step."""
     import torch
 
     rows = torch.linspace(-1, 1, 32).reshape(4, 8)
@@ -44,32 +44,32 @@ def _steps(layer: Module, optimizer: Any, count: int) -> list[float]:
 
 @check(OPTIMIZER, needs=("torch",))
 def check_it_steps(subject: Subject) -> None:
-    """Twenty steps lower a small loss, and every parameter has moved."""
+    """Twenty steps lower the loss and change every parameter."""
     layer = _layer()
     before = copy.deepcopy(layer.state_dict())
     losses = _steps(layer, _made(subject, layer), 20)
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in twenty steps")
-    still = [name for name, value in layer.state_dict().items() if value.equal(before[name])]
-    require(not still, f"parameters that have not moved: {', '.join(still)}")
+    unchanged = [name for name, value in layer.state_dict().items() if value.equal(before[name])]
+    require(not unchanged, f"parameters that did not change: {', '.join(unchanged)}")
 
 
 @check(OPTIMIZER, needs=("torch",))
 def check_it_takes_groups(subject: Subject) -> None:
-    """It keeps the groups that tuners give it, and `mult` in them, which the schedule multiplies the rate by (LoRA+)."""
+    """It keeps the tuner's parameter groups and their `mult`, by which the schedule multiplies the learning rate (LoRA+)."""
     layer = _layer()
     first, *rest = layer.parameters()
     optimizer = subject.build().build([{"params": [first]}, {"params": rest, "mult": 8.0}], 1e-2)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    require(len(held) == len(rest) + 1 and len({id(one) for one in held}) == len(held), "it lost parameters of its groups")
+    require(len(held) == len(rest) + 1 and len({id(one) for one in held}) == len(held), "parameters of the groups were lost")
     marked = {id(parameter) for group in optimizer.param_groups if group.get("mult") == 8.0 for parameter in group["params"]}
-    require(marked == {id(parameter) for parameter in rest}, "it lost `mult` of a group")
+    require(marked == {id(parameter) for parameter in rest}, "the `mult` of a group was lost")
 
 
 @check(OPTIMIZER, needs=("torch",))
 def check_it_takes_the_rate(subject: Subject) -> None:
-    """It steps by the rate that it is given, and by what the schedule puts into its groups later: else nobody sets how fast it learns."""
+    """It uses the learning rate that it is built with, and the rates that the schedule sets in its groups later."""
 
-    def moved(built: float, scheduled: float) -> float:
+    def change(built: float, scheduled: float) -> float:
         subject.needs_engine()
         layer = _layer()
         before = copy.deepcopy(layer.state_dict())
@@ -81,15 +81,15 @@ def check_it_takes_the_rate(subject: Subject) -> None:
 
     layer = _layer()
     given = {float(group["lr"]) for group in _made(subject, layer).param_groups}
-    require(given == {1e-2}, f"built with the rate 0.01, its groups have {', '.join(map(str, sorted(given)))}")
-    full, tenth, none = moved(1e-2, 1e-2), moved(1e-2, 1e-3), moved(1e-2, 0.0)
-    require(none == 0, f"with a rate of 0 in its groups a step moves weights by {none:.2g}")
-    require(tenth < full / 2, f"at a tenth of the rate a step moves weights by {tenth:.2g}, at the full rate by {full:.2g}")
+    require(given == {1e-2}, f"built with the learning rate 0.01, its groups have {', '.join(map(str, sorted(given)))}")
+    full, tenth, none = change(1e-2, 1e-2), change(1e-2, 1e-3), change(1e-2, 0.0)
+    require(none == 0, f"with a learning rate of 0 a step changes weights by {none:.2g}")
+    require(tenth < full / 2, f"at a tenth of the learning rate a step changes weights by {tenth:.2g}, at the full rate by {full:.2g}")
 
 
 @check(OPTIMIZER, needs=("torch",))
 def check_state_comes_back(subject: Subject) -> None:
-    """Going on from `state_dict` is the same as not stopping: a resumed training has the same loss curve."""
+    """Continuing from its `state_dict` gives the same losses as an uninterrupted run: resuming relies on it."""
     import torch
 
     whole = _layer()
@@ -105,4 +105,4 @@ def check_state_comes_back(subject: Subject) -> None:
     again = _made(subject, second)
     again.load_state_dict(kept["optimizer"])
     resumed = _steps(second, again, 4)
-    require(resumed == expected[4:], f"after its state was restored the losses are {resumed}, without a stop {expected[4:]}")
+    require(resumed == expected[4:], f"after its state was restored the losses are {resumed}; uninterrupted, {expected[4:]}")

@@ -1,4 +1,4 @@
-"""Options: one pydantic class with three faces (YAML, flags, JSON Schema), so each field must do on all of them."""
+"""Checks of options: one pydantic class is used for YAML, flags and JSON Schema, so each field must work in all three."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _model(subject: Subject) -> Any:
 
 
 def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every field, those of nested groups too, by dotted path."""
+    """Yield every field with its dotted path, including those of nested groups."""
     for name, item in model.model_fields.items():
         inner = item.annotation
         if isinstance(inner, type) and hasattr(inner, "model_fields"):
@@ -26,17 +26,17 @@ def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 @check(OPTIONS)
 def check_options_class(subject: Subject) -> None:
-    """Its options derive from swift_core.options.model.Options: unknown names are refused, not ignored."""
+    """Its options derive from swift_core.options.Options, so unknown names are refused and not ignored."""
     from swift_core.options.model import Options
 
     model = _model(subject)
-    require(isinstance(model, type) and issubclass(model, Options), f"'{subject.spec.options}' is no swift_core.options.model.Options")
-    require(model.model_config.get("extra") == "forbid", "it takes unknown options; a misspelt one would be ignored")
+    require(isinstance(model, type) and issubclass(model, Options), f"'{subject.spec.options}' does not derive from Options")
+    require(model.model_config.get("extra") == "forbid", "it accepts unknown options, so a misspelt one would be ignored")
 
 
 @check(OPTIONS)
 def check_options_are_described(subject: Subject) -> None:
-    """Every option has a description, a sentence with its full stop: it is the help of the flag."""
+    """Every option has a description, a sentence with a full stop, which is the help text of the flag."""
     bare = [path for path, item in _fields(_model(subject)) if not item.description]
     require(not bare, f"options without a description: {', '.join(bare)}")
     loose = [path for path, item in _fields(_model(subject)) if not item.description.rstrip(")").endswith((".", "…"))]
@@ -45,7 +45,7 @@ def check_options_are_described(subject: Subject) -> None:
 
 @check(OPTIONS)
 def check_spellings_differ(subject: Subject) -> None:
-    """Another tool's spelling of an option (`also`) is no option's own name, and stands for one option alone."""
+    """An alternative spelling of an option (`also`) is not the name of an option and stands for one option only."""
     found = list(_fields(_model(subject)))
     seen = {path: path for path, _ in found}
     for path, item in found:
@@ -57,21 +57,21 @@ def check_spellings_differ(subject: Subject) -> None:
 
 @check(OPTIONS)
 def check_defaults(subject: Subject) -> None:
-    """The defaults are valid: who gives no option gets a part that works."""
+    """The defaults are valid, so the part works without options."""
     model = _model(subject)
     required = [name for name, item in model.model_fields.items() if item.is_required()]
     if required:
-        raise Skip(f"{', '.join(required)} must be given")
+        raise Skip(f"the options {', '.join(required)} are required")
     try:
         model()
     except ValueError as error:
         require(subject.example.options, f"the defaults are not valid: {error}")
-        raise Skip("some must be given; SWIFT_EXAMPLES says which") from None
+        raise Skip("some options are required; SWIFT_EXAMPLES gives them") from None
 
 
 @check(OPTIONS)
 def check_options_survive_json(subject: Subject) -> None:
-    """Options come back from JSON as they were: `run.json` is the job, and workers read it."""
+    """Options survive a round trip through JSON: workers read them from `run.json`."""
     _model(subject)
     options = subject.options()
     try:
@@ -82,12 +82,12 @@ def check_options_survive_json(subject: Subject) -> None:
         again = type(options)(**json.loads(text))
     except ValueError as error:
         require(False, f"its options can't be read back from JSON: {error}")
-    require(again == options, f"its options come back from JSON as others: {_differ(options, again)}")
+    require(again == options, f"its options change in a round trip through JSON: {_differ(options, again)}")
 
 
 @check(OPTIONS)
 def check_options_have_a_schema(subject: Subject) -> None:
-    """They have a JSON Schema: flags, completion and `swift schema` are made of it."""
+    """Its options have a JSON Schema, from which flags, shell completion and `swift schema` are generated."""
     model = _model(subject)
     try:
         model.model_json_schema()

@@ -1,4 +1,4 @@
-"""A plugin as a whole: what it does while it is imported, and whether its hooks are ones."""
+"""Checks of a plugin as a whole: the side effects of its import, and its hooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _report(subject: Subject) -> Report:
 
 @check(PLUGIN)
 def check_import(subject: Subject) -> None:
-    """The module can be imported, and quickly: a hang or a sys.exit there would be a hang or an end of every command."""
+    """The module imports without error and within a time limit: a hang or a sys.exit at import would affect every command."""
     try:
         report = probe(subject.entry)
     except NotImported as error:
@@ -28,22 +28,22 @@ def check_import(subject: Subject) -> None:
 
 @check(PLUGIN)
 def check_import_is_light(subject: Subject) -> None:
-    """The module imports the standard library and swift_core.contract.specs, no more: every command pays for it, `--help` too."""
+    """The module imports only the standard library and swift_core.specs: every command pays for its imports, even `--help`."""
     foreign = _report(subject).foreign
     where = "; ".join(f"{name}{place}" for name, place in sorted(foreign.items()))
-    require(not foreign, f"it imports {where}. Put what needs it behind a Ref")
+    require(not foreign, f"it imports {where}. Move the code that needs it to a module behind a Ref")
 
 
 @check(PLUGIN)
 def check_import_asks_no_network(subject: Subject) -> None:
-    """Nothing is asked over the network while it is imported: commands must work, and as fast, where there is none."""
-    asked = _report(subject).network
-    require(not asked, f"it uses the network while it is imported: {'; '.join(asked)}")
+    """The import does not use the network: commands must work, and be as fast, without one."""
+    requests = _report(subject).network
+    require(not requests, f"it uses the network while it is imported: {'; '.join(requests)}")
 
 
 @check(PLUGIN)
 def check_import_writes_nothing(subject: Subject) -> None:
-    """No file is written and no process started while it is imported, for the same reason."""
+    """The import writes no files and starts no processes: these would be side effects of every command."""
     report = _report(subject)
     require(not report.files, f"it opens files for writing while it is imported: {'; '.join(report.files)}")
     require(not report.processes, f"it starts processes while it is imported: {'; '.join(report.processes)}")
@@ -51,21 +51,21 @@ def check_import_writes_nothing(subject: Subject) -> None:
 
 @check(PLUGIN)
 def check_import_prints_nothing(subject: Subject) -> None:
-    """Nothing is printed to stdout while it is imported: programs read there what `--json` gives."""
+    """The import prints nothing to stdout: other programs parse the output of `--json` there."""
     printed = _report(subject).printed
     require(not printed, f"it prints to stdout while it is imported: {printed!r}")
 
 
 @check(PLUGIN)
 def check_import_changes_nothing(subject: Subject) -> None:
-    """Environment variables, logging, signal handlers, warnings and the like are left alone: they belong to the whole process."""
+    """The import does not change environment variables, logging, signal handlers, warnings or other state of the whole process."""
     changed = _report(subject).changed
     require(not changed, f"it changes {', '.join(changed)} while it is imported")
 
 
 @check(PLUGIN)
 def check_api(subject: Subject) -> None:
-    """`SWIFT_API`, where the module has it, is a version specifier that holds for this swift-core."""
+    """`SWIFT_API`, if defined, is a version specifier (PEP 440) that this swift-core satisfies."""
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     wanted = _report(subject).api
@@ -74,13 +74,13 @@ def check_api(subject: Subject) -> None:
     try:
         fits = SpecifierSet(wanted).contains(hookspecs.API_VERSION)
     except InvalidSpecifier:
-        raise CheckFailed(f"its SWIFT_API is no version specifier: {wanted!r}") from None
+        raise CheckFailed(f"its SWIFT_API is not a version specifier: {wanted!r}") from None
     require(fits, f"it wants plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}")
 
 
 @check(PLUGIN)
 def check_hooks(subject: Subject) -> None:
-    """Its hooks are ones that swift-core knows, and take no other arguments: a misspelt hook would never be called."""
+    """Its hooks exist in swift-core and take the specified arguments: a misspelt hook would never be called."""
     report = _report(subject)
     if report.stage == "import":
         raise Skip("it can't be imported")
@@ -90,30 +90,30 @@ def check_hooks(subject: Subject) -> None:
 
 @check(PLUGIN)
 def check_answers(subject: Subject) -> None:
-    """Each hook answers with a list of its own kind of spec, and `isolated` only where that can be."""
+    """Each hook returns a list of specs of its kind, and only kinds that can run in their own process are `isolated`."""
     report = _report(subject)
     if report.stage in ("import", "register"):
-        raise Skip("it can't be asked")
+        raise Skip("its hooks can't be called")
     require(not report.failure, report.failure)
 
 
 @check(PLUGIN)
 def check_options_are_light(subject: Subject) -> None:
-    """Options classes stand in modules that import pydantic at most: `--help` and `swift schema` import them, a run's parent too."""
+    """The modules of its options classes import pydantic at most: `--help`, `swift schema` and the parent of a run import them."""
     foreign = _report(subject).foreign_for_options
-    require(not foreign, "; ".join(f"the options' module {module} imports {name}" for name, module in sorted(foreign.items())))
+    require(not foreign, "; ".join(f"the module of its options, {module}, imports {name}" for name, module in sorted(foreign.items())))
 
 
 @check(PLUGIN)
 def check_examples(subject: Subject) -> None:
-    """`SWIFT_EXAMPLES`, where the module has it, names parts that are there."""
+    """`SWIFT_EXAMPLES`, if defined, has examples only of parts that the plugin offers."""
     import importlib
 
     from swift_core.plugins.registry import HOOKS
 
     if _report(subject).failure:
-        raise Skip("it can't be asked")
+        raise Skip("its hooks can't be called")
     module = importlib.import_module(subject.entry.target)
     names = {spec.name for hook, _ in HOOKS.values() if hasattr(module, hook) for spec in getattr(module, hook)()}
     unknown = sorted(set(examples_of(module)) - names)
-    require(not unknown, f"SWIFT_EXAMPLES has examples of what it does not offer: {', '.join(unknown)}")
+    require(not unknown, f"SWIFT_EXAMPLES has examples of parts that it does not offer: {', '.join(unknown)}")

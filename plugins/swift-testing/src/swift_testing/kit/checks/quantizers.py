@@ -1,4 +1,4 @@
-"""A quantizer on the tiny model: fewer bits indeed, and the same ones every time."""
+"""Checks of a quantizer on the tiny model: its result is smaller, close to the original, and reproducible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEEDS = ("torch", "transformers")
 
 
 def _loaded(subject: Subject) -> Module:
-    """The tiny model, quantized while it is loaded."""
+    """Return the tiny model, quantized while it is loaded."""
     if subject.spec.when != "load":
         raise Skip("it quantizes offline")
     subject.needs_engine()
@@ -30,7 +30,7 @@ def _loaded(subject: Subject) -> Module:
 
 
 def _written(subject: Subject, again: bool = False) -> tuple[Path, Mapping[str, Any]]:
-    """The folder and the figures of the tiny model, quantized offline; once more if `again`."""
+    """Return the folder and the figures of the tiny model, quantized offline; quantize it anew if `again`."""
     if subject.spec.when != "offline":
         raise Skip("it quantizes while loading")
     subject.needs_engine()
@@ -46,7 +46,7 @@ def _written(subject: Subject, again: bool = False) -> tuple[Path, Mapping[str, 
 
 
 def _read(subject: Subject, out: Path) -> Module:
-    """What it wrote, as whoever compares it with its source loads it: transformers, or the quantizer where that can't."""
+    """Load what it wrote, with transformers or, if that can't read it, with the quantizer itself."""
     quantizer = subject.build()
     own: Any = quantizer.load if getattr(quantizer, "own_reader", False) else lambda folder: tiny.base(folder, dtype="auto")
     return own(out).eval()  # type: ignore[no-any-return]
@@ -54,23 +54,23 @@ def _read(subject: Subject, out: Path) -> Module:
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_it_quantizes(subject: Subject) -> None:
-    """The model that it gives is quantized: smaller than it was, not the same, and not far off."""
+    """The quantized model is smaller than the original, and its logits differ from the original's, but not by much."""
     model: Any = _loaded(subject) if subject.spec.when == "load" else _read(subject, _written(subject)[0])
     whole = tiny.base(subject.tiny_model)
-    require(_bytes(model) < _bytes(whole), f"the model takes {_bytes(model)} bytes, and {_bytes(whole)} without it")
-    far = tiny.difference(tiny.logits(model), tiny.logits(whole))
-    require(far > 0, "the logits are those of the model in full precision")
-    spread = float(tiny.logits(whole).std())
-    off = float((tiny.logits(model).float() - tiny.logits(whole)).abs().mean())
-    require(off < spread, f"the logits are off by {off:.2g} on average, as much as they differ among themselves")
+    require(_bytes(model) < _bytes(whole), f"the model takes {_bytes(model)} bytes quantized, and {_bytes(whole)} without quantization")
+    difference = tiny.difference(tiny.logits(model), tiny.logits(whole))
+    require(difference > 0, "the logits are identical to those in full precision")
+    deviation = float(tiny.logits(whole).std())
+    error = float((tiny.logits(model).float() - tiny.logits(whole)).abs().mean())
+    require(error < deviation, f"the mean absolute error of the logits is {error:.2g}, not below their standard deviation, {deviation:.2g}")
 
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_it_is_deterministic(subject: Subject) -> None:
-    """The same input gives the same output, bit by bit: else no comparison of two runs means anything."""
+    """The same input gives bitwise the same output: otherwise two runs can't be compared."""
     if subject.spec.when == "load":
-        far = tiny.difference(tiny.logits(_loaded(subject)), tiny.logits(_loaded(subject)))
-        require(far == 0, f"loaded twice, the logits differ by {far:.2g}")
+        difference = tiny.difference(tiny.logits(_loaded(subject)), tiny.logits(_loaded(subject)))
+        require(difference == 0, f"loaded twice, the logits differ by {difference:.2g}")
         return
     first, second = _written(subject)[0], _written(subject, again=True)[0]
     one, other = hash_files(first), hash_files(second)
@@ -80,15 +80,15 @@ def check_it_is_deterministic(subject: Subject) -> None:
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_skipped_layers_stay_whole(subject: Subject) -> None:
-    """Layers that the family leaves out keep their weights: routers and towers lose more by it than they save."""
+    """Modules in the family's `skip_quantization` stay in full precision: routers and towers lose more accuracy than they save memory."""
     model: Any = _loaded(subject)
     head = model.get_output_embeddings()
-    require(type(head).__name__ == "Linear", f"the head, which the family leaves out, has become a {type(head).__name__}")
+    require(type(head).__name__ == "Linear", f"the output layer, which the family excludes, was quantized to a {type(head).__name__}")
 
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_an_adapter_learns_on_it(subject: Subject) -> None:
-    """An adapter on the model that it gives, made `ready_to_train`, learns: that is what quantizing while loading is for."""
+    """An adapter on the quantized model, prepared by `ready_to_train`, can be trained: that is the purpose of load-time quantization."""
     peft = library("peft")
     model = _loaded(subject)
     subject.build().ready_to_train(model)
@@ -102,14 +102,14 @@ def check_an_adapter_learns_on_it(subject: Subject) -> None:
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_folder_loads(subject: Subject) -> None:
-    """What it wrote is a checkpoint that transformers reads, or its own `load`, with its tokenizer: others than we are to use it."""
+    """It writes a complete checkpoint with tokenizer that transformers, or its own `load`, can read: other tools will use it."""
     out, _ = _written(subject)
     try:
         found = checkpoint_format(out)
     except SwiftError as error:
-        raise CheckFailed(f"what it wrote is no checkpoint: {error.message}") from error
+        raise CheckFailed(f"it did not write a valid checkpoint: {error.message}") from error
     require(found == "safetensors", f"it wrote a checkpoint of the format {found}")
-    require((out / "tokenizer_config.json").is_file(), "it left out the tokenizer")
+    require((out / "tokenizer_config.json").is_file(), "it did not write the tokenizer")
     try:
         _read(subject, out)
     except Exception as error:
@@ -119,34 +119,34 @@ def check_folder_loads(subject: Subject) -> None:
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_what_it_says_is_true(subject: Subject) -> None:
-    """config.json and swift.json tell the format, the bits and the files as they are: whoever reads them believes them."""
+    """config.json and swift.json state the format, the bits and the hashes of the files correctly, since readers rely on them."""
     spec: QuantizerSpec = subject.spec
     out, figures = _written(subject)
     try:
         json.dumps(dict(figures))
     except TypeError as error:
-        raise CheckFailed(f"its figures are no JSON: {error}") from None
+        raise CheckFailed(f"its figures can't be written as JSON: {error}") from None
     config = read_config(out).get("quantization_config") or {}
-    require(config, "config.json has no quantization_config, so readers take the weights for whole ones")
+    require(config, "config.json has no quantization_config, so readers take the weights for full precision")
     method = str(config.get("quant_method", ""))
-    require(method == spec.format, f"config.json says quant_method '{method}', the spec format='{spec.format}'")
+    require(method == spec.format, f"config.json has quant_method '{method}', but the spec format='{spec.format}'")
     bits = config.get("bits", config.get("weight_bits"))
-    require(bits is None or int(bits) in spec.bits, f"config.json says {bits} bits, the spec {spec.bits}")
+    require(bits is None or int(bits) in spec.bits, f"config.json has {bits} bits, but the spec {spec.bits}")
     manifest = read_manifest(out)
     if manifest is None:
         return
-    true = hash_files(out)
-    lies = sorted(name for name in {*manifest.files, *true} if manifest.files.get(name) != true.get(name))
-    require(not lies, f"swift.json has another hash than the file has: {', '.join(lies)}")
+    actual = hash_files(out)
+    wrong = sorted(name for name in {*manifest.files, *actual} if manifest.files.get(name) != actual.get(name))
+    require(not wrong, f"the hashes in swift.json don't match these files: {', '.join(wrong)}")
     named = manifest.quantizer.get("name", spec.name)
-    require(named == spec.name, f"swift.json says that '{named}' quantized it")
-    said = manifest.quantizer.get("options", manifest.quantizer).get("bits", bits)
-    require(bits is None or said == bits, f"swift.json says {said} bits, config.json {bits}")
+    require(named == spec.name, f"swift.json names the quantizer '{named}'")
+    recorded = manifest.quantizer.get("options", manifest.quantizer).get("bits", bits)
+    require(bits is None or recorded == bits, f"swift.json has {recorded} bits, but config.json {bits}")
 
 
 @check(QUANTIZER, needs=_NEEDS)
 def check_missing_checkpoint_is_refused(subject: Subject) -> None:
-    """A checkpoint that is not there is a SwiftError with a hint, and leaves no folder behind."""
+    """A missing checkpoint is a SwiftError with a hint and leaves no output folder."""
     if subject.spec.when != "offline":
         raise Skip("it quantizes while loading")
     subject.needs_engine()
@@ -155,11 +155,11 @@ def check_missing_checkpoint_is_refused(subject: Subject) -> None:
         subject.build().quantize(subject.folder / "nowhere", out, None)
     except SwiftError as error:
         require(error.hint, f"the error has no hint: {error.message}")
-        require(not out.exists(), "it left a folder behind")
+        require(not out.exists(), "it left an output folder")
         return
     except Exception as error:
-        raise CheckFailed(f"a missing checkpoint ends in {type(error).__name__}: {error}") from error
-    raise CheckFailed("a missing checkpoint is no error")
+        raise CheckFailed(f"a missing checkpoint raises {type(error).__name__}: {error}") from error
+    raise CheckFailed("a missing checkpoint is not an error")
 
 
 def _bytes(model: Any) -> int:
@@ -167,7 +167,7 @@ def _bytes(model: Any) -> int:
 
 
 def _bytes_of(tensor: Any) -> int:
-    """Those of the plain tensors that it is made of, where it is a class of its own that goes for a wider type."""
+    """Return the bytes of a tensor; of a tensor subclass that reports a wider dtype, those of the plain tensors inside."""
     if hasattr(tensor, "__tensor_flatten__"):
         return sum(_bytes_of(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     return int(tensor.numel() * tensor.element_size())

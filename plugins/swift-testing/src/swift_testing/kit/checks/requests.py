@@ -1,4 +1,4 @@
-"""What clients rely on of a backend: limits, streams that stop, requests that are given up, adapters that take turns."""
+"""Checks of a backend from the clients' side: token limits, stop texts in streams, cancelled requests, concurrent adapters."""
 
 from __future__ import annotations
 
@@ -15,95 +15,99 @@ from swift_testing.kit.model import Skip, check, require
 from swift_testing.kit.served import Served
 from swift_testing.kit.subject import Subject
 
-_GIVEN_UP = 4
+_CANCELLED = 4
 _TURNS = 4
-PATIENCE = 60.0  # seconds for an answer beside requests that nobody waits for
+PATIENCE = 60.0  # maximum seconds for an answer after cancelled requests
 
 
 @check(BACKEND, needs=NEEDS)
 def check_routes(subject: Subject) -> None:
-    """`serves` is true of it: `completions` continues a text as it stands; a route that it does not name is refused."""
+    """`serves` is accurate: with `completions`, the route continues a text; a route that is not listed is refused."""
     engine = engine_of(subject)
     body = {"model": served.NAME, "prompt": "The capital of France is", "temperature": 0, "max_tokens": 4}
     status = client.status(engine.server.url, "/completions", body, api_key=engine.server.api_key)
     if "completions" not in subject.spec.serves:
-        require(status != 200, "it says that it serves no completions, and answers them")
+        require(status != 200, "`serves` does not list completions, but the route answers")
         return
-    require(status == 200, f"it says that it serves completions, and answers {status}")
+    require(status == 200, f"`serves` lists completions, but the route answers with status {status}")
     found = client.post(engine.server.url, "/completions", body, api_key=engine.server.api_key)
-    require(isinstance(found["choices"][0].get("text"), str), "its completions have no text")
+    require(isinstance(found["choices"][0].get("text"), str), "the response of /v1/completions has no text")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_max_tokens(subject: Subject) -> None:
-    """An answer ends at `max_tokens` and says so: what it costs, and whether it fits, depends on that."""
+    """An answer ends at `max_tokens`, with the finish_reason `length`: clients rely on it to limit cost and context."""
     engine = engine_of(subject)
     whole = answer(engine)
     if len(whole) < 4:
-        raise Skip("the tiny model says too little to be cut")
+        raise Skip("the tiny model's answer is too short to be cut")
     body = {"model": served.NAME, "messages": tiny.QUESTION, "temperature": 0, "max_tokens": 2}
     found = client.post(engine.server.url, "/chat/completions", body, api_key=engine.server.api_key)
     choice = found["choices"][0]
-    said = choice["message"]["content"] or ""
-    require(len(said) < len(whole) and whole.startswith(said), f"with max_tokens=2 it says {said!r}, with 16 {whole!r}")
+    text = choice["message"]["content"] or ""
+    require(len(text) < len(whole) and whole.startswith(text), f"with max_tokens=2 it answers {text!r}, with 16 {whole!r}")
     require(
-        choice.get("finish_reason") == "length", f"cut at max_tokens its finish_reason is {choice.get('finish_reason')!r}, not 'length'"
+        choice.get("finish_reason") == "length", f"with max_tokens=2 its finish_reason is {choice.get('finish_reason')!r}, not 'length'"
     )
     used = (found.get("usage") or {}).get("completion_tokens")
-    require(used in (None, 2), f"with max_tokens=2 it counts {used} completion_tokens")
+    require(used in (None, 2), f"with max_tokens=2 it reports {used} completion_tokens")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_stop_words_in_a_stream(subject: Subject) -> None:
-    """A stream ends before a `stop` text too, and no part of the text has been sent before it was seen to be one."""
+    """A stream ends before a `stop` text, and sends no part of that text."""
     engine = engine_of(subject)
     whole = answer(engine)
     if len(whole.strip()) < 4:
-        raise Skip("the tiny model says too little to be stopped")
+        raise Skip("the tiny model's answer is too short to be stopped")
     word = whole[len(whole) // 2 :][:3]
-    said = "".join(stream(engine, temperature=0, max_tokens=16, stop=[word]))
-    require(said == whole[: whole.index(word)], f"streamed with stop={word!r} it says {said!r}, without it {whole!r}")
+    text = "".join(stream(engine, temperature=0, max_tokens=16, stop=[word]))
+    require(text == whole[: whole.index(word)], f"streamed with stop={word!r} it answers {text!r}, without it {whole!r}")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_a_client_that_leaves(subject: Subject) -> None:
-    """Requests that are given up in the middle disturb nobody: the next one is answered, as before, and in time."""
+    """Requests that clients cancel don't affect others: the next one gets the same answer as before, and in time."""
     engine = engine_of(subject)
     before = answer(engine)
-    for number in range(_GIVEN_UP):
-        with _asked(engine, streamed=number % 2 == 0, max_tokens=400, temperature=1.5) as connection:
+    for number in range(_CANCELLED):
+        with _requested(engine, streamed=number % 2 == 0, max_tokens=400, temperature=1.5) as connection:
             if number % 2 == 0:
                 connection.recv(64)
             else:
                 time.sleep(0.2)
     time.sleep(1)  # for the engine to notice
     try:
-        with _asked(engine, streamed=False, max_tokens=16, temperature=0) as connection:
+        with _requested(engine, streamed=False, max_tokens=16, temperature=0) as connection:
             connection.recv(1)
     except TimeoutError:
-        require(False, f"{_GIVEN_UP} clients have left, and the next one had no answer after {PATIENCE:.0f} seconds")
+        require(False, f"after {_CANCELLED} cancelled requests, the next one had no answer within {PATIENCE:.0f} seconds")
     after = answer(engine)
-    require(after == before, f"before clients left it said {before!r}, and after it {after!r}")
-    require(engine.process.poll() is None, "it ended when clients left")
+    require(after == before, f"it answers {after!r} after cancelled requests, and {before!r} before them")
+    require(engine.process.poll() is None, "it ended when clients cancelled their requests")
 
 
 @check(BACKEND, needs=NEEDS)
 def check_adapters_take_turns(subject: Subject) -> None:
-    """Questions to the base and to an adapter at one time have the answers that they have one by one."""
+    """Concurrent requests to the base and to an adapter get the same answers as sequential ones."""
     if not subject.spec.adapters:
         raise Skip("it serves no adapters")
     engine = engine_of(subject)
     names = [served.NAME, subject.spec.adapter_model(served.NAME, ADAPTER)]
-    alone = {name: answer(engine, name) for name in names}
-    asked = names * _TURNS
-    with ThreadPoolExecutor(len(asked)) as pool:
-        said = list(pool.map(lambda name: answer(engine, name), asked))
-    mixed = [f"'{name}' says {text!r}, alone {alone[name]!r}" for name, text in zip(asked, said, strict=True) if text != alone[name]]
-    require(not mixed, f"asked at one time, {'; '.join(dict.fromkeys(mixed))}")
+    sequential = {name: answer(engine, name) for name in names}
+    requests = names * _TURNS
+    with ThreadPoolExecutor(len(requests)) as pool:
+        answers = list(pool.map(lambda name: answer(engine, name), requests))
+    mixed = [
+        f"'{name}' answers {text!r}, and alone {sequential[name]!r}"
+        for name, text in zip(requests, answers, strict=True)
+        if text != sequential[name]
+    ]
+    require(not mixed, f"with concurrent requests, {'; '.join(dict.fromkeys(mixed))}")
 
 
-def _asked(engine: Served, *, streamed: bool, max_tokens: int, temperature: float) -> socket.socket:
-    """A connection on which an answer is to come."""
+def _requested(engine: Served, *, streamed: bool, max_tokens: int, temperature: float) -> socket.socket:
+    """Send a request and return the connection on which the response will arrive."""
     body = {"model": served.NAME, "messages": tiny.QUESTION, "temperature": temperature, "max_tokens": max_tokens, "stream": streamed}
     content = json.dumps(body).encode()
     head = ["POST /v1/chat/completions HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", f"Content-Length: {len(content)}"]

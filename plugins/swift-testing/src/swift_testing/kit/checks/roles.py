@@ -1,4 +1,4 @@
-"""What a part's factory builds has the methods of its role, with the arguments that the core passes."""
+"""Check that the object which a part's factory builds has the methods of its role, with compatible signatures."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def _methods(role: Any) -> Iterator[tuple[str, inspect.Signature]]:
 
 @check(PART)
 def check_role(subject: Subject) -> None:
-    """The factory builds something with every method of its role, each of which takes what the role's takes."""
+    """The factory builds an object with all methods of its role, and each accepts the arguments of the role's method."""
     role = _role(subject.spec)
     if role is None:
-        raise Skip("its trainer is its own")
+        raise Skip("it has its own trainer")
     sample = {"path": str(subject.folder / "rows.jsonl")} if subject.kind == "dataset" and subject.spec.suffixes else {}
     try:
         made = subject.build(**sample)
     except Skip:
         raise
     except Exception as error:
-        said = f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
-        raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {said}") from error
+        cause = f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
+        raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {cause}") from error
     for name, wanted in _methods(role):
         method = getattr(made, name, None)
         require(callable(method), f"'{subject.spec.factory}' has no {name}(); see {role.__module__}.{role.__name__}")
@@ -62,7 +62,7 @@ def check_role(subject: Subject) -> None:
 
 
 def _takes(method: Any, wanted: inspect.Signature, name: str) -> None:
-    """Whether the method can be called with all that the role's arguments are."""
+    """Check that the method can be called with the arguments of the role's method."""
     parameters = list(wanted.parameters.values())[1:]  # without self
     positional = [None for item in parameters if item.kind is item.POSITIONAL_OR_KEYWORD]
     keywords = {item.name: None for item in parameters if item.kind is item.KEYWORD_ONLY}

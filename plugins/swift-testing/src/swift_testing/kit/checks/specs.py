@@ -1,4 +1,4 @@
-"""Each part, as data: its name, its summary, what it refers to and stands on."""
+"""Checks of the spec of each part: its name, its summary, its Refs and its engines."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _DEVICES = ("cuda", "rocm", "npu", "mps", "xpu", "cpu", "any")
 
 @check(EVERY)
 def check_name(subject: Subject) -> None:
-    """Its names are lower-case words that can be typed: letters, digits and . _ + - alone."""
+    """Its names can be typed: they consist of lower-case letters, digits and . _ + -."""
     for name in (subject.spec.name, *subject.spec.also):
-        require(_NAME.fullmatch(name), f"'{name}' is no name: lower-case letters, digits and . _ + - alone")
+        require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case letters, digits and . _ + -")
 
 
 @check(EVERY)
 def check_summary(subject: Subject) -> None:
-    """It has a summary of one line without a full stop: `swift plugins` and the docs list it."""
+    """It has a summary of one line without a full stop, which `swift plugins` and the documentation list."""
     summary = subject.spec.summary
     require(summary.strip(), "it has no summary")
-    require("\n" not in summary and len(summary) <= 140, "its summary is longer than a line")
+    require("\n" not in summary and len(summary) <= 140, "its summary is longer than one line of 140 characters")
     require(not summary.endswith("."), f"its summary ends with a full stop: '{summary}'")
 
 
 @check(EVERY)
 def check_names_are_its_own(subject: Subject) -> None:
-    """No other installed part of its kind has one of its names: two are an error, until the user says which."""
+    """No other installed part of its kind has one of its names: users would have to qualify the name."""
     spec = subject.spec
     twice = [name for name, count in Counter((spec.name, *spec.also)).items() if count > 1]
     require(not twice, f"it has the name '{' '.join(twice)}' twice")
@@ -51,7 +51,7 @@ def check_names_are_its_own(subject: Subject) -> None:
 
 
 def _refs(spec: Any) -> Iterator[tuple[str, Ref]]:
-    """The Refs of a spec, those in mappings too, by field."""
+    """Yield the Refs of a spec with their fields, including those in mappings."""
     for item in fields(spec):
         value = getattr(spec, item.name)
         for ref in value.values() if isinstance(value, Mapping) else (value,):
@@ -61,7 +61,7 @@ def _refs(spec: Any) -> Iterator[tuple[str, Ref]]:
 
 @check(PART)
 def check_refs(subject: Subject) -> None:
-    """Each Ref leads somewhere: it is a string, so nothing but an import shows a misspelt one, and a user would be the first."""
+    """Each Ref can be imported: it is a string, so a misspelt one would otherwise first fail at a user."""
     absent = []
     for name, ref in _refs(subject.spec):
         try:
@@ -78,7 +78,7 @@ def check_refs(subject: Subject) -> None:
 
 @check(PART)
 def check_engines(subject: Subject) -> None:
-    """What it stands on is written so that it can be installed: PEP 508 requirements, known devices; and `isolated` names some."""
+    """Its engines are installable: they have valid requirements (PEP 508) and known devices, and an `isolated` part has an engine."""
     for engine in subject.spec.engines:
         require(engine.when in _DEVICES, f"Engine.when is '{engine.when}', not one of {', '.join(_DEVICES)}")
         try:
@@ -87,4 +87,4 @@ def check_engines(subject: Subject) -> None:
                 Requirement(text)
         except (InvalidRequirement, InvalidSpecifier) as error:
             raise CheckFailed(f"an Engine can't be installed: {error}") from None
-    require(not subject.spec.isolated or subject.spec.engines, "it is isolated, but names no Engine to make an environment with")
+    require(not subject.spec.isolated or subject.spec.engines, "it is isolated, but has no Engine to create an environment from")

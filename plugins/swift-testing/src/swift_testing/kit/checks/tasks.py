@@ -1,4 +1,4 @@
-"""A task on the tiny model: what it makes of rows, and that it learns."""
+"""Checks of a task on the tiny model: the encoding of rows, and that training lowers the loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEEDS = ("torch", "transformers", "swift_train")
 
 def _encoder(subject: Subject) -> Any:
     if not subject.spec.trainer.startswith("swift_train."):
-        raise Skip("its trainer is its own")
+        raise Skip("it has its own trainer")
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)
@@ -27,29 +27,29 @@ def _encoder(subject: Subject) -> Any:
 
 @check(TASK)
 def check_kinds(subject: Subject) -> None:
-    """`rows` are kinds of row that data sets can have."""
+    """`rows` lists kinds of row that datasets can have."""
     spec: TaskSpec = subject.spec
-    require(spec.rows, "it takes no rows")
+    require(spec.rows, "it accepts no kind of row")
     unknown = [kind for kind in spec.rows if kind not in tiny.ROWS]
-    require(not unknown, f"rows: there is no kind {', '.join(unknown)}; there are {', '.join(tiny.ROWS)}")
+    require(not unknown, f"rows: unknown kind {', '.join(unknown)}; the kinds are {', '.join(tiny.ROWS)}")
 
 
 @check(TASK, needs=_NEEDS)
 def check_rows_are_encoded(subject: Subject) -> None:
-    """A row of each of its kinds becomes tokens of which some are learned, and its own second check agrees with it."""
+    """A row of each of its kinds is encoded with some supervised tokens, and its own `check` accepts the result."""
     encoder = _encoder(subject)
     for kind in subject.spec.rows:
         raw = RawRow(dict(tiny.ROWS[kind]), "rows.jsonl", 1)
         scripts = encoder.texts(raw)
         sequences = list(chain.from_iterable(encoder.tokeniser(scripts)))
-        learned = sum(span.stop - span.start for encoded in sequences for span in encoded.spans)
-        require(learned, f"nothing is learned of a {kind} row")
+        supervised = sum(span.stop - span.start for encoded in sequences for span in encoded.spans)
+        require(supervised, f"a {kind} row has no supervised tokens")
         encoder.check(raw, sequences)
 
 
 @check(TASK, needs=_NEEDS)
 def check_other_rows_are_refused(subject: Subject) -> None:
-    """A row of a kind that it does not take is a SwiftError that names file and row: half-understood rows would be learned."""
+    """A row of another kind is a SwiftError that names file and row: it must not be trained on in part."""
     encoder = _encoder(subject)
     for kind in ("text", "chat"):
         if kind not in subject.spec.rows:
@@ -58,14 +58,14 @@ def check_other_rows_are_refused(subject: Subject) -> None:
             except SwiftError as error:
                 require("rows.jsonl, row 7" in str(error), f"the error does not name the row: {error}")
                 continue
-            raise CheckFailed(f"it takes a {kind} row, but rows={subject.spec.rows}")
+            raise CheckFailed(f"it accepts a {kind} row, but has rows={subject.spec.rows}")
 
 
 @check(TASK, needs=_NEEDS)
 def check_the_loss_falls(subject: Subject) -> None:
-    """A few steps on a handful of rows, as a worker takes them, lower the loss, and leave a checkpoint."""
+    """A few training steps, run as in a worker, lower the loss and write a checkpoint."""
     if not subject.spec.trainer.startswith("swift_train."):
-        raise Skip("its trainer is its own")
+        raise Skip("it has its own trainer")
     training = library("swift_train.testing")
     rows = training.write_rows(subject.folder / "rows.jsonl", [tiny.ROWS[subject.spec.rows[0]]] * 8)
     run = training.training_run(
@@ -73,6 +73,6 @@ def check_the_loss_falls(subject: Subject) -> None:
     )
     folder = subject.new_folder("run")
     losses = [line["loss"] for line in training.run_training(run, folder) if "loss" in line]
-    require(len(losses) == 6, f"six steps were asked for, and {len(losses)} reported a loss")
+    require(len(losses) == 6, f"six steps were requested, but {len(losses)} reported a loss")
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")
-    require((folder / "output").is_dir(), "it left no checkpoint")
+    require((folder / "output").is_dir(), "it wrote no checkpoint")

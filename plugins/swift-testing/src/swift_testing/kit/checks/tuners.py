@@ -1,4 +1,4 @@
-"""A tuner on the tiny model: what it trains, and that what it learned is kept to the last bit that matters."""
+"""Checks of a tuner on the tiny model: what it trains, and that saving, restoring and merging preserve the logits."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 TUNER = "tuner"
 NEEDS = ("torch", "transformers")
-CLOSE = 1e-4  # of a logit, in float32
-DRIFT = 1e-3  # folding in adds up in another order
+CLOSE = 1e-4  # maximum difference of a logit, in float32
+DRIFT = 1e-3  # the same after merging, which sums in another order
 
 
 def attached(subject: Subject, tuner: Any, **arguments: Any) -> Module:
-    """The tiny model with the tuner on it."""
+    """Return the tiny model with the tuner attached."""
     subject.needs_engine()
     model: Module = tuner.attach(tiny.base(subject.tiny_model, **arguments), tiny.FAMILY)
     return model
 
 
 def learned_by(subject: Subject) -> tuple[Path, Tensor]:
-    """A folder with what a tuner learned, and the logits of the model that learned it."""
+    """Return a folder with the saved weights of a trained tuner, and the logits of the trained model."""
 
     def make() -> tuple[Path, Tensor]:
         tuner = subject.build()
@@ -46,40 +46,40 @@ def learned_by(subject: Subject) -> tuple[Path, Tensor]:
 
 @check(TUNER, needs=NEEDS)
 def check_base_is_frozen(subject: Subject) -> None:
-    """An adapter's training leaves each weight of the base as it was; `trains="weights"` says that it does not."""
+    """With `trains="adapter"`, all weights of the base are frozen; with `trains="weights"`, some are trainable."""
     spec: TunerSpec = subject.spec
     before = {name: value.clone() for name, value in tiny.base(subject.tiny_model).state_dict().items()}
     model = attached(subject, subject.build())
     learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     require(learning, "nothing is trainable")
     if spec.trains == "weights":
-        require(any(name in before for name in learning), "it says trains='weights', but none of the base's own weights is trainable")
+        require(any(name in before for name in learning), "it has trains='weights', but no weight of the base is trainable")
         return
-    own = [name for name in learning if _bare(name) in before and ".modules_to_save." not in name]
-    require(not own, f"it says trains='adapter', but weights of the base are trainable: {', '.join(own[:3])}")
+    own = [name for name in learning if _unwrapped(name) in before and ".modules_to_save." not in name]
+    require(not own, f"it has trains='adapter', but weights of the base are trainable: {', '.join(own[:3])}")
 
 
-def _bare(name: str) -> str:
-    """The base's own name for a parameter, behind the wrappers of PEFT."""
+def _unwrapped(name: str) -> str:
+    """Return the name of a parameter in the base model, without the prefixes of PEFT."""
     return name.removeprefix("base_model.model.").replace(".base_layer", "")
 
 
 @check(TUNER, needs=NEEDS)
 def check_groups_hold_what_trains(subject: Subject) -> None:
-    """`parameter_groups` names every trainable parameter once: what is missing there never learns, and nobody would see it."""
+    """`parameter_groups` contains every trainable parameter once: a missing one would silently never be trained."""
     tuner = subject.build()
     model = attached(subject, tuner)
     names = {id(parameter): name for name, parameter in model.named_parameters() if parameter.requires_grad}
     given = [id(parameter) for group in tuner.parameter_groups(model) for parameter in group["params"]]
     require(len(given) == len(set(given)), "a parameter is in two groups")
-    left = sorted(names[one] for one in set(names) - set(given))
-    require(not left, f"trainable, but in no group: {', '.join(left[:3])}")
-    require(not set(given) - set(names), "groups hold parameters that are not trainable")
+    missing = sorted(names[one] for one in set(names) - set(given))
+    require(not missing, f"trainable parameters that are in no group: {', '.join(missing[:3])}")
+    require(not set(given) - set(names), "the groups contain parameters that are not trainable")
 
 
 @check(TUNER, needs=NEEDS)
 def check_it_learns(subject: Subject) -> None:
-    """A few steps on two rows lower the loss: there is a way from the loss to what is trainable."""
+    """A few steps on two rows lower the loss, so gradients reach the trainable parameters."""
     import torch
 
     tuner = subject.build()
@@ -93,18 +93,18 @@ def check_it_learns(subject: Subject) -> None:
 
 @check(TUNER, needs=NEEDS)
 def check_save_and_restore(subject: Subject) -> None:
-    """What `save` wrote makes the same model of a freshly loaded base: it is all that is left of a training."""
+    """`restore` on a freshly loaded base reproduces the logits of the model that was saved."""
     folder, learned = learned_by(subject)
     base = tiny.logits(tiny.base(subject.tiny_model))
-    require(tiny.difference(learned, base) > DRIFT, "what it learned changes nothing")
+    require(tiny.difference(learned, base) > DRIFT, "its trained parameters do not change the logits")
     restored = subject.build().restore(tiny.base(subject.tiny_model), folder)
-    far = tiny.difference(tiny.logits(restored), learned)
-    require(far <= CLOSE, f"restored on a fresh base, its logits differ by {far:.2g}")
+    difference = tiny.difference(tiny.logits(restored), learned)
+    require(difference <= CLOSE, f"restored on a fresh base, its logits differ by {difference:.2g}")
 
 
 @check(TUNER, needs=NEEDS)
 def check_files(subject: Subject) -> None:
-    """The files are those of the ecosystem: PEFT's for an adapter, a whole safetensors model for weights; others must read them."""
+    """It saves files in standard formats: PEFT's for an adapter, a safetensors model for weights, so that other tools can read them."""
     from swift_core.checkpoints.manifest import checkpoint_format
 
     folder, _ = learned_by(subject)
@@ -112,15 +112,15 @@ def check_files(subject: Subject) -> None:
         found = checkpoint_format(folder)
     except SwiftError as error:
         if subject.spec.trains == "adapter" or not any(folder.glob("*.safetensors")):
-            raise CheckFailed(f"what it saved is no checkpoint: {error.message}") from error
-        return  # weights alone: config.json and the tokenizer are the job's to write
-    wanted = "adapter" if subject.spec.trains == "adapter" else "safetensors"
-    require(found == wanted, f"it says trains='{subject.spec.trains}', but saved a checkpoint of the format {found}")
+            raise CheckFailed(f"it did not save a valid checkpoint: {error.message}") from error
+        return  # weights only: the job writes config.json and the tokenizer
+    expected = "adapter" if subject.spec.trains == "adapter" else "safetensors"
+    require(found == expected, f"it has trains='{subject.spec.trains}', but saved a checkpoint of the format {found}")
 
 
 @check(TUNER, needs=NEEDS)
 def check_merge(subject: Subject) -> None:
-    """Merged, the model is the one that learned, to a thousandth of a logit; without a `merger` there is no merge to offer."""
+    """The merged model reproduces the logits within 0.001, in full precision; a tuner without a `merger` raises an error in `merge`."""
     folder, learned = learned_by(subject)
     tuner = subject.build()
     restored = tuner.restore(tiny.base(subject.tiny_model), folder)
@@ -129,30 +129,30 @@ def check_merge(subject: Subject) -> None:
             tuner.merge(restored)
         except SwiftError:
             return
-        raise CheckFailed('it names no merger, but merge() works: name one (merger=Ref("swift_train.merge:merge")), or raise a UsageError')
+        raise CheckFailed('it has no merger, but merge() works: set merger=Ref("swift_train.merge:merge"), or raise a UsageError')
     merged = tuner.merge(restored)
-    far = tiny.difference(tiny.logits(merged), learned)
-    require(far <= DRIFT, f"merged, its logits differ by {far:.2g}")
+    difference = tiny.difference(tiny.logits(merged), learned)
+    require(difference <= DRIFT, f"merged, its logits differ by {difference:.2g}")
     kinds = {str(parameter.dtype) for parameter in merged.parameters()}
-    require(kinds == {"torch.float32"}, f"full precision in, full precision out, but merged weights are {', '.join(sorted(kinds))}")
+    require(kinds == {"torch.float32"}, f"the base is in float32, but the merged weights are {', '.join(sorted(kinds))}")
 
 
 @check(TUNER, needs=NEEDS)
 def check_quantized_base(subject: Subject) -> None:
-    """`quantized_base` is true of it: it trains on a base in four bits, or refuses to; without a refusal it would learn nonsense."""
+    """`quantized_base` is accurate: it trains on a 4-bit base, or refuses one."""
     import torch
 
     if importlib.util.find_spec("bitsandbytes") is None:
         raise Skip("bitsandbytes is not installed")
     if subject.spec.trains == "weights":
-        require(not subject.spec.quantized_base, "weights in four bits can't be trained, but it says quantized_base")
+        require(not subject.spec.quantized_base, "it has quantized_base=True, but 4-bit weights can't be trained")
         return
     from transformers import BitsAndBytesConfig
 
     config: Any = BitsAndBytesConfig
     four_bits = config(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
 
-    def last_minus_first() -> float:
+    def loss_change() -> float:
         tuner = subject.build()
         model = attached(subject, tuner, quantization_config=four_bits)
         optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-3)
@@ -160,10 +160,10 @@ def check_quantized_base(subject: Subject) -> None:
         return losses[-1] - losses[0]
 
     if subject.spec.quantized_base:
-        require(last_minus_first() < 0, "it says quantized_base, but learns nothing on a base in four bits")
+        require(loss_change() < 0, "it has quantized_base=True, but the loss on a 4-bit base does not decrease")
         return
     try:
-        last_minus_first()
+        loss_change()
     except (RuntimeError, SwiftError):
         return
-    raise CheckFailed("it trains on a base in four bits, but says quantized_base=False: say True, or refuse such a base in attach()")
+    raise CheckFailed("it has quantized_base=False, but trains on a 4-bit base: set it to True, or refuse such a base in attach()")
