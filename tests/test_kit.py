@@ -35,7 +35,7 @@ FAULTS = {
     "hook": ("check_hooks", "there is no hook 'swift_tuner'. Did you mean 'swift_tuners'?"),
     "signature": ("check_hooks", "mood"),
     "isolated": ("check_answers", "shares the training process"),
-    "heavy_options": ("check_options_are_light", "faults.heavy imports numpy"),
+    "heavy_options": ("check_options_are_light", "faults.heavy, imports numpy"),
     "name": ("check_name", "'My Launcher' is not a valid name"),
     "summary": ("check_summary", "ends with a full stop"),
     "clash": ("check_names_are_its_own", "'lora' is offered by swift-plugin-peft too"),

@@ -61,7 +61,7 @@ def _model(subject: Subject) -> Module:
 
 def _micro(subject: Subject, rows: Sequence[int]) -> Any:
     batches = library("swift_train.batches")
-    return batches.collate(_samples(subject), batches.Piece(tuple(rows), 1.0))
+    return batches.collate(_samples(subject), batches.RowGroup(tuple(rows), 1.0))
 
 
 def _loss(subject: Subject, micro: Any) -> float:

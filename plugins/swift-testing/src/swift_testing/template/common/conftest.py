@@ -1,4 +1,4 @@
-"""The fixtures of swift-core: tiny models, a fake engine, a folder to run `swift` in."""
+"""Enable the pytest fixtures of swift-core: tiny models, a fake engine, a project folder to run `swift` in."""
 
 from __future__ import annotations
 

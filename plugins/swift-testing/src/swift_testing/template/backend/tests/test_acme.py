@@ -1,4 +1,4 @@
-"""What it serves is what the model says, and `swift` starts and stops it."""
+"""The served answers are those of the model, and `swift` starts and stops the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from swift_core.api import serve
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 
 
-def test_the_key_is_no_argument():
+def test_the_key_is_not_an_argument():
     made = command(Acme(AcmeOptions()), api_key=KEY)
     assert made.env[KEY_VARIABLE] == KEY
     assert KEY not in " ".join(made.argv)
@@ -27,7 +27,7 @@ def server(tiny_model, tmp_path_factory):
         yield running
 
 
-def test_it_says_what_the_model_says(server, tiny_model):
+def test_it_answers_what_the_model_generates(server, tiny_model):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     ids = tokenizer.apply_chat_template(ASK, add_generation_prompt=True, return_tensors="pt", return_dict=False)
     model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
@@ -37,12 +37,12 @@ def test_it_says_what_the_model_says(server, tiny_model):
     assert given == tokenizer.decode(want, skip_special_tokens=True)
 
 
-def test_a_stream_gives_the_same(server):
+def test_a_stream_gives_the_same_answer(server):
     pieces = list(client.chat(server.url, ASK, model=server.models[0], max_tokens=12, temperature=0))
     assert len(pieces) > 1
     assert "".join(pieces) == client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=0)
 
 
-def test_a_seed_settles_what_is_drawn(server):
-    drawn = [client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=1, seed=seed) for seed in (1, 1, 2)]
-    assert drawn[0] == drawn[1] != drawn[2]
+def test_a_seed_makes_sampling_reproducible(server):
+    samples = [client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=1, seed=seed) for seed in (1, 1, 2)]
+    assert samples[0] == samples[1] != samples[2]

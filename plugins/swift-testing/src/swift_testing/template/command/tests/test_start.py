@@ -1,4 +1,4 @@
-"""What every command owes: `swift --help` lists it without importing it, and the checks of `swift plugins check`."""
+"""Tests that apply to every command: `swift --help` lists it without importing it, and it passes the conformance checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from swift_testing.kit import parametrize_with_checks
 
 @parametrize_with_checks("swift-plugin-acme")
 def test_conformance(check):
-    """The checks of `swift plugins check swift-plugin-acme`, each a test."""
+    """Run each check of `swift plugins check swift-plugin-acme` as a test."""
     check()
 
 

@@ -1,4 +1,4 @@
-"""What every plugin owes: it is found, starting `swift` costs nothing because of it, and it keeps the contracts of what it offers."""
+"""Tests that apply to every plugin: it is found, its import is light, and it passes the conformance checks."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def test_importing_it_imports_nothing_heavy():
 
 @parametrize_with_checks("swift-plugin-acme")
 def test_conformance(check):
-    """The checks of `swift plugins check swift-plugin-acme`, each a test."""
+    """Run each check of `swift plugins check swift-plugin-acme` as a test."""
     check()

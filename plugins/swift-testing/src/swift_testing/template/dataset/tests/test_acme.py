@@ -1,4 +1,4 @@
-"""The rows are what they say, and the command line takes them."""
+"""The rows are valid conversations, and the command line can use them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_every_row_is_a_conversation():
     assert len(rows) == 8
 
 
-def test_an_option_chooses():
+def test_an_option_selects_rows():
     numbers = list(Acme(AcmeOptions(about="numbers")).rows())
     assert [row.number for row in numbers] == [5, 6, 7, 8]
 

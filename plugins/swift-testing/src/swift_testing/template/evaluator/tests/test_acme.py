@@ -1,4 +1,4 @@
-"""Scores against an engine whose answers are known."""
+"""Scores against a fake engine with known answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from swift_core.contract.errors import UsageError
 ROWS = [{"question": "2 + 2?", "answer": "4"}, {"question": "Capital of France?", "answer": "Paris"}]
 
 
-def test_right_answers_are_counted_and_kept(fake_engine, swift_project):
+def test_correct_answers_are_counted_and_saved(fake_engine, swift_project):
     swift_project.write({"quiz.jsonl": ROWS})
     task = str(swift_project.folder / "quiz.jsonl")
     fake_engine.answers = ["Four", "paris."]

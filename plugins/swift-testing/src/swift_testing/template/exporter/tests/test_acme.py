@@ -1,4 +1,4 @@
-"""What was written is what was read."""
+"""The exported arrays equal the tensors of the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from swift_plugin_acme.exporter import Acme
 from swift_core.contract.errors import UsageError
 
 
-def test_every_tensor_arrives(tiny_model, tmp_path):
+def test_every_tensor_is_exported(tiny_model, tmp_path):
     written = Acme().export(tiny_model, tmp_path / "out")
     arrays = np.load(written)
     tensors = load_file(tiny_model / "model.safetensors")

@@ -1,4 +1,4 @@
-"""A checkpoint that names the architecture is of this family, and everything that the family names is in the model."""
+"""A checkpoint with the architecture is recognised as this family, and all modules that the family names are in the model."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def checkpoint(tiny_model, tmp_path):
     return folder
 
 
-def test_its_checkpoints_are_found(checkpoint):
+def test_its_checkpoints_are_recognised(checkpoint):
     assert identify(read_config(checkpoint), registry().all("family")) == FAMILY
 
 
-def test_what_it_names_is_there(checkpoint):
+def test_the_modules_that_it_names_exist(checkpoint):
     model = AutoModelForCausalLM.from_pretrained(checkpoint)
     modules = dict(model.named_modules())
     assert {FAMILY.blocks, FAMILY.embeddings, FAMILY.head} <= set(modules)
@@ -36,7 +36,7 @@ def test_what_it_names_is_there(checkpoint):
         assert any(name.startswith(FAMILY.blocks) and name.endswith(f".{target}") for name in modules), target
 
 
-def test_its_stop_tokens_are_tokens(checkpoint):
+def test_its_stop_tokens_are_single_tokens(checkpoint):
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     for token in FAMILY.stop_tokens:
         assert len(tokenizer.encode(token, add_special_tokens=False)) == 1

@@ -1,4 +1,4 @@
-"""A checkpoint goes into an archive and comes out of it, and swift takes it from there."""
+"""A checkpoint is packed into an archive and unpacked from it, and swift can fetch it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def archive(tiny_model, tmp_path, monkeypatch):
     return place
 
 
-def test_what_was_packed_comes_out(archive, tiny_model):
+def test_a_packed_checkpoint_is_unpacked(archive, tiny_model):
     folder = Acme().fetch(archive)
     assert {path.name for path in folder.iterdir()} == {path.name for path in tiny_model.iterdir()}
     assert (folder / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
     assert Acme().fetch(archive) == folder
 
 
-def test_only_what_is_asked_for(archive):
+def test_only_matching_files_are_unpacked(archive):
     assert {path.name for path in Acme().fetch(archive, only=["*.json"]).iterdir()} > {"config.json"}
     assert not list(Acme().fetch(archive, only=["*.json"]).glob("*.safetensors"))
 

@@ -1,4 +1,4 @@
-"""A run goes through it and ends; what it can't do it refuses."""
+"""It runs a job to its end, and refuses a multi-node launch."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def test_a_worker_runs_with_a_low_priority(tmp_path, monkeypatch):
     assert result["figures"] == {"niceness": 7 + os.nice(0)}
 
 
-def test_several_machines_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="is for one machine"):
+def test_a_multi_node_launch_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="a single node only"):
         Acme(AcmeOptions()).launch(tmp_path, processes=1, nodes=2, environment={}, watch=print)

@@ -1,4 +1,4 @@
-"""The weights take a byte each, the model is nearly what it was, and an adapter learns on it."""
+"""The weights take one byte each, the logits change little, and an adapter can be trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def family():
     return registry().get("family", "llama")
 
 
-def test_rounding_is_to_the_nearest():
+def test_weights_are_rounded_to_nearest():
     whole = torch.nn.Linear(300, 5)
     layer = Int8Linear(whole)
     step = whole.weight.abs().amax(dim=1, keepdim=True) / 127
@@ -26,7 +26,7 @@ def test_rounding_is_to_the_nearest():
     assert torch.allclose(layer(x), whole(x), atol=0.05)
 
 
-def test_a_loaded_model_is_quantized_but_for_its_head(tiny_model, family):
+def test_a_loaded_model_is_quantized_except_its_head(tiny_model, family):
     whole = AutoModelForCausalLM.from_pretrained(tiny_model)
     model = AutoModelForCausalLM.from_pretrained(tiny_model, **Acme(AcmeOptions()).load_arguments(family, "float32"))
     assert isinstance(model.model.layers[0].mlp.up_proj, Int8Linear)
@@ -35,7 +35,7 @@ def test_a_loaded_model_is_quantized_but_for_its_head(tiny_model, family):
     assert (model(ids).logits - whole(ids).logits).abs().mean() < 0.05 * whole(ids).logits.std()
 
 
-def test_what_is_skipped_stays_whole(tiny_model, family):
+def test_skipped_modules_are_not_quantized(tiny_model, family):
     model = AutoModelForCausalLM.from_pretrained(tiny_model, **Acme(AcmeOptions(skip=["o_proj"])).load_arguments(family, "float32"))
     assert not isinstance(model.model.layers[0].self_attn.o_proj, Int8Linear)
     assert isinstance(model.model.layers[0].self_attn.q_proj, Int8Linear)

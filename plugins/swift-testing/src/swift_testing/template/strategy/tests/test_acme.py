@@ -1,4 +1,4 @@
-"""Its losses are those of ddp, on one process and on two, and a run that was interrupted goes on as if it had not been."""
+"""Its losses equal those of ddp, on one process and on two, and a resumed run has the losses of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def losses(metrics):
     return [metric["loss"] for metric in metrics if "loss" in metric]
 
 
-def test_the_loss_curve_is_that_of_ddp(tiny_model, rows, tmp_path):
+def test_the_loss_curve_equals_that_of_ddp(tiny_model, rows, tmp_path):
     want = run_training(training_run(tiny_model, rows, tuner="full", parallel="ddp", **SETTINGS), tmp_path / "ddp")
     got = run_training(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "acme")
     assert losses(got) == pytest.approx(losses(want), abs=1e-5)
@@ -27,7 +27,7 @@ def test_the_loss_curve_is_that_of_ddp(tiny_model, rows, tmp_path):
     assert losses(on_ranks(2, partial(run_training, halved, tmp_path / "two"))[0]) == pytest.approx(losses(want), abs=1e-5)
 
 
-def test_a_resumed_run_goes_on_as_it_was(tiny_model, rows, tmp_path):
+def test_a_resumed_run_has_the_same_losses(tiny_model, rows, tmp_path):
     whole = run_training(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "whole")
     run_training(training_run(tiny_model, rows, tuner="full", parallel="acme", **SETTINGS), tmp_path / "cut", stop_after=2)
     resumed = training_run(tiny_model, rows, tuner="full", parallel="acme", verb_options={"resume": str(tmp_path / "cut")}, **SETTINGS)

@@ -1,4 +1,4 @@
-"""Without smoothing it is supervised fine-tuning; with it, a model that is too sure of itself pays."""
+"""Without smoothing the loss is plain cross entropy; with it, overconfident predictions have a loss."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ ROW = {"messages": [{"role": "user", "content": "Capital of France?"}, {"role": 
 MICRO = SimpleNamespace(labels=torch.tensor([3, 1]), weights=torch.tensor([1.0, 0.5]))
 
 
-def test_none_is_plain_cross_entropy():
+def test_without_smoothing_it_is_cross_entropy():
     logits = torch.randn(2, 7, generator=torch.manual_seed(0))
     plain = SftTask(SftOptions()).loss(logits, MICRO)
     assert torch.allclose(Acme(AcmeOptions(smoothing=0)).loss(logits, MICRO), plain)
 
 
-def test_certainty_costs():
-    sure = torch.zeros(2, 7)
-    sure[0, 3] = sure[1, 1] = 50.0
-    assert Acme(AcmeOptions(smoothing=0)).loss(sure, MICRO) < 1e-3
-    assert Acme(AcmeOptions(smoothing=0.2)).loss(sure, MICRO) > 1
+def test_overconfidence_has_a_loss():
+    confident = torch.zeros(2, 7)
+    confident[0, 3] = confident[1, 1] = 50.0
+    assert Acme(AcmeOptions(smoothing=0)).loss(confident, MICRO) < 1e-3
+    assert Acme(AcmeOptions(smoothing=0.2)).loss(confident, MICRO) > 1
 
 
 def test_it_trains(tiny_model, tmp_path):
@@ -35,7 +35,7 @@ def test_it_trains(tiny_model, tmp_path):
     assert losses[-1] < losses[0]
 
 
-def test_swift_shows_what_is_graded(tiny_model, swift_project):
+def test_swift_shows_the_supervised_tokens(tiny_model, swift_project):
     swift_project.write({"rows.jsonl": [ROW]})
     outcome = swift_project.run("data", "show", "rows.jsonl", "--task", "acme", "--model", str(tiny_model))
     outcome.assert_success()

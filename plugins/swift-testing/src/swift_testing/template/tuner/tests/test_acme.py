@@ -1,4 +1,4 @@
-"""The norms learn and nothing else does, and what they learned is kept."""
+"""Only the normalization layers are trained, and their weights are saved and restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model)
 
 
-def test_the_norms_learn(model):
+def test_only_the_norms_are_trainable(model):
     tuner = Acme(AcmeOptions())
     tuner.attach(model, UNKNOWN)
     learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -28,7 +28,7 @@ def test_the_norms_learn(model):
     assert len(tuner.parameter_groups(model)[0]["params"]) == len(learning)
 
 
-def test_what_was_saved_comes_back(model, tiny_model, tmp_path):
+def test_saved_weights_are_restored(model, tiny_model, tmp_path):
     tuner = Acme(AcmeOptions())
     tuner.attach(model, UNKNOWN)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A serving engine: transformers, one request after another, behind swift-http's OpenAI-compatible layer."""
+"""A backend: serves with transformers, one request at a time, behind swift-http's OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import BackendSpec, Engine, Ref
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """One backend. What it says here is what the core believes: it serves no adapters, so it is never given one."""
+    """Return one backend. The core relies on the flags of its spec: with `adapters=False` it is never given an adapter."""
     return [
         BackendSpec(
             name="acme",
-            summary="The smallest engine that serves a checkpoint",
+            summary="A minimal engine that serves a checkpoint",
             factory=Ref("swift_plugin_acme.backend:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
             reads=("safetensors",),

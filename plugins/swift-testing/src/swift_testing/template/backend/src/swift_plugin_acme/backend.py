@@ -1,4 +1,4 @@
-"""An engine is a command line: the core starts it, waits until `/health` answers, watches it, and stops it."""
+"""The backend: it returns a command line, which the core starts, watches and stops; it is ready when `/health` answers."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from swift_core.contract.roles import Server, Serving
 from swift_core.contract.specs import Command
 from swift_plugin_acme.options import AcmeOptions
 
-KEY_VARIABLE = "ACME_API_KEY"  # never an argument, which every user of the machine can read
-MERGE = "Merge it (swift merge), and serve the merged checkpoint."
+KEY_VARIABLE = "ACME_API_KEY"  # not an argument, since every user of the machine can read arguments
+MERGE = "Merge the adapter (swift merge) and serve the merged checkpoint."
 
 
 class Acme:
-    """Starts `python -m swift_plugin_acme.server`."""
+    """Serves with `python -m swift_plugin_acme.server`."""
 
     def __init__(self, options: AcmeOptions) -> None:
         self.options = options
 
     def command(self, serving: Serving) -> Command:
-        """The process that serves.
+        """Return the command that serves the checkpoint.
 
         Raises:
-            UsageError: adapters are asked for, which the spec says there are none of.
+            UsageError: adapters are requested, which this backend does not support.
         """
         if serving.adapters:
-            raise UsageError("this engine serves no adapters", hint=MERGE)
+            raise UsageError("this engine does not serve adapters", hint=MERGE)
         argv = (serving.python, "-m", "swift_plugin_acme.server", str(serving.checkpoint), "--name", serving.name)
         place = ("--host", serving.host, "--port", str(serving.port), "--context", str(self.options.context))
         return Command(argv=(*argv, *place), env={KEY_VARIABLE: serving.api_key or "", "HF_HUB_OFFLINE": "1"})
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refused, as in `command`."""
-        raise UsageError("this engine serves no adapters", hint=MERGE)
+        """Raise a UsageError, as in `command`."""
+        raise UsageError("this engine does not serve adapters", hint=MERGE)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Refused: none was ever added."""
-        raise UsageError("this engine serves no adapters", hint="There is none to drop.")
+        """Raise a UsageError, since no adapter can have been added."""
+        raise UsageError("this engine does not serve adapters", hint="There is no adapter to remove.")

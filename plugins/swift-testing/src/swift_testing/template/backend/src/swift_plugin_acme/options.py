@@ -1,4 +1,4 @@
-"""Options of the backend: flags, YAML and JSON Schema are made of this class."""
+"""Options of the backend; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from swift_core.options.model import Options, option
 
 
 class AcmeOptions(Options):
-    """How it serves."""
+    """Options of the backend `acme`."""
 
-    context: int = option(2048, "Most tokens of a prompt and its answer together.", ge=16, also=("max_model_len",))
+    context: int = option(2048, "Maximum context length: tokens of prompt and answer together.", ge=16, also=("max_model_len",))

@@ -1,4 +1,4 @@
-"""The process that serves: `python -m swift_plugin_acme.server CHECKPOINT --name NAME --port PORT`."""
+"""The server process: `python -m swift_plugin_acme.server CHECKPOINT --name NAME --port PORT`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from swift_plugin_acme.backend import KEY_VARIABLE
 
 
 def main() -> int:
-    """Serve until SIGTERM; the exit code."""
+    """Serve until SIGTERM; return the exit code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("checkpoint")
     parser.add_argument("--name", required=True)
@@ -23,7 +23,7 @@ def main() -> int:
     given = parser.parse_args()
     key = os.environ.pop(KEY_VARIABLE, "") or None
     try:
-        bound = bind(given.host, given.port)  # before the model is loaded: a port that is taken is said at once
+        bound = bind(given.host, given.port)  # before the model is loaded, so that a port in use is reported at once
         from swift_plugin_acme.engine import AcmeEngine
 
         run(create_app(AcmeEngine(given.checkpoint, given.name, given.context), api_key=key), bound)

@@ -1,4 +1,4 @@
-"""A command of its own: `swift acme` lists the run folders of this folder, and what they take."""
+"""A subcommand: `swift acme` lists the run folders and their disk usage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import click
 
 
 @click.command("acme")
-@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder that the run folders are in.")
+@click.option("--runs", default="runs", show_default=True, type=click.Path(path_type=Path), help="Folder that contains the run folders.")
 def command(runs: Path) -> None:
-    """What the run folders take on the disk, the largest first."""
+    """Show the disk usage of the run folders, largest first."""
     folders = sorted(((size(folder), folder) for folder in runs.glob("*/") if (folder / "run.json").is_file()), reverse=True)
     for taken, folder in folders:
         verb = json.loads((folder / "run.json").read_text(encoding="utf-8"))["verb"]
@@ -20,5 +20,5 @@ def command(runs: Path) -> None:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the bytes of all files in a folder, recursively."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""A data set that comes with the plugin: riddles, as conversations."""
+"""A dataset that comes with the plugin: riddles, as conversations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.contract.specs import DatasetSpec, Ref
 
 @hookimpl
 def swift_datasets() -> list[DatasetSpec]:
-    """One set; a plugin may offer many."""
+    """Return one dataset; a plugin may offer several."""
     return [
         DatasetSpec(
             name="acme",

@@ -1,4 +1,4 @@
-"""Options of the data set: flags, YAML and JSON Schema are made of this class."""
+"""Options of the dataset; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from swift_core.options.model import Options, option
 
 
 class AcmeOptions(Options):
-    """Which riddles."""
+    """Options of the dataset `acme`."""
 
-    about: Literal["all", "things", "numbers"] = option("all", "What the riddles are about.")
+    about: Literal["all", "things", "numbers"] = option("all", "Topic of the riddles.")

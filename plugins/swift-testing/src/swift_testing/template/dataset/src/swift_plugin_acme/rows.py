@@ -1,4 +1,4 @@
-"""The rows, read from the file beside this module."""
+"""Read the rows from the file beside this module."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Acme:
         self.path = Path(__file__).with_name("riddles.jsonl")
 
     def fetch(self, progress: Progress | None = None) -> Sequence[Path]:
-        """The file is here already; a set that lives elsewhere is downloaded here, once."""
+        """Return the files of the dataset; a dataset that has to be downloaded is downloaded here, once."""
         return (self.path,)
 
     def rows(self) -> Iterator[RawRow]:
-        """Each row, with the line that it stands on, so that an error can name it."""
+        """Yield each row with its line number, so that errors can name it."""
         for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
             riddle = json.loads(line)
             if self.about in ("all", riddle["about"]):

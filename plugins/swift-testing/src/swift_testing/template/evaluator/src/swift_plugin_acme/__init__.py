@@ -10,11 +10,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugin
 
 @hookimpl
 def swift_evaluators() -> list[EvaluatorSpec]:
-    """One evaluator, that asks a server."""
+    """Return one evaluator, which sends its questions to a server."""
     return [
         EvaluatorSpec(
             name="acme",
-            summary="Exact match over a JSONL file of question and answer",
+            summary="Exact match over a JSONL file of questions and answers",
             factory=Ref("swift_plugin_acme.evaluator:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
         )

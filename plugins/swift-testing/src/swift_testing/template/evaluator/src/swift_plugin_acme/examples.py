@@ -1,4 +1,4 @@
-"""What the conformance checks ask: the small task beside this module."""
+"""Example for the conformance checks: the small task beside this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the evaluator: flags, YAML and JSON Schema are made of this class."""
+"""Options of the evaluator; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from swift_core.options.model import Options, option
 
 
 class AcmeOptions(Options):
-    """How a question is asked."""
+    """Options of the evaluator `acme`."""
 
-    max_tokens: int = option(64, "Most tokens of an answer.", ge=1)
-    ignore_case: bool = option(True, "Whether capitals make no difference.")
+    max_tokens: int = option(64, "Maximum new tokens per answer.", ge=1)
+    ignore_case: bool = option(True, "Compare answers case-insensitively.")

@@ -1,4 +1,4 @@
-"""An exporter: safetensors → NumPy's `.npz`, one array a tensor."""
+"""An exporter: safetensors → NumPy's `.npz`, one array per tensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.contract.specs import Engine, ExporterSpec, Ref
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """One format."""
+    """Return one exporter."""
     return [
         ExporterSpec(
             name="acme",

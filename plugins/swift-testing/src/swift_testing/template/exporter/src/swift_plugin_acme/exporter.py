@@ -1,4 +1,4 @@
-"""Tensors to arrays; bfloat16, which NumPy does not have, becomes float32."""
+"""Convert tensors to NumPy arrays; bfloat16, which NumPy does not have, becomes float32."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from swift_core.system import paths
 
 
 class Acme:
-    """Writes `weights.npz`."""
+    """Exports a checkpoint to `weights.npz`."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Read every safetensors file of the checkpoint and write one archive into the folder `out`.
+        """Write all tensors of the checkpoint into one archive in the folder `out`; return its path.
 
         Raises:
             UsageError: the folder has no safetensors files.
         """
         files = sorted(checkpoint.glob("*.safetensors"))
         if not files:
-            raise UsageError("holds no safetensors files", where=str(checkpoint), hint="Convert or merge it first.")
+            raise UsageError("contains no safetensors files", where=str(checkpoint), hint="Convert or merge the checkpoint first.")
         arrays = {}
         for file in files:
             with safe_open(file, "pt") as tensors:

@@ -1,4 +1,4 @@
-"""A model family: an architecture, as data. This one is a Llama under another name."""
+"""A model family: an architecture described as data. This one is a Llama under another name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_core.contract.specs import ModelFamily
 
 @hookimpl
 def swift_model_families() -> list[ModelFamily]:
-    """One family. `architectures` is how a checkpoint's `config.json` names it, and how it is found."""
+    """Return one family, recognised by the `architectures` in a checkpoint's `config.json`."""
     return [
         ModelFamily(
             name="acme",

@@ -1,4 +1,4 @@
-"""A hub: `acme:./model.zip` is the checkpoint inside of an archive on this machine."""
+"""A hub: `acme:./model.zip` refers to the checkpoint in a local archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugin
 
 @hookimpl
 def swift_hubs() -> list[HubSpec]:
-    """One hub and its scheme, the part of a reference before the colon."""
+    """Return one hub with its scheme, the part of a reference before the colon."""
     return [
         HubSpec(
             name="acme",

@@ -1,4 +1,4 @@
-"""What `swift plugins check` asks the hub for: an archive of its tiny model."""
+"""Example for `swift plugins check`: an archive of the tiny model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from swift_testing.kit import Example
 
 
 def pack(checkpoint: Path, folder: Path) -> None:
-    """Put the checkpoint where the reference below leads."""
+    """Write the archive that the reference below names."""
     shutil.make_archive(str(folder / "model"), "zip", checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""Archives are unpacked once, into a cache folder that is named by the archive's hash: another content is another folder."""
+"""Archives are unpacked once, into a cache folder named after the archive's hash, so changed content gets another folder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ from swift_core.system import paths
 
 
 class Acme:
-    """Takes the folder with the `config.json` out of an archive, and packs folders into one."""
+    """Unpacks the folder with the `config.json` from an archive, and packs folders into archives."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """Unpack what `only` names (empty: all but the checkpoint's own Python files, which `code` asks for) and return the folder.
+        """Unpack the checkpoint and return its folder.
+
+        Args:
+            reference: the path of the archive, behind the scheme.
+            only: patterns of the files to unpack; empty for all.
+            code: include the checkpoint's own Python files.
+            progress: not used, since archives are local.
 
         Raises:
-            UsageError: no such archive, one without a checkpoint, or one that would write outside of its folder; a revision is asked for.
+            UsageError: the archive does not exist, has no checkpoint or would write outside its folder, or a revision is given.
         """
         if reference.revision:
-            raise UsageError("archives have no revisions", where=str(reference), hint=f"Write {reference.scheme}:{reference.name}.")
+            raise UsageError("archives have no revisions", where=str(reference), hint=f"Use {reference.scheme}:{reference.name}.")
         archive = Path(reference.name).expanduser()
         if not archive.is_file():
             beside = [path.name for path in archive.parent.glob("*")]
@@ -41,19 +47,19 @@ class Acme:
         return folder
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Pack the folder's files into an archive that is not there yet."""
+        """Pack the folder's files into a new archive; return its path."""
         archive = Path(reference.name).expanduser()
-        with zipfile.ZipFile(archive, "x", zipfile.ZIP_STORED) as packed:  # weights don't get smaller
+        with zipfile.ZipFile(archive, "x", zipfile.ZIP_STORED) as packed:  # weights do not compress
             for path in sorted(folder.iterdir()):
                 packed.write(path, path.name)
         return str(archive)
 
 
 def _chosen(names: Sequence[str], only: Sequence[str], code: bool, archive: Path) -> dict[str, str]:
-    """{file name: member} of the folder that has the `config.json`."""
+    """Map file name → archive member for the folder that has the `config.json`."""
     top = next((PurePosixPath(name).parent for name in names if PurePosixPath(name).name == "config.json"), None)
     if top is None:
-        raise UsageError("holds no checkpoint: there is no config.json in it", where=str(archive), hint="Pack the checkpoint folder.")
+        raise UsageError("contains no checkpoint: it has no config.json", where=str(archive), hint="Pack the checkpoint folder.")
     beside = {PurePosixPath(name).name: name for name in names if PurePosixPath(name).parent == top}
     return {
         name: member

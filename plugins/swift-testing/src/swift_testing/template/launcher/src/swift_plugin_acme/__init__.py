@@ -1,4 +1,4 @@
-"""A launcher: the workers run under `nice`, so that the machine stays usable beside a training."""
+"""A launcher: the workers run under `nice`, so that the machine stays responsive during a training."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import LauncherSpec, Ref
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """One launcher, for this machine."""
+    """Return one launcher, for this machine."""
     return [
         LauncherSpec(
             name="acme",
-            summary="Processes on this machine, with a low priority",
+            summary="Local processes with a low priority",
             factory=Ref("swift_plugin_acme.launcher:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
         )

@@ -1,4 +1,4 @@
-"""Starting workers under `nice`; the core's `watch_processes` passes on their events and stops them on Ctrl-C."""
+"""Start workers under `nice`; the core's `watch_processes` relays their events and stops them on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from swift_plugin_acme.options import AcmeOptions
 
 
 class Acme:
-    """Workers with a low priority."""
+    """Launches workers with a low priority."""
 
     def __init__(self, options: AcmeOptions) -> None:
         self.options = options
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Start them and wait; see `swift_core.contract.roles.Launcher`."""
+        """Start the workers, wait for them and return the exit code; see `swift_core.roles.Launcher`.
+
+        Raises:
+            UsageError: more than one node is requested.
+        """
         if nodes > 1:
-            raise UsageError("the launcher 'acme' is for one machine", where="launcher", hint="Use --launcher torchrun on each machine.")
-        command = ["nice", "-n", str(self.options.priority), sys.executable, "-m", "swift_core.runs.worker", str(run)]
+            message = "the launcher 'acme' supports a single node only"
+            raise UsageError(message, where="launcher", hint="Use --launcher torchrun on each node.")
+        command = ["nice", "-n", str(self.options.priority), sys.executable, "-m", "swift_core.worker", str(run)]
         shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
         shared |= {"MASTER_PORT": str(free_port()), **environment}
         ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]

@@ -1,4 +1,4 @@
-"""Options of the launcher: flags, YAML and JSON Schema are made of this class."""
+"""Options of the launcher; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from swift_core.options.model import Options, option
 
 
 class AcmeOptions(Options):
-    """How far it steps back."""
+    """Options of the launcher `acme`."""
 
-    priority: int = option(10, "How nice the worker is to other processes: 19 is the nicest.", ge=0, le=19)
+    priority: int = option(10, "Niceness of the workers, from 0 (normal priority) to 19 (lowest).", ge=0, le=19)

@@ -1,4 +1,4 @@
-"""A load-time quantizer: the linear layers hold their weights as whole numbers of 8 bits."""
+"""A load-time quantizer: the weights of the linear layers are stored as 8-bit integers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import QuantizerSpec, Ref
 
 @hookimpl
 def swift_quantizers() -> list[QuantizerSpec]:
-    """One quantizer. `when="load"` says that it acts while a model is loaded; `offline` would write a checkpoint."""
+    """Return one quantizer. With `when="load"` it quantizes while a model is loaded; with `offline` it would write a checkpoint."""
     return [
         QuantizerSpec(
             name="acme",
-            summary="8-bit weights while loading, one scale a row",
+            summary="8-bit weights at load time, one scale per row",
             factory=Ref("swift_plugin_acme.quantizer:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
             when="load",

@@ -1,4 +1,4 @@
-"""Options of the quantizer: flags, YAML and JSON Schema are made of this class."""
+"""Options of the quantizer; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from swift_core.options.model import Names, Options, option
 
 
 class AcmeOptions(Options):
-    """What is left whole."""
+    """Options of the quantizer `acme`."""
 
-    skip: Names = option(list, "Modules to leave as they are, beside those that the family names.")
+    skip: Names = option(list, "Modules to exclude from quantization, in addition to those of the model family.")

@@ -1,4 +1,4 @@
-"""Round to nearest, symmetric, one scale a row: the plainest quantization there is, through transformers' own door for quantizers."""
+"""Symmetric round-to-nearest quantization with one scale per row, implemented as a transformers quantizer (`HfQuantizer`)."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class Acme:
-    """Answers what the loader needs to quantize."""
+    """Provides the loader's arguments for quantization."""
 
     def __init__(self, options: AcmeOptions) -> None:
         self.options = options
 
     def load_arguments(self, family: ModelFamily, dtype: str) -> Mapping[str, Any]:
-        """`quantization_config` for the loader."""
+        """Return the `quantization_config` for the loader."""
         return {"quantization_config": AcmeConfig([*family.skip_quantization, *self.options.skip])}
 
     def ready_to_train(self, model: nn.Module) -> None:
-        """Nothing: gradients go through the layers as they are."""
+        """Do nothing: gradients pass through the quantized layers without preparation."""
 
 
 class Int8Linear(nn.Linear):
-    """A linear layer whose weight is whole numbers and a scale a row; the product is computed in the type of the input."""
+    """A linear layer with int8 weights and one scale per row; the product is computed in the dtype of the input."""
 
     def __init__(self, whole: nn.Linear) -> None:
         nn.Module.__init__(self)
@@ -44,13 +44,13 @@ class Int8Linear(nn.Linear):
         self.bias = whole.bias
 
     def forward(self, input: Tensor) -> Tensor:
-        """The weight is made whole for the product and forgotten again."""
+        """Dequantize the weight and apply the layer."""
         return functional.linear(input, self.weight.to(input.dtype) * self.scale.to(input.dtype), self.bias)
 
 
 @register_quantization_config("acme")
 class AcmeConfig(QuantizationConfigMixin):
-    """What the quantizer below is told, and what `config.json` keeps of it."""
+    """The settings of the quantizer below, as stored in `config.json`."""
 
     def __init__(self, skip: list[str] | None = None, **_: Any) -> None:
         self.quant_method = "acme"
@@ -59,7 +59,7 @@ class AcmeConfig(QuantizationConfigMixin):
 
 @register_quantizer("acme")
 class AcmeQuantizer(HfQuantizer):
-    """Called by transformers when the weights are in place."""
+    """Replaces the linear layers; transformers calls it once the weights are loaded."""
 
     requires_calibration = False
 
@@ -70,10 +70,10 @@ class AcmeQuantizer(HfQuantizer):
         return model
 
     def is_serializable(self, **_: Any) -> bool:
-        """It makes models to use and to train adapters on, not checkpoints."""
+        """Return False: the quantized model is for inference and for training adapters, and can't be saved."""
         return False
 
     @property
     def is_trainable(self) -> bool:
-        """An adapter on it learns."""
+        """Whether adapters can be trained on the model."""
         return True

@@ -1,4 +1,4 @@
-"""A parallel strategy: a copy of the model a process, gradients added up. The shortest that keeps what every strategy owes."""
+"""A parallel strategy: data parallelism with all-reduced gradients. A minimal implementation of the whole contract."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import ParallelSpec, Ref
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """One strategy."""
+    """Return one strategy."""
     return [
         ParallelSpec(
             name="acme",
-            summary="A copy of the model a process, gradients added up after the backward pass",
+            summary="Data parallelism: a replica per process, gradients all-reduced after the backward pass",
             factory=Ref("swift_plugin_acme.strategy:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
         )

@@ -1,4 +1,4 @@
-"""Options of the strategy; `device`, which every strategy has, comes from the verb."""
+"""Options of the strategy; every strategy has `device`, which is set by the verb."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from swift_train.options import StrategyOptions
 
 
 class AcmeOptions(StrategyOptions):
-    """There is nothing to set but the device."""
+    """Options of the strategy `acme`: only the device."""

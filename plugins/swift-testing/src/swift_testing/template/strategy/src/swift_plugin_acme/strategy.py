@@ -1,6 +1,6 @@
-"""Data parallelism by hand; the rules are in `swift_train.strategy`. Weights are float32: no autocast, no scaler.
+"""Data parallelism with explicit all-reduce; see `swift_train.strategy` for the contract. Float32 only: no autocast, no gradient scaler.
 
-The processes find each other by the variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR, …).
+The rendezvous uses the environment variables that launchers set (RANK, WORLD_SIZE, MASTER_ADDR, …).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Acme:
-    """Whole copies of the model, each with its part of a step's rows."""
+    """Full replicas of the model, each with its share of the rows of a step."""
 
     fixed_shapes = False
 
@@ -42,20 +42,20 @@ class Acme:
             atexit.register(lambda: dist.is_initialized() and dist.destroy_process_group())
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load the model, and make its optimizer."""
+        """Load the model and create its optimizer."""
         self.module = load(self.device).float()
-        self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.trainable = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.placement = measure_placement(self.module) | {"processes": self.data_size}
         self.optimizer = optimizer(self.module)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum or largest over the processes."""
+        """Return the sum or maximum of `x` over the processes."""
         total = torch.tensor(x, dtype=torch.float64, device=self.device)
         self._all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
         return total.item()
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
-        """Forward and backward, one micro-batch after another."""
+        """Run forward and backward for each micro-batch; return the weighted loss, summed over the processes."""
         self.module.train(train)
         total = 0.0
         for micro in micros:
@@ -68,13 +68,13 @@ class Acme:
         return self.reduce(total, "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Add the gradients up, clip and step; a gradient that is not finite is forgotten."""
-        for parameter in self.learned:
+        """All-reduce and clip the gradients, and step the optimizer; non-finite gradients are discarded."""
+        for parameter in self.trainable:
             if parameter.grad is not None:
                 self._all_reduce(parameter.grad, dist.ReduceOp.SUM)
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("mult", 1.0)
-        norm = torch.nn.utils.clip_grad_norm_(self.learned, clip or float("inf"))
+        norm = torch.nn.utils.clip_grad_norm_(self.trainable, clip or float("inf"))
         finite = bool(norm.isfinite())
         if finite:
             self.optimizer.step()
@@ -82,18 +82,18 @@ class Acme:
         return Update(norm.item(), skipped=not finite)
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """The module's own parameters."""
+        """Yield the parameters of the module by name, optionally only those in `names`."""
         yield from ((name, weight) for name, weight in self.module.named_parameters() if names is None or name in names)
 
     def save(self, folder: Path) -> None:
-        """What an exact resume needs: learned weights and optimizer once, random states a process."""
+        """Save the state for an exact resume: trainable weights and optimizer once, the random state per process."""
         if self.writer:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
             torch.save({"weights": weights, "optimizer": self.optimizer.state_dict()}, folder / "acme.pt")
         torch.save(torch.get_rng_state(), folder / f"random-{self.data_rank}.pt")
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on as many processes."""
+        """Restore what `save` wrote, on the same number of processes."""
         state = torch.load(folder / "acme.pt", map_location=self.device, weights_only=True)
         own = dict(self.module.named_parameters())
         with torch.no_grad():

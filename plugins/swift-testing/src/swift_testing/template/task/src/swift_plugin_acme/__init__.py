@@ -1,4 +1,4 @@
-"""A task: conversations, learned with smoothed labels."""
+"""A task: supervised fine-tuning with label smoothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import Ref, TaskSpec
 
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
-    """One task. The loop of swift-train does the work (`trainer`); the factory builds what is particular: a forward and a loss."""
+    """Return one task. The training loop is that of swift-train (`trainer`); the factory builds its forward pass and its loss."""
     return [
         TaskSpec(
             name="acme",
-            summary="Conversations, the assistant's turns predicted with smoothed labels",
+            summary="Supervised fine-tuning with label smoothing",
             rows=("chat",),
             factory=Ref("swift_plugin_acme.task:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),

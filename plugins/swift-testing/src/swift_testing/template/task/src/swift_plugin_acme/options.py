@@ -1,4 +1,4 @@
-"""Options of the task: those of `swift sft`, and one more."""
+"""Options of the task: those of `swift sft`, and `smoothing`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from swift_core.options.model import option
 
 
 class AcmeOptions(SftOptions):
-    """How much of the labels is given to all other tokens."""
+    """Options of the task `acme`."""
 
     smoothing: float = option(
-        0.1, "Part of a label that is spread over the whole vocabulary.", ge=0, lt=1, also=("label_smoothing_factor",)
+        0.1, "Label smoothing: probability mass spread over the whole vocabulary.", ge=0, lt=1, also=("label_smoothing_factor",)
     )

@@ -1,6 +1,6 @@
-"""Rows, masks and the forward pass are those of supervised fine-tuning; the loss is another.
+"""Supervised fine-tuning with another loss: cross entropy with label smoothing.
 
-Method: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
+Source: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, section 7.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 
 class Acme(SftTask):
-    """Next-token prediction where no token is quite certain."""
+    """Next-token prediction with smoothed labels."""
 
     options: AcmeOptions
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Sum of the smoothed cross entropies, each times its weight; `output` are the logits at the learned places alone."""
+        """Return the weighted sum of the smoothed cross entropies.
+
+        Args:
+            output: logits at the supervised positions, shape (supervised tokens, vocabulary).
+            micro: the micro-batch, with the labels and weights of these positions.
+        """
         losses = functional.cross_entropy(output.float(), micro.labels, reduction="none", label_smoothing=self.options.smoothing)
         return (losses * micro.weights).sum()

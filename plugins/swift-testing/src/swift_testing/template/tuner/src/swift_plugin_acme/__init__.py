@@ -1,4 +1,4 @@
-"""A tuner: the norms' weights learn, and nothing else; a few thousand numbers of a model of billions."""
+"""A tuner: only the weights of the normalization layers are trained, a few thousand parameters of a model of billions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from swift_core.contract.specs import Ref, TunerSpec
 
 @hookimpl
 def swift_tuners() -> list[TunerSpec]:
-    """One tuner. `trains` says that its checkpoint is a whole model, not an adapter beside one."""
+    """Return one tuner. With `trains="weights"`, its checkpoints are full models; with `adapter`, they would be adapters."""
     return [
         TunerSpec(
             name="acme",
-            summary="The weights of the norms learn",
+            summary="Trains only the normalization layers",
             factory=Ref("swift_plugin_acme.tuner:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
             trains="weights",

@@ -1,4 +1,4 @@
-"""Options of the tuner: flags, YAML and JSON Schema are made of this class."""
+"""Options of the tuner; flags, YAML keys and the JSON Schema are generated from this class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from swift_core.options.model import Options, option
 
 
 class AcmeOptions(Options):
-    """Which weights learn."""
+    """Options of the tuner `acme`."""
 
-    biases: bool = option(True, "Whether the biases of the linear layers learn too, where the model has any.")
+    biases: bool = option(True, "Train the biases of the linear layers too, if the model has any.")
