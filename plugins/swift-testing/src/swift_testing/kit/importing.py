@@ -24,10 +24,11 @@ from importlib.metadata import packages_distributions
 from types import FrameType
 from typing import Any
 
-from swift_core import hookimpl, hookspecs, local_plugins, specs  # noqa: F401  (what a plugin may import: loaded before it is observed)
-from swift_core.plugins import Plugins
-from swift_core.raised import place_of
-from swift_core.registry import HOOKS, Registry
+from swift_core.contract import specs
+from swift_core.plugins import local
+from swift_core.plugins.loader import Plugins
+from swift_core.plugins.registry import HOOKS, Registry
+from swift_core.system.failure_site import place_of
 
 OURS = frozenset({"swift_core", "pluggy", "packaging"})
 # The options of swift_train, from which those of tasks derive, import no more than those of swift_core.

@@ -26,7 +26,7 @@ def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 @check(OPTIONS)
 def check_options_class(subject: Subject) -> None:
-    """Its options derive from swift_core.options.Options, so unknown names are refused and not ignored."""
+    """Its options derive from swift_core.options.model.Options, so unknown names are refused and not ignored."""
     from swift_core.options.model import Options
 
     model = _model(subject)

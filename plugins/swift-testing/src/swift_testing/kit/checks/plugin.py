@@ -28,7 +28,7 @@ def check_import(subject: Subject) -> None:
 
 @check(PLUGIN)
 def check_import_is_light(subject: Subject) -> None:
-    """The module imports only the standard library and swift_core.specs: every command pays for its imports, even `--help`."""
+    """The module imports only the standard library and swift_core.contract.specs: every command pays for its imports, even `--help`."""
     foreign = _report(subject).foreign
     where = "; ".join(f"{name}{place}" for name, place in sorted(foreign.items()))
     require(not foreign, f"it imports {where}. Move the code that needs it to a module behind a Ref")

@@ -19,7 +19,7 @@ class Acme:
         self.options = options
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Start the workers, wait for them and return the exit code; see `swift_core.roles.Launcher`.
+        """Start the workers, wait for them and return the exit code; see `swift_core.contract.roles.Launcher`.
 
         Raises:
             UsageError: more than one node is requested.
@@ -27,7 +27,7 @@ class Acme:
         if nodes > 1:
             message = "the launcher 'acme' supports a single node only"
             raise UsageError(message, where="launcher", hint="Use --launcher torchrun on each node.")
-        command = ["nice", "-n", str(self.options.priority), sys.executable, "-m", "swift_core.worker", str(run)]
+        command = ["nice", "-n", str(self.options.priority), sys.executable, "-m", "swift_core.runs.worker", str(run)]
         shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
         shared |= {"MASTER_PORT": str(free_port()), **environment}
         ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
