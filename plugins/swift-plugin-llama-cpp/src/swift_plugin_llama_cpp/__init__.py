@@ -1,4 +1,4 @@
-"""llama.cpp's own quantizer, in an environment of its own: GGUF → GGUF in fewer bits."""
+"""llama.cpp's quantizer (llama-quantize) as an exporter: quantize a GGUF file, in a separate environment."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from swift_core.contract.run import Run
 
 ENGINE = Engine(requirements=("cyllama>=0.2.18",), disk=0.1)
-"""cyllama brings llama.cpp as a wheel for CPUs, without torch or NumPy."""
+"""cyllama packages llama.cpp as a CPU wheel, without torch or NumPy."""
 
-NEED_A_MATRIX = ("q2_k_s", "iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs")
-"""Types that llama.cpp makes with an importance matrix alone."""
+REQUIRES_MATRIX = ("q2_k_s", "iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs")
+"""Quantization types that llama.cpp writes only with an importance matrix."""
 
 SWIFT_EXAMPLES = Ref("swift_plugin_llama_cpp.examples:EXAMPLES")
 
 
 @hookimpl
 def swift_exporters() -> list[ExporterSpec]:
-    """The K and IQ types, which only llama.cpp itself can write."""
+    """Return the exporter `gguf-k`, for the K and IQ types, which only llama.cpp itself can write."""
     return [
         ExporterSpec(
             name="gguf-k",
-            summary="A GGUF file quantized further by llama.cpp: q4_k_m, iq3_xxs and the other K and IQ types",
+            summary="A GGUF file quantized by llama.cpp: q4_k_m, iq3_xxs and the other K and IQ types",
             also=("llama-quantize",),
             factory=Ref("swift_plugin_llama_cpp.quantize:LlamaQuantize"),
             options=Ref("swift_plugin_llama_cpp.options:LlamaQuantizeOptions"),
@@ -40,18 +40,18 @@ def swift_exporters() -> list[ExporterSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse a type that wants an importance matrix without one, and a matrix that is not there."""
+    """Check that an importance matrix is given if the type requires one, and that the given file exists."""
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "gguf-k":
         return
     from swift_core.contract.errors import UsageError
     from swift_plugin_llama_cpp.imatrix import HINT, matrix_file
 
-    type_, named = chosen.options.get("type"), chosen.options.get("imatrix")
-    if type_ in NEED_A_MATRIX and not named:
-        yield Problem(where="imatrix", message=f"llama.cpp makes {type_} with an importance matrix alone", hint=HINT)
-    elif named:
+    type_, matrix = chosen.options.get("type"), chosen.options.get("imatrix")
+    if type_ in REQUIRES_MATRIX and not matrix:
+        yield Problem(where="imatrix", message=f"the type {type_} requires an importance matrix", hint=HINT)
+    elif matrix:
         try:
-            matrix_file(named)
+            matrix_file(matrix)
         except UsageError as error:
             yield Problem(where="imatrix", message=error.message, hint=error.hint)

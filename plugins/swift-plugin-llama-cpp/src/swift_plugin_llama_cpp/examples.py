@@ -1,4 +1,4 @@
-"""What the conformance kit tries the quantizer with: its defaults; it reads GGUF files, so the checks on the tiny model are left out."""
+"""Options for the conformance kit; the exporter reads GGUF files, so the checks on the tiny safetensors model are skipped."""
 
 from __future__ import annotations
 

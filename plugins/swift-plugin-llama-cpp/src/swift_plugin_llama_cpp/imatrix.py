@@ -1,8 +1,8 @@
-"""Importance matrices: how much each column of a weight counts, from the inputs that a model had on real rows.
+"""Importance matrices (imatrix): the mean squared activation of each weight column, measured on a calibration set.
 
-llama.cpp's file of one has two tensors a weight: `NAME.in_sum2`, the sums of the squares of each input, and `NAME.counts`, of how many
-tokens (one number an expert). cyllama lets no one hand a matrix to the quantizer, though the C interface takes it. So the pointer is
-written into the C structure inside cyllama's object, once it is sure that the structure lies there as `llama.h` has it.
+llama.cpp's file format has two tensors per weight: `NAME.in_sum2`, the sum of squares of each input, and `NAME.counts`, the number of
+tokens (one value per expert). cyllama has no way to pass a matrix to the quantizer, although the C interface accepts one. So the
+pointer is written into the C structure inside cyllama's object, after a check that its layout is that of `llama.h`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from swift_core.contract.errors import SwiftError, UsageError
 
 FILE = "imatrix.gguf"
 _SUMS, _COUNTS = ".in_sum2", ".counts"
-HINT = "swift export CHECKPOINT --to imatrix --dataset ROWS makes one, and so does llama.cpp's llama-imatrix."
+HINT = "Create one with: swift export CHECKPOINT --to imatrix --dataset ROWS, or with llama.cpp's llama-imatrix."
 
 
 class _Entry(ctypes.Structure):
@@ -38,72 +38,79 @@ class _Params(ctypes.Structure):
     )
 
 
-def matrix_file(named: str) -> Path:
-    """The file that an option names: itself, or the one in a folder that `--to imatrix` has made.
+def matrix_file(option: str) -> Path:
+    """Return the importance matrix file that the option names: the file itself, or the one in a folder written by `--to imatrix`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the file does not exist.
     """
-    path = Path(named, FILE) if Path(named).is_dir() else Path(named)
+    path = Path(option, FILE) if Path(option).is_dir() else Path(option)
     if not path.is_file():
-        raise UsageError(f"no importance matrix here: {path}", where="imatrix", hint=HINT)
+        raise UsageError(f"there is no importance matrix at {path}", where="imatrix", hint=HINT)
     return path
 
 
 def read_matrix(file: Path) -> dict[str, array[float]]:
-    """The mean square of each input of a weight, expert after expert, by the weight's name; what no token has reached counts 1.
+    """Read the mean square of each input of each weight.
+
+    Returns:
+        By weight name, (experts · columns) float32 values, expert after expert; 1 for experts that no token reached.
 
     Raises:
-        UsageError: it is no such file.
+        UsageError: the file is not an importance matrix in GGUF format.
     """
     tensors = _tensors(file)
     names = [name.removesuffix(_SUMS) for name in tensors if name.endswith(_SUMS)]
     if not names or any(name + _COUNTS not in tensors for name in names):
-        raise UsageError("this is no importance matrix in GGUF", where=str(file), hint=HINT)
+        raise UsageError("not an importance matrix in GGUF format", where=str(file), hint=HINT)
     means: dict[str, array[float]] = {}
     for name in names:
         sums, counts = tensors[name + _SUMS], tensors[name + _COUNTS]
         columns = len(sums) // len(counts)
-        means[name] = array("f", (total / count if (count := counts[place // columns]) else 1.0 for place, total in enumerate(sums)))
+        means[name] = array("f", (total / count if (count := counts[index // columns]) else 1.0 for index, total in enumerate(sums)))
     return means
 
 
 @contextmanager
 def with_matrix(params: Any, matrix: Mapping[str, array[float]]) -> Iterator[None]:
-    """Have cyllama's parameters of the quantizer hold the matrix; it must not be gone before the quantizer has run.
+    """Set the importance matrix in cyllama's quantizer parameters; run the quantizer inside the context.
+
+    Args:
+        params: cyllama's LlamaModelQuantizeParams.
+        matrix: the values by weight name, as `read_matrix` returns them; they must stay alive inside the context.
 
     Raises:
-        SwiftError: this cyllama lays its parameters out otherwise.
+        SwiftError: the memory layout of this cyllama's parameters is unknown.
     """
-    entries = (_Entry * (len(matrix) + 1))()  # the last has no name: there the quantizer stops
+    entries = (_Entry * (len(matrix) + 1))()  # the last entry has no name and ends the list
     for entry, (name, values) in zip(entries, matrix.items(), strict=False):
         entry.name, entry.size = name.encode(), len(values)
         entry.data = (ctypes.c_float * len(values)).from_buffer(values)
-    inner = _inside(params)
-    inner.imatrix = entries
+    structure = _c_structure(params)
+    structure.imatrix = entries
     try:
         yield
     finally:
-        inner.imatrix = None
+        structure.imatrix = None
 
 
-def _inside(params: Any) -> _Params:
-    """The C structure at the end of cyllama's object, where what cyllama says of each field is what stands there."""
-    inner = _Params.from_address(id(params) + type(params).__basicsize__ - ctypes.sizeof(_Params))
+def _c_structure(params: Any) -> _Params:
+    """Return the C structure at the end of cyllama's object, after checking that its fields have the values cyllama reports."""
+    structure = _Params.from_address(id(params) + type(params).__basicsize__ - ctypes.sizeof(_Params))
     before = params.nthread, params.dry_run
     for threads, dry in ((0x5A17, True), (3, False)):
         params.nthread, params.dry_run = threads, dry
-        plain = [name for name, kind in _Params._fields_[:10]]
-        pointers = (inner.imatrix, inner.kv_overrides, inner.tt_overrides, inner.prune_layers)
-        if [getattr(inner, name) for name in plain] != [getattr(params, name) for name in plain] or any(pointers):
+        scalars = [field[0] for field in _Params._fields_[:10]]
+        pointers = (structure.imatrix, structure.kv_overrides, structure.tt_overrides, structure.prune_layers)
+        if [getattr(structure, name) for name in scalars] != [getattr(params, name) for name in scalars] or any(pointers):
             hint = "Quantize with llama.cpp's own program: llama-quantize --imatrix FILE MODEL OUTPUT TYPE."
-            raise SwiftError("this version of cyllama takes no importance matrix", where="imatrix", hint=hint)
+            raise SwiftError("this version of cyllama does not support importance matrices", where="imatrix", hint=hint)
     params.nthread, params.dry_run = before
-    return inner
+    return structure
 
 
 def tensor_names(file: Path) -> set[str]:
-    """Names of the tensors of a GGUF file."""
+    """Return the names of the tensors in a GGUF file."""
     from cyllama.llama.llama_cpp import GGUFContext
 
     with GGUFContext.from_file(str(file)) as header:
@@ -111,7 +118,7 @@ def tensor_names(file: Path) -> set[str]:
 
 
 def _tensors(file: Path) -> dict[str, array[float]]:
-    """The tensors of a matrix: float32 numbers."""
+    """Read the float32 tensors of an importance matrix file, by name; empty if it is not a GGUF file."""
     from cyllama.llama.llama_cpp import GGUFContext
 
     found: dict[str, array[float]] = {}

@@ -1,4 +1,4 @@
-"""One call of `llama_model_quantize`."""
+"""Quantize a GGUF file with llama.cpp's `llama_model_quantize`."""
 
 from __future__ import annotations
 
@@ -42,30 +42,30 @@ FILE_TYPES = {
     "iq4_xs": 30,
     "iq1_m": 31,
 }
-"""llama.cpp's numbers (enum llama_ftype)."""
+"""llama.cpp's file type numbers (enum llama_ftype in llama.h)."""
 
 MAX_KL = {"1": 8.0, "2": 5.0, "3": 2.0, "4": 1.0, "5": 0.5, "6": 0.1}
-"""By bits: the divergence, in nats a token, past which a file is broken rather than merely coarser."""
+"""Maximum mean KL divergence (nats per token), by bit width; a file above it is considered broken, not merely coarser."""
 
 
 class LlamaQuantize:
-    """Quantizes the one GGUF file of a folder."""
+    """Quantizes the single GGUF file of a folder."""
 
     def __init__(self, options: LlamaQuantizeOptions) -> None:
         self._options = options
 
     def export(self, checkpoint: Path, out: Path) -> Path:
-        """Write the quantized file into the folder `out`, the licence beside it, and return the file.
+        """Write the quantized file and the licence into the folder `out`, and return the file.
 
         Raises:
-            UsageError: no GGUF file in the folder, or several; no importance matrix where one is named, or that of another model.
-            SwiftError: llama.cpp refused it: it takes files of 32 and 16 bits.
+            UsageError: the folder has no GGUF file or several; or the importance matrix is missing or belongs to another model.
+            SwiftError: llama.cpp refused the file: it quantizes 32- and 16-bit files only.
         """
         files = sorted(checkpoint.glob("*.gguf"))
         if len(files) != 1:
-            found = f"{len(files)} GGUF files here" if files else "no GGUF file here"
-            hint = "Name a folder with one: swift export CHECKPOINT --to gguf --type f16 makes it."
-            raise UsageError(found, where=str(checkpoint), hint=hint)
+            message = f"the folder has {len(files)} GGUF files" if files else "the folder has no GGUF file"
+            hint = "Name a folder with exactly one; create it with: swift export CHECKPOINT --to gguf --type f16."
+            raise UsageError(message, where=str(checkpoint), hint=hint)
         name = f"{files[0].stem.removesuffix('-F16').removesuffix('-BF16').removesuffix('-F32')}-{self._options.type.upper()}.gguf"
         with atomic_folder(out) as folder:
             self._quantize(files[0], folder / name)
@@ -74,11 +74,11 @@ class LlamaQuantize:
 
     @property
     def max_kl(self) -> float:
-        """Nats a token that the type may lose."""
+        """Return the maximum mean KL divergence that verification allows for this type, in nats per token."""
         return MAX_KL[self._options.type.removeprefix("i")[1]]
 
     def load(self, exported: Path) -> LoadedGguf:
-        """Load the file in llama.cpp."""
+        """Load the exported file in llama.cpp, for verification."""
         from swift_plugin_llama_cpp.loaded_model import LoadedGguf
 
         return LoadedGguf(exported, self._options.threads)
@@ -94,14 +94,15 @@ class LlamaQuantize:
                 model_quantize(str(source), str(target), params)
         except RuntimeError as error:
             raise SwiftError(
-                "llama.cpp does not quantize this file",
+                "llama.cpp refused to quantize this file",
                 where=str(source),
-                hint="It takes files of 32 and 16 bits (--to gguf --type f16); apart/log.txt in the run folder has its own reason.",
+                hint="Use a 32- or 16-bit file (--to gguf --type f16); llama.cpp's reason is in apart/log.txt of the run folder.",
             ) from error
 
     def _matrix(self, source: Path) -> Mapping[str, array[float]]:
         file = matrix_file(self._options.imatrix)
         matrix = read_matrix(file)
         if not matrix.keys() & tensor_names(source):
-            raise UsageError(f"the matrix is of another model than {source}", where=str(file), hint="Make one of this model: --to imatrix.")
+            message = f"the importance matrix belongs to another model than {source}"
+            raise UsageError(message, where=str(file), hint="Create one for this model with --to imatrix.")
         return matrix
