@@ -100,17 +100,17 @@ FAMILIES = {
 
 # What a refusal says in the page, by a part of its message.
 REASONS = {
-    "refuses the conversation: ": "The template itself refuses the conversation; Gemma's takes no system message.",
-    "leaves out the tool call": "The template writes no tool calls: the call would be lost.",
-    "no place for tools": "The template has no place for tools: the model would not be told of them.",
-    "leaves out the thinking": "The template drops thoughts, or those of a final answer: they would be lost.",
-    "goes on with": (
-        "The generation prompt goes on otherwise than the turn begins: it opens or closes a thought that the turn, as the template "
-        "writes it, has not. `--template-variables '{\"enable_thinking\": false}'` helps where the template has such a variable."
+    "refuses the conversation: ": "The template itself raises an error for the conversation; Gemma's accepts no system message.",
+    "omits the tool call": "The template renders no tool calls: the call would be lost.",
+    "does not support tools": "The template renders no tools: the model would not see them.",
+    "omits the reasoning": "The template drops reasoning, or that of a final answer: it would be lost.",
+    "which continues with": (
+        "The turn does not begin with the generation prompt, which opens or closes a reasoning block that the rendered turn lacks. "
+        "`--template-variables '{\"enable_thinking\": false}'` helps if the template has such a variable."
     ),
-    "otherwise once it is answered": "What is ahead of a turn is shown otherwise once it is answered, and so is the turn.",
-    "writes nothing after": "The template ends no turn: the model would never learn to stop.",
-    "does not end with": "The turn does not end with a token that ends turns of this family.",
+    "once it is answered": "The text before a turn, and the turn itself, are rendered differently once it is answered.",
+    "writes nothing after": "The template does not end turns: the model would never learn to stop.",
+    "does not end with": "The turn does not end with an end-of-turn token of this family.",
 }
 
 _CONTROL = re.compile(

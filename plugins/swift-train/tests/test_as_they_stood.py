@@ -80,7 +80,7 @@ def test_a_thought_ahead_of_a_call_that_is_gone_once_it_is_answered(with_templat
 
 def test_a_message_that_no_turn_was_shown_is_refused(with_template):
     silent = MISTRAL_V3.replace("loop.last and system_message is defined", "false")
-    with pytest.raises(UsageError, match="leaves out what message 1"):
+    with pytest.raises(UsageError, match="omits a part of message 1"):
         learned(with_template(silent), ChatRow((SYSTEM, ASK, SAY)))
 
 

@@ -204,7 +204,7 @@ def test_sets_of_a_stream_are_mixed_by_weight(tiny_model, tmp_path):
     other = training_run(tiny_model, two).datasets[0]
     run = replace(run, datasets=(replace(run.datasets[0], weight=3.0), other))
     stream, _ = load_rows(run, run.part("task").build(), load_base(run, "meta"), Recorder(tmp_path))
-    lengths = np.concatenate([part.lengths for part in islice(stream.parts(), 20)])
+    lengths = np.concatenate([part.lengths for part in islice(stream.buffers(), 20)])
     share = (lengths == lengths.min()).mean()
     assert 0.7 < share < 0.8
 

@@ -238,7 +238,7 @@ def test_a_token_across_the_border(tokenizer):
 
 def test_a_tool_call_that_the_template_drops(tokenizer):
     messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]})
-    with pytest.raises(UsageError, match="leaves out the tool call in message 5: 'get_weather'"):
+    with pytest.raises(UsageError, match="omits the tool call in message 5: 'get_weather'"):
         encode(tokenizer, ChatRow(messages))
 
 
@@ -251,13 +251,13 @@ def test_a_tool_call_that_the_template_drops(tokenizer):
 )
 def test_thinking_that_the_template_drops(tokenizer, message):
     tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
-    with pytest.raises(UsageError, match="leaves out the thinking in message 2: 'They greet me"):
+    with pytest.raises(UsageError, match="omits the reasoning in message 2: 'They greet me"):
         encode(tokenizer, ChatRow((PLAIN[1], message)))
 
 
 def test_a_system_message_that_the_template_drops(tokenizer):
     tokenizer.chat_template = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + tokenizer.chat_template
-    with pytest.raises(UsageError, match=r"leaves out what message 1 \(system\) says"):
+    with pytest.raises(UsageError, match=r"omits a part of message 1 \(system\)"):
         encode(tokenizer, ChatRow(({"role": "system", "content": "Be brief."}, *PLAIN[1:])))
 
 

@@ -123,7 +123,7 @@ def test_what_can_not_be_changed_is_refused_in_words(tiny_model, rows, tmp_path)
     allow = {"resume": {"name": str(tmp_path / "run"), "allow_change": True}}
     with pytest.raises(UsageError, match="another tuner"):
         run_training(training_run(tiny_model, rows, max_steps=4, tuner="full", verb_options=allow), tmp_path / "full")
-    with pytest.raises(UsageError, match=r"the checkpoint has .*lora_A.* of the shape \(4, 64\); here it has the shape \(2, 64\)"):
+    with pytest.raises(UsageError, match=r"the checkpoint has .*lora_A.* with shape \(4, 64\); in the model it has shape \(2, 64\)"):
         run_training(training_run(tiny_model, rows, max_steps=4, tuner_options={**LORA, "rank": 2}, verb_options=allow), tmp_path / "rank")
     with pytest.raises(UsageError, match="no run to resume from"):
         run_training(training_run(tiny_model, rows, verb_options={"resume": {"name": "", "allow_change": True}}), tmp_path / "none")
@@ -214,7 +214,7 @@ def test_a_process_that_hangs_is_named_with_where_it_is(tiny_model, rows, tmp_pa
         process.join(300)
     assert 1 in [process.exitcode for process in group.processes]  # the other may notice that before its own watch does
     error = next(event for line in (tmp_path / "run/events.jsonl").open() if (event := json.loads(line))["event"] == "error")
-    assert error["message"] == "process 1 of 2 has not moved for 6 s: step 3, a forward pass"
+    assert error["message"] == "process 1 of 2 has made no progress for 6 s: step 3, a forward pass"
     assert "in hang_in_the_third_step" in error["hint"]
     assert "test_survival.py" in error["hint"]
     assert "time.sleep(3600)" not in error["hint"]
@@ -252,7 +252,7 @@ def test_a_process_that_hangs_before_or_after_the_steps_is_named(tiny_model, row
         process.join(300)
     assert 1 in [process.exitcode for process in group.processes]
     error = next(event for line in (tmp_path / "run/events.jsonl").open() if (event := json.loads(line))["event"] == "error")
-    assert error["message"] == f"process {rank} of 2 has not moved for {says}"
+    assert error["message"] == f"process {rank} of 2 has made no progress for {says}"
     assert "in hang" in error["hint"]
 
 

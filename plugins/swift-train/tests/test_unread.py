@@ -65,7 +65,7 @@ def test_what_is_lost_is_noted_once_with_its_share(reading, monkeypatch, tmp_pat
 def test_a_stream_tells_each_field_once(reading):
     rows = [chat("a?", colour="x"), chat("b?"), chat("c?", colour="x", shape="y"), chat("d?")]
     how, choice, report = reading(MOODY, rows, buffer=2)
-    parts = Stream([choice], how, report, seed=0).parts()
+    parts = Stream([choice], how, report, seed=0).buffers()
     for _ in range(4):
         next(parts)
     told = "\n".join(notes(report))

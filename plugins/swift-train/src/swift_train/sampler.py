@@ -94,7 +94,7 @@ class _StreamSampler:
 
     def seek(self, position: Mapping[str, Any]) -> None:
         self._part, self._first = int(position["part"]), int(position["first"])
-        self._parts: Iterator[Samples] = self._stream.parts(self._part)
+        self._parts: Iterator[Samples] = self._stream.buffers(self._part)
         self._current = None
 
 

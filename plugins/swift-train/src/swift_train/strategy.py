@@ -1,18 +1,18 @@
-"""How training is distributed over processes: the Protocol that ddp, fsdp, deepspeed, meshes and pipelines implement.
+"""The Protocol of parallel strategies: how training is distributed over processes (ddp, fsdp, deepspeed, mesh, pipelines).
 
-The loop owns rows, schedule, evaluation and checkpoints; a strategy owns everything that depends on where the weights are. Rules:
+The loop owns sampling, schedule, evaluation and checkpoints; a strategy owns everything that depends on where the weights are. Rules:
 
-- `build` gets functions, not a model, since FSDP2 and ZeRO-3 must act before the weights and before the optimizer exist: an
-  optimizer made before `fully_shard` trains silently wrong.
-- A strategy that cuts weights has them read by one process alone (`swift_train.broadcast_loading`): the others load on `meta`.
-- `accumulate` owns the forward and backward passes of a whole step: a pipeline's schedule owns both, and DeepSpeed must be told
-  which pass is the step's last *before* that pass.
-- Gradients are of (sum of losses over all ranks) × weight. Engines average over ranks, so a strategy multiplies by their number.
-- Every rank is given the same number of micro-batches, in training and in evaluation; tensor-parallel ranks the same rows.
-- `update` alone clips, scales and steps. A skipped update changes nothing, and the schedule does not advance.
+- `build` gets functions, not a model, since FSDP2 and ZeRO-3 must act before the weights and the optimizer exist: an optimizer created
+  before `fully_shard` silently trains wrong.
+- A strategy that shards weights has them read by one process only (`swift_train.broadcast_loading`); the others load on `meta`.
+- `accumulate` owns the forward and backward passes of a whole step: a pipeline schedule interleaves them, and DeepSpeed must know which
+  pass is the step's last *before* that pass.
+- Gradients are those of (sum of losses over all ranks) × weight. Engines average over ranks, so a strategy multiplies by their number.
+- Every rank gets the same number of micro-batches, in training and in evaluation; tensor-parallel ranks get the same rows.
+- Only `update` clips, unscales and steps. A skipped update changes nothing, and the schedule does not advance.
 - An implementation verifies after `build` that the model is distributed as requested, and reports it in `placement`: libraries silently
   fall back to something else, with the same losses.
-- Its options class derives from `swift_train.options.StrategyOptions`; the job sets `device` from the verb's --device.
+- The options class derives from `swift_train.options.StrategyOptions`; the job sets `device` from the verb's --device.
 """
 
 from __future__ import annotations
@@ -32,59 +32,80 @@ if TYPE_CHECKING:
 
 
 class Update(NamedTuple):
-    """The gradient's norm before clipping, and whether the update was left out because the gradient was not finite."""
+    """Result of an update: the gradient norm before clipping, and whether the update was skipped because it was not finite."""
 
     norm: float
     skipped: bool
 
 
 class Strategy(Protocol):
-    """See the module's docstring for what every implementation owes."""
+    """A parallel strategy; the module docstring has the rules that every implementation must follow.
 
-    data_rank: int  # which part of a step's rows is this process's
-    data_size: int  # in how many parts they are cut
-    writer: bool  # true in the one process that writes checkpoints and reports
+    Attributes:
+        data_rank: which share of a step's rows this process computes, from 0.
+        data_size: number of shares.
+        writer: true in the one process that writes checkpoints and reports.
+        device: of this process.
+        fixed_shapes: whether every micro-batch must have the same shape (pipelines).
+        placement: set by `build`, for the run record: `engine`, `weight_bytes` of this process, … (`swift_train.placement_report`).
+    """
+
+    data_rank: int
+    data_size: int
+    writer: bool
     device: torch.device
-    fixed_shapes: bool  # every micro-batch must have the same shape (pipelines)
-    placement: Mapping[str, Any]  # set by build, for the run record: `engine`, `weight_bytes` (swift_train.placement_report)
+    fixed_shapes: bool
+    placement: Mapping[str, Any]
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load the model (`load` takes a device or `meta`; the tuner is on it), place it, and make its optimizer.
+        """Load the model, distribute it, and create its optimizer.
 
-        Weights that learn are kept in float32. Where the loaded weights are bfloat16 or float16, the passes are computed in it.
+        Trainable weights are kept in float32. If the loaded weights are bfloat16 or float16, the passes are computed in that dtype.
+
+        Args:
+            load: loads the model with its tuner on a device, or on `meta`.
+            optimizer: creates the optimizer of the distributed model.
         """
         ...
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum or largest of a number over the data ranks; also the barrier."""
+        """Reduce a number over all processes by sum or maximum; also serves as a barrier. Collective."""
         ...
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
-        """Forward (and, to train, backward) passes of a step; returns sum of the losses over all ranks × weight.
+        """Run the forward and, if `train`, backward passes of a step; gradients accumulate until `update`. Collective.
 
-        Without `train` nothing is kept and no random number drawn. Gradients add up until `update`.
+        Without `train`, the model is in evaluation mode and no state changes.
+
+        Returns:
+            The sum of the losses over all ranks, times `weight`.
         """
         ...
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Apply the gradients with rate `lr` × the group's own `mult`, scaled to norm `clip` where they are longer, and forget them."""
+        """Apply the accumulated gradients and reset them. Collective.
+
+        Args:
+            lr: learning rate, multiplied by a parameter group's own `mult`.
+            clip: maximum gradient norm; None disables clipping.
+        """
         ...
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """Full tensors of the parameters in `names` (None: of all), as the module that `load` returned names them.
+        """Yield the full tensors of the parameters in `names` (None: of all), by their names in the module that `load` returned.
 
-        Collective: every rank must iterate.
+        Collective: every rank must iterate to the end.
         """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write what an exact resume needs into a folder that all ranks share: learned weights, optimizer, scaler, random states."""
+        """Write what an exact resume needs into a folder shared by all ranks: trainable weights, optimizer, loss scale, random states."""
         ...
 
     def load(self, folder: Path) -> None:
-        """Read what `save` wrote, after `build`; of the optimizer's settings those that are new count (`swift_train.training_state`).
+        """Restore what `save` wrote, after `build`; optimizer settings that changed keep their new values (`swift_train.training_state`).
 
         Raises:
-            SwiftError: the weights are others, or it was written by another number of ranks and can't be read by this one.
+            SwiftError: the weights differ in name or shape, or the state can't be read by this number of ranks.
         """
         ...

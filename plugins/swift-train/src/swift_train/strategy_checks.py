@@ -1,4 +1,4 @@
-"""What several strategies refuse alike, for the checks of their plugins: no torch is imported."""
+"""Checks shared by the parallel strategies' plugins, without importing torch: engine, device, quantized weights."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def kind_of(device: str) -> str:
-    """The kind of device that an option asks for: cpu, cuda, mps, …"""
+    """Return the kind of device that an option names: cpu, cuda, mps, …; `auto` is resolved to that of this machine."""
     return (device_kind() if device == "auto" else device).partition(":")[0]
 
 
 def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
-    """A strategy whose engine is not installed; `how` begins the command that installs it."""
+    """Yield a problem if the strategy's engine is not installed; `how` is the start of the install command in the hint."""
     found = state(registry().spec(choice), choice.distribution)
     if not found.present:
         hint = " ".join((how, *map(repr, found.missing)))
@@ -29,17 +29,17 @@ def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem
 
 
 def unsupported_device(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
-    """A device over which torch has no way to exchange weights."""
+    """Yield a problem if torch has no collectives for the device (mps); `who` is the strategy in the message."""
     if kind_of(device) == "mps":
-        yield Problem(where="device", message=f"{who} has no way to exchange weights on mps", hint=hint)
+        yield Problem(where="device", message=f"{who} can't run on mps: torch has no collectives for it", hint=hint)
 
 
 def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
-    """Weights in few bits: bnb, by name or implied by the tuner, is refused by its own plugin; here are the others, and stored models."""
+    """Yield a problem if the model's weights are or will be quantized; bnb is checked by its own plugin."""
     hint = "Use --parallel ddp, or an unquantized model."
     quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if quantizer not in ("", "bnb"):
-        yield Problem(where="parallel", message=f"{who} can't cut weights that {quantizer} has quantized", hint=hint)
+        yield Problem(where="parallel", message=f"{who} can't shard weights quantized by {quantizer}", hint=hint)
     form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
     if form:
-        yield Problem(where="parallel", message=f"{who} can't cut the model's quantized weights ({form})", hint=hint)
+        yield Problem(where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)

@@ -1,8 +1,8 @@
-"""Streaming: rows are tokenised while others are learned, and none is kept, so that a set may be larger than the disk.
+"""Streaming: tokenise rows during training and keep none, so that a data set may exceed the disk.
 
-The rows come in parts of so many (`data.buffer`); each is tokenised into a temporary store, and mixed within itself. The next part is
-made ready while one is learned. Where the rows end they begin again. Which rows a part has depends on nothing but its number, so that a
-resumed run reads past those that it has learned and goes on exactly.
+Rows are read in buffers of `data.buffer` rows; each is tokenised into a temporary store and shuffled within itself, while the run trains on
+the previous one. At the end, the data sets are read again from the start. The rows of a buffer depend only on its number, so a resumed run
+skips the buffers that it has trained on and continues exactly.
 """
 
 from __future__ import annotations
@@ -31,76 +31,83 @@ if TYPE_CHECKING:
     from swift_core.runs.events import Report
     from swift_train.data import Preprocessing
 
-_HEAD = 64
+_HEAD = 64  # rows
 
 
 class Stream:
-    """The rows of data sets, part by part. Of several sets each gives rows as often as its weight says, at random but always the same."""
+    """Read data sets buffer by buffer. Several data sets are interleaved at random (fixed by `seed`), in proportion to their weights.
 
-    def __init__(self, choices: Sequence[DataChoice], reading: Preprocessing, report: Report, *, seed: int) -> None:
-        self._choices, self._reading, self._report, self._seed = choices, reading, report, seed
-        self._count, self._read = int(reading.options["buffer"]), 0
-        self._told: set[str] = set()
+    Args:
+        choices: the data sets, with their weights.
+        preprocessing: encoder and data options; `buffer` is the number of rows per buffer.
+        report: receives notes; skipped rows are listed in its folder.
+        seed: of the interleaving.
+    """
+
+    def __init__(self, choices: Sequence[DataChoice], preprocessing: Preprocessing, report: Report, *, seed: int) -> None:
+        self._choices, self._preprocessing, self._report, self._seed = choices, preprocessing, report, seed
+        self._count, self._read = int(preprocessing.options["buffer"]), 0
+        self._reported: set[str] = set()
 
     def digest(self) -> str:
-        """One hash over what decides the rows; their content is not known ahead."""
-        return paths.digest([[asdict(choice) for choice in self._choices], dict(self._reading.options), self._seed])
+        """Return a hash over what determines the rows: data sets, options and seed. Their content is not known in advance."""
+        return paths.digest([[asdict(choice) for choice in self._choices], dict(self._preprocessing.options), self._seed])
 
     def head(self) -> Samples:
-        """The samples of the first rows, by themselves."""
-        return self._part(islice(self._rows(), _HEAD), Skips(self._reading.options))
+        """Return the samples of the first 64 rows."""
+        return self._samples(islice(self._rows(), _HEAD), Skips(self._preprocessing.options))
 
-    def parts(self, skip: int = 0) -> Iterator[Samples]:
-        """Every part from number `skip` on, without end.
+    def buffers(self, skip: int = 0) -> Iterator[Samples]:
+        """Yield the buffers from number `skip` on, endlessly.
 
         Raises:
-            UsageError: as `swift_train.data.read`.
+            UsageError: a data set has no rows, or a row can't be read or encoded (see `swift_train.data.load_samples`).
         """
         rows = islice(self._rows(), skip * self._count, None)
         files = [self._report.folder / SKIPPED_FILE] if self._report.speaks else []
-        skips = Skips(self._reading.options, files)
+        skips = Skips(self._preprocessing.options, files)
         with ThreadPoolExecutor(1, "stream") as worker:
             following = worker.submit(self._next, rows, skips)
             while True:
-                part = following.result()
+                samples = following.result()
                 following = worker.submit(self._next, rows, skips)
-                yield part
+                yield samples
 
     def _next(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
-        part = self._part(islice(rows, self._count), skips)
+        samples = self._samples(islice(rows, self._count), skips)
         self._read += self._count
         skips.finish(self._read)
-        return part
+        return samples
 
-    def _part(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
+    def _samples(self, rows: Iterator[RawRow], skips: Skips) -> Samples:
         with tempfile.TemporaryDirectory(prefix="swift-stream-") as folder:
-            write_samples(Path(folder), rows, self._reading, skips)
+            write_samples(Path(folder), rows, self._preprocessing, skips)
             store = Store(Path(folder))
-        self._tell(unread_of(store))
+        self._report_unread(unread_of(store))
         return Samples([store])
 
-    def _tell(self, unread: Unread) -> None:
-        """Note the fields that nobody reads, each once; the share is that of the part in which it is first seen."""
+    def _report_unread(self, unread: Unread) -> None:
+        """Report unread fields, each once, with its share of the rows in the buffer in which it first occurs."""
         fields, control = (
-            {name: count for name, count in all_.items() if name not in self._told} for all_ in (unread.counts, unread.control)
+            {name: count for name, count in all_.items() if name not in self._reported} for all_ in (unread.counts, unread.control)
         )
-        self._told |= {*fields, *control}
+        self._reported |= {*fields, *control}
         for text in Unread(fields, unread.rows, control).sentences(", ".join(choice.asked for choice in self._choices)):
             self._report.note(text)
 
     def _rows(self) -> Iterator[RawRow]:
-        """All sets' rows, mixed, without end."""
+        """Yield the interleaved rows of all data sets, endlessly."""
         weights = np.array([choice.weight for choice in self._choices])
         random = np.random.default_rng(self._seed)
-        sources = [self._again(choice) for choice in self._choices]
+        sources = [self._repeat(choice) for choice in self._choices]
         while True:
             for number in random.choice(len(sources), 1000, p=weights / weights.sum()):
                 yield next(sources[number])
 
-    def _again(self, choice: DataChoice) -> Iterator[RawRow]:
+    def _repeat(self, choice: DataChoice) -> Iterator[RawRow]:
         while True:
             count = 0
-            for row in raw_rows(choice, self._reading.options):
+            for row in raw_rows(choice, self._preprocessing.options):
                 count += 1
                 yield row
             if not count:

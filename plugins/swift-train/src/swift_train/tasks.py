@@ -1,4 +1,4 @@
-"""What is learned, as a forward pass and a loss: next-token prediction on text (pretrain) and on the assistant's turns (sft)."""
+"""Tasks of the training loop, each an encoder, a forward pass and a loss: next-token prediction on text (pretrain) and chats (sft)."""
 
 from __future__ import annotations
 
@@ -30,52 +30,60 @@ if TYPE_CHECKING:
 
 
 class Encoder(Protocol):
-    """Raw rows → token sequences, in two steps, so that many texts can be tokenised at once.
+    """Encode raw rows as token sequences, in two steps, so that many texts can be tokenised in one batch.
 
-    `settings` are all that decides its outcome beside row and tokenizer, as JSON; `date` among them is what the chat template writes. An
-    `unread` with a method `take` counts what is lost of rows (`swift_data.unread`).
+    An encoder with an attribute `unread` that has a method `take` counts the fields of rows that are not used (`swift_data.unread`).
+
+    Attributes:
+        tokeniser: encodes the texts.
+        settings: everything beside row and tokenizer that determines the result, as JSON; `date` is the one that the chat template renders.
     """
 
     tokeniser: Tokeniser
     settings: Mapping[str, Any]
 
     def texts(self, raw: RawRow) -> list[SupervisedText]:
-        """A row's texts, and what is supervised in them. Raises UsageError for a row that the task can't take."""
+        """Return a row's texts with their supervised spans. Raises UsageError for a row that the task can't use."""
         ...
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
-        """Work out a second way whether the sequences of a row are right. Raises MaskError where they are not."""
+        """Verify the sequences of a row by an independent computation. Raises MaskError if they are wrong."""
         ...
 
 
 class LossTask(Protocol):
-    """A task of the loop; built as `factory(options)`."""
+    """A task of the training loop, built as `factory(options)`.
+
+    Attributes:
+        options: the task's options.
+        truncation: how rows longer than `max_length` are handled.
+    """
 
     options: TrainOptions
     truncation: str
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
-        """What turns raw rows into token sequences. `stops` are end-of-turn tokens of the model's family, `media` the folder of media."""
+        """Return the encoder of raw rows. `stops` are end-of-turn tokens of the model's family, `media` the folder of media files."""
         ...
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Call `model` itself, never its parts: DeepSpeed's and FSDP's hooks sit on the call.
+        """Run the forward pass by calling `model` itself, never its submodules: DeepSpeed's and FSDP's hooks are on the call.
 
-        Several rows may be in it, one after the other; `micro.row_arguments` tell the model where they begin.
+        A micro-batch may hold several rows, concatenated; `micro.row_arguments` pass their boundaries to the model.
         """
         ...
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Sum (not mean) of the losses of what `forward` gave, float32, each times its weight."""
+        """Return the sum (not the mean) of the weighted losses for the output of `forward`, float32."""
         ...
 
 
 class NextToken:
-    """Predicts learned tokens; the head's logits are computed at their places alone, (learned, vocabulary)."""
+    """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
-        """Logits (learned, vocabulary) at the micro-batch's positions."""
-        rows = micro.row_arguments  # with a cache, transformers would not look at them
+        """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
+        rows = micro.row_arguments  # use_cache must be off: transformers ignores them with a cache
         if not _selects(model):
             logits: Tensor = model(input_ids=micro.input_ids, use_cache=False, **rows).logits
             return logits.squeeze(0).index_select(0, micro.positions)
@@ -83,31 +91,31 @@ class NextToken:
         return selected.squeeze(0)
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Sum of the cross entropies."""
+        """Return the weighted sum of the cross entropies."""
         return summed_cross_entropy(output, micro.labels, micro.weights)
 
 
 class SftTask(NextToken):
-    """Learns the assistant's turns of conversations."""
+    """Supervised fine-tuning on the assistant's turns of conversations."""
 
     def __init__(self, options: SftOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
-        """Chat rows → tokens through the model's chat template."""
+        """Return the encoder of chat rows, which uses the model's chat template."""
         return _Chats(tokenizer, self.options.mask, stops, media)
 
 
 class PretrainTask(NextToken):
-    """Learns every token of plain texts, and that they end."""
+    """Pre-training on every token of plain texts, including the end-of-text token."""
 
     def __init__(self, options: PretrainOptions) -> None:
         self.options = options
         self.truncation: str = options.truncation
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
-        """Text rows → tokens as the tokenizer begins a text, and its end token."""
+        """Return the encoder of text rows, with the tokenizer's start and end-of-text tokens."""
         if tokenizer.eos_token_id is None:
             raise UsageError("the tokenizer has no end-of-text token", where="model", hint="Set eos_token in its tokenizer_config.json.")
         return _Texts(tokenizer)
@@ -157,5 +165,5 @@ class _Texts:
 
 
 def _selects(model: Module) -> bool:
-    """Whether logits can be had at chosen positions only: transformers' causal models can, a checkpoint's own code may not."""
+    """Return whether the model takes `logits_to_keep`: transformers' causal models do, a checkpoint's own code may not."""
     return "logits_to_keep" in inspect.signature(inner_model(model).forward).parameters

@@ -1,6 +1,6 @@
-"""What a chat template does, as facts that a manifest carries: where it stops, what it adds, and a few conversations in token ids.
+"""Facts about a chat template for the manifest: stop tokens, default system prompt, and golden conversations as token ids.
 
-The token ids are the point: a server that renders these conversations to other ids gives the model other text than it was trained on.
+A server that renders the golden conversations to other token ids gives the model other text than it was trained on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TOOLS = [
 ]
 _ARGUMENTS = {"city": "Reykjavík", "unit": "celsius"}
 _CALL = {"type": "function", "id": "a1b2c3d4e", "function": {"name": "get_weather", "arguments": _ARGUMENTS}}
-_TOLD = ("The weather in a city, now.", "Reykjav", "7 degrees")  # of the tools, the call and its result, and nowhere else
+_TOOL_TEXTS = ("The weather in a city, now.", "Reykjav", "7 degrees")  # occur only in the tool, the call and its result
 
 _GOLDEN: tuple[dict[str, Any], ...] = (
     {"name": "plain", "messages": [{"role": "user", "content": "What is the capital of France?"}]},  # shows a default system prompt
@@ -56,30 +56,30 @@ _GOLDEN: tuple[dict[str, Any], ...] = (
 
 
 def golden(processor: Any, date: str = "") -> tuple[dict[str, Any], ...]:
-    """Conversations with the token ids that they must render to, wherever the checkpoint is served.
+    """Return golden conversations with the token ids that they must render to on every server of the checkpoint.
 
-    Left out is what the template refuses, and a tool call that it has no place for. Where it writes the date, `varies` are the tokens, from
-    the first to before the last, that are others on another day.
+    Conversations that the template rejects, and tool calls that it does not render, are omitted. If the template renders the date, `varies`
+    is the half-open range of tokens that differ on other days.
 
     Args:
-        processor: the checkpoint's.
-        date: the day of the renderings; by default the one that was fixed for the tokenizer, else today.
+        processor: of the checkpoint.
+        date: day of the renderings; by default the one fixed for the tokenizer, otherwise today.
     """
     day = date or date_of(tokenizer_of(processor))
     return tuple({**copy.deepcopy(entry), "ids": ids, **_varies(processor, entry, ids)} for entry, _, ids in _golden(processor, day))
 
 
 def golden_texts(processor: Any) -> list[tuple[str, list[int]]]:
-    """The same conversations as texts, rendered, each with its token ids."""
+    """Return the rendered golden conversations as (text, token ids)."""
     return [(text, ids) for _, text, ids in _golden(processor, date_of(tokenizer_of(processor)))]
 
 
 def template_facts(processor: Any) -> dict[str, Any]:
-    """What the manifest says of the chat template; empty where there is none.
+    """Return the manifest's facts about the chat template; empty if there is none.
 
-    `hash` is its SHA-256, `stop` the tokens that end an answer, `default_system` the system prompt that it adds where a conversation
-    has none (absent: it adds none). `dated` says that the template writes the day's date: what it adds is another text tomorrow; `date` is
-    the day of the golden conversations.
+    Returns:
+        `hash`: its SHA-256. `stop`: the tokens that end an answer. `default_system`: the system prompt that it adds to a conversation
+        without one (absent if it adds none). `dated`: it renders the current date; `date`: the day of the golden conversations.
     """
     tokenizer = tokenizer_of(processor)
     template = getattr(processor, "chat_template", None) or tokenizer.chat_template
@@ -97,7 +97,7 @@ def template_facts(processor: Any) -> dict[str, Any]:
 
 
 def generation_config(model: Any, processor: Any) -> Any:
-    """The model's generation config, stopping where the chat template ends a turn too."""
+    """Return the model's generation config, with the chat template's end-of-turn tokens added to its stop tokens."""
     config = copy.deepcopy(model.generation_config)
     mended(config)
     own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
@@ -110,13 +110,13 @@ def generation_config(model: Any, processor: Any) -> Any:
 
 
 def generation_facts(model: Any, processor: Any) -> dict[str, Any]:
-    """What the manifest says of generation: the config's values that are not transformers' own. An adapter's folder has no other place."""
+    """Return the generation config's non-default values for the manifest: an adapter folder has no generation_config.json."""
     values = generation_config(model, processor).to_diff_dict()
     return {name: value for name, value in values.items() if name not in ("transformers_version", "_from_model_config")}
 
 
 def stop_ids(processor: Any) -> list[int]:
-    """Tokens that end the assistant's turn: the first special one that the chat template writes after it, and the tokenizer's own."""
+    """Return the ids of tokens that end the assistant's turn: the template's first special token after it, and the tokenizer's EOS."""
     tokenizer = tokenizer_of(processor)
     ends = [tokenizer.eos_token_id]
     answer = "∎"
@@ -133,13 +133,13 @@ def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, li
     for entry in _GOLDEN:
         with frozen_date(date):
             text = _render(tokenizer, entry["messages"], entry.get("tools"))
-        if text is None or ("tools" in entry and not all(told in text for told in _TOLD)):
+        if text is None or ("tools" in entry and not all(fragment in text for fragment in _TOOL_TEXTS)):
             continue
         yield entry, text, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def _varies(processor: Any, entry: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
-    """Where tokens of a conversation are others on other days; nothing, if they never are."""
+    """Return the range of tokens that differ on other days, as `varies`; empty if none does."""
     others = [there for date in DATES for found, _, there in _golden(processor, date) if found is entry]
     first = min(_shared(ids, other) for other in others)
     if first == len(ids):
@@ -149,12 +149,12 @@ def _varies(processor: Any, entry: Mapping[str, Any], ids: Sequence[int]) -> dic
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two lists begin with alike."""
+    """Return the length of the common prefix of two lists of tokens."""
     return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
 
 
 def _default_system(tokenizer: Any) -> str | None:
-    """What stands, in a conversation without a system message, where a system message would: None if nothing does."""
+    """Return the text that the template puts in place of a missing system message; None if it adds none."""
     probe, question = "∎probe∎", {"role": "user", "content": "?"}
     given, bare = _render(tokenizer, [{"role": "system", "content": probe}, question]), _render(tokenizer, [question])
     if given is None or bare is None or probe not in given:
@@ -168,10 +168,10 @@ def _default_system(tokenizer: Any) -> str | None:
 def _render(
     tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any] | None = None, *, prompt: bool = True
 ) -> str | None:
-    """The conversation as text; None where there is no template or it refuses."""
+    """Render a conversation as text; None if there is no template or it raises an error."""
     if not tokenizer.chat_template:
         return None
     try:
         return str(tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=False, add_generation_prompt=prompt))
-    except Exception:  # a template may refuse anything, in any way
+    except Exception:  # a template may raise any error
         return None

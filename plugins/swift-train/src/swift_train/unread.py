@@ -1,6 +1,6 @@
-"""Which fields of conversations are lost: neither a reader of rows nor the chat template reads them; and control tokens in texts.
+"""Count unused fields of conversations, read neither by the row reader nor by the chat template, and control tokens in texts.
 
-The template decides by renderings: a field that makes a difference in one of the first rows that have it is read.
+Whether the template reads a field is determined by rendering: it does if removing the field changes one of the first rows that have it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from swift_train.chat_template import ChatTemplate
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_TRIES = 16  # rows that a field is looked for in
+_TRIES = 16  # rows in which a field's effect is tested
 
 
 class UnreadFields:
-    """Counts the fields of rows that pass."""
+    """Count the unused fields and control tokens of chat rows."""
 
     def __init__(self, template: ChatTemplate) -> None:
         self._template, self._control = template, ControlTokens(template.tokenizer)
@@ -33,27 +33,27 @@ class UnreadFields:
         self._found = Unread()
 
     def add(self, row: ChatRow) -> None:
-        """Count a row in."""
+        """Add a row to the counts."""
         paths = [*row.unread, *(f"{NAMES[0]}.{name}" for name in row.variables)]
         for path in paths:
             if path not in self._read and self._tried[path] < _TRIES:
                 self._tried[path] += 1
-                if self._makes_a_difference(row, path):
+                if self._affects_rendering(row, path):
                     self._read.add(path)
         self._found.add(paths, self._control.of(_texts(row)))
 
     def take(self) -> Unread:
-        """What was counted since it was last taken."""
+        """Return the counts since the last call, and reset them."""
         found = self._found.take()
         for path in self._read:
             found.counts.pop(path, None)
         return found
 
-    def _makes_a_difference(self, row: ChatRow, path: str) -> bool:
+    def _affects_rendering(self, row: ChatRow, path: str) -> bool:
         without = _without(row, path)
         try:
             return without is not None and self._rendered(row) != self._rendered(without)
-        except UsageError:  # of the whole row, which is told where it is encoded
+        except UsageError:  # the row can't be rendered; reported when it is encoded
             return False
 
     def _rendered(self, row: ChatRow) -> tuple[str, str]:
@@ -63,14 +63,14 @@ class UnreadFields:
 
 
 class ControlTokens:
-    """Finds the special tokens of a tokenizer in texts: the tokenizer reads them as what they are, whoever wrote them."""
+    """Find a tokenizer's special tokens in texts: the tokenizer encodes them as control tokens, whoever wrote them."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content}
         self._pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "(?!)")
 
     def of(self, texts: Iterable[str]) -> set[str]:
-        """Those that stand in any of the texts."""
+        """Return the special tokens that occur in any of the texts."""
         return {token for text in texts for token in self._pattern.findall(text)}
 
 
@@ -82,7 +82,7 @@ def _texts(row: ChatRow) -> Iterator[str]:
 
 
 def _without(row: ChatRow, path: str) -> ChatRow | None:
-    """The row without a field that was handed on to the template; None if it was not."""
+    """Return the row without a field that is passed on to the template; None if it is not."""
     start, _, name = path.rpartition(".")
     if start == NAMES[0]:
         return replace(row, variables={key: value for key, value in row.variables.items() if key != name})

@@ -1,7 +1,7 @@
-"""What was lost: a checkpoint compared with the one it was made from, on text that neither was made with.
+"""Compare a quantized, merged or exported checkpoint with its source on held-out text: perplexity, KL divergence, top-1 agreement.
 
-Both are loaded as they will be served: here, or where only the engine's own environment loads the result, there. The source's logits wait
-on the disk, so that only one of the two models is in memory.
+Both are loaded as they will be served: in this process, or in the engine's own environment if only that can load the result. The source's
+logits are kept on disk, so that only one of the two models is in memory.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from swift_core.contract.roles import Loaded
 
 Predict = Callable[[Sequence[Sequence[int]], Path], float]
-"""Writes what the result predicts for rows into a folder, as `save_logits` does, and returns the seconds that loading took."""
+"""Writes the result's logits for rows into a folder, as `save_logits` does, and returns the seconds to load the result."""
 
 MAX_KL: Mapping[int, float] = {8: 0.1, 4: 1.0}
-"""By bits a weight: the divergence, in nats a token, past which a result is broken rather than merely coarser."""
+"""Maximum KL divergence in nats per token, by bits per weight; beyond it a result is considered broken."""
 
 _WINDOW = 256  # tokens of a chunk of the text
 
 
 def held_out_text(tokenizer: Any, tokens: int) -> list[list[int]]:
-    """Chunks of Python's own documentation, the held-out text that is on every machine: at least `tokens` tokens in all."""
+    """Return chunks of Python's own documentation (held-out text available on every machine) as token ids, at least `tokens` in total."""
     pieces: list[list[int]] = []
     there = 0
     for topic in sorted(pydoc_data.topics.topics):
@@ -64,41 +64,41 @@ def compare(
     predict: Predict | None = None,
     **loading: Any,
 ) -> dict[str, float]:
-    """Load one checkpoint after the other, and compare what they predict.
+    """Load source and result one after the other, and compare their logits.
 
     Args:
-        source: what `result` was made from.
-        result: a checkpoint that an installed loader reads, unless there is `predict`.
-        rows: token ids, each row by itself.
-        device: where both are computed.
-        dtype: in which type, as far as the result is not quantized.
-        scratch: where logits are kept for the while: rows × vocabulary × 4 bytes, twice that with `predict`.
-        predict: asks the result in the environment that loads it, where this one does not.
-        loading: more arguments of `swift_train.build.load_checkpoint`.
+        source: the checkpoint that `result` was made from.
+        result: a checkpoint that an installed loader reads, unless `predict` is given.
+        rows: token ids of each row.
+        device: device of both models.
+        dtype: dtype of both models, as far as the result is not quantized.
+        scratch: folder for the source's logits: tokens × vocabulary × 4 bytes, twice that with `predict`.
+        predict: computes the result's logits in another environment, if this one can't load it.
+        loading: further arguments of `swift_train.build.load_checkpoint`.
 
     Returns:
-        `perplexity`, `kl` (of the result from the source, nats a token), `top1` (how often the likeliest token is the same),
-        `max_logit_difference`, `bytes`, `load_seconds`; those of the source end in `_before`; `tokens` that were compared.
+        `perplexity`, `kl` (of the result from the source, nats per token), `top1` (fraction of equal most likely tokens),
+        `max_logit_difference`, `bytes`, `load_seconds`; those of the source end in `_before`; `tokens`: number of tokens compared.
 
     Raises:
-        SwiftError: the result's tokenizer renders conversations to other tokens than the source's.
+        SwiftError: the result's tokenizer gives other token ids for the golden conversations than the source's.
     """
     with tempfile.TemporaryDirectory(dir=scratch, prefix="logits-") as folder:
         before, seconds_before = _load(source, device=device, dtype=dtype, **loading)
         day = today()
         tokens_before = golden(before.processor, day)
-        kept = save_logits(before.model, rows, _made(folder, "before"))
+        saved = save_logits(before.model, rows, _made(folder, "before"))
         del before
         readable = result if predict else _readable(result, Path(folder, "plain"))
         after, seconds = _load(readable, device="meta" if predict else device, dtype=dtype, **loading)
         if golden(after.processor, day) != tokens_before:
-            raise SwiftError("the result's tokenizer gives other tokens than its source's", where=str(result))
+            raise SwiftError("the result's tokenizer gives other token ids than its source's", where=str(result))
         if predict:
             there = _made(folder, "after")
             seconds = predict(rows, there)
-            figures = compare_logits(_pairs(kept, (torch.load(file) for file in _files(there, len(rows))), rows))
+            figures = compare_logits(_pairs(saved, (torch.load(file) for file in _files(there, len(rows))), rows))
         else:
-            figures = compare_with_saved(kept, after.model, rows)
+            figures = compare_with_saved(saved, after.model, rows)
     return {
         **figures,
         "bytes": size_of(result),
@@ -109,20 +109,24 @@ def compare(
 
 
 def save_logits(model: Any, rows: Sequence[Sequence[int]], folder: Path) -> list[Path]:
-    """Write what a model predicts for each row into a folder, a file a row."""
+    """Write a model's logits for each row into a folder, one file per row; return the files."""
     files = _files(folder, len(rows))
     for file, row in zip(files, rows, strict=True):
         torch.save(_logits(model, row), file)
     return files
 
 
-def compare_with_saved(kept: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Compare what a model predicts for each row with what `save_logits` has written: the figures of `compare` that come from logits."""
-    return compare_logits(_pairs(kept, (_logits(model, row) for row in rows), rows))
+def compare_with_saved(saved: Sequence[Path], model: Any, rows: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Compare a model's logits for each row with those that `save_logits` wrote; return the figures of `compare_logits`."""
+    return compare_logits(_pairs(saved, (_logits(model, row) for row in rows), rows))
 
 
 def compare_logits(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
-    """The figures of `compare` that come from logits: of the source and of the result, but those of each row's last token; and the row."""
+    """Compute the figures of `compare` that come from logits.
+
+    Args:
+        pairs: per row, the logits of source and result without those of the last token, (tokens - 1, vocabulary), and the token ids.
+    """
     sums = _sums(pairs)
     count = sums.pop("tokens")
     return {
@@ -146,7 +150,7 @@ def _files(folder: Path, count: int) -> list[Path]:
 
 
 def _readable(checkpoint: Path, folder: Path) -> Path:
-    """The checkpoint, or where it is packed in a way that transformers needs a library for, its numbers written out plainly."""
+    """Return the checkpoint, or an unpacked copy in `folder` if its format (GPTQ, AWQ) needs a library in transformers."""
     packs = quantization_of(read_config(checkpoint)) in gptq_awq_unpack.METHODS
     return gptq_awq_unpack.unpack(checkpoint, folder) if packs else checkpoint
 
@@ -156,8 +160,8 @@ def _load(folder: Path, **loading: Any) -> tuple[Loaded, float]:
     return load_checkpoint(folder, **loading), time.perf_counter() - began
 
 
-def _pairs(kept: Sequence[Path], found: Iterable[Tensor], rows: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    for file, logits, row in zip(kept, found, rows, strict=True):
+def _pairs(saved: Sequence[Path], found: Iterable[Tensor], rows: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    for file, logits, row in zip(saved, found, rows, strict=True):
         yield torch.load(file), logits, torch.tensor(list(row), dtype=torch.long)
 
 
@@ -167,7 +171,7 @@ def _logits(model: Any, row: Sequence[int]) -> Tensor:
 
 
 def _sums(pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> dict[str, float]:
-    """Over all tokens but each row's first: sums of the losses, the divergence and the agreement, and the largest difference."""
+    """Sum losses, divergence and agreement over all tokens except each row's first; also return the maximum difference."""
     sums = dict.fromkeys(("loss", "loss_before", "kl", "top1", "difference", "tokens"), 0.0)
     for before, after, row in pairs:
         one, other = before.log_softmax(-1), after.log_softmax(-1)

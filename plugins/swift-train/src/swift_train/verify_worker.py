@@ -1,6 +1,6 @@
-"""What a quantized checkpoint predicts, asked in the environment of its engine: the job of a worker there.
+"""The worker job that computes a quantized checkpoint's logits in the environment of its engine.
 
-Where transformers here can't load what a quantizer writes, the quantizer has `own_reader` and `load` (`roles.LoadableQuantizer`).
+If transformers can't load what a quantizer writes, the quantizer has `own_reader` and `load` (`roles.LoadableQuantizer`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREDICT_JOB = Ref("swift_train.verify_worker:predict_job")
 
 
 def predict_job(run: Run, report: Report) -> tuple[None, dict[str, float]]:
-    """Load `checkpoint` of the run's options with its quantizer, and write what it predicts for `rows` into the folder `output`."""
+    """Load the option `checkpoint` with the run's quantizer, and write its logits for the rows of `rows` into `output`."""
     end_when_stopped(report)
     checkpoint, file, out = (Path(run.options[name]) for name in ("checkpoint", "rows", "output"))
     rows = [json.loads(line)["ids"] for line in file.read_text(encoding="utf-8").splitlines()]
@@ -32,7 +32,7 @@ def predict_job(run: Run, report: Report) -> tuple[None, dict[str, float]]:
 
 
 def predict(quantizer: LoadableQuantizer, checkpoint: Path, rows: Sequence[Sequence[int]], out: Path) -> float:
-    """Write what a checkpoint predicts for rows into a folder; the seconds that loading took."""
+    """Write a checkpoint's logits for rows into a folder; return the seconds that loading took."""
     began = time.perf_counter()
     model: Any = quantizer.load(checkpoint)
     seconds = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint before they are loaded: checked by their headers, and of which type."""
+"""Check a checkpoint's weight files by their headers, without loading them, and find their dtype."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ _DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16", "F64": "float
 
 
 def check_weights(folder: Path) -> None:
-    """Check every weight file of a checkpoint by its header, the index and the config; raises UsageError as `check_tensors` does."""
+    """Check every weight file of a checkpoint against its header, the index and the config.
+
+    Raises:
+        UsageError: there are no weights, or a file is damaged or incomplete (see `check_tensors`).
+    """
     if not weight_files(folder):
-        raise UsageError("no safetensors weights here", where=str(folder), hint="Is this the right folder?")
+        raise UsageError("no safetensors weights here", where=str(folder), hint="Check that this is the right folder.")
     check_tensors(folder, read_config(folder))
 
 
 def stored_dtype(folder: Path) -> str:
-    """The type that most of a checkpoint's numbers are stored in; bfloat16 for a GGUF file, whose few bits it holds."""
+    """Return the dtype of most of a checkpoint's weights; bfloat16 for a GGUF file."""
     counts: Counter[str] = Counter()
     for file in weight_files(folder) if folder.is_dir() else []:
         for entry in read_header(file).values():
