@@ -230,7 +230,7 @@ def test_rows_with_nothing_to_learn_and_those_a_template_refuses(data, tiny_mode
     (one,) = data.check("a.jsonl", "--model", tiny_model, "--max-length", "100", "--truncation", "right")["train"]
     messages = {fault["first"][0]["where"].split(",")[1]: fault["first"][0]["message"] for fault in one["faults"]}
     assert messages[" row 2"] == "no token of this row is supervised"
-    assert "no place for tools" in messages[" row 3"]
+    assert "does not support tools" in messages[" row 3"]
     assert "loss_scale 0" in messages[" row 4"]
     assert one["bad"] == 3
 

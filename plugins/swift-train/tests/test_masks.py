@@ -112,7 +112,7 @@ def test_everything(tokenizer):
 
 def test_everything_is_all_that_the_row_says_or_refused(tokenizer):
     for turn, part in (
-        ({**PLAIN[2], "loss_scale": 0.0}, "loss of its own"),
+        ({**PLAIN[2], "loss_scale": 0.0}, "message 3 has loss_scale 0"),
         ({**PLAIN[2], "reasoning_content": "So."}, "thinking"),
         ({**PLAIN[2], "tool_calls": [{"type": "function", "function": {"name": "tide", "arguments": {}}}]}, "tool call"),
     ):
@@ -162,7 +162,7 @@ def test_an_earlier_turn_that_ends_otherwise(tokenizer):
 
 def test_a_generation_prompt_that_the_turn_does_not_begin_with(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n<think>'")
-    with pytest.raises(UsageError, match="as its generation prompt does, which goes on with '<think>'"):
+    with pytest.raises(UsageError, match="with its generation prompt, which continues with '<think>'"):
         encode(tokenizer, ChatRow(PLAIN))
 
 
@@ -268,7 +268,7 @@ def test_whitespace_that_the_template_strips_is_no_loss(tokenizer):
 
 
 def test_tools_that_the_template_has_no_place_for(tokenizer):
-    with pytest.raises(UsageError, match="no place for tools: 'get_weather'"):
+    with pytest.raises(UsageError, match="does not support tools: it omits 'get_weather'"):
         encode(tokenizer, ChatRow(PLAIN, TOOLS))
 
 
