@@ -160,7 +160,7 @@ def test_the_only_gguf_is_fetched(hub):
         ("hf:org/none", "no such repository"),
         ("hf:org/gated", "gated"),
         ("hf:org/plain@v9", "no revision 'v9'"),
-        ("hf:org/plain/more", "not a repository's name"),
+        ("hf:org/plain/more", "invalid repository name"),
     ],
 )
 def test_what_is_refused(hub, text, message):

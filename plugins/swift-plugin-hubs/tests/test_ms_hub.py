@@ -60,7 +60,7 @@ def test_no_network_is_said_after_one_try(monkeypatch, tmp_path, heads, act):
     ("name", "kind", "text"),
     [
         ("NotExistError", UsageError, "no such repository"),
-        ("AuthenticationError", UsageError, "refused"),
+        ("AuthenticationError", UsageError, "access denied"),
         ("NetworkError", SwiftError, "no connection"),
         ("ServerError", SwiftError, "the hub failed"),
     ],

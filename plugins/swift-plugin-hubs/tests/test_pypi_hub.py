@@ -91,7 +91,7 @@ def test_an_unknown_version_names_the_known(index):
 
 @pytest.mark.parametrize("text", ["pypi:../../evil==1", "pypi:tiny-model==../evil", "pypi:a b"])
 def test_names_that_are_none(index, text):
-    with pytest.raises(UsageError, match="does not name a project"):
+    with pytest.raises(UsageError, match="not a valid project reference"):
         fetch(text)
 
 

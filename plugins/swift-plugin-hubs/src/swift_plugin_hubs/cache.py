@@ -1,7 +1,7 @@
-"""What was fetched and is kept on this machine: listing and removing it.
+"""List and remove cached downloads.
 
-Models from the package index, what was converted from them, and data sets lie below `swift_core.system.paths.cache_dir()`, each with
-its manifest. Hugging Face's cache is listed too, but it belongs to other programs as well: only an explicit `remove` touches it.
+Models from the package index, checkpoints converted from them, and datasets are below swift-core's cache folder, each with its manifest.
+Hugging Face's cache is listed too, but other programs share it: only an explicit `remove` deletes from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OURS = ("hubs", "datasets", "checkpoints")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A cached reference, its folder, its size in bytes, and when it was last fetched or read. `shared`: not ours alone."""
+    """A cached reference: its folder, size in bytes and time of last use; `shared` if other programs use the cache too."""
 
     reference: str
     path: Path
@@ -31,7 +31,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Everything in the cache, the longest unused first."""
+    """Return all cache entries, the least recently used first."""
     found = [
         _entry(path.parent)
         for area in _OURS
@@ -42,10 +42,10 @@ def entries() -> list[Entry]:
 
 
 def remove(reference: str) -> list[Entry]:
-    """Remove a reference's entries and return them.
+    """Delete all entries of a reference and return them.
 
     Raises:
-        UsageError: it is not in the cache.
+        UsageError: the reference is not in the cache.
     """
     known = entries()
     chosen = [entry for entry in known if entry.reference == reference]
@@ -57,7 +57,12 @@ def remove(reference: str) -> list[Entry]:
 
 
 def prune(*, keep: Collection[str] = (), unused_since: datetime | None = None) -> list[Entry]:
-    """Remove our own entries except those in `keep` and those used after `unused_since`, and return what was removed."""
+    """Delete entries of swift-core's own cache and return them.
+
+    Args:
+        keep: references to keep.
+        unused_since: delete only entries last used before this time.
+    """
     chosen = [
         entry
         for entry in entries()
@@ -103,5 +108,5 @@ def _delete(entry: Entry) -> None:
         scan_cache_dir(constants.HF_HUB_CACHE).delete_revisions(entry.path.name).execute()
         return
     aside = entry.path.with_name(f".{entry.path.name}.removed")
-    entry.path.rename(aside)  # gone at once for other processes, however long the deleting takes
+    entry.path.rename(aside)  # invisible to other processes at once, however long deletion takes
     shutil.rmtree(aside)

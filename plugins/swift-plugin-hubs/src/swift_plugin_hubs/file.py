@@ -1,4 +1,4 @@
-"""`file:`: a checkpoint folder on this machine, checked and used where it is."""
+"""The hub `file:`: a local checkpoint folder, checked and used in place."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from swift_core.system import paths
 
 
 class FileHub:
-    """Folders, and `.gguf` files by the folder they are in."""
+    """Local folders; a `.gguf` file stands for the folder that contains it."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """The folder as it is: nothing is copied, whatever `only` says.
+        """Return the folder itself; nothing is copied, and `only` is ignored.
 
         Raises:
-            UsageError: it does not exist, holds no weights, or none but pickled ones.
+            UsageError: the folder does not exist, or has no weights or only pickled ones.
         """
         path = Path(reference.name).expanduser()
         if not path.exists():
@@ -33,16 +33,20 @@ class FileHub:
             beside = [item.name for item in path.parent.glob("*.gguf") if item != path]
             if beside:
                 raise UsageError(
-                    f"its folder has other GGUF files too ({beside[0]})", where=str(path), hint="Put the file into a folder of its own."
+                    f"the folder has other GGUF files too ({beside[0]})", where=str(path), hint="Move the file into a folder of its own."
                 )
             path = path.parent
         elif path.is_file():
-            raise UsageError("a file, not a checkpoint folder", where=str(path), hint=f"Name the folder: {path.parent}")
+            raise UsageError("this is a file, not a checkpoint folder", where=str(path), hint=f"Name its folder: {path.parent}")
         checkpoint_format(path)
         return path
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Copy the folder to a path that is free yet."""
+        """Copy the folder to the reference's path, and return the path.
+
+        Raises:
+            UsageError: the path exists.
+        """
         target = Path(reference.name).expanduser()
         with paths.atomic_folder(target) as aside:
             shutil.copytree(folder, aside, dirs_exist_ok=True)

@@ -1,6 +1,6 @@
-"""`hf:org/name@revision`: Hugging Face, through huggingface_hub and its cache, which other tools share.
+"""The hub `hf:org/name@revision`: Hugging Face, through huggingface_hub and its cache, which other tools share.
 
-The folder that comes out is the snapshot of one commit: its name is the commit's hash, whatever branch was asked for.
+The resulting folder is the snapshot of one commit, named by the commit hash, whatever branch or tag was requested.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from swift_plugin_hubs import patterns
 
 
 class HuggingFaceHub:
-    """Reads HF_TOKEN, HF_ENDPOINT and HF_HOME as huggingface_hub does."""
+    """Hugging Face; honours HF_TOKEN, HF_ENDPOINT and HF_HOME as huggingface_hub does."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """The snapshot folder; instant and without network once a commit is cached.
+        """Download a snapshot and return its folder; a cached commit needs no network.
 
         Args:
-            only: glob patterns of paths in the repository; without it the safetensors, configuration and tokenizer files
-                at its top. Pickled files are never fetched.
+            reference: the repository and revision.
+            only: glob patterns of paths in the repository; by default the safetensors, configuration and tokenizer files at its
+                top level, or the GGUF file if it has one and no safetensors. Pickled files are never downloaded.
+            code: download Python files too.
+            progress: called with the downloaded bytes.
 
         Raises:
             UsageError: no such repository or revision, gated, no safetensors in it, or offline and not cached.
@@ -50,22 +53,23 @@ class HuggingFaceHub:
             raise UsageError(
                 f"the repository has {len(gguf)} GGUF files: {', '.join(gguf[:6])}",
                 where=str(reference),
-                hint="Choose one of them by name.",
+                hint="Name one of them.",
             )
         pickled = patterns.matching(names, patterns.PICKLES)
         if pickled:
             raise UsageError(
-                f"the repository has only pickled weights ({pickled[0]}), which can run code when they are read, so they are refused",
+                f"the repository has only pickled weights ({pickled[0]}), which are refused because they can run code when loaded",
                 where=str(reference),
-                hint="Look for a revision with safetensors (often @refs/pr/N), or a conversion by someone you trust.",
+                hint="Look for a revision with safetensors (often @refs/pr/N), or a conversion from a source that you trust.",
             )
-        raise UsageError("the repository has no weights (*.safetensors)", where=str(reference), hint="Is it a data set, or another name?")
+        hint = "Check the name, and that it is a model and not a dataset."
+        raise UsageError("the repository has no weights (*.safetensors)", where=str(reference), hint=hint)
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Upload a checkpoint folder as one commit, making the repository where there is none; returns the commit's address.
+        """Upload a checkpoint folder as one commit, creating the repository if needed, and return the commit's URL.
 
         Raises:
-            UsageError: no token, or no right to write there.
+            UsageError: no token, or the token has no write access.
             SwiftError: the network failed.
         """
         from huggingface_hub import HfApi
@@ -100,27 +104,27 @@ def _snapshot(reference: Reference, revision: str, only: Sequence[str], ignore: 
 
 
 def _bar(name: str, progress: Progress) -> type[Any]:
-    """A tqdm class that draws nothing and tells `progress` of the bytes; huggingface_hub makes several bars of it at once."""
+    """Return a tqdm class that draws nothing and reports bytes to `progress`; huggingface_hub opens several bars at once."""
     from tqdm.std import tqdm
 
-    most = 0
+    maximum = 0
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs | {"file": io.StringIO()})
 
         def display(self, *args: Any, **kwargs: Any) -> None:
-            nonlocal most
-            if self.unit == "B" and self.n > most:
-                most = int(self.n)
-                progress(name, most, int(self.total) if self.total else None)
+            nonlocal maximum
+            if self.unit == "B" and self.n > maximum:
+                maximum = int(self.n)
+                progress(name, maximum, int(self.total) if self.total else None)
 
     return Bar
 
 
 @contextmanager
 def _explained(reference: Reference) -> Iterator[None]:
-    """huggingface_hub's errors, in words."""
+    """Convert huggingface_hub's exceptions to SwiftError."""
     import httpx2
     from huggingface_hub import errors
 
@@ -130,28 +134,29 @@ def _explained(reference: Reference) -> Iterator[None]:
     except errors.GatedRepoError as error:
         page = f"https://huggingface.co/{reference.name}"
         raise UsageError(
-            "gated: its owner wants you to ask for access", where=where, hint=f"Ask at {page}, then log in: hf auth login"
+            "the repository is gated and needs approval by its owner",
+            where=where,
+            hint=f"Request access at {page}, then log in: hf auth login",
         ) from error
     except errors.RepositoryNotFoundError as error:
-        hint = "Check the spelling; where it is private, log in: hf auth login. ModelScope's models are ms:org/name."
+        hint = "Check the spelling; if it is private, log in: hf auth login. Models of ModelScope are ms:org/name."
         raise UsageError("no such repository, or it is private", where=where, hint=hint) from error
     except errors.RevisionNotFoundError as error:
         raise UsageError(
             f"the repository has no revision '{reference.revision}'", where=where, hint="Name a branch, tag or commit."
         ) from error
     except errors.HFValidationError as error:
-        raise UsageError(f"not a repository's name: {error}", where=where, hint="Write hf:org/name.") from error
+        raise UsageError(f"invalid repository name: {error}", where=where, hint="Write hf:org/name.") from error
     except errors.LocalEntryNotFoundError as error:
         downloads.refuse_offline(f"'{reference}'")
         raise downloads.no_network(error.__cause__ if isinstance(error.__cause__, Exception) else error, where) from error
     except errors.LocalTokenNotFoundError as error:
-        raise UsageError("not logged in", where=where, hint="hf auth login") from error
+        raise UsageError("not logged in", where=where, hint="Log in: hf auth login") from error
     except errors.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
-            raise UsageError(
-                f"refused: {error.server_message or error}", where=where, hint="Log in with a token that may do this: hf auth login"
-            ) from error
-        raise SwiftError(f"the hub failed: {error}", where=where, hint="Try again in a while.") from error
+            message = f"access denied: {error.server_message or error}"
+            raise UsageError(message, where=where, hint="Log in with a token that has access: hf auth login") from error
+        raise SwiftError(f"the hub failed: {error}", where=where, hint="Try again later.") from error
     except httpx2.HTTPError as error:
         raise downloads.no_network(error, where) from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`ms:org/name@revision`: ModelScope, through the modelscope package and its cache."""
+"""The hub `ms:org/name@revision`: ModelScope, through the modelscope package and its cache."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ _REACH_SECONDS = 5
 
 
 class ModelScopeHub:
-    """Reads MODELSCOPE_API_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_CACHE as modelscope does."""
+    """ModelScope; honours MODELSCOPE_API_TOKEN, MODELSCOPE_ENDPOINT and MODELSCOPE_CACHE as modelscope does."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """The repository's folder in ModelScope's cache, which checks the files' hashes.
+        """Download the repository and return its folder in ModelScope's cache; modelscope verifies the hashes.
 
         Args:
-            only: glob patterns of paths in the repository; without it the safetensors, configuration and tokenizer files
-                at its top. Pickled files are never fetched.
+            reference: the repository and revision.
+            only: glob patterns of paths in the repository; by default the safetensors, configuration and tokenizer files at its
+                top level. Pickled files are never downloaded.
+            code: download Python files too.
+            progress: called with the downloaded bytes of each file.
 
         Raises:
-            UsageError: modelscope is missing, no such repository, refused, no weights, or offline and not cached.
+            UsageError: modelscope is missing, no such repository, access denied, no weights, or offline and not cached.
             SwiftError: the network failed, or the disk is full.
         """
         with _explained(reference):
             from modelscope.hub.snapshot_download import snapshot_download
 
             if not downloads.offline():
-                _reach(str(reference))
+                _check_reachable(str(reference))
             folder = Path(
                 snapshot_download(
                     reference.name,
@@ -55,10 +58,10 @@ class ModelScopeHub:
         return folder
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Upload a checkpoint folder as one commit, making the repository where there is none; returns its address.
+        """Upload a checkpoint folder as one commit, creating the repository if needed, and return the repository's URL.
 
         Raises:
-            UsageError: modelscope is missing, or no right to write there.
+            UsageError: modelscope is missing, or the token has no write access.
             SwiftError: the network failed.
         """
         downloads.refuse_offline(f"'{reference}'")
@@ -66,7 +69,7 @@ class ModelScopeHub:
             from modelscope_hub import HubApi
             from modelscope_hub.errors import AlreadyExistsError
 
-            _reach(str(reference))
+            _check_reachable(str(reference))
             api = HubApi()
             with suppress(AlreadyExistsError):
                 api.create_repo(reference.name, "model", visibility="private" if private else "public")
@@ -81,16 +84,16 @@ class ModelScopeHub:
         return f"https://www.modelscope.cn/models/{reference.name}"
 
 
-def _reach(where: str) -> None:
-    """Ask the hub for anything at all, once: modelscope itself tries nine times, for 23 seconds, before it says that there is no network.
+def _check_reachable(where: str) -> None:
+    """Send one request to the hub: modelscope itself retries nine times, for 23 seconds, before it reports that there is no network.
 
     Raises:
-        SwiftError: it can't be reached.
+        SwiftError: the hub can't be reached.
     """
     import requests
     from modelscope_hub.config import HubConfig
 
-    endpoint = HubConfig().endpoint
+    endpoint = str(HubConfig().endpoint)
     try:
         requests.head(endpoint, timeout=_REACH_SECONDS)
     except requests.RequestException as error:
@@ -98,14 +101,14 @@ def _reach(where: str) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """What the system said, without the layers over it."""
+    """Return the innermost exception's message."""
     while found := error.__cause__ or error.__context__:
         error = found
     return str(error) or type(error).__name__
 
 
 def _callback(progress: Progress) -> type[Any]:
-    """A callback class for modelscope, which makes one object a file."""
+    """Return a callback class for modelscope, which creates one instance per file."""
     from modelscope.hub.callback import ProgressCallback
 
     class Callback(ProgressCallback):  # type: ignore[misc]
@@ -120,13 +123,13 @@ def _callback(progress: Progress) -> type[Any]:
 
 @contextmanager
 def _explained(reference: Reference) -> Iterator[None]:
-    """modelscope's errors, in words."""
+    """Convert modelscope's exceptions to SwiftError."""
     where = str(reference)
     try:
         from modelscope_hub import errors
         from requests.exceptions import HTTPError, RequestException
     except ImportError as error:
-        raise UsageError("ModelScope needs its package", where=where, hint="pip install 'swift-plugin-hubs[ms]'") from error
+        raise UsageError("the hub ms needs the package modelscope", where=where, hint="pip install 'swift-plugin-hubs[ms]'") from error
     try:
         yield
     except (HTTPError, errors.APIError) as error:
@@ -134,8 +137,8 @@ def _explained(reference: Reference) -> Iterator[None]:
         if isinstance(cause, errors.NotExistError):
             raise UsageError("no such repository or revision, or it is private", where=where, hint="Check the spelling.") from error
         if isinstance(cause, errors.AuthenticationError | errors.PermissionDeniedError):
-            raise UsageError("refused", where=where, hint="Log in with a token that may do this: modelscope login") from error
-        raise SwiftError(f"the hub failed: {cause}", where=where, hint="Try again in a while.") from error
+            raise UsageError("access denied", where=where, hint="Log in with a token that has access: modelscope login") from error
+        raise SwiftError(f"the hub failed: {cause}", where=where, hint="Try again later.") from error
     except errors.CacheError:
         downloads.refuse_offline(f"'{reference}'")
         raise

