@@ -142,11 +142,11 @@ def checks_page() -> str:
     parts = [
         "# Conformance checks\n\n",
         NOTE,
-        "`swift plugins check DISTRIBUTION` does them, and `swift_testing.kit.parametrize_with_checks` makes tests of them. ",
+        "`swift plugins check DISTRIBUTION` runs them, and `swift_testing.kit.parametrize_with_checks` turns them into tests. ",
         "How: [write a plugin](../how-to/write-a-plugin.md).\n",
     ]
     for kind in dict.fromkeys(check.kind for check in all_checks()):
-        parts.append(f"\n## {kind}\n\n| check | what is promised, and why |\n|---|---|\n")
+        parts.append(f"\n## {kind}\n\n| check | requirement |\n|---|---|\n")
         parts += [f"| `{check.name}` | {' '.join(check.why.split())} |\n" for check in all_checks() if check.kind == kind]
     return "".join(parts)
 
