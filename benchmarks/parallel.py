@@ -167,8 +167,8 @@ def show(found: dict[tuple[str, int], list[list[dict[str, Any]]]]) -> None:
         if name != "bare":
             most = statistics.median(max(rank["grown"] for rank in ranks) for ranks in rounds)
             proof, weights = rounds[0][0]["proof"], rounds[0][0]["proof"]["model_bytes"] / (1 if WHOLE[name] else count)
-            held = proof["learned"] * FLOAT32 * (WHOLE[name] + CUT[name] / count)
-            line += f" {proof['weight_bytes_most'] / 1e6:.1f} | {weights / 1e6:.1f} |"
+            held = proof["trainable"] * FLOAT32 * (WHOLE[name] + CUT[name] / count)
+            line += f" {proof['max_weight_bytes'] / 1e6:.1f} | {weights / 1e6:.1f} |"
             seconds = statistics.median(ranks[0]["save_s"] for ranks in rounds)
             line += f" {most / 1e6:.0f} | {held / 1e6:.0f} | {seconds:.2f} | {rounds[0][0]['save_mb']:.0f} |"
         else:

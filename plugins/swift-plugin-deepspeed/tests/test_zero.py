@@ -164,7 +164,7 @@ def test_what_a_process_holds_is_proved(stage):
     whole = SIZE * SIZE + SIZE
     cut = {"config": {"zero_optimization": {"stage3_param_persistence_threshold": 0}}} if stage == 3 else {}
     one, two, four = (proof_of(f"zero{stage}", ranks, cut) for ranks in (1, 2, 4))
-    assert (two["engine"], two["stage"], two["processes"], two["learned"]) == ("DeepSpeedEngine", stage, 2, whole)
+    assert (two["engine"], two["stage"], two["processes"], two["trainable"]) == ("DeepSpeedEngine", stage, 2, whole)
     assert one["optimizer_bytes"] == 12 * whole
     assert two["optimizer_bytes"] == one["optimizer_bytes"] / 2
     assert four["optimizer_bytes"] == one["optimizer_bytes"] / 4
@@ -198,7 +198,7 @@ def test_one_process_alone_reads_the_model():
         strategy = registry().choose("parallel", "zero3", {"device": "cpu"}).build()
         strategy.build(load, lambda module: torch.optim.AdamW(module.parameters()))
         sums = [tensor.double().sum().item() for _, tensor in strategy.weights()]
-        return most[0], [*sums, strategy.module.frequencies.sum().item()], strategy.placement["loaded_whole"]
+        return most[0], [*sums, strategy.module.frequencies.sum().item()], strategy.placement["full_readers"]
 
     first, *others = on_ranks(4, work)
     assert first[0] > 1
@@ -353,7 +353,7 @@ def test_by_the_command(tiny_model, swift_project):
     assert json.loads((folder / "run.json").read_text())["parts"]["parallel"]["name"] == "deepspeed"
     proof = json.loads((folder / "parallel.json").read_text())
     assert (proof["strategy"], proof["engine"], proof["stage"], proof["processes"]) == ("deepspeed", "DeepSpeedEngine", 3, 2)
-    assert proof["weight_bytes_most"] < 0.6 * proof["model_bytes"]
+    assert proof["max_weight_bytes"] < 0.6 * proof["model_bytes"]
     assert (folder / "output/adapter_model.safetensors").is_file()
 
 

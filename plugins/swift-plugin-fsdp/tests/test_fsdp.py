@@ -73,7 +73,7 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
     proof = json.loads((tmp_path / "two/parallel.json").read_text())
     assert proof["engine"] == {"lora": "FSDPPeftModelForCausalLM", "full": "FSDPLlamaForCausalLM"}[tuner]
     assert (proof["strategy"], list(proof["placements"]), proof["blocks"]) == ("fsdp", ["S(0)"], 2)
-    assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / 2, rel=0.01), "each process holds its half"
+    assert proof["max_weight_bytes"] == pytest.approx(proof["model_bytes"] / 2, rel=0.01), "each process holds its half"
     if tuner == "full":
         ours, theirs = (AutoModelForCausalLM.from_pretrained(tmp_path / name / "output") for name in ("two", "one"))
         assert type(ours) is type(theirs)
@@ -160,7 +160,7 @@ def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
         strategy.build(lambda device: load_base(run, str(device)).model, lambda module: torch.optim.AdamW(module.parameters()))
         most = grown() / whole
         got = {name: digest(tensor) for name, tensor in (*strategy.weights(), *strategy.module.named_buffers())}
-        return most, got, strategy.placement["loaded_whole"]
+        return most, got, strategy.placement["full_readers"]
 
     first, *others = on_ranks(3, build)
     assert first[0] > 1
@@ -175,7 +175,7 @@ def test_a_tuner_that_starts_from_the_weights_reads_them_everywhere(tiny_model, 
     one = run_training(training_run(tiny_model, rows, **settled), tmp_path / "one")
     run = training_run(tiny_model, rows, **{**settled, "gradient_accumulation_steps": 4})
     close(on_ranks(2, partial(run_training, cut(run), tmp_path / "two"))[0], one)
-    assert json.loads((tmp_path / "two/parallel.json").read_text())["loaded_whole"] == 2
+    assert json.loads((tmp_path / "two/parallel.json").read_text())["full_readers"] == 2
 
 
 def test_a_model_that_process_0_can_not_read_holds_nobody_up(tmp_path):

@@ -74,8 +74,8 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
     assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
     proof = proof_of(tmp_path / "many")
-    assert (proof["engine"], proof["data"], proof["tensor"], proof["loaded_whole"]) == (ENGINE[tuner], data, 2, 1)
-    assert proof["weight_bytes_most"] == pytest.approx(proof["model_bytes"] / (2 * data), rel=0.08), "norms and half a LoRA are whole"
+    assert (proof["engine"], proof["data"], proof["tensor"], proof["full_readers"]) == (ENGINE[tuner], data, 2, 1)
+    assert proof["max_weight_bytes"] == pytest.approx(proof["model_bytes"] / (2 * data), rel=0.08), "norms and half a LoRA are whole"
     by_columns, by_rows = {"full": (11, 4), "lora": (21, 8)}[tuner]
     assert (proof["placements"]["_S(0, 2) S(0)"], proof["placements"]["S(0) S(1)"]) == (by_columns, by_rows)
     if tuner == "full":
@@ -110,8 +110,8 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
     heldout = [[line["heldout_loss"] for line in metrics if "heldout_loss" in line] for metrics in (one, many[0])]
     assert heldout[1] == pytest.approx(heldout[0], abs=1e-5)
     proof = proof_of(tmp_path / "many")
-    assert (proof["pipeline"], proof["stage_blocks"], proof["loaded_whole"]) == (sizes["pipeline"], 4 // sizes["pipeline"], 1)
-    assert proof["weight_bytes_most"] < proof["model_bytes"] * (1 / ranks + 0.07), "the ends have more than the others"
+    assert (proof["pipeline"], proof["stage_blocks"], proof["full_readers"]) == (sizes["pipeline"], 4 // sizes["pipeline"], 1)
+    assert proof["max_weight_bytes"] < proof["model_bytes"] * (1 / ranks + 0.07), "the ends have more than the others"
     file = "model.safetensors" if tuner == "full" else "adapter_model.safetensors"
     ours, theirs = (load_file(tmp_path / name / "output" / file) for name in ("many", "one"))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)

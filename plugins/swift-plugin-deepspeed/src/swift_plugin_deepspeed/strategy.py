@@ -75,7 +75,7 @@ class ZeroStrategy:
             for buffer in self.module.buffers():
                 buffer.data = buffer.data.to(self.device)
         self.engine, self.zero, *_ = deepspeed.initialize(model=self.module, optimizer=made, config=config)
-        self.placement = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "loaded_whole": full_readers}
+        self.placement = verify_sharding(self.engine, self.stage, self.data_size) | {"precision": precision, "full_readers": full_readers}
         self.settings = group_settings(self.zero.optimizer)
         # Update the loss scale after the step. DeepSpeed updates it before unscaling, which halves the gradient whenever the scale grows.
         self._update_scale: Callable[[bool], None] = self.zero._update_scale

@@ -48,7 +48,7 @@ def verify_sharding(engine: Any, stage: int, ranks: int) -> dict[str, Any]:
         "optimizer": f"{type(zero).__name__} over {type(zero.optimizer).__name__}",
         "stage": stage,
         "processes": ranks,
-        "learned": total,
+        "trainable": total,
         "weight_bytes": sum(map(local_bytes, parameters)),
         "model_bytes": sum(full_size(parameter) * parameter.element_size() for parameter in parameters),
         "optimizer_bytes": local * _FLOAT32 * (1 + _STATES),

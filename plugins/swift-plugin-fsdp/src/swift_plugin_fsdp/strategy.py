@@ -69,7 +69,7 @@ class FsdpStrategy:
             reduce_dtype=getattr(torch, self.options.reduce_dtype), offload=self.options.offload,
             fill=partial(broadcast_parameters, device=self.device),
         )  # fmt: skip
-        self.placement = verify_sharding(self.module, self.mesh, self.dtype) | {"loaded_whole": full_readers}
+        self.placement = verify_sharding(self.module, self.mesh, self.dtype) | {"full_readers": full_readers}
         self.trainable = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(dynamic=self.dtype == torch.float16)
         self.optimizer = optimizer(self.module)

@@ -49,7 +49,7 @@ def verify_sharding(model: ShardedModel) -> dict[str, Any]:
         _require(weight.numel() == elements, f"{placement.mcore_name} has {weight.numel():,} elements; its shard has {elements:,}")
     return {
         "engine": GPTModel.__name__,
-        "learned": sum(weight.numel() for weight in weights.values() if weight.requires_grad),
+        "trainable": sum(weight.numel() for weight in weights.values() if weight.requires_grad),
         "weight_bytes": sum(weight.numel() * weight.element_size() for weight in weights.values()),
         "model_bytes": sum(prod(shape) * model.dtypes[name].itemsize for name, shape in shapes.items()),
         "tensor": sizes.tensor,

@@ -74,7 +74,7 @@ class MeshStrategy(ABC):
                 parameter.data = parameter.data.float()
         self.shard_module()
         sizes = {"data": self.data_size, **{name: getattr(self.options, name) for name in ("context", "tensor", "pipeline")}}
-        loaded = {"precision": str(self.dtype).removeprefix("torch."), "loaded_whole": full_readers}
+        loaded = {"precision": str(self.dtype).removeprefix("torch."), "full_readers": full_readers}
         self.placement = self.verify_sharding() | sizes | loaded
         self.trainable = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.scale = LossScale(dynamic=self.dtype == torch.float16)

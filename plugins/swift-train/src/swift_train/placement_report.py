@@ -22,20 +22,20 @@ def measure_placement(engine: Module) -> dict[str, Any]:
     """Measure how a module's parameters are placed: a DTensor by its placements and local shard, any other parameter as whole.
 
     Returns:
-        For the run record: `engine` (its class), `learned` (number of trainable weights), `weight_bytes` (in this process), `model_bytes`
+        For the run record: `engine` (its class), `trainable` (number of trainable weights), `weight_bytes` (in this process), `model_bytes`
         (of the whole model), `placements` (number of parameters per placement).
     """
     placements: Counter[str] = Counter()
-    here = whole = learned = 0
+    here = whole = trainable = 0
     for parameter in engine.parameters():
         local = parameter.to_local() if isinstance(parameter, DTensor) else parameter
         placements[placement(parameter)] += 1
         here += local.numel() * local.element_size()
         whole += parameter.numel() * parameter.element_size()
-        learned += parameter.numel() if parameter.requires_grad else 0
+        trainable += parameter.numel() if parameter.requires_grad else 0
     return {
         "engine": type(engine).__name__,
-        "learned": learned,
+        "trainable": trainable,
         "weight_bytes": here,
         "model_bytes": whole,
         "placements": dict(sorted(placements.items())),
@@ -49,8 +49,8 @@ def placement(parameter: Any) -> str:
 
 def write_report(strategy: Strategy, name: str, isolation: Isolation, folder: Path) -> None:
     """Write `parallel.json` into the run folder: placement, maximum weight bytes of a process, and row isolation. Collective."""
-    most = int(strategy.reduce(float(strategy.placement["weight_bytes"]), "max"))
+    maximum = int(strategy.reduce(float(strategy.placement["weight_bytes"]), "max"))
     if strategy.writer:
         write_json(
-            folder / "parallel.json", {"strategy": name, **strategy.placement, "weight_bytes_most": most, "rows": isolation.to_json()}
+            folder / "parallel.json", {"strategy": name, **strategy.placement, "max_weight_bytes": maximum, "rows": isolation.to_json()}
         )
