@@ -113,7 +113,7 @@ def test_everything(tokenizer):
 def test_everything_is_all_that_the_row_says_or_refused(tokenizer):
     for turn, part in (
         ({**PLAIN[2], "loss_scale": 0.0}, "message 3 has loss_scale 0"),
-        ({**PLAIN[2], "reasoning_content": "So."}, "thinking"),
+        ({**PLAIN[2], "reasoning_content": "So."}, "reasoning"),
         ({**PLAIN[2], "tool_calls": [{"type": "function", "function": {"name": "tide", "arguments": {}}}]}, "tool call"),
     ):
         with pytest.raises(UsageError, match=part):

@@ -1,4 +1,4 @@
-"""For the tests of tasks, tuners and strategies: a small training run, and ranks that are forked from the test's own process."""
+"""Test helpers for tasks, tuners and strategies: small training runs, and ranks forked from the test process."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span
 
 Rows = Sequence[Mapping[str, Any]]
-_MMAP_THRESHOLD = -3  # of the C library's mallopt
+_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of the C library's mallopt
 
 
 def ragged_chats(count: int) -> list[dict[str, Any]]:
-    """Conversations of very different lengths, every third of two turns."""
+    """Return conversations of very different lengths; every third has two turns."""
     rows = []
     for number in range(count):
         turns = 2 if number % 3 == 0 else 1
@@ -43,14 +43,14 @@ def ragged_chats(count: int) -> list[dict[str, Any]]:
 
 
 def write_rows(path: Path, rows: Rows) -> Path:
-    """Write rows as JSONL."""
+    """Write rows as JSONL; return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
 def samples_of(folder: Path, rows: Sequence[tuple[Sequence[int], Sequence[tuple[int, int, float]]]]) -> Samples:
-    """Samples of given token ids and supervised spans (start, stop, weight), in a store in `folder`."""
+    """Return samples with the given token ids and supervised spans (start, stop, weight), in a store in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with StoreWriter(folder) as writer:
         for number, (ids, spans) in enumerate(rows, 1):
@@ -72,7 +72,7 @@ def training_run(
     verb_options: Mapping[str, Any] | None = None,
     **task_options: Any,
 ) -> Run:
-    """A run on the CPU in float32 without weight decay; `task_options` are the task's."""
+    """Return a training run on the CPU in float32 without weight decay; `task_options` are the options of the task."""
     known = registry()
 
     def data(path: Path) -> DataChoice:
@@ -97,10 +97,16 @@ def training_run(
 
 
 def run_training(run: Run, folder: Path, *, stop_after: int | None = None, held: bool = False) -> list[dict[str, Any]]:
-    """Do a training run in this process and return its metrics.
+    """Carry out a training run in this process.
 
-    Once `stop_after` steps are reported it is asked to stop. One that is `held` never ends by itself: before its last step it leaves
-    a file `held` in its folder and waits, so that a test can kill it in good time, however fast the machine is.
+    Args:
+        run: the run.
+        folder: its run folder.
+        stop_after: request a stop after this step has been reported.
+        held: before its last step, create a file `held` in the folder and wait forever, so that a test can kill the run.
+
+    Returns:
+        The metrics of each reported step.
     """
     from swift_core.contract.errors import Stopped
     from swift_train.job import train
@@ -115,20 +121,20 @@ def run_training(run: Run, folder: Path, *, stop_after: int | None = None, held:
 
 
 def memory_grown() -> Callable[[], int]:
-    """A function that says how many bytes this process has held at most since now, beyond those that it holds now; on Linux."""
-    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 20)  # what is let go of is gone, and no hole in the heap
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the most so far
-    before = _most_memory()
-    return lambda: _most_memory() - before
+    """Return a function that measures the growth of this process's peak memory since now, in bytes; Linux only."""
+    ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 20)  # freed memory is returned to the system at once
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
+    before = _peak_memory()
+    return lambda: _peak_memory() - before
 
 
-def _most_memory() -> int:
+def _peak_memory() -> int:
     (line,) = [line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith("VmHWM")]
     return 1024 * int(line.split()[1])
 
 
 class Recorder(Report):
-    """A report that keeps the metrics, on every rank."""
+    """A report that records the metrics, on every rank; `stop_after` and `held` as in `run_training`."""
 
     def __init__(self, folder: Path, stop_after: int | None = None, *, held: bool = False) -> None:
         super().__init__(folder, speaks=os.environ.get("RANK", "0") == "0")
@@ -136,14 +142,14 @@ class Recorder(Report):
         self.stop_after, self.held = stop_after, held
 
     def metric(self, step: int, **values: Any) -> None:
-        """Keep it, and perhaps ask for a stop."""
+        """Record the metric; request a stop after step `stop_after`."""
         super().metric(step, **values)
         self.metrics.append({"step": step, **values})
         if self.stop_after and step >= self.stop_after:
             self.request_stop()
 
     def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
-        """Pass it on, and perhaps wait for the end."""
+        """Report progress; if `held`, wait forever before the last step."""
         super().progress(what, done, total, unit=unit, **figures)
         while self.held and what == "train" and total and done >= total - 1:
             (self.folder / "held").touch()
@@ -151,9 +157,9 @@ class Recorder(Report):
 
 
 class Ranks:
-    """`count` forked processes that call `work` and find each other as torchrun's would.
+    """Run `work` in `count` forked processes, with torchrun's environment variables set.
 
-    Forked, so that imports are paid once; with one thread each, since OpenMP's pool does not survive a fork.
+    They are forked, so that imports happen only once, and have one thread each, since OpenMP's thread pool does not survive a fork.
     """
 
     def __init__(self, count: int, work: Callable[[], Any]) -> None:
@@ -182,15 +188,18 @@ class Ranks:
                 torch.distributed.destroy_process_group()
 
     def results(self, timeout: float) -> list[Any]:
-        """Wait for them; what each returned, by rank.
+        """Wait for all ranks; return what each returned, by rank.
+
+        Args:
+            timeout: seconds after which ranks that still run are killed.
 
         Raises:
-            AssertionError: a rank failed, with its traceback, or did not end in time.
+            AssertionError: a rank failed (with its traceback), or did not end in time.
         """
         found: dict[int, tuple[Any, str]] = {}
         end = time.monotonic() + timeout
         while any(process.is_alive() for process in self.processes) and time.monotonic() < end:
-            self._collect(found)  # as they come: a pipe that is full holds its writer up
+            self._collect(found)  # continuously: a full pipe blocks its writer
             time.sleep(0.01)
         self._collect(found)
         late = [process for process in self.processes if process.is_alive()]
@@ -199,7 +208,7 @@ class Ranks:
         failures = [f"rank {rank}:\n{failure}" for rank, (_, failure) in sorted(found.items()) if failure]
         assert not failures, "\n".join(failures)
         count = len(self.processes)
-        assert len(found) == count, f"{len(late)} of {count} ranks did not end in {timeout} s, {count - len(found)} said nothing"
+        assert len(found) == count, f"{len(late)} of {count} ranks did not end in {timeout} s, {count - len(found)} returned nothing"
         return [found[rank][0] for rank in range(count)]
 
     def _collect(self, found: dict[int, tuple[Any, str]]) -> None:
@@ -209,5 +218,5 @@ class Ranks:
 
 
 def on_ranks(count: int, work: Callable[[], Any], *, timeout: float = 600) -> list[Any]:
-    """Call `work` in `count` forked processes; returns what each returned, by rank. Raises as `Ranks.results`."""
+    """Call `work` in `count` forked processes; return what each returned, by rank. Raises as `Ranks.results` does."""
     return Ranks(count, work).results(timeout)

@@ -1,4 +1,4 @@
-"""For tests of what is done with adapters: one that has learned something, in a second, and the run that merges it."""
+"""Test helpers for adapters: write a non-zero adapter within a second, and make the run that merges it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,33 @@ INPUTS = torch.arange(3, 43).reshape(2, 20)
 
 
 def source_of(folder: Path) -> Source:
-    """A checkpoint folder as the source of a run."""
+    """Return a checkpoint folder as the source of a run."""
     return Source(reference=f"file:{folder}", path=str(folder), hash=content_hash(folder), format=checkpoint_format(folder), family="")
 
 
 @torch.no_grad()
 def logits(model: Any) -> Tensor:
-    """What a model answers to `INPUTS`."""
+    """Return a model's logits for `INPUTS`, (2, 20, vocabulary), float32."""
     return model.eval()(input_ids=INPUTS).logits.float()  # type: ignore[no-any-return]
 
 
 def learned_adapter(
     base: Path, folder: Path, tuner: str = "lora", *, size: float = 0.05, quantizer: str = "", seed: int = 1, **options: Any
 ) -> Tensor:
-    """Write an adapter that has learned noise of a size, with a manifest as training writes it; returns what base + adapter answers."""
+    """Write an adapter with random weights and a manifest like that of a training run.
+
+    Args:
+        base: folder of the base model.
+        folder: folder of the new adapter.
+        tuner: name of the tuner.
+        size: standard deviation of the noise added to its trainable weights; 0 leaves the adapter without effect.
+        quantizer: load-time quantizer of the base; '' for none.
+        seed: of the noise.
+        options: options of the tuner.
+
+    Returns:
+        The logits of base + adapter for `INPUTS`.
+    """
     parts = {"tuner": registry().choose("tuner", tuner, options)}
     if quantizer:
         parts["quantizer"] = registry().choose("quantizer", quantizer)
@@ -58,7 +71,7 @@ def learned_adapter(
 
 
 def merge_run(base: Path, *adapters: Path, out: Path, **options: Any) -> Run:
-    """The run that merges adapters, named after their folders, into a base."""
+    """Return the run that merges adapters, named after their folders, into a base; `options` are those of `swift merge`."""
     sources = {adapter.name: source_of(adapter) for adapter in adapters}
     given = {"device": "cpu", "output": str(out), "verify": {"tokens": 64, "max_kl": None}, **options}
     return Run(verb="merge", job="", model=source_of(base), adapters=sources, options=given)

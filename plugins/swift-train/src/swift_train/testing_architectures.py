@@ -1,4 +1,4 @@
-"""For tests of what must hold in every architecture that transformers has: a small random model of each, by rules over its config."""
+"""Test helper for every architecture in transformers: small random models, by rules over their configurations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-LARGEST = 30_000_000  # parameters of what counts as small
+MAX_PARAMETERS = 30_000_000  # of a small model
 VOCABULARY = 512
 
-_SIZES: tuple[tuple[str, int], ...] = (  # the first that is found in a field's name; only for fields whose default is a positive number
+_SIZES: tuple[
+    tuple[str, int], ...
+] = (  # (pattern of a field's name, value): the first match applies; only for fields whose default is a positive integer
     (r"vocab_size$|^vocab$|^n_vocab$", VOCABULARY),
     (r"experts_per_tok|moe_topk$|^moe_top_k|^top_k_experts$|^num_selected_experts$|^moe_k$|^router_top_k$|^expert_top_k$", 2),
     (r"^(n_group|topk_group|num_expert_group|n_expert_groups|num_groups_experts)$", 1),
@@ -45,23 +47,23 @@ _KEEP = re.compile(
     r"dense_replace|nextn|mtp|max_window|decoder_sparse|conv_|kernel|norm_|skip|first_layer|patch|merge|interval|every|stride|freq|feature|select|num_image|num_mel|epsilon|pad_|_token|max_split|depth_|chunk_size_feed"
 )
 
-NOT_SMALL = {  # what the rules give no small model of, and why
-    "dots3_note": "its configuration names layers that a small model does not have",
+NOT_SMALL = {  # model types for which the rules give no small model, and why
+    "dots3_note": "its configuration refers to layers that a small model does not have",
     "gemma3n": "it needs the library timm",
     "gemma4_assistant": "it is no model of text alone",
     "gemma4_unified_assistant": "it is no model of text alone",
 }
-NOT_TRAINED = {  # what is not trained on rows of text, alone or not
-    "blt": "it takes bytes in patches",
+NOT_TRAINED = {  # model types that can't be trained on rows of text, and why
+    "blt": "it takes byte patches",
     "musicgen": "it predicts several codes at once",
     "musicgen_melody": "it predicts several codes at once",
-    "reformer": "it trains on rows of one length alone",
-    "xmod": "it must be told a language",
+    "reformer": "it trains only on rows of one fixed length",
+    "xmod": "it needs a default language",
 }
 
 _HEAD = {"head_dim": 16}
 _SECTIONS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 3, 3]}}
-OVERRIDES: dict[str, dict[str, Any]] = {  # by model type (a sub-configuration's too): what the rules can't know
+OVERRIDES: dict[str, dict[str, Any]] = {  # by model type, also of sub-configurations: values that the rules can't derive
     "qwen2_vl_text": _SECTIONS,
     "qwen2_5_vl_text": _SECTIONS,
     "bamba": {"attn_layer_indices": [1]},
@@ -137,7 +139,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {  # by model type (a sub-configuration's
 
 
 def small(config_class: Any, given: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Arguments of a configuration class that make a model of it small, sub-configurations included."""
+    """Return arguments of a configuration class that make its model small, including its sub-configurations; `given` has fixed values."""
     given = dict(given or {})
     fields = {**config_class.default_config_fields(), **{name: value for name, value in given.items() if name != "model_type"}}
     fields = {name: value for name, value in fields.items() if name not in config_class.attribute_map}
@@ -150,16 +152,16 @@ def small(config_class: Any, given: dict[str, Any] | None = None) -> dict[str, A
         size = next((size for pattern, size in _SIZES if re.search(pattern, name)), None)
         if size is not None:
             found[name] = min(size, value)
-    if "kv_lora_rank" in fields and "num_key_value_heads" in found:  # latent attention has as many
+    if "kv_lora_rank" in fields and "num_key_value_heads" in found:  # latent attention needs equal numbers
         found["num_key_value_heads"] = found.get("num_attention_heads", 4)
     lists = {name: value for name, value in fields.items() if isinstance(value, list | tuple) and layers and len(value) == layers}
-    if lists:  # one entry a layer: so many layers as there are kinds
+    if lists:  # lists with one entry per layer: as many layers as there are kinds of layers
         kinds = list(dict.fromkeys(map(str, zip(*lists.values(), strict=True))))
         places = [list(map(str, zip(*lists.values(), strict=True))).index(kind) for kind in kinds][:6]
         places = places if len(places) > 1 else [0, 0]
         found |= {name: [value[place] for place in places] for name, value in lists.items()}
         found |= {name: len(places) for name, value in fields.items() if value == layers and re.search(r"layers?$", name)}
-    for name, value in fields.items():  # ids inside of the vocabulary, each its own
+    for name, value in fields.items():  # token ids must be distinct and within the vocabulary
         if (
             isinstance(value, int)
             and not isinstance(value, bool)
@@ -184,14 +186,14 @@ def small(config_class: Any, given: dict[str, Any] | None = None) -> dict[str, A
 
 
 def causal_types() -> list[str]:
-    """The model types that transformers has a causal language model of."""
+    """Return the model types that have a causal language model in transformers."""
     from transformers.models.auto import modeling_auto
 
     return list(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
 def write_small_model(folder: Path, model_type: str) -> Path:
-    """Write `small_model` as a checkpoint with a tokenizer; returns `folder`."""
+    """Write `small_model(model_type)` as a checkpoint with a tokenizer; return `folder`."""
     from swift_testing.rig import tiny_tokenizer
 
     tokenizer, model = tiny_tokenizer(), small_model(model_type)
@@ -204,9 +206,14 @@ def write_small_model(folder: Path, model_type: str) -> Path:
 
 
 def small_model(model_type: str, *, attention: str | None = None, **values: Any) -> Any:
-    """A small random model of a type, float32, the same each time: causal, or of text and images where there is no causal one.
+    """Return a small random model of a type, float32, with fixed weights: causal, or image-text-to-text if there is no causal one.
 
-    Weights are wide enough that logits tell inputs apart, and nothing is dropped out. `values` are of the configuration.
+    The weights are large enough that logits depend on the inputs, and dropout is 0.
+
+    Args:
+        model_type: transformers' model type.
+        attention: attention implementation; None for the default.
+        values: further values of the configuration.
 
     Raises:
         ValueError: the rules give no small model.
@@ -223,12 +230,12 @@ def small_model(model_type: str, *, attention: str | None = None, **values: Any)
     names = {**modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
     name = names[model_type]
     model_class = getattr(transformers, name)
-    if not isinstance(config, model_class.config_class):  # as the Auto classes do: the language model of a larger one
+    if not isinstance(config, model_class.config_class):  # the language model of a multimodal one, as the Auto classes choose it
         parts = [getattr(config, part) for part in config.sub_configs]
         config = next((part for part in parts if isinstance(part, model_class.config_class)), config)
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in model_class(config).parameters())
-    if size > LARGEST:
+    if size > MAX_PARAMETERS:
         raise ValueError(f"{model_type} is not small: {size:,} parameters")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
