@@ -222,8 +222,8 @@ def test_no_network(project):
     [
         ("steps: []\n", "no steps"),
         ("steps: [{run: fly}]\n", "there is no verb 'fly'"),
-        ("steps: [{run: merge, model: '${tuned.output}'}]\n", "names nothing that an earlier step gives"),
-        ("steps:\n  - {id: a, run: fetch, model: model}\n  - {id: a, run: fetch, model: model}\n", "f.yaml:3: two steps are called 'a'"),
+        ("steps: [{run: merge, model: '${tuned.output}'}]\n", "does not refer to a result of an earlier step"),
+        ("steps:\n  - {id: a, run: fetch, model: model}\n  - {id: a, run: fetch, model: model}\n", "f.yaml:3: duplicate step id 'a'"),
         ("stpes: []\n", "no steps"),
         ("steps: [{id: a, run: fetch, model: model, colour: red}]\n", "there is no option 'colour' for fetch"),
     ],

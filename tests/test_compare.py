@@ -21,7 +21,7 @@ def test_names_with_options_are_read():
     assert eight.folder == "bnb-bits-8-double-quantization-false"
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "names no quantizer"), ("bnb:8", "no quantizer with options"), ("bnbb", "bnbb")])
+@pytest.mark.parametrize(("text", "message"), [("", "no quantizer given"), ("bnb:8", "not a quantizer with options"), ("bnbb", "bnbb")])
 def test_what_is_written_wrongly_is_refused(text, message):
     with pytest.raises(UsageError, match=message) as refused:
         compare.parse(text, registry())

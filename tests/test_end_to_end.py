@@ -234,7 +234,7 @@ def test_a_recipe_and_its_unchanged_steps(project):
     (project.folder / "recipe.yaml").write_text(RECIPE)
     first = project.here("run", "recipe.yaml")
     assert first.code == 0, first.err
-    assert "kept from an earlier run" not in first.err
+    assert "reused from an earlier run" not in first.err
     assert "before" in first.out
     assert "after" in first.out
     report = Path(project.folder / first.out.split("report: ")[1].splitlines()[0])
@@ -243,12 +243,12 @@ def test_a_recipe_and_its_unchanged_steps(project):
     assert "Answers" in page
     second = project.here("run", "recipe.yaml")
     assert second.code == 0, second.err
-    assert [line for line in second.err.splitlines() if "kept" in line] == [
-        f"[{step}] unchanged: kept from an earlier run" for step in ("before", "tuned", "merged")
+    assert [line for line in second.err.splitlines() if "reused" in line] == [
+        f"[{step}] unchanged: reused from an earlier run" for step in ("before", "tuned", "merged")
     ]
     (project.folder / "recipe.yaml").write_text(RECIPE.partition("  - {id: server")[0].replace("rank: 2", "rank: 3"))
     third = project.here("run", "recipe.yaml")
-    assert [line for line in third.err.splitlines() if "kept" in line] == ["[before] unchanged: kept from an earlier run"]
+    assert [line for line in third.err.splitlines() if "reused" in line] == ["[before] unchanged: reused from an earlier run"]
 
 
 def test_serve_until_ctrl_c(project):

@@ -80,7 +80,7 @@ def test_another_format_is_refused_with_what_makes_it(swift, model, tmp_path):
     python = environment_with("cyllama", "0.2.18", tmp_path / "env")  # the engine of gguf-k, by its name
     refused = swift("export", "model", "--to", "gguf-k", "--output", "out", "--envs", json.dumps({"gguf-k": str(python)}))
     assert refused.code == 2
-    assert "gguf-k reads gguf checkpoints, and 'file:model' is safetensors" in refused.err
+    assert "gguf-k reads gguf checkpoints, but 'file:model' is safetensors" in refused.err
     assert "Export it first: --to gguf" in refused.err
     assert names(tmp_path) == ["env", "model"]
 

@@ -42,7 +42,7 @@ def test_the_default_needs_no_scaling(checkpoint, tmp_path):
 
 
 def test_what_the_older_form_can_not_say_is_refused(checkpoint, tmp_path):
-    with pytest.raises(UsageError, match="rotary settings of their own"):
+    with pytest.raises(UsageError, match="rotary settings that differ between layers"):
         older_view(checkpoint(rope_parameters={"full_attention": {"rope_theta": 1e6}}), tmp_path / "old")
 
 

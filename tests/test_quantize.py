@@ -176,13 +176,13 @@ def test_held_out_rows_take_the_place_of_the_documentation(here):
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        ({"quantizer": "calibrated"}, "calibrated needs rows to calibrate with", "--dataset"),
+        ({"quantizer": "calibrated"}, "calibrated needs a calibration set", "--dataset"),
         ({"quantizer": "calibrated", "dataset": ["rows.jsonl"]}, "65,536", "--calibration.tokens"),
         ({"quantizer": "calibrated", "dataset": ["labels.jsonl"]}, "label rows", "--data.columns"),
         ({"quantizer": "absent"}, "absent needs moonshine>=2", "pip install 'moonshine>=2'"),
         ({"quantizer": "ruond"}, "ruond", "Did you mean 'round'?"),
         ({"output": "rows.jsonl"}, "'rows.jsonl' exists", "--overwrite"),
-        ({"model": "quantized"}, "is quantized already (gptq)", "the checkpoint that it was made from"),
+        ({"model": "quantized"}, "is already quantized (gptq)", "the checkpoint that it was quantized from"),
         ({"model": "adapter"}, "is an adapter", "swift merge"),
         ({"model": "broken"}, "values that are not finite", "earlier checkpoint"),
     ],
@@ -214,7 +214,7 @@ def test_what_cant_work_is_refused(here, tmp_path, tiny_model, options, message,
 def test_an_offline_quantizer_is_none_for_loading(here, tiny_model):
     verb = verb_named("sft")
     settings = settings_of(verb, {"model": str(tiny_model), "dataset": ["rows.jsonl"], "quantizer": "round"}, registry())
-    with pytest.raises(UsageError, match="round writes a checkpoint, and can't quantize while a model is loaded"):
+    with pytest.raises(UsageError, match="round writes a checkpoint, and can't quantize a model when it is loaded"):
         resolve(verb, settings)
 
 

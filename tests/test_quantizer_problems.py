@@ -14,7 +14,7 @@ from swift_core.verbs import verb_named
 def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
     verb, options = verb_named("sft"), {"model": str(tiny_model), "dataset": ["alpaca-en-demo"], "quantizer": "gptq"}
-    with pytest.raises(UsageError, match="can't quantize while a model is loaded") as refused:
+    with pytest.raises(UsageError, match="can't quantize a model when it is loaded") as refused:
         resolve(verb, settings_of(verb, options, registry()))
     assert "swift quantize" in refused.value.hint
 

@@ -107,7 +107,7 @@ def test_experts_have_separate_statistics(kind, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_too_few_calibration_rows_are_rejected(tiny_model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="imatrix needs rows to calibrate with"):
+    with pytest.raises(UsageError, match="imatrix needs a calibration set"):
         api.export(tiny_model, "imatrix", output="out")
     with pytest.raises(UsageError, match="no calibration rows"):
         ImatrixExporter().export(tiny_model, tmp_path / "out")
@@ -126,4 +126,4 @@ def test_rows_for_an_exporter_that_has_no_use_for_them_are_noted(tiny_model):
     )
     (problem,) = export.problems(run, known)
     assert not problem.fatal
-    assert "the rows are not used" in problem.message
+    assert "the rows are ignored" in problem.message

@@ -224,7 +224,7 @@ def test_one_of_several_that_is_lost_is_found(tiny_model, tmp_path, report, monk
 def test_held_out_text_shows_what_the_type_lost(tiny_model, tmp_path, report):
     learned_adapter(tiny_model, tmp_path / "adapter")
     run = merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16", verify={"tokens": 64, "max_kl": 1e-9})
-    with pytest.raises(SwiftError, match=r"diverges by .* nats a token, allowed are 1e-09"):
+    with pytest.raises(SwiftError, match=r"KL divergence is .* nats per token, the limit is 1e-09"):
         merge(run, report)
     _, figures = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16"), report)
     assert 0 < figures["kl"] < 0.02

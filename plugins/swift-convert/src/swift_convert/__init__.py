@@ -1,3 +1,3 @@
-"""Checkpoint to checkpoint: merge, quantize, export, and the comparison of a result with its source."""
+"""Convert checkpoints: merge, quantize, export, and verify a result against its source."""
 
 from __future__ import annotations

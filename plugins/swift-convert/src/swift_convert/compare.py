@@ -1,6 +1,6 @@
-"""`swift quantize CHECKPOINT --compare gptq,bnb:bits=8`: one checkpoint in several ways, so that a person can choose.
+"""`swift quantize CHECKPOINT --compare gptq,bnb:bits=8`: quantize a checkpoint with several methods and tabulate the results.
 
-Each method is a run of `swift quantize` of its own. What can't run here, or fails, is a line with the reason; the others go on.
+Each method is a separate run of `swift quantize`. A method that can't run here, or fails, is listed with the reason; the others continue.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from swift_core.system.paths import write_json, write_text
 
 HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")
 Resolver = Callable[[Settings], Resolved | None]
-_HOW = "Write names with commas between them, options after colons: gptq,awq,bnb:bits=8,gptq:bits=4:group_size=64."
-_ANY = 1e9  # nats a token: a comparison shows what is poor
+_HOW = "Write names separated by commas, with options after colons: gptq,awq,bnb:bits=8,gptq:bits=4:group_size=64."
+_ANY = 1e9  # nats per token: a comparison includes poor results too
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A quantizer with options: `asked` is what the user wrote."""
+    """A quantizer with options; `asked` is the text that the user wrote."""
 
     asked: str
     name: str
@@ -44,45 +44,45 @@ class Method:
 
     @property
     def folder(self) -> str:
-        """A name for its folder."""
+        """The name of its folder."""
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.asked)
 
 
 def parse(text: str, known: Registry) -> list[Method]:
-    """Read `gptq,bnb:bits=8`.
+    """Parse a list of methods such as `gptq,bnb:bits=8`.
 
     Raises:
-        UsageError: not written so, or a quantizer that nobody has heard of.
+        UsageError: the text is malformed, or a quantizer is unknown.
     """
     methods = {}
     for asked in filter(None, (item.strip() for item in text.split(","))):
         name, *pairs = asked.split(":")
         options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         if not name or len(options) != len(pairs):
-            raise UsageError(f"'{asked}' is no quantizer with options", where="compare", hint=_HOW)
-        if name not in catalogue().get("quantizer", {}):  # one that is known, but not installed, is a line of the table
+            raise UsageError(f"'{asked}' is not a quantizer with options", where="compare", hint=_HOW)
+        if name not in catalogue().get("quantizer", {}):  # a known one that is not installed becomes a line of the table
             known.entry("quantizer", name, where="compare")
         methods[asked] = Method(asked, name, {key.replace("-", "_"): value for key, value in options.items()})
     if not methods:
-        raise UsageError("names no quantizer", where="compare", hint=_HOW)
+        raise UsageError("no quantizer given", where="compare", hint=_HOW)
     return list(methods.values())
 
 
 def compare(asked: str, settings: Settings, resolver: Resolver, *, keep: bool = False, watch: Watch | None = None) -> RunResult:
-    """Quantize by each of the methods in turn, and write `compare.json`, `compare.svg` and `report.html`.
+    """Quantize with each of the methods, and write `compare.json`, `compare.svg` and `report.html`.
 
     Args:
-        asked: the methods, as the command line has them.
-        settings: those of `swift quantize`, without a quantizer.
-        resolver: makes a run of settings, or none where an engine is absent.
-        keep: leave the checkpoints in `compare/NAME/output` of the run folder.
+        asked: the methods, as on the command line.
+        settings: the settings of `swift quantize`, without a quantizer.
+        resolver: resolves settings to a run, or returns None if the engine is not installed.
+        keep: keep the checkpoints, in `compare/NAME/output` of the run folder.
         watch: called with each event of each run.
 
     Returns:
-        The run folder, and a figure `methods`: a mapping a method, with a `reason` where it could not run.
+        The run folder, and a figure `methods`: one mapping per method, with a `reason` if it could not run.
 
     Raises:
-        UsageError: options that contradict a comparison, or nothing can run here.
+        UsageError: settings contradict a comparison, or no method can run here.
     """
     methods = parse(asked, registry())
     _check(settings)
@@ -111,16 +111,16 @@ def compare(asked: str, settings: Settings, resolver: Resolver, *, keep: bool = 
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The lines under `HEADER`; the last cell says why a method has no figures."""
+    """Return the lines below `HEADER`; the last cell is the reason why a method has no figures."""
     return [[item["method"], *_cells(item), str(item.get("reason", ""))] for item in found]
 
 
 def _check(settings: Settings) -> None:
-    for name, hint in (("quantizer", "Leave it out: --compare names them."), ("output", "--keep leaves the results in the run folder.")):
+    for name, hint in (("quantizer", "Omit it: --compare selects them."), ("output", "Use --keep to keep the results in the run folder.")):
         if settings.values.get(name):
-            raise UsageError("does not go with --compare", where=settings.where(name), hint=hint)
+            raise UsageError("can't be combined with --compare", where=settings.where(name), hint=hint)
     if settings.values.get("verify") is False:
-        raise UsageError("a comparison measures each result", where=settings.where("verify"), hint="Leave --no-verify out.")
+        raise UsageError("a comparison must verify each result", where=settings.where("verify"), hint="Omit --no-verify.")
 
 
 def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
@@ -130,7 +130,7 @@ def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
     own.values["verify"] = {"max_kl": _ANY, **(asked if isinstance(asked, Mapping) else {})}
     resolved = resolver(own)
     if resolved is None:
-        raise UsageError(f"the engine of {method.name} is absent", where="compare", hint=f"swift env create {method.name}")
+        raise UsageError(f"the engine of {method.name} is not installed", where="compare", hint=f"Run swift env create {method.name}.")
     return resolved.run
 
 
@@ -158,7 +158,7 @@ def _reason(error: SwiftError) -> dict[str, str]:
 
 
 def _cpu_seconds() -> float:
-    """Of the processes that this one has waited for."""
+    """Return the CPU time of the finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -183,12 +183,12 @@ def _cells(item: Mapping[str, Any]) -> list[str]:
 
 def _report(folder: Path, run: Run, found: Sequence[Mapping[str, Any]]) -> None:
     points = {str(item["method"]): (item["bytes"] / 1e6, item["kl"]) for item in found if "kl" in item}
-    chart = charts.scatter(points, x_label="MB", y_label="KL divergence from the source, nats a token")
+    chart = charts.scatter(points, x_label="MB", y_label="KL divergence from the source, nats per token")
     if chart:
         write_text(folder / "compare.svg", charts.standalone(chart))
     lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in table(found))
     head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
     whole = next((item for item in found if "kl" in item), None)
-    source = f"<p>The source: {whole['bytes_before'] / 1e6:.3g} MB, perplexity {whole['perplexity_before']:.4g}.</p>" if whole else ""
-    body = [f"<h2>Size and loss</h2>{chart}", f"<table><tr>{head}</tr>{lines}</table>{source}"]
+    source = f"<p>Source: {whole['bytes_before'] / 1e6:.3g} MB, perplexity {whole['perplexity_before']:.4g}.</p>" if whole else ""
+    body = [f"<h2>Size and divergence</h2>{chart}", f"<table><tr>{head}</tr>{lines}</table>{source}"]
     write_page(folder / "report.html", f"compare: {run.model.reference if run.model else ''}", folder.name, body)

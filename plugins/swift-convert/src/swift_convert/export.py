@@ -1,6 +1,6 @@
-"""The job of `swift export`: a checkpoint in another format, in a folder that is there whole or not at all.
+"""The job of `swift export`: convert a checkpoint to another format; the output folder is written atomically.
 
-An exporter whose engine has an environment of its own works in a worker there.
+An exporter whose engine has a separate environment runs in a worker there.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ HERE = Ref("swift_convert.export:export_here")
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Why the exporter can't take what the run names, before anything is started."""
+    """Yield the reasons why the exporter can't export the run's checkpoint, before anything is started."""
     if "exporter" not in run.parts or run.model is None:
         return
     spec = known.spec(run.part("exporter"))
     if len(run.adapters) > 1:
-        yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Name one of them.")
+        yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Give one of them.")
     elif run.adapters and "adapter" not in spec.reads:
         yield Problem(
             where="model",
-            message=f"{spec.name} takes a whole model, and '{_subject(run).reference}' is an adapter",
+            message=f"{spec.name} exports whole models, but '{_subject(run).reference}' is an adapter",
             hint=f"Merge it first: swift merge {_subject(run).path}; then export the merged model.",
         )
     elif not run.adapters and run.model.format not in spec.reads:
-        message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, and '{run.model.reference}' is {run.model.format}"
+        message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, but '{run.model.reference}' is {run.model.format}"
         first = [other.name for other in known.all("exporter") if other.writes in spec.reads and run.model.format in other.reads]
-        hint = f"Export it first: --to {' or '.join(first)}." if first else "Name the checkpoint that it was made from."
+        hint = f"Export it first: --to {' or '.join(first)}." if first else "Give the checkpoint that it was converted from."
         yield Problem(where="model", message=message, hint=hint)
     if spec.calibrates and not run.datasets:
-        hint = "Name rows like those that the model will see: --dataset FILE."
-        yield Problem(where="dataset", message=f"{spec.name} needs rows to calibrate with", hint=hint)
+        hint = "Give rows like those that the model will see: --dataset FILE."
+        yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} looks at the weights alone; the rows are not used", fatal=False)
+        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
 
 
 def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Write what the run names with its exporter.
+    """Export the run's checkpoint and verify the result.
 
     Returns:
-        The file or folder that a reader opens, and figures: `bytes` of what was written, `bytes_before` of the checkpoint, and what
-        `swift_convert.verify.prove` found.
+        The file or folder to open, and figures: `bytes` of the result, `bytes_before` of the checkpoint, and those of
+        `swift_convert.verify.prove`.
 
     Raises:
         UsageError: the output exists, or the exporter refuses the checkpoint.
-        SwiftError: the exporter failed, or wrote something else than the checkpoint; nothing half-written is left.
+        SwiftError: the exporter failed, or the result diverges from its source; no partial output is left.
     """
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
     paths.check_free(out, overwrite=overwrite)
     source, exporter = _subject(run), run.part("exporter")
     report.progress("export", 0, 1)
     with paths.atomic_folder(out, overwrite=overwrite) as folder:
-        folder.rmdir()  # an exporter makes what it writes to
+        folder.rmdir()  # the exporter creates its file or folder
         opened, traits = _written(run, source, folder, report)
         report.progress("export", 1, 1)
         figures = {"bytes": paths.size_of(folder), "bytes_before": paths.size_of(Path(source.path))}
@@ -78,7 +78,7 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Write what the run names to its `output`, with the engine that this very Python has; what `prove` has to know of the exporter."""
+    """Export to the run's option `output` with the engine in this Python; return the path to open, and the facts for `prove`."""
     from swift_core.runs.engine_worker import end_when_stopped
 
     end_when_stopped(report)
@@ -87,7 +87,7 @@ def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Path, Mapping[str, Any]]:
-    """What a reader opens, relative to `folder`, which the exporter has written; and what `prove` has to know of the exporter."""
+    """Run the exporter; return the path to open, relative to `folder`, and the exporter's facts for `prove`."""
     from swift_core.runs.engine_worker import elsewhere, run_apart
 
     exporter = run.part("exporter")
@@ -104,15 +104,15 @@ def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Pa
 
 
 def _subject(run: Run) -> Source:
-    """What is exported: the adapter where one is named, else the model."""
+    """Return the checkpoint to export: the adapter if one is given, else the model."""
     found = next(iter(run.adapters.values()), run.model)
     if found is None:
-        raise UsageError("nothing to export", where="model", hint="Name a checkpoint: swift export CHECKPOINT --to NAME.")
+        raise UsageError("no model given", where="model", hint="Give a checkpoint: swift export CHECKPOINT --to NAME.")
     return found
 
 
 def _manifest(run: Run, source: Source, figures: dict[str, Any]) -> Manifest:
-    """What is known of the source, for the folder that was made of it."""
+    """Return the manifest of the export, derived from that of the source."""
     before = read_manifest(Path(source.path)) or Manifest()
     exporter = run.part("exporter")
     return replace(

@@ -1,6 +1,6 @@
-"""What the core knows of quantizing: which runs can't work, and the part of `swift quantize` that an engine's own environment does.
+"""Checks before `swift quantize`, and the worker that runs an offline quantizer in its engine's environment.
 
-The job itself reads rows, loads models and compares them; the loader brings it (`LoaderSpec.quantizing`).
+The job itself, which reads rows, loads models and compares them, is provided by the loader (`LoaderSpec.quantizing`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ HERE = Ref("swift_convert.quantize:quantize_here")
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Why the quantizer can't do what the run asks of it, before anything is started."""
+    """Yield the reasons why the quantizer can't be used in this run, before anything is started."""
     if "quantizer" not in run.parts or run.model is None:
         return
     choice = run.part("quantizer")
     spec = known.spec(choice)
     if run.verb != "quantize" and spec.when == "offline":
-        hint = f"First swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then name the result as the model."
-        message = f"{spec.name} writes a checkpoint, and can't quantize while a model is loaded"
+        hint = f"First run swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then use the result as the model."
+        message = f"{spec.name} writes a checkpoint, and can't quantize a model when it is loaded"
         yield Problem(where="quantizer", message=message, hint=hint)
         return
     engine = state(spec, choice.distribution)
@@ -45,44 +45,44 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     if run.adapters:
         adapter = next(iter(run.adapters.values()))
         hint = f"Merge it first: swift merge {shlex.quote(adapter.path)}; then quantize the merged model."
-        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is learned in full precision", hint=hint)
+        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter; only whole models can be quantized", hint=hint)
     if form := quantization_of(read_config(Path(run.model.path))):
-        hint = "Name the checkpoint that it was made from: rounding twice loses more than rounding once."
-        yield Problem(where="model", message=f"'{run.model.reference}' is quantized already ({form})", hint=hint)
+        hint = "Give the checkpoint that it was quantized from: rounding twice loses more than rounding once."
+        yield Problem(where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
     if spec.calibrates and not run.datasets:
-        hint = "Name rows like those that the model will see: --dataset FILE."
-        yield Problem(where="dataset", message=f"{spec.name} needs rows to calibrate with", hint=hint)
+        hint = "Give rows like those that the model will see: --dataset FILE."
+        yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} looks at the weights alone; the rows are not used", fatal=False)
+        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
 
 
 def check_source(checkpoint: Path) -> None:
-    """For an offline quantizer: refuse what is no checkpoint of safetensors.
+    """Check that the source of an offline quantizer is a safetensors checkpoint.
 
     Raises:
         UsageError: it is not.
     """
     if checkpoint_format(checkpoint) != "safetensors":
-        raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Name the model in safetensors.")
+        raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Give the model in safetensors format.")
 
 
 def calibration_rows(file: Path | None, encode: Callable[[str], Sequence[int]]) -> list[list[int]]:
-    """Token ids of the rows that an offline quantizer is given, a row a line, `ids` or `text`.
+    """Return the token ids of a calibration file for an offline quantizer: JSON lines with `ids`, or `text` to be encoded.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is no file.
     """
     if file is None:
-        raise UsageError("there are no rows to calibrate with", where="dataset", hint="Name rows: --dataset FILE.")
+        raise UsageError("there is no calibration set", where="dataset", hint="Give rows: --dataset FILE.")
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return [row["ids"] if "ids" in row else list(encode(row["text"])) for row in rows]
 
 
 def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Quantize with the engine that this very Python has: `output` and `calibration` in the run's options say where and with what.
+    """Quantize with the engine in this Python; the run's options `output` and `calibration` are the target folder and the rows.
 
     Returns:
-        The folder, and what `quantize` returns.
+        The folder, and the result of `quantize`.
     """
     from swift_core.runs.engine_worker import end_when_stopped
 
@@ -93,9 +93,9 @@ def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibration: Path | None, report: Report) -> dict[str, Any]:
-    """Let an offline quantizer write `out`: its `figures`, and whether its `own_reader` alone loads the result.
+    """Run an offline quantizer, which writes the folder `out`; return `figures` and `own_reader` (only its engine loads the result).
 
-    One that can tell how far it is has a method `watch`, which is given `Report.progress`.
+    A quantizer that reports progress has a method `watch`, which is called with `Report.progress`.
     """
     if watch := getattr(quantizer, "watch", None):
         watch(report.progress)

@@ -1,6 +1,6 @@
-"""Checkpoints of our time for engines that ended with transformers 4, which reads an older config.json and silently ignores the new keys.
+"""Checkpoint conversion for engines that support only transformers 4, which silently ignores keys of the newer config.json format.
 
-Rotary settings moved into `rope_parameters`, and `torch_dtype` became `dtype`: an engine that does not know it computes with other angles.
+Since transformers 5, rotary settings are in `rope_parameters`, and `torch_dtype` is `dtype`: an older engine would compute wrong angles.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _LEFT_OUT = ("config.json", "model.safetensors.index.json", MANIFEST)
 
 
 def older_view(checkpoint: Path, folder: Path) -> Path:
-    """Fill a folder with links to a checkpoint's files, and a config.json that transformers 4 understands; returns the folder.
+    """Fill a folder with links to a checkpoint's files and a config.json for transformers 4; return the folder.
 
     Raises:
-        UsageError: the older form can't say what the config says.
+        UsageError: the config can't be expressed in the older format.
     """
     config = read_config(checkpoint)
     rotary = dict(config.pop("rope_parameters", None) or {})
     if any(isinstance(value, dict) for value in rotary.values()):
-        problem = "its layers have rotary settings of their own, which transformers 4 can't be told"
-        raise UsageError(problem, where=str(checkpoint / "config.json"), hint="Take a quantizer that is still maintained.")
+        problem = "rotary settings that differ between layers are not supported by transformers 4"
+        raise UsageError(problem, where=str(checkpoint / "config.json"), hint="Use a quantizer that supports transformers 5.")
     if "rope_theta" in rotary:
         config["rope_theta"] = rotary.pop("rope_theta")
     if rotary.get("rope_type", "default") != "default":
@@ -42,7 +42,7 @@ def older_view(checkpoint: Path, folder: Path) -> Path:
 
 
 def calibration(file: Path | None, checkpoint: Path) -> list[list[int]]:
-    """`quantizing.calibration_rows` by the tokenizer's file alone: transformers 4 need not know a newer tokenizer.
+    """`quantizing.calibration_rows` with tokenizer.json only, since transformers 4 may not support a newer tokenizer.
 
     Raises:
         UsageError: there are no rows.
@@ -54,12 +54,12 @@ def calibration(file: Path | None, checkpoint: Path) -> list[list[int]]:
 
 
 def as_the_source(source: Path, out: Path, dtype: str) -> None:
-    """Give what an older engine wrote into `out` the config, tokenizer and template of its source, and keep its quantization.
+    """Restore the config, tokenizer and template of the source in the output of an older engine, and keep its quantization config.
 
     Args:
         source: the checkpoint that was quantized.
-        out: what the engine wrote.
-        dtype: the type of what it left whole.
+        out: the folder that the engine wrote.
+        dtype: the dtype of the weights that are not quantized.
     """
     quantization = read_config(out)["quantization_config"]
     for path in source.iterdir():

@@ -1,4 +1,4 @@
-"""An export compared with its source: what it predicts and how it splits text, asked of the engine that will serve it."""
+"""Verify an export: compare its next-token predictions and its tokenisation with its source, in the engine that will serve it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from swift_core.runs.events import Report
 
 HERE = Ref("swift_convert.verify_worker:answer_here")
-FOLDER = "verify"  # in the run folder, of the worker in the engine's environment
+FOLDER = "verify"  # subfolder of the run folder, for the worker in the engine's environment
 
 
 class Result:
-    """What an exporter has written, to be asked by a loader's `verifying`; `opened` is what the exporter's `export` returned."""
+    """The result of an exporter, passed to a loader's `verifying`; `opened` is the path that the exporter's `export` returned."""
 
     def __init__(self, run: Run, opened: Path, report: Report) -> None:
         self._run, self._opened, self._report = run, opened, report
 
     def answer(self, questions: Path, logits: Path) -> Mapping[str, Any]:
-        """Answer a file of questions where the engine is; arguments and figures are those of `swift_convert.verify_worker.answer`.
+        """Answer a file of questions in the engine's environment; arguments and figures as in `swift_convert.verify_worker.answer`.
 
         Raises:
-            NotImplementedError: the engine can't load it.
-            SwiftError: it failed.
+            NotImplementedError: the engine can't load the result.
+            SwiftError: the engine failed.
         """
         exporter = self._run.part("exporter")
         if not elsewhere(exporter):
@@ -46,9 +46,10 @@ class Result:
 
 
 def traits_of(exporter: Any) -> dict[str, Any]:
-    """What has to be known of an exporter that has worked elsewhere: its limit where it can load what it writes, and what it `checked`.
+    """Return the facts that the verifier needs about an exporter that ran in another process.
 
-    One whose results are no models, and predict nothing, has an attribute `predicts` that is false.
+    These are its KL limit `max_kl` if it can load its results, and its own verification figures `checked`. The attribute `predicts` is
+    false if its results are not models that predict tokens.
     """
     if not getattr(exporter, "predicts", True):
         return {"predicts": False}
@@ -58,23 +59,23 @@ def traits_of(exporter: Any) -> dict[str, Any]:
 
 
 def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Compare what an exporter has written with its source, unless the run says not to.
+    """Verify the result of an exporter against its source, unless the run disables that.
 
     Args:
         run: the export.
-        source: what was exported.
-        opened: what the exporter's `export` returned.
-        traits: what `traits_of` says of the exporter.
-        report: where a note goes that says why nothing was compared.
+        source: the exported checkpoint.
+        opened: the path that the exporter's `export` returned.
+        traits: the exporter's facts, from `traits_of`.
+        report: receives progress, and a note with the reason if nothing was compared.
 
     Returns:
-        What the loader found, or the exporter, where it has compared both itself; `verified` says whether anything was compared.
+        The figures of the loader, or of the exporter if it has verified the result itself; `verified` is true if it was compared.
 
     Raises:
-        SwiftError: the result is farther from its source than is allowed.
+        SwiftError: the divergence from the source exceeds the limit.
     """
     if checked := traits.get("checked"):
-        report.note(f"{run.part('exporter').name} has compared the result with its source itself; next tokens are not compared")
+        report.note(f"{run.part('exporter').name} has verified the result itself; next tokens are not compared")
         return {"verified": True, **checked}
     if not (traits.get("predicts", True) and (limits := limits_of(run))):
         return {}
@@ -88,13 +89,13 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     except NotImplementedError as reason:
         report.note(f"WARNING: not verified: {reason}")
         return {"verified": False}
-    judge(figures, limits["max_kl"] or traits["max_kl"], source.path, "A type with more bits loses less.")
+    judge(figures, limits["max_kl"] or traits["max_kl"], source.path, "A type with more bits diverges less.")
     report.progress("verify", 1, 1)
     return {"verified": True, **figures}
 
 
 def limits_of(run: Run) -> Mapping[str, Any]:
-    """What a run asks of the comparison that it ends with: the fields of `VerifyOptions`; nothing where none is wanted."""
+    """Return the verification options of a run (the fields of `VerifyOptions`), or {} if verification is disabled."""
     from swift_core.verb_options import VerifyOptions
 
     asked = run.options.get("verify", True)
@@ -104,21 +105,24 @@ def limits_of(run: Run) -> Mapping[str, Any]:
 
 
 def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str, what: str = "the result is too far from its source") -> None:
-    """Hold what was found to the limit.
+    """Check the KL divergence against its limit.
 
     Args:
-        less: what loses less, for the user who is told.
-        what: what it means where the limit is passed.
+        figures: the results: `kl`, `perplexity` and `perplexity_before`.
+        max_kl: the maximum divergence, in nats per token.
+        where: the place of the error.
+        less: a hint on how to get a lower divergence.
+        what: the meaning of an exceeded limit, as the beginning of the message.
 
     Raises:
-        SwiftError: it is passed, or the result is no number.
+        SwiftError: the limit is exceeded, or the divergence is NaN.
     """
-    if not figures["kl"] <= max_kl:  # a NaN is no proof either
+    if not figures["kl"] <= max_kl:  # also true for NaN
         raise SwiftError(
-            f"{what}: it diverges by {figures['kl']:.3g} nats a token, allowed are {max_kl:g} "
+            f"{what}: the KL divergence is {figures['kl']:.3g} nats per token, the limit is {max_kl:g} "
             f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
             where=where,
-            hint=f"{less} --verify.max-kl sets the limit, --no-verify leaves the comparison out.",
+            hint=f"{less} Change the limit with --verify.max-kl, or skip the comparison with --no-verify.",
         )
 
 
@@ -126,7 +130,7 @@ def _check_comparable(run: Run, traits: Mapping[str, Any]) -> None:
     if run.adapters:
         raise NotImplementedError("an adapter alone predicts nothing")
     if not traits:
-        raise NotImplementedError(f"{run.part('exporter').name} has no engine here that loads what it writes")
+        raise NotImplementedError(f"{run.part('exporter').name} has no engine here that loads its results")
 
 
 def _verifying(form: str) -> Ref:

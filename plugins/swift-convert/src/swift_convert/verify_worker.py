@@ -1,7 +1,7 @@
-"""What an exported model predicts and how it splits text, asked in the environment of its engine, which need have neither torch nor NumPy.
+"""Compute the predictions and the tokenisation of an exported model in its engine's environment, which may have neither torch nor NumPy.
 
-Questions are JSON lines: `{"ids": [...]}` asks what a row of tokens predicts, `{"text": "..."}` for the tokens of a rendered conversation.
-What is predicted goes into a safetensors file: float32 tensors `0`, `1`, … of the rows in order, [tokens, vocabulary].
+Questions are JSON lines: `{"ids": [...]}` asks for the logits of a row of tokens, `{"text": "..."}` for the tokens of a rendered
+conversation. The logits are written to a safetensors file: float32 tensors `0`, `1`, … in the order of the rows, [tokens, vocabulary].
 """
 
 from __future__ import annotations
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from swift_core.contract.run import Run
     from swift_core.runs.events import Report
 
-_KIB = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+_KIB = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
 
 
 def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: Path, *, trusted: bool = False) -> dict[str, Any]:
-    """Load an export, and answer a file of questions; `trusted`: the code that it brings may run.
+    """Load an export and answer a file of questions.
+
+    Args:
+        exporter: the exporter, which loads its results.
+        exported: the path of the export.
+        questions: the JSONL file of questions.
+        logits: the safetensors file to write.
+        trusted: allow code in the export to run.
 
     Returns:
-        `load_seconds`, and `texts`: the tokens of each text.
+        `load_seconds`, and `texts`: the token ids of each text.
 
     Raises:
         NotImplementedError: the engine can't load it.
@@ -43,9 +50,9 @@ def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: 
 
 
 def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
-    """`answer` as a job of its own, with the engine that this very Python has; `peak_bytes` is the memory that it took in all.
+    """Run `answer` as a job with the engine in this Python; the figures add `peak_bytes`, the process's peak memory.
 
-    `refused` says why the engine can't load the export.
+    If the engine can't load the export, the only figure is `refused`, the reason.
     """
     from swift_core.runs.engine_worker import end_when_stopped
 
@@ -59,10 +66,10 @@ def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
 
 
 def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) -> None:
-    """What a model predicts for each row, as a safetensors file: its header can be written first, since all sizes are known.
+    """Write the logits of each row to a safetensors file as they are computed; all sizes in the header are known beforehand.
 
     Raises:
-        SwiftError: the engine gives another number of logits.
+        SwiftError: the engine returns a wrong number of logits.
     """
     sizes = [len(row) * loaded.vocabulary * 4 for row in rows]
     header = {
@@ -74,4 +81,4 @@ def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) ->
         stream.write(len(text).to_bytes(8, "little") + text)
         for row, size in zip(rows, sizes, strict=True):
             if stream.write(memoryview(loaded.logits(row)).cast("B")) != size:
-                raise SwiftError(f"the engine gives another number of logits than {len(row)} tokens × {loaded.vocabulary}", where=str(file))
+                raise SwiftError(f"the number of logits is not {len(row)} tokens × {loaded.vocabulary}", where=str(file))

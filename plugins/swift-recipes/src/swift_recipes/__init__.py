@@ -1,3 +1,3 @@
-"""Recipes, several runs from one YAML file, and the report page of a run."""
+"""Recipes (several runs from one YAML file), and the HTML report of a run."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Charts as SVG texts: no scripts, no fonts of their own, readable in light and dark."""
+"""Charts as SVG text, without scripts and embedded fonts, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Place = Callable[[float, float], tuple[float, float]]
 
 
 def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
-    """A chart of named series of (x, y) points; points that are not finite are left out, and few points get dots.
+    """Return a line chart of named series of (x, y) points, without points that are not finite; short series have markers.
 
-    Returns an empty string where there is nothing to draw.
+    Returns an empty string if there is nothing to draw.
     """
     clean = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in series.items()}
     clean = {name: points for name, points in clean.items() if points}
@@ -41,20 +41,20 @@ def line_chart(series: Mapping[str, Points], *, x_label: str) -> str:
 
 
 def scatter(points: Mapping[str, tuple[float, float]], *, x_label: str, y_label: str) -> str:
-    """A chart of named points; an empty string where there is none that is finite."""
+    """Return a scatter chart of named points, or an empty string if none is finite."""
     clean = {name: point for name, point in points.items() if all(map(math.isfinite, point))}
     if not clean:
         return ""
-    low = [(0.0, 0.0)]  # so that distances from the origin can be compared by eye
+    low = [(0.0, 0.0)]  # include the origin, so that distances from it can be compared by eye
     parts, place = _axes([*clean.values(), *low], title=f"{y_label} by {x_label}", x_label=x_label)
     parts.append(f'<text x="{LEFT + 8}" y="{TOP + 4}">{escape(y_label)}</text>')
     taken: list[tuple[float, float]] = []
     for name, (x, y) in sorted(clean.items(), key=lambda item: item[1][1]):
         across, down = place(x, y)
-        left = across > WIDTH * 0.8  # a name that would run out of the picture stands before its point
+        left = across > WIDTH * 0.8  # a label that would exceed the chart is placed before its point
         beside = down + 4
         while any(abs(across - other) < 110 and abs(beside - height) < 12 for other, height in taken):
-            beside -= 12  # above the names of its neighbours
+            beside -= 12  # above the labels of its neighbours
         taken.append((across, beside))
         title = f"<title>{escape(name)}: {x:.4g}, {y:.4g}</title>"
         parts.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="4" fill="{COLOURS[0]}">{title}</circle>')
@@ -64,14 +64,14 @@ def scatter(points: Mapping[str, tuple[float, float]], *, x_label: str, y_label:
 
 
 def standalone(svg: str) -> str:
-    """A chart as a file of its own, on white."""
+    """Return a chart as the content of an SVG file, on a white background."""
     style = "<style>text{font:11px sans-serif;fill:#4b5563}.grid{stroke:#e5e7eb}</style>"
     head, _, rest = svg.partition(">")
     return f'{head} xmlns="http://www.w3.org/2000/svg">{style}<rect width="100%" height="100%" fill="#fff"/>{rest}\n'
 
 
 def _axes(every: Points, *, title: str, x_label: str) -> tuple[list[str], Place]:
-    """An SVG's beginning with grid and axes for all the points, and where in it a point is."""
+    """Return the beginning of an SVG with grid and axes for all points, and a function that maps points to its coordinates."""
     (x_low, x_high), (y_low, y_high) = (_span([point[axis] for point in every]) for axis in (0, 1))
     y_ticks = _ticks(y_low, y_high)
     y_low, y_high = min(y_low, y_ticks[0]), max(y_high, y_ticks[-1])
@@ -99,7 +99,7 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers that cover low..high: steps of 1, 2 or 5 times a power of ten."""
+    """Return round numbers that cover low..high, in steps of 1, 2 or 5 times a power of ten."""
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

@@ -1,4 +1,4 @@
-"""`swift run`: a recipe (`steps:`), or one verb whose YAML says which (`run: sft`)."""
+"""`swift run`: run a recipe (`steps:`), or one verb from its YAML file (`run: sft`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from swift_recipes.runner import ANSWERS, RecipeRun
 
 @click.command("run", short_help="Run a recipe, or one verb from a YAML file", context_settings={"ignore_unknown_options": True})
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--runs", default="runs", show_default=True, help="Folder that the run folders are made in.")
+@click.option("--runs", default="runs", show_default=True, help="Folder to create the run folders in.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and nothing else.")
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tuple[str, ...]) -> None:
-    """Run a recipe, or one verb from a YAML file that says `run: VERB`; flags after it override its options."""
+    """Run a recipe, or one verb from a YAML file with `run: VERB`; flags after the file override its options."""
     settings = read_yaml(file)
     if "steps" not in settings.values and "run" in settings.values:
         local.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
@@ -38,7 +38,7 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
                 other.invoke(inner)
         return
     if rest:
-        raise click.UsageError(f"a recipe takes no options of its own: {' '.join(rest)}", ctx)
+        raise click.UsageError(f"a recipe takes no options: {' '.join(rest)}", ctx)
     with Screen(quiet=as_json) as screen:
         result = RecipeRun(file, Path(runs), screen.download, screen.watch, on_step=lambda step, state: _step(screen, step, state)).run()
     if as_json:
@@ -55,12 +55,12 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
 def _step(screen: Screen, step: Step, state: str) -> None:
     screen.close()
     if not screen.quiet and state != "done":
-        text = f"[{step.id}] {step.verb.summary}" if state == "start" else f"[{step.id}] unchanged: kept from an earlier run"
+        text = f"[{step.id}] {step.verb.summary}" if state == "start" else f"[{step.id}] unchanged: reused from an earlier run"
         click.secho(text, bold=state == "start", err=True)
 
 
 def _side_by_side(folder: Path) -> list[str]:
-    """The answers of the recipe's ask steps, question by question."""
+    """Return the lines with the answers of the recipe's ask steps, grouped by question."""
     lines = []
     for question, given in json.loads((folder / ANSWERS).read_text(encoding="utf-8")).items():
         lines.append(click.style(question, bold=True))

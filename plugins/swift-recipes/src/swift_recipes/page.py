@@ -1,4 +1,4 @@
-"""`report.html`: one page that opens from disk, with what was asked, the curves, the figures, the answers, versions and hashes."""
+"""`report.html`: a self-contained page with the settings, loss curves, figures, answers, versions and hashes of a run."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def write_report(folder: Path) -> Path:
     title = f"{run.verb}: {run.model.reference if run.model else folder.name}"
     body = [_tiles(result.get("figures", {})), curves(folder), _rows(folder), _asked(run), _sources(run), _versions(run)]
     if error := result.get("error"):
-        body.insert(0, f'<h2>What went wrong</h2><p class="answer">{escape(str(error))}</p>')
+        body.insert(0, f'<h2>Error</h2><p class="answer">{escape(str(error))}</p>')
     return write_page(folder / "report.html", title, f"{result.get('status', 'running')} · {folder.name}", body)
 
 
 def write_page(path: Path, title: str, subtitle: str, body: Sequence[str]) -> Path:
-    """Write a page from finished pieces of HTML."""
+    """Write a page; `body` holds pieces of HTML, inserted unescaped."""
     head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head += f"<title>{escape(title)}</title><style>{_STYLE}</style>"
     foot = f'<p class="sub">swift-core {__version__}</p></html>'
@@ -49,18 +49,18 @@ def write_page(path: Path, title: str, subtitle: str, body: Sequence[str]) -> Pa
 
 
 def curves(folder: Path) -> str:
-    """The loss curve of a run folder, with held-out losses where there are some."""
+    """Return the loss curve of a run folder as HTML, with the validation loss if there is one; '' without metrics."""
     lines = [json.loads(line) for line in _text(folder / "metrics.jsonl").splitlines()]
     series = {
         "loss": [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None],
-        "held-out loss": [(line["step"], line["heldout_loss"]) for line in lines if line.get("heldout_loss") is not None],
+        "validation loss": [(line["step"], line["heldout_loss"]) for line in lines if line.get("heldout_loss") is not None],
     }
     chart = line_chart(series, x_label="step")
     return f"<h2>Loss</h2>{chart}" if chart else ""
 
 
 def answers_by_question(columns: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-    """Several `answers.jsonl` as {question: {column: answer}}, in the order of the questions."""
+    """Join several `answers.jsonl` files to {question: {column: answer}}, in the order of the questions."""
     rows: dict[str, dict[str, str]] = {}
     for name, path in columns.items():
         for line in _text(path).splitlines():
@@ -70,7 +70,7 @@ def answers_by_question(columns: Mapping[str, Path]) -> dict[str, dict[str, str]
 
 
 def answers_table(rows: Mapping[str, Mapping[str, str]]) -> str:
-    """Answers side by side."""
+    """Return an HTML table with the answers side by side."""
     if not rows:
         return ""
     columns = list(dict.fromkeys(name for given in rows.values() for name in given))
@@ -83,12 +83,12 @@ def answers_table(rows: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def table(rows: Iterable[tuple[str, Any]]) -> str:
-    """Two columns: names and values."""
+    """Return an HTML table with two columns: names and values."""
     return f"<table>{''.join(f'<tr><th>{escape(name)}</th><td>{escape(show(value))}</td></tr>' for name, value in rows)}</table>"
 
 
 def show(value: Any) -> str:
-    """A value as people read it."""
+    """Format a value for display."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -110,11 +110,13 @@ def _tiles(figures: Mapping[str, Any]) -> str:
 
 
 def _rows(folder: Path) -> str:
-    """How rows went through the model that was trained, and how that was found out."""
+    """Return how rows were batched in training, and the measurements behind that choice."""
     found = _json(folder / "parallel.json").get("rows")
     if not found:
         return ""
-    way = f"Several in one pass, told apart by {found['boundaries']}" if found["together"] else f"Each row by itself: {found['reason']}"
+    way = (
+        f"Several per forward pass, separated by {found['boundaries']}" if found["together"] else f"One per forward pass: {found['reason']}"
+    )
     return f"<h2>Rows</h2><p>{escape(way)}.</p>{table(found['figures'].items())}"
 
 
@@ -122,8 +124,8 @@ def _asked(run: Run) -> str:
     rows: list[tuple[str, Any]] = [(name, value) for name, value in run.options.items() if value not in (None, "", [], False)]
     rows += [(part, _choice(choice)) for part, choice in run.parts.items()]
     rows += [("dataset", f"{choice.asked} {show(choice.options) if choice.options else ''}") for choice in run.datasets]
-    rows += [("held out", choice.asked) for choice in run.validation]
-    return f"<h2>What was asked</h2>{table(rows)}"
+    rows += [("validation dataset", choice.asked) for choice in run.validation]
+    return f"<h2>Settings</h2>{table(rows)}"
 
 
 def _choice(choice: Choice) -> str:
@@ -134,7 +136,7 @@ def _sources(run: Run) -> str:
     sources = {"model": run.model, **{f"adapter {name}": source for name, source in run.adapters.items()}}
     rows = [(name, f"{source.reference} · sha256 {source.hash}") for name, source in sources.items() if source]
     rows += [(f"data: {choice.asked}", f"sha256 {choice.hash}") for choice in (*run.datasets, *run.validation) if choice.hash]
-    return f"<h2>What it was made from</h2>{table(rows)}" if rows else ""
+    return f"<h2>Sources</h2>{table(rows)}" if rows else ""
 
 
 def _versions(run: Run) -> str:

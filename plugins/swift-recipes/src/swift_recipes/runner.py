@@ -1,7 +1,7 @@
-"""Running a recipe: step by step in one parent folder, with a run folder a step and one report.
+"""Run a recipe: step by step in one parent folder, with one run folder per step and one report.
 
-Servers that a step starts are stopped at the end, however it comes. A step whose inputs are unchanged is not run again: its run
-folder is found by the run's fingerprint.
+Servers started by a step are stopped at the end, also after an error. A step whose inputs are unchanged is not run again: its run folder
+is found by the run's fingerprint.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OnStep = Callable[[Step, str], None]
 
 @dataclass(slots=True)
 class Done:
-    """A finished step: what it gives to later ones, its result, and whether it was kept from an earlier run."""
+    """A finished step: its values for later steps, its result, and whether it was reused from an earlier run (`kept`)."""
 
     step: Step
     values: dict[str, str]
@@ -45,7 +45,7 @@ class Done:
 
 @dataclass(slots=True)
 class RecipeRun:
-    """One go through a recipe. `on_step` is called with each step and what becomes of it: 'start', 'kept', 'done'."""
+    """One run of a recipe. `on_step` is called with each step and its state: 'start', then 'kept' (reused) or 'done'."""
 
     recipe: Path
     runs: Path
@@ -55,10 +55,10 @@ class RecipeRun:
     done: dict[str, Done] = field(default_factory=dict)
 
     def run(self) -> RunResult:
-        """Run the steps in order, and write the report whatever happens.
+        """Run the steps in order, and write the report, also after an error.
 
         Raises:
-            SwiftError: the recipe is wrong, or a step failed; those before it are kept.
+            SwiftError: the recipe is invalid, or a step failed; the results of the steps before it are kept.
         """
         steps = read_recipe(self.recipe)
         folder = self.runs / f"{datetime.now():%Y%m%d-%H%M%S}-{self.recipe.stem}-{secrets.token_hex(2)}"
@@ -111,7 +111,7 @@ class RecipeRun:
         return self.runs / ".finished" / f"{run.fingerprint()[:32]}.json"
 
     def _kept(self, run: Run) -> dict[str, Any] | None:
-        """The result of an earlier run with this fingerprint, if its output is still there."""
+        """Return the result of an earlier run with this fingerprint, if its output still exists."""
         try:
             folder = self.runs / json.loads(self._entry(run).read_text(encoding="utf-8"))["folder"]
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ class RecipeRun:
         return {**result, "folder": str(folder), "output": str(made or "")} if whole else None
 
     def _write_report(self, folder: Path) -> None:
-        """One page over the steps: answers side by side, curves, figures."""
+        """Write one page on all steps: answers side by side, loss curves, figures."""
         asked = {name: Path(item.values["output"]) for name, item in self.done.items() if item.step.verb.name == "ask"}
         answers = answers_by_question(asked)
         paths.write_json(folder / ANSWERS, answers)
@@ -130,12 +130,12 @@ class RecipeRun:
         for name, item in self.done.items():
             home = Path(item.values["folder"]) if item.values.get("folder") else None
             figures = item.result.get("figures", {})
-            kept = " · kept from an earlier run" if item.kept else ""
+            kept = " · reused from an earlier run" if item.kept else ""
             body.append(
                 f"<h2>{name}</h2><p class=sub>{item.step.verb.name}{kept} · <span class=mono>{home or item.values['output']}</span></p>"
             )
             body.append(f"{curves(home) if home else ''}{table(figures.items()) if figures else ''}")
             if home and (home / "report.html").is_file():
                 link = quote(os.path.relpath(home, folder))
-                body.append(f'<p><a href="{link}/report.html">its own report</a>: what was asked, versions, hashes</p>')
+                body.append(f'<p><a href="{link}/report.html">report of this step</a>: settings, versions, hashes</p>')
         write_page(folder / "report.html", self.recipe.stem, folder.name, body)

@@ -1,3 +1,3 @@
-"""The commands, one a file."""
+"""The commands, one per file."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ms-swift's `swift export`, which merges, quantizes and converts by its flags, in our verbs: one of them does each."""
+"""Translate ms-swift's `swift export`, which merges, quantizes or converts depending on its flags, to the verbs merge, quantize, export."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ _TWO_STEPS = "Merge first: swift merge ADAPTER --output merged; then swift quant
 
 
 def export(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The verb that an `export` command line means here, and its words; a note says what was understood.
+    """Return the verb and the arguments for an ms-swift `export` command line; print a note if they differ.
 
     Raises:
-        UsageError: it asks for several things at once, or for an upload.
+        UsageError: it combines several conversions, or asks for an upload.
     """
     rest = list(words)
     merge, upload, ollama = (_take_switch(rest, name) for name in ("merge-lora", "push-to-hub", "to-ollama"))
     if upload:
-        raise UsageError("nothing is uploaded", where="--push_to_hub", hint=_UPLOAD)
+        raise UsageError("uploading is not supported", where="--push_to_hub", hint=_UPLOAD)
     if ollama:
-        note("--to_ollama is --to ollama here")
+        note("--to_ollama is read as --to ollama")
         rest += ["--to", "ollama"]
     quantizes, converts = _has(rest, "quant-method", "quantization-method", "quantizer"), _has(rest, "to")
     if merge and (quantizes or converts):
-        raise UsageError("merging is a step of its own", where="--merge_lora", hint=_TWO_STEPS)
+        raise UsageError("merging is a separate step", where="--merge_lora", hint=_TWO_STEPS)
     if merge:
-        note("export --merge_lora is merge here")
+        note("export --merge_lora is read as merge")
         return "merge", rest
     if quantizes and converts:
-        raise UsageError("quantizing is a step of its own", where="--to", hint="First swift quantize, then swift export what it wrote.")
+        raise UsageError("quantizing is a separate step", where="--to", hint="First run swift quantize, then swift export on its output.")
     if quantizes:
-        note("export --quant_method is quantize here")
+        note("export --quant_method is read as quantize")
         return "quantize", _calibration(rest)
     return "export", rest
 
 
 def _calibration(words: list[str]) -> list[str]:
-    """The flags of the calibration, which are in a group of their own."""
+    """Translate the calibration flags."""
     if _take(words, "quant-n-samples") is not None:
-        note("--quant_n_samples is not used: rows are counted in tokens here, --calibration.tokens 65536 unless you say otherwise")
+        note("--quant_n_samples is ignored: the calibration set is sized in tokens, --calibration.tokens (65536 by default)")
     if _take(words, "quant-batch-size") is not None:
-        note("--quant_batch_size is not used: rows are computed one by one")
+        note("--quant_batch_size is ignored: rows are processed one by one")
     if (length := _take(words, "max-length")) is not None:
-        note("--max_length is --calibration.max-length here")
+        note("--max_length is read as --calibration.max-length")
         words += ["--calibration.max-length", length]
     return words
 
@@ -60,7 +60,7 @@ def _has(words: Sequence[str], *names: str) -> bool:
 
 
 def _take(words: list[str], name: str) -> str | None:
-    """Take a flag and its value out; None where it is not there."""
+    """Remove a flag and return its value, or None if it is absent."""
     at = next((place for place, word in enumerate(words) if _name(word) == name), None)
     if at is None:
         return None
@@ -71,8 +71,8 @@ def _take(words: list[str], name: str) -> str | None:
 
 
 def _take_switch(words: list[str], name: str) -> bool:
-    """Take a flag that is on or off out."""
+    """Remove a boolean flag and return its value."""
     value = _take(words, name)
     if value is not None and value.lower() not in (*TRUE, *FALSE, ""):
-        raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint="Leave it out, or write true.")
+        raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint="Omit it, or write true.")
     return value is not None and value.lower() not in FALSE

@@ -14,11 +14,11 @@ from swift_core.contract.errors import UsageError
 
 
 class QuantizeCommand(VerbCommand):
-    """The verb, or a comparison of several quantizers."""
+    """`swift quantize`, also with `--compare` for several quantizers."""
 
     def common(self) -> list[click.Parameter]:
-        """With what a comparison has beside them."""
-        several = "Quantize by each of these and compare: gptq,awq,bnb:bits=8. Names with commas, options after colons."
+        """Add the flags of a comparison."""
+        several = "Quantize with each of these quantizers and compare: gptq,awq,bnb:bits=8. Commas between names, options after colons."
         return [
             *super().common(),
             click.Option(["--compare"], metavar="NAMES", help=several),
@@ -34,7 +34,9 @@ class QuantizeCommand(VerbCommand):
         from swift_core.cli.tables import print_table
 
         if values["dry_run"]:
-            raise UsageError("does not go with --compare", where="--dry-run", hint="Look at one quantizer: --quantizer NAME --dry-run.")
+            raise UsageError(
+                "can't be combined with --compare", where="--dry-run", hint="Use it with one quantizer: --quantizer NAME --dry-run."
+            )
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
             self.launched(settings, screen)
