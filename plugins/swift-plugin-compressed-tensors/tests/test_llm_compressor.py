@@ -68,7 +68,7 @@ def run(model, name, out, python, **more):
 def test_the_result_answers_and_records_its_quantizer(name, made):
     done = made(name)
     loaded = load_checkpoint(done.output, device="cpu", dtype="float32")
-    # The beginning of the answer is given: the source itself prefers "The capital" to "La capitale" by a tenth of a nat alone.
+    # The start of the response is given: the source itself prefers "The capital" to "La capitale" by only a tenth of a nat.
     asked = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "The capital of France is"}]
     ids = loaded.processor.apply_chat_template(asked, continue_final_message=True, return_tensors="pt", return_dict=True)
     with torch.no_grad():
@@ -181,7 +181,7 @@ def test_killed_it_leaves_nothing_and_is_started_again(tiny, tmp_path, tiny_mode
 
 
 def test_the_kit_with_the_engine(python, tmp_path):
-    for name in ("pytest", "_pytest", "iniconfig", "py"):  # which the kit's tiny model comes from
+    for name in ("pytest", "_pytest", "iniconfig", "py"):  # the kit's tiny model needs them
         found = importlib.util.find_spec(name)
         place = Path(found.submodule_search_locations[0] if found.submodule_search_locations else found.origin)
         (tmp_path / place.name).symlink_to(place)

@@ -60,7 +60,7 @@ def write(folder, name: str, **more):
     model = getattr(transformers, f"{kind}ForCausalLM")(config)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if parameter.dim() == 1:  # norms and biases, which begin as ones and zeros
+            if parameter.dim() == 1:  # norms and biases, which are initialized to ones and zeros
                 parameter.add_(torch.randn_like(parameter) * 0.1 + ("norm" in parameter_name) * 0.1)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -91,7 +91,7 @@ def test_the_go_template_renders_as_the_chat_template(source, checkpoint, tmp_pa
     template = template_in(lines(folder, tmp_path))
     for talk in (TALK, TALK[1:], TALK[:2], TALK[1:2]):
         assert in_go(template, talk) == rendered(folder, talk)
-    assert in_go(template, TALK[:3]) == rendered(folder, TALK[:3], prompt=False).rpartition("Hello.")[0] + "Hello."  # an answer begun
+    assert in_go(template, TALK[:3]) == rendered(folder, TALK[:3], prompt=False).rpartition("Hello.")[0] + "Hello."  # continued
 
 
 def test_a_default_system_prompt_goes_into_system(checkpoint, tmp_path):

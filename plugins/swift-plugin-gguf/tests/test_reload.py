@@ -22,11 +22,11 @@ def test_a_llama_with_biases(biases, tmp_path):
     assert any(tensor.name.endswith(".bias") for tensor in gguf.GGUFReader(file).tensors)
     with pytest.raises(NotImplementedError, match=r"bias"):
         load(file.parent)
-    with pytest.raises(UsageError, match=r"leaves out") as refused:  # and it is not trained without them
+    with pytest.raises(UsageError, match=r"leaves out") as refused:  # training without the biases is rejected too
         TransformersLoader().load(file.parent, UNKNOWN, Loading(device="cpu", dtype="float32"))
     assert refused.value.where == str(file)
 
 
-def test_a_file_that_is_read_whole(tiny_model, tmp_path):
+def test_a_supported_file_is_loaded(tiny_model, tmp_path):
     file = GgufExporter(GgufOptions(type="f16")).export(tiny_model, tmp_path / "out")
     assert load(file.parent).vocabulary == 320

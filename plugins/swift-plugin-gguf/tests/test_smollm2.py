@@ -1,4 +1,4 @@
-"""A real model: `make test-full LANE=export`. OpenVINO reads the file where `swift env create openvino` has made its environment."""
+"""Export of a trained model: `make test-full LANE=export`. OpenVINO serves the file, in the environment of `swift env create openvino`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.full("export")
 TEXT = "The capital of France is Paris. It lies on the Seine, and 2,102,650 people live there."
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 MOST = {"f16": 1e-9, "bf16": 1e-9, "q8_0": 0.01, "q5_1": 0.4, "q5_0": 0.4, "q4_1": 0.001, "q4_0": 1.0}
-"""Mean KL divergence to the checkpoint. Its weights come out of a file in q4_1, which are found again, and float16 holds them all."""
+"""Maximum mean KL divergence from the checkpoint, whose weights were read from a q4_1 file and are exact in float16."""
 
 
 def load(path):
@@ -35,7 +35,7 @@ def scores(loaded):
         return loaded.model(input_ids=ids).logits[0].log_softmax(-1)
 
 
-def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch):
+def test_the_kl_divergence_of_every_type_is_within_its_limit(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wanted = scores(load(smollm2))
     divergence = {}
@@ -51,9 +51,9 @@ def test_every_type_is_as_near_as_its_bits_allow(smollm2, tmp_path, monkeypatch)
 def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     python = lookup.python_for(isolated_entry(registry(), "openvino"), {})
-    # its true name: transformers' reader drops the digits' part, and OpenVINO splits otherwise where the name is gpt-2
+    # its actual pre-tokenizer: transformers' reader drops the splitting of digits, and OpenVINO splits text differently for gpt-2
     done = api.export(smollm2, "gguf", type="q8_0", pre_tokenizer="smollm", output="out")
     assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden
     words = ["--backend", "openvino", "--cache-gib", "1", "--name", "base", "--envs", json.dumps({"openvino": python})]
-    with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # refuses to start where the golden tokens differ
+    with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # fails to start if the golden tokens differ
         assert "Paris" in api.chat(server.url, FRANCE, temperature=0, max_tokens=24)

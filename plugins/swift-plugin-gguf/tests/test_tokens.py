@@ -65,7 +65,7 @@ def test_sentencepiece_is_read_back(prefix, tmp_path):
     tokens = value(file, "tokenizer.ggml.tokens")
     kinds = {name: gguf.TokenType(types[tokens.index(name)]).name for name in ("<unk>", "<s>", "<0x41>", "   ", "the", tokens[-1])}
     assert kinds == {"<unk>": "UNKNOWN", "<s>": "CONTROL", "<0x41>": "BYTE", "   ": "USER_DEFINED", "the": "NORMAL", tokens[-1]: "UNUSED"}
-    if prefix:  # transformers' reader takes every such file for one with a prefix
+    if prefix:  # transformers' reader assumes a prefix in every such file
         ours, theirs = AutoTokenizer.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         for text in TEXTS[:3]:
             assert theirs(text).input_ids == ours(text).input_ids, text
@@ -155,7 +155,7 @@ def test_the_name_implies_ignore_merges_and_the_normalizer():
     assert pre_tokenizer_name(tokenizer_json(use_regex=True), "x") == "gpt-2"
     qwen = [pre_tokenizers.Split(Regex(SPLITTINGS["qwen2"].splits[0]), "isolated")]
     assert pre_tokenizer_name(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
-    assert pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges give each of its tokens
+    assert pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges produce all of its tokens
     with pytest.raises(UsageError, match="'cc' is matched as a whole, which no merge produces"):
         pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
 

@@ -10,7 +10,7 @@ INCOMPLETE = "\ufffd"  # the decoding of an incomplete character
 
 
 class Detokenizer:
-    """Turns tokens into text incrementally, holding back characters until all of their tokens have arrived.
+    """Incremental conversion of tokens to text, holding back characters until all of their tokens have arrived.
 
     New tokens are decoded together with the tokens before, since some tokenizers drop a space at the beginning of a text.
 

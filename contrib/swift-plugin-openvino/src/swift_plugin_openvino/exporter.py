@@ -21,7 +21,7 @@ MAX_KL = {"fp32": 1e-4, "fp16": 0.01, "int8": 0.1, "int4": 1.0}
 
 
 class OpenvinoExporter:
-    """Write a folder in OpenVINO IR, with the tokenizer, for the openvino backend."""
+    """The `openvino-ir` exporter: a folder in OpenVINO IR with the tokenizer, for the openvino backend."""
 
     def __init__(self, options: OpenvinoExportOptions) -> None:
         self._options = options

@@ -16,7 +16,7 @@ _CPU_KERNEL = "support_avx512bf16_for_cpu"  # an attribute of Linear4bit
 
 
 class BnbQuantizer:
-    """Quantize the linear layers while the model is loaded, except those that the model family or the user excludes."""
+    """Quantization of the linear layers while the model is loaded, except those that the model family or the user excludes."""
 
     def __init__(self, options: BnbOptions) -> None:
         self.options = options

@@ -21,7 +21,7 @@ _FLOAT = np.dtype(np.float32)  # the nominal dtype; the block type is passed as 
 
 
 class GgufExporter(ReloadMixin):
-    """Write a checkpoint as GGUF, with one tensor in memory at a time."""
+    """The `gguf` exporter, which keeps one tensor in memory at a time."""
 
     def __init__(self, options: GgufOptions) -> None:
         self._options = options

@@ -1,4 +1,4 @@
-"""An importance matrix for llama.cpp's quantizer: the weight of each input column, from the squared activations on a calibration set.
+"""An importance matrix for llama.cpp's quantizer: the sums of squared input activations over a calibration set.
 
 The file format is that of llama.cpp's `llama-imatrix`: two tensors per weight, `NAME.in_sum2` and `NAME.counts`, for all matrices but the
 embeddings and the output layer.
@@ -30,7 +30,7 @@ _ROUTER = ".ffn_gate_inp.weight"  # never quantized
 
 
 class ImatrixExporter:
-    """Run the model on the calibration set and write the activation statistics of its weights."""
+    """The `imatrix` exporter, which runs the model on a calibration set and records the inputs of its weights."""
 
     predicts = False
 
@@ -48,10 +48,14 @@ class ImatrixExporter:
             Stopped: a stop was requested.
         """
         plan = make_plan(Path(base_of(run).path))
-        loaded, asked = load_base(run), run.options["calibration"]
-        rows = calibration_rows(run, run.datasets, loaded, report, **asked, where="calibration.tokens")
+        loaded, settings = load_base(run), run.options["calibration"]
+        rows = calibration_rows(run, run.datasets, loaded, report, **settings, where="calibration.tokens")
         self._stats = _collect(loaded.model, rows, plan, report)
-        self._keys = {"datasets": [choice.asked for choice in run.datasets], "chunk_count": len(rows), "chunk_size": asked["max_length"]}
+        self._keys = {
+            "datasets": [choice.asked for choice in run.datasets],
+            "chunk_count": len(rows),
+            "chunk_size": settings["max_length"],
+        }
 
     def export(self, checkpoint: Path, out: Path) -> Path:
         """Write `imatrix.gguf` into the folder `out`, and return its path.

@@ -23,7 +23,7 @@ _SAMPLING = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "
 
 
 class OllamaExporter(ReloadMixin):
-    """Write a GGUF file and a Modelfile for `ollama create NAME -f FOLDER/Modelfile`."""
+    """The `ollama` exporter: a GGUF file and a Modelfile for `ollama create NAME -f FOLDER/Modelfile`."""
 
     _options: OllamaOptions
 

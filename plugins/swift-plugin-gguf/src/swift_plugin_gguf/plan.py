@@ -1,4 +1,4 @@
-"""The export plan: the name, the shape and the sources of every GGUF tensor, from the headers of the weight files alone.
+"""The export plan: the name, the shape and the sources of every GGUF tensor, from the weight headers.
 
 Most checkpoints of mixture-of-experts models have one matrix per expert, or fused gate and up projections; GGUF has one stacked tensor of
 all experts for each projection.
@@ -98,7 +98,7 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
     blocks = int(config["num_hidden_layers"])
     names = Names(layout, blocks)
     targets: list[Target] = []
-    experts: dict[str, list[str]] = {}
+    experts: dict[str, dict[int, str]] = {}
     unnamed: list[str] = []
 
     def add(name: str, shape: tuple[int, ...], sources: tuple[str, ...], piece: int = 0, pieces: int = 1) -> None:
@@ -112,7 +112,7 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
 
     for name, shape in shapes.items():
         if match := _EXPERT.match(name):
-            experts.setdefault(f"{match['before']}.{match['after']}", []).append(name)
+            experts.setdefault(f"{match['before']}.{match['after']}", {})[int(match["number"])] = name
         elif match := _FUSED.match(name):
             parts = ("gate_proj", "up_proj") if match["part"] == "gate_up_proj" else ("down_proj",)
             each = (shape[0], shape[1] // len(parts), shape[2])
@@ -121,8 +121,8 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
         else:
             add(name, shape, (name,))
     for name, sources in experts.items():
-        ordered = sorted(sources, key=lambda source: int(_EXPERT.match(source)["number"]))  # type: ignore[index]
-        add(name, (len(ordered), *shapes[ordered[0]]), tuple(ordered))
+        ordered = tuple(sources[number] for number in sorted(sources))
+        add(name, (len(ordered), *shapes[ordered[0]]), ordered)
     if unnamed:
         shown = ", ".join(sorted(unnamed)[:3]) + (", …" if len(unnamed) > 3 else "")
         hint = "Check that config.json belongs to the checkpoint; missing names can be added to the layout (see the plugin's README)."

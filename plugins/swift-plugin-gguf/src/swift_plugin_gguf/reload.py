@@ -40,7 +40,7 @@ class ReloadMixin:
 
 
 def load(folder: Path) -> LoadedExport:
-    """Load the one GGUF model of a folder; transformers reads one file, so several are made one for the while.
+    """Load the one GGUF model of a folder in transformers; split files, which it can't read, are merged temporarily.
 
     Raises:
         NotImplementedError: transformers' reader does not know what is in it.

@@ -16,7 +16,7 @@ from swift_plugin_gguf.shards import model_files, stem_of
 
 
 class GgufSplit:
-    """Copy the tensors and metadata of a GGUF model unchanged into files of another size."""
+    """The `gguf-split` exporter, which copies tensors and metadata unchanged into files of another size."""
 
     def __init__(self, options: SplitOptions) -> None:
         self._options = options

@@ -57,7 +57,7 @@ def tensor_bytes(target: Target, type_: Type) -> int:
 
 
 class Reader:
-    """Read and convert the tensors of a plan; a context manager that keeps the weight files open."""
+    """Reader and converter of a plan's tensors; a context manager that keeps the weight files open."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

@@ -17,8 +17,8 @@ _COMPILERS = ("c++", "g++", "clang++")
 
 def problems(run: Run) -> Iterator[Problem]:
     """Reject a machine without a C++ compiler, row lengths that can't be packed, and too few calibration tokens for GPTQ."""
-    asked = os.environ.get("CXX", "")
-    if not any(shutil.which(name) for name in (asked, *_COMPILERS) if name):
+    compiler = os.environ.get("CXX", "")
+    if not any(shutil.which(name) for name in (compiler, *_COMPILERS) if name):
         hint = "Install one (apt-get install g++) or set CXX; the gptq and awq quantizers of compressed-tensors need none."
         yield Problem(where="quantizer", message="GPTQModel compiles its kernels, and no C++ compiler was found", hint=hint)
     if run.model is None:

@@ -26,7 +26,7 @@ _MIXED_PRECISION = ("algo_config=k_quant", "matmul_mixed_precision=last_matmul:i
 
 
 class OnnxExporter:
-    """Write `model.onnx` with its configuration and tokenizer."""
+    """The `onnx` exporter: `model.onnx` with its configuration and tokenizer."""
 
     def __init__(self, options: OnnxOptions) -> None:
         self._options = options

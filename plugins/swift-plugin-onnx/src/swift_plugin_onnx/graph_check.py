@@ -52,8 +52,8 @@ def _batch(names: Sequence[str], config: Any, lengths: Sequence[int], generator:
 @torch.inference_mode()
 def reference(graph: torch.nn.Module, batch: Batch) -> NDArray[np.float32]:
     """Return the model's output for a batch, as float32."""
-    found: NDArray[np.float32] = graph(*batch.values()).float().numpy()
-    return found
+    output: NDArray[np.float32] = graph(*batch.values()).float().numpy()
+    return output
 
 
 def compare(file: Path, batches: Sequence[Batch], expected: Sequence[NDArray[np.float32]], type_: str, pooled: bool) -> dict[str, float]:

@@ -38,7 +38,7 @@ _SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes per value of the dty
 
 
 class SafetensorsExporter:
-    """Copy a checkpoint or an adapter; files other than weights are copied unchanged."""
+    """The `safetensors` exporter; files other than weights and config.json are copied unchanged."""
 
     def __init__(self, options: SafetensorsOptions) -> None:
         self._options = options

@@ -20,7 +20,7 @@ ENGINE = "model.engine"
 
 
 class EngineExporter:
-    """Write a folder with the engine and all files of the source but its graph."""
+    """The `tensorrt-engine` exporter: the engine, and all files of the source but its graph."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -60,19 +60,19 @@ def profile(shape: Sequence[int], options: EngineOptions) -> tuple[tuple[int, ..
     Raises:
         UsageError: there are more than two dynamic dimensions, as in a decoder with a KV cache.
     """
-    dynamic = [place for place, size in enumerate(shape) if size < 0]
+    dynamic = [dimension for dimension, size in enumerate(shape) if size < 0]
     if len(dynamic) > 2:
         raise UsageError(
             f"an input of shape {list(shape)} has dynamic dimensions other than batch and length",
             where="model",
             hint="Use TensorRT-LLM for decoders with a KV cache: swift export CHECKPOINT --to tensorrt.",
         )
-    ends = ((1, 1), (options.batch_size, options.length), (options.max_batch_size, options.max_length))
-    return tuple(_filled(shape, dict(zip(dynamic, end, strict=False))) for end in ends)  # type: ignore[return-value]
 
+    def filled(batch: int, length: int) -> tuple[int, ...]:
+        sizes = dict(zip(dynamic, (batch, length), strict=False))
+        return tuple(sizes.get(dimension, size) for dimension, size in enumerate(shape))
 
-def _filled(shape: Sequence[int], sizes: dict[int, int]) -> tuple[int, ...]:
-    return tuple(sizes.get(place, size) for place, size in enumerate(shape))
+    return filled(1, 1), filled(options.batch_size, options.length), filled(options.max_batch_size, options.max_length)
 
 
 def _build(graph: Path, options: EngineOptions) -> bytes:

@@ -16,7 +16,7 @@ _IMAGE = "nvcr.io/nvidia/tensorrt-llm/release"
 
 
 class TensorrtExporter:
-    """Write a folder for `trtllm-serve`."""
+    """The `tensorrt` exporter: a folder for `trtllm-serve`."""
 
     def __init__(self, options: TensorrtOptions) -> None:
         self._options = options

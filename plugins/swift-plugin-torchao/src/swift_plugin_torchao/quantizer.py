@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TorchaoQuantizer:
-    """Quantize the linear layers while the model is loaded, except those that the model family or the user excludes."""
+    """Quantization of the linear layers while the model is loaded, except those that the model family or the user excludes."""
 
     def __init__(self, options: TorchaoOptions) -> None:
         self.options = options
