@@ -108,11 +108,11 @@ def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
     assert not any(line.startswith("swift") for line in tiny["freeze"])
     rows = json.loads(made("env", "list", "--json").out)
     assert [(row["name"], row["state"], row["used_by"]) for row in rows] == [
-        ("other", "whole", "backend other"),
-        ("tiny", "whole", "backend tiny, twin"),
+        ("other", "ready", "backend other"),
+        ("tiny", "ready", "backend tiny, twin"),
     ]
     assert all(row["size"] > 1e6 for row in rows)
-    assert "whole" in made("env", "list").out
+    assert "ready" in made("env", "list").out
     for name in ("tiny", "other"):
         done = made("env", "doctor", name)
         assert done.code == 0, done.out
@@ -441,11 +441,11 @@ def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model)
     python = Path(env["python_path"])
     python.unlink()
     python.symlink_to("/gone/python3")
-    assert "its Python is gone" in swift("env", "list").out
+    assert "its Python is missing" in swift("env", "list").out
     assert "the interpreter does not run" in swift("env", "doctor", "tiny").out
-    assert "its Python is gone" in swift("serve", str(tiny_model), "--backend", "tiny").err
+    assert "its Python is missing" in swift("serve", str(tiny_model), "--backend", "tiny").err
     again = swift("env", "create", "tiny")
-    assert "is not usable (its Python is gone)" in again.err
+    assert "is not usable (its Python is missing)" in again.err
     assert again.code == 0, again.err
     assert swift("env", "doctor", "tiny").code == 0
 

@@ -73,7 +73,7 @@ FAULTS = {
     "task": ("check_the_loss_falls", "in six steps"),
     "encoder": ("check_rows_are_encoded", "a chat row has no supervised tokens"),
     "key": ("check_command", "the API key is among the arguments"),
-    "open": ("check_key_is_asked_for", "POST /v1/chat/completions without a key answers 200"),
+    "open": ("check_key_is_asked_for", "POST /v1/chat/completions without a key returns 200"),
     "start": ("check_serves", "it exited with code 1. Last line of its log: RuntimeError: no luck today"),
     "stream": ("check_stream_is_the_answer", "streamed it answers 'I STAND"),
     "stop_words": ("check_stop_words", "with stop="),

@@ -48,7 +48,7 @@ class Plan:
         """The folder of the environment: that of another spec with the same requirements if there is one, else its own."""
         minor = self.interpreter.version.split(".")[:2]
         for each in environments():
-            if each.record and each.state == "whole" and each.serves(self.wanted) and each.record.python.split(".")[:2] == minor:
+            if each.record and each.state == "ready" and each.serves(self.wanted) and each.record.python.split(".")[:2] == minor:
                 return each.folder
         return self.wanted.folder(self.interpreter.version)
 
@@ -87,7 +87,7 @@ def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: 
     folder = todo.folder
     with claim(folder, lambda: note(f"another process is creating {folder.name}: waiting for it")) as claimed:
         existing = Environment.at(folder)
-        if existing.record and existing.state == "whole":
+        if existing.record and existing.state == "ready":
             _same_versions(todo, existing.record)
             own_code.install(own_code.distributions(todo.wanted.distribution), folder, Path(existing.record.site_packages))
             return existing

@@ -29,13 +29,13 @@ class Finding:
     text: str
 
 
-def examine(python: Path, entry: Entry, wish: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
+def examine(python: Path, entry: Entry, required: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
     """Check the environment of `python`, cheap checks first.
 
     Args:
         python: the interpreter of the environment.
-        entry: the spec whose engine it holds.
-        wish: the requirements that it should meet.
+        entry: the spec whose engine it contains.
+        required: the requirements that it should meet.
         ours: whether swift created it, and therefore must have put its own code into it.
         limit: maximum seconds for importing the engine.
     """
@@ -48,14 +48,14 @@ def examine(python: Path, entry: Entry, wish: Wanted, *, ours: bool, limit: floa
     if ours:
         yield _handshake(found, entry)
     yield from _engine(found, python, entry, limit)
-    unmet = found.unmet(wish.requirements) if ours else ()
+    unmet = found.unmet(required.requirements) if ours else ()
     conflicts = [f"{entry.spec.name} requires {text}, but {installed or 'nothing'} is installed" for text, installed in unmet]
-    conflicts += found.conflicts(_alone(wish))
+    conflicts += found.conflicts(_alone(required))
     for text in conflicts:
         yield Finding("packages", False, text)
     if not conflicts:
         yield Finding("packages", True, f"{len(found.distributions)} packages, no conflicts")
-    for name in _alone(wish):
+    for name in _alone(required):
         left_out = [text for text, installed in found.unmet(found.requires(name)) if not installed]
         if left_out:
             yield Finding("packages", None, f"{name} is installed without these dependencies, on purpose: {', '.join(left_out)}")
@@ -95,7 +95,7 @@ def _engine(found: Inside, python: Path, entry: Entry, limit: float) -> Iterator
         yield Finding("device", ok, text + problem)
 
 
-def _alone(wish: Wanted) -> list[str]:
+def _alone(required: Wanted) -> list[str]:
     from packaging.requirements import Requirement
 
-    return [Requirement(text).name for text in wish.no_deps]
+    return [Requirement(text).name for text in required.no_deps]

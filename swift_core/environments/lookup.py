@@ -52,7 +52,7 @@ def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
     if engines.engine_for(spec) is None:
         raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is not installed here", where=spec.kind, hint=state.hint)
     made = environment_of(entry)
-    if made is None or made.state != "whole":
+    if made is None or made.state != "ready":
         raise EngineAbsent(entry, state.missing, made)
     refresh(made, entry)
     return str(made.python)
@@ -81,9 +81,9 @@ def environment_of(entry: Entry) -> Environment | None:
     made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
     if not made:
         return None  # saves the computation of the requirements, which is slow
-    wish = wanted(entry)
-    found = [each for each in made if each.serves(wish)]
-    return next((each for each in found if each.state == "whole"), found[0] if found else None)
+    required = wanted(entry)
+    found = [each for each in made if each.serves(required)]
+    return next((each for each in found if each.state == "ready"), found[0] if found else None)
 
 
 def refresh(environment: Environment, entry: Entry) -> None:

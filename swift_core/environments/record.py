@@ -15,7 +15,7 @@ from swift_core.environments.requirements import Wanted, envs_dir
 from swift_core.system import paths
 
 STAMP = "environment.json"
-State = Literal["whole", "unfinished", "its Python is gone"]
+State = Literal["ready", "unfinished", "its Python is missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +89,12 @@ class Environment:
         """Whether it is usable; the Python that it was created with may have been removed since."""
         if self.record is None:
             return "unfinished"
-        return "whole" if os.access(self.python, os.X_OK) else "its Python is gone"
+        return "ready" if os.access(self.python, os.X_OK) else "its Python is missing"
 
-    def serves(self, wish: Wanted) -> bool:
+    def serves(self, required: Wanted) -> bool:
         """Return whether it meets these requirements, with any Python; specs with the same requirements share an environment."""
         same = {"name": "", "disk": 0}
-        return self.record is not None and self.record.wanted.to_json() | same == wish.to_json() | same
+        return self.record is not None and self.record.wanted.to_json() | same == required.to_json() | same
 
     def log(self) -> Path:
         """Return the path of the installer's log, which is kept if the installation failed."""

@@ -19,7 +19,7 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
     """
     entry = isolated_entry(registry(), name, kind)
     found = environment_of(entry)
-    if found is None or found.record is None or found.state != "whole":
+    if found is None or found.record is None or found.state != "ready":
         state = f"; {found.folder.name} is not usable: {found.state}" if found else ""
         hint = f"Create it: swift env create {entry.spec.name}"
         raise UsageError(f"there is no environment for '{entry.spec.name}'{state}", where="NAME", hint=hint)

@@ -86,7 +86,7 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
 
 def _has_environment(entry: Entry) -> bool:
     made = environment_of(entry)
-    return made is not None and made.state == "whole"
+    return made is not None and made.state == "ready"
 
 
 def _few(missing: tuple[str, ...], most: int = 3) -> str:
