@@ -86,7 +86,7 @@ def test_a_backend_that_does_not_gets_its_conversion(folder, converted):
 def test_what_nothing_converts_is_refused_by_name(tmp_path, converted):
     (tmp_path / "openvino_model.xml").write_text("<net/>")
     (tmp_path / "openvino_model.bin").write_text("weights")
-    with pytest.raises(UsageError, match=r"one reads safetensors checkpoints, but 'file:.*' is openvino") as error:
+    with pytest.raises(UsageError, match=r"one reads safetensors checkpoints, and 'file:.*' is openvino") as error:
         source(tmp_path, reads=(SAFETENSORS,), reader="one")
     assert error.value.hint == "These read it: other."
     assert converted == []

@@ -22,5 +22,5 @@ def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, mon
 def test_quantizing_itself_wants_the_engine(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
     verb, options = verb_named("quantize"), {"model": str(tiny_model), "dataset": ["alpaca-en-demo"], "quantizer": "gptq"}
-    with pytest.raises(UsageError, match="engine of the quantizer 'gptq' is absent"):
+    with pytest.raises(UsageError, match="engine of the quantizer 'gptq' is not installed"):
         resolve(verb, settings_of(verb, options, registry()))
