@@ -119,9 +119,9 @@ def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataChe
     """
     inspector = inspector_of(run)
     reader = _Reader(run, kinds, inspector, watch)
-    learned, held = Prints(prompts=bool(run.validation)), Prints(prompts=True)
-    train = tuple(reader.read(choice, learned) for choice in run.datasets)
-    validation = tuple(reader.read(choice, held) for choice in run.validation)
+    training, held_out = Prints(prompts=bool(run.validation)), Prints(prompts=True)
+    train = tuple(reader.read(choice, training) for choice in run.datasets)
+    validation = tuple(reader.read(choice, held_out) for choice in run.validation)
     return DataCheck(
         kinds=list(kinds),
         task=run.part("task").name if "task" in run.parts else "",
@@ -131,10 +131,10 @@ def check(run: Run, kinds: Sequence[str], watch: Watch | None = None) -> DataChe
         truncation=inspector.truncation if inspector else "",
         train=train,
         validation=validation,
-        duplicates=learned.repeated(),
-        validation_duplicates=held.repeated(),
-        leaked=held.found_in(learned),
-        leaked_prompts=held.prompts_found_in(learned),
+        duplicates=training.repeated(),
+        validation_duplicates=held_out.repeated(),
+        leaked=held_out.found_in(training),
+        leaked_prompts=held_out.prompts_found_in(training),
     )
 
 

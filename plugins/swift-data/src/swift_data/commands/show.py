@@ -60,10 +60,10 @@ def _lines(shown: Shown, *, coloured: bool, tokens: bool) -> Iterator[str]:
 
 def _heading(sequence: Rendered, number: int, count: int, shown: Shown) -> str:
     length = sum(len(piece.ids) for piece in sequence.pieces)
-    learned = sum(len(piece.ids) for piece in sequence.pieces if piece.weight)
+    supervised = sum(len(piece.ids) for piece in sequence.pieces if piece.weight)
     of = f", sequence {number} of {count}" if count > 1 else ""
     cut = f", {'split' if shown.truncation == 'split' else 'truncated'} from {sequence.whole:,}" if sequence.whole > length else ""
-    return f"{of}: {length:,} tokens{cut}, {learned:,} supervised"
+    return f"{of}: {length:,} tokens{cut}, {supervised:,} supervised"
 
 
 def _text(piece: Piece, *, coloured: bool, tokens: bool) -> str:

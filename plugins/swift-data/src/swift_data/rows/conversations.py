@@ -91,11 +91,11 @@ def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
     """Parse one message and append it to `placed`, after the tool results that it contains; return the message."""
     if not isinstance(item, Mapping):
         raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.')
-    said, content = ("from", "value") if "from" in item else ("role", "content")
-    name = item.get(said)
+    role_key, content = ("from", "value") if "from" in item else ("role", "content")
+    name = item.get(role_key)
     role = ROLES.get(name) if isinstance(name, str) else None
     if role is None:
-        raise _unknown_role(item, said, path)
+        raise _unknown_role(item, role_key, path)
     value = item.get(content)
     if isinstance(value, str) and role != "call" and item.keys() in PLAIN:
         message: dict[str, Any] = {"role": role, "content": value}
@@ -170,15 +170,15 @@ def _take_blocks(
         message |= placed.pop()[1]
 
 
-def _unknown_role(item: Mapping[Any, Any], said: str, path: str) -> Wrong:
-    if said not in item:
+def _unknown_role(item: Mapping[Any, Any], role_key: str, path: str) -> Wrong:
+    if role_key not in item:
         near = suggestion(str(next(iter(item), "")), ["role", "content", "from", "value"])
         return Wrong(path, "a message needs 'role' and 'content'", near)
-    near = suggestion(str(item[said]), ROLES)
+    near = suggestion(str(item[role_key]), ROLES)
     guess = ROLES.get(near.partition("'")[2].partition("'")[0], "assistant")
     near = near or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
-    typed = json.dumps({item[said]: guess}, ensure_ascii=False) if isinstance(item[said], str) else ""
-    return Wrong(f"{path}.{said}", f"unknown role {item[said]!r}", f"{near} --data.roles '{typed}' maps it." if typed else near)
+    typed = json.dumps({item[role_key]: guess}, ensure_ascii=False) if isinstance(item[role_key], str) else ""
+    return Wrong(f"{path}.{role_key}", f"unknown role {item[role_key]!r}", f"{near} --data.roles '{typed}' maps it." if typed else near)
 
 
 def question_of(data: Mapping[str, Any], name: str) -> Messages:
