@@ -22,7 +22,7 @@ os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the 
 
 import hook_pages  # noqa: E402
 
-from swift_core.cli import COMMANDS, cli  # noqa: E402
+from swift_core.cli import cli  # noqa: E402
 from swift_core.contract import hookspecs  # noqa: E402
 from swift_core.contract.specs import Spec  # noqa: E402
 from swift_core.plugins.registry import HOOKS, registry  # noqa: E402
@@ -54,7 +54,7 @@ def cli_page() -> str:
     parts = ["# Command line\n\n", NOTE]
     with click.Context(cli, info_name="swift") as parent:
         parts.append(f"```\n{cli.get_help(parent)}\n```\n")
-        for name in COMMANDS:
+        for name in cli.list_commands(parent):
             command = cli.get_command(parent, name)
             assert command is not None
             parts.append(f"\n## swift {name}\n\n```\n{_help(command, name, parent)}\n```\n")

@@ -31,7 +31,7 @@ PROTOCOLS = {
     "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
 }
 KINDS = {hook: kind for kind, (hook, _) in HOOKS.items()}
-EXAMPLES = ROOT / "docs" / "examples" / "run_diary.py"
+EXAMPLES = {"swift_verbs": "count_verb.py", "swift_settings": "launch_note.py"}  # others are in run_diary.py
 
 
 def hooks() -> dict[str, Any]:
@@ -106,12 +106,13 @@ def _example(name: str, kind: str) -> Iterator[str]:
         source = scaffold.folder() / made / "src" / "swift_plugin_acme" / "__init__.py"
         yield f"`swift plugins new acme --kind {made}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
-    elif kind:
+    elif kind and name not in EXAMPLES:
         yield "From [swift-plugin-transformers](../../../plugins/swift-plugin-transformers):\n\n"
         yield f"```python\n{inspect.getsource(getattr(importlib.import_module('swift_plugin_transformers'), name)).strip()}\n```\n"
     else:
-        yield "From [run_diary.py](../../examples/run_diary.py), a [local plugin](../../how-to/write-a-plugin.md#without-packaging):\n\n"
-        yield f"```python\n{between(EXAMPLES.read_text(encoding='utf-8'), name)}\n```\n"
+        file = EXAMPLES.get(name, "run_diary.py")
+        yield f"From [{file}](../../examples/{file}), a [local plugin](../../how-to/write-a-plugin.md#without-packaging):\n\n"
+        yield f"```python\n{between((ROOT / 'docs' / 'examples' / file).read_text(encoding='utf-8'), name)}\n```\n"
 
 
 def between(text: str, name: str) -> str:

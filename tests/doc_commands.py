@@ -15,7 +15,7 @@ from swift_core.cli.verb import FlagsCommand
 from swift_core.contract.errors import UsageError
 from swift_core.options.settings import Settings, normalise
 from swift_core.plugins.registry import registry
-from swift_core.runs import resolve
+from swift_core.runs.choose import options_and_parts
 
 ROOT = Path(__file__).parent.parent
 _VARIABLES = r"(?:[A-Z_]+=\S+ +)*"
@@ -111,7 +111,7 @@ def _validate(command: FlagsCommand, settings: Settings, *, fragment: bool) -> N
         own: dict[str, Any] = {name: value for name, value in FILLED.items() if name in command.verb.parts or name in _required(command)}
         settings.values = {**own, **settings.values}
     try:
-        resolve._options_and_parts(command.verb, settings, registry())
+        options_and_parts(command.verb, settings, registry())
     except UsageError as error:
         if not fragment or "is required" not in error.message:
             raise

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from swift_testing.rig import write_tiny_model
 
-from swift_core.api import _resolve
+from swift_core.api import resolved
 from swift_core.checkpoints.lineage import check_base
 from swift_core.checkpoints.manifest import Manifest, checkpoint_format, content_hash, write_manifest
 from swift_core.contract.errors import UsageError
@@ -68,10 +68,10 @@ def test_every_verb_refuses_another_base(words, swift, tiny_model, other, adapte
 
 def test_the_user_may_insist_and_the_right_base_is_taken(tiny_model, other, adapter):
     folder = adapter(base=tiny_model)
-    _resolve("load", {"model": str(tiny_model), "adapter": [str(folder)]}, None)
+    resolved("get-model", {"model": str(tiny_model), "adapter": [str(folder)]}, None)
     with pytest.raises(UsageError, match="the adapter was trained on"):
-        _resolve("load", {"model": str(other), "adapter": [str(folder)]}, None)
-    run = _resolve("load", {"model": str(other), "adapter": [str(folder)], "allow_other_base": True}, None)
+        resolved("get-model", {"model": str(other), "adapter": [str(folder)]}, None)
+    run = resolved("get-model", {"model": str(other), "adapter": [str(folder)], "allow_other_base": True}, None)
     assert run.options["allow_other_base"]
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from swift_core import fetch
-from swift_core.api import settings_of
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import write_run
+from swift_core.options.keywords import settings_of
 from swift_core.plugins.registry import registry
+from swift_core.plugins.verbs import verb_named
 from swift_core.runs.resolve import resolve
-from swift_core.verbs import verb_named
 
 
 def resolved(verb, **options):
@@ -43,7 +43,7 @@ def test_adapters_are_named_by_paths(tiny_model, tmp_path):
 
 def test_a_path_that_leads_nowhere_is_named(tmp_path):
     with pytest.raises(UsageError, match="missing"):
-        resolved("load", model=tmp_path / "missing")
+        resolved("get-model", model=tmp_path / "missing")
 
 
 @pytest.mark.parametrize("asked", ["rows.jsonl", Path("rows.jsonl"), {"name": "rows.jsonl"}, ["rows.jsonl"]])

@@ -9,13 +9,13 @@ import threading
 import pytest
 from swift_serve.ask import ask
 from swift_serve.messages import api_message, image_part
+from swift_serve.options import AskOptions
 from swift_testing.scripted import ScriptedServer, events, reply
 
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 from swift_core.contract.run import Run
 from swift_core.options.model import validate
 from swift_core.runs.events import Report
-from swift_core.verb_options import AskOptions
 from tests.waiting import HANG
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.api import _resolve
+from swift_core.api import resolved
 from swift_core.checkpoints.manifest import Manifest, read_manifest, write_manifest
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
@@ -100,13 +100,13 @@ def test_the_recorded_loader_is_taken_unless_another_is_named(tiny_model, tmp_pa
     own = LoaderSpec(name="aaa", summary="Own", factory=Ref("here:Loader"), reads=("safetensors",))
     inline_plugin(swift_model_loaders=lambda: [own])
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
-    assert _resolve("load", {"model": str(folder)}, None).parts["loader"].name == "transformers"
+    assert resolved("get-model", {"model": str(folder)}, None).parts["loader"].name == "transformers"
     write_manifest(folder, Manifest(loader={"name": "aaa", "plugin": "inline", "options": {}}))
-    assert _resolve("load", {"model": str(folder)}, None).parts["loader"].name == "aaa"
-    assert _resolve("load", {"model": str(folder), "loader": "transformers"}, None).parts["loader"].name == "transformers"
+    assert resolved("get-model", {"model": str(folder)}, None).parts["loader"].name == "aaa"
+    assert resolved("get-model", {"model": str(folder), "loader": "transformers"}, None).parts["loader"].name == "transformers"
     write_manifest(folder, Manifest(loader={"name": "gone", "plugin": "nowhere", "options": {}}))
     with pytest.raises(UsageError, match="there is no loader 'gone'"):
-        _resolve("load", {"model": str(folder)}, None)
+        resolved("get-model", {"model": str(folder)}, None)
 
 
 @pytest.mark.parametrize(

@@ -357,15 +357,15 @@ def test_show_is_what_training_has(data, tiny_model):
     from swift_train.job import preprocessing_of
 
     from swift_core.options.settings import Settings
+    from swift_core.plugins.verbs import verb_named
     from swift_core.runs.events import Report
     from swift_core.runs.resolve import resolve
-    from swift_core.verbs import VERBS
 
     long = chat("Long?", "word " * 60)
     long["messages"][1]["loss_scale"] = 2
     write(data.folder / "a.jsonl", chat("One?", "Yes.", "Indeed."), long)
     values = {"model": str(tiny_model), "dataset": ["a.jsonl"], "max_length": 120, "truncation": "left"}
-    trained = resolve(VERBS["sft"], Settings(values)).run
+    trained = resolve(verb_named("sft"), Settings(values)).run
     reading = preprocessing_of(trained, trained.part("task").build(), load_base(trained, "meta"))
     samples = load_samples(trained.datasets, reading, Report(data.folder))
     for index in (0, 1):

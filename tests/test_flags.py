@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 
 import pytest
 
 from swift_core import UsageError
-from swift_core.options import file_flags, flags
+from swift_core.cli.verb import command_for
+from swift_core.options import flags, other_tools
 from swift_core.options.settings import Settings, parse_yaml
 from swift_core.plugins.registry import registry
-from swift_core.runs import resolve
-from swift_core.verbs import VERBS
+from swift_core.plugins.verbs import verb_named, verbs
+from swift_core.runs.choose import options_and_parts
 
 
 def known(*words: str, verb: str = "sft", text: str = "") -> flags.Flags:
-    return flags.flags_for(VERBS[verb], words, parse_yaml(text, "f.yaml"), registry())
+    return flags.flags_for(verb_named(verb), words, parse_yaml(text, "f.yaml"), registry())
 
 
 def rewritten(*words: str, verb: str = "sft") -> list[str]:
@@ -100,7 +100,7 @@ def test_wrong_values(words, message):
 
 
 def test_every_flag_of_every_verb_is_described_and_unambiguous():
-    for verb in VERBS.values():
+    for verb in verbs():
         found = flags.flags_for(verb, [], Settings(), registry())
         for flag in found.flags.values():
             assert flag.field.description.endswith((".", "…")), f"{verb.name}: --{flag.name}"
@@ -121,7 +121,7 @@ def test_flags_win_over_yaml(swift, tmp_path, tiny_model):
 
 @pytest.mark.parametrize("verb", ["sft", "pretrain", "merge", "quantize"])
 def test_a_bare_first_word_is_the_model(verb):
-    command = importlib.import_module(f"swift_core.cli.{verb}").command
+    command = command_for(verb_named(verb))
     words, _ = command.prepare(["org/name", "--dry-run"])
     assert words[:2] == ["--model", "org/name"]
 
@@ -209,14 +209,14 @@ def test_json_where_an_option_takes_a_name_or_a_mapping():
     ],
 )
 def test_flags_that_choose_a_part_too(words, expected):
-    assert file_flags.expand(words) == expected
+    assert other_tools.expand(words, verb_named("sft"), registry()) == expected
 
 
 def set_by(verb: str, *words: str) -> Settings:
     """The settings that a command line gives, through click."""
-    command = importlib.import_module(f"swift_core.cli.{verb}").command
+    command = command_for(verb_named(verb))
     return command.settings(command.make_context(verb, list(words)).params)
 
 
 def chosen_parts(verb: str, settings: Settings):
-    return resolve._options_and_parts(VERBS[verb], settings, registry())[1]
+    return options_and_parts(verb_named(verb), settings, registry())[1]

@@ -105,8 +105,8 @@ def test_openvino_folders(tmp_path):
 def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     """The whole way: the backend chosen by a user decides."""
     from swift_core.options.settings import Settings
+    from swift_core.plugins.verbs import verb_named
     from swift_core.runs.resolve import resolve
-    from swift_core.verbs import VERBS
 
     asked = {}
 
@@ -116,5 +116,5 @@ def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
 
     monkeypatch.setattr(Fetcher, "model", model)
     with pytest.raises(UsageError, match="seen"):
-        resolve(VERBS["serve"], Settings({"model": str(folder), "backend": "transformers"}))
+        resolve(verb_named("serve"), Settings({"model": str(folder), "backend": "transformers"}))
     assert asked == {"reads": registry().get("backend", "transformers").reads, "reader": "transformers"}

@@ -29,8 +29,8 @@ from swift_core.contract.specs import (
 from swift_core.options.settings import Settings
 from swift_core.plugins.loader import Plugins
 from swift_core.plugins.registry import HOOKS, Registry
+from swift_core.plugins.verbs import verb_named
 from swift_core.runs.resolve import resolve
-from swift_core.verbs import VERBS
 
 COMMON = {"name": "x", "summary": "An x", "factory": Ref("a:B")}
 SPECS = {
@@ -79,7 +79,7 @@ def test_swift_check(tmp_path, tiny_model):
     plugins.load_installed()
     plugins.register(Veto(), "veto")
     with pytest.raises(UsageError, match=r"model: not on a Tuesday\n  Try Wednesday\."):
-        resolve(VERBS["fetch"], Settings({"model": str(tiny_model)}), using=Registry(plugins))
+        resolve(verb_named("fetch"), Settings({"model": str(tiny_model)}), using=Registry(plugins))
 
 
 def test_a_check_that_is_not_fatal_becomes_a_note(tiny_model):
@@ -91,7 +91,7 @@ def test_a_check_that_is_not_fatal_becomes_a_note(tiny_model):
     plugins = Plugins()
     plugins.load_installed()
     plugins.register(Warn(), "warn")
-    resolved = resolve(VERBS["fetch"], Settings({"model": str(tiny_model)}), using=Registry(plugins))
+    resolved = resolve(verb_named("fetch"), Settings({"model": str(tiny_model)}), using=Registry(plugins))
     assert "model: quite small" in resolved.notes
 
 

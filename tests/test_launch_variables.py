@@ -8,13 +8,14 @@ import pytest
 
 from swift_core import UsageError
 from swift_core.options.settings import Settings
+from swift_core.plugins.registry import registry
+from swift_core.plugins.verbs import verb_named
 from swift_core.runs import launch_variables
-from swift_core.verbs import VERBS
 
 
 def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[dict, list[str]]:
     settings = Settings(dict(given))
-    notes = launch_variables.apply(VERBS[verb], settings, environment)
+    notes = launch_variables.apply(verb_named(verb), settings, registry(), environment)
     return settings.values, notes
 
 

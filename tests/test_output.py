@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from swift_core.api import carry_out
 from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.contract.run import Run
 from swift_core.runs import reservation, space
+from swift_core.runs.carry_out import Context, carry_out
 from swift_core.runs.worker import translated
 from swift_core.system import paths
 
@@ -66,7 +66,7 @@ def test_the_output_is_held_while_a_run_works(tmp_path, monkeypatch):
             pass
         seen.append(event)
 
-    carry_out(run, tmp_path / "runs", watch=watch)
+    carry_out(run, Context(runs=tmp_path / "runs", watch=watch))
     assert seen
     reservation.check_unheld(tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["out", "runs", "toy_jobs.py"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from swift_core.api import settings_of
 from swift_core.contract.errors import UsageError
+from swift_core.options.keywords import settings_of
 from swift_core.plugins.registry import registry
+from swift_core.plugins.verbs import verb_named
 from swift_core.runs.resolve import resolve
-from swift_core.verbs import verb_named
 
 
 def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from swift_core.checkpoints.family import identify
 from swift_core.checkpoints.lineage import base_name
 from swift_core.contract.errors import SwiftError, UsageError, suggestion
 from swift_core.contract.reference import Reference, parse
-from swift_core.contract.roles import Progress
-from swift_core.contract.run import Choice, Run, Source, made_by
+from swift_core.contract.roles import Progress, Watch
+from swift_core.contract.run import Choice, Source, made_by
 from swift_core.environments.lock import claim
 from swift_core.plugins.registry import Entry, Registry
 from swift_core.system import paths
+
+Convert = Callable[[str, Source, Choice, Path, Watch], None]
+"""(job, source, loader, target folder, watch): write the source in a format that the loader reads."""
 
 
 @dataclass(slots=True)
@@ -30,12 +34,13 @@ class Fetcher:
 
     registry: Registry
     loader: Choice | None = None
-    reads: tuple[str, ...] = ("safetensors",)
+    reads: tuple[str, ...] = ()
     reader: str = ""
     hub: str = "hf"
     family: str = ""
     trusted: tuple[str, ...] = ()
     progress: Progress | None = None
+    convert: Convert | None = None
     notes: list[str] = field(default_factory=list)
 
     def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
@@ -116,7 +121,7 @@ class Fetcher:
         """The folder as safetensors, made once, by a worker, and kept in the cache; as it is where nothing converts it."""
         entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
         entry = next((entry for entry in entries if kind in entry.spec.converts and entry.spec.converter), None)
-        if entry is None:
+        if entry is None or self.convert is None:
             return folder
         loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
         check_whole(folder, kind)
@@ -124,13 +129,10 @@ class Fetcher:
         target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version, entry.spec.conversion])[:32])
         if (target / checkpoint.MANIFEST).is_file():
             return target
-        from swift_core.runs.execute import execute
-
         source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
-        run = Run(verb="convert", job=str(entry.spec.converter), model=source, options={"output": str(target)}, parts={"loader": loader})
         with claim(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
             if not (target / checkpoint.MANIFEST).is_file():
-                execute(run, paths.cache_dir("runs"), watch=self._watch)
+                self.convert(str(entry.spec.converter), source, loader, target, self._watch)
         return target
 
     def _check_read(self, kind: str, reference: Reference, where: str) -> None:

@@ -1,6 +1,5 @@
-"""The command line: `swift`, also installed as `swift-core`. One command a file; a command's module is imported when it is called.
-
-Plugins add commands by the entry-point group `swift.commands` (`name = "module:command"`): see `plugin_commands`.
+"""The command line: `swift`, also installed as `swift-core`. It has the commands that plugins bring: verbs, by the hook `swift_verbs`, and
+free-form ones, by the entry-point group `swift.commands`. A command's module is imported when it is called.
 """
 
 from __future__ import annotations
@@ -8,7 +7,6 @@ from __future__ import annotations
 from swift_core.system import interrupts  # first, so that what follows can be interrupted
 
 # isort: split
-import importlib
 import os
 import re
 import sys
@@ -20,75 +18,58 @@ from typing import Any
 
 import click
 
-from swift_core import __version__
-from swift_core.cli import plugin_commands
+from swift_core.cli import listing, plugin_commands
 from swift_core.cli.messages import print_error
 from swift_core.contract.errors import Stopped, SwiftError, UsageError, suggestion
+from swift_core.contract.version import __version__
 from swift_core.plugins import local
 from swift_core.system.paths import disk_error
 
-COMMANDS = {
-    "sft": ("swift_core.cli.sft:command", "Fine-tune a model on conversations"),
-    "pretrain": ("swift_core.cli.pretrain:command", "Train a model on plain text"),
-    "infer": ("swift_serve.commands.infer:command", "Talk to a model, or answer a file of questions"),
-    "ask": ("swift_serve.commands.ask:command", "Put questions to a checkpoint or a server, and keep the answers"),
-    "serve": ("swift_serve.commands.serve:command", "Serve a checkpoint behind an OpenAI-compatible API"),
-    "adapter": ("swift_serve.commands.adapter:command", "List, add and drop the adapters of a running server"),
-    "check-parity": ("swift_serve.commands.check_parity:command", "Check that a server gives a checkpoint the tokens it was trained on"),
-    "merge": ("swift_convert.commands.merge:command", "Fold an adapter into its base, and prove it"),
-    "quantize": ("swift_convert.commands.quantize:command", "Write a checkpoint in fewer bits, and measure what was lost"),
-    "export": ("swift_convert.commands.export:command", "Write a checkpoint in another format"),
-    "data": ("swift_data.commands:command", "Check, show and convert data sets"),
-    "fetch": ("swift_hub.commands.fetch:command", "Bring a model onto this machine"),
-    "run": ("swift_recipes.command:command", "Run a recipe, or one verb from a YAML file"),
-    "models": ("swift_hub.commands.models:command", "Model families, and the models on this machine"),
-    "plugins": ("swift_core.cli.plugins:command", "What is installed, and what is wrong with it"),
-    "env": ("swift_core.cli.env:command", "Environments of engines that can't share this one"),
-    "schema": ("swift_core.cli.schema:command", "JSON Schema of the YAML, with what is installed"),
-}
-ALIASES = {"pt": "pretrain", "chat": "infer", "deploy": "serve", "merge-lora": "merge"}
-
 
 class Swift(click.Group):
-    """The group: commands by name, imported on use."""
+    """The group: verbs and commands by name, imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Our own, then the plugins', by name."""
-        return [*COMMANDS, *(name for name in dict.fromkeys(offer.name for offer in plugin_commands.offers()) if not is_ours(name))]
+        """Return the names of all verbs and commands, from metadata."""
+        return [line.name for line in listing.lines()]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of that name or alias, imported now."""
-        ours = ALIASES.get(plugin_commands.spelled(name), plugin_commands.spelled(name))
-        if ours in COMMANDS:
-            module, _, attribute = COMMANDS[ours][0].partition(":")
-            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        if offer := plugin_commands.find(name):
+        """Return the command of that name or alias; its module is imported now."""
+        if name.startswith("-"):
+            return None
+        spelled = plugin_commands.spelled(name)
+        if not listing.is_verb(spelled) and (offer := plugin_commands.find(name)):
             return offer.load()
-        return None if name.startswith("-") else importlib.import_module("swift_core.cli.task").command_for(name)
+        from swift_core.cli.verb import command_for
+        from swift_core.plugins.verbs import find_verb
+
+        verb = find_verb(spelled)
+        return command_for(verb) if verb and verb.gives != "model" else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Click's own, with a suggestion for an unknown name."""
+        """Resolve as click does, with a suggestion for an unknown name, and with other tools' command lines rewritten."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            near = suggestion(args[0], [*self.list_commands(ctx), *ALIASES])
-            raise UsageError(f"there is no command '{args[0]}'", hint=near or "swift --help lists them.")
+            raise _unknown(args[0])
         name, command, rest = super().resolve_command(ctx, args)
-        if name == "export":
-            from swift_convert.commands import ms_swift
-
-            name, rest = ms_swift.export(rest)
+        rewrite = getattr(getattr(command, "verb", None), "rewrite", None)
+        if rewrite:
+            name, rest = rewrite.load()(rest)
             command = self.get_command(ctx, name)
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing one."""
-        also = {name: [alias for alias, target in ALIASES.items() if target == name] for name in COMMANDS}
-        rows = [(", ".join([name, *also[name]]), summary) for name, (_, summary) in COMMANDS.items()]
-        offers = plugin_commands.offers()
-        for name in dict.fromkeys(offer.name for offer in offers if not is_ours(offer.name)):
-            homes = [offer.point.distribution for offer in offers if offer.name == name]
-            rows.append((name, f"From {' and '.join(homes)}" + ("; write DISTRIBUTION/" + name if homes[1:] else "")))
+        """List the verbs and commands, without importing one."""
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(", ".join([line.name, *line.also]), line.summary) for line in listing.lines()])
+
+
+def _unknown(name: str) -> UsageError:
+    from swift_core.plugins.registry import catalogue
+
+    names = [word for line in listing.lines() for word in (line.name, *line.also)]
+    near = suggestion(name, names)
+    home = catalogue().get("verb", {}).get(name)
+    return UsageError(f"there is no command '{name}'", hint=f"pip install {home}" if home else near or "swift --help lists them.")
 
 
 @click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -187,11 +168,6 @@ def _from_click(error: click.ClickException) -> SwiftError:
         given = re.match(r"'(.*)' is not one of", error.message or "")
         hint = f"{suggestion(given[1], error.param.type.choices)} {hint}".strip() if given else hint
     return UsageError(" ".join(error.format_message().split()), hint=hint)  # click lists choices over many lines
-
-
-def is_ours(name: str) -> bool:
-    """Whether a command of that name is one of our own, which no plugin's takes the place of."""
-    return name in COMMANDS or name in ALIASES
 
 
 def _use(files: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
-"""Commands that plugins bring: found in package metadata and in local files, each imported when it is called.
+"""Commands that are no verbs: found in package metadata (`swift.commands`) and in local files, each imported when it is called.
 
-One that fails is named with its place, like any other part of a plugin, and disturbs no other command. Our own names are never another's;
-a name that two distributions have is an error until `swift distribution/name` says which.
+One that fails is reported with its place, like any other part of a plugin, and affects no other command. First-party names take precedence;
+a name that two other distributions have is an error until `swift distribution/name` selects one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import click
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.plugins import local
 from swift_core.plugins.entry_points import Point, entry_points
+from swift_core.plugins.registry import first_party
 from swift_core.system.failure_site import place_of
 
 GROUP = "swift.commands"
+CORE = "swift-core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Offer:
         """What stands before the name where two have it."""
         file = local.file_of(self.point.distribution)
         return file.stem if file else self.point.distribution
+
+    @property
+    def first_party(self) -> bool:
+        """Return whether it comes from one of our own distributions."""
+        return self.point.distribution in {CORE, *first_party()}
 
     def load(self) -> click.Command:
         """Import it.
@@ -78,6 +85,7 @@ def find(name: str) -> Offer | None:
     """
     home, _, bare = name.rpartition("/")
     found = [offer for offer in offers() if offer.name == spelled(bare) and home in ("", offer.point.distribution, offer.place)]
+    found = [offer for offer in found if offer.first_party] or found  # no other plugin takes their place
     if len(found) > 1:
         owners = " and ".join(offer.point.distribution for offer in found)
         words = " or ".join(f"swift {offer.place}/{offer.name}" for offer in found)

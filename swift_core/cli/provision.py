@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swift_core.cli.screen import Screen
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
-from swift_core.verbs import Verb
 
 if TYPE_CHECKING:
     from swift_core.environments.lookup import EngineAbsent
@@ -23,7 +23,7 @@ OPTIONS = (
 )
 
 
-def resolve(verb: Verb, settings: Settings, screen: Screen, values: Mapping[str, Any]) -> Resolved | None:
+def resolve(verb: VerbSpec, settings: Settings, screen: Screen, values: Mapping[str, Any]) -> Resolved | None:
     """Resolve the run, making the environment of an absent engine where the user wants that; None where only asked what is missing."""
     from swift_core.environments.lookup import EngineAbsent
     from swift_core.runs import resolve as resolving  # pydantic comes with it, and --help needs none

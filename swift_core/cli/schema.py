@@ -1,4 +1,4 @@
-"""`swift schema`: the JSON Schema of a verb's YAML, with what is installed, for editors and for tests."""
+"""Print the JSON Schema of the YAML, with what is installed, for editors and for tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from swift_core.contract.verb import VerbSpec
 from swift_core.options import fields
 from swift_core.plugins.registry import Registry, registry
-from swift_core.tasks import verb_of
-from swift_core.verbs import VERBS, Verb
+from swift_core.plugins.verbs import verb_named, verbs
 
 _LOCAL = {"type": "array", "items": {"type": "string"}, "description": "Python files to load as plugins, for a quick try."}
 
@@ -21,14 +21,14 @@ def command(verb: str | None) -> None:
     """JSON Schema of the YAML of VERB, or of all verbs (chosen by `run:`)."""
     known = registry()
     if verb:
-        click.echo(json.dumps(schema_of(verb_of(verb, where="verb"), known), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(schema_of(verb_named(verb, where="verb"), known), indent=2, ensure_ascii=False))
         return
-    verbs = {item.name: schema_of(item, known) for item in VERBS.values() if item.name != "load"}
-    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": list(verbs.values())}
+    schemas = [schema_of(item, known) for item in verbs(known) if item.gives != "model"]
+    whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": schemas}
     click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
 
 
-def schema_of(verb: Verb, known: Registry) -> dict[str, Any]:
+def schema_of(verb: VerbSpec, known: Registry) -> dict[str, Any]:
     """The verb's own options and its main part's at the top, each other part under its name: a name, or a mapping with its options."""
     own = _inlined(fields.schema(verb.options))
     properties = {"run": {"const": verb.name}, "plugins": _LOCAL, **own["properties"]}

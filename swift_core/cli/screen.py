@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.cli.messages import note
+
+if TYPE_CHECKING:
+    from swift_core.contract.roles import Watch
+    from swift_core.contract.run import Run, RunResult
 
 _SHOWN = ("loss", "tokens_per_second")
 _LONG = 500_000_000  # bytes
@@ -59,6 +64,15 @@ class Screen:
         elif event["event"] == "progress":
             shown = "  ".join(f"{name.replace('_', ' ')} {event[name]:.4g}" for name in _SHOWN if event.get(name) is not None)
             self._update(event["what"], event["done"], event["total"], event.get("unit", ""), shown)
+
+    def carry_out(self, run: Run, *, watch: Watch | None = None) -> RunResult:
+        """Carry out a run and show its events; `watch` sees them instead if it is given."""
+        from swift_core.runs.carry_out import Context, carry_out
+
+        runs = Path(run.options.get("runs", "runs"))
+        context = Context(runs=runs, watch=watch or self.watch, started=lambda folder: self.note(f"run folder {folder}"))
+        result: RunResult = carry_out(run, context)
+        return result
 
     def _update(self, what: str, done: int, total: int | None, unit: str, shown: str) -> None:
         if not self.terminal:

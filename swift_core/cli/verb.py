@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,35 +14,33 @@ from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, RunResult
-from swift_core.options import file_flags, flags
+from swift_core.contract.verb import VerbSpec
+from swift_core.options import flags, other_tools
 from swift_core.options.flags import Flag
 from swift_core.options.settings import Settings
 from swift_core.plugins.registry import registry
 from swift_core.runs import launch_variables
-from swift_core.verbs import VERBS, Verb
 
-Carry = Callable[[Run, Screen], RunResult | None]
 _POSITIONALS = {"": "[FILE.yaml]", "model": "[MODEL | FILE.yaml]", "dataset": "[DATASET… | FILE.yaml]"}
 _METAVARS = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "array": "VALUE…", "object": "JSON"}
 
 
 class FlagsCommand(click.Command):
-    """A command whose flags are found while it is called.
+    """A command whose flags are found while it is called; `help_text` of a subclass replaces the verb's summary."""
 
-    `positional` is the option that bare words in front are for: `model` the first, `dataset` all of them.
-    """
+    help_text = ""
 
-    def __init__(self, verb: Verb, *, positional: str = "", help_text: str = "") -> None:
+    def __init__(self, verb: VerbSpec, *, help_text: str = "") -> None:
         self.verb = verb
-        self.positional = positional
+        self.positional = verb.positional
         self._flags: dict[str, Flag] = {}
         self._settings = Settings()
         super().__init__(
             verb.name.rpartition(" ")[2],
             callback=self._call,
-            help=help_text or f"{verb.summary}.",
+            help=help_text or self.help_text or f"{verb.summary}.",
             short_help=verb.summary,
-            options_metavar=f"{_POSITIONALS[positional]} [OPTIONS]",
+            options_metavar=f"{_POSITIONALS[verb.positional]} [OPTIONS]",
             context_settings={"allow_extra_args": True},  # to be told in our words
         )
 
@@ -73,7 +70,7 @@ class FlagsCommand(click.Command):
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Read the YAML file that is named, if any, and make the options that these arguments may use."""
         self._settings, words = flags.read_config(args)
-        words = file_flags.expand(words)
+        words = other_tools.expand(words, self.verb, registry())
         first = words[0] if self.positional and words and not words[0].startswith("-") else ""
         if first:
             words = [f"--{self.positional}", *words]
@@ -126,7 +123,7 @@ class FlagsCommand(click.Command):
 
     def launched(self, settings: Settings, screen: Screen) -> None:
         """Put into the settings what the environment of the launch line says, with a note on each."""
-        for text in launch_variables.apply(self.verb, settings):
+        for text in launch_variables.apply(self.verb, settings, registry()):
             screen.note(text)
 
     def _call(self, **values: Any) -> int:
@@ -134,11 +131,7 @@ class FlagsCommand(click.Command):
 
 
 class VerbCommand(FlagsCommand):
-    """A verb: `carry` does the run."""
-
-    def __init__(self, verb: str | Verb, carry: Carry, *, positional: str = "", help_text: str = "") -> None:
-        super().__init__(VERBS[verb] if isinstance(verb, str) else verb, positional=positional, help_text=help_text)
-        self.carry = carry
+    """The command of a verb: resolve the run, carry it out, show the result. A verb's own command class replaces `carry_out`."""
 
     def common(self) -> list[click.Parameter]:
         """With a way to look before anything is done."""
@@ -161,25 +154,28 @@ class VerbCommand(FlagsCommand):
                 screen.close()
                 click.echo(json.dumps(resolved.run.to_json(), indent=2, ensure_ascii=False))
                 return 0
-            result = self.carry(resolved.run, screen)
+            result = self.carry_out(resolved.run, screen)
         if values["json"] and result is not None:
             click.echo(json.dumps(result.to_json(), ensure_ascii=False))
         elif result is not None:
-            for line in summary(result):
+            for line in self.verb.show.load()(result) if self.verb.show else summary(result):
                 click.echo(line)
         return 0
 
+    def carry_out(self, run: Run, screen: Screen) -> RunResult | None:
+        """Carry out the run, with a progress bar; None if nothing is to be shown of the result."""
+        return screen.carry_out(run)
 
-def carry_out(run: Run, screen: Screen) -> RunResult:
-    """The ordinary way to do a run: in workers, with a progress bar."""
-    from swift_core import api
 
-    return api.carry_out(run, Path(run.options["runs"]), watch=screen.watch, started=lambda folder: screen.note(f"run folder {folder}"))
+def command_for(verb: VerbSpec) -> VerbCommand:
+    """Return the command of a verb."""
+    command: VerbCommand = verb.command.load()(verb) if verb.command else VerbCommand(verb)
+    return command
 
 
 def summary(result: RunResult) -> Sequence[str]:
     """A finished run in a few lines."""
-    from swift_recipes.page import show
+    from swift_core.system.formatting import show
 
     lines = [f"{name.replace('_', ' ')}: {show(value)}" for name, value in result.figures.items() if not isinstance(value, dict | list)]
     if result.output:

@@ -41,6 +41,20 @@ class UsageError(SwiftError):
     exit_code = 2
 
 
+class Problems(UsageError):
+    """Several problems, reported together."""
+
+    def __init__(self, errors: list[SwiftError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+    @staticmethod
+    def raise_any(errors: list[SwiftError]) -> None:
+        """Raise the only error, or all of them as one; do nothing if there are none."""
+        if errors:
+            raise errors[0] if len(errors) == 1 else Problems(errors)
+
+
 class DiskFull(SwiftError):
     """There was no room to write something; nothing half-written was left."""
 

@@ -15,8 +15,10 @@ import pluggy
 if TYPE_CHECKING:
     from swift_core.contract import specs
     from swift_core.contract.run import Run
+    from swift_core.contract.verb import VerbSpec
+    from swift_core.options.settings import Settings
 
-API_VERSION = "1.0"
+API_VERSION = "2.0"
 
 hookspec = pluggy.HookspecMarker("swift")
 hookimpl = pluggy.HookimplMarker("swift")
@@ -140,6 +142,16 @@ def swift_launchers() -> Iterable[specs.LauncherSpec]:
 
 
 @hookspec
+def swift_verbs() -> Iterable[VerbSpec]:
+    """What a user can do: sft, serve, quantize, …
+
+    Asked when a command line, a recipe or the Python API names a verb. Name each one in the entry-point group `swift.verbs` too, so that
+    `swift --help` can list it without importing the plugin.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
     """Parameter groups → optimizer: adamw, muon, …
 
@@ -149,6 +161,20 @@ def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
 
 
 # -- during a run --------------------------------------------------------------------------------------------------------
+
+
+@hookspec
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Read environment variables of other tools into the settings of a run; return a note for the user on each.
+
+    Called before a run is resolved. A variable never overrides what the command line or its YAML gives.
+
+    Args:
+        verb: the verb that is run.
+        settings: the settings so far, changed in place.
+        environment: the environment variables.
+    """
+    raise NotImplementedError
 
 
 @hookspec

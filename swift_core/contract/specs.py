@@ -78,6 +78,19 @@ class Named:
     also: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FlagFor:
+    """A flag of another tool that chooses an implementation and sets one of its options: `--deepspeed FILE.json`.
+
+    It applies to values that end in `suffix`. One that `yields` chooses nothing if the command line names an implementation.
+    """
+
+    flag: str
+    option: str
+    suffix: str = ""
+    yields: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec(Named):
     """An implementation: `factory(options)` builds what the role's Protocol in `swift_core.contract.roles` describes."""
@@ -86,6 +99,7 @@ class Spec(Named):
     options: Ref | None = None  # a pydantic class (swift_core.options.model.Options) in a torch-free module
     engines: tuple[Engine, ...] = ()
     isolated: bool = False  # may run in an environment of its own
+    flags: tuple[FlagFor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import UsageError
+from swift_core.contract.verb import VerbSpec
 from swift_core.options import fields
 from swift_core.options.settings import Settings, listed, read_yaml
 from swift_core.plugins import local
 from swift_core.plugins.registry import Registry
-from swift_core.verbs import PART_SPELLINGS, Verb
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FLAG = re.compile(r"--?[A-Za-z]")
@@ -42,10 +42,10 @@ class Flags:
     notes: list[str]
 
 
-def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
+def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
     """The flags that this command line may use, given the parts that it and the YAML choose."""
     flags: dict[str, Flag] = {}
-    aliases = {dashed(old): dashed(new) for old, new in PART_SPELLINGS.items() if new in verb.parts}
+    aliases = {dashed(old): dashed(new) for old, new in verb.spellings.items()}
 
     def add(name: str, path: str, field: fields.Field, section: str) -> None:
         flags.setdefault(dashed(name), Flag(dashed(name), path, field, section))
@@ -77,7 +77,7 @@ def flags_for(verb: Verb, argv: Sequence[str], config: Settings, registry: Regis
     return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
 
 
-def chosen(verb: Verb, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
+def chosen(verb: VerbSpec, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
     """The name chosen for each part: by flag, else by YAML, else by default. Parts without one are left out."""
     names = {}
     for part, default in verb.parts.items():

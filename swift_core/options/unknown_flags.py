@@ -7,16 +7,16 @@ exists at any time, so the suggestion names the part that the flag belongs to.
 from __future__ import annotations
 
 from swift_core.contract.errors import SwiftError, suggestion
+from swift_core.contract.verb import VerbSpec
 from swift_core.options import fields
 from swift_core.options.flags import Flags, dashed
 from swift_core.plugins.registry import Entry, Registry
-from swift_core.verbs import Verb
 
 _GLOBAL = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself, with their metavariables
 _MAX_NAMES = 4  # maximum number of implementations to list
 
 
-def advice(flag: str, verb: Verb, known: Flags, registry: Registry) -> str:
+def advice(flag: str, verb: VerbSpec, known: Flags, registry: Registry) -> str:
     """Suggest what the user may have meant by `flag` (with its dashes); '' if no flag is similar."""
     name = dashed(flag.lstrip("-"))
     if name in _GLOBAL:
@@ -30,7 +30,7 @@ def advice(flag: str, verb: Verb, known: Flags, registry: Registry) -> str:
     return suggestion(name, {*known.flags, *known.aliases}).replace("'", "--", 1).replace("'", "")
 
 
-def _owners(name: str, verb: Verb, registry: Registry) -> dict[tuple[str, str], list[str]]:
+def _owners(name: str, verb: VerbSpec, registry: Registry) -> dict[tuple[str, str], list[str]]:
     """Map (part, option path) to the implementations that have this option."""
     found: dict[tuple[str, str], list[str]] = {}
     for part in verb.parts:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from swift_core.plugins.registry import HOOKS, Entry, Registry
+from swift_core.plugins.entry_points import entry_points
+from swift_core.plugins.registry import HOOKS, Entry, Registry, first_party
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,16 @@ def _names(kind: str, entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _commands() -> Iterator[Clash]:
-    from swift_core.cli import is_ours
+    from swift_core.cli.listing import VERBS
     from swift_core.cli.plugin_commands import offers
 
-    homes: dict[str, list[str]] = {}
+    homes: dict[str, dict[str, bool]] = {}
+    for point in entry_points(VERBS):
+        for name in (point.name, *point.also):
+            homes.setdefault(name, {})[point.distribution] = point.distribution in first_party()
     for offer in offers():
-        homes.setdefault(offer.name, ["swift-core"] if is_ours(offer.name) else []).append(offer.point.distribution)
+        homes.setdefault(offer.name, {})[offer.point.distribution] = offer.first_party
     for name, owners in homes.items():
         if len(owners) > 1:
-            yield Clash("command", name, tuple(owners), "swift-core" if is_ours(name) else "", typed=not is_ours(name))
+            default = next((home for home, ours in owners.items() if ours), "")
+            yield Clash("command", name, tuple(owners), default, typed=not default)

@@ -13,12 +13,12 @@ import re
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from swift_core.system import paths
 
-GROUPS = ("swift.plugins", "swift.commands")
+GROUPS = ("swift.plugins", "swift.verbs", "swift.commands", "swift.commands.plugins")
 _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation, so it is not kept
 
 
@@ -31,6 +31,8 @@ class Point:
     value: str
     distribution: str
     version: str
+    summary: str = ""  # of a verb or command, from the source
+    also: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import what it names: a module, or an attribute of one."""
@@ -43,7 +45,7 @@ class Point:
 
 def entry_points(group: str) -> list[Point]:
     """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
-    file = paths.cache_dir("entry-points-1.json")
+    file = paths.cache_dir("entry-points-2.json")
     known, fresh = _read(file), {}
     points: list[Point] = []
     owners: dict[str, str] = {}  # distribution → the folder that has it
@@ -54,7 +56,7 @@ def entry_points(group: str) -> list[Point]:
             continue
         kept = known.get(folder)
         if kept and kept["changed"] == changed:
-            here = [Point(**item) for item in kept["points"]]
+            here = [Point(**{**item, "also": tuple(item["also"])}) for item in kept["points"]]
         else:
             here, any_at_all = _scan(folder) if _may_have_any(folder) else ([], False)
             if any_at_all and time.time() - changed / 1e9 > _SETTLED:
@@ -91,9 +93,20 @@ def _scan(folder: str) -> tuple[list[Point], bool]:
     for distribution in distributions:
         ours = [point for point in distribution.entry_points if point.group in GROUPS]
         if ours:
-            points = [Point(point.group, point.name, point.value, distribution.name, distribution.version) for point in ours]
+            points = [_described(Point(point.group, point.name, point.value, distribution.name, distribution.version)) for point in ours]
             found.setdefault(_canonical(distribution.name), points)
     return [point for points in found.values() for point in points], bool(distributions)
+
+
+def _described(point: Point) -> Point:
+    """Return the point with its summary."""
+    if point.group == GROUPS[0]:
+        return point
+    from swift_core.plugins import summaries
+
+    module = point.value.partition(":")[0].strip()
+    found = summaries.of_verb(module, point.name) if point.group == "swift.verbs" else summaries.of_command(module)
+    return replace(point, summary=found.text, also=found.also)
 
 
 def _canonical(name: str) -> str:

@@ -19,6 +19,7 @@ from swift_core.contract import specs
 from swift_core.contract.errors import UsageError, suggestion
 from swift_core.contract.roles import ISOLATABLE
 from swift_core.contract.run import Choice
+from swift_core.contract.verb import VerbSpec
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
 
 HOOKS: Mapping[str, tuple[str, type[specs.Named]]] = {
@@ -35,6 +36,7 @@ HOOKS: Mapping[str, tuple[str, type[specs.Named]]] = {
     "evaluator": ("swift_evaluators", specs.EvaluatorSpec),
     "launcher": ("swift_launchers", specs.LauncherSpec),
     "optimizer": ("swift_optimizers", specs.OptimizerSpec),
+    "verb": ("swift_verbs", VerbSpec),
 }
 
 

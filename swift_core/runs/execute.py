@@ -60,8 +60,6 @@ def execute(
 
 def conclude(folder: Path, code: int) -> None:
     """Record how a run ended that no command waits for, as its events say: result, observers, report."""
-    from swift_recipes.page import write_report
-
     run, known = read_run(folder), registry()
     outcome = _Outcome(run, folder, known, None)
     events = read_events(folder)
@@ -73,7 +71,6 @@ def conclude(folder: Path, code: int) -> None:
         result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
     seconds = events[-1]["time"] - events[0]["time"] if events else 0.0
     _finish(known, run, folder, result | {"seconds": seconds})
-    write_report(folder)
 
 
 class _Outcome:

@@ -12,13 +12,11 @@ from typing import Any
 
 from swift_core.options import fields
 from swift_core.options.settings import Settings
+from swift_core.plugins.registry import Registry
 from swift_core.contract.errors import UsageError
-from swift_core.verbs import Verb
+from swift_core.contract.verb import VerbSpec
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
-_RENDEZVOUS: Mapping[str, str] = {
-    "NODE_RANK": "launcher.node_rank", "MASTER_ADDR": "launcher.master_addr", "MASTER_PORT": "launcher.master_port",
-}  # fmt: skip
 _HUBS: Mapping[str, tuple[str, str]] = {"USE_HF": ("hf", "ms"), "USE_MODELSCOPE_HUB": ("ms", "hf")}
 _NO_EFFECT = (
     "MAX_PIXELS", "MIN_PIXELS", "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
@@ -30,12 +28,13 @@ _DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DE
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
+def apply(verb: VerbSpec, settings: Settings, known: Registry, environment: Mapping[str, str] = os.environ) -> list[str]:
     """Apply launch variables to the settings and return notes for the user.
 
     Args:
         verb: the verb that is run.
         settings: the settings of the run, changed in place.
+        known: the installed plugins, whose hook `swift_settings` is called.
         environment: the variables to read.
 
     Raises:
@@ -47,9 +46,10 @@ def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.en
     notes: list[str] = []
     for name, path in _NUMBERS.items():
         if value := environment.get(name, "").strip():
-            number = _number(name, value)
-            notes += _set(settings, path, number, f"{name}={value}", known=path in own, trivial=number == 1)
-    notes += _rendezvous(settings, environment, launches="launcher" in verb.parts)
+            number = number_of(name, value)
+            notes += set_option(settings, path, number, f"{name}={value}", known=path in own, trivial=number == 1)
+    for _, told in known.plugins.ask("swift_settings", verb=verb, settings=settings, environment=environment):
+        notes += told or ()
     notes += _hub(settings, environment, known="hub" in own)
     for name in _NO_EFFECT:
         if environment.get(name, "").strip():
@@ -57,38 +57,18 @@ def apply(verb: Verb, settings: Settings, environment: Mapping[str, str] = os.en
     return [*notes, *(_devices(settings, environment) if "processes" in own else ())]
 
 
-def _set(settings: Settings, path: str, value: object, variable: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
+def set_option(settings: Settings, path: str, value: object, variable: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
     flag = "--" + path.replace("_", "-")
-    given = _given(settings, path)
+    found = given(settings, path)
     if not known:
         if not trivial:
             yield f"{variable} has no effect on this command"
-    elif given is not None:
-        if str(given) != str(value):
-            yield f"{variable} has no effect: {flag} {given} is given"
+    elif found is not None:
+        if str(found) != str(value):
+            yield f"{variable} has no effect: {flag} {found} is given"
     elif not trivial:
         settings.set(path, value)
         yield f"{variable}: using {flag} {value}"
-
-
-def _rendezvous(settings: Settings, environment: Mapping[str, str], *, launches: bool) -> Iterator[str]:
-    """Apply the rendezvous variables (node rank, master address and port), which matter only for multi-node runs."""
-    found = {name: environment[name].strip() for name in _RENDEZVOUS if environment.get(name, "").strip()}
-    if not found or not launches:
-        return
-    variables = " ".join(f"{name}={value}" for name, value in found.items())
-    if int(_given(settings, "nodes") or 1) == 1:
-        yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
-        return
-    if _given(settings, "launcher") is None:
-        settings.set("launcher", "torchrun")
-        yield "multi-node run: using --launcher torchrun"
-    if _given(settings, "launcher") != "torchrun":
-        yield f"{variables} has no effect: --launcher {_given(settings, 'launcher')} sets up the rendezvous itself"
-        return
-    for name, value in found.items():
-        number = name != "MASTER_ADDR"
-        yield from _set(settings, _RENDEZVOUS[name], _number(name, value) if number else value, f"{name}={value}", known=True)
 
 
 def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> Iterator[str]:
@@ -98,14 +78,14 @@ def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> 
             if value not in _TRUE + _FALSE:
                 raise UsageError(f"must be 1 or 0, not '{value}'", where=name, hint="Or use --hub hf or --hub ms.")
             hub = on if value in _TRUE else off
-            yield from _set(settings, "hub", hub, f"{name}={environment[name]}", known=True, trivial=hub == "hf")
+            yield from set_option(settings, "hub", hub, f"{name}={environment[name]}", known=True, trivial=hub == "hf")
 
 
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Compare the number of visible devices with the number of processes; the workers read the variable itself."""
     name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
-    processes = _given(settings, "processes") or 1
-    if not name or str(_given(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
+    processes = given(settings, "processes") or 1
+    if not name or str(given(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
         return
     visible = len(environment[name].strip(", ").split(","))
     if visible > int(processes):
@@ -121,7 +101,7 @@ def _refuse_launched(environment: Mapping[str, str]) -> None:
         raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
 
 
-def _given(settings: Settings, path: str) -> Any:
+def given(settings: Settings, path: str) -> Any:
     """Return the value that the command line or its YAML gives for a path; None if neither does."""
     node: Any = settings.values
     for key in path.split("."):
@@ -131,7 +111,7 @@ def _given(settings: Settings, path: str) -> Any:
     return node.get("name") if isinstance(node, dict) else node
 
 
-def _number(name: str, value: str) -> int:
+def number_of(name: str, value: str) -> int:
     if not value.isdecimal():
         raise UsageError(f"must be a number, not '{value}'", where=name, hint="Set it to a number, or unset it and use the option instead.")
     return int(value)

@@ -14,15 +14,14 @@ from swift_core.contract.specs import Problem
 if TYPE_CHECKING:
     from swift_core.plugins.registry import Registry
     from swift_core.contract.run import Run
+    from swift_core.contract.verb import VerbSpec
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
-_LEAST = {"quantize": 1 / 16, "export": 1 / 16, "merge": 1.0}
-"""Minimum size of the result's weights relative to the source's, per verb. 1/16: 2 bits instead of float32's 32."""
 
 
-def problems(run: Run, known: Registry) -> Iterator[Problem]:
+def problems(run: Run, verb: VerbSpec, known: Registry) -> Iterator[Problem]:
     """Yield one problem for each disk that has too little free space for the run."""
-    for place, (where, size) in _needs(run, known).items():
+    for place, (where, size) in _needs(run, verb, known).items():
         if size > (available := free(place)):
             message = f"at least {shown(size)} are needed, but only {shown(available)} are free on the disk of '{place}'"
             yield Problem(where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
@@ -43,26 +42,25 @@ def summed(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
     return dict(sums.values())
 
 
-def _needs(run: Run, known: Registry) -> Mapping[Path, tuple[str, int]]:
+def _needs(run: Run, verb: VerbSpec, known: Registry) -> Mapping[Path, tuple[str, int]]:
     """Map each path that is written to the option that sets it and the minimum number of bytes written there."""
     trains = "task" in run.parts
-    if run.model is None or not (trains or run.verb in _LEAST) or "runs" not in run.options:
+    if run.model is None or not verb.output_ratio or "runs" not in run.options:
         return {}
     weights, others = _sizes(Path(run.model.path))
     if trains and known.spec(run.part("tuner")).trains == "adapter":
         weights = 0
-    elif not trains and run.adapters and run.verb == "export":
+    elif run.adapters and "exporter" in run.parts:
         weights, others = _sizes(Path(next(iter(run.adapters.values())).path))
-    least = int(_share(run) * weights) + others
+    least = int(_share(run, verb.output_ratio) * weights) + others
     output, runs = str(run.options.get("output") or ""), Path(run.options["runs"])
     places = [(Path(output or runs), least)] + ([(runs, least)] if trains and output else [])
     options = {place: "output" if output and place == Path(output) else "runs" for place, _ in places}
     return {place: (options[place], size) for place, size in summed(places).items()}
 
 
-def _share(run: Run) -> float:
+def _share(run: Run, share: float) -> float:
     """Return the minimum size of the result's weights relative to the source's."""
-    share = _LEAST.get(run.verb, 1.0)
     whole = run.options.get("dtype", "auto") == "auto" and not (run.model and read_config(Path(run.model.path)).get("quantization_config"))
     return share if whole else share / 4
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
 from swift_plugin_openvino.exporter import OpenvinoExporter
+from swift_serve import chat
 from swift_testing.serving import SwiftServe
 
-from swift_core import api
+import swift_core as api
 from swift_core.contract.errors import UsageError
 
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
@@ -41,4 +42,4 @@ def test_smollm2_is_exported_and_served(smollm2: Path, tmp_path: Path, monkeypat
     assert done.figures["bytes"] < 0.75 * done.figures["bytes_before"]
     words = ["out", "--backend", "openvino", "--cache-gib", "1", "--name", "base"]
     with SwiftServe(tmp_path, *words) as server:  # which compares the golden tokens
-        assert "Paris" in api.chat(server.url, FRANCE, temperature=0, max_tokens=24)
+        assert "Paris" in chat(server.url, FRANCE, temperature=0, max_tokens=24)

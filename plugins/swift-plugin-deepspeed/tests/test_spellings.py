@@ -6,7 +6,9 @@ import importlib.util
 
 import pytest
 
-from swift_core.options import file_flags
+from swift_core.options import other_tools
+from swift_core.plugins.registry import registry
+from swift_core.plugins.verbs import verb_named
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from swift_core.options import file_flags
     ],
 )
 def test_a_file_where_a_name_stands(words, expected):
-    assert file_flags.expand(words) == expected
+    assert other_tools.expand(words, verb_named("sft"), registry()) == expected
 
 
 def dry_run(project, tiny_model, *words):

@@ -10,18 +10,18 @@ import pytest
 import torch
 import transformers
 from swift_convert import export
+from swift_convert.options import CalibrationOptions
 from swift_plugin_gguf.activation_stats import ActivationStats
 from swift_plugin_gguf.imatrix import ImatrixExporter
 from swift_testing.rig import tiny_tokenizer
 from swift_train.build import source_of
 from swift_train.testing import ragged_chats, write_rows
 
-from swift_core import api
+import swift_core as api
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import DataChoice, Run
 from swift_core.plugins.registry import registry
 from swift_core.runs.events import Report
-from swift_core.verb_options import CalibrationOptions
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
 EXPERTS = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "norm_topk_prob": True}

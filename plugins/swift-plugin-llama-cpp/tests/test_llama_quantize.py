@@ -8,7 +8,7 @@ from swift_plugin_llama_cpp.imatrix import with_matrix
 from swift_plugin_llama_cpp.options import LlamaQuantizeOptions
 from swift_plugin_llama_cpp.quantize import FILE_TYPES, LlamaQuantize
 
-from swift_core import api
+import swift_core as api
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Run
 from swift_core.plugins.registry import registry

@@ -8,7 +8,7 @@ import pytest
 from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
 
-from swift_core import api
+import swift_core as api
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
 from swift_core.plugins.registry import registry

@@ -7,7 +7,7 @@ import json
 import pytest
 from swift_testing.rig import tiny_tokenizer
 
-from swift_core import api
+import swift_core as api
 from swift_core.contract.errors import SwiftError, UsageError
 
 pytestmark = pytest.mark.full("export")

@@ -15,7 +15,7 @@ from swift_plugin_safetensors.vllm_support import vllm_notes
 from swift_testing.kit.tiny import base, difference, logits, pretend_to_learn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core import api
+import swift_core as api
 from swift_core.checkpoints.manifest import checkpoint_format
 from swift_core.contract.errors import SwiftError, UsageError
 

@@ -1,4 +1,4 @@
-"""`swift env`: environments for engines that can't share this one. One command per file."""
+"""Manage the environments of engines that can't share this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`swift plugins`: list, show, check and create plugins. One command per file."""
+"""List, show, check and create plugins."""
 
 from __future__ import annotations
 
@@ -6,17 +6,34 @@ import os
 
 import click
 
-from swift_core.cli.plugins import check, listing, new, show
+from swift_core.cli.plugins import listing, show
 from swift_core.contract.errors import UsageError, suggestion
+from swift_core.plugins.entry_points import Point, entry_points
+
+_FROM_TESTING = ("check", "new")  # are in the testing kit, which not every installation has
 
 
 class Plugins(click.Group):
-    """A group that takes an unknown subcommand as the name of a plugin: `swift plugins vllm` is `swift plugins show vllm`."""
+    """A group that takes an unknown subcommand as the name of a plugin: `swift plugins vllm` is `swift plugins show vllm`.
+
+    Distributions add subcommands by the entry-point group `swift.commands.plugins`.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the subcommands."""
+        return [*self.commands, *sorted(_points())]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the subcommand; one of another distribution is imported now."""
+        point = _points().get(name)
+        return point.load() if point else super().get_command(ctx, name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve the subcommand; an unknown one becomes `show NAME`."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            near = suggestion(args[0], self.commands)
+            if args[0] in _FROM_TESTING:
+                raise UsageError(f"'plugins {args[0]}' is not installed", hint="pip install swift-testing")
+            near = suggestion(args[0], self.list_commands(ctx))
             if near and any(not word.startswith("-") for word in args[1:]):
                 raise UsageError(f"there is no command 'plugins {args[0]}'", hint=near)
             args = ["show", *args, *(["--json"] if ctx.params["as_json"] else [])]
@@ -35,5 +52,9 @@ def command(ctx: click.Context, as_json: bool, trace: bool) -> None:
         ctx.invoke(listing.command, as_json=as_json)
 
 
-for _module in (listing, show, check, new):
+def _points() -> dict[str, Point]:
+    return {point.name: point for point in entry_points("swift.commands.plugins")}
+
+
+for _module in (listing, show):
     command.add_command(_module.command)

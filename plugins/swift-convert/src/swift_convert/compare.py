@@ -20,12 +20,11 @@ from typing import Any
 from swift_recipes import charts
 from swift_recipes.page import write_page
 
-from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.errors import Problems, Resolved, Stopped, SwiftError, UsageError
 from swift_core.contract.roles import Watch
 from swift_core.contract.run import Run, RunResult
 from swift_core.options.settings import Settings
 from swift_core.plugins.registry import Registry, catalogue, registry
-from swift_core.runs.resolve import Problems, Resolved
 from swift_core.system.paths import write_json, write_text
 
 HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")
@@ -135,11 +134,11 @@ def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
 
 
 def _measured(run: Run, folder: Path, keep: bool, watch: Watch | None) -> dict[str, Any]:
-    from swift_core import api
+    from swift_core.runs.carry_out import Context, carry_out
 
     before = _cpu_seconds()
     try:
-        done = api.carry_out(replace(run, options={**run.options, "output": ""}), folder.parent, watch=watch, folder=folder)
+        done = carry_out(replace(run, options={**run.options, "output": ""}), Context(runs=folder.parent, watch=watch, folder=folder))
     except Stopped:
         raise
     except SwiftError as error:

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_convert.quantize import calibration_problems
 from swift_convert.verify import prove, traits_of
-from swift_core import __version__
 from swift_core.checkpoints.manifest import Manifest, read_manifest, write_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import output_path
 from swift_core.contract.specs import Problem, Ref
+from swift_core.contract.version import __version__
 from swift_core.system import paths
 
 if TYPE_CHECKING:
@@ -44,11 +45,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         first = [other.name for other in known.all("exporter") if other.writes in spec.reads and run.model.format in other.reads]
         hint = f"Export it first: --to {' or '.join(first)}." if first else "Give the checkpoint that it was converted from."
         yield Problem(where="model", message=message, hint=hint)
-    if spec.calibrates and not run.datasets:
-        hint = "Give rows like those that the model will see: --dataset FILE."
-        yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
-    elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
+    yield from calibration_problems(run, spec)
 
 
 def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

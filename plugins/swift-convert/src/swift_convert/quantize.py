@@ -19,41 +19,57 @@ from swift_core.system.paths import disk_errors
 
 if TYPE_CHECKING:
     from swift_core.contract.roles import OfflineQuantizer
-    from swift_core.contract.run import Run
+    from swift_core.contract.run import Choice, Run
     from swift_core.plugins.registry import Registry
     from swift_core.runs.events import Report
 
 HERE = Ref("swift_convert.quantize:quantize_here")
 
 
-def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Yield the reasons why the quantizer can't be used in this run, before anything is started."""
+def load_time_problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Yield why the quantizer of a run that loads a model cannot be used: it is offline, or its engine is not installed."""
     if "quantizer" not in run.parts or run.model is None:
         return
     choice = run.part("quantizer")
     spec = known.spec(choice)
-    if run.verb != "quantize" and spec.when == "offline":
-        hint = f"First run swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then use the result as the model."
-        message = f"{spec.name} writes a checkpoint, and can't quantize a model when it is loaded"
+    if spec.when == "offline":
+        hint = f"First swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then use the result as the model."
+        message = f"{spec.name} writes a checkpoint, and can't quantize a model while it is loaded"
         yield Problem(where="quantizer", message=message, hint=hint)
+    else:
+        yield from _engine(spec, choice)
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Yield why the quantizer of `swift quantize` cannot process the model."""
+    if "quantizer" not in run.parts or run.model is None:
         return
-    engine = state(spec, choice.distribution)
-    if not (spec.isolated or engine.present):
-        yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
-    if run.verb != "quantize":
-        return
+    choice = run.part("quantizer")
+    spec = known.spec(choice)
+    yield from _engine(spec, choice)
     if run.adapters:
         adapter = next(iter(run.adapters.values()))
         hint = f"Merge it first: swift merge {shlex.quote(adapter.path)}; then quantize the merged model."
-        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter; only whole models can be quantized", hint=hint)
+        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is kept in full precision", hint=hint)
     if form := quantization_of(read_config(Path(run.model.path))):
-        hint = "Give the checkpoint that it was quantized from: rounding twice loses more than rounding once."
+        hint = "Use the checkpoint that it was made from: rounding twice loses more than rounding once."
         yield Problem(where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
+    yield from calibration_problems(run, spec)
+
+
+def calibration_problems(run: Run, spec: Any) -> Iterator[Problem]:
+    """Yield a missing calibration set, or one that is not used."""
     if spec.calibrates and not run.datasets:
-        hint = "Give rows like those that the model will see: --dataset FILE."
+        hint = "Name rows like those that the model will see: --dataset FILE."
         yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
+        yield Problem(where="dataset", message=f"{spec.name} needs no calibration set; the rows are not used", fatal=False)
+
+
+def _engine(spec: Any, choice: Choice) -> Iterator[Problem]:
+    engine = state(spec, choice.distribution)
+    if not (spec.isolated or engine.present):
+        yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
 
 
 def check_source(checkpoint: Path) -> None:

@@ -96,7 +96,7 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
 
 def limits_of(run: Run) -> Mapping[str, Any]:
     """Return the verification options of a run (the fields of `VerifyOptions`), or {} if verification is disabled."""
-    from swift_core.verb_options import VerifyOptions
+    from swift_convert.options import VerifyOptions
 
     asked = run.options.get("verify", True)
     if asked is False:

@@ -13,10 +13,10 @@ from swift_core.contract.errors import SwiftError
 from swift_core.contract.roles import Progress
 from swift_core.contract.run import DataChoice, Run
 from swift_core.contract.specs import TaskSpec
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings, listed
 from swift_core.plugins.registry import Registry, registry
 from swift_core.runs.resolve import resolve
-from swift_core.verbs import Verb
 from swift_data.inspector import RowInspector
 from swift_data.reading import raw_rows
 from swift_data.rows.forms import form_of
@@ -34,7 +34,7 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def resolve_rows(verb: Verb, settings: Settings, *, progress: Progress | None = None) -> Rows:
+def resolve_rows(verb: VerbSpec, settings: Settings, *, progress: Progress | None = None) -> Rows:
     """Resolve a command that reads rows. Without a task in the settings, it is selected by the kind of the rows.
 
     Raises:
@@ -77,7 +77,7 @@ def inspector_of(run: Run) -> RowInspector | None:
     return inspector  # type: ignore[no-any-return]
 
 
-def _kind_of_first(verb: Verb, settings: Settings, known: Registry, progress: Progress | None) -> str:
+def _kind_of_first(verb: VerbSpec, settings: Settings, known: Registry, progress: Progress | None) -> str:
     values = {key: settings.values[key] for key in _OF_ROWS if key in settings.values}
     values["dataset"] = listed(values.get("dataset"))[:1]
     only = Settings(values, settings.lines, settings.flags)

@@ -22,31 +22,6 @@ if TYPE_CHECKING:
     from swift_core.contract.roles import Progress
 
 _TRIES = 4
-_TRUE = {"1", "true", "yes", "on"}
-
-
-def offline() -> bool:
-    """Return True in offline mode: SWIFT_OFFLINE=1 or Hugging Face's HF_HUB_OFFLINE=1."""
-    return any(os.environ.get(name, "").strip().lower() in _TRUE for name in ("SWIFT_OFFLINE", "HF_HUB_OFFLINE"))
-
-
-@contextmanager
-def offline_if(wanted: bool) -> Iterator[None]:
-    """Switch offline mode on for hubs, datasets and media within the block, if `wanted` is true."""
-    before = os.environ.get("SWIFT_OFFLINE")
-    if wanted:
-        os.environ["SWIFT_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if wanted and before is None:
-            del os.environ["SWIFT_OFFLINE"]
-
-
-def refuse_offline(what: str) -> None:
-    """Raise UsageError in offline mode, in which `what` can't be fetched."""
-    if offline():
-        raise UsageError(f"offline, and {what} is not in the cache", hint="Fetch it once without SWIFT_OFFLINE and HF_HUB_OFFLINE.")
 
 
 def client() -> httpx2.Client:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin
 
 from swift_core.contract.errors import UsageError, suggestion
+from swift_core.system import network
 from swift_hub import downloads
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def fetch_from_index(project: str, filename: str, folder: Path, *, sha256: str =
     Raises:
         UsageError, SwiftError: there is no such file, offline mode is on, or as `fetch_file`.
     """
-    downloads.refuse_offline(filename)
+    network.refuse_offline(filename)
     with downloads.client() as http:
         files = {file.name: file for file in list_files(project, http)}
         if filename not in files:

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from swift_core import __version__
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.run import Run, read_run
+from swift_core.contract.version import __version__
 from swift_core.plugins.loader import GROUP
 from swift_core.system import paths
 

@@ -18,7 +18,7 @@ from swift_hub.archives import open_archive
 
 from swift_core.checkpoints import manifest as checkpoint
 from swift_core.contract.roles import Progress, RawRow
-from swift_core.system import paths
+from swift_core.system import network, paths
 from swift_plugin_datasets import LICENCE
 from swift_plugin_datasets.options import IdentityOptions
 from swift_plugin_datasets.readers import read
@@ -68,7 +68,7 @@ def _data(progress: Progress | None) -> Path:
     folder = home / _VERSION
     if (folder / checkpoint.MANIFEST).is_file():
         return folder
-    downloads.refuse_offline(f"'{_ARCHIVE}'")
+    network.refuse_offline(f"'{_ARCHIVE}'")
     with downloads.cache_errors(folder):
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f".{_VERSION}.lock"):

@@ -12,6 +12,7 @@ from swift_hub import downloads
 from swift_core.contract import reference
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Progress, RawRow
+from swift_core.system import network
 from swift_plugin_datasets.arrow_rows import drop_null_fields
 from swift_plugin_datasets.lines import checked_row, raw_row
 from swift_plugin_datasets.options import HubOptions
@@ -59,7 +60,7 @@ class HubDataset:
 
     def _load(self) -> Any:
         if self._options.streaming:
-            downloads.refuse_offline(f"'{self._reference}', to be streamed,")
+            network.refuse_offline(f"'{self._reference}', to be streamed,")
         with self._errors():
             from datasets import DownloadConfig, load_dataset
 
@@ -70,7 +71,7 @@ class HubDataset:
                     split=self._options.split,
                     revision=self._reference.revision or None,
                     streaming=self._options.streaming,
-                    download_config=DownloadConfig(local_files_only=downloads.offline()),
+                    download_config=DownloadConfig(local_files_only=network.offline()),
                 )
             except ValueError as error:  # an unknown subset or split; the message lists the known ones
                 message = str(error).partition("\n")[0]
@@ -89,12 +90,12 @@ class HubDataset:
         try:
             yield
         except DatasetNotFoundError as error:
-            downloads.refuse_offline(f"'{where}'")
+            network.refuse_offline(f"'{where}'")
             raise UsageError(
                 "no such dataset, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
             ) from error
         except ConnectionError as error:
-            downloads.refuse_offline(f"'{where}'")
+            network.refuse_offline(f"'{where}'")
             raise downloads.no_network(error, where) from error
         except (DatasetsError, OSError, ValueError) as error:
             raise SwiftError(f"the dataset can't be read: {error}", where=where, hint="Download its files and name one of them.") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ParallelSpec, Problem, Ref
+from swift_core.contract.specs import Engine, FlagFor, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
@@ -24,6 +24,7 @@ def _spec(name: str, summary: str, options: str, *also: str) -> ParallelSpec:
         options=Ref(f"swift_plugin_deepspeed.options:{options}"),
         engines=ENGINES,
         shards=True,
+        flags=(FlagFor("deepspeed", "config", ".json"),) if name == "deepspeed" else (),
     )
 
 

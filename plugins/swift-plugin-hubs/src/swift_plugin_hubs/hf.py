@@ -16,6 +16,7 @@ from swift_hub import downloads
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import Reference
 from swift_core.contract.roles import Progress
+from swift_core.system import network
 from swift_plugin_hubs import patterns
 
 
@@ -75,7 +76,7 @@ class HuggingFaceHub:
         from huggingface_hub import HfApi
 
         api = HfApi()
-        downloads.refuse_offline(f"'{reference}'")
+        network.refuse_offline(f"'{reference}'")
         with _explained(reference):
             api.create_repo(reference.name, private=private, exist_ok=True)
             commit = api.upload_folder(
@@ -97,7 +98,7 @@ def _snapshot(reference: Reference, revision: str, only: Sequence[str], ignore: 
             revision=revision or None,
             allow_patterns=list(only),
             ignore_patterns=[*ignore, *patterns.PICKLES],
-            local_files_only=downloads.offline(),
+            local_files_only=network.offline(),
             tqdm_class=_bar(reference.name, progress or (lambda *_: None)),
         )
     return Path(folder)
@@ -148,7 +149,7 @@ def _explained(reference: Reference) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise UsageError(f"invalid repository name: {error}", where=where, hint="Write hf:org/name.") from error
     except errors.LocalEntryNotFoundError as error:
-        downloads.refuse_offline(f"'{reference}'")
+        network.refuse_offline(f"'{reference}'")
         raise downloads.no_network(error.__cause__ if isinstance(error.__cause__, Exception) else error, where) from error
     except errors.LocalTokenNotFoundError as error:
         raise UsageError("not logged in", where=where, hint="Log in: hf auth login") from error

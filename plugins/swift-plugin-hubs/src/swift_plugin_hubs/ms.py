@@ -13,6 +13,7 @@ from swift_core.checkpoints.manifest import checkpoint_format
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import Reference
 from swift_core.contract.roles import Progress
+from swift_core.system import network
 from swift_plugin_hubs import patterns
 
 _REACH_SECONDS = 5
@@ -41,7 +42,7 @@ class ModelScopeHub:
         with _explained(reference):
             from modelscope.hub.snapshot_download import snapshot_download
 
-            if not downloads.offline():
+            if not network.offline():
                 _check_reachable(str(reference))
             folder = Path(
                 snapshot_download(
@@ -49,7 +50,7 @@ class ModelScopeHub:
                     revision=reference.revision or None,
                     allow_patterns=list(only or (*patterns.MODEL, *(patterns.CODE if code else ()))),
                     ignore_patterns=[*(() if only else patterns.OTHERS), *patterns.PICKLES],
-                    local_files_only=downloads.offline(),
+                    local_files_only=network.offline(),
                     progress_callbacks=[_callback(progress)] if progress else [],
                 )
             )
@@ -64,7 +65,7 @@ class ModelScopeHub:
             UsageError: modelscope is missing, or the token has no write access.
             SwiftError: the network failed.
         """
-        downloads.refuse_offline(f"'{reference}'")
+        network.refuse_offline(f"'{reference}'")
         with _explained(reference):
             from modelscope_hub import HubApi
             from modelscope_hub.errors import AlreadyExistsError
@@ -140,7 +141,7 @@ def _explained(reference: Reference) -> Iterator[None]:
             raise UsageError("access denied", where=where, hint="Log in with a token that has access: modelscope login") from error
         raise SwiftError(f"the hub failed: {cause}", where=where, hint="Try again later.") from error
     except errors.CacheError:
-        downloads.refuse_offline(f"'{reference}'")
+        network.refuse_offline(f"'{reference}'")
         raise
     except (errors.NetworkError, RequestException) as error:
         raise downloads.no_network(error, where) from error

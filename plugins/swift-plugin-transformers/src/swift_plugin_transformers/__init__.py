@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TaskSpec, TunerSpec
+from swift_core.contract.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract.run import Run
@@ -32,22 +32,6 @@ def swift_model_loaders() -> list[LoaderSpec]:
             verifying=Ref("swift_train.export_comparison:compare"),
         )
     ]
-
-
-@hookimpl
-def swift_tasks() -> list[TaskSpec]:
-    """Next-token prediction on plain text, and on the assistant's turns of conversations."""
-    trainer, inspector = Ref("swift_train.job:train"), Ref("swift_train.inspection:Inspector")
-    return [
-        TaskSpec(
-            name="pretrain", summary="Plain text, every token predicted", also=("pt",), rows=("text",), trainer=trainer,
-            inspector=inspector, factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
-        ),
-        TaskSpec(
-            name="sft", summary="Conversations, the assistant's turns predicted", rows=("chat",), trainer=trainer,
-            inspector=inspector, factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
-        ),
-    ]  # fmt: skip
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""`swift run`: run a recipe (`steps:`), or one verb from its YAML file (`run: sft`)."""
+"""Run a recipe (`steps:`), or one verb from a YAML file (`run: sft`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from swift_core.cli.screen import Screen
 from swift_core.options.settings import read_yaml
 from swift_core.plugins import local
-from swift_core.tasks import verb_of
+from swift_core.plugins.verbs import verb_named
 from swift_recipes.recipe import Step
 from swift_recipes.runner import ANSWERS, RecipeRun
 
@@ -27,7 +27,7 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     settings = read_yaml(file)
     if "steps" not in settings.values and "run" in settings.values:
         local.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
-        verb = verb_of(str(settings.values["run"]), where=settings.where("run"))
+        verb = verb_named(str(settings.values["run"]), where=settings.where("run"))
         other = (
             ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
         )

@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from swift_core import __version__
 from swift_core.contract.run import Choice, Run, read_run
+from swift_core.contract.version import __version__
+from swift_core.system.formatting import show
 from swift_core.system.paths import write_text
 from swift_recipes.charts import line_chart
 
@@ -85,19 +86,6 @@ def answers_table(rows: Mapping[str, Mapping[str, str]]) -> str:
 def table(rows: Iterable[tuple[str, Any]]) -> str:
     """Return an HTML table with two columns: names and values."""
     return f"<table>{''.join(f'<tr><th>{escape(name)}</th><td>{escape(show(value))}</td></tr>' for name, value in rows)}</table>"
-
-
-def show(value: Any) -> str:
-    """Format a value for display."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(show, value)) or "–"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {show(item)}" for key, item in value.items()) or "–"
-    return "–" if value in (None, "") else str(value)
 
 
 def _tiles(figures: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings, normalise, read_yaml
 from swift_core.plugins import local
-from swift_core.tasks import verb_of
-from swift_core.verbs import Verb
+from swift_core.plugins.verbs import verb_named
 
 _REFERENCE = re.compile(r"\$\{([^}.]+)\.([^}]+)\}")
 _GIVES = ("output", "url", "folder")
@@ -30,7 +30,7 @@ class Step:
     """One step: its id, its verb, its unresolved settings, and its place in the file."""
 
     id: str
-    verb: Verb
+    verb: VerbSpec
     settings: Settings
     line: str
 
@@ -61,7 +61,9 @@ def read_recipe(path: Path) -> list[Step]:
         line = whole.lines.get(f"steps.{index}", str(path))
         if not isinstance(values, dict):
             raise UsageError("a step must be a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
-        verb = verb_of(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
+        verb = verb_named(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
+        if verb.interactive:
+            raise UsageError(f"'{verb.name}' can't be a step: it needs a terminal", where=line, hint="Use `run: ask` for questions.")
         name = str(values.get("id", f"{index + 1}-{verb.name}"))
         if any(step.id == name for step in found):
             raise UsageError(f"duplicate step id '{name}'", where=line, hint="Give one of the steps another id.")

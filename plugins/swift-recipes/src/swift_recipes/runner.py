@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from swift_core.api import carry_out
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.roles import Progress, Watch
 from swift_core.contract.run import Run, RunResult, made_by, write_result
 from swift_core.options.settings import Settings
+from swift_core.plugins.registry import registry
 from swift_core.runs import launch_variables
+from swift_core.runs.carry_out import Context, carry_out
 from swift_core.runs.execute import running_server
 from swift_core.runs.resolve import resolve
 from swift_core.system import paths
@@ -77,7 +78,9 @@ class RecipeRun:
         finally:
             self._write_report(folder)
         outputs = [
-            item.values["output"] for item in self.done.values() if item.step.verb.name not in ("ask", "serve") and item.values["output"]
+            item.values["output"]
+            for item in self.done.values()
+            if item.step.verb.gives not in ("answers", "server") and item.values["output"]
         ]
         figures = {name: dict(item.result.get("figures", {})) for name, item in self.done.items()}
         result = RunResult(status="done", folder=folder, output=Path(outputs[-1]) if outputs else None, figures=figures)
@@ -88,22 +91,23 @@ class RecipeRun:
         settings = Settings(
             filled(step.settings.values, {name: item.values for name, item in self.done.items()}), dict(step.settings.lines)
         )
-        if step.verb.name == "serve":
+        if step.verb.gives == "server":
             settings.values.setdefault("port", 0)
-        notes = launch_variables.apply(step.verb, settings)
+        notes = launch_variables.apply(step.verb, settings, registry())
         if self.watch:
             for text in notes:
                 self.watch({"event": "note", "text": text})
         run = resolve(step.verb, settings, progress=self.progress).run
         model = run.model.path if run.model else ""
-        if step.verb.name == "fetch":
-            return Done(step, {"output": model, "folder": ""})
-        if step.verb.name == "serve":
+        if not step.verb.records:
+            result = carry_out(run, Context(runs=self.runs, watch=self.watch))
+            return Done(step, {"output": str(result.output or ""), "folder": ""}, result.to_json())
+        if step.verb.gives == "server":
             server = servers.enter_context(running_server(run, self.runs, watch=self.watch, folder=home))
             return Done(step, {"url": server.url, "output": model, "folder": str(home)})
         if found := self._kept(run):
             return Done(step, {"output": found["output"], "folder": found["folder"]}, found, kept=True)
-        result = carry_out(run, self.runs, watch=self.watch, folder=home)
+        result = carry_out(run, Context(runs=self.runs, watch=self.watch, folder=home))
         paths.write_json(self._entry(run), {"folder": os.path.relpath(home, self.runs)})
         return Done(step, {"output": str(result.output or ""), "folder": str(home)}, result.to_json())
 
@@ -123,7 +127,7 @@ class RecipeRun:
 
     def _write_report(self, folder: Path) -> None:
         """Write one page on all steps: answers side by side, loss curves, figures."""
-        asked = {name: Path(item.values["output"]) for name, item in self.done.items() if item.step.verb.name == "ask"}
+        asked = {name: Path(item.values["output"]) for name, item in self.done.items() if item.step.verb.gives == "answers"}
         answers = answers_by_question(asked)
         paths.write_json(folder / ANSWERS, answers)
         body = [answers_table(answers)]

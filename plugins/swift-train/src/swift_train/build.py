@@ -19,15 +19,16 @@ from swift_core.contract.roles import Loaded, Loading, RemarkingTuner
 from swift_core.contract.run import Choice, Run, Source
 from swift_core.plugins.registry import registry
 from swift_core.runs.recorded_loader import recorded_loader
-from swift_core.verbs import PREFERRED
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
+from swift_train.plugin import LOAD
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_core.contract.roles import Tuner
+    from swift_core.runs.carry_out import Context
 
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,22 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
     return load_adapter(
         model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base"))
     )
+
+
+def carry_out(run: Run, context: Context) -> Module:
+    """Load the model of a run in this process, with the loader's own builder.
+
+    Raises:
+        UsageError: the loader cannot build a model here.
+    """
+    choice = run.part("loader")
+    builder = registry().spec(choice).builder
+    if builder is None:
+        raise UsageError(
+            f"the loader '{choice.name}' can't load a model into this process", where="loader", hint="Choose another --loader."
+        )
+    model: Module = builder.load()(run)
+    return model
 
 
 def get_model(run: Run) -> Module:
@@ -227,7 +244,7 @@ def _loader(run: Run, form: str) -> Choice:
     choice = run.parts.get("loader") or recorded_loader(sources, registry())
     if choice is None:
         names = [spec.name for spec in registry().all("loader") if form in spec.reads]
-        names.sort(key=lambda name: name != PREFERRED["loader"])
+        names.sort(key=lambda name: name != LOAD.parts["loader"])
         if not names:
             raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")
         choice = registry().default("loader", names[0])

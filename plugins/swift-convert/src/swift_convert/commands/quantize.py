@@ -1,4 +1,4 @@
-"""`swift quantize`."""
+"""Quantize a checkpoint, or compare several quantizers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from swift_core.cli import provision
 from swift_core.cli.screen import Screen
-from swift_core.cli.verb import VerbCommand, carry_out
+from swift_core.cli.verb import VerbCommand
 from swift_core.contract.errors import UsageError
 
 
@@ -49,6 +49,3 @@ class QuantizeCommand(VerbCommand):
             print_table(compare.HEADER, compare.table(done.figures["methods"]))
             click.echo(f"report: {done.folder / 'report.html'}")
         return 0 if any("kl" in item for item in done.figures["methods"]) else 1
-
-
-command = QuantizeCommand("quantize", carry_out, positional="model")

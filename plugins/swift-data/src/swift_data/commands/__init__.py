@@ -1,4 +1,4 @@
-"""`swift data`: inspect datasets before training. One command per file."""
+"""Check, show and convert datasets."""
 
 from __future__ import annotations
 

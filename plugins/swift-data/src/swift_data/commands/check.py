@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from swift_core.cli.screen import Screen
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
-from swift_core.verbs import DATA_CHECK, Verb
 from swift_data.commands.command import DataCommand
+from swift_data.verbs import CHECK
 
 if TYPE_CHECKING:
     from swift_data.check import DataCheck
@@ -21,7 +22,7 @@ With --model, rows are also tokenised, truncated and masked as in training. Exit
 fail or give misleading results; duplicates alone are only a warning."""
 
 
-def check(verb: Verb, settings: Settings, screen: Screen) -> int:
+def check(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
     """Check the datasets and print the result."""
     from swift_data import check as data_check
     from swift_data.task import resolve_rows
@@ -60,4 +61,4 @@ def _print(found: DataCheck) -> None:
         click.secho("no problems found", fg="green")
 
 
-command = DataCommand(DATA_CHECK, check, HELP)
+command = DataCommand(CHECK, check, HELP)

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from swift_hub.downloads import offline_if
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import FlagsCommand
 from swift_core.contract.errors import UsageError
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings, listed
-from swift_core.verbs import Verb
+from swift_core.system.network import offline_if
 
-Work = Callable[[Verb, Settings, Screen], int]
+Work = Callable[[VerbSpec, Settings, Screen], int]
 
 
 class DataCommand(FlagsCommand):
     """A command whose `work` resolves the settings, prints the result (as JSON if the screen is quiet), and returns the exit code."""
 
-    def __init__(self, verb: Verb, work: Work, help_text: str = "") -> None:
-        super().__init__(verb, positional="dataset", help_text=help_text)
+    def __init__(self, verb: VerbSpec, work: Work, help_text: str = "") -> None:
+        super().__init__(verb, help_text=help_text)
         self.work = work
 
     def common(self) -> list[click.Parameter]:

@@ -8,16 +8,17 @@ from dataclasses import asdict
 import click
 
 from swift_core.cli.screen import Screen
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
-from swift_core.verbs import DATA_CONVERT, Verb
 from swift_data.commands.command import DataCommand
+from swift_data.verbs import CONVERT
 
 HELP = """Convert datasets to one JSONL file in the canonical format of their kind, whatever their source format.
 
 An invalid row stops the conversion; with --data.on-error skip, such rows are skipped and listed in OUTPUT.skipped."""
 
 
-def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
+def convert(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
     """Convert the datasets and print a summary."""
     from swift_core.runs.resolve import resolve
     from swift_data import convert as data_convert
@@ -34,4 +35,4 @@ def convert(verb: Verb, settings: Settings, screen: Screen) -> int:
     return 0
 
 
-command = DataCommand(DATA_CONVERT, convert, HELP)
+command = DataCommand(CONVERT, convert, HELP)

@@ -12,9 +12,10 @@ import click
 
 from swift_core.cli.safe import printable
 from swift_core.cli.screen import Screen
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
-from swift_core.verbs import DATA_SHOW, Verb
 from swift_data.commands.command import DataCommand
+from swift_data.verbs import SHOW
 
 if TYPE_CHECKING:
     from swift_data.inspector import Piece, Rendered
@@ -26,7 +27,7 @@ kind.
 Template, loss mask and truncation are those of training. Without colour, supervised text is enclosed in ⟦ ⟧."""
 
 
-def show(verb: Verb, settings: Settings, screen: Screen) -> int:
+def show(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
     """Find the row and print it."""
     from swift_data import show as data_show
     from swift_data.task import resolve_rows
@@ -85,4 +86,4 @@ def _legend(sequences: Sequence[Rendered], *, coloured: bool) -> str:
     return f"{supervised}{f', {other} with another loss weight' if weighted else ''}; the rest is context"
 
 
-command = DataCommand(DATA_SHOW, show, HELP)
+command = DataCommand(SHOW, show, HELP)

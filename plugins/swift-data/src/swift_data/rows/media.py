@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from swift_hub import downloads
-
+from swift_core.system import network
 from swift_data.rows.values import Wrong, kind_of
 
 KINDS = ("image", "video", "audio")
@@ -83,7 +82,7 @@ def resolve(source: Source, kind: str, folder: Path | None) -> str:
         _check(_data_start(text, path), kind, text[:40] + "…", path)
         return text
     if scheme in ("http", "https"):
-        if downloads.offline():
+        if network.offline():
             raise Wrong(path, f"{text!r} can't be fetched in offline mode", "Download it, and write the path of the file.")
         return text
     if scheme == "file":

@@ -1,4 +1,4 @@
-"""`swift models`: the supported model families, and the family and format of a checkpoint."""
+"""List, search and show model families."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`swift ask`."""
+"""Put questions to a checkpoint or a server, and keep the answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.cli.verb import VerbCommand, carry_out
+from swift_core.cli.verb import VerbCommand
 from swift_core.contract.run import Run, RunResult
 
 
 def ask(run: Run, screen: Screen) -> RunResult:
-    """Ask the questions and print the answers."""
-    result = carry_out(run, screen)
+    """Ask, and show the answers."""
+    result = screen.carry_out(run)
     screen.close()
     if not screen.quiet:
         for line in Path(result.output or "").read_text(encoding="utf-8").splitlines():
@@ -24,4 +24,9 @@ def ask(run: Run, screen: Screen) -> RunResult:
     return result
 
 
-command = VerbCommand("ask", ask, positional="model")
+class AskCommand(VerbCommand):
+    """`swift ask`."""
+
+    def carry_out(self, run: Run, screen: Screen) -> RunResult:
+        """Ask, and show the answers."""
+        return ask(run, screen)

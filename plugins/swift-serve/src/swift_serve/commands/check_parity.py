@@ -1,4 +1,4 @@
-"""`swift check-parity URL CHECKPOINT`: check that a running server gives a checkpoint the tokens that it was trained on."""
+"""Check that a server gives a checkpoint the tokens it was trained on."""
 
 from __future__ import annotations
 

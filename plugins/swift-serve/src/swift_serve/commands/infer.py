@@ -1,4 +1,4 @@
-"""`swift infer`, also `swift chat`: a conversation in the terminal, or answers to questions from a file (`--dataset`)."""
+"""Chat with a model in the terminal, or answer a file of questions (`--dataset`)."""
 
 from __future__ import annotations
 
@@ -29,19 +29,15 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
     if run.options["questions"] or run.datasets:
         return ask(run, screen)
     if not run.options["url"] and run.model is None:
-        raise UsageError(
-            "no model and no --url given",
-            where="model",
-            hint="Give a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1.",
-        )
+        hint = "Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1."
+        raise UsageError("no model and no --url given", where="model", hint=hint)
     with ExitStack() as stack:
         url, name = str(run.options["url"]), str(run.options["name"])
         if not url:
-            from swift_core.api import server_for
-            from swift_core.runs.execute import running_server
+            from swift_serve.temporary_server import server_for
 
             screen.note("loading the model")
-            server = stack.enter_context(running_server(server_for(run), Path(run.options["runs"]), watch=screen.watch))
+            server = stack.enter_context(server_for(run, Path(run.options["runs"]), watch=screen.watch))
             url, name = server.url, name or server.models[-1]
         screen.close()
         _converse(url, name, run.options)
@@ -114,4 +110,11 @@ def _answer(pieces: Any) -> str:
     return "".join(received)
 
 
-command = VerbCommand("ask", infer, positional="model", help_text=HELP)
+class InferCommand(VerbCommand):
+    """`swift infer`."""
+
+    help_text = HELP
+
+    def carry_out(self, run: Run, screen: Screen) -> RunResult | None:
+        """Chat, or answer the questions that are given."""
+        return infer(run, screen)

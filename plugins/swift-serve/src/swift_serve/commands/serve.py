@@ -1,4 +1,4 @@
-"""`swift serve`, also `swift deploy`."""
+"""Serve a checkpoint behind an OpenAI-compatible API."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from swift_core.contract.errors import Stopped
 from swift_core.contract.run import Run, RunResult
 
 
-def serve(run: Run, screen: Screen) -> RunResult | None:
+def serve(run: Run, screen: Screen) -> RunResult:
     """Serve until Ctrl-C."""
-    from pathlib import Path
-
-    from swift_core import api
     from swift_core.runs.local_launcher import STOPPING
 
     stopping = False
@@ -30,7 +27,7 @@ def serve(run: Run, screen: Screen) -> RunResult | None:
             screen.close()
             _ready(event)
 
-    result = api.carry_out(run, Path(run.options["runs"]), watch=watch, started=lambda folder: screen.note(f"run folder {folder}"))
+    result = screen.carry_out(run, watch=watch)
     if stopping:
         raise Stopped("stopped")
     return result
@@ -50,4 +47,9 @@ def _ready(event: Mapping[str, Any]) -> None:
     click.echo("Press Ctrl-C to stop.")
 
 
-command = VerbCommand("serve", serve, positional="model")
+class ServeCommand(VerbCommand):
+    """`swift serve`."""
+
+    def carry_out(self, run: Run, screen: Screen) -> RunResult:
+        """Serve until Ctrl-C."""
+        return serve(run, screen)

@@ -1,4 +1,4 @@
-"""`swift adapter`: manage the adapters of a running server. One command per file."""
+"""List, add and remove the adapters of a running server."""
 
 from __future__ import annotations
 

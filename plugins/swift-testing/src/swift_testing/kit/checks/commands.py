@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.cli import is_ours
+from swift_core.cli import listing
 from swift_core.cli.plugin_commands import offers, spelled
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.specs import Ref
@@ -77,7 +77,7 @@ def check_command_name_is_its_own(subject: Subject) -> None:
     """Its name can be typed and is unique: a first-party command takes precedence, and of two other commands neither is called."""
     name = subject.spec.name
     require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case words with dashes between them")
-    require(not is_ours(spelled(name)), f"'{name}' is a command of swift-core, which takes precedence")
+    require(not listing.is_verb(spelled(name)), f"'{name}' is a verb, which takes precedence")
     others = [offer.point.distribution for offer in offers() if offer.name == spelled(name)]
     others = [home for home in others if home != subject.entry.distribution]
     require(not others, f"the command '{name}' is offered by {' and '.join(others)} too")

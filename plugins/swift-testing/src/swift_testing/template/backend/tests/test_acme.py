@@ -10,7 +10,7 @@ from swift_serve import client
 from swift_testing.backends import KEY, command
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.api import serve
+from swift_core import serve
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 

@@ -43,7 +43,7 @@ def test_swift_shows_the_supervised_tokens(tiny_model, swift_project):
 
 
 def test_swift_trains_it_from_python(tiny_model, tmp_path):
-    from swift_core.api import train
+    from swift_core import train
 
     rows = write_rows(tmp_path / "rows.jsonl", [ROW] * 2)
     result = train(

@@ -1,4 +1,4 @@
-"""`swift plugins check`: run the conformance kit on an installed distribution or a local file."""
+"""Run the conformance kit on an installed distribution or a local file."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""`swift plugins new`: create the scaffold of a plugin."""
+"""Create the scaffold of a plugin."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
-from swift_testing import scaffold
 
-from swift_core.cli import is_ours
+from swift_core.cli import listing
 from swift_core.cli.plugin_commands import find
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.registry import HOOKS, catalogue, registry
+from swift_testing import scaffold
 
 
 @click.command("new")
@@ -40,7 +40,7 @@ def _refuse_taken(name: str, kind: str) -> None:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
         taken = f"a {kind}"
-    elif kind == "command" and (is_ours(name) or find(name)):
+    elif kind == "command" and (listing.is_verb(name) or find(name)):
         taken = "a command"
     if taken:
         mine = known.plugins.found.get(name)

@@ -1,0 +1,32 @@
+"""The tuner of a merge, from the adapter's manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swift_core.checkpoints.manifest import read_manifest
+from swift_core.contract.errors import UsageError
+from swift_core.runs import provenance
+
+if TYPE_CHECKING:
+    from swift_core.runs.draft import Draft
+
+_PEFT = "lora"  # the tuner that reads the files of all kinds of PEFT adapters
+
+
+def choose_tuner(draft: Draft) -> None:
+    """Set the tuner that trained the adapter, by its manifest; a plain PEFT folder is read as LoRA.
+
+    Raises:
+        UsageError: there is no adapter, or its checkpoint is a whole model already.
+    """
+    if not draft.adapters:
+        hint = "Name an adapter checkpoint, or --model BASE --adapter FOLDER."
+        raise UsageError("there is no adapter to merge", where="model", hint=hint)
+    choice = provenance.maker(draft.known, "tuner", read_manifest(Path(next(iter(draft.adapters.values())).path)), _PEFT)
+    spec = draft.known.spec(choice)
+    if spec.merger is None:
+        hint = "Its checkpoint is a whole model already."
+        raise UsageError(f"the tuner '{spec.name}' has nothing to merge", where="tuner", hint=hint)
+    draft.parts["tuner"] = choice

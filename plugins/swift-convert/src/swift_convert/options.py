@@ -1,0 +1,60 @@
+"""Options of merge, export and quantize."""
+
+from __future__ import annotations
+
+from swift_data.options import DATASETS, SkippingOptions
+
+from swift_core.options.common import ENVS, AdapterOptions, DeviceOptions, OutputOptions
+from swift_core.options.model import Options, Several, option
+
+
+class VerifyOptions(Options):
+    """How a result is verified against its source."""
+
+    max_kl: float | None = option(
+        None, "Maximum mean KL divergence from the source model (nats per token); default depends on the bit width.", gt=0
+    )
+    tokens: int = option(1024, "Held-out tokens to compare on, from Python's documentation.", ge=16)
+
+
+class VerifyOnRowsOptions(VerifyOptions):
+    """How a result is verified, on held-out text that may be the user's."""
+
+    tokens: int = option(1024, "Held-out tokens to compare on, from --val-dataset or else from Python's documentation.", ge=16)
+
+
+class MergeOptions(DeviceOptions, OutputOptions):
+    """Options of swift merge."""
+
+    verify: bool | VerifyOptions = option(
+        True, "Compare the merged model with base + adapter on held-out text; a few fixed prompts are always compared."
+    )
+
+
+class CalibrationOptions(Options):
+    """Calibration set: whole rows, sampled with a fixed seed until `tokens` is reached."""
+
+    tokens: int = option(65_536, "Total tokens of the calibration set.", ge=1)
+    max_length: int = option(2048, "Maximum tokens per row; longer rows are truncated.", ge=2, also=("quant_seqlen",))
+    seed: int = option(42, "Seed of the row sampling.", ge=0)
+
+
+class ExportOptions(AdapterOptions, OutputOptions):
+    """Options of swift export."""
+
+    dataset: Several = option(list, f"Calibration set, for exporters that calibrate. {DATASETS}")
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+    calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
+    verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
+    envs: dict[str, str] = option(dict, ENVS)
+
+
+class QuantizeOptions(DeviceOptions, OutputOptions):
+    """Options of swift quantize."""
+
+    dataset: Several = option(list, f"Calibration set. {DATASETS}")
+    val_dataset: Several = option(list, "Validation rows to compare source and result on.", also=("validation",))
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")
+    calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
+    verify: bool | VerifyOnRowsOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
+    envs: dict[str, str] = option(dict, ENVS)

@@ -1,0 +1,62 @@
+"""The verbs that turn one checkpoint into another: merge, quantize, export."""
+
+from __future__ import annotations
+
+from swift_core.contract.hookspecs import hookimpl
+from swift_core.contract.specs import Ref
+from swift_core.contract.verb import VerbSpec
+
+MERGE = VerbSpec(
+    name="merge",
+    summary="Merge an adapter into its base model, and verify the result",
+    also=("merge-lora",),
+    options=Ref("swift_convert.options:MergeOptions"),
+    takes=("checkpoint",),
+    gives="checkpoint",
+    positional="model",
+    parts={"tuner": "", "loader": "transformers"},
+    fixed=frozenset({"tuner"}),
+    job_from=("tuner.merger",),
+    complete=(Ref("swift_convert.merge:choose_tuner"),),
+    output_ratio=1.0,
+)
+
+QUANTIZE = VerbSpec(
+    name="quantize",
+    summary="Quantize a checkpoint, and measure the loss of quality",
+    options=Ref("swift_convert.options:QuantizeOptions"),
+    takes=("checkpoint", "rows"),
+    gives="checkpoint",
+    positional="model",
+    main="quantizer",
+    parts={"quantizer": "", "loader": "transformers"},
+    job_from=("loader.quantizing",),
+    prepare=(Ref("swift_data.resolving:prepare"),),
+    check=Ref("swift_convert.quantize:problems"),
+    output_ratio=1 / 16,
+    spellings={"quant_method": "quantizer", "quantization_method": "quantizer"},
+    command=Ref("swift_convert.commands.quantize:QuantizeCommand"),
+)
+
+EXPORT = VerbSpec(
+    name="export",
+    summary="Convert a checkpoint to another format",
+    options=Ref("swift_convert.options:ExportOptions"),
+    takes=("checkpoint", "rows"),
+    gives="checkpoint",
+    positional="model",
+    main="exporter",
+    parts={"exporter": ""},
+    flags={"exporter": "to"},
+    job=Ref("swift_convert.export:export"),
+    prepare=(Ref("swift_data.resolving:prepare"),),
+    check=Ref("swift_convert.export:problems"),
+    output_ratio=1 / 16,
+    rewrite=Ref("swift_convert.commands.ms_swift:export"),
+)
+
+
+@hookimpl
+def swift_verbs() -> list[VerbSpec]:
+    """Return merge, quantize and export."""
+    return [MERGE, QUANTIZE, EXPORT]

@@ -1,0 +1,86 @@
+"""Options of verbs that read rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swift_core.options.common import HubOptions
+from swift_core.options.model import Names, Options, Several, option
+
+DATASETS = "Datasets: a name, file, folder, pattern or hub dataset; name#500 takes 500 rows."
+
+
+class ReadingOptions(Options):
+    """How rows are read; options of every verb that reads rows."""
+
+    columns: dict[str, str] = option(dict, 'Rename fields: {"question": "query"} reads question as query.', also=("columns",))
+    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = option(
+        dict, 'Rename roles: {"bot": "assistant"} reads messages of the role bot as assistant messages.'
+    )
+    media_folder: str = option("", "Folder of images, audio and video; default: the folder of the data file.", also=("media_dir",))
+
+
+class SkippingOptions(ReadingOptions):
+    """Options of every verb that processes rows and may skip invalid ones."""
+
+    on_error: Literal["stop", "skip"] = option("stop", "What happens on an invalid row: stop the run, or skip and list the row.")
+    max_skipped: str = option(
+        "1%", "Maximum skipped rows, as a share (1%) or a number (20); more stop the run.", pattern=r"^\d+(\.\d+)?%$|^\d+$"
+    )
+
+
+class DataOptions(SkippingOptions):
+    """Options of every verb that trains on rows."""
+
+    streaming: bool = option(
+        False,
+        "Tokenise rows during training and store none, for datasets larger than the disk.",
+        also=("streaming",),
+    )
+    buffer: int = option(10_000, "Shuffle buffer of a streamed dataset, in rows.", ge=1, also=("shuffle_buffer_size",))
+
+
+class RowsOptions(Options):
+    """Options of every verb that takes datasets."""
+
+    dataset: Several = option(..., DATASETS, min_length=1)
+    val_dataset: Several = option(list, "Validation datasets.", also=("validation",))
+    data: DataOptions = option(DataOptions, "How rows are read.")
+
+
+class SeenOptions(HubOptions):
+    """Options of data check and data show; with a model, rows are tokenised."""
+
+    model: str = option(
+        "", "Model whose tokenizer is used; default: rows are not tokenised.", also=("model_id_or_path", "model_name_or_path")
+    )
+    family: str = option("", "Model family; default: detected from config.json.", also=("model_type",))
+    trust_remote_code: Names = option(list, "Repositories whose own code may be executed, as org/name@revision.")
+    data: ReadingOptions = option(ReadingOptions, "How rows are read.")
+
+
+class DataCheckOptions(SeenOptions):
+    """Options of swift data check."""
+
+    dataset: Several = option(..., DATASETS, min_length=1)
+    val_dataset: Several = option(list, "Validation datasets: none of their rows may be among the training rows.", also=("validation",))
+
+
+class DataShowOptions(SeenOptions):
+    """Options of swift data show."""
+
+    dataset: Several = option(..., "The dataset: a name, a file, a hub dataset; its first file.", min_length=1)
+    row: int = option(1, "Row number, as in messages: counted from 1, in line-based files the line.", ge=1)
+    tokens: bool = option(False, "Show token boundaries.")
+
+
+class DataConvertOptions(HubOptions):
+    """Options of swift data convert."""
+
+    dataset: Several = option(..., DATASETS, min_length=1)
+    output: str = option(..., "File for the rows (JSONL).")
+    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",))
+    kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(
+        "", "Kind of the rows; default: the most frequent kind among the first rows."
+    )
+    data: SkippingOptions = option(SkippingOptions, "How rows are read.")

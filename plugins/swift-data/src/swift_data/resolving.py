@@ -1,0 +1,61 @@
+"""The datasets of a run, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract.errors import Problems, SwiftError, UsageError
+from swift_core.contract.run import DataChoice
+from swift_core.contract.specs import Problem
+from swift_core.options.model import Invalid
+from swift_data.choices import choose_dataset, fetch_dataset
+
+if TYPE_CHECKING:
+    from swift_core.contract.run import Run
+    from swift_core.plugins.registry import Registry
+    from swift_core.runs.draft import Draft
+
+
+def prepare(draft: Draft) -> None:
+    """Resolve and fetch the datasets that the options `dataset` and `val_dataset` name (`VerbSpec.prepare`).
+
+    Raises:
+        UsageError: with every dataset that does not exist or has invalid options.
+        SwiftError: a download failed.
+    """
+    streaming = bool(draft.options.get("data", {}).get("streaming"))
+    draft.datasets = _resolved(draft, "dataset", streaming=streaming)
+    draft.validation = _resolved(draft, "val_dataset")
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Yield the datasets whose kinds of rows the task of the run does not accept."""
+    if "task" not in run.parts:
+        return
+    task = known.spec(run.parts["task"])
+    for choice in (*run.datasets, *run.validation):
+        gives = known.spec(choice).rows
+        if gives and not set(gives) & set(task.rows):
+            fits = [spec.name for spec in known.all("task") if set(gives) & set(spec.rows)]
+            hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task accepts such rows."
+            message = f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} needs {' or '.join(task.rows)} rows"
+            yield Problem(where="dataset", message=message, hint=hint)
+
+
+def _resolved(draft: Draft, key: str, *, streaming: bool = False) -> tuple[DataChoice, ...]:
+    settings = draft.settings
+    given: dict[str, Any] = settings.values.get("dataset_options", {})
+    options = {name.replace("_", "-"): value for name, value in given.items()}
+    chosen: list[DataChoice] = []
+    errors: list[SwiftError] = []
+    for index, item in enumerate(draft.options.pop(key, None) or ()):
+        where = settings.where(f"{key}.{index}") if f"{key}.{index}" in settings.lines else settings.where(key)
+        try:
+            chosen.append(choose_dataset(draft.known, item, options, where, streaming=streaming, hub=draft.options["hub"]))
+        except Invalid as invalid:
+            errors += [UsageError(message, where=path) for path, message in invalid.problems]
+        except SwiftError as error:
+            errors.append(error)
+    Problems.raise_any(errors)
+    return tuple(fetch_dataset(choice, draft.progress) for choice in chosen)

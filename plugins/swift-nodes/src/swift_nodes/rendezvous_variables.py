@@ -1,0 +1,36 @@
+"""Environment variables of torchrun's rendezvous that other tools read at launch: `NNODES=2 NODE_RANK=1 MASTER_ADDR=… swift sft …`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from swift_core.runs.launch_variables import given, number_of, set_option
+
+if TYPE_CHECKING:
+    from swift_core.contract.verb import VerbSpec
+    from swift_core.options.settings import Settings
+
+_RENDEZVOUS: Mapping[str, str] = {
+    "NODE_RANK": "launcher.node_rank", "MASTER_ADDR": "launcher.master_addr", "MASTER_PORT": "launcher.master_port",
+}  # fmt: skip
+
+
+def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Apply the variables to the settings of a run on several nodes, and yield notes for the user."""
+    found = {name: environment[name].strip() for name in _RENDEZVOUS if environment.get(name, "").strip()}
+    if not found or "launcher" not in verb.parts:
+        return
+    variables = " ".join(f"{name}={value}" for name, value in found.items())
+    if int(given(settings, "nodes") or 1) == 1:
+        yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
+        return
+    if given(settings, "launcher") is None:
+        settings.set("launcher", "torchrun")
+        yield "multi-node run: using --launcher torchrun"
+    if given(settings, "launcher") != "torchrun":
+        yield f"{variables} has no effect: --launcher {given(settings, 'launcher')} sets up the rendezvous itself"
+        return
+    for name, value in found.items():
+        number = name != "MASTER_ADDR"
+        yield from set_option(settings, _RENDEZVOUS[name], number_of(name, value) if number else value, f"{name}={value}", known=True)

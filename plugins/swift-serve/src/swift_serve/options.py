@@ -1,0 +1,53 @@
+"""Options of serve and ask."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from swift_core.options.common import EngineOptions
+from swift_core.options.model import Several, option
+
+
+class ServeOptions(EngineOptions):
+    """Options of swift serve."""
+
+    host: str = option(
+        "127.0.0.1", "Address to listen on. An address other than localhost requires an API key; one is generated if none is set."
+    )
+    port: int = option(8000, "Port to listen on; 0: any free port.", ge=0, le=65535)
+    name: str = option("", "Model name that clients send; default: the checkpoint's name.", also=("served_model_name",))
+    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the API key that clients must send.")
+    runtime_adapters: bool = option(
+        False,
+        "Allow adapters to be added and removed while the server runs. Anyone with the API key can then load folders of this machine.",
+    )
+    startup_timeout: float = option(600.0, "Maximum start-up time of the engine, in seconds.", gt=0)
+    parity: Literal["refuse", "warn"] = option(
+        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
+    )
+
+
+class AskOptions(EngineOptions):
+    """Options of swift ask."""
+
+    model: str = option("", "Checkpoint to ask; it is served while the questions are answered.", also=("model_id_or_path",))
+    url: str = option("", "URL of a running server, ending in /v1.")
+    name: str = option("", "Model name on the server; default: its first model.", also=("served_model_name",))
+    questions: list[str] = option(list, "Questions, each asked in a conversation of its own.")
+    dataset: Several = option(list, "Chat rows; the conversation up to the last user turn is sent.", also=("val_dataset",))
+    system: str = option("", "System prompt.")
+    max_tokens: int = option(256, "Maximum new tokens per answer.", ge=1, also=("max_new_tokens",))
+    temperature: float = option(0.0, "Sampling temperature; 0: greedy decoding.", ge=0)
+    top_p: float = option(1.0, "Nucleus sampling: sample from the most likely tokens with this total probability.", gt=0, le=1)
+    seed: int | None = option(None, "Seed of the sampling.")
+    stop: list[str] = option(list, "Stop strings.", also=("stop_words",))
+    extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
+    images: list[str] = option(list, "Images for each question: paths or URLs.")
+    concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))
+    resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.")
+    api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.")
+    parity: Literal["refuse", "warn"] = option(
+        "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
+    )
+    output: str = option("", "File for the answers (JSONL); default: answers.jsonl in the run folder.", also=("result_path",))
+    overwrite: bool = option(False, "Replace the output file if it exists.")

@@ -1,0 +1,56 @@
+"""The verbs that serve a model or talk to one: serve, ask, infer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from swift_core.contract.hookspecs import hookimpl
+from swift_core.contract.specs import Ref
+from swift_core.contract.verb import VerbSpec
+
+_SPELLINGS = {"infer_backend": "backend"}
+
+SERVE = VerbSpec(
+    name="serve",
+    summary="Serve a checkpoint behind an OpenAI-compatible API",
+    also=("deploy",),
+    options=Ref("swift_serve.options:ServeOptions"),
+    takes=("checkpoint",),
+    gives="server",
+    positional="model",
+    main="backend",
+    parts={"backend": "transformers"},
+    job=Ref("swift_serve.serve:serve"),
+    spellings=_SPELLINGS,
+    command=Ref("swift_serve.commands.serve:ServeCommand"),
+)
+
+ASK = VerbSpec(
+    name="ask",
+    summary="Put questions to a checkpoint or a server, and keep the answers",
+    options=Ref("swift_serve.options:AskOptions"),
+    takes=("checkpoint", "server", "rows"),
+    gives="answers",
+    positional="model",
+    parts={"backend": "transformers"},
+    job=Ref("swift_serve.ask:ask"),
+    prepare=(Ref("swift_serve.temporary_server:prepare"), Ref("swift_data.resolving:prepare")),
+    carry_out=Ref("swift_serve.temporary_server:carry_out"),
+    spellings=_SPELLINGS,
+    command=Ref("swift_serve.commands.ask:AskCommand"),
+)
+
+INFER = replace(
+    ASK,
+    name="infer",
+    summary="Chat with a model, or answer a file of questions",
+    also=("chat",),
+    command=Ref("swift_serve.commands.infer:InferCommand"),
+    interactive=True,
+)
+
+
+@hookimpl
+def swift_verbs() -> list[VerbSpec]:
+    """Return serve, ask and infer."""
+    return [SERVE, ASK, INFER]

@@ -1,0 +1,3 @@
+"""The commands, one per file."""
+
+from __future__ import annotations

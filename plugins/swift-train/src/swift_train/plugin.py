@@ -1,0 +1,74 @@
+"""The training verbs: `train`, each task as a verb of its own (`sft`, `pretrain`, …), and `get_model`."""
+
+from __future__ import annotations
+
+from swift_core.contract.hookspecs import hookimpl
+from swift_core.contract.specs import Ref, TaskSpec
+from swift_core.contract.verb import VerbSpec
+
+_SPELLINGS = {
+    "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
+    "quant_method": "quantizer", "quantization_method": "quantizer", "optim": "optimizer",
+}  # fmt: skip
+
+TRAIN = VerbSpec(
+    name="train",
+    summary="Train a model on a task",
+    options=Ref("swift_train.verb_options:TrainingOptions"),
+    takes=("checkpoint", "rows"),
+    gives="checkpoint",
+    positional="model",
+    main="task",
+    each="task",
+    parts={
+        "task": "",
+        "tuner": "lora",
+        "quantizer": "",
+        "parallel": "ddp",
+        "optimizer": "adamw",
+        "loader": "transformers",
+        "launcher": "local",
+    },
+    job_from=("parallel.trains", "task.trainer"),
+    prepare=(Ref("swift_data.resolving:prepare"),),
+    check=Ref("swift_train.verb_checks:problems"),
+    output_ratio=1.0,
+    spellings=_SPELLINGS,
+)
+
+LOAD = VerbSpec(
+    name="get-model",
+    summary="Load a model into this process (Python only)",
+    options=Ref("swift_core.options.common:DeviceOptions"),
+    takes=("checkpoint",),
+    gives="model",
+    positional="model",
+    parts={"tuner": "", "quantizer": "", "loader": "transformers"},
+    preferred={"tuner": "lora"},
+    check=Ref("swift_convert.quantize:load_time_problems"),
+    carry_out=Ref("swift_train.build:carry_out"),
+    records=False,
+    spellings=_SPELLINGS,
+)
+
+
+@hookimpl
+def swift_verbs() -> list[VerbSpec]:
+    """Return the training verbs."""
+    return [TRAIN, LOAD]
+
+
+@hookimpl
+def swift_tasks() -> list[TaskSpec]:
+    """Return next-token prediction on plain text, and on the assistant's turns of conversations."""
+    trainer, inspector = Ref("swift_train.job:train"), Ref("swift_train.inspection:Inspector")
+    return [
+        TaskSpec(
+            name="pretrain", summary="Train a model on plain text", also=("pt",), rows=("text",), trainer=trainer,
+            inspector=inspector, factory=Ref("swift_train.tasks:PretrainTask"), options=Ref("swift_train.options:PretrainOptions"),
+        ),
+        TaskSpec(
+            name="sft", summary="Fine-tune a model on conversations", rows=("chat",), trainer=trainer,
+            inspector=inspector, factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,21 @@
+"""Checks of a training run before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from swift_convert.quantize import load_time_problems
+from swift_data import resolving
+
+from swift_core.contract.specs import Problem
+
+if TYPE_CHECKING:
+    from swift_core.contract.run import Run
+    from swift_core.plugins.registry import Registry
+
+
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
+    """Yield datasets whose rows the task does not accept, and quantizers that cannot quantize while a model is loaded."""
+    yield from resolving.problems(run, known)
+    yield from load_time_problems(run, known)

@@ -1,0 +1,25 @@
+"""Options of the training verbs themselves; those of the tasks are in `options`."""
+
+from __future__ import annotations
+
+from swift_data.options import RowsOptions
+
+from swift_core.options.common import DeviceOptions, OutputOptions
+from swift_core.options.model import Options, option
+
+
+class ResumeOptions(Options):
+    """Options of --resume."""
+
+    name: str = option("", "Run folder, or checkpoint in it, to resume from.")
+    allow_change: bool = option(
+        False, "Resume even if settings have changed; the changes are listed, and the result differs from that of an uninterrupted run."
+    )
+
+
+class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
+    """Options of every training verb."""
+
+    resume: str | ResumeOptions = option("", "Run folder, or checkpoint in it, to resume from.", also=("resume_from_checkpoint",))
+    processes: int = option(1, "Processes per node.", ge=1, also=("nproc_per_node", "num_gpus"))
+    nodes: int = option(1, "Number of nodes.", ge=1, also=("nnodes", "num_nodes"))

@@ -1,7 +1,0 @@
-"""`swift pretrain`."""
-
-from __future__ import annotations
-
-from swift_core.cli.verb import VerbCommand, carry_out
-
-command = VerbCommand("pretrain", carry_out, positional="model")

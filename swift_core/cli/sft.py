@@ -1,7 +1,0 @@
-"""`swift sft`."""
-
-from __future__ import annotations
-
-from swift_core.cli.verb import VerbCommand, carry_out
-
-command = VerbCommand("sft", carry_out, positional="model")

@@ -1,0 +1,48 @@
+"""Verbs by name: those that plugins offer, and those that the implementations of a part are."""
+
+from __future__ import annotations
+
+from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract.verb import VerbSpec
+from swift_core.plugins.registry import Registry, catalogue, registry
+
+
+def verbs(known: Registry | None = None) -> list[VerbSpec]:
+    """Return every verb; one whose implementations of a part are verbs too (`VerbSpec.each`) is followed by them."""
+    known = known or registry()
+    found: list[VerbSpec] = []
+    for spec in known.all("verb"):
+        found += [spec, *(spec.of(each) for each in known.all(spec.each))] if spec.each else [spec]
+    return found
+
+
+def find_verb(name: str, known: Registry | None = None) -> VerbSpec | None:
+    """Return the verb of that name or alias, or None.
+
+    Raises:
+        UsageError: two plugins offer it.
+    """
+    known = known or registry()
+    if known.matching("verb", name):
+        spec: VerbSpec = known.entry("verb", name).spec
+        return spec
+    for spec in known.all("verb"):
+        if spec.each and (matches := known.matching(spec.each, name)):
+            return spec.of(matches[0].spec)
+    return None
+
+
+def verb_named(name: str, *, where: str = "run", known: Registry | None = None) -> VerbSpec:
+    """Return the verb of that name or alias.
+
+    Raises:
+        UsageError: there is none (with a suggestion), or two plugins offer it.
+    """
+    known = known or registry()
+    if found := find_verb(name, known):
+        return found
+    names = sorted({spec.name for spec in verbs(known)})
+    hint = suggestion(name, names) or (f"Known: {', '.join(names)}." if names else "No installed plugin offers a verb.")
+    if not suggestion(name, names) and (home := catalogue().get("verb", {}).get(name)):
+        hint = f"pip install {home}"
+    raise UsageError(f"there is no verb '{name}'", where=where, hint=hint)
