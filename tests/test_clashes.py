@@ -74,7 +74,7 @@ def test_plugins_shows_every_clash(strangers, swift, distribution):
         "the scheme hf: is offered by swift-plugin-hubs and swift-plugin-acme and swift-plugin-bolt: swift-plugin-hubs is used",
         "the suffix .jsonl is offered by swift-plugin-datasets and",
         "the command dance is offered by swift-plugin-dance and swift-plugin-waltz: select one with DISTRIBUTION/dance",
-        "the command chat is offered by swift-core and swift-plugin-chat: swift-core is used",
+        "the command chat is offered by swift-serve and swift-plugin-chat: swift-serve is used",
     ):
         assert f"clash: {text}" in shown
     records = {record["distribution"]: record for record in json.loads(swift("plugins", "--json").out)}

@@ -136,7 +136,8 @@ def started(tmp_path, monkeypatch):
     script = """
 import sys
 from pathlib import Path
-from swift_core import cli, interrupts
+from swift_core import cli
+from swift_core.system import interrupts
 from swift_core.runs.execute import execute
 from swift_core.contract.run import Run
 cli._invoked = lambda _: execute(Run(verb="toy", job=f"toy_jobs:{sys.argv[1]}", options={"output": "out"}), Path("runs"))

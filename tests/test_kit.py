@@ -110,7 +110,7 @@ FAULTS = {
     "command_heavy": ("check_command_import_is_light", "it imports numpy ("),
     "command_import": ("check_command_imports", "No module named 'there_is_no_such_module' ("),
     "command_prints": ("check_command_import_does_nothing", "'Welcome!'"),
-    "command_chat": ("check_command_name_is_its_own", "'chat' is a command of swift-core"),
+    "command_chat": ("check_command_name_is_its_own", "'chat' is a verb"),
     "command_help": ("check_command_has_help", "its function has no docstring"),
     "command_traceback": ("check_wrong_words_are_refused", "it raises FileNotFoundError"),
     "missing": ("check_missing_checkpoint_ends_it", "it serves although the checkpoint is missing"),

@@ -30,7 +30,7 @@ BROKEN = {
         "there is no hook 'swift_backend'. Did you mean 'swift_backends'?",
     ),
     "unknown argument": ("from swift_core import hookimpl\n@hookimpl\ndef swift_check(run, mood): return []", "mood"),
-    "another API version": ('SWIFT_API = ">=99"\n' + GOOD, "wants plugin API >=99, and this swift-core has 1.0"),
+    "another API version": ('SWIFT_API = ">=99"\n' + GOOD, "wants plugin API >=99, and this swift-core has 2.0"),
     "API version that is none": ('SWIFT_API = "latest"\n' + GOOD, "no version specifier"),
     "no hooks": ("x = 1", "answers no hook"),
     "hook raises": (
@@ -98,7 +98,7 @@ def test_a_plugin_that_is_left_out_is_not_called_uninstalled(swift):
 def test_only_named_plugins_are_loaded(swift, distribution):
     distribution("swift-plugin-moon", GOOD)
     swift.env["SWIFT_LOAD_PLUGINS"] = "moon"
-    assert {record["name"] for record in json.loads(swift("plugins", "--json").out)} == {"core", "moon"}
+    assert {record["name"] for record in json.loads(swift("plugins", "--json").out) if record["hooks"]} == {"core", "moon"}
 
 
 def test_two_plugins_of_one_entry_name(swift, distribution):

@@ -14,7 +14,7 @@ from swift_core.runs.resolve import resolve
 def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path))
     verb, options = verb_named("sft"), {"model": str(tiny_model), "dataset": ["alpaca-en-demo"], "quantizer": "gptq"}
-    with pytest.raises(UsageError, match="can't quantize a model when it is loaded") as refused:
+    with pytest.raises(UsageError, match="can't quantize a model while it is loaded") as refused:
         resolve(verb, settings_of(verb, options, registry()))
     assert "swift quantize" in refused.value.hint
 

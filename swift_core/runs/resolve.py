@@ -51,11 +51,13 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     options, parts = options_and_parts(verb, settings, known)
     _check_hub(settings, known)
     _check_output(verb, options, settings)
+    if "server" in verb.takes and options.get("url"):
+        parts.pop("backend", None)  # a running server needs no engine
+    parts = with_engines(verb, options, parts, known, settings)
     draft = Draft(verb=verb, settings=settings, known=known, options=options, parts=parts, progress=progress)
     with offline_if(options["offline"]):
         for step in verb.prepare:
             step.load()(draft)
-        draft.parts = with_engines(verb, options, draft.parts, known, settings)
         _fetch(draft)
     if "loader" in draft.parts and not settings.values.get("loader"):
         sources = [*draft.adapters.values(), *([draft.model] if draft.model else ())]
@@ -76,8 +78,8 @@ def _check_hub(settings: Settings, known: Registry) -> None:
 
 
 def _check_output(verb: VerbSpec, options: dict[str, object], settings: Settings) -> None:
-    """Check that the output of a verb that writes a checkpoint is free, and that no other run is writing it."""
-    if verb.gives == "checkpoint" and options.get("output") and not options.get("resume"):
+    """Check that the output is free, and that no other run is writing it. Answers are checked by their job, which may resume."""
+    if verb.gives != "answers" and "overwrite" in options and options.get("output") and not options.get("resume"):
         output = Path(str(options["output"]))
         reservation.check_unheld(output, where=settings.where("output"))
         paths.check_free(output, overwrite=bool(options["overwrite"]), where=settings.where("output"))

@@ -20,11 +20,12 @@ from typing import Any
 from swift_recipes import charts
 from swift_recipes.page import write_page
 
-from swift_core.contract.errors import Problems, Resolved, Stopped, SwiftError, UsageError
+from swift_core.contract.errors import Problems, Stopped, SwiftError, UsageError
 from swift_core.contract.roles import Watch
 from swift_core.contract.run import Run, RunResult
 from swift_core.options.settings import Settings
 from swift_core.plugins.registry import Registry, catalogue, registry
+from swift_core.runs.resolve import Resolved
 from swift_core.system.paths import write_json, write_text
 
 HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")

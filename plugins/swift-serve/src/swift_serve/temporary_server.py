@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server, Watch
@@ -15,16 +14,7 @@ from swift_core.runs.carry_out import Context, execute_run
 from swift_core.runs.execute import running_server
 from swift_serve.plugin import SERVE
 
-if TYPE_CHECKING:
-    from swift_core.runs.draft import Draft
-
 _SHARED = ("runs", "hub", "offline", "model", "family", "adapter", "allow_other_base", "api_key_env", "parity")
-
-
-def prepare(draft: Draft) -> None:
-    """Drop the backend if a running server is named: no engine is needed."""
-    if draft.options.get("url"):
-        draft.parts.pop("backend", None)
 
 
 def carry_out(run: Run, context: Context) -> RunResult:
