@@ -16,8 +16,8 @@ class VerbSpec(Named):
     """A verb. The command, its help, the YAML, the recipe step, the JSON Schema, the Python function and the reference page follow from it.
 
     What it works with:
-        takes, gives: kinds of input and output. A verb that takes a server has an option `url`, and needs no backend if it is given. A verb that gives a server is a context manager in Python and runs until Ctrl-C; an
-            `output` that is a checkpoint is reserved before the run starts.
+        takes, gives: kinds of input and output. A verb that takes a server has an option `url`, and needs no backend if it is given.
+            A verb that gives a server is a context manager in Python and runs until Ctrl-C.
         options: the class of the verb's own options (`swift_core.options.Options`).
         parts: the parts that a run is made of, each with the implementation used by default ('' for none).
         main: the part whose options are options of the verb itself: flat flags, and the top level of the YAML.
