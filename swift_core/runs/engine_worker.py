@@ -11,16 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from swift_core.plugins import local
-from swift_core.system import supervisor
+from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.run import Choice, Run, write_run
 from swift_core.environments.inspect import look
 from swift_core.environments.interpreters import CLEARED, variables
-from swift_core.contract.errors import Stopped, SwiftError, UsageError
-from swift_core.runs.execute import error_of
-from swift_core.system.log_tail import last_words
-from swift_core.runs.local_launcher import CONTROL_PIPE, STOP_FILE, STOPPING, watch_processes
+from swift_core.plugins import local
 from swift_core.runs.events import Report
-from swift_core.contract.run import Choice, Run, write_run
+from swift_core.runs.execute import error_of
+from swift_core.runs.local_launcher import CONTROL_PIPE, STOP_FILE, STOPPING, watch_processes
+from swift_core.system import supervisor
+from swift_core.system.log_tail import last_words
 
 FOLDER = "apart"  # in the run folder, with its own run.json, events and log
 

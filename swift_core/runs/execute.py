@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import errors
-from swift_core.system import paths, threads
 from swift_core.contract.errors import PeerFailed, Stopped, SwiftError
-from swift_core.plugins.registry import Registry, registry
-from swift_core.runs.events import read_events
 from swift_core.contract.roles import Server, Watch
 from swift_core.contract.run import Run, RunResult, new_folder, output_path, read_run, write_result, write_run
+from swift_core.plugins.registry import Registry, registry
+from swift_core.runs.events import read_events
+from swift_core.system import paths, threads
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")

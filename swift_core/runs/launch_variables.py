@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from swift_core.contract.errors import UsageError
+from swift_core.contract.verb import VerbSpec
 from swift_core.options import fields
 from swift_core.options.settings import Settings
 from swift_core.plugins.registry import Registry
-from swift_core.contract.errors import UsageError
-from swift_core.contract.verb import VerbSpec
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
 _HUBS: Mapping[str, tuple[str, str]] = {"USE_HF": ("hf", "ms"), "USE_MODELSCOPE_HUB": ("ms", "hf")}
@@ -58,6 +58,16 @@ def apply(verb: VerbSpec, settings: Settings, known: Registry, environment: Mapp
 
 
 def set_option(settings: Settings, path: str, value: object, variable: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
+    """Set an option from a variable unless the user gives it, and yield a note on what was done.
+
+    Args:
+        settings: the settings, changed in place.
+        path: dotted path of the option.
+        value: the value.
+        variable: `NAME=value`, for the note.
+        known: whether the verb has the option.
+        trivial: whether the value is the default, which needs neither a change nor a note.
+    """
     flag = "--" + path.replace("_", "-")
     found = given(settings, path)
     if not known:
@@ -112,6 +122,11 @@ def given(settings: Settings, path: str) -> Any:
 
 
 def number_of(name: str, value: str) -> int:
+    """Return the value of a variable as a number.
+
+    Raises:
+        UsageError: it is not one.
+    """
     if not value.isdecimal():
         raise UsageError(f"must be a number, not '{value}'", where=name, hint="Set it to a number, or unset it and use the option instead.")
     return int(value)

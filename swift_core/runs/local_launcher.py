@@ -20,10 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.system import supervisor
 from swift_core.contract.errors import UsageError
-from swift_core.system.interrupts import forget
 from swift_core.contract.roles import Watch
+from swift_core.system import supervisor
+from swift_core.system.interrupts import forget
 
 STOP_FILE = "stop"
 STOPPED = 130

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.plugins import local
 from swift_core.checkpoints.manifest import Manifest, read_manifest
 from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import Registry
 from swift_core.contract.run import Choice, Run, read_run
+from swift_core.plugins import local
+from swift_core.plugins.registry import Registry
 
 
 def maker(known: Registry, kind: str, manifest: Manifest | None, default: str = "") -> Choice:

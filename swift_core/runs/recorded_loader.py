@@ -10,8 +10,8 @@ from swift_core.checkpoints.manifest import read_manifest
 from swift_core.runs.provenance import maker
 
 if TYPE_CHECKING:
-    from swift_core.plugins.registry import Registry
     from swift_core.contract.run import Choice, Source
+    from swift_core.plugins.registry import Registry
 
 
 def recorded_loader(sources: Iterable[Source], known: Registry) -> Choice | None:

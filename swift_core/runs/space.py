@@ -12,9 +12,9 @@ from swift_core.checkpoints.manifest import read_config
 from swift_core.contract.specs import Problem
 
 if TYPE_CHECKING:
-    from swift_core.plugins.registry import Registry
     from swift_core.contract.run import Run
     from swift_core.contract.verb import VerbSpec
+    from swift_core.plugins.registry import Registry
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
 

@@ -1,0 +1,20 @@
+"""Conversion of a checkpoint to a format that a loader reads, by a worker, kept in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from swift_core.contract.roles import Watch
+from swift_core.contract.run import Choice, Run, Source
+from swift_core.runs.execute import execute
+from swift_core.system import paths
+
+
+def converted(job: str, source: Source, loader: Choice, target: Path, watch: Watch) -> None:
+    """Convert `source` with the loader's job, and write the result to `target`.
+
+    Raises:
+        SwiftError: the conversion failed.
+    """
+    run = Run(verb="convert", job=job, model=source, options={"output": str(target)}, parts={"loader": loader})
+    execute(run, paths.cache_dir("runs"), watch=watch)

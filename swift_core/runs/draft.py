@@ -1,0 +1,33 @@
+"""A run while it is resolved: what the steps of a verb (`VerbSpec.prepare`, `VerbSpec.complete`) read and change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from swift_core.contract.roles import Progress
+from swift_core.contract.run import Choice, DataChoice, Source
+from swift_core.contract.verb import VerbSpec
+from swift_core.options.settings import Settings
+from swift_core.plugins.registry import Registry
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A run that is not frozen yet.
+
+    `options` are the verb's own, validated; `parts` the choice for each part. `model` and `adapters` are there once the steps of
+    `VerbSpec.prepare` are done. `settings` tell where each value was given; `notes` are shown to the user.
+    """
+
+    verb: VerbSpec
+    settings: Settings
+    known: Registry
+    options: dict[str, Any]
+    parts: dict[str, Choice]
+    progress: Progress | None = None
+    model: Source | None = None
+    adapters: dict[str, Source] = field(default_factory=dict)
+    datasets: tuple[DataChoice, ...] = ()
+    validation: tuple[DataChoice, ...] = ()
+    notes: list[str] = field(default_factory=list)
