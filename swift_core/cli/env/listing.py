@@ -23,7 +23,7 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif not rows:
-        click.echo("No environments. Create one with swift env create NAME; serve and infer offer to if an engine is not installed.")
+        click.echo("No environments. Create one with swift env create NAME, or run swift serve, which offers to create it.")
     else:
         shown = [
             (

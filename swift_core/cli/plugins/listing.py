@@ -12,7 +12,7 @@ from swift_core.cli.tables import print_table
 from swift_core.plugins.registry import catalogue, registry
 
 
-@click.command("list")
+@click.command("list", short_help="List the installed plugins")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """List the installed plugins and their problems."""

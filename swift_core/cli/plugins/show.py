@@ -11,7 +11,7 @@ from swift_core.cli.plugins.records import records
 from swift_core.cli.tables import print_table
 
 
-@click.command("show")
+@click.command("show", short_help="Show one plugin in detail")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:

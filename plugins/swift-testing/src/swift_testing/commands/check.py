@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swift_testing.kit.running import Result
 
 
-@click.command("check")
+@click.command("check", short_help="Run the conformance checks of a plugin")
 @click.argument("distribution")
 @click.option("--kind", "kinds", multiple=True, help="Check only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
 @click.option("--check", "checks", multiple=True, help="Run only the check of this name.")

@@ -13,7 +13,7 @@ from swift_core.plugins.registry import HOOKS, catalogue, registry
 from swift_testing import scaffold
 
 
-@click.command("new")
+@click.command("new", short_help="Create the scaffold of a plugin")
 @click.argument("name")
 @click.option("--kind", required=True, type=click.Choice(scaffold.KINDS), help="What the plugin adds.")
 @click.option("--folder", default=".", type=click.Path(path_type=Path), help="Parent of the new folder.  [default: the current folder]")
