@@ -38,9 +38,7 @@ def _print(records: list[dict[str, Any]]) -> None:
     for record in records:
         for offer in record["offers"]:
             if offer["missing"]:
-                click.echo(
-                    f"{offer['kind']} {offer['name']}: its engine is not installed here (missing: {offer['missing']}). {offer['hint']}"
-                )
+                click.echo(f"{offer['kind']} {offer['name']}: its engine is not installed here ({offer['missing']}). {offer['hint']}")
     for text in dict.fromkeys(text for record in records for text in record["clashes"]):
         click.echo(f"clash: {text}")
     left_out = registry().plugins.left_out

@@ -35,7 +35,7 @@ def _print(record: dict[str, Any]) -> None:
                 (
                     offer["kind"],
                     offer["name"],
-                    offer["summary"] + (f"  [engine not installed; missing: {offer['missing']}]" if offer["missing"] else ""),
+                    offer["summary"] + (f"  [engine not installed: {offer['missing']}]" if offer["missing"] else ""),
                 )
                 for offer in record["offers"]
             ],
