@@ -24,6 +24,7 @@ from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
+from swift_train.truncation import samples_of_row, too_long
 
 if TYPE_CHECKING:
     from swift_core.contract.roles import RawRow
@@ -114,7 +115,7 @@ def _scripts(
             scripts = encoder.texts(raw)
             for script in scripts:
                 if max_tokens and (count := encoder.tokeniser.min_tokens(script.text)) > max_tokens:
-                    raise _too_long(f"at least {count}", max_tokens)
+                    raise too_long(f"at least {count}", max_tokens)
         except SwiftError as error:
             skips.bad(error, raw)
         else:
@@ -144,28 +145,6 @@ def take_unread(encoder: Encoder) -> Unread:
 def unread_of(store: Store) -> Unread:
     """Return the fields of a store's rows that the template does not read, and the control tokens in their texts."""
     return Unread(store.meta["unread"], store.meta["rows"], store.meta["control"])
-
-
-def truncate(encoded: Encoded, truncation: str, max_length: int) -> Iterator[Encoded]:
-    """Yield a sequence in pieces of at most `max_length` tokens; none if it is dropped.
-
-    Raises:
-        UsageError: the sequence is too long, and `truncation` is "error".
-    """
-    count = len(encoded.ids)
-    if count <= max_length:
-        yield encoded
-    elif truncation == "left":
-        yield encoded.cut(count - max_length, count)
-    elif truncation == "right":
-        yield encoded.cut(0, max_length)
-    elif truncation == "split":
-        for start in range(0, count - 1, max_length - 1):  # pieces overlap by a token: every token but the first is supervised once
-            piece = encoded.cut(start, min(start + max_length, count))
-            if _is_supervised(piece):
-                yield piece
-    elif truncation == "error":
-        raise _too_long(str(count), max_length)
 
 
 def _temporary_store(choice: DataChoice, preprocessing: Preprocessing, report: Report, what: str) -> Store:
@@ -252,18 +231,6 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
         writer.finish(skipped=skips.count, dropped=dropped, rows=unread.rows, unread=dict(unread.counts), control=dict(unread.control))
 
 
-def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -> list[Encoded]:
-    """Return the samples of a row's sequences; none if the row is dropped.
-
-    Raises:
-        UsageError: the row is too long, or has no supervised token.
-    """
-    pieces = [piece for encoded in sequences for piece in truncate(encoded, preprocessing.truncation, preprocessing.max_length)]
-    if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
-        raise UsageError("no token of this row is supervised", hint="Check that it has an answer, within max_length tokens.")
-    return pieces
-
-
 def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> None:
     """Check a cached store: encode the data set's first rows again, check their masks, and compare them with the store."""
     skips = Skips({"on_error": "skip", "max_skipped": "100%"})
@@ -284,18 +251,6 @@ def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> N
                     hint="They have been removed; start the run again.",
                 )
             index += 1
-
-
-def _is_supervised(encoded: Encoded) -> bool:
-    return any(span.stop > max(span.start, 1) for span in encoded.spans)
-
-
-def _too_long(count: str, max_length: int) -> UsageError:
-    return UsageError(
-        f"{count} tokens, but max_length is {max_length}",
-        hint="Set a larger --max-length, or choose what to do with such rows: --truncation right (or left) truncates them, split cuts "
-        "them into pieces, drop removes them.",
-    )
 
 
 def _fingerprint(tokeniser: Tokeniser) -> str:

@@ -17,9 +17,10 @@ from swift_data.unread import Unread
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import RawRow
 from swift_train.build import load_base
-from swift_train.data import encode_rows, samples_of_row, take_unread, truncate
+from swift_train.data import encode_rows, take_unread
 from swift_train.job import preprocessing_of
 from swift_train.tokenise import Encoded
+from swift_train.truncation import samples_of_row, truncate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
