@@ -130,7 +130,7 @@ def test_the_api_key_is_required(server: SwiftServe) -> None:
         ("/chat/completions", {"messages": FRANCE, "response_format": {"type": "json_object"}}, "response_format"),
         ("/chat/completions", {"messages": FRANCE, "tools": [{"type": "function", "function": {"name": "f"}}]}, "does not support tools"),
         ("/completions", {"prompt": [49152]}, "token id 49152 is outside the vocabulary"),
-        ("/completions", {"prompt": "Hi", "max_tokens": 9000}, "tokens at most"),
+        ("/completions", {"prompt": "Hi", "max_tokens": 9000}, "context length"),
     ],
 )
 def test_unsupported_requests_are_rejected(server: SwiftServe, path: str, body: dict[str, Any], message: str) -> None:

@@ -135,7 +135,7 @@ def test_bundled_code_runs_only_if_it_is_trusted(tiny_model, tmp_path, monkeypat
     }
     (tmp_path / "mine" / "config.json").write_text(json.dumps(config))
     (tmp_path / "mine" / "mine.py").write_text(OWN_CODE)
-    with pytest.raises(UsageError, match="needs the Python code") as refused:
+    with pytest.raises(UsageError, match="needs Python code") as refused:
         api.export("mine", "safetensors", output="out")
     assert "--trust-remote-code" in refused.value.hint
     assert not (tmp_path / "out").exists()

@@ -142,35 +142,35 @@ def test_a_long_prompt_is_scored_in_parts_beside_answers(engine: EmbeddedEngine,
 # -- memory --------------------------------------------------------------------------------------------------------------
 
 
-def test_memory_is_never_more_than_its_bound_and_nobody_hangs(tiny_model: Path):
+def test_memory_never_exceeds_its_limit_and_nobody_hangs(tiny_model: Path):
     engine = engine_of(tiny_model, memory="64MB")
-    room = batcher(engine).room
-    room.tokens = 150
+    prefixes = batcher(engine).prefix_cache
+    prefixes.capacity = 150
     most = 0
 
     def watched(*given: Any, **more: Any) -> Any:
         nonlocal most
-        row = take(*given, **more)
-        most = max(most, room.used + room.held)
-        return row
+        cache = allocate(*given, **more)
+        most = max(most, prefixes.in_use + prefixes.reusable)
+        return cache
 
-    take = room.take
-    room.take = watched  # type: ignore[method-assign]
+    allocate = prefixes.allocate
+    prefixes.allocate = watched  # type: ignore[method-assign]
     ids = engine.encode("some words that are here ") * 3
     asked = [Asked(engine, ids[number : number + 30], Sampling(max_tokens=20, temperature=0)) for number in range(12)]
     assert all(len(one.tokens()) <= 20 for one in asked)
     assert 100 <= most <= 150
-    assert room.used == 0
-    with pytest.raises(UsageError, match="there is memory for 150"):
+    assert prefixes.in_use == 0
+    with pytest.raises(UsageError, match="150 tokens"):
         Asked(engine, ids[:30], Sampling(max_tokens=130)).tokens()
     assert len(Asked(engine, ids[:30], Sampling(temperature=0)).tokens()) <= 120  # no limit of its own: what fits
     engine.close()
 
 
 def test_bytes_of_a_token_are_those_of_the_config(engine: EmbeddedEngine):
-    config = engine._answering.model.config
+    config = engine._served.model.config
     size = config.num_hidden_layers * config.num_key_value_heads * (config.hidden_size // config.num_attention_heads) * 2 * 4
-    assert batcher(engine).room.tokens == 64_000_000 // size
+    assert batcher(engine).prefix_cache.capacity == 64_000_000 // size
 
 
 @pytest.mark.parametrize(("text", "bytes_"), [("2GB", 2_000_000_000), ("512MiB", 512 * 2**20), ("1.5 KB", 1500)])
@@ -182,23 +182,23 @@ def test_auto_is_a_part_of_what_is_free():
     assert 0 < cache_bytes("auto", torch.device("cpu")) <= 4 * 2**30
 
 
-def test_kept_rows_go_in_the_order_of_their_last_use():
-    room = PrefixCache(100)
+def test_cached_prefixes_are_evicted_in_the_order_of_their_last_use():
+    prefixes = PrefixCache(100)
     for name in "abc":
-        row = room.take("m", [ord(name)] * 20, 30)
-        assert row
+        cache = prefixes.allocate("m", [ord(name)] * 20, 30)
+        assert cache
         keep = torch.ones(1, 20, 1)
-        row.extend(0, keep * ord(name), keep)
-        row.length = 20
-        room.give_back("m", [ord(name)] * 20, row)
-    assert room.held == 60
-    again = room.take("m", [ord("a")] * 25, 30)
+        cache.extend(0, keep * ord(name), keep)
+        cache.length = 20
+        prefixes.release("m", [ord(name)] * 20, cache)
+    assert prefixes.reusable == 60
+    again = prefixes.allocate("m", [ord("a")] * 25, 30)
     assert again
     assert again.length == 20
     assert float(again.extend(0, torch.zeros(1, 0, 1), torch.zeros(1, 0, 1))[0].sum()) == 20 * ord("a")
-    assert room.take("other", [ord("a")] * 25, 30).length == 0  # type: ignore[union-attr]
-    assert [tokens[0] for _, tokens, _ in room._kept] == [ord("c"), ord("a")]
-    assert room.take("m", [1], 41) is None
+    assert prefixes.allocate("other", [ord("a")] * 25, 30).length == 0  # type: ignore[union-attr]
+    assert [entry.tokens[0] for entry in prefixes.entries] == [ord("c"), ord("a")]
+    assert prefixes.allocate("m", [1], 41) is None
 
 
 # -- when it goes wrong --------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_cancelled_requests_leave_at_once(long_model: Path):
         one.request.cancelled.set()
     for one in long:
         assert len(one.tokens()) < 20_000
-    assert batcher(engine).room.used == 0
+    assert batcher(engine).prefix_cache.in_use == 0
     assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
     engine.close()
 
@@ -221,7 +221,7 @@ def test_one_bad_prompt_harms_no_other(engine: EmbeddedEngine):
     prompt = engine.encode("hello")
     good = Asked(engine, prompt, Sampling(max_tokens=20, temperature=0))
     bad = Asked(engine, [10**6], Sampling(max_tokens=20))
-    with pytest.raises(UsageError, match="the token 1000000"):
+    with pytest.raises(UsageError, match="1000000"):
         bad.tokens()
     assert len(good.tokens()) == 20
 
@@ -235,7 +235,7 @@ def test_a_failed_step_is_told_and_the_next_works(engine: EmbeddedEngine, monkey
         patch.setattr("swift_plugin_transformers.batching.forward", full)
         with pytest.raises(SwiftError, match="not enough memory"):
             Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
-    assert batcher(engine).room.used == 0
+    assert batcher(engine).prefix_cache.in_use == 0
     assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
 
 
@@ -267,7 +267,7 @@ def test_what_fails_for_one_request_fails_for_no_other(engine: EmbeddedEngine, m
     assert [one.tokens() for one in good] == [expected] * 3
     assert Asked(engine, prompt, sampling).tokens() == expected
     assert engine.fault is None
-    assert batcher(engine).room.used == 0
+    assert batcher(engine).prefix_cache.in_use == 0
 
 
 def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
@@ -280,7 +280,7 @@ def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: Embedded
         with pytest.raises(RuntimeError, match="device-side"):
             Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
-    monkeypatch.setattr(type(engine.worker._answering.bare), "forward", lost)  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(engine.worker._served.unwrapped), "forward", lost)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="device-side"):
         Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     with pytest.raises(SwiftError, match="worker thread has failed"):
@@ -298,7 +298,7 @@ def test_memory_of_the_processor_that_runs_out_is_told(engine: EmbeddedEngine, m
 
 
 def test_an_adapter_that_is_gone_is_not_answered_for_by_the_base(engine: EmbeddedEngine):
-    with pytest.raises(UsageError, match="'poet' is served no more"):
+    with pytest.raises(UsageError, match="'poet' was unloaded"):
         Asked(engine, engine.encode("hello"), Sampling(max_tokens=5), model="poet").tokens()
 
 

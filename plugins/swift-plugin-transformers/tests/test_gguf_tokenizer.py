@@ -9,7 +9,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from swift_plugin_transformers.gguf_tokenizer import read_tokenizer, stop_ids
+from swift_plugin_transformers.gguf_tokenizer import eos_token_ids, read_tokenizer
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_testing.rig import CHATML
 from swift_train.pre_tokenizers import SPLITTINGS
@@ -72,7 +72,9 @@ def test_no_two_ways_to_split_are_one():
     assert len({json.dumps(each) for each in ids.values()}) >= len(ids) - 1  # bailingmoe and qwen2 part on a space before a line's end
 
 
-@pytest.mark.parametrize(("pre", "said"), [("moon-bpe", "'moon-bpe'"), ("default", "does not say"), (None, "does not say")])
+@pytest.mark.parametrize(
+    ("pre", "said"), [("moon-bpe", "'moon-bpe'"), ("default", "names no pre-tokenizer"), (None, "names no pre-tokenizer")]
+)
 def test_a_splitting_that_is_not_known_is_refused_by_name(pre, said, tmp_path):
     values = {"tokens": LLAMA_CPP["tokens"], "merges": LLAMA_CPP["merges"]} | ({"pre": pre} if pre else {})
     with pytest.raises(UsageError, match=said) as refused:
@@ -97,7 +99,7 @@ def test_special_tokens_ends_and_template_are_kept(tmp_path):
         assert each.decode(ids, skip_special_tokens=True) == "<think>Hello"
         assert (each.bos_token, each.eos_token, each.chat_template) == ("<s>", "<|end|>", CHATML)
         assert len(each) == len(tokens)
-    assert stop_ids(gguf.GGUFReader(path)) == [end, user, len(tokens) - 1]
+    assert eos_token_ids(gguf.GGUFReader(path)) == [end, user, len(tokens) - 1]
 
 
 def test_a_text_begins_as_the_kind_of_vocabulary_wants_where_the_file_is_silent(tmp_path):

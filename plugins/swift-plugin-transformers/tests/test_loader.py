@@ -139,7 +139,7 @@ def test_a_generation_config_that_could_not_be_saved_is_mended_at_the_start(give
 
 def test_a_config_of_another_size_is_refused(copied):
     edit_config(copied, intermediate_size=96)
-    with pytest.raises(UsageError, match=r"other shapes than config\.json says"):
+    with pytest.raises(UsageError, match=r"do not match config\.json"):
         load(copied)
 
 
@@ -155,7 +155,7 @@ def test_pickled_weights_are_refused(copied):
 def test_code_of_a_checkpoint_runs_only_if_trusted(copied):
     edit_config(copied, model_type="mine", auto_map={"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"})
     (copied / "mine.py").write_text("raise SystemExit('the code ran')")
-    with pytest.raises(UsageError, match="'mine' needs the Python code") as error:
+    with pytest.raises(UsageError, match="'mine' needs Python code") as error:
         load(copied)
     assert "--trust-remote-code org/name@revision" in error.value.hint
     with pytest.raises(SystemExit, match="the code ran"):
@@ -170,7 +170,7 @@ def test_a_native_class_wins_over_code(copied):
 
 def test_an_unknown_architecture(copied):
     edit_config(copied, model_type="lama")
-    with pytest.raises(UsageError, match="knows no architecture 'lama'"):
+    with pytest.raises(UsageError, match="has no architecture 'lama'"):
         load(copied)
 
 
@@ -315,7 +315,7 @@ def test_gguf_is_loaded_and_converted(tiny_model, tmp_path):
 
     data = file.read_bytes()
     file.write_bytes(data[:-5000])
-    with pytest.raises(UsageError, match="not a whole GGUF file"):
+    with pytest.raises(UsageError, match="not a GGUF file, or truncated"):
         load(file.parent)
     assert not list(tmp_path.glob(".out*"))
 

@@ -81,8 +81,8 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--runtime-adapters",), "from which folders may adapters be added?"),
-        (("--adapter-folder", "runs"), "Add --runtime-adapters, or leave the folders out."),
+        (("--runtime-adapters",), "--runtime-adapters requires folders"),
+        (("--adapter-folder", "runs"), "Add --runtime-adapters, or remove --adapter-folder."),
     ],
 )
 def test_both_or_neither(words: tuple[str, ...], why: str, tiny_model: Path, tmp_path: Path) -> None:

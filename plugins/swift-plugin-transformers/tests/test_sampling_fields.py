@@ -91,13 +91,13 @@ def checkpoint(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.fixture(scope="module", params=["batched", "one by one"])
+@pytest.fixture(scope="module", params=["batched", "sequential"])
 def served(request: pytest.FixtureRequest, checkpoint: Path) -> Iterator[Asked]:
     def never(model: Any) -> float:
         raise VarlenUnsupported("a test says so")
 
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "one by one":
+        if request.param == "sequential":
             patch.setattr("swift_plugin_transformers.engine.probe", never)
         engine = load(checkpoint, {}, "m", ServeOptions(device="cpu", dtype="float32", memory="64MB"))
     assert isinstance(engine.worker, Batcher if request.param == "batched" else SequentialWorker)
@@ -108,10 +108,10 @@ def served(request: pytest.FixtureRequest, checkpoint: Path) -> Iterator[Asked]:
 
 def by_hand(served: Asked, count: int, change: Callable[[torch.Tensor, list[int], list[int]], torch.Tensor]) -> list[int]:
     """The likeliest tokens, of logits that `change(logits, prompt, answer)` has changed, until one of the model's ends."""
-    model, prompt = served.engine._answering.bare, served.engine.encode(PROMPT)
+    model, prompt = served.engine._served.unwrapped, served.engine.encode(PROMPT)
     said: list[int] = []
     with torch.inference_mode():
-        while len(said) < count and not (said and said[-1] in served.engine._answering.ends):
+        while len(said) < count and not (said and said[-1] in served.engine._served.eos_token_ids):
             logits = model(input_ids=torch.tensor([prompt + said]), use_cache=False).logits[0, -1]
             said.append(int(change(logits.clone(), prompt, said).argmax()))
     return said
@@ -156,12 +156,12 @@ def test_a_bias_is_added(served: Asked):
 
 
 def test_ends(served: Asked):
-    end = min(served.engine._answering.ends)
+    end = min(served.engine._served.eos_token_ids)
     forced = {"logit_bias": {str(end): 100}}
     assert served.tokens(**forced) == ([end], "stop")
     tokens, why = served.tokens(**forced, min_tokens=5)
     assert (len(tokens), tokens[-1], why) == (6, end, "stop")
-    assert not set(tokens[:-1]) & served.engine._answering.ends
+    assert not set(tokens[:-1]) & served.engine._served.eos_token_ids
     assert served.tokens(**forced, ignore_eos=True, max_tokens=9) == ([end] * 9, "length")
     plain = served.tokens(ignore_eos=True)[0]
     stop = plain[7]

@@ -116,11 +116,13 @@ def settled(engine: EmbeddedEngine, server: Server) -> tuple[int, int, int, int]
     assert isinstance(engine.worker, Batcher)
     loop = server.servers[0].get_loop()
     end = time.monotonic() + 300
-    while time.monotonic() < end and (engine.worker.room.used or server.server_state.connections or len(asyncio.all_tasks(loop)) > 4):
+    while time.monotonic() < end and (
+        engine.worker.prefix_cache.in_use or server.server_state.connections or len(asyncio.all_tasks(loop)) > 4
+    ):
         time.sleep(0.1)
     gc.collect()
     left = sum(type(thing) in (Request, _Sequence) for thing in gc.get_objects())
-    return len(asyncio.all_tasks(loop)), engine.worker.room.used, left, len(server.server_state.connections)
+    return len(asyncio.all_tasks(loop)), engine.worker.prefix_cache.in_use, left, len(server.server_state.connections)
 
 
 def soak(checkpoint: Path, count: int, growth: int) -> None:

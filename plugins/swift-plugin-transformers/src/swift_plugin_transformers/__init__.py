@@ -1,4 +1,4 @@
-"""What transformers gives: loaders, pretrain and sft, the full and freeze tuners, ddp, AdamW and the embedded server."""
+"""Plugin over transformers: model loader, tuners full and freeze, ddp, AdamW, and the embedded server."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_transformers.examples:EXAMPLES")
 
 @hookimpl
 def swift_model_loaders() -> list[LoaderSpec]:
-    """Safetensors checkpoints, and GGUF files, which are dequantized and can be converted."""
+    """Register the loader of safetensors and GGUF checkpoints; GGUF files are dequantized and can be converted."""
     return [
         LoaderSpec(
             name="transformers",
-            summary="Safetensors and GGUF checkpoints through transformers' own classes",
+            summary="Safetensors and GGUF checkpoints, loaded with transformers",
             also=("hf",),
             factory=Ref("swift_plugin_transformers.loader:TransformersLoader"),
             reads=("safetensors", "gguf"),
@@ -36,19 +36,19 @@ def swift_model_loaders() -> list[LoaderSpec]:
 
 @hookimpl
 def swift_tuners() -> list[TunerSpec]:
-    """Training of the model's own weights, all or some."""
+    """Register the tuners that train the model's own weights, all or some."""
     merger = Ref("swift_train.merge:merge")
     return [
         TunerSpec(
             name="full",
-            summary="Every weight learns",
+            summary="Train all weights",
             factory=Ref("swift_plugin_transformers.tuners:FullTuner"),
             trains="weights",
             merger=merger,
         ),
         TunerSpec(
             name="freeze",
-            summary="Some of the weights learn: the last blocks, or those named",
+            summary="Train some of the weights: the last blocks, or weights by name",
             factory=Ref("swift_plugin_transformers.tuners:FreezeTuner"),
             options=Ref("swift_plugin_transformers.options:FreezeOptions"),
             trains="weights",
@@ -59,11 +59,11 @@ def swift_tuners() -> list[TunerSpec]:
 
 @hookimpl
 def swift_parallel_strategies() -> list[ParallelSpec]:
-    """One process, or copies of the model that average their gradients."""
+    """Register distributed data parallelism."""
     return [
         ParallelSpec(
             name="ddp",
-            summary="A copy of the model a process, gradients averaged",
+            summary="Data parallelism: one model replica per process, gradients averaged",
             factory=Ref("swift_plugin_transformers.ddp:DdpStrategy"),
             options=Ref("swift_plugin_transformers.ddp_options:DdpOptions"),
         )
@@ -72,11 +72,11 @@ def swift_parallel_strategies() -> list[ParallelSpec]:
 
 @hookimpl
 def swift_optimizers() -> list[OptimizerSpec]:
-    """torch's AdamW."""
+    """Register torch's AdamW."""
     return [
         OptimizerSpec(
             name="adamw",
-            summary="Adam with decoupled weight decay, none on norms and biases",
+            summary="AdamW; no weight decay on norms and biases",
             also=("adamw_torch",),
             factory=Ref("swift_plugin_transformers.optimizer:AdamW"),
             options=Ref("swift_plugin_transformers.options:AdamWOptions"),
@@ -86,11 +86,11 @@ def swift_optimizers() -> list[OptimizerSpec]:
 
 @hookimpl
 def swift_backends() -> list[BackendSpec]:
-    """The embedded server."""
+    """Register the embedded server."""
     return [
         BackendSpec(
             name="transformers",
-            summary="The embedded server: transformers behind the OpenAI API, on any device",
+            summary="Embedded server: transformers with an OpenAI-compatible API, on any device",
             also=("pt", "hf", "huggingface"),
             factory=Ref("swift_plugin_transformers.backend:TransformersBackend"),
             options=Ref("swift_plugin_transformers.serve_options:ServeOptions"),
@@ -103,7 +103,7 @@ def swift_backends() -> list[BackendSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """What is not there, what a stream can't do, and groups of weights that don't divide, said before anything is read."""
+    """Report problems before anything is loaded: missing files, options that streaming excludes, quantization groups of the wrong size."""
     if run.parts.get("loader") and run.parts["loader"].name == "transformers":
         from swift_train import preflight
 
@@ -116,8 +116,8 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     options = run.part("task").options
     if not options.get("max_steps"):
-        hint = "Say how many steps to learn: --max-steps 1000."
-        yield Problem(where="max_steps", message="how long a stream is can't be known", hint=hint)
+        hint = "Set the number of steps, for example --max-steps 1000."
+        yield Problem(where="max_steps", message="streaming requires max_steps, since the length of a stream is unknown", hint=hint)
     if options.get("validation_ratio"):
-        hint = "Name rows to hold out: --val-dataset FILE."
-        yield Problem(where="validation_ratio", message="nothing can be held out of a stream", hint=hint)
+        hint = "Use a separate validation set: --val-dataset FILE."
+        yield Problem(where="validation_ratio", message="streaming does not support a validation split", hint=hint)

@@ -1,4 +1,4 @@
-"""The embedded server as a Backend: the command that starts it."""
+"""Backend `transformers`: the command that starts the embedded server, and its runtime adapters."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ KEY_VARIABLE = "SWIFT_API_KEY"
 
 
 class TransformersBackend:
-    """The embedded engine behind the OpenAI-compatible layer: nothing to install beside what training needs."""
+    """The embedded server: needs no package that training does not need."""
 
     def __init__(self, options: ServeOptions | None = None) -> None:
         self._options = options or ServeOptions()
 
     def command(self, serving: Serving) -> Command:
-        """`python -m swift_plugin_transformers.serving …`. It never goes to the network for a model, and runs no code of one.
+        """Return the command `python -m swift_plugin_transformers.serving …`. The server downloads nothing.
 
         Raises:
-            UsageError: adapters are to be added while it runs and nothing says from where, or the other way round.
+            UsageError: only one of --runtime-adapters and --adapter-folder is set.
         """
         if serving.runtime_adapters and not self._options.adapter_folder:
-            hint = "--adapter-folder runs allows those below runs/."
-            raise UsageError("from which folders may adapters be added?", where="adapter_folder", hint=hint)
+            hint = "Name the folders, for example --adapter-folder runs."
+            raise UsageError("--runtime-adapters requires folders from which adapters may be loaded", where="adapter_folder", hint=hint)
         if self._options.adapter_folder and not serving.runtime_adapters:
-            hint = "Add --runtime-adapters, or leave the folders out."
-            raise UsageError("adapters are added from folders while the server runs", where="adapter_folder", hint=hint)
+            hint = "Add --runtime-adapters, or remove --adapter-folder."
+            raise UsageError("--adapter-folder requires --runtime-adapters", where="adapter_folder", hint=hint)
         named = [argument for alias, path in serving.adapters.items() for argument in ("--adapter", f"{alias}={path}")]
         place = ("--host", serving.host, "--port", str(serving.port), "--name", serving.name)
         return Command(
@@ -53,23 +53,28 @@ class TransformersBackend:
         )
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter that lies below one of the server's adapter folders; whether it may be of another base, the caller decides.
+        """Load an adapter from below one of the server's adapter folders. The caller checks that it fits the base model.
 
         Raises:
-            UsageError: the server was started without adapter folders, or refuses this one.
-            SwiftError: nobody answers, or the server failed.
+            UsageError: the server was started without adapter folders, or rejects this one.
+            SwiftError: the server does not respond or failed.
         """
         body = {"lora_name": name, "lora_path": str(path.resolve()), "allow_other_base": True}
         self._post(server, "load_lora_adapter", body)
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Unload an adapter. Errors are those of `add_adapter`."""
+        """Unload an adapter.
+
+        Raises:
+            UsageError: the server was started without adapter folders, or the adapter is unknown or in use.
+            SwiftError: the server does not respond or failed.
+        """
         self._post(server, "unload_lora_adapter", {"lora_name": name})
 
     def _post(self, server: Server, route: str, body: dict[str, Any]) -> None:
         if not self._options.adapter_folder:
             raise UsageError(
-                f"the server takes no adapters while it runs, so it can't do this with '{body['lora_name']}'",
-                hint="Start it with --runtime-adapters --adapter-folder FOLDER, below which adapters may be loaded.",
+                f"can't change the adapter '{body['lora_name']}': the server was started without runtime adapters",
+                hint="Start it with --runtime-adapters --adapter-folder FOLDER.",
             )
         client.command(server.url, route, body, api_key=server.api_key)

@@ -1,7 +1,8 @@
-"""Continuous batching: requests join and leave between the steps of one forward pass over all of them (see `rows`).
+"""Continuous batching: requests join and leave between forward passes that compute many sequences at once (see `varlen`).
 
-A request is let in when its whole length fits into the room that is left, so that nothing that has begun is ever put off or computed
-twice. Prompts are read in chunks beside the answers that are being written. Requests for different adapters take turns, step by step.
+A request is admitted once its maximum length fits into the remaining memory, so that an admitted request is never preempted or recomputed.
+Prefill is chunked: prompts are computed in chunks in the same passes as other requests' decoding steps. A pass uses one adapter; requests
+for different adapters alternate.
 """
 
 from __future__ import annotations
@@ -20,46 +21,46 @@ from swift_plugin_transformers.generation import Request, ServedModel, out_of_me
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.prefix_cache import PrefixCache
 from swift_plugin_transformers.structured_output import Grammars
-from swift_plugin_transformers.varlen import SequenceCache, Uncached, forward
+from swift_plugin_transformers.varlen import NoCache, SequenceCache, forward
 
-STEP = 512  # new tokens in one forward pass
+TOKENS_PER_STEP = 512  # maximum number of new tokens in one forward pass
 
 
 class Batcher(Worker[Request]):
-    """A worker thread that answers up to `rows` requests at once.
+    """Worker thread that computes up to `batch_size` requests at once.
 
     Args:
-        answering: the model.
-        grammars: what keeps answers to a schema.
-        tokens: that may be in memory at once.
-        rows: most requests in one step.
+        served: the model.
+        grammars: grammars for structured output.
+        cache_tokens: capacity of the key-value cache, in tokens.
+        batch_size: maximum number of requests in one forward pass.
     """
 
-    def __init__(self, answering: ServedModel, grammars: Grammars, *, tokens: int, rows: int) -> None:
+    def __init__(self, served: ServedModel, grammars: Grammars, *, cache_tokens: int, batch_size: int) -> None:
         super().__init__("generate")
-        self.room = PrefixCache(tokens)
-        self._answering = answering
+        self.prefix_cache = PrefixCache(cache_tokens)
+        self._served = served
         self._grammars = grammars
-        self._rows = rows
+        self._batch_size = batch_size
         self._queue: deque[Request] = deque()
         self._active: list[_Sequence] = []
         self.start()
 
-    def hidden(self, prompt: list[int], model: str) -> Tensor:
-        """The last hidden state of each token, (tokens, size); in the worker's thread."""
-        with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
-            states: Tensor = forward(self._answering.bare.base_model, [(Uncached(len(prompt)), prompt)]).last_hidden_state[0]
+    def hidden_states(self, prompt: list[int], model: str) -> Tensor:
+        """Return the last hidden state of each token, (tokens, hidden size). Call it in the worker thread."""
+        with out_of_memory_as_error(), self._served.using_adapter(model), torch.inference_mode():
+            states: Tensor = forward(self._served.unwrapped.base_model, [(NoCache(len(prompt)), prompt)]).last_hidden_state[0]
             return states
 
-    def busy_with(self, model: str) -> bool:
-        """Whether requests for that model are being answered; in the worker's thread."""
+    def is_using(self, model: str) -> bool:
+        """Return whether there are requests for that model. Call it in the worker thread."""
         return any(request.model == model for request in [*self._queue, *(sequence.request for sequence in self._active)])
 
-    def forget(self, model: str) -> None:
-        """Drop what is cached for a model; in the worker's thread."""
-        self.room.forget(model)
+    def evict(self, model: str) -> None:
+        """Drop the cached prefixes of a model. Call it in the worker thread."""
+        self.prefix_cache.evict(model)
 
-    # -- in the worker's thread ------------------------------------------------------------------------------------------
+    # -- in the worker thread --------------------------------------------------------------------------------------------
 
     def _busy(self) -> bool:
         return bool(self._active or self._queue)
@@ -72,9 +73,9 @@ class Batcher(Worker[Request]):
 
     def _step(self) -> None:
         self._drop_cancelled()
-        self._let_in()
+        self._admit_queued()
         if self._active:
-            self._advance()
+            self._forward()
 
     def _drop_cancelled(self) -> None:
         for request in [request for request in self._queue if request.cancelled.is_set()]:
@@ -83,8 +84,8 @@ class Batcher(Worker[Request]):
         for sequence in [sequence for sequence in self._active if sequence.request.cancelled.is_set()]:
             self._end(sequence)
 
-    def _let_in(self) -> None:
-        while self._queue and len(self._active) < self._rows:
+    def _admit_queued(self) -> None:
+        while self._queue and len(self._active) < self._batch_size:
             request = self._queue[0]
             try:
                 sequence = self._admit(request)
@@ -92,74 +93,76 @@ class Batcher(Worker[Request]):
                 finish_request(request, error)
             else:
                 if sequence is None:
-                    return  # the first waits for room; those behind it don't overtake
+                    return  # first come, first served: later requests don't overtake the one that waits for memory
                 self._active.append(sequence)
             self._queue.popleft()
 
     def _admit(self, request: Request) -> _Sequence | None:
-        """The request as a sequence with a row of its own; None: there is no room yet.
+        """Allocate a cache for a request; None if there is no memory now.
 
         Raises:
-            UsageError: a token that the model does not have, or more tokens than may ever be in memory.
+            UsageError: a token id is not in the vocabulary, or the request needs more memory than there is in total.
         """
-        self._answering.check(request.prompt)
-        config = self._answering.config(len(request.prompt), request.sampling)
-        answer = 0 if request.score is not None else int(config.max_new_tokens)
-        most = self.room.tokens - len(request.prompt)
-        if request.sampling.max_tokens is None and max(request.sampling.min_tokens, 1) <= most < answer:
-            answer = most  # a limit that the request did not set
-        if answer > most:
+        self._served.check_prompt(request.prompt)
+        config = self._served.generation_config(len(request.prompt), request.sampling)
+        max_new_tokens = 0 if request.score is not None else int(config.max_new_tokens)
+        capacity = self.prefix_cache.capacity
+        available = capacity - len(request.prompt)
+        if request.sampling.max_tokens is None and max(request.sampling.min_tokens, 1) <= available < max_new_tokens:
+            max_new_tokens = available  # the limit is a default, not the request's
+        if max_new_tokens > available:
             raise UsageError(
-                f"the prompt has {len(request.prompt)} tokens and the answer may have {answer}; there is memory for {self.room.tokens}",
-                hint="Ask for less with max_tokens, or start the server with more --memory.",
+                f"{len(request.prompt)} prompt tokens and max_tokens of {max_new_tokens} exceed the cache memory of {capacity} tokens",
+                hint="Reduce max_tokens, or start the server with more --memory.",
             )
-        row = self.room.take(request.model, request.prompt, len(request.prompt) + answer, reuse=request.score is None)
-        if row is None:
+        cache = self.prefix_cache.allocate(request.model, request.prompt, len(request.prompt) + max_new_tokens, reuse=request.score is None)
+        if cache is None:
             return None
         try:
-            processors = self._answering.processors(
+            processors = self._served.logits_processors(
                 config, len(request.prompt), extra_processors(request.sampling, len(request.prompt), self._grammars)
             )
-            return _Sequence(request, row, self._answering, processors, sample=bool(config.do_sample))
+            return _Sequence(request, cache, self._served, processors, sample=bool(config.do_sample))
         except BaseException:
-            self.room.used -= row.room
+            self.prefix_cache.discard(cache)
             raise
 
-    def _advance(self) -> None:
-        """One forward pass for the sequences of the model whose turn it is.
+    def _forward(self) -> None:
+        """Run one forward pass for the sequences of the model whose turn it is.
 
         Raises:
-            Exception: that of the pass, if the model can compute nothing any more.
+            Exception: the pass failed, and the model can't compute anything any more.
         """
         model = self._active[0].request.model
         parts: list[tuple[_Sequence, list[int]]] = []
-        left = STEP
+        budget = TOKENS_PER_STEP
         for sequence in self._active:
-            if sequence.request.model == model and left > 0:
-                parts.append((sequence, sequence.tokens[sequence.row.length :][:left]))
-                left -= len(parts[-1][1])
-        taken = [sequence for sequence, _ in parts]
-        self._active = [*(sequence for sequence in self._active if sequence not in taken), *taken]  # others come first next time
-        every = any(sequence.request.score is not None for sequence in taken)
+            if sequence.request.model == model and budget > 0:
+                parts.append((sequence, sequence.tokens[sequence.cache.length :][:budget]))
+                budget -= len(parts[-1][1])
+        batch = [sequence for sequence, _ in parts]
+        self._active = [*(sequence for sequence in self._active if sequence not in batch), *batch]  # the others come first next time
+        all_logits = any(sequence.request.score is not None for sequence in batch)
         try:
-            with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
-                logits = forward(self._answering.bare, [(sequence.row, new) for sequence, new in parts], every=every).logits[0]
+            with out_of_memory_as_error(), self._served.using_adapter(model), torch.inference_mode():
+                inputs = [(sequence.cache, new) for sequence, new in parts]
+                logits = forward(self._served.unwrapped, inputs, all_logits=all_logits).logits[0]
         except Exception as error:
-            self.room.forget()
-            for sequence in taken:
+            self.prefix_cache.evict()
+            for sequence in batch:
                 self._end(sequence, error)
-            self._answering.check_alive(error)
+            self._served.check_alive(error)
             return
         end = 0
         for number, (sequence, new) in enumerate(parts):
             end += len(new)
-            self._go_on(sequence, logits[end - len(new) : end] if every else logits[number : number + 1])
+            self._advance(sequence, logits[end - len(new) : end] if all_logits else logits[number : number + 1])
 
-    def _go_on(self, sequence: _Sequence, logits: Tensor) -> None:
-        """Give a sequence its logits. What fails here is its own: the others of the step go on."""
+    def _advance(self, sequence: _Sequence, logits: Tensor) -> None:
+        """Pass its logits to a sequence. An error ends this sequence only."""
         try:
             with out_of_memory_as_error(), torch.inference_mode():
-                sequence.take(logits)
+                sequence.advance(logits)
         except Exception as error:
             self._end(sequence, error)
         else:
@@ -174,61 +177,61 @@ class Batcher(Worker[Request]):
             except Exception as failure:
                 error = failure
         if error is None:
-            self.room.give_back(sequence.request.model, sequence.tokens, sequence.row)
+            self.prefix_cache.release(sequence.request.model, sequence.tokens, sequence.cache)
         else:
-            self.room.used -= sequence.row.room
+            self.prefix_cache.discard(sequence.cache)
         finish_request(sequence.request, error)
 
 
 class _Sequence:
-    """A request that is being answered. `tokens` are its prompt and what was written; those beyond the row are still to be read."""
+    """An active request. `tokens` are those of prompt and completion; the ones beyond `cache.length` are still to be computed."""
 
-    def __init__(self, request: Request, row: SequenceCache, answering: ServedModel, processors: Any, *, sample: bool) -> None:
+    def __init__(self, request: Request, cache: SequenceCache, served: ServedModel, processors: Any, *, sample: bool) -> None:
         self.request = request
-        self.row = row
+        self.cache = cache
         self.tokens = list(request.prompt)
-        self._tokenizer = answering.tokenizer
-        self._writer = Writer(answering.tokenizer, answering.ends_of(request.sampling), request.sampling, request.put)
+        self._tokenizer = served.tokenizer
+        self._writer = Writer(served.tokenizer, served.eos_for(request.sampling), request.sampling, request.put)
         self._processors = processors
-        self._random: torch.Generator | None = None
+        self._generator: torch.Generator | None = None
         if sample:
-            self._random = torch.Generator(answering.device)
+            self._generator = torch.Generator(served.device)
             if request.sampling.seed is None:
-                self._random.seed()
+                self._generator.seed()
             else:
-                self._random.manual_seed(request.sampling.seed)
+                self._generator.manual_seed(request.sampling.seed)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more is to be computed."""
+        """Whether the sequence is complete."""
         if self.request.score is not None:
-            return self.row.length >= len(self.tokens)
-        return self._writer.ended or len(self.tokens) >= self.row.room
+            return self.cache.length >= len(self.tokens)
+        return self._writer.ended or len(self.tokens) >= self.cache.capacity
 
-    def take(self, logits: Tensor) -> None:
-        """Go on with the logits, (positions, vocabulary), of the tokens that were read last, or of the very last one."""
+    def advance(self, logits: Tensor) -> None:
+        """Score the prompt or choose the next token, from the logits of the tokens of the last pass, (positions, vocabulary)."""
         if self.request.score is not None:
-            self._scored(logits)
-        elif self.row.length == len(self.tokens):
+            self._put_scores(logits)
+        elif self.cache.length == len(self.tokens):
             token = self._choose(logits[-1].float())
             self.tokens.append(token)
             self._writer.token(token, logits[-1])
 
     def finish(self) -> None:
-        """Say the last piece."""
+        """Put the last piece."""
         if self.request.score is None:
             self._writer.finish()
 
-    def _scored(self, logits: Tensor) -> None:
-        start = self.row.length - len(logits)
+    def _put_scores(self, logits: Tensor) -> None:
+        start = self.cache.length - len(logits)
         first = [Token(self.tokens[0], self._tokenizer.decode([self.tokens[0]]))] if start == 0 else []
-        following = self.tokens[start + 1 : self.row.length + 1]
+        following = self.tokens[start + 1 : self.cache.length + 1]
         scored = [token_of(self._tokenizer, token, row, self.request.score or 0) for token, row in zip(following, logits, strict=False)]
         self.request.put(Piece("", (*first, *scored)))
 
     def _choose(self, logits: Tensor) -> int:
         if self._processors:
             logits = self._processors(torch.tensor([self.tokens], device=logits.device), logits[None])[0]
-        if self._random is None:
+        if self._generator is None:
             return int(logits.argmax())
-        return int(torch.multinomial(logits.softmax(-1), 1, generator=self._random))
+        return int(torch.multinomial(logits.softmax(-1), 1, generator=self._generator))

@@ -1,7 +1,7 @@
-"""GGUF → safetensors checkpoint, so that everything else (training, other engines) can read the model.
+"""Convert a GGUF file to a safetensors checkpoint, for training and for engines that don't read GGUF.
 
-The type is the smallest that keeps what the file holds: float32 or float16 where its matrices are, else bfloat16. The weights of
-2 to 8 bits that remain were rounded, when the file was made, by a hundred times more than bfloat16 rounds them now.
+The data type is the smallest that preserves the file's precision: float32 or float16 if its matrices have that type, else bfloat16. The
+rounding error of bfloat16 is about a hundred times smaller than that of the quantization to 2 to 8 bits.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """The job: write the run's GGUF model as a safetensors checkpoint.
+    """Write the run's GGUF model as a safetensors checkpoint (a job).
 
     Returns:
-        The folder, and figures: `dtype`, `parameters`.
+        The folder, and the metrics `dtype` and `parameters` (their number).
 
     Raises:
-        UsageError: the run's model is no GGUF file, or the output exists.
+        UsageError: the run's model is not a GGUF file, or the output exists.
     """
     from swift_train.save_model import versions, write_model
     from swift_train.template_facts import generation_facts, golden, template_facts
     from transformers import GenerationConfig
 
-    from swift_plugin_transformers.gguf_tokenizer import stop_ids
+    from swift_plugin_transformers.gguf_tokenizer import eos_token_ids
     from swift_plugin_transformers.loader import TransformersLoader, gguf_file, read_gguf
 
     out, overwrite = output_path(run, report.folder), bool(run.options.get("overwrite"))
@@ -43,7 +43,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     file = gguf_file(Path(run.model.path)) if run.model else None
     if run.model is None or file is None:
         raise UsageError(
-            "not a GGUF file", where=run.model.path if run.model else "model", hint="It is a checkpoint that can be used as it is."
+            "not a GGUF file", where=run.model.path if run.model else "model", hint="The checkpoint needs no conversion; use it as it is."
         )
     report.progress("convert", 0, 3, unit="stages")
     reader = read_gguf(file)
@@ -52,8 +52,8 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     loaded = TransformersLoader().load(file, family_of(run.model), Loading(device="cpu", dtype=dtype))
     report.progress("convert", 2, 3, unit="stages")
     model: Any = loaded.model
-    model.generation_config = GenerationConfig(eos_token_id=stop_ids(reader) or None)  # type: ignore[no-untyped-call]
-    model.config.__dict__.pop("_model_name_or_path", None)  # the file's own name for the model, which names no place
+    model.generation_config = GenerationConfig(eos_token_id=eos_token_ids(reader) or None)  # type: ignore[no-untyped-call]
+    model.config.__dict__.pop("_model_name_or_path", None)  # the model name in the file's metadata, which is not a path
     source = read_manifest(file.parent)
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_model(folder, model, loaded.processor)
@@ -78,7 +78,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def lossless_dtype(tensors: Iterable[tuple[str, int]]) -> str:
-    """The type that keeps what a file's matrices hold, from (GGUF type, dimensions) of its tensors; norms are float32 in every file."""
+    """Return the data type that preserves a file's matrices, from (GGUF type, dimensions) of its tensors. Norms are always float32."""
     kinds = {kind for kind, dimensions in tensors if dimensions > 1}
     return "float32" if "F32" in kinds else "float16" if "F16" in kinds else "bfloat16"
 

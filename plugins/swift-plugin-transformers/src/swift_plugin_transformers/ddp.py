@@ -1,8 +1,8 @@
-"""Data parallelism: a copy of the model in each process, gradients averaged by torch's DistributedDataParallel (gloo, nccl, …).
+"""Data parallelism: one model replica per process, gradients averaged by torch's DistributedDataParallel (gloo, nccl, …).
 
-One process is not wrapped. The processes are found as torchrun's variables say (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, …).
-Weights that learn are float32; where the loaded ones are bfloat16 or float16, the passes run under autocast, with a loss scale for
-float16. Method: Li et al. 2020, https://arxiv.org/abs/2006.15704
+A single process is not wrapped. Processes find each other by torchrun's variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, …).
+Trainable weights are kept in float32; if they were loaded in bfloat16 or float16, forward and backward run under autocast, with loss
+scaling for float16. Method: Li et al. 2020, https://arxiv.org/abs/2006.15704
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class DdpStrategy:
-    """`swift_train.strategy.Strategy` over whole copies of the model."""
+    """Data-parallel `swift_train.strategy.Strategy`: every rank has a full replica of the model."""
 
     fixed_shapes = False
 
@@ -42,17 +42,17 @@ class DdpStrategy:
             join(self.device, timeout=options.timeout)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
-        """Load, wrap, and make the optimizer."""
+        """Load and wrap the model, and create the optimizer."""
         self.module = load(self.device)
-        self.learned = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self.trainable = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.dtype = compute_dtype(self.module)
-        for parameter in self.learned:
+        for parameter in self.trainable:
             parameter.data = parameter.data.float()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.engine: Module = self.module
         if self.data_size > 1:
-            # find_unused_parameters keeps the gradient buckets as they are: rebuilt after the first step, as they are without it, a
-            # resumed run would add in another order than the one that was not interrupted
+            # find_unused_parameters keeps the gradient buckets fixed. Without it DDP rebuilds them after the first step, and a resumed
+            # run would sum gradients in another order than an uninterrupted one.
             self.engine = DistributedDataParallel(self.module, broadcast_buffers=False, find_unused_parameters=True)
         assert isinstance(self.engine, DistributedDataParallel) == (self.data_size > 1)
         self.placement = measure_placement(self.engine) | {"processes": self.data_size, "precision": str(self.dtype).removeprefix("torch.")}
@@ -60,16 +60,20 @@ class DdpStrategy:
         self.settings = group_settings(self.optimizer)
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:
-        """Sum or largest over the ranks."""
+        """Return the sum or maximum over the ranks."""
         return all_reduce(x, op, self.device)
 
     def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
-        """Passes of a step; gradients are exchanged in the last backward pass only."""
+        """Accumulate gradients over the micro-batches of a step; they are all-reduced in the last backward pass only.
+
+        Returns:
+            The weighted loss, summed over all ranks.
+        """
         self.engine.train(train)
         losses = []
         for index, micro in enumerate(micros):
             moved = micro.to(self.device)
-            with self._exchange(train and index == len(micros) - 1), torch.set_grad_enabled(train), self._autocast():
+            with self._gradient_sync(train and index == len(micros) - 1), torch.set_grad_enabled(train), self._autocast():
                 loss = task.loss(task.forward(self.engine, moved), moved)
             if train:
                 scaled: Tensor = self.scaler.scale(loss * (weight * self.data_size))  # DDP divides by the number of ranks
@@ -78,13 +82,13 @@ class DdpStrategy:
         return self.reduce(sum(loss.item() for loss in losses), "sum") * weight
 
     def update(self, lr: float, clip: float | None) -> Update:
-        """Clip and step; a gradient that is not finite is forgotten."""
+        """Clip gradients and step the optimizer; the step is skipped if the gradient norm is not finite."""
         set_learning_rate(self.optimizer, lr)
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.learned if parameter.grad is not None])
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in self.trainable if parameter.grad is not None])
         finite = bool(norm.isfinite())
         if finite and clip:
-            torch.nn.utils.clip_grads_with_norm_(self.learned, clip, norm)
+            torch.nn.utils.clip_grads_with_norm_(self.trainable, clip, norm)
         if finite or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -92,11 +96,11 @@ class DdpStrategy:
         return Update(norm.item(), skipped=not finite)
 
     def weights(self, names: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-        """The module's own parameters: every rank has them whole."""
+        """Yield names and parameters of the module; every rank has all of them."""
         yield from ((name, weight) for name, weight in self.module.named_parameters() if names is None or name in names)
 
     def save(self, folder: Path) -> None:
-        """Learned weights, optimizer and scaler once; random states a rank."""
+        """Save trainable weights, optimizer and loss scaler once, and the random states of each rank."""
         if self.writer:
             weights = {name: parameter.detach() for name, parameter in self.module.named_parameters() if parameter.requires_grad}
             optimizer = {"optimizer": self.optimizer.state_dict(), "settings": self.settings}
@@ -104,15 +108,15 @@ class DdpStrategy:
         save_rng_states(folder, self.device)
 
     def load(self, folder: Path) -> None:
-        """The inverse of `save`, on any number of ranks."""
+        """Restore what `save` wrote, on any number of ranks."""
         state = torch.load(folder / "training.pt", map_location=self.device, weights_only=True)
         load_weights(self.module, state["weights"])
         load_optimizer(self.optimizer, state["optimizer"], state["settings"], self.settings)
         self.scaler.load_state_dict(state["scaler"])
         load_rng_states(folder, self.device)
 
-    def _exchange(self, wanted: bool) -> AbstractContextManager[Any]:
-        return nullcontext() if wanted or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()
+    def _gradient_sync(self, enabled: bool) -> AbstractContextManager[Any]:
+        return nullcontext() if enabled or not isinstance(self.engine, DistributedDataParallel) else self.engine.no_sync()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)

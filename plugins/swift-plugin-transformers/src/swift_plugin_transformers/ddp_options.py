@@ -1,4 +1,4 @@
-"""Options of ddp."""
+"""Options of the strategy `ddp`."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from swift_train.options import StrategyOptions
 
 
 class DdpOptions(StrategyOptions):
-    """A copy of the model a process; what can be set is what every strategy has."""
+    """Options of `ddp`: only those that every strategy has."""

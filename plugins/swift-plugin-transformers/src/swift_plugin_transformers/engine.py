@@ -1,4 +1,4 @@
-"""The embedded server's engine: a ChatEngine over one model in this process, whose worker thread answers (see `batching`, `serial`)."""
+"""Engine of the embedded server: a ChatEngine over one model, computed by a worker thread (see `batching` and `sequential`)."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ log = logging.getLogger(__name__)
 
 
 class EmbeddedEngine:
-    """Answers over a loaded model, many at once where its attention allows that."""
+    """Serves a loaded model with continuous batching, or one request at a time if `varlen` does not support its attention."""
 
-    def __init__(self, answering: ServedModel, name: str, options: ServeOptions) -> None:
-        self.context = answering.context
+    def __init__(self, served: ServedModel, name: str, options: ServeOptions) -> None:
+        self.context = served.context
         self._name = name
-        self._answering = answering
-        self._served = [name, *answering.adapters]
-        self._tokenizer = answering.tokenizer
-        self._lock = threading.Lock()  # the tokenizer is not made for two threads
-        self._grammars = Grammars(answering.tokenizer, answering.ends)
-        self.worker = _worker(answering, self._grammars, options)
+        self._served = served
+        self._model_names = [name, *served.adapters]
+        self._tokenizer = served.tokenizer
+        self._lock = threading.Lock()  # the tokenizer is not thread-safe
+        self._grammars = Grammars(served.tokenizer, served.eos_token_ids)
+        self.worker = _worker(served, self._grammars, options)
 
     supports = frozenset(OPTIONAL_FIELDS)
 
     @property
     def models(self) -> Sequence[str]:
-        """The base, then its adapters."""
-        return tuple(self._served)
+        """Served names: the base model, then its adapters."""
+        return tuple(self._model_names)
 
     @property
     def fault(self) -> BaseException | None:
-        """Why it answers no more."""
+        """The error that ended the worker thread, if any."""
         return self.worker.fault
 
     def close(self) -> None:
-        """Stop the worker."""
+        """Stop the worker thread."""
         self.worker.close()
 
     def render(
@@ -64,18 +64,18 @@ class EmbeddedEngine:
         generation_prompt: bool = True,
         variables: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Token ids by the checkpoint's chat template; arguments and errors are those of the protocol."""
+        """Return the token ids of a conversation; arguments and errors as in `ChatEngine.render`."""
         if not self._tokenizer.chat_template:
-            raise UsageError("this model has no chat template", hint="Use /v1/completions, or give the checkpoint a chat_template.jinja.")
-        given = dict(variables or {})
+            raise UsageError("this model has no chat template", hint="Use /v1/completions, or add a chat_template.jinja to the checkpoint.")
+        values = dict(variables or {})
         with self._lock:
-            check_template_variables(self._tokenizer, given)
-            text = self._rendered(messages, tools, generation_prompt, given)
-            if tools and text == self._rendered(messages, (), generation_prompt, given):
+            check_template_variables(self._tokenizer, values)
+            text = self._rendered(messages, tools, generation_prompt, values)
+            if tools and text == self._rendered(messages, (), generation_prompt, values):
                 raise UsageError(
-                    "the model's chat template has no place for tools",
+                    "the model's chat template does not support tools",
                     where="tools",
-                    hint="Leave 'tools' out, or serve a model that takes them.",
+                    hint="Remove 'tools', or serve a model that supports them.",
                 )
             return list(self._tokenizer.encode(text, add_special_tokens=False))
 
@@ -92,91 +92,91 @@ class EmbeddedEngine:
                     list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=generation_prompt, **variables
                 )
             )
-        except Exception as error:  # templates refuse by raising whatever they like
-            raise UsageError(f"the model's chat template refuses these messages: {error}", where="messages") from None
+        except Exception as error:  # templates may raise any exception
+            raise UsageError(f"the model's chat template rejects these messages: {error}", where="messages") from None
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of a text."""
+        """Return the token ids of a text."""
         with self._lock:
             return list(self._tokenizer.encode(text, add_special_tokens=special))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of token ids.
+        """Return the text of token ids.
 
         Raises:
-            UsageError: the tokenizer has not all of them.
+            UsageError: a token id is not in the vocabulary.
         """
         size = len(self._tokenizer)
         if wrong := [token for token in tokens if not 0 <= token < size]:
-            raise UsageError(f"there is no token {wrong[0]}: this model's are 0 to {size - 1}")
+            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})")
         return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
-        """The answer, piece by piece; the work is done in the worker's thread."""
+        """Generate a completion piece by piece, in the worker thread."""
         if sampling.schema is not None or sampling.forced_calls:
             await asyncio.to_thread(self._grammars.check, sampling)
-        async for piece in self._ask(prompt, sampling, model, None):
+        async for piece in self._submit(prompt, sampling, model, None):
             yield piece
 
     async def score(self, prompt: Sequence[int], *, model: str, top: int) -> list[Token]:
-        """The prompt's log-probabilities."""
-        return [token async for piece in self._ask(prompt, Sampling(), model, top) for token in piece.tokens]
+        """Return the prompt's tokens with their log-probabilities."""
+        return [token async for piece in self._submit(prompt, Sampling(), model, top) for token in piece.tokens]
 
     async def embed(self, prompt: Sequence[int], *, model: str) -> list[float]:
-        """The mean of the tokens' last hidden states, of length one."""
+        """Return the mean of the last hidden states, normalized to unit length."""
 
         def work() -> list[float]:
-            self._answering.check(prompt)
-            return list(normalize(self.worker.hidden(list(prompt), model).float().mean(0), dim=0).tolist())
+            self._served.check_prompt(prompt)
+            return list(normalize(self.worker.hidden_states(list(prompt), model).float().mean(0), dim=0).tolist())
 
         return await asyncio.wrap_future(self.worker.run(work))
 
     async def load_adapter(self, name: str, folder: Path, *, allow_other_base: bool = False) -> None:
-        """Serve one more adapter; requests under way wait for it.
+        """Load an adapter, between two steps of the worker.
 
         Raises:
-            UsageError: the name is taken, or the adapter does not belong on this base.
+            UsageError: the name is in use, or the adapter was trained on another base model.
         """
         from swift_train.adapters import switching_tuner
         from swift_train.build import load_adapters
 
         def work() -> None:
-            if name in self._served:
-                raise UsageError(f"'{name}' is served already", where="lora_name", hint="Take another name, or unload that one first.")
-            number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._answering.adapters.values()), default=-1)
-            answering, allowed = self._answering, allow_other_base or self._answering.allow_other_base
-            tuner = switching_tuner([folder], answering.tuner if answering.adapters else None)
-            answering.model = load_adapters(answering.model, {f"adapter{number}": folder}, answering.base, allow_other_base=allowed)
-            answering.tuner = tuner
-            answering.adapters[name] = f"adapter{number}"
-            self._served.append(name)
+            if name in self._model_names:
+                raise UsageError(f"'{name}' is already served", where="lora_name", hint="Choose another name, or unload that one first.")
+            number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._served.adapters.values()), default=-1)
+            served, allowed = self._served, allow_other_base or self._served.allow_other_base
+            tuner = switching_tuner([folder], served.tuner if served.adapters else None)
+            served.model = load_adapters(served.model, {f"adapter{number}": folder}, served.base, allow_other_base=allowed)
+            served.tuner = tuner
+            served.adapters[name] = f"adapter{number}"
+            self._model_names.append(name)
 
         await asyncio.wrap_future(self.worker.run(work))
 
     async def unload_adapter(self, name: str) -> None:
-        """Serve an adapter no more.
+        """Unload an adapter.
 
         Raises:
-            UsageError: there is none of that name, or requests for it are under way.
+            UsageError: no adapter has that name, or it has active requests.
         """
 
         def work() -> None:
-            if name not in self._answering.adapters:
-                raise UsageError(f"no adapter '{name}' is served", where="lora_name")
-            if self.worker.busy_with(name):
-                raise UsageError(f"requests for '{name}' are being answered", where="lora_name", hint="Try again when they are done.")
-            self.worker.forget(name)
-            self._served.remove(name)
-            self._answering.drop(name)
+            if name not in self._served.adapters:
+                raise UsageError(f"there is no adapter '{name}'", where="lora_name")
+            if self.worker.is_using(name):
+                raise UsageError(f"the adapter '{name}' has active requests", where="lora_name", hint="Try again when they are done.")
+            self.worker.evict(name)
+            self._model_names.remove(name)
+            self._served.drop_adapter(name)
 
         await asyncio.wrap_future(self.worker.run(work))
 
-    async def _ask(self, prompt: Sequence[int], sampling: Sampling, model: str, score: int | None) -> AsyncIterator[Piece]:
+    async def _submit(self, prompt: Sequence[int], sampling: Sampling, model: str, score: int | None) -> AsyncIterator[Piece]:
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[Piece | BaseException | None] = asyncio.Queue()
 
         def put(item: Piece | BaseException | None) -> None:
-            with suppress(RuntimeError):  # the server has stopped meanwhile
+            with suppress(RuntimeError):  # the event loop is closed: the server has stopped
                 loop.call_soon_threadsafe(pieces.put_nowait, item)
 
         request = Request(prompt=prompt, sampling=sampling, model=model, put=put, done=put, score=score)
@@ -190,16 +190,16 @@ class EmbeddedEngine:
             request.cancelled.set()
 
 
-def _worker(answering: ServedModel, grammars: Grammars, options: ServeOptions) -> Batcher | SequentialWorker:
+def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> Batcher | SequentialWorker:
     try:
-        if not answering.in_layers:
-            raise VarlenUnsupported("one of its adapters is not in its layers")
-        with answering.speaking_as(answering.name):
-            per_token = probe(answering.bare)
-    except VarlenUnsupported as why:
-        log.warning("requests are answered one by one, as the model's attention can't be batched: %s", why)
-        return SequentialWorker(answering, grammars)
-    tokens = int(cache_bytes(options.memory, answering.device) / per_token)
+        if not served.adapters_in_layers:
+            raise VarlenUnsupported("an adapter is not inside its layers")
+        with served.using_adapter(served.name):
+            per_token = probe(served.unwrapped)
+    except VarlenUnsupported as reason:
+        log.warning("continuous batching is off, requests run one at a time: %s", reason)
+        return SequentialWorker(served, grammars)
+    tokens = int(cache_bytes(options.memory, served.device) / per_token)
     if tokens < 2:
-        raise UsageError(f"{options.memory} of memory holds {tokens} tokens of this model", where="memory", hint="Give it more.")
-    return Batcher(answering, grammars, tokens=tokens, rows=options.batch)
+        raise UsageError(f"{options.memory} of memory holds only {tokens} tokens of this model", where="memory", hint="Increase --memory.")
+    return Batcher(served, grammars, cache_tokens=tokens, batch_size=options.batch)

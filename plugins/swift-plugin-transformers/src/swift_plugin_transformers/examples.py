@@ -1,4 +1,4 @@
-"""What the conformance kit tries where options must be given, or the tiny model needs others."""
+"""Options with which the conformance kit tries parts that need some, or other ones with its tiny model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loaded model as requests need it: its adapters by name, each request's wishes as a generation config, logits processors of it."""
+"""A loaded model as the workers use it: adapters by name, and generation config and logits processors of each request."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Loaded, SwitchingTuner
 from swift_core.contract.run import Source
-from swift_plugin_transformers.detokenizer import context_of
+from swift_plugin_transformers.detokenizer import context_length
 
 log = logging.getLogger(__name__)
 
-_CPU_SHORTAGE = "DefaultCPUAllocator"  # torch has no type of error for it
-GREEDY_BELOW = 1e-4  # temperatures below choose the likeliest token
+_CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"  # in the message: torch has no exception type for it
+GREEDY_BELOW = 1e-4  # temperatures below this are greedy decoding
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Request:
-    """One prompt on its way through the worker's thread, which calls `put` with each piece and `done` once, with an error or None.
+    """A prompt for the worker thread.
 
-    `score` asks for the prompt's own log-probabilities with that many alternatives each, and for no answer.
+    Attributes:
+        prompt: token ids.
+        sampling: sampling parameters.
+        model: name of the base model or of an adapter.
+        put: called with each piece.
+        done: called once at the end, with an error or None.
+        score: compute log-probabilities of the prompt's tokens with that many alternatives each, and no completion; None: generate.
+        cancelled: set to stop the request.
     """
 
     prompt: Sequence[int]
@@ -44,17 +51,17 @@ class Request:
 
 
 class ServedModel:
-    """A loaded model, its tokenizer and its adapters. Only the worker's thread may use the model.
+    """A loaded model, its tokenizer and its adapters. Only the worker thread may use the model.
 
     Args:
-        loaded: model and tokenizer (or a processor that holds one).
-        name: the base's, as it is served.
-        base: what it was loaded from.
+        loaded: model and tokenizer (or a processor that contains one).
+        base: the checkpoint it was loaded from.
         tuner: switches between the adapters, if there are any.
-        adapters: the names of the model's adapters by the name they are served under.
-        ends: ids of the tokens that end an answer.
-        longest: tokens of an answer where the request sets no limit.
-        allow_other_base: whether more adapters may be of another base.
+        name: served name of the base model.
+        adapters: name of the adapter in the model, by its served name.
+        eos_token_ids: ids of the tokens that end a completion.
+        max_new_tokens: default limit of a completion, in tokens.
+        allow_other_base: accept adapters that were trained on another base model.
     """
 
     def __init__(
@@ -65,8 +72,8 @@ class ServedModel:
         *,
         name: str,
         adapters: Mapping[str, str],
-        ends: Sequence[int],
-        longest: int,
+        eos_token_ids: Sequence[int],
+        max_new_tokens: int,
         allow_other_base: bool = False,
     ) -> None:
         self.base = base
@@ -74,36 +81,36 @@ class ServedModel:
         self.allow_other_base = allow_other_base
         self.model: Any = loaded.model.eval()
         self.tokenizer: Any = tokenizer_of(loaded.processor)
-        self.context = context_of(self.bare, self.tokenizer)
+        self.context = context_length(self.unwrapped, self.tokenizer)
         self.name = name
         self.adapters = dict(adapters)
-        self.ends = frozenset(ends)
-        self.longest = longest
+        self.eos_token_ids = frozenset(eos_token_ids)
+        self.max_new_tokens = max_new_tokens
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
-        return self.bare.device  # type: ignore[no-any-return]
+        """The model's device."""
+        return self.unwrapped.device  # type: ignore[no-any-return]
 
     @property
-    def bare(self) -> Any:
-        """The model itself, without what a tuner has wrapped it in."""
+    def unwrapped(self) -> Any:
+        """The model itself, without a tuner's wrapper."""
         return inner_model(self.model)
 
     @property
-    def in_layers(self) -> bool:
-        """Whether all that answers is in the layers of `bare`."""
+    def adapters_in_layers(self) -> bool:
+        """Whether all adapters are inside the layers of `unwrapped`, so that a call of it applies them."""
         return not self.adapters or self.tuner is None or self.tuner.in_layers(self.model)
 
     @contextmanager
-    def speaking_as(self, name: str) -> Iterator[None]:
-        """The base or one of its adapters, by the name it is served under.
+    def using_adapter(self, name: str) -> Iterator[None]:
+        """Activate the base model or an adapter, by its served name.
 
         Raises:
-            UsageError: the adapter was taken away meanwhile.
+            UsageError: the adapter was unloaded in the meantime.
         """
         if name != self.name and name not in self.adapters:
-            raise UsageError(f"the adapter '{name}' is served no more", where="model")
+            raise UsageError(f"the adapter '{name}' was unloaded", where="model")
         if not self.adapters or self.tuner is None:
             yield
             return
@@ -111,64 +118,62 @@ class ServedModel:
             yield
 
     def check_alive(self, error: Exception) -> None:
-        """See, after an error that nobody foresaw, that the model still computes.
+        """Check after an unexpected error that the model can still compute.
 
         Raises:
-            Exception: that error; it does not.
+            Exception: `error`, if it can't.
         """
         if isinstance(error, SwiftError):
             return
-        log.error("a request has failed", exc_info=error)
+        log.error("request failed", exc_info=error)
         try:
             with torch.inference_mode():
-                self.bare(input_ids=torch.zeros(1, 1, dtype=torch.long, device=self.device), use_cache=False)
+                self.unwrapped(input_ids=torch.zeros(1, 1, dtype=torch.long, device=self.device), use_cache=False)
         except Exception:
             raise error from None
 
-    def drop(self, name: str) -> None:
-        """Take an adapter out of the model."""
+    def drop_adapter(self, name: str) -> None:
+        """Remove an adapter from the model."""
         if self.tuner:
             self.model = self.tuner.drop(self.model, self.adapters.pop(name))
 
-    def check(self, prompt: Sequence[int]) -> None:
-        """Refuse a prompt with ids that the model does not have.
+    def check_prompt(self, prompt: Sequence[int]) -> None:
+        """Check that all token ids of a prompt are in the vocabulary.
 
         Raises:
-            UsageError: it has one.
+            UsageError: one is not.
         """
-        size = self.bare.get_input_embeddings().weight.shape[0]
-        if wrong := [token for token in prompt if not 0 <= token < size]:
-            raise UsageError(f"the prompt has the token {wrong[0]}, and this model's are 0 to {size - 1}")
+        self._check_ids(prompt, "")
 
-    def ends_of(self, sampling: Sampling) -> frozenset[int]:
-        """Ids of the tokens that end the answer to a request."""
-        return frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self.ends)
+    def eos_for(self, sampling: Sampling) -> frozenset[int]:
+        """Return the ids of the tokens that end a request's completion."""
+        return frozenset(sampling.stop_token_ids) | (frozenset() if sampling.ignore_eos else self.eos_token_ids)
 
     def _check_ids(self, tokens: Sequence[int], field: str) -> None:
-        size = self.bare.get_input_embeddings().weight.shape[0]
+        size = self.unwrapped.get_input_embeddings().weight.shape[0]
         if wrong := [token for token in tokens if not 0 <= token < size]:
-            raise UsageError(f"there is no token {wrong[0]}: this model's are 0 to {size - 1}", where=field)
+            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})", where=field)
 
-    def config(self, length: int, sampling: Sampling) -> GenerationConfig:
-        """The model's own generation config with the request's wishes in it.
+    def generation_config(self, length: int, sampling: Sampling) -> GenerationConfig:
+        """Return the model's generation config with the request's parameters; `length` is the number of prompt tokens.
 
-        Without a temperature the model's own way counts, which is the likeliest token where its config does not say `do_sample`.
+        Without a temperature, the model's config decides: it decodes greedily unless `do_sample` is set.
 
         Raises:
-            UsageError: a token that the model does not have.
+            UsageError: a token id is not in the vocabulary.
         """
         self._check_ids(sampling.stop_token_ids, "stop_token_ids")
         self._check_ids([token for token, _ in sampling.logit_bias], "logit_bias")
-        ends = sorted(self.ends_of(sampling))
-        config: GenerationConfig = copy.deepcopy(self.bare.generation_config)
-        narrowed = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
-        sample = bool(config.do_sample) or narrowed if sampling.temperature is None else sampling.temperature >= GREEDY_BELOW
+        eos_token_ids = sorted(self.eos_for(sampling))
+        config: GenerationConfig = copy.deepcopy(self.unwrapped.generation_config)
+        truncated = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
+        sample = bool(config.do_sample) or truncated if sampling.temperature is None else sampling.temperature >= GREEDY_BELOW
         config.update(  # type: ignore[no-untyped-call]
-            max_new_tokens=min(sampling.max_tokens or max(self.longest, sampling.min_tokens), self.context - length),
+            max_new_tokens=min(sampling.max_tokens or max(self.max_new_tokens, sampling.min_tokens), self.context - length),
             max_length=None,
             num_beams=1,
-            eos_token_id=ends or [-1],  # a token that never comes: None would bring back the model's own
-            pad_token_id=config.pad_token_id if config.pad_token_id is not None else min(self.ends, default=0),
+            eos_token_id=eos_token_ids or [-1],  # never generated; None would restore the model's own
+            pad_token_id=config.pad_token_id if config.pad_token_id is not None else min(self.eos_token_ids, default=0),
             do_sample=sample,
             temperature=_first(sampling.temperature, config.temperature, 1.0) if sample else None,
             top_p=_first(sampling.top_p, config.top_p, 1.0) if sample else None,
@@ -180,24 +185,24 @@ class ServedModel:
         )
         return config
 
-    def processors(self, config: GenerationConfig, length: int, own: Sequence[LogitsProcessor]) -> LogitsProcessorList:
-        """transformers' logits processors for a prompt of that length, and `own` ones before the narrowing ones."""
+    def logits_processors(self, config: GenerationConfig, length: int, extra: Sequence[LogitsProcessor]) -> LogitsProcessorList:
+        """Return transformers' logits processors for a prompt of `length` tokens, with `extra` ones before the sampling warpers."""
         device = self.device
         config = copy.deepcopy(config)
-        self.bare._prepare_special_tokens(config, True, device=device)
-        made: LogitsProcessorList = self.bare._get_logits_processor(
+        self.unwrapped._prepare_special_tokens(config, True, device=device)
+        made: LogitsProcessorList = self.unwrapped._get_logits_processor(
             generation_config=config,
             input_ids_seq_length=length,
             prefix_allowed_tokens_fn=None,
-            logits_processor=LogitsProcessorList(own),
+            logits_processor=LogitsProcessorList(extra),
             device=device,
             model_kwargs={},
         )
         return made
 
 
-def plain(config: GenerationConfig) -> GenerationConfig:
-    """The config without what `ServedModel.processors` has made processors of, for a `generate` that is given these."""
+def without_processors(config: GenerationConfig) -> GenerationConfig:
+    """Return the config without the settings that `ServedModel.logits_processors` covers, for a `generate` call with those processors."""
     config = copy.deepcopy(config)
     sampled = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0} if config.do_sample else {}
     config.update(repetition_penalty=1.0, sequence_bias=None, min_new_tokens=None, **sampled)  # type: ignore[no-untyped-call]
@@ -210,12 +215,10 @@ def _first(*values: Any) -> Any:
 
 @contextmanager
 def out_of_memory_as_error() -> Iterator[None]:
-    """The device's lack of memory as an error for users."""
+    """Convert out-of-memory errors of torch and Python to a SwiftError."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_SHORTAGE not in str(error):
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_OUT_OF_MEMORY not in str(error):
             raise
-        raise SwiftError(
-            "the device has not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype."
-        ) from error
+        raise SwiftError("not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype.") from error

@@ -1,7 +1,7 @@
-"""The tokenizer that a GGUF file describes, built from the file's own keys: text becomes the tokens that the authors' tokenizer gives.
+"""Build the tokenizer that a GGUF file's metadata describes, with the same tokens as the original tokenizer.
 
-transformers' reader knows few of llama.cpp's names for how text is split, and splits by all others as GPT-2 does; it drops control
-tokens outside of the byte alphabet, and puts a space before the text whatever the file says.
+transformers' GGUF reader supports few of llama.cpp's pre-tokenizers and uses GPT-2's for all others; it drops control tokens outside of
+the byte alphabet, and always adds a space before the text.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _SPACE = "▁"
 
 
 def read_tokenizer(reader: GGUFReader, file: Path) -> Any:
-    """The tokenizer, byte-level BPE or SentencePiece's BPE; None for kinds that are left to transformers, which refuses what it has not.
+    """Return the tokenizer, byte-level BPE or SentencePiece BPE; None for other kinds, which transformers reads or rejects.
 
     Raises:
-        UsageError: text is split in a way that has no name here, or the tables do not fit each other.
+        UsageError: the pre-tokenizer is unknown, or the metadata is inconsistent.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -41,9 +41,9 @@ def read_tokenizer(reader: GGUFReader, file: Path) -> Any:
     parts["added_tokens"] = list(_added(reader, tokens, set(special.values())))
     try:
         backend = Tokenizer.from_str(json.dumps({"version": "1.0", "truncation": None, "padding": None, **parts}))
-    except Exception as error:  # tokenizers raises no other
+    except Exception as error:  # tokenizers raises plain Exception
         raise UsageError(
-            f"its tokenizer can't be read: {error}", where=str(file), hint="Fetch the model again, or another file."
+            f"invalid tokenizer metadata: {error}", where=str(file), hint="Fetch the model again, or use another file."
         ) from error
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, clean_up_tokenization_spaces=False, **{f"{name}_token": text for name, text in special.items()}
@@ -52,8 +52,8 @@ def read_tokenizer(reader: GGUFReader, file: Path) -> Any:
     return tokenizer
 
 
-def stop_ids(reader: GGUFReader) -> list[int]:
-    """The tokens that end an answer, as the file says: the end of the text, of a turn, of a message."""
+def eos_token_ids(reader: GGUFReader) -> list[int]:
+    """Return the ids of the end tokens in the file's metadata: end of sequence, of turn, of message."""
     found = (_value(reader, f"{name}_token_id") for name in ("eos", "eot", "eom"))
     return list(dict.fromkeys(int(number) for number in found if number is not None))
 
@@ -64,7 +64,7 @@ def _byte_level(reader: GGUFReader, tokens: list[str], file: Path) -> dict[str, 
     return {
         "normalizer": {"type": "NFC"} if splitting.nfc else None,
         "pre_tokenizer": splitting.pre_tokenizer(),
-        "post_processor": _ends(reader, tokens, bos=splitting.add_bos),
+        "post_processor": _post_processor(reader, tokens, bos=splitting.add_bos),
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": _bpe(_vocabulary(reader, tokens), merges) | {"ignore_merges": splitting.ignore_merges},
     }
@@ -73,14 +73,12 @@ def _byte_level(reader: GGUFReader, tokens: list[str], file: Path) -> dict[str, 
 def _splitting(name: str, file: Path) -> Splitting:
     if name in SPLITTINGS:
         return SPLITTINGS[name]
-    said = (
-        f"text is split as '{name}' says, which is not known here" if name not in ("", "default") else "it does not say how text is split"
-    )
+    problem = f"unknown pre-tokenizer '{name}'" if name not in ("", "default") else "the file names no pre-tokenizer"
     raise UsageError(
-        f"{said} (tokenizer.ggml.pre)",
+        f"{problem} (tokenizer.ggml.pre)",
         where=str(file),
-        hint="Start from the model's safetensors. Where you know llama.cpp's name for it: gguf-new-metadata --pre-tokenizer NAME IN OUT. "
-        f"Known here: {', '.join(sorted(SPLITTINGS))}.",
+        hint="Use the model's safetensors. If you know llama.cpp's name for it: gguf-new-metadata --pre-tokenizer NAME IN OUT. "
+        f"Known names: {', '.join(sorted(SPLITTINGS))}.",
     )
 
 
@@ -94,7 +92,7 @@ def _sentencepiece(reader: GGUFReader, tokens: list[str], unknown: str) -> dict[
     return {
         "normalizer": {"type": "Sequence", "normalizers": [*before, spaces]},
         "pre_tokenizer": None,
-        "post_processor": _ends(reader, tokens, bos=True),
+        "post_processor": _post_processor(reader, tokens, bos=True),
         "decoder": {
             "type": "Sequence",
             "decoders": [
@@ -109,7 +107,7 @@ def _sentencepiece(reader: GGUFReader, tokens: list[str], unknown: str) -> dict[
 
 
 def _merges(vocabulary: Mapping[str, int], scores: list[float]) -> Iterator[tuple[str, str]]:
-    """All pairs that give a token, the highest score first: SentencePiece merges whatever gives one, in that order."""
+    """Yield all pairs that form a token, by descending score: the order in which SentencePiece merges."""
     for token, _ in sorted(vocabulary.items(), key=lambda item: (-scores[item[1]], item[1])):
         for end in range(1, len(token)):
             if token[:end] in vocabulary and token[end:] in vocabulary:
@@ -121,13 +119,13 @@ def _bpe(vocabulary: Mapping[str, int], merges: list[tuple[str, str]]) -> dict[s
 
 
 def _vocabulary(reader: GGUFReader, tokens: list[str]) -> dict[str, int]:
-    """Ids by token, without the ones that only fill the embeddings up: `[PAD123]`, unused."""
+    """Return the id of each token, without unused tokens that only pad the embedding matrix (`[PAD123]`)."""
     kinds = _value(reader, "token_type", [_NORMAL] * len(tokens))
     return {token: number for number, token in enumerate(tokens) if not (kinds[number] == _UNUSED and token == f"[PAD{number}]")}
 
 
 def _added(reader: GGUFReader, tokens: list[str], special: set[str]) -> Iterator[dict[str, Any]]:
-    """Tokens that are found in the text before it is split: control tokens and the file's special ones, and those that users defined."""
+    """Yield the added tokens, which are matched before pre-tokenization: control, special and user-defined tokens."""
     kinds = _value(reader, "token_type", [_NORMAL] * len(tokens))
     for number, token in enumerate(tokens):
         control = kinds[number] in (_CONTROL, _UNKNOWN) or token in special
@@ -136,8 +134,8 @@ def _added(reader: GGUFReader, tokens: list[str], special: set[str]) -> Iterator
             yield {"id": number, "content": token, "special": control, **flags}
 
 
-def _ends(reader: GGUFReader, tokens: list[str], *, bos: bool) -> dict[str, Any]:
-    """What is put around a text: BOS and EOS where the file wants them."""
+def _post_processor(reader: GGUFReader, tokens: list[str], *, bos: bool) -> dict[str, Any]:
+    """Return the post-processor that adds BOS and EOS as the file's metadata says."""
     first = _value(reader, "bos_token_id", 1 if _value(reader, "model") == "llama" else None)
     last = _value(reader, "eos_token_id", 2 if _value(reader, "model") == "llama" else None)
     before = [int(first)] if first is not None and _value(reader, "add_bos_token", bos) else []
@@ -153,14 +151,14 @@ def _ends(reader: GGUFReader, tokens: list[str], *, bos: bool) -> dict[str, Any]
 
 
 def _special_ids(reader: GGUFReader, kind: str, size: int) -> dict[str, int]:
-    """Special tokens by transformers' names; SentencePiece's have places that are meant where the file is silent."""
-    silent = {"bos": 1, "eos": 2, "unk": 0} if kind == "llama" else {}
-    found = {ours: _value(reader, f"{theirs}_token_id", silent.get(ours)) for ours, theirs in _SPECIAL.items()}
+    """Return the ids of special tokens by transformers' names; for SentencePiece, missing ones have default ids."""
+    defaults = {"bos": 1, "eos": 2, "unk": 0} if kind == "llama" else {}
+    found = {ours: _value(reader, f"{theirs}_token_id", defaults.get(ours)) for ours, theirs in _SPECIAL.items()}
     return {ours: int(number) for ours, number in found.items() if number is not None and int(number) < size}
 
 
 def _pair(merge: str) -> tuple[str, str]:
-    """The two sides of a merge; the first may begin with a space."""
+    """Split a merge into its two tokens; the first may begin with a space."""
     place = merge.find(" ", 1)
     return merge[:place], merge[place + 1 :]
 

@@ -1,4 +1,4 @@
-"""Loads safetensors and GGUF checkpoints with transformers' own classes: from this machine only, checked first, never half random."""
+"""Load safetensors and GGUF checkpoints with transformers: offline, with checks before and after, and no randomly initialized weights."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ log = logging.getLogger(__name__)
 
 
 class TransformersLoader:
-    """Checkpoint folder (or a GGUF file) → model and tokenizer, or processor where the family is multimodal."""
+    """Loads a checkpoint folder or GGUF file: model and tokenizer, or processor if the family is multimodal."""
 
     def __init__(self, options: None = None) -> None:
         pass
 
     def load(self, checkpoint: Path, family: ModelFamily, loading: Loading) -> Loaded:
-        """Load the model; on `meta` only its shapes are made.
+        """Load the model; on the device `meta`, only shapes without weights.
 
         Raises:
-            UsageError: weights missing, truncated or pickled, an architecture that is unknown or needs code that was not trusted.
-            SwiftError: the checkpoint lacks weights that the architecture has.
+            UsageError: weights are missing, truncated or pickled, or the architecture is unknown or needs code that is not trusted.
+            SwiftError: the checkpoint lacks weights of the architecture.
         """
         import transformers
 
@@ -54,7 +54,7 @@ class TransformersLoader:
         if file:
             folder = file.parent
             common["gguf_file"] = file.name
-            # plain weights: packed ones can't be trained, adapted or saved, and their kernels would be downloaded
+            # dequantize: packed weights can't be trained, adapted or saved, and their kernels would be downloaded
             arguments = {"quantization_config": transformers.GgufConfig(dequantize=True), **arguments}
         else:
             folder = checkpoint
@@ -76,7 +76,7 @@ class TransformersLoader:
             if left_out:
                 log.warning("%s: %s", folder / "generation_config.json", left_out)
                 arguments = {"generation_config": generation, **arguments}
-            # a device map, not `.to()`: weights go straight to the device, and quantized models can't be moved
+            # a device map, not `.to()`: weights are loaded directly to the device, and quantized models can't be moved
             model, info = model_class.from_pretrained(
                 folder,
                 dtype=kind,
@@ -88,32 +88,32 @@ class TransformersLoader:
                 **arguments,
             )
         except (ImportError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
-            raise refused(error, folder) from error
+            raise loading_error(error, folder) from error
         check_loaded(info, folder)
         if file:
-            check_all_read(model, read_gguf(file), file)
+            check_all_tensors_loaded(model, read_gguf(file), file)
         check_finite(model, folder)
         if note := mended(model.generation_config):
             log.warning("%s: %s", folder / "generation_config.json", note)
-        if file and "quantization_config" in model.config.to_dict():  # dequantized or not, transformers counts it as quantized
+        if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)
         return Loaded(model.eval(), with_pad_token(processor))
 
 
 def has_processor(folder: Path) -> bool:
-    """Whether a multimodal model's folder has what turns pictures and sound into its inputs; said where it has not."""
+    """Return whether a multimodal model's folder has a processor for images and audio; log a warning if not."""
     names = ("preprocessor_config.json", "processor_config.json")
     if any((folder / name).is_file() for name in names):
         return True
-    log.warning("%s has neither %s: its tokenizer is taken, and rows are of text alone", folder, " nor ".join(names))
+    log.warning("%s has neither %s: using its tokenizer, for text-only rows", folder, " nor ".join(names))
     return False
 
 
 def gguf_file(checkpoint: Path) -> Path | None:
-    """The GGUF file of a checkpoint folder that has no safetensors; a path to such a file is itself.
+    """Return the GGUF file of a checkpoint folder without safetensors, or `checkpoint` if it is a file; None if there is none.
 
     Raises:
-        UsageError: the folder has several.
+        UsageError: the folder has more than one.
     """
     if checkpoint.is_file():
         return checkpoint
@@ -122,48 +122,58 @@ def gguf_file(checkpoint: Path) -> Path | None:
         return None
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
-        raise UsageError(f"several GGUF files: {names}", where=str(checkpoint), hint="Put the one that is meant into a folder of its own.")
+        raise UsageError(f"multiple GGUF files: {names}", where=str(checkpoint), hint="Move the one to use into its own folder.")
     return files[0]
 
 
 def read_gguf(file: Path) -> GGUFReader:
-    """The file's tables; raises UsageError where it is no GGUF file, or is truncated."""
+    """Read metadata and tensor table of a GGUF file.
+
+    Raises:
+        UsageError: it is not a GGUF file, or is truncated.
+    """
     import gguf
 
     try:
-        return gguf.GGUFReader(file)  # maps every tensor, and fails on one beyond the end
+        return gguf.GGUFReader(file)  # maps every tensor, and fails if one is beyond the end of the file
     except (ValueError, IndexError, KeyError) as error:
         size = file.stat().st_size
-        raise UsageError(f"not a whole GGUF file ({size:,} bytes): {error}", where=str(file), hint="Fetch the model again.") from error
+        raise UsageError(
+            f"not a GGUF file, or truncated ({size:,} bytes): {error}", where=str(file), hint="Fetch the model again."
+        ) from error
 
 
-def check_all_read(model: Any, reader: GGUFReader, file: Path) -> None:
-    """Refuse a model that has fewer numbers than its file: transformers' reader passes over tensors that it has no place for.
+def check_all_tensors_loaded(model: Any, reader: GGUFReader, file: Path) -> None:
+    """Check that the model has as many parameters as its file: transformers' GGUF reader skips tensors that it can't map.
 
     Raises:
-        UsageError: it has, and would be another model than llama.cpp reads.
+        UsageError: tensors were skipped, so that the model would differ from what llama.cpp loads.
     """
-    computed = ("rope_freqs", "rope_factors")  # of the config, and kept in no parameter
+    computed = ("rope_freqs", "rope_factors")  # computed from the config, not parameters
     stored = sum(int(tensor.n_elements) for tensor in reader.tensors if not tensor.name.startswith(computed))
     read = sum(parameter.numel() for parameter in model.parameters())
     if read < stored:
         biases = [tensor.name for tensor in reader.tensors if tensor.name.endswith(".bias")]
-        shown = f" (it has biases, such as {biases[0]})" if biases else ""
+        shown = f" (the file has biases, such as {biases[0]})" if biases else ""
         raise UsageError(
-            f"transformers' reader of GGUF files leaves out {stored - read:,} of its {stored:,} numbers{shown}",
+            f"transformers' GGUF reader skips {stored - read:,} of the file's {stored:,} parameters{shown}",
             where=str(file),
-            hint="Start from the model's safetensors; llama.cpp reads the file.",
+            hint="Use the model's safetensors, or serve the file with llama.cpp.",
         )
 
 
 def check_architecture(folder: Path, *, trusted: bool) -> None:
-    """Refuse a checkpoint whose code is not in transformers, unless its own is trusted."""
+    """Check that transformers has the checkpoint's architecture, unless its own code is trusted.
+
+    Raises:
+        UsageError: config.json is missing or invalid, or the architecture is unknown or needs the checkpoint's code.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError("has no config.json", where=str(folder), hint="Is this the right folder?") from None
+        raise UsageError("has no config.json", where=str(folder), hint="Check that this is the checkpoint folder.") from None
     except ValueError as error:
         raise UsageError(f"not JSON: {error}", where=str(folder / "config.json"), hint="Fetch the checkpoint again.") from None
     model_type = config.get("model_type", "")
@@ -172,66 +182,76 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
     if model_type in CONFIG_MAPPING:
         try:
             CONFIG_MAPPING[model_type].from_pretrained(folder)
-        except Exception as error:  # each architecture checks its fields in its own way
-            said = " ".join(str(error).split())
+        except Exception as error:  # each architecture validates its fields differently
+            reason = " ".join(str(error).split())
             raise UsageError(
-                f"describes no '{model_type}' model: {said}", where=str(folder / "config.json"), hint="Copy it from the model's page again."
+                f"invalid config of a '{model_type}' model: {reason}",
+                where=str(folder / "config.json"),
+                hint="Copy it from the model's page again.",
             ) from error
         return
     if "auto_map" in config:
         raise UsageError(
-            f"'{model_type}' needs the Python code that the checkpoint brings, and code runs only if you trust it",
+            f"the architecture '{model_type}' needs Python code from the checkpoint, which is not trusted",
             where=str(folder),
-            hint="Read the *.py files there; if you trust them: --trust-remote-code org/name@revision, with the full commit as revision.",
+            hint="Review its *.py files; to trust them: --trust-remote-code org/name@revision, with the full commit as revision.",
         )
     raise UsageError(
-        f"transformers knows no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers"
+        f"transformers has no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers"
     )
 
 
 def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
-    """Refuse a model that has weights which the checkpoint did not set: transformers makes them up, at random."""
+    """Check that the checkpoint set all weights: transformers initializes missing ones randomly.
+
+    Args:
+        info: `output_loading_info` of `from_pretrained`.
+        folder: the checkpoint, for messages.
+
+    Raises:
+        SwiftError: weights are missing or have other shapes.
+    """
     wrong = sorted([*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])])
     if wrong:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise SwiftError(
-            f"the checkpoint does not set {len(wrong)} of the model's weights: {shown}",
+            f"the checkpoint lacks {len(wrong)} of the model's weights: {shown}",
             where=str(folder),
-            hint="Is it whole, and is config.json its own?",
+            hint="Check that it is complete and that config.json belongs to it.",
         )
     if info["unexpected_keys"]:
         log.warning(
-            "%s: %d weights that the architecture does not have were left out: %s",
+            "%s: ignored %d weights that the architecture does not have: %s",
             folder,
             len(info["unexpected_keys"]),
             sorted(info["unexpected_keys"])[:5],
         )
 
 
-def refused(error: Exception, folder: Path) -> SwiftError:
-    """transformers' own refusal, in our words where we know it."""
+def loading_error(error: Exception, folder: Path) -> SwiftError:
+    """Convert an exception of transformers to a SwiftError, with a hint for known causes."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if isinstance(error, TypeError | LookupError | ArithmeticError | AttributeError):  # a text such as 'wat' says little alone
+    if isinstance(error, TypeError | LookupError | ArithmeticError | AttributeError):  # their messages are unclear without the type
         text = f"{type(error).__name__}: {text}"
     if "trust_remote_code" in str(error):
         return UsageError(
-            "the tokenizer or processor needs the Python code that the checkpoint brings",
+            "the tokenizer or processor needs Python code from the checkpoint, which is not trusted",
             where=str(folder),
-            hint="If you trust it: --trust-remote-code org/name@revision.",
+            hint="To trust it: --trust-remote-code org/name@revision.",
         )
     if "backend tokenizer" in str(error):
         hint = "Copy tokenizer.json and tokenizer_config.json, or tokenizer.model, from the model's page into the folder."
-        return UsageError("has no tokenizer that transformers can read", where=str(folder), hint=hint)
+        return UsageError("transformers can't read its tokenizer", where=str(folder), hint=hint)
     if "ignore_mismatched_sizes" in str(error):
-        hint = "Is config.json the checkpoint's own? The log names the weights."
-        return UsageError("the weights have other shapes than config.json says", where=str(folder), hint=hint)
+        hint = "Check that config.json belongs to the checkpoint; the log names the weights."
+        return UsageError("the weights' shapes do not match config.json", where=str(folder), hint=hint)
     if "flash_attn" in str(error) or "attention" in text.lower():
-        return UsageError(text, where="attention", hint="--attention auto takes what this machine has.")
-    return SwiftError(f"transformers can't load it: {text}", where=str(folder), hint="Is the checkpoint whole?")
+        return UsageError(text, where="attention", hint="--attention auto selects an implementation that is available.")
+    return SwiftError(f"transformers can't load the checkpoint: {text}", where=str(folder), hint="Check that it is complete.")
 
 
 def with_pad_token(processor: Any) -> Any:
-    """A tokenizer without a pad token pads with its end token: padding is masked, so any token will do."""
+    """Set the pad token to the end token if the tokenizer has none: padding is masked, so any token works."""
     tokenizer = tokenizer_of(processor)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)

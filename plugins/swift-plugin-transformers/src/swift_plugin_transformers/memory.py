@@ -1,4 +1,4 @@
-"""How much memory the cached keys and values may take: a size in words, or what is safe on this machine."""
+"""Size of the key-value cache: parse a size such as 2GB, or choose one from the free memory."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 
 import torch
 
-MOST = 4 * 2**30  # of `auto`: more than this is asked for by name
+MAX_AUTO = 4 * 2**30  # bytes; maximum of `auto`
 
 _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 def cache_bytes(text: str, device: torch.device) -> int:
-    """Bytes of "2GB" or "512MiB" (GB is 1000³, GiB 1024³); of "auto", a quarter of what is free on the device, 4 GiB at most."""
+    """Return the bytes of "2GB" or "512MiB" (GB is 1000³, GiB 1024³); "auto": a quarter of the device's free memory, at most 4 GiB."""
     if text == "auto":
-        return min(MOST, _free(device) // 4)
+        return min(MAX_AUTO, _free(device) // 4)
     number, unit = text.rstrip("iB")[:-1], text.rstrip("iB")[-1]
     return int(float(number) * (1024 if "i" in text else 1000) ** _UNITS[unit])
 

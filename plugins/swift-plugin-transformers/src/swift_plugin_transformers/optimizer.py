@@ -1,4 +1,4 @@
-"""AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101), torch's own."""
+"""AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101), as implemented by torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class AdamW:
-    """Builds torch.optim.AdamW; norms and biases (anything below two dimensions) are not decayed."""
+    """Builds torch.optim.AdamW without weight decay on norms and biases (parameters of fewer than two dimensions)."""
 
     def __init__(self, options: AdamWOptions) -> None:
         self.options = options
 
     def build(self, groups: Sequence[Mapping[str, Any]], lr: float) -> torch.optim.Optimizer:
-        """An optimizer over the groups, each split by decay; `lr` is multiplied by a group's own `mult`, which the group keeps."""
+        """Return an optimizer over the parameter groups, each split by weight decay; `lr` is multiplied by a group's `mult`."""
         options = self.options
         split = []
         for group in groups:

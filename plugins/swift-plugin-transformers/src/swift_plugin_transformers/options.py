@@ -1,4 +1,4 @@
-"""Options of the freeze tuner and AdamW."""
+"""Options of the tuner `freeze` and the optimizer `adamw`."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from swift_core.options.model import Names, Options, option
 
 
 class FreezeOptions(Options):
-    """Which weights learn: those of `last_blocks`, `train` and `train_regex` together (all, if none is given), less the frozen ones."""
+    """Trainable weights: those of `last_blocks`, `train` and `train_regex` together (all if none is set), minus the frozen ones."""
 
-    last_blocks: int = option(0, "Train the last so many decoder blocks.", ge=0, also=("freeze_trainable_layers",))
-    train: Names = option(list, "Train the weights whose names start so: model.layers.29, model.norm.", also=("trainable_parameters",))
-    train_regex: str = option(
-        "", "Train the weights in whose names this regular expression is found.", also=("trainable_parameters_regex",)
+    last_blocks: int = option(0, "Number of decoder blocks to train, counted from the last.", ge=0, also=("freeze_trainable_layers",))
+    train: Names = option(
+        list, "Train the weights with these name prefixes, such as model.layers.29 or model.norm.", also=("trainable_parameters",)
     )
-    freeze: Names = option(list, "Freeze the weights whose names start so.", also=("freeze_parameters",))
-    freeze_regex: str = option("", "Freeze the weights in whose names this regular expression is found.", also=("freeze_parameters_regex",))
+    train_regex: str = option(
+        "", "Train the weights whose names contain a match of this regular expression.", also=("trainable_parameters_regex",)
+    )
+    freeze: Names = option(list, "Freeze the weights with these name prefixes.", also=("freeze_parameters",))
+    freeze_regex: str = option(
+        "", "Freeze the weights whose names contain a match of this regular expression.", also=("freeze_parameters_regex",)
+    )
 
     @model_validator(mode="after")
-    def _something(self) -> FreezeOptions:
+    def _not_empty(self) -> FreezeOptions:
         if not any((self.last_blocks, self.train, self.train_regex, self.freeze, self.freeze_regex)):
-            raise ValueError(
-                "say what learns (last_blocks, train, train_regex) or does not (freeze, freeze_regex); for all: the tuner 'full'"
-            )
+            raise ValueError("set what to train (last_blocks, train, train_regex) or freeze (freeze, freeze_regex); else use 'full'")
         return self
 
 
 class AdamWOptions(Options):
-    """torch.optim.AdamW."""
+    """Options of torch.optim.AdamW."""
 
-    weight_decay: float = option(0.1, "Weight decay, for matrices only.", ge=0, also=("adam_weight_decay",))
-    beta1: float = option(0.9, "Decay of the mean of the gradients.", ge=0, lt=1, also=("adam_beta1",))
-    beta2: float = option(0.95, "Decay of the mean of their squares.", ge=0, lt=1, also=("adam_beta2",))
-    eps: float = option(1e-8, "Added to the denominator.", gt=0, also=("adam_epsilon",))
+    weight_decay: float = option(0.1, "Weight decay, applied to matrices only.", ge=0, also=("adam_weight_decay",))
+    beta1: float = option(0.9, "Decay rate of the running mean of the gradients.", ge=0, lt=1, also=("adam_beta1",))
+    beta2: float = option(0.95, "Decay rate of the running mean of the squared gradients.", ge=0, lt=1, also=("adam_beta2",))
+    eps: float = option(1e-8, "Constant added to the denominator for numerical stability.", gt=0, also=("adam_epsilon",))

@@ -1,4 +1,4 @@
-"""Penalties on tokens that the answer has already, as OpenAI and vLLM define them; transformers has only the repetition penalty."""
+"""Frequency and presence penalties, as OpenAI and vLLM define them; transformers has only the repetition penalty."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Penalties(LogitsProcessor):
-    """logit - count * frequency - (count > 0) * presence, with the token's count in the answer."""
+    """logit - count * frequency - (count > 0) * presence, with the token's count in the completion."""
 
     def __init__(self, frequency: float, presence: float, prompt: int) -> None:
         self._frequency = frequency
@@ -23,13 +23,17 @@ class Penalties(LogitsProcessor):
         self._prompt = prompt
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The logits, (1, vocabulary), less the penalties."""
+        """Subtract the penalties from the logits, (1, vocabulary)."""
         counts = torch.bincount(input_ids[0, self._prompt :], minlength=scores.shape[-1])
         return scores - self._frequency * counts - self._presence * (counts > 0)
 
 
 def extra_processors(sampling: Sampling, prompt: int, grammars: Grammars) -> list[LogitsProcessor]:
-    """The logits processors that transformers does not have, for a prompt of that length. Raises as `Grammars.check` does."""
+    """Return the request's logits processors that transformers does not provide; `prompt` is the number of prompt tokens.
+
+    Raises:
+        UsageError: as `Grammars.check`.
+    """
     made: list[LogitsProcessor] = []
     if sampling.frequency_penalty or sampling.presence_penalty:
         made.append(Penalties(sampling.frequency_penalty or 0.0, sampling.presence_penalty or 0.0, prompt))

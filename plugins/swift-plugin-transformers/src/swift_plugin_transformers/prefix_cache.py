@@ -1,74 +1,88 @@
-"""Cached keys and values of finished sequences, kept for prompts that begin in the same way; the first to go where room is needed."""
+"""Prefix cache: keys and values of finished sequences, reused by prompts with the same prefix and evicted in LRU order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from swift_plugin_transformers.varlen import SequenceCache
 
-SHORTEST = 16  # tokens that are worth a copy
+MIN_PREFIX = 16  # tokens; a shorter common prefix is not worth the copy
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """The cache of a finished sequence: the model or adapter that computed it, and its tokens."""
+
+    model: str
+    tokens: list[int]
+    cache: SequenceCache
 
 
 class PrefixCache:
-    """The tokens that all rows together may have in memory: those in use, and those that are only kept.
+    """Allocates the key-value caches of all sequences from one budget of tokens, and keeps those of finished sequences.
 
     Args:
-        tokens: how many there may be.
+        capacity: maximum number of tokens in memory, of active and of finished sequences together.
     """
 
-    def __init__(self, tokens: int) -> None:
-        self.tokens = tokens
-        self.used = 0  # by sequences that are being answered, up to their longest end
-        self._kept: list[tuple[str, list[int], SequenceCache]] = []  # the one used last at the end
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.in_use = 0  # tokens reserved by active sequences, for their maximum length
+        self.entries: list[Entry] = []  # in LRU order: the most recently used last
 
     @property
-    def held(self) -> int:
-        """Tokens that are kept and not in use."""
-        return sum(row.room for _, _, row in self._kept)
+    def reusable(self) -> int:
+        """Number of tokens in the caches of finished sequences."""
+        return sum(entry.cache.capacity for entry in self.entries)
 
-    def take(self, model: str, prompt: Sequence[int], room: int, *, reuse: bool = True) -> SequenceCache | None:
-        """A row with that much room, begun with what is known of the prompt; None: there is no room now."""
-        if self.used + room > self.tokens:
+    def allocate(self, model: str, prompt: Sequence[int], capacity: int, *, reuse: bool = True) -> SequenceCache | None:
+        """Return a cache for `capacity` tokens that holds the longest known prefix of the prompt; None if there is no memory now."""
+        if self.in_use + capacity > self.capacity:
             return None
-        found = self._longest(model, prompt) if reuse else None
-        if found:  # used again: it goes last
-            self._kept.remove(found[1])
-            self._kept.append(found[1])
-        while self.used + room + self.held > self.tokens:
-            self._kept.pop(0)
-        row = SequenceCache(room)
-        if found and found[1] in self._kept:
-            row.copy_from(found[1][2], found[0])
-        self.used += room
-        return row
+        found, length = self._longest_prefix(model, prompt) if reuse else (None, 0)
+        if found:
+            self.entries.remove(found)
+            self.entries.append(found)
+        while self.in_use + capacity + self.reusable > self.capacity:
+            self.entries.pop(0)
+        cache = SequenceCache(capacity)
+        if found and found in self.entries:
+            cache.copy_from(found.cache, length)
+        self.in_use += capacity
+        return cache
 
-    def give_back(self, model: str, tokens: Sequence[int], row: SequenceCache) -> None:
-        """A sequence is done; what it has cached is kept."""
-        self.used -= row.room
-        if row.length >= SHORTEST:
+    def release(self, model: str, tokens: Sequence[int], cache: SequenceCache) -> None:
+        """Return the memory of a finished sequence and keep its cache for reuse."""
+        self.in_use -= cache.capacity
+        if cache.length >= MIN_PREFIX:
             try:
-                row.trim()
-            except RuntimeError:  # no memory for a copy: torch has no narrower error on all devices
+                cache.trim()
+            except RuntimeError:  # out of memory: torch has no narrower error on all devices
                 return
-            self._kept.append((model, list(tokens[: row.length]), row))
+            self.entries.append(Entry(model, list(tokens[: cache.length]), cache))
 
-    def forget(self, model: str | None = None) -> None:
-        """Drop what is kept, all or that of one model."""
-        self._kept = [entry for entry in self._kept if model is not None and entry[0] != model]
+    def discard(self, cache: SequenceCache) -> None:
+        """Return the memory of a sequence without keeping its cache."""
+        self.in_use -= cache.capacity
 
-    def _longest(self, model: str, prompt: Sequence[int]) -> tuple[int, tuple[str, list[int], SequenceCache]] | None:
-        best: tuple[int, tuple[str, list[int], SequenceCache]] | None = None
-        for entry in self._kept:
-            if entry[0] == model:
-                length = min(_common(entry[1], prompt), len(prompt) - 1)  # one token has to be computed
-                if length >= max(SHORTEST, best[0] if best else 0):
-                    best = (length, entry)
+    def evict(self, model: str | None = None) -> None:
+        """Drop the caches of finished sequences: all, or those of one model."""
+        self.entries = [entry for entry in self.entries if model is not None and entry.model != model]
+
+    def _longest_prefix(self, model: str, prompt: Sequence[int]) -> tuple[Entry | None, int]:
+        best: tuple[Entry | None, int] = (None, 0)
+        for entry in self.entries:
+            if entry.model == model:
+                length = min(_common_prefix(entry.tokens, prompt), len(prompt) - 1)  # at least one token has to be computed
+                if length >= max(MIN_PREFIX, best[1]):
+                    best = (entry, length)
         return best
 
 
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens at the beginning are the same."""
-    for at, (mine, its) in enumerate(zip(one, other, strict=False)):
-        if mine != its:
-            return at
+def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return the number of equal tokens at the beginning."""
+    for position, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return position
     return min(len(one), len(other))

@@ -1,4 +1,4 @@
-"""Answers one by one, with transformers' own `generate`: for models whose attention can't be batched by rows."""
+"""Fallback without batching: one request after another with transformers' `generate`, for models that `varlen` does not support."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from transformers.generation.streamers import BaseStreamer
 
 from swift_plugin_transformers.detokenizer import Writer, token_of
-from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, plain
+from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, without_processors
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.structured_output import Grammars
 
 
 class SequentialWorker(Worker[Request]):
-    """A worker thread that answers requests in the order they came."""
+    """Worker thread that computes requests one at a time, in order of arrival."""
 
-    def __init__(self, answering: ServedModel, grammars: Grammars) -> None:
+    def __init__(self, served: ServedModel, grammars: Grammars) -> None:
         super().__init__("generate")
-        self._answering = answering
+        self._served = served
         self._grammars = grammars
         self._queue: deque[Request] = deque()
         self.start()
 
-    def hidden(self, prompt: list[int], model: str) -> Tensor:
-        """The last hidden state of each token, (tokens, size); in the worker's thread."""
-        with out_of_memory_as_error(), self._answering.speaking_as(model), torch.inference_mode():
-            ids = torch.tensor([prompt], device=self._answering.device)
-            states: Tensor = self._answering.bare.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
+    def hidden_states(self, prompt: list[int], model: str) -> Tensor:
+        """Return the last hidden state of each token, (tokens, hidden size). Call it in the worker thread."""
+        with out_of_memory_as_error(), self._served.using_adapter(model), torch.inference_mode():
+            ids = torch.tensor([prompt], device=self._served.device)
+            states: Tensor = self._served.unwrapped.base_model(input_ids=ids, use_cache=False).last_hidden_state[0]
             return states
 
-    def busy_with(self, model: str) -> bool:
-        """Whether requests for that model wait; in the worker's thread."""
+    def is_using(self, model: str) -> bool:
+        """Return whether there are requests for that model. Call it in the worker thread."""
         return any(request.model == model for request in self._queue)
 
-    def forget(self, model: str) -> None:
-        """Nothing is cached."""
+    def evict(self, model: str) -> None:
+        """Do nothing: there is no prefix cache."""
 
-    # -- in the worker's thread ------------------------------------------------------------------------------------------
+    # -- in the worker thread --------------------------------------------------------------------------------------------
 
     def _busy(self) -> bool:
         return bool(self._queue)
@@ -58,34 +58,34 @@ class SequentialWorker(Worker[Request]):
         error: Exception | None = None
         try:
             if not request.cancelled.is_set():
-                self._answering.check(request.prompt)
-                with out_of_memory_as_error(), self._answering.speaking_as(request.model):
+                self._served.check_prompt(request.prompt)
+                with out_of_memory_as_error(), self._served.using_adapter(request.model):
                     self._score(request) if request.score is not None else self._generate(request)
         except Exception as failure:
             error = failure
         self._queue.popleft()
         finish_request(request, error)
         if error:
-            self._answering.check_alive(error)
+            self._served.check_alive(error)
 
     def _generate(self, request: Request) -> None:
-        answering, sampling = self._answering, request.sampling
+        served, sampling = self._served, request.sampling
         recorder = _LogitsRecorder()
-        writer = Writer(answering.tokenizer, answering.ends_of(sampling), sampling, request.put)
-        sink = _TokenStreamer(writer, recorder if sampling.logprobs is not None else None)
+        writer = Writer(served.tokenizer, served.eos_for(sampling), sampling, request.put)
+        streamer = _TokenStreamer(writer, recorder if sampling.logprobs is not None else None)
         if sampling.seed is None:
             torch.seed()
         else:
             torch.manual_seed(sampling.seed)
-        ids = torch.tensor([list(request.prompt)], device=answering.device)
-        config = answering.config(len(request.prompt), sampling)
+        ids = torch.tensor([list(request.prompt)], device=served.device)
+        config = served.generation_config(len(request.prompt), sampling)
         own = [recorder] if sampling.logprobs is not None else []
-        made = answering.processors(config, len(request.prompt), extra_processors(sampling, len(request.prompt), self._grammars))
-        answering.model.generate(
+        made = served.logits_processors(config, len(request.prompt), extra_processors(sampling, len(request.prompt), self._grammars))
+        served.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
-            generation_config=plain(config),
-            streamer=sink,
+            generation_config=without_processors(config),
+            streamer=streamer,
             stopping_criteria=StoppingCriteriaList([_CancelledCriteria(request)]),
             logits_processor=LogitsProcessorList([*own, *made]),
         )
@@ -93,15 +93,15 @@ class SequentialWorker(Worker[Request]):
 
     @torch.inference_mode()
     def _score(self, request: Request) -> None:
-        prompt, tokenizer = list(request.prompt), self._answering.tokenizer
-        ids = torch.tensor([prompt], device=self._answering.device)
-        logits = self._answering.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
+        prompt, tokenizer = list(request.prompt), self._served.tokenizer
+        ids = torch.tensor([prompt], device=self._served.device)
+        logits = self._served.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
         scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
         request.put(Piece("", (Token(prompt[0], tokenizer.decode([prompt[0]])), *scored)))
 
 
 class _TokenStreamer(BaseStreamer):
-    """What `generate` gives its tokens to; the first call brings the prompt."""
+    """Streamer that passes the tokens of `generate` to a writer; the first call has the prompt."""
 
     def __init__(self, writer: Writer, recorder: _LogitsRecorder | None) -> None:
         self._writer = writer
@@ -110,21 +110,21 @@ class _TokenStreamer(BaseStreamer):
 
     def put(self, value: Tensor) -> None:
         if self._prompt_seen:
-            self._writer.token(int(value.reshape(-1)[0]), self._recorder.rows.popleft() if self._recorder else None)
+            self._writer.token(int(value.reshape(-1)[0]), self._recorder.logits.popleft() if self._recorder else None)
         self._prompt_seen = True
 
     def end(self) -> None:
-        """Nothing: the last piece is made after an error of `generate` would have shown."""
+        """Do nothing: the last piece is written after `generate` has returned without an error."""
 
 
 class _LogitsRecorder(LogitsProcessor):
-    """Sees the logits of each step, as the model gave them."""
+    """Records the unprocessed logits of each step."""
 
     def __init__(self) -> None:
-        self.rows: deque[Tensor] = deque()  # some devices stream a step late
+        self.logits: deque[Tensor] = deque()  # a queue, since some devices stream one step late
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self.rows.append(scores[0].clone())
+        self.logits.append(scores[0].clone())
         return scores
 
 

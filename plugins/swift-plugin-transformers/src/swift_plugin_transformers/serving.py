@@ -1,7 +1,7 @@
 """The embedded server: `python -m swift_plugin_transformers.serving CHECKPOINT --name NAME --port PORT`.
 
-Its API key comes in the variable SWIFT_API_KEY. When it listens it writes one line of JSON to stdout, and when it can't start, one to
-stderr, with exit code 2 for a mistake of the user's.
+It reads the API key from the variable SWIFT_API_KEY. Once it accepts requests it writes one line of JSON to stdout; if it can't start, one
+line to stderr, with exit code 2 for a user error.
 """
 
 from __future__ import annotations
@@ -38,22 +38,31 @@ def load(
     hash: str = "",
     allow_other_base: bool = False,
 ) -> EmbeddedEngine:
-    """Load a checkpoint and its adapters and make them an engine.
+    """Load a checkpoint and its adapters as an engine.
+
+    Args:
+        checkpoint: folder of the base model, or a GGUF file.
+        adapters: adapter folders by served name.
+        name: served name of the base model.
+        options: options of the server.
+        trust_remote_code: run Python code from the checkpoint.
+        hash: content hash of the checkpoint; empty: computed here.
+        allow_other_base: accept adapters that were trained on another base model.
 
     Raises:
-        UsageError: missing, damaged or pickled weights, or adapters that don't belong on them.
+        UsageError: weights are missing, damaged or pickled, or an adapter was trained on another base model.
     """
     from swift_train.adapters import inner_model, switching_tuner
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
     from swift_core.checkpoints.family import family_of
-    from swift_plugin_transformers.detokenizer import end_tokens
+    from swift_plugin_transformers.detokenizer import find_eos_token_ids
     from swift_plugin_transformers.engine import EmbeddedEngine
     from swift_plugin_transformers.generation import ServedModel
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
-    inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # a module's name can't have a dot, a served one can
+    inner = {alias: f"adapter{number}" for number, alias in enumerate(adapters)}  # served names may contain dots, module names may not
     folders = {inner[alias]: path for alias, path in adapters.items()}
     tuner = switching_tuner(adapters.values())
     loaded = load_checkpoint(
@@ -68,15 +77,22 @@ def load(
     )
     base = source_of(checkpoint, hash=hash)
     tokenizer = tokenizer_of(loaded.processor)
-    ends = end_tokens(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
-    answering = ServedModel(
-        loaded, base, tuner, name=name, adapters=inner, ends=ends, longest=options.max_new_tokens, allow_other_base=allow_other_base
+    eos_token_ids = find_eos_token_ids(inner_model(loaded.model), tokenizer, family_of(base).stop_tokens)
+    served = ServedModel(
+        loaded,
+        base,
+        tuner,
+        name=name,
+        adapters=inner,
+        eos_token_ids=eos_token_ids,
+        max_new_tokens=options.max_new_tokens,
+        allow_other_base=allow_other_base,
     )
-    return EmbeddedEngine(answering, name, options)
+    return EmbeddedEngine(served, name, options)
 
 
 def tool_parser(checkpoint: Path) -> str:
-    """How the checkpoint's family writes the calls of its tools."""
+    """Return the name of the tool-call format of the checkpoint's family."""
     from swift_train.build import source_of
 
     from swift_core.checkpoints.family import family_of
@@ -85,37 +101,37 @@ def tool_parser(checkpoint: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; the exit code."""
-    given = _parse(arguments)
+    """Serve until SIGTERM and return the exit code."""
+    parsed = _parse(arguments)
     key = os.environ.pop(KEY_VARIABLE, "") or None
     try:
-        options = validate(ServeOptions, json.loads(given.options))
+        options = validate(ServeOptions, json.loads(parsed.options))
         assert isinstance(options, ServeOptions)
-        adapters = _adapters(given.adapter, given.name)
-        bound = bind(given.host, given.port)
+        adapters = _adapters(parsed.adapter, parsed.name)
+        bound = bind(parsed.host, parsed.port)
         engine = load(
-            Path(given.checkpoint),
+            Path(parsed.checkpoint),
             adapters,
-            given.name,
+            parsed.name,
             options,
-            trust_remote_code=given.trust_remote_code,
-            hash=given.hash,
-            allow_other_base=given.allow_other_base,
+            trust_remote_code=parsed.trust_remote_code,
+            hash=parsed.hash,
+            allow_other_base=parsed.allow_other_base,
         )
         app = create_app(
             engine,
             api_key=key,
             limits=Limits(max_requests=options.queue, timeout=options.timeout),
-            tool_parser=tool_parser(Path(given.checkpoint)),
+            tool_parser=tool_parser(Path(parsed.checkpoint)),
             adapter_folders=[Path(folder) for folder in options.adapter_folder],
             origins=options.cors_origin,
         )
         try:
-            run(app, bound, ready=lambda url: _say(sys.stdout, event="ready", url=url, models=engine.models))
+            run(app, bound, ready=lambda url: _write(sys.stdout, event="ready", url=url, models=engine.models))
         finally:
             engine.close()
     except SwiftError as error:
-        _say(
+        _write(
             sys.stderr,
             event="error",
             type=type(error).__name__,
@@ -127,21 +143,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Exception as error:
         logging.exception("the server failed")
-        _say(sys.stderr, event="error", type=type(error).__name__, message=str(error), hint="", where="", exit_code=1)
+        _write(sys.stderr, event="error", type=type(error).__name__, message=str(error), hint="", where="", exit_code=1)
         return 1
     return 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="swift_plugin_transformers.serving", description="Serve a checkpoint, OpenAI-compatible.")
+    parser = argparse.ArgumentParser(
+        prog="swift_plugin_transformers.serving", description="Serve a checkpoint with an OpenAI-compatible API."
+    )
     parser.add_argument("checkpoint")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
-    parser.add_argument("--name", required=True, help="what clients call the model")
+    parser.add_argument("--port", type=int, default=8000, help="port; 0: any free one")
+    parser.add_argument("--name", required=True, help="name of the model in requests")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=FOLDER")
-    parser.add_argument("--hash", default="", help="content hash of the checkpoint, to check adapters by")
-    parser.add_argument("--allow-other-base", action="store_true", help="take adapters that were trained on another base")
-    parser.add_argument("--trust-remote-code", action="store_true", help="run the code in the checkpoint's folder")
+    parser.add_argument("--hash", default="", help="content hash of the checkpoint, which adapters are checked against")
+    parser.add_argument("--allow-other-base", action="store_true", help="accept adapters that were trained on another base model")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run Python code from the checkpoint")
     parser.add_argument("--options", default="{}", help="ServeOptions as JSON")
     return parser.parse_args(arguments)
 
@@ -151,13 +169,13 @@ def _adapters(given: Sequence[str], name: str) -> dict[str, Path]:
     aliases = [alias for alias, _, _ in pairs]
     for alias, _, folder in pairs:
         if not alias or not folder:
-            raise UsageError("an adapter is given as NAME=FOLDER", where="adapter")
+            raise UsageError("--adapter must be NAME=FOLDER", where="adapter")
         if alias == name or aliases.count(alias) > 1:
-            raise UsageError(f"two models are named '{alias}'", where="adapter", hint="Give each its own name.")
+            raise UsageError(f"duplicate model name '{alias}'", where="adapter", hint="Choose another name.")
     return {alias: Path(folder) for alias, _, folder in pairs}
 
 
-def _say(stream: Any, **event: Any) -> None:
+def _write(stream: Any, **event: Any) -> None:
     stream.write(json.dumps(event, ensure_ascii=False) + "\n")
     stream.flush()
 
@@ -167,7 +185,7 @@ def _end(_number: int, _frame: Any) -> None:
 
 
 if __name__ == "__main__":
-    # Being stopped is no failure: not while loading, and not when uvicorn has closed everything and raises the signal again.
+    # A signal means exit code 0, also while loading and when uvicorn re-raises it after its shutdown.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""A tokenizer as its tokenizer.json says, where the class that tokenizer_config.json names would build another one.
+"""Use tokenizer.json as it is if the class that tokenizer_config.json names would build a different tokenizer.
 
-transformers 5 takes vocabulary and merges from the file and lets the class add its own normalizer and its own way to split text:
-SmolLM2's (`GPT2Tokenizer`) loses the step that parts digits, and 12345 becomes other tokens than it was trained with.
+transformers 5 reads vocabulary and merges from the file and lets the class replace normalizer and pre-tokenizer: with SmolLM2's class
+(`GPT2Tokenizer`) the splitting of digits is lost, and 12345 becomes other tokens than in training.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROBES = (
 
 
 def prefer_tokenizer_json(processor: Any, folder: Path, common: Mapping[str, Any]) -> Any:
-    """The tokenizer or processor, its tokenizer read again by the class that takes the file as it stands where the two differ."""
+    """Return the tokenizer or processor; its tokenizer is replaced by `PreTrainedTokenizerFast` if that tokenizes differently."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = tokenizer_of(processor)
@@ -34,7 +34,7 @@ def prefer_tokenizer_json(processor: Any, folder: Path, common: Mapping[str, Any
     stored: Any = PreTrainedTokenizerFast.from_pretrained(folder, **common)
     if all(_ids(tokenizer, text) == _ids(stored, text) for text in _PROBES):
         return processor
-    log.warning("%s: %s reads it as another tokenizer; taken as it stands", folder / "tokenizer.json", type(tokenizer).__name__)
+    log.warning("%s: %s would tokenize differently; the file is used as it is", folder / "tokenizer.json", type(tokenizer).__name__)
     stored.chat_template = tokenizer.chat_template
     if tokenizer is processor:
         return stored

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class FullTuner:
-    """Every weight learns, and the checkpoint is a whole model."""
+    """Trains all weights; the checkpoint is a full model."""
 
     def __init__(self, options: None = None) -> None:
         pass
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
-        """Make the weights that learn trainable and freeze the rest.
+        """Make the selected weights trainable and freeze the others.
 
         Raises:
-            UsageError: the model is quantized, whose weights can't be trained; or nothing would learn.
+            UsageError: the model is quantized, so that its weights can't be trained; or no weight is trainable.
         """
         if getattr(model, "is_quantized", False):
             raise UsageError(
@@ -35,90 +35,94 @@ class FullTuner:
                 hint="Train an adapter (--tuner qlora), or load it unquantized.",
             )
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self.learns(name, family, model))
+            parameter.requires_grad_(self.is_trainable(name, family, model))
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise UsageError("nothing is left that learns", where="tuner", hint="Freeze less.")
+            raise UsageError("no trainable weights left", where="tuner", hint="Freeze fewer weights.")
         return model.train()
 
-    def learns(self, name: str, family: ModelFamily, model: Module) -> bool:
-        """Whether the weight of that name learns."""
+    def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
+        """Return whether the weight of that name is trained."""
         return True
 
     def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
-        """Put the weights that `save` wrote into the model. `name` means nothing here: there is only one set of weights."""
+        """Load the weights that `save` wrote. `name` is ignored, since a full model has one set of weights."""
         own: Any = type(model)
         saved, info = own.from_pretrained(folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"]:
             raise SwiftError(
-                f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}", where=str(folder), hint="Was it saved whole?"
+                f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}",
+                where=str(folder),
+                hint="Check that the checkpoint was written completely.",
             )
         model.load_state_dict(saved.state_dict())
         return model.train(trainable)
 
     def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
-        """One group: all that learns."""
+        """Return one parameter group, with all trainable parameters."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
-        """Write the whole model as safetensors, frozen weights too, in the type it was trained in."""
+        """Write the full model as safetensors, including frozen weights, in its training dtype."""
         whole: Any = model
         whole.save_pretrained(folder, state_dict=dict(weights) if weights else None)
 
     def merge(self, model: Module) -> Module:
-        """There is no adapter to fold in: the model as it is."""
+        """Return the model unchanged: there is no adapter to merge."""
         return model
 
 
 class FreezeTuner(FullTuner):
-    """Some weights learn; the checkpoint is a whole model all the same."""
+    """Trains some of the weights; the checkpoint is a full model."""
 
     def __init__(self, options: FreezeOptions) -> None:
         self.options = options
 
     def attach(self, model: Module, family: ModelFamily) -> Module:
-        """As for `full`; raises UsageError for a prefix or an expression that names no weight."""
+        """Make the selected weights trainable and freeze the others.
+
+        Raises:
+            UsageError: as for `full`, and if a prefix or a regular expression matches no weight.
+        """
         names = [name for name, _ in model.named_parameters()]
         for field in ("train", "freeze"):
             for prefix in getattr(self.options, field):
                 if not any(starts_with(name, prefix) for name in names):
-                    if twin := _twin(prefix, model):
-                        message = f"'{prefix}' has no weight of its own: it shares '{twin}'"
-                        raise UsageError(message, where=f"tuner.{field}", hint=f"Name {twin}: the two are one, and learn as one.")
+                    if tied := _tied_to(prefix, model):
+                        message = f"'{prefix}' is tied to '{tied}' and has no weight of its own"
+                        raise UsageError(message, where=f"tuner.{field}", hint=f"Use {tied}: tied weights are trained together.")
                     raise UsageError(
-                        f"no weight starts with '{prefix}'",
+                        f"no weight name starts with '{prefix}'",
                         where=f"tuner.{field}",
                         hint=suggestion(prefix, prefixes(names)) or f"Weights: {', '.join(names[:3])}, …",
                     )
         for field in ("train_regex", "freeze_regex"):
             pattern = getattr(self.options, field)
             if pattern and not any(_search(pattern, name, field) for name in names):
-                raise UsageError(
-                    f"'{pattern}' is found in no weight's name", where=f"tuner.{field}", hint=f"Weights: {', '.join(names[:3])}, …"
-                )
+                raise UsageError(f"'{pattern}' matches no weight name", where=f"tuner.{field}", hint=f"Weights: {', '.join(names[:3])}, …")
         return super().attach(model, family)
 
-    def learns(self, name: str, family: ModelFamily, model: Module) -> bool:
-        """See `FreezeOptions`."""
+    def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
+        """Return whether `FreezeOptions` select the weight of that name."""
         options = self.options
-        wanted = [*options.train, *_last_blocks(model, family, options.last_blocks)]
-        chosen = not wanted and not options.train_regex
-        chosen = chosen or any(starts_with(name, prefix) for prefix in wanted) or _search(options.train_regex, name, "train_regex")
+        selected = [*options.train, *_last_blocks(model, family, options.last_blocks)]
+        chosen = not selected and not options.train_regex
+        chosen = chosen or any(starts_with(name, prefix) for prefix in selected) or _search(options.train_regex, name, "train_regex")
         frozen = any(starts_with(name, prefix) for prefix in options.freeze) or _search(options.freeze_regex, name, "freeze_regex")
         return chosen and not frozen
 
 
 def starts_with(name: str, prefix: str) -> bool:
-    """Whether a dotted name is `prefix` or below it: `model.layers.1` is not the start of `model.layers.10.mlp`."""
+    """Return whether a dotted name is `prefix` or below it; `model.layers.1` is no prefix of `model.layers.10.mlp`."""
     return f"{name}.".startswith(f"{prefix.rstrip('.')}.")
 
 
 def prefixes(names: list[str]) -> set[str]:
-    """Every dotted prefix of the names."""
+    """Return all dotted prefixes of the names."""
     return {".".join(parts[: length + 1]) for parts in (name.split(".") for name in names) for length in range(len(parts))}
 
 
-def _twin(prefix: str, model: Module) -> str:
-    """The first name of a weight that is known by another one under `prefix` too."""
+def _tied_to(prefix: str, model: Module) -> str:
+    """Return the primary name of the weight that the weight at `prefix` is tied to; empty if there is none."""
     first = {id(parameter): name for name, parameter in model.named_parameters()}
     every = model.named_parameters(remove_duplicate=False)
     return next((first[id(parameter)] for name, parameter in every if starts_with(name, prefix)), "")
@@ -128,7 +132,7 @@ def _search(pattern: str, name: str, field: str) -> bool:
     try:
         return bool(pattern) and re.search(pattern, name) is not None
     except re.error as error:
-        raise UsageError(f"not a regular expression: {error}", where=f"tuner.{field}", hint=r"Example: '\.mlp\.'") from None
+        raise UsageError(f"invalid regular expression: {error}", where=f"tuner.{field}", hint=r"Example: '\.mlp\.'") from None
 
 
 def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
@@ -139,10 +143,10 @@ def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
     except AttributeError:
         blocks = 0
     if count > blocks:
-        problem = f"the model has {blocks} blocks" if blocks else f"where the blocks of the family '{family.name}' are is unknown"
+        problem = f"the model has only {blocks} blocks" if blocks else f"the family '{family.name}' does not declare its decoder blocks"
         raise UsageError(
             problem,
             where="tuner.last_blocks",
-            hint="Name the weights with tuner.train instead." if not blocks else f"Give at most {blocks}.",
+            hint="Select the weights with tuner.train instead." if not blocks else f"Use at most {blocks}.",
         )
     return [f"{family.blocks}.{index}" for index in range(blocks - count, blocks)]
