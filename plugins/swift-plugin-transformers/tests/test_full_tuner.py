@@ -93,7 +93,7 @@ def test_freeze(options, expected, tiny_model, tmp_path):
         ({"train": ["lm_head"]}, r"'lm_head' is tied to 'model\.embed_tokens\.weight'"),
         ({"train_regex": "self_attention"}, "matches no weight name"),
         ({"train_regex": "("}, "invalid regular expression"),
-        ({"last_blocks": 3}, "the model has 2 blocks\n  Give at most 2"),
+        ({"last_blocks": 3}, "only 2 blocks\n  Use at most 2"),
         ({"freeze": ["model"]}, "no trainable weights"),
     ],
 )

@@ -97,7 +97,7 @@ def test_weights_are_never_made_up(copied):
     tensors = load_file(copied / "model.safetensors")
     del tensors["model.norm.weight"], tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copied / "model.safetensors", {"format": "pt"})
-    with pytest.raises(SwiftError, match=r"does not set 2 of the model's weights: model\.layers\.1\.mlp\.up_proj\.weight, model\.norm"):
+    with pytest.raises(SwiftError, match=r"lacks 2 of the model's weights: model\.layers\.1\.mlp\.up_proj\.weight, model\.norm"):
         load(copied)
 
 
@@ -106,7 +106,7 @@ def test_weights_that_are_no_numbers_are_refused(number, copied):
     tensors = load_file(copied / "model.safetensors")
     tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = number
     save_file(tensors, copied / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UsageError, match=r"1 of the weights hold NaN or infinite numbers: model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(UsageError, match=r"in 1 of the weights: model\.layers\.1\.mlp\.up_proj\.weight"):
         load(copied)
 
 

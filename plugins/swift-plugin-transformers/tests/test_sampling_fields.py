@@ -276,7 +276,7 @@ def test_variables_of_the_template(served: Asked):
             body = {**ask, "model": "m", "chat_template_kwargs": {name: "x"}}
             response = served.post(path, body)
             assert (response.status_code, response.json()["error"]["param"]) == (400, "chat_template_kwargs"), name
-            assert "It reads mood." in response.text
+            assert "Its variables: mood." in response.text
     response = served.post("/v1/chat/completions", {**ask, "model": "m", "reasoning_effort": "low"})
     assert (response.status_code, response.json()["error"]["param"]) == (400, "reasoning_effort")
 

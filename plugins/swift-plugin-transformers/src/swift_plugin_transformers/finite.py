@@ -21,7 +21,7 @@ def check_finite(model: Any, folder: Path) -> None:
     if wrong:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise UsageError(
-            f"{len(wrong)} weight tensors contain NaN or infinity: {shown}",
+            f"NaN or infinite values in {len(wrong)} of the weights: {shown}",
             where=str(folder),
             hint="Fetch the checkpoint again; if you trained it, the training has diverged: use an earlier checkpoint.",
         )
