@@ -84,7 +84,7 @@ def test_plugins_shows_every_clash(strangers, swift, distribution):
     assert outcome.code == 2
     assert "Say which one: swift swift-plugin-dance/dance or swift swift-plugin-waltz/dance." in outcome.err
     assert swift("swift-plugin-waltz/dance").out == "swift_plugin_waltz\n"
-    assert "Talk to a checkpoint" in swift("chat", "--help").out
+    assert "Chat with a checkpoint" in swift("chat", "--help").out
 
 
 BROKEN = {

@@ -125,7 +125,7 @@ def test_names_that_are_none_are_refused(name):
         ("ddp", "strategy", "there is a strategy 'ddp' already"),
         ("peft", "hub", "there is a plugin 'peft' already"),
         ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
-        ("serve", "command", "there is a command 'serve' already"),
+        ("infer", "command", "there is a command 'infer' already"),
         ("my-hub", "hub", "'my-hub' can't be used as a reference scheme"),
         ("x", "loader", "'loader' is not one of"),
         ("x", "famly", "Did you mean 'family'?"),
