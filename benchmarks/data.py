@@ -75,7 +75,7 @@ def ours(model: Path, rows: Path, turns: int, clock: Clock) -> Iterator[Pack]:
     from transformers import AutoTokenizer
 
     from swift_core.contract.run import DataChoice
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins.registered import registry
     from swift_core.runs.events import Report
 
     task = SftTask(SftOptions(mask=MaskOptions(end="separator")))  # TRL learns the newline after the end of a turn too
@@ -191,7 +191,7 @@ def digest(packs: Iterable[Pack]) -> dict[str, Any]:
 
 def write_rows(path: Path, count: int, turns: int) -> None:
     """Conversations made of the demo sets' sentences."""
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins.registered import registry
 
     def texts(name: str) -> Iterator[str]:
         for row in registry().choose("dataset", name, {}).build().rows():

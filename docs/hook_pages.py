@@ -13,7 +13,7 @@ from typing import Any
 from swift_testing import scaffold
 
 from swift_core.contract import hookspecs
-from swift_core.plugins.registry import HOOKS
+from swift_core.plugins import HOOKS
 
 ROOT = Path(__file__).parent.parent
 PROTOCOLS = {

@@ -27,9 +27,8 @@ from typing import Any, NamedTuple
 from swift_testing.rig import write_tiny_model
 from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core.contract.run import Run
-from swift_core.plugins import engines
-from swift_core.plugins.registry import registry
+from swift_core.contract import Run
+from swift_core.plugins import engines, registry
 
 PAGE = Path(__file__).parent / "reference" / "parallel.md"
 BOUND = 1e-5
@@ -116,7 +115,7 @@ def strategies(asked: Sequence[str]) -> list[str]:
         for entry in registry().entries("parallel")
         if entry.spec.trains is None
         and entry.spec.name in (asked or [entry.spec.name])
-        and engines.state(entry.spec, entry.plugin.distribution).present
+        and engines.engine_state(entry.spec, entry.plugin.distribution).present
     ]
 
 

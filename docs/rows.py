@@ -14,7 +14,7 @@ from swift_train.row_isolation import Isolation, probe_isolation
 from swift_train.tasks import PretrainTask
 from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model
 
-from swift_core.plugins.registry import registry
+from swift_core.plugins import registry
 
 PAGE = Path(__file__).parent / "reference" / "rows.md"
 HEAD = """# Rows in one forward pass, by architecture

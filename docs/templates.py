@@ -23,8 +23,8 @@ from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
 from swift_train.tokenise import Encoded, Tokeniser
 
-from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import registry
+from swift_core.contract import UsageError
+from swift_core.plugins import registry
 from swift_core.system import paths
 
 PAGE = Path(__file__).parent / "reference" / "templates.md"

@@ -8,13 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.version import __version__
+from swift_core.contract import __version__
 
 if TYPE_CHECKING:
     from swift_core.api import run_server, run_verb
-    from swift_core.contract.errors import SwiftError, UsageError
-    from swift_core.contract.hookspecs import API_VERSION, hookimpl
-    from swift_core.contract.specs import Ref
+    from swift_core.contract import API_VERSION, Ref, SwiftError, UsageError, hookimpl
 
 _HOMES = {
     **dict.fromkeys(("run_server", "run_verb"), "swift_core.api"),

@@ -15,15 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.roles import Progress, Server, Watch
-from swift_core.contract.run import Run
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.keywords import settings_of
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import find_verb, verb_named
-from swift_core.runs.carry_out import Context, carry_out
-from swift_core.runs.execute import running_server
-from swift_core.runs.resolve import resolve
+from swift_core.contract import Progress, Run, Server, VerbSpec, Watch
+from swift_core.options import settings_of
+from swift_core.plugins import find_verb, registry, verb_named
+from swift_core.runs import Context, carry_out, resolve, running_server
 
 
 def run_verb(verb: str | VerbSpec, *, watch: Watch | None = None, progress: Progress | None = None, **options: Any) -> Any:

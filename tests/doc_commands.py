@@ -14,7 +14,7 @@ from swift_core.cli import cli
 from swift_core.cli.verb import FlagsCommand
 from swift_core.contract.errors import UsageError
 from swift_core.options.settings import Settings, normalise
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.choose import options_and_parts
 
 ROOT = Path(__file__).parent.parent

@@ -20,10 +20,10 @@ from unittest import mock
 
 from swift_core.cli import invoke as command_line
 from swift_core.contract.roles import Watch
-from swift_core.contract.run import read_run
 from swift_core.runs.events import Report
 from swift_core.runs.local_launcher import LocalLauncher
 from swift_core.runs.worker import _pass_warnings_on, work
+from swift_core.system.run_folder import read_run
 
 
 class _Channel(io.StringIO):

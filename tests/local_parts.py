@@ -12,8 +12,7 @@ from pathlib import Path
 import click
 
 from swift_core import hookimpl
-from swift_core.contract.roles import RawRow
-from swift_core.contract.specs import (
+from swift_core.contract import (  # fmt: skip
     BackendSpec,
     Command,
     DatasetSpec,
@@ -26,11 +25,12 @@ from swift_core.contract.specs import (
     OptimizerSpec,
     ParallelSpec,
     QuantizerSpec,
+    RawRow,
     Ref,
     TaskSpec,
     TunerSpec,
-)  # fmt: skip
-from swift_core.options.model import Options
+)
+from swift_core.options import Options
 
 MERGER, TRAINER = Ref("swift_train.merge:merge"), Ref("swift_train.job:train")
 SWIFT_COMMANDS = {"mine-says": "mine:says"}
@@ -103,7 +103,7 @@ def optimizer(options):
 
 
 def launcher(options):
-    from swift_core.runs.local_launcher import LocalLauncher
+    from swift_core.runs import LocalLauncher
 
     return LocalLauncher()
 
@@ -167,7 +167,7 @@ class Evaluator:
         pass
 
     def evaluate(self, server, tasks, out):
-        from swift_core.contract.roles import Scores
+        from swift_core.contract import Scores
 
         return Scores({task: {"accuracy": 1.0} for task in tasks}, out)
 

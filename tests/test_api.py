@@ -11,11 +11,11 @@ import pytest
 
 from swift_core import fetch
 from swift_core.contract.errors import UsageError
-from swift_core.contract.run import write_run
 from swift_core.options.keywords import settings_of
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named
-from swift_core.runs.resolve import resolve
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named
+from swift_core.runs.resolution import resolve
+from swift_core.system.run_folder import fingerprint, write_run
 
 
 def resolved(verb, **options):
@@ -64,7 +64,7 @@ def test_a_resumed_run_keeps_its_date(tiny_model, tmp_path):
     begun = resolved("sft", **settings)
     assert begun.date == date.today().isoformat()
     earlier = replace(begun, date="2026-05-09")
-    assert begun.fingerprint() == earlier.fingerprint(), "a step of a recipe that is done is done"
+    assert fingerprint(begun) == fingerprint(earlier), "a step of a recipe that is done is done"
     checkpoint = tmp_path / "step-000002"
     (checkpoint / "state").mkdir(parents=True)
     (checkpoint / "state" / "loop.json").write_text("{}")

@@ -14,7 +14,6 @@ from swift_testing.scripted import ScriptedServer, events, reply
 
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 from swift_core.contract.run import Run
-from swift_core.options.model import validate
 from swift_core.runs.events import Report
 from tests.waiting import HANG
 
@@ -52,7 +51,7 @@ def server():
 def questions(server, tmp_path):
     def questions(count=20, report=None, **options):
         given = {"url": server.url, "name": "m", "questions": [str(number) for number in range(count)], **options}
-        run = Run(verb="ask", job="", options=validate(AskOptions, given).model_dump(mode="json"))
+        run = Run(verb="ask", job="", options=AskOptions.checked(given).model_dump(mode="json"))
         return ask(run, report or Report(tmp_path, speaks=False))
 
     return questions

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from swift_core.plugins.verbs import verbs
+from swift_core.plugins.verb_names import verbs
 
 NAMES = {verb.name for verb in verbs() if verb.gives != "model"}
 

@@ -11,7 +11,7 @@ from swift_convert import compare
 from swift_recipes import charts
 
 from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def test_names_with_options_are_read():

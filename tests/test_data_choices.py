@@ -11,7 +11,7 @@ from swift_data.choices import choose_dataset, fetch_dataset
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import DataChoice, Run
 from swift_core.options.model import Invalid
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def choose(asked, **options) -> DataChoice:

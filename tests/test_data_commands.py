@@ -357,9 +357,9 @@ def test_show_is_what_training_has(data, tiny_model):
     from swift_train.job import preprocessing_of
 
     from swift_core.options.settings import Settings
-    from swift_core.plugins.verbs import verb_named
+    from swift_core.plugins.verb_names import verb_named
     from swift_core.runs.events import Report
-    from swift_core.runs.resolve import resolve
+    from swift_core.runs.resolution import resolve
 
     long = chat("Long?", "word " * 60)
     long["messages"][1]["loss_scale"] = 2

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.plugins import entry_points
-from swift_core.plugins.entry_points import Point
+from swift_core.plugins import metadata
+from swift_core.plugins.metadata import Point
 from swift_core.system import paths
 
 ROOT = Path(__file__).parent.parent
@@ -47,14 +47,14 @@ def settle(folder: Path) -> None:
 
 
 def found(group: str = "swift.plugins") -> list[tuple[str, str]]:
-    return [(point.name, point.version) for point in entry_points.entry_points(group)]
+    return [(point.name, point.version) for point in metadata.entry_points(group)]
 
 
 def test_it_finds_what_importlib_finds():
-    for group in entry_points.GROUPS:
+    for group in metadata.GROUPS:
         theirs = {(point.name, point.value, point.dist.name) for point in importlib.metadata.entry_points(group=group)}
         for _ in range(2):
-            ours = {(point.name, point.value, point.distribution) for point in entry_points.entry_points(group)}
+            ours = {(point.name, point.value, point.distribution) for point in metadata.entry_points(group)}
             assert ours == theirs
 
 
@@ -75,7 +75,7 @@ def test_what_changes_is_seen(site):
 def test_an_unchanged_folder_is_not_read_again(site, monkeypatch):
     install(site, "moon")
     assert found() == [("moon", "1.0")]
-    monkeypatch.setattr(entry_points, "_scan", lambda folder: pytest.fail("it was read again"))
+    monkeypatch.setattr(metadata, "_scan", lambda folder: pytest.fail("it was read again"))
     assert found() == [("moon", "1.0")]
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from swift_core.environments import own_code
-from swift_core.environments.installer import own_settings
-from swift_core.environments.lock import claim
+from swift_core.environments.installers import own_settings
 from swift_core.environments.process import Work
+from swift_core.system.file_lock import locked
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
 from tests.waiting import HANG, wait_for
@@ -155,7 +155,7 @@ def test_two_on_the_same_engine_share_one(made):
 
 def test_our_code_in_it_is_what_is_running(made):
     code = (
-        "import json, importlib.metadata as m, swift_core, swift_core.plugins.registry as r; "
+        "import json, importlib.metadata as m, swift_core, swift_core.plugins.registered as r; "
         "print(json.dumps([swift_core.__file__, m.version('swift-core'), [b.name for b in r.registry().all('backend')]]))"
     )
     env = shown(made, "tiny")
@@ -367,7 +367,7 @@ def test_a_full_disk_is_told_and_nothing_stays(swift):
 def test_progress_is_counted_and_everything_is_logged(tmp_path):
     events: list = []
     says = "Collecting a\\n  Downloading a-1.whl\\nCollecting b\\nInstalling collected packages: a, b, c"
-    with claim(tmp_path / "env") as claimed:
+    with locked(tmp_path / "env") as claimed:
         Work(tmp_path / "env", claimed, events.append).run([sys.executable, "-c", f"print('{says}')"])
     assert [(event["what"], event["done"], event["total"]) for event in events] == [
         ("collected", 1, None),

@@ -10,7 +10,7 @@ import pytest
 
 from swift_core import SwiftError, UsageError
 from swift_core.checkpoints import manifest as checkpoints
-from swift_core.contract.reference import Reference, parse
+from swift_core.contract.reference import Reference, parse_reference
 from swift_core.system.paths import atomic_folder, write_json, write_text
 
 
@@ -25,21 +25,21 @@ from swift_core.system.paths import atomic_folder, write_json, write_text
     ],
 )
 def test_parse(text, expected):
-    assert parse(text) == expected
-    assert parse(str(expected)) == expected
+    assert parse_reference(text) == expected
+    assert parse_reference(str(expected)) == expected
 
 
 def test_a_path_that_exists_wins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "org" / "name").mkdir(parents=True)
-    assert parse("org/name") == Reference("file", "org/name")
-    assert parse("x/y", hub="ms") == Reference("ms", "x/y")
+    assert parse_reference("org/name") == Reference("file", "org/name")
+    assert parse_reference("x/y", hub="ms") == Reference("ms", "x/y")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "./none", "/none/at/all", "~/none-at-all", "a/b/c", "hf:", "pypi:==1"])
 def test_what_names_nothing_is_refused(text):
     with pytest.raises(UsageError):
-        parse(text)
+        parse_reference(text)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

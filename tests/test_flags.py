@@ -10,8 +10,8 @@ from swift_core import UsageError
 from swift_core.cli.verb import command_for
 from swift_core.options import flags, other_tools
 from swift_core.options.settings import Settings, parse_yaml
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named, verbs
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named, verbs
 from swift_core.runs.choose import options_and_parts
 
 

@@ -13,7 +13,7 @@ from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Choice
 from swift_core.contract.specs import BackendSpec, LoaderSpec, Ref
 from swift_core.plugins.loader import Plugin
-from swift_core.plugins.registry import Entry, registry
+from swift_core.plugins.registered import Entry, registry
 
 GGUF, OPENVINO, SAFETENSORS = "gguf", "openvino", "safetensors"
 
@@ -62,7 +62,7 @@ def converted(monkeypatch, tmp_path_factory):
         (made / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
 
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("swift_core.runs.execute.execute", execute)
+    monkeypatch.setattr("swift_core.runs.execution.execute", execute)
     monkeypatch.setattr(Fetcher, "_family", lambda *arguments: ("", ""))
     monkeypatch.setattr(Fetcher, "folder", lambda self, reference, where: Path(reference.name))
     return runs
@@ -105,8 +105,8 @@ def test_openvino_folders(tmp_path):
 def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     """The whole way: the backend chosen by a user decides."""
     from swift_core.options.settings import Settings
-    from swift_core.plugins.verbs import verb_named
-    from swift_core.runs.resolve import resolve
+    from swift_core.plugins.verb_names import verb_named
+    from swift_core.runs.resolution import resolve
 
     asked = {}
 

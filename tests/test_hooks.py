@@ -26,11 +26,12 @@ from swift_core.contract.specs import (
     TaskSpec,
     TunerSpec,
 )
+from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
 from swift_core.plugins.loader import Plugins
-from swift_core.plugins.registry import HOOKS, Registry
-from swift_core.plugins.verbs import verb_named
-from swift_core.runs.resolve import resolve
+from swift_core.plugins.registered import HOOKS, Registry
+from swift_core.plugins.verb_names import verb_named
+from swift_core.runs.resolution import resolve
 
 COMMON = {"name": "x", "summary": "An x", "factory": Ref("a:B")}
 SPECS = {
@@ -47,6 +48,7 @@ SPECS = {
     "swift_evaluators": EvaluatorSpec(**COMMON),
     "swift_launchers": LauncherSpec(**COMMON),
     "swift_optimizers": OptimizerSpec(**COMMON),
+    "swift_verbs": VerbSpec(name="x", summary="An x", options=Ref("a:B")),
 }
 
 

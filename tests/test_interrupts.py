@@ -14,7 +14,7 @@ import pytest
 
 from swift_core.contract.errors import Stopped
 from swift_core.contract.run import Run
-from swift_core.runs.execute import execute
+from swift_core.runs.execution import execute
 from swift_core.system import interrupts
 from tests.waiting import HANG, wait_for
 
@@ -138,7 +138,7 @@ import sys
 from pathlib import Path
 from swift_core import cli
 from swift_core.system import interrupts
-from swift_core.runs.execute import execute
+from swift_core.runs.execution import execute
 from swift_core.contract.run import Run
 cli._invoked = lambda _: execute(Run(verb="toy", job=f"toy_jobs:{sys.argv[1]}", options={"output": "out"}), Path("runs"))
 cli.main([])
@@ -196,7 +196,7 @@ def test_a_stop_before_the_worker_speaks(tmp_path, monkeypatch):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("swift_core.runs.execute._launch", interrupted)
+    monkeypatch.setattr("swift_core.runs.execution._launch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         execute(Run(verb="toy", job="x:y"), tmp_path)
     (folder,) = tmp_path.iterdir()

@@ -16,7 +16,7 @@ from swift_testing.kit.subject import Subject
 
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.loader import plugins
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 BAD = Path(__file__).parent / "bad_plugins"
 

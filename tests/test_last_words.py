@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from swift_core.system.log_tail import last_words
+from swift_core.system.log_tail import last_error_in
 
 TRACEBACK = """INFO 11-24 08:46:40 [api_server.py:10] vLLM API server version 0.32.0
 Traceback (most recent call last):
@@ -40,8 +40,8 @@ def test_last_words(log, said, tmp_path):
     path = tmp_path / "log.txt"
     path.write_text(log)
     for words in said:
-        assert words in last_words(path)
+        assert words in last_error_in(path)
 
 
 def test_no_log(tmp_path):
-    assert last_words(tmp_path / "log.txt") == "The log is empty."
+    assert last_error_in(tmp_path / "log.txt") == "The log is empty."

@@ -8,8 +8,8 @@ import pytest
 
 from swift_core import UsageError
 from swift_core.options.settings import Settings
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named
 from swift_core.runs import launch_variables
 
 

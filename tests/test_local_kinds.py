@@ -13,10 +13,10 @@ from swift_core.checkpoints.manifest import read_manifest
 from swift_core.cli import cli
 from swift_core.cli.messages import print_error
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.run import read_run
 from swift_core.plugins import local
 from swift_core.plugins.loader import plugins
-from swift_core.plugins.registry import HOOKS, registry
+from swift_core.plugins.registered import HOOKS, registry
+from swift_core.system.run_folder import read_run
 
 pytestmark = pytest.mark.slow
 SOURCE = Path(__file__).with_name("local_parts.py")

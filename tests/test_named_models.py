@@ -14,7 +14,7 @@ from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.contract.specs import HubSpec, ModelFamily, Ref
 from swift_core.plugins.loader import Plugin
-from swift_core.plugins.registry import Entry, registry
+from swift_core.plugins.registered import Entry, registry
 
 
 class Known:

@@ -23,10 +23,11 @@ from swift_nodes.hosts import Host, read_hostfile
 from swift_nodes.preflight import RECORD, Meeting, preflight
 
 from swift_core import SwiftError, UsageError
-from swift_core.contract.run import Choice, Run, Source, write_run
-from swift_core.plugins.registry import registry
-from swift_core.runs.execute import execute
+from swift_core.contract.run import Choice, Run, Source
+from swift_core.plugins.registered import registry
+from swift_core.runs.execution import execute
 from swift_core.runs.local_launcher import free_port
+from swift_core.system.run_folder import write_run
 from tests.waiting import HANG, wait_for
 
 JOBS = """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.contract.run import Run, made_by, read_run, write_result, write_run
+from swift_core.contract.run import Run
+from swift_core.system.run_folder import made_by, read_run, write_result, write_run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
 

@@ -9,7 +9,7 @@ import pytest
 from swift_core import SwiftError, UsageError, hookimpl
 from swift_core.contract.specs import BackendSpec, LauncherSpec, Ref, TunerSpec
 from swift_core.plugins.loader import BrokenPlugin, Plugins
-from swift_core.plugins.registry import Registry
+from swift_core.plugins.registered import Registry
 
 GOOD = """
 from swift_core import hookimpl

@@ -13,11 +13,11 @@ import pytest
 from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 from swift_core.options.keywords import settings_of
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named
 from swift_core.runs.events import Report
 from swift_core.runs.local_launcher import CONTROL_PIPE
-from swift_core.runs.resolve import resolve
+from swift_core.runs.resolution import resolve
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow

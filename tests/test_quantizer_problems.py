@@ -6,9 +6,9 @@ import pytest
 
 from swift_core.contract.errors import UsageError
 from swift_core.options.keywords import settings_of
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named
-from swift_core.runs.resolve import resolve
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named
+from swift_core.runs.resolution import resolve
 
 
 def test_the_true_reason_comes_before_an_absent_engine(tiny_model, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from swift_core.checkpoints.manifest import read_config
 from swift_core.contract.roles import RawRow
 from swift_core.contract.specs import DatasetSpec, LauncherSpec, Ref
 from swift_core.plugins.loader import plugins
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def test_the_light_fixtures_import_nothing_heavy():

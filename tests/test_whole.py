@@ -16,7 +16,7 @@ from swift_core.checkpoints import manifest
 from swift_core.checkpoints.fetch import Fetcher
 from swift_core.checkpoints.manifest import content_hash
 from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.system import hashes
 
 
@@ -268,7 +268,7 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
             (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
             manifest.write_manifest(folder, manifest.Manifest())
 
-    monkeypatch.setattr("swift_core.runs.execute.execute", convert)
+    monkeypatch.setattr("swift_core.runs.execution.execute", convert)
     found = []
 
     def use():
@@ -358,14 +358,14 @@ def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
 def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_config(tmp_path):
     from transformers import GenerationConfig
 
-    from swift_core.checkpoints.generation_config import readable
+    from swift_core.checkpoints.generation_config import readable_generation_config
 
     file = tmp_path / "generation_config.json"
-    assert readable(tmp_path, GenerationConfig) == (None, "")
+    assert readable_generation_config(tmp_path, GenerationConfig) == (None, "")
     file.write_text(json.dumps({"eos_token_id": 2, "temperature": 0.6}))
-    assert readable(tmp_path, GenerationConfig) == (None, "")
+    assert readable_generation_config(tmp_path, GenerationConfig) == (None, "")
     file.write_text(json.dumps({"eos_token_id": 2, "early_stopping": "soon", "max_new_tokens": -5}))
-    config, left_out = readable(tmp_path, GenerationConfig)
+    config, left_out = readable_generation_config(tmp_path, GenerationConfig)
     assert config.eos_token_id == 2
     assert "early_stopping" in left_out
     assert "max_new_tokens" in left_out

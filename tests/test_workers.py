@@ -17,8 +17,8 @@ import pytest
 from swift_core import SwiftError, UsageError
 from swift_core.contract.errors import Stopped
 from swift_core.contract.run import Run
-from swift_core.plugins.registry import registry
-from swift_core.runs.execute import execute
+from swift_core.plugins.registered import registry
+from swift_core.runs.execution import execute
 from swift_core.system import supervisor
 from tests.waiting import HANG, wait_for
 
@@ -191,8 +191,8 @@ def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_
 PARENT = """
 import sys
 from pathlib import Path
-from swift_core.runs.execute import execute
-from swift_core.plugins.registry import registry
+from swift_core.runs.execution import execute
+from swift_core.plugins.registered import registry
 from swift_core.contract.run import Run
 execute(Run(verb="toy", job=sys.argv[1]), Path("runs"))
 """
@@ -299,7 +299,7 @@ def test_the_tether_passes_the_exit_code_on():
 
 def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
     from swift_core import hookimpl
-    from swift_core.plugins import registry as registries
+    from swift_core.plugins import registered as registries
     from swift_core.plugins.loader import loader as loading
 
     heard = []
@@ -320,7 +320,7 @@ def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
     loaded = loading.Plugins()
     loaded.load_installed()
     loaded.register(Observer(), "observer")
-    monkeypatch.setattr("swift_core.runs.execute.registry", lambda: registries.Registry(loaded))
+    monkeypatch.setattr("swift_core.runs.execution.registry", lambda: registries.Registry(loaded))
     execute(jobs("good"), tmp_path / "runs")
     assert heard == [("started", "toy"), ("metrics", {"step": 1, "loss": 0.5}), ("finished", "done")]
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Ref
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.common import ModelOptions
-from swift_core.options.model import option
+from swift_core.contract import Ref, VerbSpec
+from swift_core.options import ModelOptions, option
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run
+    from swift_core.runs import Report
 
 
 class CountOptions(ModelOptions):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from swift_core import hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract.verb import VerbSpec
-    from swift_core.options.settings import Settings
+    from swift_core.contract import VerbSpec
+    from swift_core.options import Settings
 
 
 # -- start swift_settings --

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 
 # -- start swift_check --

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.weight_files import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints.weights import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
+from swift_core.contract import UsageError
 
 _AGAIN = "Fetch the checkpoint again."
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")

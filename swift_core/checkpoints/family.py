@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Source
+    from swift_core.contract import Source
 
 UNKNOWN = ModelFamily(
     name="unknown", summary="An architecture that no installed plugin knows", architectures=(), blocks="", embeddings="", head=""
@@ -52,7 +52,7 @@ def family_of(source: Source) -> ModelFamily:
     """
     if source.family in ("", UNKNOWN.name):
         return UNKNOWN
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins import registry
 
     family: ModelFamily = registry().entry(ModelFamily.kind, source.family, origin=source.plugin).spec
     return family

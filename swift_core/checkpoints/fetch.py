@@ -11,13 +11,9 @@ from swift_core.checkpoints import manifest as checkpoint
 from swift_core.checkpoints.completeness import check_whole
 from swift_core.checkpoints.family import identify
 from swift_core.checkpoints.lineage import base_name
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
-from swift_core.contract.reference import Reference, parse
-from swift_core.contract.roles import Progress, Watch
-from swift_core.contract.run import Choice, Source, made_by
-from swift_core.environments.lock import claim
-from swift_core.plugins.registry import Entry, Registry
-from swift_core.system import paths
+from swift_core.contract import Choice, Progress, Reference, Source, SwiftError, UsageError, Watch, parse_reference, suggestion
+from swift_core.plugins import Entry, Registry
+from swift_core.system import locked, made_by, paths
 
 Convert = Callable[[str, Source, Choice, Path, Watch], None]
 """(job, source, loader, target folder, watch): write the source in a format that the loader reads."""
@@ -48,7 +44,7 @@ class Fetcher:
         source = self.source(text, where)
         if source.format != "adapter":
             return source, {}
-        hub = parse(source.reference).scheme
+        hub = parse_reference(source.reference).scheme
         asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
         named = _base_of(Path(source.path), where)
         try:
@@ -67,7 +63,7 @@ class Fetcher:
         named = None if Path(text).exists() else self._named(text, where)
         if not named:
             _check_path(text, where)
-        reference = parse(named.spec.models[text] if named else text, hub=self.hub, where=where)
+        reference = parse_reference(named.spec.models[text] if named else text, hub=self.hub, where=where)
         try:
             folder = self.folder(reference, where)
         except SwiftError as error:
@@ -130,7 +126,7 @@ class Fetcher:
         if (target / checkpoint.MANIFEST).is_file():
             return target
         source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
-        with claim(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
+        with locked(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
             if not (target / checkpoint.MANIFEST).is_file():
                 self.convert(str(entry.spec.converter), source, loader, target, self._watch)
         return target

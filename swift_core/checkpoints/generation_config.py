@@ -9,7 +9,7 @@ from typing import Any
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
-def readable(folder: Path, kind: Any) -> tuple[Any, str]:
+def readable_generation_config(folder: Path, kind: Any) -> tuple[Any, str]:
     """Load the part of a folder's `generation_config.json` that transformers accepts, if it rejects the whole.
 
     Args:
@@ -33,7 +33,7 @@ def readable(folder: Path, kind: Any) -> tuple[Any, str]:
     return kind(**taken), f"left out, since transformers rejects it: {', '.join(dropped)}"
 
 
-def mended(config: Any) -> str:
+def repaired_generation_config(config: Any) -> str:
     """Repair a transformers `GenerationConfig` in place, so that the result of the work can be saved with it.
 
     If sampling parameters stand beside `do_sample: false` (Vicuna, Llama 2), they are kept and sampling is enabled, since they have no

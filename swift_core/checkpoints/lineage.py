@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.checkpoints.manifest import content_hash, read_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Source
+from swift_core.contract import Source, UsageError
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HINT = "Use the base that it was trained on, or add --allow-other-base if you know that they are compatible."

@@ -12,10 +12,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Progress
-from swift_core.system import paths
-from swift_core.system.hashes import sha256_of
+from swift_core.contract import Progress, UsageError
+from swift_core.system import paths, sha256_of
 
 MANIFEST = "swift.json"
 SCHEMA = 1

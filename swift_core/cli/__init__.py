@@ -18,12 +18,10 @@ from typing import Any
 
 import click
 
-from swift_core.cli import listing, plugin_commands
 from swift_core.cli.messages import print_error
-from swift_core.contract.errors import Stopped, SwiftError, UsageError, suggestion
-from swift_core.contract.version import __version__
-from swift_core.plugins import local
-from swift_core.system.paths import disk_error
+from swift_core.contract import Stopped, SwiftError, UsageError, __version__, suggestion
+from swift_core.plugins import commands, listing, local
+from swift_core.system import disk_error
 
 
 class Swift(click.Group):
@@ -37,11 +35,11 @@ class Swift(click.Group):
         """Return the command of that name or alias; its module is imported now."""
         if name.startswith("-"):
             return None
-        spelled = plugin_commands.spelled(name)
-        if not listing.is_verb(spelled) and (offer := plugin_commands.find(name)):
+        spelled = commands.spelled(name)
+        if not listing.is_verb(spelled) and (offer := commands.find_command(name)):
             return offer.load()
         from swift_core.cli.verb import command_for
-        from swift_core.plugins.verbs import find_verb
+        from swift_core.plugins import find_verb
 
         verb = find_verb(spelled)
         return command_for(verb) if verb and verb.gives != "model" else None
@@ -64,7 +62,7 @@ class Swift(click.Group):
 
 
 def _unknown(name: str) -> UsageError:
-    from swift_core.plugins.registry import catalogue
+    from swift_core.plugins import catalogue
 
     names = [word for line in listing.lines() for word in (line.name, *line.also)]
     near = suggestion(name, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 
 def print_error(error: SwiftError) -> None:

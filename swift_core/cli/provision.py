@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings
+from swift_core.contract import VerbSpec
+from swift_core.options import Settings
 
 if TYPE_CHECKING:
-    from swift_core.environments.lookup import EngineAbsent
-    from swift_core.runs.resolve import Resolved
+    from swift_core.environments import EngineAbsent
+    from swift_core.runs import Resolved
 
 OPTIONS = (
     click.Option(["--yes"], is_flag=True, help="Make the environment of an absent engine without asking."),
@@ -25,8 +25,8 @@ OPTIONS = (
 
 def resolve(verb: VerbSpec, settings: Settings, screen: Screen, values: Mapping[str, Any]) -> Resolved | None:
     """Resolve the run, making the environment of an absent engine where the user wants that; None where only asked what is missing."""
-    from swift_core.environments.lookup import EngineAbsent
-    from swift_core.runs import resolve as resolving  # pydantic comes with it, and --help needs none
+    from swift_core.environments import EngineAbsent
+    from swift_core.runs import resolution as resolving  # pydantic comes with it, and --help needs none
 
     try:
         return resolving.resolve(verb, settings, progress=screen.download)
@@ -48,8 +48,7 @@ def missing(absent: EngineAbsent) -> dict[str, Any]:
 def _make(absent: EngineAbsent, screen: Screen, *, yes: bool, dry_run: bool) -> bool:
     """Make the environment if the user agrees. A dry run makes nothing."""
     from swift_core.cli.env.create import plan_record, show_plan
-    from swift_core.environments import build
-    from swift_core.environments.requirements import wanted
+    from swift_core.environments import build, wanted
 
     if dry_run or not (yes or (sys.stdin.isatty() and screen.terminal)):
         return False

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import VerbSpec
 from swift_core.options import fields
-from swift_core.plugins.registry import Registry, registry
-from swift_core.plugins.verbs import verb_named, verbs
+from swift_core.plugins import Registry, registry, verb_named, verbs
 
 _LOCAL = {"type": "array", "items": {"type": "string"}, "description": "Python files to load as plugins, for a quick try."}
 

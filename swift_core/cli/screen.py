@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.cli.messages import note
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import Watch
-    from swift_core.contract.run import Run, RunResult
+    from swift_core.contract import Run, RunResult, Watch
 
 _SHOWN = ("loss", "tokens_per_second")
 _LONG = 500_000_000  # bytes
@@ -67,7 +66,7 @@ class Screen:
 
     def carry_out(self, run: Run, *, watch: Watch | None = None) -> RunResult:
         """Carry out a run and show its events; `watch` sees them instead if it is given."""
-        from swift_core.runs.carry_out import Context, carry_out
+        from swift_core.runs import Context, carry_out
 
         runs = Path(run.options.get("runs", "runs"))
         context = Context(runs=runs, watch=watch or self.watch, started=lambda folder: self.note(f"run folder {folder}"))

@@ -12,13 +12,9 @@ import click
 from swift_core.cli import provision
 from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Run, RunResult
-from swift_core.contract.verb import VerbSpec
-from swift_core.options import flags, other_tools
-from swift_core.options.flags import Flag
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import registry
+from swift_core.contract import Run, RunResult, UsageError, VerbSpec
+from swift_core.options import Flag, Settings, flags, other_tools
+from swift_core.plugins import registry
 from swift_core.runs import launch_variables
 
 _POSITIONALS = {"": "[FILE.yaml]", "model": "[MODEL | FILE.yaml]", "dataset": "[DATASET… | FILE.yaml]"}
@@ -175,9 +171,11 @@ def command_for(verb: VerbSpec) -> VerbCommand:
 
 def summary(result: RunResult) -> Sequence[str]:
     """A finished run in a few lines."""
-    from swift_core.system.formatting import show
+    from swift_core.system import format_value
 
-    lines = [f"{name.replace('_', ' ')}: {show(value)}" for name, value in result.figures.items() if not isinstance(value, dict | list)]
+    lines = [
+        f"{name.replace('_', ' ')}: {format_value(value)}" for name, value in result.figures.items() if not isinstance(value, dict | list)
+    ]
     if result.output:
         lines.append(f"output: {result.output}")
     if (result.folder / "report.html").is_file():

@@ -1,3 +1,93 @@
-"""The contract: hooks, specs, roles, runs, references, errors."""
+"""The contract: hooks, specs, roles, runs, references and errors. Everything a plugin's own module needs."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swift_core.lazy import door
+
+if TYPE_CHECKING:
+    from swift_core.contract.errors import (
+        DiskFull as DiskFull,
+        NotWritable as NotWritable,
+        PeerFailed as PeerFailed,
+        Problems as Problems,
+        Stopped as Stopped,
+        SwiftError as SwiftError,
+        UsageError as UsageError,
+        suggestion as suggestion,
+    )
+    from swift_core.contract.hookspecs import API_VERSION as API_VERSION, hookimpl as hookimpl
+    from swift_core.contract.reference import Reference as Reference, parse_reference as parse_reference
+    from swift_core.contract.roles import (
+        ISOLATABLE as ISOLATABLE,
+        Backend as Backend,
+        Event as Event,
+        Exported as Exported,
+        LoadableExporter as LoadableExporter,
+        LoadableQuantizer as LoadableQuantizer,
+        Loaded as Loaded,
+        Loading as Loading,
+        OfflineQuantizer as OfflineQuantizer,
+        Progress as Progress,
+        RawRow as RawRow,
+        RemarkingTuner as RemarkingTuner,
+        Scores as Scores,
+        Server as Server,
+        Serving as Serving,
+        SwitchingTuner as SwitchingTuner,
+        Tuner as Tuner,
+        Watch as Watch,
+    )
+    from swift_core.contract.run import (
+        Choice as Choice,
+        DataChoice as DataChoice,
+        Json as Json,
+        Run as Run,
+        RunResult as RunResult,
+        Source as Source,
+    )
+    from swift_core.contract.specs import (
+        BackendSpec as BackendSpec,
+        Command as Command,
+        DatasetSpec as DatasetSpec,
+        Engine as Engine,
+        EvaluatorSpec as EvaluatorSpec,
+        ExporterSpec as ExporterSpec,
+        FlagFor as FlagFor,
+        HubSpec as HubSpec,
+        LauncherSpec as LauncherSpec,
+        LoaderSpec as LoaderSpec,
+        ModelFamily as ModelFamily,
+        Named as Named,
+        OptimizerSpec as OptimizerSpec,
+        ParallelSpec as ParallelSpec,
+        Problem as Problem,
+        QuantizerSpec as QuantizerSpec,
+        Ref as Ref,
+        Spec as Spec,
+        TaskSpec as TaskSpec,
+        TunerSpec as TunerSpec,
+    )
+    from swift_core.contract.verb import VerbSpec as VerbSpec
+    from swift_core.contract.version import __version__ as __version__
+
+__getattr__, __dir__ = door(
+    __name__,
+    {
+        "errors": "DiskFull NotWritable PeerFailed Problems Stopped SwiftError UsageError suggestion",
+        "hookspecs": "API_VERSION hookimpl",
+        "reference": "Reference parse_reference",
+        "roles": (
+            "ISOLATABLE Backend Event Exported LoadableExporter LoadableQuantizer Loaded Loading OfflineQuantizer Progress RawRow "
+            "RemarkingTuner Scores Server Serving SwitchingTuner Tuner Watch"
+        ),
+        "run": "Choice DataChoice Json Run RunResult Source",
+        "specs": (
+            "BackendSpec Command DatasetSpec Engine EvaluatorSpec ExporterSpec FlagFor HubSpec LauncherSpec LoaderSpec ModelFamily "
+            "Named OptimizerSpec ParallelSpec Problem QuantizerSpec Ref Spec TaskSpec TunerSpec"
+        ),
+        "verb": "VerbSpec",
+        "version": "__version__",
+    },
+)

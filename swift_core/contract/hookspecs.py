@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swift_core.contract import specs
     from swift_core.contract.run import Run
     from swift_core.contract.verb import VerbSpec
-    from swift_core.options.settings import Settings
+    from swift_core.options import Settings
 
 API_VERSION = "2.0"
 

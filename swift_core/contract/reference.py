@@ -22,7 +22,7 @@ class Reference:
         return f"{self.scheme}:{self.name}{mark + self.revision if self.revision else ''}"
 
 
-def parse(text: str, *, hub: str = "hf", where: str = "model") -> Reference:
+def parse_reference(text: str, *, hub: str = "hf", where: str = "model") -> Reference:
     """Parse a reference; a path that exists wins over a hub id, and a bare `org/name` belongs to `hub`.
 
     Raises:

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.specs import Ref
-from swift_core.system import paths
 
 SCHEMA = 1
 Json = Mapping[str, Any]
@@ -122,20 +118,6 @@ class Run:
         values["plugins"] = tuple(data.get("plugins", ()))
         return cls(**values)
 
-    def fingerprint(self) -> str:
-        """A hash of everything that decides the outcome, and nothing that does not (paths, output folder)."""
-        data = self.to_json()
-        del data["plugins"]  # a part that one of them offers has the file's hash as its version
-        del data["date"]  # what was made yesterday is made
-        for source in [data["model"], *data["adapters"].values()]:
-            if source:
-                del source["path"], source["reference"]
-        for choice in data["parts"].values():
-            del choice["python"]
-        places = ("output", "runs", "overwrite", "model", "adapter", "envs")
-        data["options"] = {key: value for key, value in data["options"].items() if key not in places}
-        return paths.digest(data)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
@@ -152,68 +134,3 @@ class RunResult:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"status": self.status, "folder": str(self.folder), "output": str(self.output or ""), "figures": dict(self.figures)}
-
-
-def new_folder(run: Run, runs: Path) -> Path:
-    """Make `runs/YYYYmmdd-HHMMSS-verb-xxxx` with the run's `run.json` in it."""
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = runs / f"{stamp}-{run.verb}-{secrets.token_hex(2)}"
-    write_run(run, folder)
-    return folder
-
-
-def write_run(run: Run, folder: Path) -> None:
-    """Write `run.json`; the places in it are absolute, so that it can be read from anywhere."""
-    paths.write_json(folder / "run.json", _placed(run).to_json())
-
-
-def _placed(run: Run) -> Run:
-    """The run with absolute places where it writes, and goes on from."""
-    options = dict(run.options)
-    for name in ("output", "runs"):
-        if options.get(name):
-            options[name] = str(Path(options[name]).absolute())
-    resume = options.get("resume")
-    if isinstance(resume, str) and resume:
-        options["resume"] = str(Path(resume).absolute())
-    elif isinstance(resume, Mapping) and resume.get("name"):
-        options["resume"] = {**resume, "name": str(Path(resume["name"]).absolute())}
-    return replace(run, options=options)
-
-
-def write_result(folder: Path, result: Json) -> None:
-    """Write `result.json`, with absolute places."""
-    places = {key: str(Path(result[key]).absolute()) for key in ("folder", "output") if result.get(key)}
-    paths.write_json(folder / "result.json", {"schema": 1, **result, **places})
-
-
-def made_by(folder: Path) -> Path | None:
-    """What the run in `folder` has made, wherever the folder is now; None where it has made nothing.
-
-    What lay in the run folder is looked for in it, though that has been moved or copied.
-    """
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if not result.get("output"):
-        return None
-    made, before = Path(result["output"]), Path(result.get("folder") or folder)
-    return folder / made.relative_to(before) if made.is_relative_to(before) else made
-
-
-def read_run(folder: Path) -> Run:
-    """Read `run.json`.
-
-    Raises:
-        UsageError: the folder is not a run folder.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise UsageError("not a run folder: it has no run.json", where=str(folder), hint="Run folders are below runs/.")
-    return Run.from_json(json.loads(path.read_text(encoding="utf-8")))
-
-
-def output_path(run: Run, folder: Path) -> Path:
-    """Where the run's checkpoint goes: `--output`, else `output` in the run folder."""
-    return Path(run.options["output"]) if run.options.get("output") else folder / "output"

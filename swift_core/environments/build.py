@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Watch
+from swift_core.contract import SwiftError, UsageError, Watch
 from swift_core.environments import freeze, interpreters, own_code
 from swift_core.environments.inspect import look
-from swift_core.environments.installer import installer, own_settings
+from swift_core.environments.installers import installer, own_settings
 from swift_core.environments.interpreters import Interpreter
-from swift_core.environments.lock import claim
 from swift_core.environments.process import Work
 from swift_core.environments.record import STAMP, Environment, Record, clear, environments, size_of
 from swift_core.environments.requirements import Wanted
-from swift_core.system import paths
+from swift_core.system import locked as claim, paths
 
 Note = Callable[[str], None]
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_core.environments import own_code
 from swift_core.environments.inspect import Inside, import_in, look
 from swift_core.environments.requirements import Wanted, engine_distribution
-from swift_core.plugins import engines
-from swift_core.plugins.registry import Entry
+from swift_core.plugins import Entry, engines
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_core.environments.record import Record
 from swift_core.environments.requirements import Wanted
 

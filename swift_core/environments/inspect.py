@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_core.environments import probe
-from swift_core.environments.interpreters import variables
+from swift_core.environments.interpreters import interpreter_variables
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, A
             errors="replace",
             timeout=limit,
             check=False,
-            env=variables(str(python)),
+            env=interpreter_variables(str(python)),
         )
         return dict(json.loads(done.stdout))
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 _FULL = re.compile(r"No space left on device|os error 28|Errno 28")
 _QUOTA = re.compile(r"Disk quota exceeded|os error 122|Errno 122")

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 MINORS = range(11, 20)
 CLEARED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -31,7 +31,7 @@ def outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in CLEARED}
 
 
-def variables(python: str) -> dict[str, str]:
+def interpreter_variables(python: str) -> dict[str, str]:
     """Return the environment variables for a process of `python`, with its environment activated if it is not the running one."""
     if python == sys.executable:
         return dict(os.environ)

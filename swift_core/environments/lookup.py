@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_core.environments import own_code
 from swift_core.environments.inspect import look
-from swift_core.environments.lock import claim
 from swift_core.environments.record import Environment, environments
 from swift_core.environments.requirements import engine_distribution, isolated_entry, wanted
-from swift_core.plugins import engines
-from swift_core.plugins.registry import Entry, Registry
+from swift_core.plugins import Entry, Registry, engines
+from swift_core.system import locked
 
 
 class EngineAbsent(UsageError):
@@ -46,7 +45,7 @@ def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
     spec = entry.spec
     if named := next((envs[name] for name in (spec.name, *spec.also) if name in envs), ""):
         return str(_named(entry, Path(named).expanduser()))
-    state = engines.state(spec, entry.plugin.distribution)
+    state = engines.engine_state(spec, entry.plugin.distribution)
     if state.present:
         return ""
     if engines.engine_for(spec) is None:
@@ -93,7 +92,7 @@ def refresh(environment: Environment, entry: Entry) -> None:
     ours = own_code.distributions(entry.plugin.distribution)
     site_packages = Path(environment.record.site_packages)
     if own_code.current(site_packages) != environment.folder / "own" / own_code.digest(ours):
-        with claim(environment.folder):
+        with locked(environment.folder):
             own_code.install(ours, environment.folder, site_packages)
 
 

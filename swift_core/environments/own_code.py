@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_core.system import paths
 
 CORE = "swift-core"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from swift_core.contract.roles import Watch
+from swift_core.contract import Watch
 from swift_core.environments.installer_errors import failure
 from swift_core.environments.interpreters import outside
 from swift_core.environments.record import log_of, size_of

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core.environments.lock import claim
 from swift_core.environments.requirements import Wanted, envs_dir
-from swift_core.system import paths
+from swift_core.system import locked, paths
 
 STAMP = "environment.json"
 State = Literal["ready", "unfinished", "its Python is missing"]
@@ -116,7 +115,7 @@ def environments() -> Iterator[Environment]:
 
 def remove(environment: Environment, waiting: Callable[[], None] = lambda: None) -> None:
     """Remove an environment once no process is creating it; `waiting` is called if one is."""
-    with claim(environment.folder, waiting):
+    with locked(environment.folder, waiting):
         clear(environment.folder)
         environment.log().unlink(missing_ok=True)
 

@@ -7,12 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.roles import ISOLATABLE
-from swift_core.contract.specs import Engine
+from swift_core.contract import ISOLATABLE, Engine, UsageError, suggestion
 from swift_core.environments import own_code
-from swift_core.plugins import engines
-from swift_core.plugins.registry import Entry, Registry
+from swift_core.plugins import Entry, Registry, engines
 from swift_core.system import paths
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core.contract.specs import Ref
+from swift_core.contract import Ref
 from swift_core.system import paths
 
 Schema = Mapping[str, Any]

@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import UsageError, VerbSpec
 from swift_core.options import fields
 from swift_core.options.settings import Settings, listed, read_yaml
-from swift_core.plugins import local
-from swift_core.plugins.registry import Registry
+from swift_core.plugins import Registry, local
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _FLAG = re.compile(r"--?[A-Za-z]")

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import UsageError, VerbSpec, suggestion
 from swift_core.options import fields
 from swift_core.options.flags import flags_for
 from swift_core.options.settings import Settings
-from swift_core.plugins.registry import Registry
+from swift_core.plugins import Registry
 
 
 def settings_of(verb: VerbSpec, options: Mapping[str, Any], known: Registry) -> Settings:

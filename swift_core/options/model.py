@@ -9,12 +9,12 @@ This module imports pydantic, so nothing imports it at start-up: option classes 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_core.options.settings import listed
 
 Several = Annotated[list[Any], BeforeValidator(listed)]  # of which a lone one needs no list
@@ -38,6 +38,18 @@ class Options(BaseModel):
     """Base of every option class: frozen, nothing unknown accepted, `_` and `-` alike on the command line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def checked(cls, values: dict[str, Any]) -> Self:
+        """Build the options.
+
+        Raises:
+            Invalid: with every problem; unknown names are answered with the nearest known one.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise Invalid([_render(item, cls) for item in error.errors(include_url=False)]) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -63,18 +75,6 @@ class Invalid(UsageError):
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("\n".join(f"{path}: {message}" if path else message for path, message in problems))
         self.problems = problems
-
-
-def validate(model: type[Options], values: dict[str, Any]) -> Options:
-    """Build the options.
-
-    Raises:
-        Invalid: with every problem, unknown names answered with the nearest known one.
-    """
-    try:
-        return model(**values)
-    except ValidationError as error:
-        raise Invalid([_render(item, model) for item in error.errors(include_url=False)]) from None
 
 
 def _numbers(annotation: Any) -> dict[str, int]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swift_core.contract.specs import FlagFor
-from swift_core.contract.verb import VerbSpec
-from swift_core.plugins.registry import Registry
+from swift_core.contract import FlagFor, VerbSpec
+from swift_core.plugins import Registry
 
 
 def expand(argv: Sequence[str], verb: VerbSpec, known: Registry) -> list[str]:

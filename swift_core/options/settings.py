@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 Path_ = tuple[str, ...]
 

@@ -6,11 +6,10 @@ exists at any time, so the suggestion names the part that the flag belongs to.
 
 from __future__ import annotations
 
-from swift_core.contract.errors import SwiftError, suggestion
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import SwiftError, VerbSpec, suggestion
 from swift_core.options import fields
 from swift_core.options.flags import Flags, dashed
-from swift_core.plugins.registry import Entry, Registry
+from swift_core.plugins import Entry, Registry
 
 _GLOBAL = {"plugin": "FILE.py", "trace": ""}  # options of `swift` itself, with their metavariables
 _MAX_NAMES = 4  # maximum number of implementations to list

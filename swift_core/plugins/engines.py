@@ -8,7 +8,7 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 
-from swift_core.contract.specs import Engine, Spec
+from swift_core.contract import Engine, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def other_devices(spec: Spec) -> str:
     return f"It runs on {devices}; this machine has {device_kind()}."
 
 
-def state(spec: Spec, distribution: str) -> EngineState:
+def engine_state(spec: Spec, distribution: str) -> EngineState:
     """Whether the spec's engine for this machine is installed in this environment."""
     if not spec.engines:
         return EngineState(True)

@@ -21,13 +21,12 @@ from typing import Any
 
 import pluggy
 
-from swift_core.contract import hookspecs
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract import SwiftError, UsageError, hookspecs, suggestion
 from swift_core.plugins import local as local_plugins
-from swift_core.plugins.entry_points import Point, entry_points
-from swift_core.system.failure_site import place_of
+from swift_core.plugins.metadata import Point, entry_points
+from swift_core.system import failure_site_of
 
-GROUP = "swift.plugins"
+PLUGIN_GROUP = "swift.plugins"
 _LONG = 2.0  # seconds after which it is worth saying which plugin was being imported
 OWN = "core"
 
@@ -68,7 +67,7 @@ class Plugins:
         """Load what the installed distributions offer, in the order of their names."""
         only = _names("SWIFT_LOAD_PLUGINS")
         blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
-        for point in sorted(entry_points(GROUP), key=lambda item: (item.name != OWN, item.name)):
+        for point in sorted(entry_points(PLUGIN_GROUP), key=lambda item: (item.name != OWN, item.name)):
             if point.name in blocked or (only is not None and point.name not in only | {OWN}):
                 self.left_out[point.name] = point.distribution
                 continue
@@ -104,7 +103,7 @@ class Plugins:
             except SwiftError:
                 raise
             except (Exception, SystemExit) as error:
-                place = place_of(error, implementation.function.__module__)
+                place = failure_site_of(error, implementation.function.__module__)
                 self.fail(plugin, f"{hook}() raised {type(error).__name__}: {error}{place}")
                 continue
             finally:

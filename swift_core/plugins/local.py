@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_core.system import paths
 
 VARIABLE = "SWIFT_LOCAL_PLUGINS"
@@ -44,7 +44,7 @@ def use(names: object, *, where: str) -> None:
     added = [path for path in dict.fromkeys(_checked(name, where) for name in names) if path not in known]
     if added:
         from swift_core.plugins.loader import plugins
-        from swift_core.plugins.registry import registry
+        from swift_core.plugins.registered import registry
 
         os.environ[VARIABLE] = os.pathsep.join(map(str, [*known, *added]))
         plugins.cache_clear()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from swift_core.contract.hookspecs import hookimpl
-from swift_core.contract.specs import LauncherSpec, Problem, Ref
+from swift_core.contract import LauncherSpec, Problem, Ref, hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 
 @hookimpl
@@ -31,7 +30,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     nodes = int(run.options.get("nodes", 1))
     if chosen is None or nodes == 1:
         return
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins import registry
 
     if not registry().spec(chosen).nodes:
         able = ", ".join(item.name for item in registry().all("launcher") if item.nodes) or "none is installed"

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swift_core.contract.errors import Problems, SwiftError, UsageError, suggestion
-from swift_core.contract.run import Choice
-from swift_core.contract.verb import VerbSpec
-from swift_core.options import fields
-from swift_core.options.model import Invalid, validate
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import Registry
+from swift_core.contract import Choice, Problems, SwiftError, UsageError, VerbSpec, suggestion
+from swift_core.options import Invalid, Settings, fields
+from swift_core.plugins import Registry
 
 _NOT_OPTIONS = ("run", "dataset_options")  # keys of settings that name the verb, and options of datasets
 
@@ -55,7 +51,7 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
         errors.append(UsageError(f"there is no option '{key}' for {verb.name}", where=settings.where(key), hint=hint))
         del values[key]
     try:
-        options = validate(verb.options.load(), values).model_dump(mode="json")
+        options = verb.options.load().checked(values).model_dump(mode="json")
     except Invalid as invalid:
         errors += [UsageError(message, where=settings.where(path)) for path, message in invalid.problems]
     Problems.raise_any(errors)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract.roles import Watch
-from swift_core.contract.run import Choice, Run, Source
-from swift_core.runs.execute import execute
+from swift_core.contract import Choice, Run, Source, Watch
+from swift_core.runs.execution import execute
 from swift_core.system import paths
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from swift_core.contract.roles import Progress
-from swift_core.contract.run import Choice, DataChoice, Source
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import Registry
+from swift_core.contract import Choice, DataChoice, Progress, Source, VerbSpec
+from swift_core.options import Settings
+from swift_core.plugins import Registry
 
 
 @dataclass(slots=True, kw_only=True)

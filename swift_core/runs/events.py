@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.contract.errors import DiskFull, NotWritable, SwiftError
-from swift_core.system.paths import disk_error
+from swift_core.contract import DiskFull, NotWritable, SwiftError
+from swift_core.system import disk_error
 
 EVENTS = "events.jsonl"  # in the run folder
 

@@ -10,11 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.verb import VerbSpec
-from swift_core.options import fields
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import Registry
+from swift_core.contract import UsageError, VerbSpec
+from swift_core.options import Settings, fields
+from swift_core.plugins import Registry
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
 _HUBS: Mapping[str, tuple[str, str]] = {"USE_HF": ("hf", "ms"), "USE_MODELSCOPE_HUB": ("ms", "hf")}
@@ -46,7 +44,7 @@ def apply(verb: VerbSpec, settings: Settings, known: Registry, environment: Mapp
     notes: list[str] = []
     for name, path in _NUMBERS.items():
         if value := environment.get(name, "").strip():
-            number = number_of(name, value)
+            number = variable_number(name, value)
             notes += set_option(settings, path, number, f"{name}={value}", known=path in own, trivial=number == 1)
     for _, told in known.plugins.ask("swift_settings", verb=verb, settings=settings, environment=environment):
         notes += told or ()
@@ -69,7 +67,7 @@ def set_option(settings: Settings, path: str, value: object, variable: str, *, k
         trivial: whether the value is the default, which needs neither a change nor a note.
     """
     flag = "--" + path.replace("_", "-")
-    found = given(settings, path)
+    found = given_value(settings, path)
     if not known:
         if not trivial:
             yield f"{variable} has no effect on this command"
@@ -94,8 +92,8 @@ def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> 
 def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
     """Compare the number of visible devices with the number of processes; the workers read the variable itself."""
     name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
-    processes = given(settings, "processes") or 1
-    if not name or str(given(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
+    processes = given_value(settings, "processes") or 1
+    if not name or str(given_value(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
         return
     visible = len(environment[name].strip(", ").split(","))
     if visible > int(processes):
@@ -111,7 +109,7 @@ def _refuse_launched(environment: Mapping[str, str]) -> None:
         raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
 
 
-def given(settings: Settings, path: str) -> Any:
+def given_value(settings: Settings, path: str) -> Any:
     """Return the value that the command line or its YAML gives for a path; None if neither does."""
     node: Any = settings.values
     for key in path.split("."):
@@ -121,7 +119,7 @@ def given(settings: Settings, path: str) -> Any:
     return node.get("name") if isinstance(node, dict) else node
 
 
-def number_of(name: str, value: str) -> int:
+def variable_number(name: str, value: str) -> int:
     """Return the value of a variable as a number.
 
     Raises:

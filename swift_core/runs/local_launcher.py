@@ -20,10 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Watch
-from swift_core.system import supervisor
-from swift_core.system.interrupts import forget
+from swift_core.contract import UsageError, Watch
+from swift_core.system import forget, supervisor
 
 STOP_FILE = "stop"
 STOPPED = 130

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_core.contract.run import Run
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem, Run
 
 
 def problems(run: Run) -> Iterator[Problem]:

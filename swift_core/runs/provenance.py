@@ -12,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.manifest import Manifest, read_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Choice, Run, read_run
-from swift_core.plugins import local
-from swift_core.plugins.registry import Registry
+from swift_core.checkpoints import Manifest, read_manifest
+from swift_core.contract import Choice, Run, UsageError
+from swift_core.plugins import Registry, local
+from swift_core.system import read_run
 
 
-def maker(known: Registry, kind: str, manifest: Manifest | None, default: str = "") -> Choice:
+def maker_of(known: Registry, kind: str, manifest: Manifest | None, default: str = "") -> Choice:
     """Return the tuner, quantizer or loader that a checkpoint was made with, from the plugin that provided it.
 
     Args:

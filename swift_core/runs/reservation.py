@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.system.paths import disk_errors, make_folder
+from swift_core.contract import UsageError
+from swift_core.system import disk_errors, make_folder
 
 
 @contextmanager

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints.manifest import read_config
-from swift_core.contract.specs import Problem
+from swift_core.checkpoints import read_config
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.contract.verb import VerbSpec
-    from swift_core.plugins.registry import Registry
+    from swift_core.contract import Run, VerbSpec
+    from swift_core.plugins import Registry
 
 _WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
 
@@ -22,17 +21,17 @@ _WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
 def problems(run: Run, verb: VerbSpec, known: Registry) -> Iterator[Problem]:
     """Yield one problem for each disk that has too little free space for the run."""
     for place, (where, size) in _needs(run, verb, known).items():
-        if size > (available := free(place)):
-            message = f"at least {shown(size)} are needed, but only {shown(available)} are free on the disk of '{place}'"
+        if size > (available := free_space(place)):
+            message = f"at least {format_size(size)} are needed, but only {format_size(available)} are free on the disk of '{place}'"
             yield Problem(where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
 
 
-def free(place: Path) -> int:
+def free_space(place: Path) -> int:
     """Return the free bytes on the disk of `place`, which need not exist yet."""
     return shutil.disk_usage(_existing(place)).free
 
 
-def summed(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
+def sum_per_disk(needs: Iterable[tuple[Path, int]]) -> dict[Path, int]:
     """Sum the bytes needed per disk, keyed by the first path on it."""
     sums: dict[int, tuple[Path, int]] = {}
     for place, size in needs:
@@ -56,7 +55,7 @@ def _needs(run: Run, verb: VerbSpec, known: Registry) -> Mapping[Path, tuple[str
     output, runs = str(run.options.get("output") or ""), Path(run.options["runs"])
     places = [(Path(output or runs), least)] + ([(runs, least)] if trains and output else [])
     options = {place: "output" if output and place == Path(output) else "runs" for place, _ in places}
-    return {place: (options[place], size) for place, size in summed(places).items()}
+    return {place: (options[place], size) for place, size in sum_per_disk(places).items()}
 
 
 def _share(run: Run, share: float) -> float:
@@ -78,7 +77,7 @@ def _existing(place: Path) -> Path:
     return next(folder for folder in (place, *place.parents) if folder.exists())
 
 
-def shown(size: int) -> str:
+def format_size(size: int) -> str:
     """Format a number of bytes for display, such as `1.23 GB`."""
     unit = next(((name, scale) for name, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if size >= scale), ("bytes", 1))
     return f"{size / unit[1]:.3g} {unit[0]}"

@@ -19,14 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from swift_core.contract.errors import DiskFull, PeerFailed, Stopped, SwiftError
-from swift_core.contract.run import Run, read_run
-from swift_core.contract.specs import Ref
-from swift_core.plugins import local
-from swift_core.plugins.loader import plugins
+from swift_core.contract import DiskFull, PeerFailed, Ref, Run, Stopped, SwiftError
+from swift_core.plugins import local, plugins
 from swift_core.runs.events import Report
 from swift_core.runs.local_launcher import CONTROL_PIPE, STOP_FILE
-from swift_core.system.paths import disk_error
+from swift_core.system import disk_error, read_run
 
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, which would start again a worker that was stopped, if its code were not 0
 _UNHEARD = 15.0  # seconds for a job that was interrupted to clean up

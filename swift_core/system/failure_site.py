@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 
-def place_of(error: BaseException, module: str, *, only: bool = False) -> str:
+def failure_site_of(error: BaseException, module: str, *, only: bool = False) -> str:
     """The innermost place in the code of a module's package: ' (FILE, line N)'. Without one, the innermost there is, or none if `only`.
 
     A SyntaxError says its place itself.

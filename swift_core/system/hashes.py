@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import Progress
+from swift_core.contract import Progress, SwiftError
 from swift_core.system import paths
 
 _SMALL = 1_000_000  # bytes; reading a smaller file is faster than looking up its cached hash

@@ -17,7 +17,7 @@ LONGEST = 400  # maximum characters shown of one error
 _RAISED = re.compile(r"(?:^|\s)((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt): \S.*)")
 
 
-def last_words(log: Path) -> str:
+def last_error_in(log: Path) -> str:
     """Return the last error in the log as one or two sentences for a hint."""
     lines: list[str] = []
     with suppress(OSError):

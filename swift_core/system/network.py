@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _TRUE = {"1", "true", "yes", "on"}
 _VARIABLE = "SWIFT_OFFLINE"

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 
 RUN_NAME = "SWIFT_RUN"  # the name of the run that a process belongs to; it is in the names of the folders that it writes aside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 os._exit(7)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 sys.exit(3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import ExporterSpec, Ref
+from swift_core.contract import ExporterSpec, Ref
 
 
 @hookimpl

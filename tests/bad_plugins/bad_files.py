@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 Path(tempfile.gettempdir(), "swift-bad-plugin").write_text("cache")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Ref, TunerSpec
+from swift_core.contract import Ref, TunerSpec
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 ZERO = np.zeros(1)
 

@@ -6,7 +6,7 @@ import socket
 from contextlib import suppress
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 with suppress(OSError):
     socket.create_connection(("192.0.2.1", 80), timeout=1)

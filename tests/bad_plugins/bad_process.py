@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 subprocess.run([sys.executable, "-c", ""], check=False)
 

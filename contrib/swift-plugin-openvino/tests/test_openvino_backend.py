@@ -18,7 +18,7 @@ from swift_testing.rig import CHATML
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
-from swift_core.options.model import Invalid, validate
+from swift_core.options.model import Invalid
 
 TURNS = [{"role": "user", "content": "Hi"}]
 
@@ -53,7 +53,7 @@ def test_other_engines_spellings() -> None:
     fields = OpenvinoOptions.model_json_schema()["properties"]
     assert fields["batch"]["also"] == ["max_num_seqs"]
     with pytest.raises(Invalid, match="cache_gib"):
-        validate(OpenvinoOptions, {"cache_gig": 1})
+        OpenvinoOptions.checked({"cache_gig": 1})
 
 
 def test_it_reads_what_openvino_reads() -> None:

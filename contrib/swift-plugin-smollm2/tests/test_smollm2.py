@@ -10,7 +10,7 @@ from swift_testing.kit import parametrize_with_checks
 
 from swift_core import sft
 from swift_core.checkpoints.manifest import read_manifest
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 @parametrize_with_checks("swift-plugin-smollm2")

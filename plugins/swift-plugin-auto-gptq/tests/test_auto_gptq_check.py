@@ -10,7 +10,7 @@ import swift_plugin_auto_gptq
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run
 from swift_core.plugins import engines
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def run_with(name):

@@ -13,7 +13,7 @@ from swift_train import build
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 INPUTS = torch.arange(3, 43).reshape(2, 20)
 
@@ -151,7 +151,7 @@ def test_the_check_imports_nothing_heavy():
 
     code = (
         "import sys\nfor name in ('torch', 'transformers', 'bitsandbytes', 'peft'): sys.modules[name] = None\n"
-        "from swift_core.plugins.registry import registry\nfrom swift_core.contract.run import Run\n"
+        "from swift_core.plugins.registered import registry\nfrom swift_core.contract.run import Run\n"
         "from swift_plugin_bnb import swift_check\n"
         "parts = {kind: registry().choose(kind, name) for kind, name in (('tuner', 'full'), ('quantizer', 'bitsandbytes'))}\n"
         "run = Run(verb='sft', job='', parts=parts)\n"

@@ -25,7 +25,7 @@ from swift_core.checkpoints.manifest import hash_files, read_config, read_manife
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("quantize")
 

@@ -19,7 +19,7 @@ from swift_plugin_deepspeed.options import (
 
 from swift_core.contract.run import Run
 from swift_core.options.model import Invalid
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 # as ms-swift and transformers ship it for ZeRO-3 with offload
 SHIPPED = {

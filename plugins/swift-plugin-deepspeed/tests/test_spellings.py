@@ -7,8 +7,8 @@ import importlib.util
 import pytest
 
 from swift_core.options import other_tools
-from swift_core.plugins.registry import registry
-from swift_core.plugins.verbs import verb_named
+from swift_core.plugins.registered import registry
+from swift_core.plugins.verb_names import verb_named
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from swift_train.crash_testing import steps_of, train_through_kills
 from swift_train.testing import memory_grown, on_ranks, ragged_chats, run_training, training_run, write_rows
 
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = [pytest.mark.full("deepspeed"), pytest.mark.usefixtures("deepspeed")]
 

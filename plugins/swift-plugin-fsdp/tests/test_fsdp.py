@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from swift_core.contract.errors import PeerFailed, SwiftError, UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from swift_plugin_fsdp import swift_check
 from swift_train import strategy_checks
 
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", verb_options=None, **options):

@@ -20,7 +20,7 @@ from swift_train.testing import ragged_chats, write_rows
 import swift_core as api
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import DataChoice, Run
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.events import Report
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}

@@ -16,7 +16,7 @@ from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.roles import Loading
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("export")
 

@@ -6,7 +6,7 @@ import pytest
 from swift_plugin_gptqmodel import swift_check
 
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from swift_plugin_hubs.file import FileHub
 
 from swift_core.contract.errors import UsageError
-from swift_core.contract.reference import parse
+from swift_core.contract.reference import parse_reference
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path):
 
 
 def fetch(path):
-    return FileHub().fetch(parse(f"file:{path}"))
+    return FileHub().fetch(parse_reference(f"file:{path}"))
 
 
 def test_a_folder_is_used_where_it_is(folder):
@@ -45,7 +45,7 @@ def test_what_is_no_checkpoint(folder, tmp_path):
 
 
 def test_push_copies_to_a_free_path(folder, tmp_path):
-    target = FileHub().push(folder, parse(f"file:{tmp_path / 'copy'}"), message="m")
+    target = FileHub().push(folder, parse_reference(f"file:{tmp_path / 'copy'}"), message="m")
     assert fetch(target) == tmp_path / "copy"
     with pytest.raises(UsageError, match="exists"):
-        FileHub().push(folder, parse(f"file:{target}"), message="m")
+        FileHub().push(folder, parse_reference(f"file:{target}"), message="m")

@@ -13,7 +13,7 @@ from swift_plugin_hubs import cache
 from swift_plugin_hubs.hf import HuggingFaceHub
 
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.reference import parse
+from swift_core.contract.reference import parse_reference
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = b"weights" * 10_000
@@ -111,7 +111,7 @@ def use(monkeypatch, tmp_path, port):
 
 
 def fetch(text, **more):
-    return HuggingFaceHub().fetch(parse(text), **more)
+    return HuggingFaceHub().fetch(parse_reference(text), **more)
 
 
 def names(folder):

@@ -11,11 +11,11 @@ import pytest
 from swift_plugin_hubs.ms import ModelScopeHub
 
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.reference import parse
+from swift_core.contract.reference import parse_reference
 
 
 def fetch(text="ms:org/plain", **more):
-    return ModelScopeHub().fetch(parse(text), **more)
+    return ModelScopeHub().fetch(parse_reference(text), **more)
 
 
 def test_without_the_package_the_pip_line_is_said(monkeypatch):
@@ -42,7 +42,9 @@ def heads(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("act", [fetch, lambda: ModelScopeHub().push(Path(), parse("ms:org/plain"), message="x")], ids=["fetch", "push"])
+@pytest.mark.parametrize(
+    "act", [fetch, lambda: ModelScopeHub().push(Path(), parse_reference("ms:org/plain"), message="x")], ids=["fetch", "push"]
+)
 def test_no_network_is_said_after_one_try(monkeypatch, tmp_path, heads, act):
     """modelscope tries nine times, which takes 23 seconds."""
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))

@@ -16,7 +16,7 @@ from swift_testing.servers import FileServer
 
 from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.reference import Reference, parse
+from swift_core.contract.reference import Reference, parse_reference
 
 METADATA = "Metadata-Version: 2.4\nName: tiny-model\nVersion: 1.0\nLicense-Expression: MIT\n\nText.\n"
 
@@ -49,7 +49,7 @@ def index(tmp_path, monkeypatch):
 
 
 def fetch(text: str = "pypi:tiny-model==1.0", **more) -> Path:
-    return PypiHub().fetch(parse(text), **more)
+    return PypiHub().fetch(parse_reference(text), **more)
 
 
 def test_model_and_manifest_come_out_and_nothing_else(index):

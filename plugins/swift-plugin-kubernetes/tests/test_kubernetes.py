@@ -15,8 +15,9 @@ from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Work
 
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.run import Run, write_run
+from swift_core.contract.run import Run
 from swift_core.runs.local_launcher import free_port
+from swift_core.system.run_folder import write_run
 
 SCHEMAS = Path(__file__).parent / "schemas"
 FULL = {
@@ -64,7 +65,7 @@ def work(kind: str = "job", nodes: int = 4, **options) -> Work:
 @pytest.mark.parametrize("kind", MANIFESTS)
 def test_a_manifest_is_what_its_resource_defines(kind, options, nodes):
     made = manifests(work(kind, nodes, **options))
-    validate(made[0], kind)
+    made[0].checked(kind)
     assert len(made) == (2 if kind == "job" and nodes > 1 else 1)
 
 
@@ -76,7 +77,7 @@ def test_the_schemas_see_a_wrong_word():
             inner = inner[name]
         inner["subdomane"] = "x"
         with pytest.raises(jsonschema.ValidationError, match="subdomane"):
-            validate(made, kind)
+            made.checked(kind)
 
 
 def test_each_pod_learns_who_it_is():

@@ -11,7 +11,7 @@ from swift_plugin_llama_cpp.quantize import FILE_TYPES, LlamaQuantize
 import swift_core as api
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Run
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def test_a_folder_without_the_one_file_is_refused(tmp_path):

@@ -15,7 +15,7 @@ from swift_testing import backends
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
 from swift_core.contract.specs import Command
-from swift_core.options.model import Invalid, validate
+from swift_core.options.model import Invalid
 
 START = ("py", keyed_launch.__file__, "lmdeploy", "--api-keys")
 PLACE = ("serve", "api_server", "/models/base", "--model-name", "base", "--server-name", "127.0.0.1", "--server-port", "8000")
@@ -104,7 +104,7 @@ def test_the_key_reaches_the_engine_but_no_argument(tmp_path: Path) -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(Invalid, match="kv_cache_dtype"):
-        validate(LmdeployOptions, {"kv_cache_dtype": "int3"})
+        LmdeployOptions.checked({"kv_cache_dtype": "int3"})
 
 
 def test_spec() -> None:

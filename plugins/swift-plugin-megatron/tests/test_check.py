@@ -10,7 +10,7 @@ from swift_plugin_megatron.options import MegatronOptions
 from swift_plugin_megatron.sizes import sizes_of
 
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 MIXTURE = {"model_type": "qwen3_moe", "num_attention_heads": 8, "num_key_value_heads": 4, "num_hidden_layers": 4, "num_experts": 6}
 LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads": 6, "num_hidden_layers": 6, "intermediate_size": 96}

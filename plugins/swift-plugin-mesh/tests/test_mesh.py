@@ -23,7 +23,7 @@ from swift_train.testing_architectures import write_small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.slow
 LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes, whose two axes are tried one by one in `make test`

@@ -11,7 +11,7 @@ from swift_plugin_onnx.architectures import export_method
 import swift_core as api
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def run_with(folder, **options):

@@ -12,7 +12,7 @@ from swift_plugin_onnx.pooling import Pooling, pooling_of
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 OLD, NEW = "sentence_transformers.models", "sentence_transformers.base.modules.m"
 

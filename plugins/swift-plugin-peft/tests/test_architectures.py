@@ -12,7 +12,7 @@ from swift_train import build
 from swift_train.testing_architectures import causal_types, small_model
 
 from swift_core.checkpoints.family import family_of
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 ROW = torch.tensor([[(7 * place * place + 11 * place + 5) % 250 + 4 for place in range(24)]])
 

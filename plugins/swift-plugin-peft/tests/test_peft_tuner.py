@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from swift_plugin_peft import options as all_options
-from swift_plugin_peft import swift_tuners
+from swift_plugin_peft import options as all_options, swift_tuners
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions, LoraPlusOptions, PissaOptions
 from swift_plugin_peft.tuner import PeftTuner
 from swift_testing.kit import tiny
@@ -17,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.specs import ModelFamily
-from swift_core.options.model import Invalid, validate
+from swift_core.options.model import Invalid
 
 FAMILY = ModelFamily(
     name="llama", summary="Llama", architectures=("LlamaForCausalLM",), targets=("q_proj", "v_proj", "down_proj", "qkv_proj")
@@ -52,7 +51,7 @@ def pretend_to_learn(model, seed=1):
 
 
 def tuner_for(name):
-    return PeftTuner(validate(SPECS[name].options.load(), SMALL.get(name, {})))
+    return PeftTuner(SPECS[name].options.load().checked(SMALL.get(name, {})))
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
@@ -152,7 +151,7 @@ def test_values_that_the_layers_do_not_allow(tiny_model):
         PeftTuner(SPECS["boft"].options.load()(block_size=7)).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner"
     with pytest.raises(Invalid, match="use one of them"):
-        validate(LoraOptions, {"dora": True, "init": "pissa"})
+        LoraOptions.checked({"dora": True, "init": "pissa"})
 
 
 def test_pissa_is_saved_as_a_lora_that_leaves_the_base_alone(tiny_model, tmp_path):
@@ -286,7 +285,7 @@ def test_every_option_is_described():
 def test_adalora_prunes_to_its_budget_and_keeps_what_is_left(tiny_model, tmp_path):
     from swift_plugin_peft.adalora import AdaLoraTuner
 
-    options = validate(SPECS["adalora"].options.load(), {"rank": 2, "first_rank": 6, "dropout": 0.0})
+    options = SPECS["adalora"].options.load().checked({"rank": 2, "first_rank": 6, "dropout": 0.0})
     tuner = AdaLoraTuner(options)
     torch.manual_seed(0)
     model = tuner.attach(load(tiny_model), FAMILY)

@@ -8,7 +8,7 @@ import pytest
 from swift_plugin_ray import swift_check
 
 from swift_core.contract.run import Run
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 COMMON = ["--dataset", "rows.jsonl", "--max-steps", "4", "--device", "cpu", "--tuner.dropout", "0", "--json"]
 

@@ -13,9 +13,10 @@ from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
 
 from swift_core.contract.errors import SwiftError
-from swift_core.contract.run import Run, write_run
-from swift_core.plugins.registry import registry
+from swift_core.contract.run import Run
+from swift_core.plugins.registered import registry
 from swift_core.runs.local_launcher import free_port
+from swift_core.system.run_folder import write_run
 
 JOBS = """
 import os

@@ -15,7 +15,7 @@ from swift_plugin_tensorrt.options import TensorrtOptions
 from swift_testing.kit.tiny import base, difference, logits
 
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def run_with(folder, **options):

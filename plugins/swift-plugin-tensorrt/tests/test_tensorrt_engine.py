@@ -8,7 +8,7 @@ from swift_plugin_tensorrt.engine_options import EngineOptions
 
 from swift_core import UsageError
 from swift_core.checkpoints.manifest import checkpoint_format
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def test_dynamic_dimensions_are_batch_and_length():

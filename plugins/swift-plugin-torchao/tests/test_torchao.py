@@ -11,7 +11,7 @@ from swift_train.build import load_checkpoint
 from swift_core import quantize
 from swift_core.checkpoints.manifest import read_config
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 pytest.importorskip("torchao", reason="pip install 'swift-plugin-torchao[engine]'")
 

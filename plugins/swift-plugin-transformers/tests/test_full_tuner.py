@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.specs import ModelFamily
-from swift_core.options.model import Invalid, validate
+from swift_core.options.model import Invalid
 
 FAMILY = ModelFamily(name="llama", summary="Llama", architectures=("LlamaForCausalLM",))
 INPUTS = torch.arange(3, 43).reshape(2, 20)
@@ -111,7 +111,7 @@ def test_layer_1_is_no_prefix_of_layer_10():
 
 def test_freeze_needs_to_be_told_something():
     with pytest.raises(Invalid, match="set what to train"):
-        validate(FreezeOptions, {})
+        FreezeOptions.checked({})
 
 
 def test_adamw_decays_matrices_only_and_keeps_the_groups_factor(tiny_model):

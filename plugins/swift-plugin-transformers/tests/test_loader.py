@@ -22,7 +22,7 @@ from swift_core.checkpoints.manifest import Manifest, checkpoint_format, read_ma
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Loading
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.events import Report
 
 MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]

@@ -8,7 +8,7 @@ import pytest
 
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from swift_testing.scripted import ScriptedServer, reply
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
 from swift_core.contract.specs import Command
-from swift_core.options.model import Invalid, validate
+from swift_core.options.model import Invalid
 
 START = ("py", "-m", "vllm.entrypoints.openai.api_server")
 PLACE = ("--model", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "8000")
@@ -125,9 +125,9 @@ def test_adapters_that_it_can_not_serve(tmp_path: Path) -> None:
 
 def test_options_are_checked() -> None:
     with pytest.raises(Invalid, match="gpu_memory_utilization"):
-        validate(VllmOptions, {"gpu_memory_utilization": 1.5})
+        VllmOptions.checked({"gpu_memory_utilization": 1.5})
     with pytest.raises(Invalid, match="Did you mean 'max_model_len'"):
-        validate(VllmOptions, {"max_model_length": 1})
+        VllmOptions.checked({"max_model_length": 1})
 
 
 def test_spec() -> None:

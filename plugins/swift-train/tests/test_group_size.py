@@ -6,7 +6,7 @@ import pytest
 from swift_train.group_size import dividing_sizes, input_sizes, problems
 
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 def run_with(folder, name, **options):

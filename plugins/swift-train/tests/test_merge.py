@@ -16,7 +16,7 @@ from swift_train.testing_adapters import learned_adapter, logits, merge_run, sou
 from swift_core.checkpoints.manifest import content_hash, read_manifest
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.events import Report
 
 

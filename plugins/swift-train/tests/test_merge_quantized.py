@@ -180,7 +180,7 @@ def test_an_adapter_learns_on_what_compressed_tensors_has_packed(form, tiny_mode
 def test_a_base_that_bitsandbytes_has_stored(options, tiny_model, tmp_path, report):
     from swift_train.save_model import write_model
 
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins.registered import registry
 
     run = Run(verb="load", job="", model=source_of(tiny_model), options={"device": "cpu", "dtype": "float32"})
     loaded = build.load_with(run, device="cpu", dtype="float32", quantizer=registry().choose("quantizer", "bnb", options))

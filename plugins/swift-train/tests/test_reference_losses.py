@@ -17,7 +17,7 @@ import pytest
 from swift_data.choices import choose_dataset, fetch_dataset
 from swift_train.testing import run_training, training_run, write_rows
 
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 PEERS = (
     1.732, 1.423, 1.789, 1.447, 1.681, 1.978, 1.167, 1.844, 1.38, 1.46, 1.823, 1.81, 1.895, 1.672, 1.407, 1.643, 1.439, 1.656, 1.5, 1.006,

@@ -19,7 +19,7 @@ from swift_train.testing import on_ranks, run_training, samples_of, training_run
 from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model, write_small_model
 
 from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 TOKENS = range(3, 250)
 ALONE = (

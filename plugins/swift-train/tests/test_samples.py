@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import DataChoice
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 
 
 @pytest.fixture

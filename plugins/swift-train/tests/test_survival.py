@@ -20,7 +20,7 @@ from swift_train.testing import Ranks, Recorder, ragged_chats, run_training, tra
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
-from swift_core.contract.run import write_run
+from swift_core.system.run_folder import write_run
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
 

@@ -18,9 +18,9 @@ from swift_train.template_date import date_of, fix_date, frozen_date, renders_da
 from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.contract.run import output_path
-from swift_core.runs.events import read_events
+from swift_core.checkpoints import read_manifest
+from swift_core.runs import read_events
+from swift_core.system import output_path
 
 CHAT = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
 WITH_TOOLS = "{% if tools %}{{ strftime_now('%Y') }}{% endif %}" + CHAT

@@ -14,7 +14,7 @@ from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
 from swift_train.tokenise import Tokeniser
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 ROOT = Path(__file__).parents[3]
 

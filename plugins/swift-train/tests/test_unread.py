@@ -14,7 +14,7 @@ from swift_train.testing import Recorder, write_rows
 from transformers import AutoTokenizer
 
 from swift_core.contract.run import DataChoice
-from swift_core.plugins.registry import registry
+from swift_core.plugins.registered import registry
 from swift_core.runs.events import read_events
 
 MOODY = (

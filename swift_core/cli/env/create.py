@@ -11,11 +11,8 @@ import click
 
 from swift_core.cli.env.shared import KIND_HELP, megabytes
 from swift_core.cli.screen import Screen
-from swift_core.environments import build
-from swift_core.environments.installer import installer
-from swift_core.environments.record import Environment
-from swift_core.environments.requirements import envs_dir, isolated_entry, wanted
-from swift_core.plugins.registry import registry
+from swift_core.environments import Environment, build, envs_dir, installer, isolated_entry, wanted
+from swift_core.plugins import registry
 
 
 @click.command("create", short_help="Create an environment for an engine")

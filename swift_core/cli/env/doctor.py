@@ -10,12 +10,9 @@ from pathlib import Path
 import click
 
 from swift_core.cli.env.shared import KIND_HELP
-from swift_core.contract.errors import UsageError
-from swift_core.environments.doctor import Finding, examine
-from swift_core.environments.lookup import environment_of
-from swift_core.environments.requirements import isolated_entry, wanted
-from swift_core.plugins import engines
-from swift_core.plugins.registry import Entry, registry
+from swift_core.contract import UsageError
+from swift_core.environments import Finding, environment_of, examine, isolated_entry, wanted
+from swift_core.plugins import Entry, engines, registry
 
 _MARKS = {True: ("ok", "green"), False: ("bad", "red"), None: ("note", "yellow")}
 
@@ -48,7 +45,7 @@ def command(name: str, kind: str, python: Path | None, timeout: float, as_json: 
 
 def _where(entry: Entry) -> tuple[Path, bool]:
     """Return the interpreter that a run would use, and whether swift created its environment."""
-    if engines.state(entry.spec, entry.plugin.distribution).present:
+    if engines.engine_state(entry.spec, entry.plugin.distribution).present:
         return Path(sys.executable), False
     found = environment_of(entry)
     if found is None:

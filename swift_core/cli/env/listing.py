@@ -9,10 +9,9 @@ import click
 
 from swift_core.cli.env.shared import megabytes, served
 from swift_core.cli.tables import print_table
-from swift_core.contract.errors import UsageError
-from swift_core.environments.record import Environment, environments, size_of
-from swift_core.environments.requirements import isolated_entries, isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.contract import UsageError
+from swift_core.environments import Environment, environments, isolated_entries, isolated_entry, size_of
+from swift_core.plugins import registry
 
 
 @click.command("list", short_help="List the environments on this machine")

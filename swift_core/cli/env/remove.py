@@ -8,11 +8,9 @@ import click
 
 from swift_core.cli.env.shared import megabytes, served
 from swift_core.cli.messages import note
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.environments.processes import users
-from swift_core.environments.record import Environment, environments, remove, size_of
-from swift_core.environments.requirements import isolated_entry
-from swift_core.plugins.registry import registry
+from swift_core.contract import UsageError, suggestion
+from swift_core.environments import Environment, environments, isolated_entry, remove, size_of, users
+from swift_core.plugins import registry
 
 
 @click.command("remove", short_help="Remove environments")

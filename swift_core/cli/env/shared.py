@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from swift_core.contract.errors import UsageError
-from swift_core.environments.lookup import environment_of
-from swift_core.environments.record import Environment, Record
-from swift_core.environments.requirements import isolated_entry, wanted
-from swift_core.plugins.registry import Entry, registry
+from swift_core.contract import UsageError
+from swift_core.environments import Environment, Record, environment_of, isolated_entry, wanted
+from swift_core.plugins import Entry, registry
 
 KIND_HELP = "Kind of part (backend, evaluator, …), if several have the name."
 

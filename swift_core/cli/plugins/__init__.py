@@ -7,8 +7,8 @@ import os
 import click
 
 from swift_core.cli.plugins import listing, show
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.plugins.entry_points import Point, entry_points
+from swift_core.contract import UsageError, suggestion
+from swift_core.plugins import Point, entry_points
 
 _FROM_TESTING = ("check", "new")  # are in the testing kit, which not every installation has
 

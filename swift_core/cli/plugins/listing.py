@@ -9,7 +9,7 @@ import click
 
 from swift_core.cli.plugins.records import records
 from swift_core.cli.tables import print_table
-from swift_core.plugins.registry import catalogue, registry
+from swift_core.plugins import catalogue, registry
 
 
 @click.command("list", short_help="List the installed plugins")

@@ -6,14 +6,9 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.cli.plugin_commands import Offer, offers
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.specs import Spec
-from swift_core.environments.lookup import environment_of
-from swift_core.plugins.clashes import Clash, clashes
-from swift_core.plugins.engines import state
-from swift_core.plugins.loader import Plugin
-from swift_core.plugins.registry import HOOKS, Entry, Registry, registry
+from swift_core.contract import Spec, UsageError, suggestion
+from swift_core.environments import environment_of
+from swift_core.plugins import HOOKS, Clash, Entry, Offer, Plugin, Registry, clashes, commands_offered, engine_state, registry
 
 
 def records(name: str = "") -> list[dict[str, Any]]:
@@ -27,7 +22,7 @@ def records(name: str = "") -> list[dict[str, Any]]:
         known.entries(kind)  # calls the hooks, so that plugins which fail in them are recorded
     shared = clashes(known)
     everything = [_record(known, plugin, shared) for plugin in known.plugins.found.values()]
-    for offer in offers():
+    for offer in commands_offered():
         _add_command(everything, offer, shared)
     found = [each for each in everything if name in ("", each["name"])] or [each for each in everything if name == each["distribution"]][:1]
     if name and not found:
@@ -71,7 +66,7 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
     for kind in HOOKS:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
-                engine = state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
+                engine = engine_state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
                 apart = engine is not None and engine.missing and entry.spec.isolated and _has_environment(entry)
                 missing = "" if engine is None or engine.present or apart else _few(engine.missing) or "no engine for this machine"
                 yield {

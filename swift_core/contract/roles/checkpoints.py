@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.runs import Report
 
 
 class OfflineQuantizer(Protocol):

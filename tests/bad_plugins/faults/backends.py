@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.specs import Command
+from swift_core.contract import Command, UsageError
 
 
 class Good:

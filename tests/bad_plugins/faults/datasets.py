@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow
 
 _TURN = itertools.count()
 

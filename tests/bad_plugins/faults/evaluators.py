@@ -7,8 +7,7 @@ import time
 from swift_serve import client
 from swift_testing.kit import Example
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Scores
+from swift_core.contract import Scores, SwiftError, UsageError
 
 EXAMPLES = {name: Example(tasks=("arithmetic",)) for name in ("evaluator", "invents", "zero")}
 

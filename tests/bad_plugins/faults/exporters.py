@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 class Dated:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from swift_core.options.model import Options, option
+from swift_core.options import Options, option
 
 
 class Heavy(Options):

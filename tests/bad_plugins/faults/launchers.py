@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.runs.local_launcher import LocalLauncher
+from swift_core.runs import LocalLauncher
 
 
 class Optimist(LocalLauncher):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.contract.roles import Loaded
+from swift_core.contract import Loaded
 
 
 class Trusting:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field, field_serializer
 
-from swift_core.options.model import Options, option
-from swift_core.runs.local_launcher import LocalLauncher
+from swift_core.options import Options, option
+from swift_core.runs import LocalLauncher
 
 
 class Launcher(LocalLauncher):

@@ -8,8 +8,8 @@ import shutil
 import torch
 from safetensors.torch import load_file, save_file
 
-from swift_core.checkpoints.manifest import MANIFEST, Manifest, write_manifest
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import MANIFEST, Manifest, write_manifest
+from swift_core.contract import UsageError
 from swift_core.system import paths
 
 

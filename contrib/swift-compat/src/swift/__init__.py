@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core import ask, export, fetch, get_model, merge, pretrain, quantize, serve, sft, train
-from swift_core.contract.run import RunResult
+from swift_core.contract import RunResult
 
 
 def export_awq_model(

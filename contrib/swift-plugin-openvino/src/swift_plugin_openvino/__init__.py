@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import BackendSpec, Engine, ExporterSpec, Ref
+from swift_core.contract import BackendSpec, Engine, ExporterSpec, Ref
 
 ENGINE = Engine(requirements=("openvino-genai>=2026.4", "gguf>=0.17", "jinja2>=3.1"), disk=0.4)
 """The serving environment, for any machine with a CPU; gguf and jinja2 read model metadata that OpenVINO does not expose."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Serving
-from swift_core.contract.specs import Command
+from swift_core.contract import Command, Server, Serving, UsageError
 from swift_plugin_openvino.options import OpenvinoOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"

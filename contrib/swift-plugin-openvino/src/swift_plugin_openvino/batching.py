@@ -14,7 +14,7 @@ from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, Generat
 from swift_http import Piece, Token
 from swift_http.worker import Worker, finish_request
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_openvino.detokenizer import Decode, Detokenizer
 
 PAUSE = 0.0005  # seconds between steps: a step holds the GIL, so the HTTP threads run only in the pauses

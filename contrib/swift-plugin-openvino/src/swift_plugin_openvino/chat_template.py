@@ -15,7 +15,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 Messages = Sequence[Mapping[str, Any]]
 

@@ -13,7 +13,7 @@ from typing import Any
 from openvino_genai import ContinuousBatchingPipeline, GenerationConfig, SchedulerConfig, Tokenizer
 from swift_http import Piece, Sampling, Token
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_openvino.batching import Batcher, Request
 from swift_plugin_openvino.chat_template import ChatTemplate
 from swift_plugin_openvino.model import Model

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints.manifest import checkpoint_format, copy_licence, quantization_of, read_config
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.system.paths import atomic_folder
+from swift_core.checkpoints import checkpoint_format, copy_licence, quantization_of, read_config
+from swift_core.contract import SwiftError, UsageError
+from swift_core.system import atomic_folder
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
 
 if TYPE_CHECKING:

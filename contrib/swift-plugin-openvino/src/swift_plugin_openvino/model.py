@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 ANY_LENGTH = 1_000_000  # context length in tokens of a model that does not state one
 

@@ -18,8 +18,7 @@ from typing import Any
 
 from swift_http import Limits, bind, create_app, run
 
-from swift_core.contract.errors import SwiftError
-from swift_core.options.model import validate
+from swift_core.contract import SwiftError
 from swift_plugin_openvino.backend import KEY_VARIABLE
 from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(parsed: argparse.Namespace, key: str | None) -> None:
-    options = validate(OpenvinoOptions, json.loads(parsed.options))
+    options = OpenvinoOptions.checked(json.loads(parsed.options))
     assert isinstance(options, OpenvinoOptions)
     bound = bind(parsed.host, parsed.port)  # before loading the model, so that a port in use is reported at once
     model = find_model(Path(parsed.checkpoint))

@@ -20,13 +20,11 @@ from typing import Any
 from swift_recipes import charts
 from swift_recipes.page import write_page
 
-from swift_core.contract.errors import Problems, Stopped, SwiftError, UsageError
-from swift_core.contract.roles import Watch
-from swift_core.contract.run import Run, RunResult
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import Registry, catalogue, registry
-from swift_core.runs.resolve import Resolved
-from swift_core.system.paths import write_json, write_text
+from swift_core.contract import Problems, Run, RunResult, Stopped, SwiftError, UsageError, Watch
+from swift_core.options import Settings
+from swift_core.plugins import Registry, catalogue, registry
+from swift_core.runs import Resolved
+from swift_core.system import write_json, write_text
 
 HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")
 Resolver = Callable[[Settings], Resolved | None]
@@ -135,7 +133,7 @@ def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
 
 
 def _measured(run: Run, folder: Path, keep: bool, watch: Watch | None) -> dict[str, Any]:
-    from swift_core.runs.carry_out import Context, carry_out
+    from swift_core.runs import Context, carry_out
 
     before = _cpu_seconds()
     try:

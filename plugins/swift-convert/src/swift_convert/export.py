@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from swift_convert.quantize import calibration_problems
 from swift_convert.verify import prove, traits_of
-from swift_core.checkpoints.manifest import Manifest, read_manifest, write_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import output_path
-from swift_core.contract.specs import Problem, Ref
-from swift_core.contract.version import __version__
-from swift_core.system import paths
+from swift_core.checkpoints import Manifest, read_manifest, write_manifest
+from swift_core.contract import Problem, Ref, UsageError, __version__
+from swift_core.system import output_path, paths
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run, Source
-    from swift_core.plugins.registry import Registry
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run, Source
+    from swift_core.plugins import Registry
+    from swift_core.runs import Report
 
 HERE = Ref("swift_convert.export:export_here")
 
@@ -76,7 +73,7 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """Export to the run's option `output` with the engine in this Python; return the path to open, and the facts for `prove`."""
-    from swift_core.runs.engine_worker import end_when_stopped
+    from swift_convert.engine_worker import end_when_stopped
 
     end_when_stopped(report)
     exporter = run.part("exporter").build()
@@ -85,7 +82,7 @@ def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Path, Mapping[str, Any]]:
     """Run the exporter; return the path to open, relative to `folder`, and the exporter's facts for `prove`."""
-    from swift_core.runs.engine_worker import elsewhere, run_apart
+    from swift_convert.engine_worker import elsewhere, run_apart
 
     exporter = run.part("exporter")
     traits: Mapping[str, Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import read_manifest
+from swift_core.contract import UsageError
 from swift_core.runs import provenance
 
 if TYPE_CHECKING:
-    from swift_core.runs.draft import Draft
+    from swift_core.runs import Draft
 
 _PEFT = "lora"  # the tuner that reads the files of all kinds of PEFT adapters
 
@@ -24,7 +24,7 @@ def choose_tuner(draft: Draft) -> None:
     if not draft.adapters:
         hint = "Name an adapter checkpoint, or --model BASE --adapter FOLDER."
         raise UsageError("there is no adapter to merge", where="model", hint=hint)
-    choice = provenance.maker(draft.known, "tuner", read_manifest(Path(next(iter(draft.adapters.values())).path)), _PEFT)
+    choice = provenance.maker_of(draft.known, "tuner", read_manifest(Path(next(iter(draft.adapters.values())).path)), _PEFT)
     spec = draft.known.spec(choice)
     if spec.merger is None:
         hint = "Its checkpoint is a whole model already."

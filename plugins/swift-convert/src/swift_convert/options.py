@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from swift_data.options import DATASETS, SkippingOptions
 
-from swift_core.options.common import ENVS, AdapterOptions, DeviceOptions, OutputOptions
-from swift_core.options.model import Options, Several, option
+from swift_core.options import ENVS, AdapterOptions, DeviceOptions, Options, OutputOptions, Several, option
 
 
 class VerifyOptions(Options):

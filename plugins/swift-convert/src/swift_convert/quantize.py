@@ -11,17 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.manifest import checkpoint_format, quantization_of, read_config
-from swift_core.contract.errors import UsageError
-from swift_core.contract.specs import Problem, Ref
-from swift_core.plugins.engines import state
-from swift_core.system.paths import disk_errors
+from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.contract import Problem, Ref, UsageError
+from swift_core.plugins import engine_state
+from swift_core.system import disk_errors
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import OfflineQuantizer
-    from swift_core.contract.run import Choice, Run
-    from swift_core.plugins.registry import Registry
-    from swift_core.runs.events import Report
+    from swift_core.contract import Choice, OfflineQuantizer, Run
+    from swift_core.plugins import Registry
+    from swift_core.runs import Report
 
 HERE = Ref("swift_convert.quantize:quantize_here")
 
@@ -67,7 +65,7 @@ def calibration_problems(run: Run, spec: Any) -> Iterator[Problem]:
 
 
 def _engine(spec: Any, choice: Choice) -> Iterator[Problem]:
-    engine = state(spec, choice.distribution)
+    engine = engine_state(spec, choice.distribution)
     if not (spec.isolated or engine.present):
         yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
 
@@ -100,7 +98,7 @@ def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     Returns:
         The folder, and the result of `quantize`.
     """
-    from swift_core.runs.engine_worker import end_when_stopped
+    from swift_convert.engine_worker import end_when_stopped
 
     end_when_stopped(report)
     assert run.model is not None

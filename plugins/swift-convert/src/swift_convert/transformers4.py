@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from swift_convert.quantize import calibration_rows
-from swift_core.checkpoints.manifest import MANIFEST, read_config
-from swift_core.contract.errors import UsageError
-from swift_core.system.paths import write_json
+from swift_core.checkpoints import MANIFEST, read_config
+from swift_core.contract import UsageError
+from swift_core.system import write_json
 
 _LEFT_OUT = ("config.json", "model.safetensors.index.json", MANIFEST)
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_convert.engine_worker import elsewhere, run_apart
 from swift_convert.verify_worker import answer
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.specs import Ref
-from swift_core.plugins.registry import registry
-from swift_core.runs.engine_worker import elsewhere, run_apart
+from swift_core.contract import Ref, SwiftError
+from swift_core.plugins import registry
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run, Source
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run, Source
+    from swift_core.runs import Report
 
 HERE = Ref("swift_convert.verify_worker:answer_here")
 FOLDER = "verify"  # subfolder of the run folder, for the worker in the engine's environment

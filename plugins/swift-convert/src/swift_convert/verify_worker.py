@@ -15,12 +15,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import Exported, LoadableExporter
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Exported, LoadableExporter, Run
+    from swift_core.runs import Report
 
 _KIB = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
 
@@ -54,7 +53,7 @@ def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
 
     If the engine can't load the export, the only figure is `refused`, the reason.
     """
-    from swift_core.runs.engine_worker import end_when_stopped
+    from swift_convert.engine_worker import end_when_stopped
 
     end_when_stopped(report)
     files = (Path(run.options[name]) for name in ("exported", "questions", "logits"))

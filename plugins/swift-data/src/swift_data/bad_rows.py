@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow, SwiftError
 from swift_data.reading import Skips
 
 _SHOWN = 5

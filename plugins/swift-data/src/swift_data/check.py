@@ -10,9 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import RawRow, Watch
-from swift_core.contract.run import DataChoice, Run
+from swift_core.contract import DataChoice, RawRow, Run, SwiftError, UsageError, Watch
 from swift_data.bad_rows import Fault, Faults
 from swift_data.duplicates import Prints, Same
 from swift_data.facts import Counting, Facts, characters

@@ -15,13 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.roles import Progress
-from swift_core.contract.run import DataChoice
-from swift_core.options import fields
-from swift_core.options.model import Invalid
-from swift_core.plugins.registry import Registry
-from swift_core.system.paths import digest, sha256
+from swift_core.contract import DataChoice, Progress, UsageError, suggestion
+from swift_core.options import Invalid, fields
+from swift_core.plugins import Registry
+from swift_core.system import digest, sha256
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9]+:")
 _HUB = re.compile(r"((?:[A-Za-z][A-Za-z0-9]+:)?[^:]+)(?::([^:]+))?")

@@ -11,9 +11,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Watch
-from swift_core.contract.run import Run
+from swift_core.contract import Run, SwiftError, UsageError, Watch
 from swift_core.system import paths
 from swift_data.reading import Skips, raw_rows
 from swift_data.rows import canonical, normalise

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow
 from swift_data.rows import ChatRow, LabelRow, PreferenceRow, PromptRow, Row, canonical
 
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode

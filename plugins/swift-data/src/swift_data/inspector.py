@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from swift_core.contract.errors import SwiftError
-    from swift_core.contract.roles import RawRow
+    from swift_core.contract import RawRow, SwiftError
     from swift_data.reading import Skips
     from swift_data.unread import Unread
 

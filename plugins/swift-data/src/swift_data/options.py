@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from swift_core.options.common import HubOptions
-from swift_core.options.model import Names, Options, Several, option
+from swift_core.options import HubOptions, Names, Options, Several, option
 
 DATASETS = "Datasets: a name, file, folder, pattern or hub dataset; name#500 takes 500 rows."
 

@@ -9,9 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
-from swift_core.contract.roles import RawRow
-from swift_core.contract.run import DataChoice
+from swift_core.contract import DataChoice, RawRow, SwiftError, UsageError, suggestion
 
 SKIPPED_FILE = "skipped_rows.jsonl"
 _SHOWN = 5

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import Problems, SwiftError, UsageError
-from swift_core.contract.run import DataChoice
-from swift_core.contract.specs import Problem
-from swift_core.options.model import Invalid
+from swift_core.contract import DataChoice, Problem, Problems, SwiftError, UsageError
+from swift_core.options import Invalid
 from swift_data.choices import choose_dataset, fetch_dataset
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.plugins.registry import Registry
-    from swift_core.runs.draft import Draft
+    from swift_core.contract import Run
+    from swift_core.plugins import Registry
+    from swift_core.runs import Draft
 
 
 def prepare(draft: Draft) -> None:

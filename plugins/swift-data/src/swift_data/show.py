@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import RawRow
-from swift_core.contract.run import DataChoice, Run
+from swift_core.contract import DataChoice, RawRow, Run, UsageError
 from swift_data.inspector import Rendered
 from swift_data.reading import raw_rows
 from swift_data.rows import canonical, normalise

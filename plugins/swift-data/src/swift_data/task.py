@@ -9,14 +9,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import Progress
-from swift_core.contract.run import DataChoice, Run
-from swift_core.contract.specs import TaskSpec
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings, listed
-from swift_core.plugins.registry import Registry, registry
-from swift_core.runs.resolve import resolve
+from swift_core.contract import DataChoice, Progress, Run, SwiftError, TaskSpec, VerbSpec
+from swift_core.options import Settings, listed
+from swift_core.plugins import Registry, registry
+from swift_core.runs import resolve
 from swift_data.inspector import RowInspector
 from swift_data.reading import raw_rows
 from swift_data.rows.forms import form_of

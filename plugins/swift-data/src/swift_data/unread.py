@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from swift_core.contract.errors import suggestion
+from swift_core.contract import suggestion
 from swift_data.rows.fields import is_metadata
 from swift_data.rows.shapes import SHAPES
 

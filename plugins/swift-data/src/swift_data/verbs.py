@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract.specs import Ref
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import Ref, VerbSpec
 
 _PARTS = {"task": "sft", "loader": "transformers"}
 _PREPARE = (Ref("swift_data.resolving:prepare"),)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s*]+")
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract import SwiftError, UsageError, suggestion
 
 log = logging.getLogger("swift_http")
 _INVALID_JSON = "the request body is not valid UTF-8 encoded JSON, is nested too deep, or is compressed"

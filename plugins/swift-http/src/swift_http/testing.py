@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import openai
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_http.app import create_app
 from swift_http.engine import OPTIONAL_FIELDS, Piece, Sampling, Token
 from swift_http.limits import Limits

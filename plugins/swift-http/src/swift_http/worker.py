@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Generic, Protocol, TypeVar
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 log = logging.getLogger("swift_http")
 T = TypeVar("T")

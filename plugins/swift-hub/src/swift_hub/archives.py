@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import IO, Protocol
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_core.system import paths
 
 if TYPE_CHECKING:
     import httpx2
 
-    from swift_core.contract.roles import Progress
+    from swift_core.contract import Progress
 
 _TRIES = 4
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract.run import Run, RunResult
-from swift_core.runs.carry_out import Context
+from swift_core.contract import Run, RunResult
+from swift_core.runs import Context
 
 
 def carry_out(run: Run, context: Context) -> RunResult:

@@ -18,13 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.run import read_run
+from swift_core.contract import SwiftError
 from swift_core.plugins import local
-from swift_core.runs.events import Report, read_events
-from swift_core.runs.execute import conclude
-from swift_core.runs.local_launcher import STOP_FILE
-from swift_core.system import supervisor
+from swift_core.runs import STOP_FILE, Report, conclude, read_events
+from swift_core.system import read_run, supervisor
 from swift_nodes.elastic import GRACE, Group, command
 from swift_nodes.preflight import Meeting, preflight
 

@@ -10,11 +10,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.run import Run, read_run
-from swift_core.contract.version import __version__
-from swift_core.plugins.loader import GROUP
-from swift_core.system import paths
+from swift_core.contract import Run, SwiftError, __version__
+from swift_core.plugins import PLUGIN_GROUP
+from swift_core.system import paths, read_run
 
 ABSENT = "absent"
 RUN_FOLDER = "the run folder"
@@ -30,7 +28,7 @@ def facts_of(folder: Path) -> dict[str, str]:
     """Return the facts of this node for the run in `folder`, as label → value."""
     found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}", "swift-core": __version__}
     found |= {name: version for name in _LIBRARIES if (version := _version(name))}
-    for point in importlib.metadata.entry_points(group=GROUP):
+    for point in importlib.metadata.entry_points(group=PLUGIN_GROUP):
         if point.dist:
             found[f"the plugin {point.dist.name}"] = point.dist.version
     if not (folder / "run.json").is_file():

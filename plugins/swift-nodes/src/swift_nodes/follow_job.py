@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.roles import Watch
-from swift_core.runs.events import EVENTS
-from swift_core.runs.local_launcher import STOP_FILE, STOPPED, STOPPING
-from swift_core.system.interrupts import forget
+from swift_core.contract import Watch
+from swift_core.runs import EVENTS, STOP_FILE, STOPPED, STOPPING
+from swift_core.system import forget
 
 _PATIENCE = 1.0  # seconds between two polls
 _LAST_LOOKS = 10  # further reads after the end, since a shared file system may show the last lines late

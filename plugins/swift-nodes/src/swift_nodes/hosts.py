@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _LINE = re.compile(r"(\S+)(?:\s+slots=(\d+))?")
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from swift_core.contract.hookspecs import hookimpl
-from swift_core.contract.specs import FlagFor, LauncherSpec, Problem, Ref
+from swift_core.contract import FlagFor, LauncherSpec, Problem, Ref, hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.contract.verb import VerbSpec
-    from swift_core.options.settings import Settings
+    from swift_core.contract import Run, VerbSpec
+    from swift_core.options import Settings
 
 _TORCHRUN = "swift_nodes.torchrun:TorchrunLauncher"
 

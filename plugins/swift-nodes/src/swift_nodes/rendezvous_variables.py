@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from swift_core.runs.launch_variables import given, number_of, set_option
+from swift_core.runs import given_value, set_option, variable_number
 
 if TYPE_CHECKING:
-    from swift_core.contract.verb import VerbSpec
-    from swift_core.options.settings import Settings
+    from swift_core.contract import VerbSpec
+    from swift_core.options import Settings
 
 _RENDEZVOUS: Mapping[str, str] = {
     "NODE_RANK": "launcher.node_rank", "MASTER_ADDR": "launcher.master_addr", "MASTER_PORT": "launcher.master_port",
@@ -22,15 +22,15 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     if not found or "launcher" not in verb.parts:
         return
     variables = " ".join(f"{name}={value}" for name, value in found.items())
-    if int(given(settings, "nodes") or 1) == 1:
+    if int(given_value(settings, "nodes") or 1) == 1:
         yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
         return
-    if given(settings, "launcher") is None:
+    if given_value(settings, "launcher") is None:
         settings.set("launcher", "torchrun")
         yield "multi-node run: using --launcher torchrun"
-    if given(settings, "launcher") != "torchrun":
-        yield f"{variables} has no effect: --launcher {given(settings, 'launcher')} sets up the rendezvous itself"
+    if given_value(settings, "launcher") != "torchrun":
+        yield f"{variables} has no effect: --launcher {given_value(settings, 'launcher')} sets up the rendezvous itself"
         return
     for name, value in found.items():
         number = name != "MASTER_ADDR"
-        yield from set_option(settings, _RENDEZVOUS[name], number_of(name, value) if number else value, f"{name}={value}", known=True)
+        yield from set_option(settings, _RENDEZVOUS[name], variable_number(name, value) if number else value, f"{name}={value}", known=True)

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.runs.local_launcher import watch_processes
+from swift_core.contract import UsageError
+from swift_core.runs import watch_processes
 from swift_core.system import supervisor
 
 if TYPE_CHECKING:
     from swift_nodes.options import TorchrunOptions
-from swift_core.contract.roles import Watch
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem, Watch
 from swift_nodes.command import node_command
 from swift_nodes.elastic import GRACE, Group, command
 from swift_nodes.hosts import Host, is_here, on_host, read_hostfile

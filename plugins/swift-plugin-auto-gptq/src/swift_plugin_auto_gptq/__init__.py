@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, Problem, QuantizerSpec, Ref
+from swift_core.contract import Engine, Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_auto_gptq.examples:EXAMPLES")
 
@@ -45,7 +45,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     choice = run.parts.get("quantizer")
     if run.verb != "quantize" or choice is None or choice.name != "auto-gptq":
         return
-    from swift_core.plugins.engines import device_kind
+    from swift_core.plugins import device_kind
 
     if (kind := device_kind()) != "cuda":
         hint = "Use a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's format."

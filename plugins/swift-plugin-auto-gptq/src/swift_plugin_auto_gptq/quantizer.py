@@ -10,7 +10,7 @@ from typing import Any
 from swift_convert import transformers4
 from swift_convert.quantize import check_source
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_auto_gptq.options import AutoGptqOptions
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, QuantizerSpec, Ref
+from swift_core.contract import Engine, QuantizerSpec, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_autoawq.examples:EXAMPLES")
 

@@ -10,8 +10,8 @@ from typing import Any
 from swift_convert import transformers4
 from swift_convert.quantize import check_source
 
-from swift_core.checkpoints.manifest import read_config
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import read_config
+from swift_core.contract import UsageError
 from swift_plugin_autoawq.options import AutoAwqOptions
 
 _BLOCK = 512  # AutoAWQ concatenates the rows and divides them into blocks of this many tokens; it drops longer rows

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Problem, QuantizerSpec, Ref
+from swift_core.contract import Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 # the packed weights of bitsandbytes do not have the shape of the layer, so they can't be sharded
 _SHARDING = ("fsdp", "fsdp2", "tp", "mesh", "megatron")
@@ -35,7 +35,7 @@ def swift_quantizers() -> list[QuantizerSpec]:
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
     """Reject tuners that train or compute with the quantized weights, and parallel strategies that shard layers."""
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins import registry
 
     tuner = registry().spec(run.parts["tuner"]) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""

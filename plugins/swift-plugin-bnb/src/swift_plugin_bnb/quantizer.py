@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
     from swift_plugin_bnb.options import BnbOptions
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from swift_convert.quantize import calibration_rows, check_source
 
-from swift_core.checkpoints.generation_config import mended
-from swift_core.checkpoints.manifest import copy_tokenizer, read_config
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import copy_tokenizer, read_config, repaired_generation_config
+from swift_core.contract import UsageError
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
     Fp8Options,
@@ -58,7 +57,7 @@ class Compressor(ABC):
         tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", local_files_only=True)
         _check_layers(model, checkpoint)
-        mended(model.generation_config)
+        repaired_generation_config(model.generation_config)
         from llmcompressor import oneshot
 
         stored = model.dtype

@@ -7,7 +7,7 @@ small samples of real data from LLaMA-Factory's source archive on the package in
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import DatasetSpec, Engine, Ref
+from swift_core.contract import DatasetSpec, Engine, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_datasets.examples:EXAMPLES")
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".bz2", ".xz", ".zst", ".zstd")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _BUFFER = 1 << 16
 # Bytes of compressed input per step: small, because a kilobyte of zstd may decompress to megabytes.

@@ -17,7 +17,7 @@ from swift_hub import downloads, package_index
 from swift_hub.archives import open_archive
 
 from swift_core.checkpoints import manifest as checkpoint
-from swift_core.contract.roles import Progress, RawRow
+from swift_core.contract import Progress, RawRow
 from swift_core.system import network, paths
 from swift_plugin_datasets import LICENCE
 from swift_plugin_datasets.options import IdentityOptions

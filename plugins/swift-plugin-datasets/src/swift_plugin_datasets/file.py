@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from swift_core.contract.roles import Progress, RawRow
+from swift_core.contract import Progress, RawRow
 from swift_plugin_datasets.file_discovery import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import read

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from glob import iglob
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_plugin_datasets.readers import READERS, format_of
 from swift_plugin_datasets.save_to_disk import saved_files
 

@@ -9,9 +9,7 @@ from typing import Any
 
 from swift_hub import downloads
 
-from swift_core.contract import reference
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Progress, RawRow
+from swift_core.contract import Progress, RawRow, SwiftError, UsageError, reference
 from swift_core.system import network
 from swift_plugin_datasets.arrow_rows import drop_null_fields
 from swift_plugin_datasets.lines import checked_row, raw_row
@@ -23,7 +21,7 @@ class HubDataset:
 
     def __init__(self, options: HubOptions) -> None:
         self._options = options
-        self._reference = reference.parse(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
+        self._reference = reference.parse_reference(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
         if self._reference.scheme != "hf":
             message = f"hub datasets are read from hf: only, not from {self._reference.scheme}: ('{self._reference}')"
             raise UsageError(message, where="dataset", hint=self._alternative())

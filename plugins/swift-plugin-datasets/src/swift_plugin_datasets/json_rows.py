@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any, NoReturn
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_datasets.lines import checked_row, lines, peek_start, row_error, shortened
 
 _CHUNK = 1 << 20

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow, UsageError
 
 BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow, UsageError, suggestion
 from swift_plugin_datasets.arrow_rows import arrow_rows, parquet_rows
 from swift_plugin_datasets.compression import SUFFIXES, open_file
 from swift_plugin_datasets.csv_rows import csv_rows, tsv_rows

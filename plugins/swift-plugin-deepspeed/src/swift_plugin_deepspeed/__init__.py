@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, FlagFor, ParallelSpec, Problem, Ref
+from swift_core.contract import Engine, FlagFor, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_deepspeed.examples:EXAMPLES")
 ENGINES = (Engine(requirements=("deepspeed>=0.19",)),)

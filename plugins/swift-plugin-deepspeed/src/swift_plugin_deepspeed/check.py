@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from swift_train.options import peak_learning_rate
 from swift_train.strategy_checks import missing_engine
 
-from swift_core.contract.errors import suggestion
-from swift_core.contract.specs import Problem
-from swift_core.plugins.registry import registry
+from swift_core.contract import Problem, suggestion
+from swift_core.plugins import registry
 from swift_plugin_deepspeed.config import PASSED_ON, REFUSED, SHARED
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
     from swift_plugin_deepspeed.options import ZeroOptions
 
 _SCHEDULES = {"WarmupLR": "constant", "WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}

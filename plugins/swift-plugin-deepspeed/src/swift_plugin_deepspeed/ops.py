@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.system.paths import cache_dir
+from swift_core.system import cache_dir
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

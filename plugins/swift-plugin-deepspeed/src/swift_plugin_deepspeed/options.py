@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import field_validator
 from swift_train.options import StrategyOptions
 
-from swift_core.options.model import option
+from swift_core.options import option
 
 _CONFIG = "DeepSpeed configuration: a JSON file, whose contents are stored in the run, or a mapping with the same keys."
 _OFFLOAD_OPTIMIZER = "Offload the optimizer: keep its state on the CPU and step there."

@@ -10,7 +10,7 @@ from typing import Any
 
 from swift_train.training_state import SAME_MODEL
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _OPTIMIZER = {True: "optimizer_state_dict", False: "base_optimizer_state"}  # DeepSpeed's keys, for ZeRO-3 and for the other stages
 _MASTER = {True: "fp32_flat_groups", False: "single_partition_of_fp32_groups"}

@@ -21,7 +21,7 @@ from swift_train.ranks import all_reduce, compute_dtype, join, rank_and_size, ra
 from swift_train.strategy import Update
 from swift_train.training_state import group_settings, save_tensors, set_changed, set_learning_rate
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_deepspeed.config import engine_config, precision_of
 from swift_plugin_deepspeed.ops import cpu_adam, disable_shared_memory
 from swift_plugin_deepspeed.state import restore, state_of

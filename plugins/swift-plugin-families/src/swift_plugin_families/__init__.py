@@ -8,7 +8,7 @@ What is a linear layer in a block but no target (routers, weights that a fused k
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import ModelFamily, Ref
+from swift_core.contract import ModelFamily, Ref
 from swift_plugin_families import (
     baichuan,
     command,

@@ -5,7 +5,7 @@ DeepSeek-LLM is a Llama, and the R1 distillations are Llamas and Qwens.
 
 from __future__ import annotations
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import LATENT, LLAMA, multimodal
 
 STOP = ("<｜end▁of▁sentence｜>",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import ATTENTION, NEOX, Layout
 
 GPT2 = ("c_attn", "c_proj", "c_fc")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import LLAVA
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "out_proj", "in_proj", "w1", "w2", "w3")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import LLAMA, multimodal
 
 FAMILIES = (

@@ -6,7 +6,7 @@ are no targets, and are named in `skip_quantization`.
 
 from __future__ import annotations
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import LLAMA, Layout
 
 BACKBONE: Layout = {"blocks": "backbone.layers", "embeddings": "backbone.embeddings"}

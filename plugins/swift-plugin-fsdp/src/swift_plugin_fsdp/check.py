@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from swift_train.strategy_checks import kind_of, quantized_weights, unsupported_device
 
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _TUNERS = {
     "adalora": "AdaLoRA needs whole gradients, which fsdp shards",

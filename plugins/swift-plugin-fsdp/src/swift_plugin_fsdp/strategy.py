@@ -26,7 +26,7 @@ from swift_train.training_state import group_settings, set_learning_rate
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_fsdp.check import check_device, check_shard_size
 from swift_plugin_fsdp.verification import verify_sharding
 

@@ -10,7 +10,7 @@ from swift_train.sharding import fsdp_modules
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Shard
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ExporterSpec, Problem, Ref
+from swift_core.contract import Engine, ExporterSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _ENGINES = (Engine(requirements=("gguf>=0.17", "numpy>=1.26", "safetensors>=0.5", "torch>=2.6")),)
 _NAMES = ("gguf", "ollama")
@@ -76,7 +76,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     if run.model.format != "safetensors":
         return
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_gguf.exporter import prepare
     from swift_plugin_gguf.weights import TYPES, resolve_type, tensor_type
 
@@ -102,7 +102,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
 
 def _adapter_problems(run: Run) -> Iterator[Problem]:
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_gguf.adapter import plan_adapter
 
     try:
@@ -112,7 +112,7 @@ def _adapter_problems(run: Run) -> Iterator[Problem]:
 
 
 def _imatrix_problems(run: Run) -> Iterator[Problem]:
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_gguf.plan import make_plan
 
     assert run.model is not None

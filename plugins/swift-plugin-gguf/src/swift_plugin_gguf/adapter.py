@@ -22,10 +22,8 @@ from safetensors.torch import load_file
 from swift_train.adapters import WEIGHTS, check_adapter
 from swift_train.weights import read_header, stored_dtype
 
-from swift_core.checkpoints.lineage import check_base
-from swift_core.checkpoints.manifest import read_config, read_manifest
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.run import Source
+from swift_core.checkpoints import check_base, read_config, read_manifest
+from swift_core.contract import Source, SwiftError, UsageError
 from swift_plugin_gguf.layouts import Layout
 from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.plan import Names, layout_for

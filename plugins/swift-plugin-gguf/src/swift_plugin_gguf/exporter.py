@@ -7,8 +7,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from swift_core.checkpoints.manifest import checkpoint_format, copy_licence, read_manifest
-from swift_core.system.paths import atomic_folder
+from swift_core.checkpoints import checkpoint_format, copy_licence, read_manifest
+from swift_core.system import atomic_folder
 from swift_plugin_gguf.adapter import plan_adapter, write_adapter
 from swift_plugin_gguf.metadata import Value, model_keys
 from swift_plugin_gguf.options import GgufOptions

@@ -16,14 +16,14 @@ import torch
 from swift_train.build import base_of, load_base
 from swift_train.calibration import calibration_rows
 
-from swift_core.contract.errors import Stopped, SwiftError, UsageError
-from swift_core.system.paths import atomic_folder
+from swift_core.contract import Stopped, SwiftError, UsageError
+from swift_core.system import atomic_folder
 from swift_plugin_gguf.activation_stats import ActivationStats
 from swift_plugin_gguf.plan import Names, Plan, make_plan
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run
+    from swift_core.runs import Report
 
 FILE = "imatrix.gguf"
 _ROUTER = ".ffn_gate_inp.weight"  # never quantized

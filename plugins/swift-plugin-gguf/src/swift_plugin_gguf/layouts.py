@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
 
-from swift_core.contract.specs import Ref
+from swift_core.contract import Ref
 
 GROUP = "swift_gguf.layouts"
 

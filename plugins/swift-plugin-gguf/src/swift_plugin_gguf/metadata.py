@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_gguf.layouts import COMMON, Layout
 
 Value = int | float | str | bool

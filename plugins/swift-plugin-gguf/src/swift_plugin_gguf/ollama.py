@@ -9,9 +9,9 @@ from typing import Any
 
 from swift_train.template_facts import template_facts
 
-from swift_core.checkpoints.manifest import copy_licence, read_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.system.paths import atomic_folder, write_text
+from swift_core.checkpoints import copy_licence, read_manifest
+from swift_core.contract import UsageError
+from swift_core.system import atomic_folder, write_text
 from swift_plugin_gguf.exporter import prepare, write
 from swift_plugin_gguf.go_template import Message, TurnTemplate, derive_turn_template
 from swift_plugin_gguf.options import OllamaOptions

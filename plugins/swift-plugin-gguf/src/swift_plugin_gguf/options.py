@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from swift_core.options.model import Options, option
+from swift_core.options import Options, option
 
 Kind = Literal["auto", "f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
 

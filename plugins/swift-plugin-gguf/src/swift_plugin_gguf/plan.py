@@ -16,9 +16,8 @@ from typing import Any
 import gguf
 from swift_train.weights import check_weights, read_header, weight_files
 
-from swift_core.checkpoints.manifest import checkpoint_format, quantization_of, read_config
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.specs import Ref
+from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.contract import Ref, UsageError, suggestion
 from swift_plugin_gguf.layouts import Layout, layout_of, layouts
 
 _EXPERT = re.compile(r"^(?P<before>.*\.experts)\.(?P<number>\d+)\.(?P<after>.*)$")

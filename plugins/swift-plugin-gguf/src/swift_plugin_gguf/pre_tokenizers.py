@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_train.pre_tokenizers import SPLITTINGS, splits_of
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 def pre_tokenizer_name(tokenizer: Mapping[str, Any], where: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import gguf
 from swift_train.export_comparison import LoadedExport
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_gguf.shards import model_files
 from swift_plugin_gguf.split import rewrite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
 

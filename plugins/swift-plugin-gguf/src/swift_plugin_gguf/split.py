@@ -8,9 +8,9 @@ from pathlib import Path
 
 import gguf
 
-from swift_core.checkpoints.manifest import copy_licence
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.system.paths import atomic_folder
+from swift_core.checkpoints import copy_licence
+from swift_core.contract import SwiftError, UsageError
+from swift_core.system import atomic_folder
 from swift_plugin_gguf.options import SplitOptions
 from swift_plugin_gguf.shards import model_files, stem_of
 

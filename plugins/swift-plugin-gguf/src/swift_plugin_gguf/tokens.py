@@ -14,8 +14,8 @@ from typing import Any
 
 from gguf import TokenType
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import read_manifest
+from swift_core.contract import UsageError
 from swift_plugin_gguf.pre_tokenizers import pairs_of, pre_tokenizer_name
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import gguf
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType as Type
-from gguf import LlamaFileType as FileType
+from gguf import GGMLQuantizationType as Type, LlamaFileType as FileType
 from safetensors import safe_open
 from swift_train.weights import stored_dtype
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_gguf.plan import Plan, Target
 
 TYPES: dict[str, tuple[Type, FileType]] = {

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, Problem, QuantizerSpec, Ref
+from swift_core.contract import Engine, Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_gptqmodel.examples:EXAMPLES")
 

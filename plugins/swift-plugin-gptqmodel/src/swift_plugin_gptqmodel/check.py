@@ -9,8 +9,7 @@ from pathlib import Path
 
 from swift_train.group_size import input_sizes
 
-from swift_core.contract.run import Run
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem, Run
 
 _COMPILERS = ("c++", "g++", "clang++")
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from swift_convert.quantize import calibration_rows, check_source
 
-from swift_core.checkpoints.generation_config import mended
-from swift_core.checkpoints.manifest import copy_tokenizer
-from swift_core.system.paths import write_json
+from swift_core.checkpoints import copy_tokenizer, repaired_generation_config
+from swift_core.system import write_json
 from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Native(ABC):
         skipped: dict[str, dict[str, Any]] = {f"-:(.*\\.)?{re.escape(name)}(\\..*)?$": {} for name in dict.fromkeys(options.skip)}
         config = self.config(bits=options.bits, group_size=options.group_size, sym=options.symmetric, dynamic=skipped or None)
         model = GPTQModel.load(str(checkpoint), config)
-        mended(model.model.generation_config)
+        repaired_generation_config(model.model.generation_config)
         model.quantize(_batches(rows), batch_size=1, tokenizer=tokenizer, calibration_data_min_length=1)
         model.save(str(out))
         copy_tokenizer(checkpoint, out)

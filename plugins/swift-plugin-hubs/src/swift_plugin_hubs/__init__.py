@@ -6,7 +6,7 @@ One module per hub; `cache` lists and removes their downloads.
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, HubSpec, Ref
+from swift_core.contract import Engine, HubSpec, Ref
 
 
 @hookimpl

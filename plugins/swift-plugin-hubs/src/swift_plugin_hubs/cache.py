@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from swift_core.checkpoints import manifest as checkpoint
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_core.system import paths
 
 _OURS = ("hubs", "datasets", "checkpoints")

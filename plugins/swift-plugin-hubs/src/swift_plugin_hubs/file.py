@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from swift_core.checkpoints.manifest import checkpoint_format
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.reference import Reference
-from swift_core.contract.roles import Progress
+from swift_core.checkpoints import checkpoint_format
+from swift_core.contract import Progress, Reference, UsageError, suggestion
 from swift_core.system import paths
 
 

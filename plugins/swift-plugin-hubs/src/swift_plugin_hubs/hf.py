@@ -13,9 +13,7 @@ from typing import Any
 
 from swift_hub import downloads
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.reference import Reference
-from swift_core.contract.roles import Progress
+from swift_core.contract import Progress, Reference, SwiftError, UsageError
 from swift_core.system import network
 from swift_plugin_hubs import patterns
 

@@ -26,9 +26,7 @@ from swift_hub.archives import Archive, open_archive
 from swift_hub.package_index import IndexFile
 
 from swift_core.checkpoints import manifest as checkpoint
-from swift_core.contract.errors import UsageError
-from swift_core.contract.reference import Reference
-from swift_core.contract.roles import Progress
+from swift_core.contract import Progress, Reference, UsageError
 from swift_core.system import network, paths
 from swift_plugin_hubs import patterns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_kubernetes.pod import Json
 
 _DONE = ("Complete", "Succeeded")  # conditions of a Job and a TrainJob, of a PyTorchJob

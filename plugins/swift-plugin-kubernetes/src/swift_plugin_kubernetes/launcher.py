@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swift_nodes.follow_job import follow, hand_over
 
-from swift_core.contract.roles import Watch
+from swift_core.contract import Watch
 from swift_core.system import paths
 from swift_plugin_kubernetes.cluster import Cluster
 from swift_plugin_kubernetes.manifests import PLURALS, manifests

@@ -11,7 +11,7 @@ from typing import Any
 
 from swift_nodes.command import node_command
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_kubernetes.options import KubernetesOptions
 
 Json = dict[str, Any]

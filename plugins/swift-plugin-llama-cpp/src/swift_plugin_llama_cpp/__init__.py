@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ExporterSpec, Problem, Ref
+from swift_core.contract import Engine, ExporterSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 ENGINE = Engine(requirements=("cyllama>=0.2.18",), disk=0.1)
 """cyllama packages llama.cpp as a CPU wheel, without torch or NumPy."""
@@ -44,7 +44,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "gguf-k":
         return
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_llama_cpp.imatrix import HINT, matrix_file
 
     type_, matrix = chosen.options.get("type"), chosen.options.get("imatrix")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 
 FILE = "imatrix.gguf"
 _SUMS, _COUNTS = ".in_sum2", ".counts"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cyllama.llama.llama_cpp import LlamaBatch, LlamaContext, LlamaContextParams, LlamaModel
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 _MAX_TOKENS = 512  # per row: the context length
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ParallelSpec, Problem, Ref
+from swift_core.contract import Engine, ParallelSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 # 0.17 and later declare Python >= 3.12; the wheel of 0.19.2 also works on 3.11, installed with pip's --ignore-requires-python
 ENGINES = (Engine(python=">=3.12", requirements=("megatron-core>=0.17", "triton>=3")),)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from swift_train.strategy_checks import missing_engine, unsupported_device
 
-from swift_core.checkpoints.manifest import quantization_of, read_config
-from swift_core.contract.specs import Problem
+from swift_core.checkpoints import quantization_of, read_config
+from swift_core.contract import Problem
 from swift_plugin_megatron.maps import architectures
 from swift_plugin_megatron.sizes import size_problems
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
     from swift_plugin_megatron.maps import Architecture
 
 _TUNERS = ("full", "freeze", "lora", "rslora", "loraplus", "pissa")

@@ -17,7 +17,7 @@ from megatron.core.tensor_parallel.mappings import copy_to_tensor_model_parallel
 from torch import nn
 from torch.nn import functional
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_megatron import groups, layout
 from swift_plugin_megatron.collectives import equal_counts, gather_tokens, scatter_tokens
 from swift_plugin_megatron.sequence_parallel import ColumnLinear, RowLinear

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from swift_train.broadcast_loading import broadcast_parameters
 from torch import nn
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_megatron import groups, layout, lora
 from swift_plugin_megatron.check import unsupported_settings
 from swift_plugin_megatron.conversion import WeightConverter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from swift_core.contract.specs import Problem
+    from swift_core.contract import Problem
     from swift_plugin_megatron.maps import Architecture
     from swift_plugin_megatron.options import MegatronOptions
     from swift_plugin_megatron.sizes import Sizes

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
     from swift_plugin_megatron.options import MegatronOptions

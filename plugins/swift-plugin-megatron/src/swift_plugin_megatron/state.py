@@ -13,7 +13,7 @@ import torch.distributed as dist
 from swift_train.ranks import load_rng_states, save_rng_states
 from swift_train.training_state import SAME_MODEL, load_optimizer, save_tensors
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_megatron import groups
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_megatron import groups, layout
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from swift_train.training_state import group_settings, set_learning_rate
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_mesh.gradients import clip_factor, scale, total_norm
 from swift_plugin_mesh.sizes import data_size, size_problems
 

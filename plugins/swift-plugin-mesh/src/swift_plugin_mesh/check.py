@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from swift_train.strategy_checks import quantized_weights, unsupported_device
 
-from swift_core.checkpoints.manifest import read_config
-from swift_core.contract.specs import Problem
+from swift_core.checkpoints import read_config
+from swift_core.contract import Problem
 from swift_plugin_mesh.sizes import model_problems, size_problems
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
     from swift_plugin_mesh.options import MeshOptions
 
 _LORA = ("lora", "rslora", "loraplus")

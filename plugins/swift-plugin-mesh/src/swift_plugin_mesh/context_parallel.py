@@ -18,7 +18,7 @@ from swift_train.sharding import fsdp_modules
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from swift_train.tasks import LossTask

@@ -6,7 +6,7 @@ from typing import Literal
 
 from swift_train.options import StrategyOptions
 
-from swift_core.options.model import option
+from swift_core.options import option
 
 
 class MeshOptions(StrategyOptions):

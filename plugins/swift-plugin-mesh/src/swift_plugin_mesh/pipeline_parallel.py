@@ -25,7 +25,7 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGP
 from torch.nn import ParameterList
 from torch.nn.functional import pad
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_mesh.base import MeshStrategy, full
 from swift_plugin_mesh.gradients import local
 from swift_plugin_mesh.stages import Layout, Stage

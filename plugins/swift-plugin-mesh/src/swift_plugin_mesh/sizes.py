@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
     from swift_plugin_mesh.options import MeshOptions

@@ -18,7 +18,7 @@ from swift_train.sharding import blocks
 from torch import nn
 from transformers import PreTrainedModel
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro

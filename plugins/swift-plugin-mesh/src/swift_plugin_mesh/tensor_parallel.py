@@ -21,7 +21,7 @@ from torch.distributed.tensor import Placement, Replicate, Shard
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 from transformers import PreTrainedModel
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor

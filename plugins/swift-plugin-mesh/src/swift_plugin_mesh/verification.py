@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from swift_train.placement_report import measure_placement
 from torch.distributed.tensor import DTensor, Placement, Replicate
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ExporterSpec, Problem, Ref
+from swift_core.contract import Engine, ExporterSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _REQUIREMENTS = ("onnxruntime-genai>=0.18", "onnxruntime>=1.20", "onnx>=1.17", "onnx-ir>=0.1", "transformers>=5.5")
 ENGINES = (
@@ -42,7 +42,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "onnx" or run.model is None or run.adapters:
         return
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_onnx.architectures import check_type, export_method
     from swift_plugin_onnx.pooling import pooling_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from swift_core.checkpoints.manifest import checkpoint_format, quantization_of, read_config
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.contract import UsageError
 from swift_plugin_onnx.pooling import MODULES
 
 KNOWN = (

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

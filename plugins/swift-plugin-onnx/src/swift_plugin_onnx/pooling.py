@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ import onnx
 import torch
 import transformers
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_onnx.architectures import ExportMethod
 from swift_plugin_onnx.graph_check import compare, probes, reference
 from swift_plugin_onnx.pooling import Pooling, pooling_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Ref, TunerSpec
+from swift_core.contract import Ref, TunerSpec
 
 SWIFT_EXAMPLES = Ref("swift_plugin_peft.examples:EXAMPLES")
 _NEEDS_UNQUANTIZED_BASE = ("pissa", "loha", "lokr", "hra")  # these compute with the base weights, which a 4-bit layer does not expose

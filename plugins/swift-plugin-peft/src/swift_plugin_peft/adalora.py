@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_peft.tuner import PeftTuner
 
 if TYPE_CHECKING:

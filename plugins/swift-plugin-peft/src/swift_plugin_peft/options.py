@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator, model_validator
 
-from swift_core.options.model import Names, Options, names, option
+from swift_core.options import Names, Options, names, option
 
 _NAME = re.compile(r"[\w.]+")
 _CHOICES = ("auto", "all", "all-linear")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peft import PeftConfig
 from peft.tuners.lora import LoraModel
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_peft.gradient_probe import modules_without_gradient
 from swift_plugin_peft.targets import TargetGroup, match_targets, to_target_modules
 from swift_plugin_peft.tied_weights import check_can_untie, tied_modules
@@ -19,7 +19,7 @@ from swift_plugin_peft.weight_conversions import converted_on_load, names_of_fus
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 _AUTOMATIC = ("auto", "all", "all-linear")
 

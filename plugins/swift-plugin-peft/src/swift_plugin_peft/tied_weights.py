@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 def tied_modules(model: nn.Module) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
 
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
 from swift_plugin_peft.selection import Selection, select
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 # Fields of PEFT's configuration that are set here and can't be given in `config`.
 _MANAGED_FIELDS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})

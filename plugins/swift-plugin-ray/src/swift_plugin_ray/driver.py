@@ -14,9 +14,8 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 from swift_nodes.follow_job import follow
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Event
-from swift_core.runs.events import Report
+from swift_core.contract import Event, SwiftError, UsageError
+from swift_core.runs import Report
 from swift_plugin_ray.options import RayOptions
 from swift_plugin_ray.worker import work
 

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core.contract.roles import Watch
-from swift_core.runs.local_launcher import watch_processes
+from swift_core.contract import Watch
+from swift_core.runs import watch_processes
 from swift_core.system import supervisor
 from swift_plugin_ray.options import RayOptions
 

@@ -16,10 +16,9 @@ import ray.util
 import torch.distributed as dist
 from swift_nodes.facts import SAME, differences, facts_of, unseen
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import output_path, read_run
-from swift_core.runs.events import Report
-from swift_core.runs.local_launcher import CONTROL_PIPE
+from swift_core.contract import UsageError
+from swift_core.runs import CONTROL_PIPE, Report
+from swift_core.system import output_path, read_run
 
 _STOPPED = 130
 

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from swift_train.export_comparison import LoadedExport
 from swift_train.weights import check_weights, read_header, weight_files
 
-from swift_core.checkpoints.manifest import MANIFEST, checkpoint_format, quantization_of, read_config
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.checkpoints import MANIFEST, checkpoint_format, quantization_of, read_config
+from swift_core.contract import SwiftError, UsageError
 from swift_core.system import paths
 from swift_plugin_safetensors.options import SafetensorsOptions
 

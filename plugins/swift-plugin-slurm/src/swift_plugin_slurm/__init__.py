@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Problem, Ref
+from swift_core.contract import LauncherSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_slurm.examples:EXAMPLES")
 

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from swift_testing.kit import Example
 
-from swift_core.runs.local_launcher import free_port
+from swift_core.runs import free_port
 
 EXAMPLES = {"slurm": Example(options={"port": free_port()})}

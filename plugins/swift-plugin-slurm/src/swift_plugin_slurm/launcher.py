@@ -8,8 +8,7 @@ from pathlib import Path
 
 from swift_nodes.follow_job import follow, hand_over
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import Watch
+from swift_core.contract import SwiftError, Watch
 from swift_core.system import paths
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.options.model import Options, option
+from swift_core.options import Options, option
 
 
 class SlurmOptions(Options):

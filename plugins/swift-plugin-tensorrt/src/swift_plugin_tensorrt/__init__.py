@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, ExporterSpec, Problem, Ref
+from swift_core.contract import Engine, ExporterSpec, Problem, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 
 @hookimpl
@@ -46,7 +46,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("exporter")
     if chosen is None or chosen.name != "tensorrt" or run.model is None or run.adapters:
         return
-    from swift_core.contract.errors import UsageError
+    from swift_core.contract import UsageError
     from swift_plugin_tensorrt.support_matrix import check_checkpoint
 
     try:

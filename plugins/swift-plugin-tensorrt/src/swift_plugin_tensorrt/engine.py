@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.manifest import MANIFEST
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.system.paths import atomic_folder
+from swift_core.checkpoints import MANIFEST
+from swift_core.contract import SwiftError, UsageError
+from swift_core.system import atomic_folder
 from swift_plugin_tensorrt.engine_options import EngineOptions
 
 ENGINE = "model.engine"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from swift_core.options.model import Options, option
+from swift_core.options import Options, option
 
 
 class EngineOptions(Options):

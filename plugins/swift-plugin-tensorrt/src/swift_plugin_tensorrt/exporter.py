@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from swift_core.checkpoints.manifest import MANIFEST
-from swift_core.system.paths import atomic_folder, copy_file, write_text
+from swift_core.checkpoints import MANIFEST
+from swift_core.system import atomic_folder, copy_file, write_text
 from swift_plugin_tensorrt.options import TensorrtOptions
 from swift_plugin_tensorrt.support_matrix import check_checkpoint
 

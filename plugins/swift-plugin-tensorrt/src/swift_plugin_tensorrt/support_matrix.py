@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.checkpoints.manifest import checkpoint_format, quantization_of, read_config
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.contract import UsageError, suggestion
 from swift_plugin_tensorrt.options import TensorrtOptions
 
 KNOWN = (

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import Engine, Problem, QuantizerSpec, Ref
+from swift_core.contract import Engine, Problem, QuantizerSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 # Not a dependency of this distribution: once torchao is installed, transformers imports it with every model, which takes a second
 _ENGINE = Engine(requirements=("torchao>=0.17",), disk=0.02)
@@ -37,7 +37,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     """Reject tuners that train or compute with the quantized weights."""
     if "quantizer" not in run.parts or run.parts["quantizer"].name != "torchao" or "tuner" not in run.parts:
         return
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins import registry
 
     tuner = registry().spec(run.parts["tuner"])
     if tuner.trains == "weights" or not tuner.quantized_base:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract.specs import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TunerSpec
+from swift_core.contract import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TunerSpec
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 SWIFT_EXAMPLES = Ref("swift_plugin_transformers.examples:EXAMPLES")
 

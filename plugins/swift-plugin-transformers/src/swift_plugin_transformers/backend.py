@@ -7,9 +7,7 @@ from typing import Any
 
 from swift_serve import client
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Serving
-from swift_core.contract.specs import Command
+from swift_core.contract import Command, Server, Serving, UsageError
 from swift_plugin_transformers.serve_options import ServeOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"

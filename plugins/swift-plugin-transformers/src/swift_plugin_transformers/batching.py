@@ -15,7 +15,7 @@ from swift_http import Piece, Token
 from swift_http.worker import Worker, finish_request
 from torch import Tensor
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_transformers.detokenizer import Writer, token_of
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error
 from swift_plugin_transformers.penalties import extra_processors

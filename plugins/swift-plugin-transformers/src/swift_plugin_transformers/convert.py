@@ -10,16 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.family import family_of
-from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Loading
-from swift_core.contract.run import output_path
-from swift_core.system.paths import atomic_folder, check_free
+from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_core.contract import Loading, UsageError
+from swift_core.system import atomic_folder, check_free, output_path
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run
+    from swift_core.runs import Report
 
 
 def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -84,7 +81,7 @@ def lossless_dtype(tensors: Iterable[tuple[str, int]]) -> str:
 
 
 def _family(config: dict[str, Any]) -> str:
-    from swift_core.checkpoints.family import UNKNOWN, identify
-    from swift_core.plugins.registry import registry
+    from swift_core.checkpoints import UNKNOWN, identify
+    from swift_core.plugins import registry
 
     return (identify(config, registry().all("family")) or UNKNOWN).name

@@ -14,7 +14,7 @@ from swift_http import Piece, Sampling, Token
 from swift_http.engine import OPTIONAL_FIELDS
 from torch.nn.functional import normalize
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.generation import Request, ServedModel
 from swift_plugin_transformers.memory import cache_bytes

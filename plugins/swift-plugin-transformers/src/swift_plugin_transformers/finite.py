@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 def check_finite(model: Any, folder: Path) -> None:

@@ -16,9 +16,7 @@ from swift_train.adapters import inner_model
 from swift_train.processors import tokenizer_of
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Loaded, SwitchingTuner
-from swift_core.contract.run import Source
+from swift_core.contract import Loaded, Source, SwiftError, SwitchingTuner, UsageError
 from swift_plugin_transformers.detokenizer import context_length
 
 log = logging.getLogger(__name__)

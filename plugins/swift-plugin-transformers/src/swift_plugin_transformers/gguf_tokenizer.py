@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_train.pre_tokenizers import SPLITTINGS, Splitting
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from gguf import GGUFReader

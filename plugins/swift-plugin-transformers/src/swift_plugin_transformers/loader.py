@@ -13,9 +13,8 @@ from swift_train.auto_classes import register
 from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
-from swift_core.checkpoints.generation_config import mended, readable
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Loaded, Loading
+from swift_core.checkpoints import readable_generation_config, repaired_generation_config
+from swift_core.contract import Loaded, Loading, SwiftError, UsageError
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
@@ -23,7 +22,7 @@ from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
 if TYPE_CHECKING:
     from gguf import GGUFReader
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class TransformersLoader:
                 with torch.device("meta"):
                     model = model_class.from_config(config, dtype=kind, trust_remote_code=loading.trust_remote_code, **attention)
                 return Loaded(model, with_pad_token(processor))
-            generation, left_out = readable(folder, transformers.GenerationConfig)
+            generation, left_out = readable_generation_config(folder, transformers.GenerationConfig)
             if left_out:
                 log.warning("%s: %s", folder / "generation_config.json", left_out)
                 arguments = {"generation_config": generation, **arguments}
@@ -93,7 +92,7 @@ class TransformersLoader:
         if file:
             check_all_tensors_loaded(model, read_gguf(file), file)
         check_finite(model, folder)
-        if note := mended(model.generation_config):
+        if note := repaired_generation_config(model.generation_config):
             log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
             model.hf_quantizer.remove_quantization_config(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from swift_core.options.model import Names, Options, option
+from swift_core.options import Names, Options, option
 
 
 class FreezeOptions(Options):

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from swift_http import Limits, bind, create_app, run
 from swift_train.processors import tokenizer_of
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.options.model import validate
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.backend import KEY_VARIABLE
 from swift_plugin_transformers.serve_options import ServeOptions
 
@@ -56,7 +55,7 @@ def load(
     from swift_train.build import load_checkpoint, source_of
     from transformers.utils.logging import disable_progress_bar
 
-    from swift_core.checkpoints.family import family_of
+    from swift_core.checkpoints import family_of
     from swift_plugin_transformers.detokenizer import find_eos_token_ids
     from swift_plugin_transformers.engine import EmbeddedEngine
     from swift_plugin_transformers.generation import ServedModel
@@ -95,7 +94,7 @@ def tool_parser(checkpoint: Path) -> str:
     """Return the name of the tool-call format of the checkpoint's family."""
     from swift_train.build import source_of
 
-    from swift_core.checkpoints.family import family_of
+    from swift_core.checkpoints import family_of
 
     return family_of(source_of(checkpoint)).tool_parser
 
@@ -105,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parse(arguments)
     key = os.environ.pop(KEY_VARIABLE, "") or None
     try:
-        options = validate(ServeOptions, json.loads(parsed.options))
+        options = ServeOptions.checked(json.loads(parsed.options))
         assert isinstance(options, ServeOptions)
         adapters = _adapters(parsed.adapter, parsed.name)
         bound = bind(parsed.host, parsed.port)

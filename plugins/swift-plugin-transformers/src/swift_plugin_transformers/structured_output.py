@@ -13,7 +13,7 @@ from swift_http import Sampling
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 # Without fixed separators a model may generate white space until max_tokens.
 _SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}

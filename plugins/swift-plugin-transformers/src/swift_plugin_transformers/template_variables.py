@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import meta
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _RESERVED = frozenset({"messages", "raise_exception", "strftime_now"})
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract import SwiftError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
     from swift_plugin_transformers.options import FreezeOptions
 
 

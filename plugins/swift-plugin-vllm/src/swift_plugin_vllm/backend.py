@@ -9,9 +9,7 @@ from pathlib import Path
 from swift_serve import client
 from swift_serve.engine_flags import arguments
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Serving
-from swift_core.contract.specs import Command
+from swift_core.contract import Command, Server, Serving, UsageError
 from swift_plugin_vllm.options import VllmOptions
 
 FLAGS = {

@@ -7,7 +7,7 @@ torchaudio and torchcodec, whose wheels on the package index are incompatible wi
 
 from __future__ import annotations
 
-from swift_core.contract.specs import Engine
+from swift_core.contract import Engine
 
 CUDA = Engine(when="cuda", python=">=3.11", requirements=("vllm>=0.33",))
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import Watch
-    from swift_core.contract.run import RunResult
+    from swift_core.contract import RunResult, Watch
 
 
 def recipe(path: str | Path, *, runs: str | Path = "runs", watch: Watch | None = None) -> RunResult:

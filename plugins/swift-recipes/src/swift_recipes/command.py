@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.options.settings import read_yaml
-from swift_core.plugins import local
-from swift_core.plugins.verbs import verb_named
+from swift_core.options import read_yaml
+from swift_core.plugins import local, verb_named
 from swift_recipes.recipe import Step
 from swift_recipes.runner import ANSWERS, RecipeRun
 

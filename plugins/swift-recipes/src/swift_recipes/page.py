@@ -8,10 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.run import Choice, Run, read_run
-from swift_core.contract.version import __version__
-from swift_core.system.formatting import show
-from swift_core.system.paths import write_text
+from swift_core.contract import Choice, Run, __version__
+from swift_core.system import format_value, read_run, write_text
 from swift_recipes.charts import line_chart
 
 _STYLE = """
@@ -78,19 +76,19 @@ def answers_table(rows: Mapping[str, Mapping[str, str]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = ""
     for question, given in rows.items():
-        cells = "".join(f"<td class=answer>{escape(show(given.get(name)))}</td>" for name in columns)
+        cells = "".join(f"<td class=answer>{escape(format_value(given.get(name)))}</td>" for name in columns)
         body += f"<tr><td>{escape(question)}</td>{cells}</tr>"
     return f"<h2>Answers</h2><table><tr><th>question</th>{head}</tr>{body}</table>"
 
 
 def table(rows: Iterable[tuple[str, Any]]) -> str:
     """Return an HTML table with two columns: names and values."""
-    return f"<table>{''.join(f'<tr><th>{escape(name)}</th><td>{escape(show(value))}</td></tr>' for name, value in rows)}</table>"
+    return f"<table>{''.join(f'<tr><th>{escape(name)}</th><td>{escape(format_value(value))}</td></tr>' for name, value in rows)}</table>"
 
 
 def _tiles(figures: Mapping[str, Any]) -> str:
     tiles = [
-        f"<div class=tile><b>{escape(show(value))}</b><span>{escape(name.replace('_', ' '))}</span></div>"
+        f"<div class=tile><b>{escape(format_value(value))}</b><span>{escape(name.replace('_', ' '))}</span></div>"
         for name, value in figures.items()
         if not isinstance(value, Mapping | list)
     ]
@@ -111,13 +109,13 @@ def _rows(folder: Path) -> str:
 def _asked(run: Run) -> str:
     rows: list[tuple[str, Any]] = [(name, value) for name, value in run.options.items() if value not in (None, "", [], False)]
     rows += [(part, _choice(choice)) for part, choice in run.parts.items()]
-    rows += [("dataset", f"{choice.asked} {show(choice.options) if choice.options else ''}") for choice in run.datasets]
+    rows += [("dataset", f"{choice.asked} {format_value(choice.options) if choice.options else ''}") for choice in run.datasets]
     rows += [("validation dataset", choice.asked) for choice in run.validation]
     return f"<h2>Settings</h2>{table(rows)}"
 
 
 def _choice(choice: Choice) -> str:
-    return f"{choice.name} ({choice.distribution} {choice.version}) {show(choice.options) if choice.options else ''}"
+    return f"{choice.name} ({choice.distribution} {choice.version}) {format_value(choice.options) if choice.options else ''}"
 
 
 def _sources(run: Run) -> str:

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings, normalise, read_yaml
-from swift_core.plugins import local
-from swift_core.plugins.verbs import verb_named
+from swift_core.contract import UsageError, VerbSpec, suggestion
+from swift_core.options import Settings, normalise, read_yaml
+from swift_core.plugins import local, verb_named
 
 _REFERENCE = re.compile(r"\$\{([^}.]+)\.([^}]+)\}")
 _GIVES = ("output", "url", "folder")

@@ -17,16 +17,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import Progress, Watch
-from swift_core.contract.run import Run, RunResult, made_by, write_result
-from swift_core.options.settings import Settings
-from swift_core.plugins.registry import registry
-from swift_core.runs import launch_variables
-from swift_core.runs.carry_out import Context, carry_out
-from swift_core.runs.execute import running_server
-from swift_core.runs.resolve import resolve
-from swift_core.system import paths
+from swift_core.contract import Progress, Run, RunResult, SwiftError, Watch
+from swift_core.options import Settings
+from swift_core.plugins import registry
+from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
+from swift_core.system import fingerprint, made_by, paths, write_result
 from swift_recipes.page import answers_by_question, answers_table, curves, table, write_page
 from swift_recipes.recipe import Step, filled, read_recipe
 
@@ -112,7 +107,7 @@ class RecipeRun:
         return Done(step, {"output": str(result.output or ""), "folder": str(home)}, result.to_json())
 
     def _entry(self, run: Run) -> Path:
-        return self.runs / ".finished" / f"{run.fingerprint()[:32]}.json"
+        return self.runs / ".finished" / f"{fingerprint(run)[:32]}.json"
 
     def _kept(self, run: Run) -> dict[str, Any] | None:
         """Return the result of an earlier run with this fingerprint, if its output still exists."""

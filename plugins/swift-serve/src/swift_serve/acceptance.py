@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import Server
+from swift_core.checkpoints import read_manifest
+from swift_core.contract import Server, SwiftError
 from swift_serve.client import Refused, post, status
 from swift_serve.parity import check_parity
 

@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.fetch import Fetcher
-from swift_core.checkpoints.lineage import check_base
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
-from swift_core.contract.roles import Backend, Progress, Server
-from swift_core.contract.run import Run, read_run
-from swift_core.contract.specs import BackendSpec
-from swift_core.plugins.registry import Registry, registry
-from swift_core.runs.events import EVENTS, read_events
+from swift_core.checkpoints import Fetcher, check_base
+from swift_core.contract import Backend, BackendSpec, Progress, Run, Server, SwiftError, UsageError, suggestion
+from swift_core.plugins import Registry, registry
+from swift_core.runs import EVENTS, read_events
+from swift_core.system import read_run
 from swift_serve import client
 from swift_serve.acceptance import Note, check_effect, check_tokens
 

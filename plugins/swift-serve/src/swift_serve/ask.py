@@ -20,10 +20,9 @@ from typing import Any
 from swift_data.reading import raw_rows
 from swift_data.rows import ChatRow, PromptRow, normalise
 
-from swift_core.contract.errors import Stopped, SwiftError, UsageError
-from swift_core.contract.run import DataChoice, Run
-from swift_core.runs.events import Report
-from swift_core.system.paths import check_free
+from swift_core.contract import DataChoice, Run, Stopped, SwiftError, UsageError
+from swift_core.runs import Report
+from swift_core.system import check_free
 from swift_serve import client
 from swift_serve.messages import api_message, image_part
 

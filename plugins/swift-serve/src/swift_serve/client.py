@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError, UsageError, suggestion
+from swift_core.contract import SwiftError, UsageError, suggestion
 
 if TYPE_CHECKING:
     import httpx2

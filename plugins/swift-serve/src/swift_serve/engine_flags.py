@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from swift_core.options.model import Options
+from swift_core.options import Options
 
 
 def arguments(options: Options, flags: Mapping[str, str]) -> list[str]:

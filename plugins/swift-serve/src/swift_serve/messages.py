@@ -12,7 +12,7 @@ from typing import Any
 from swift_data.rows.media import Source, resolve
 from swift_data.rows.values import Wrong
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 _OURS = ("loss_scale",)
 _SPELLED = {"image": "image_url", "video": "video_url"}  # video_url is vLLM's extension

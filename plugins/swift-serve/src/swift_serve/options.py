@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from swift_core.options.common import EngineOptions
-from swift_core.options.model import Several, option
+from swift_core.options import EngineOptions, Several, option
 
 
 class ServeOptions(EngineOptions):

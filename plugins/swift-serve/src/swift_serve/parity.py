@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_serve.client import Failed, Refused, post
 
 EXACT = 0.002  # maximum difference of log-probabilities that counts as equal

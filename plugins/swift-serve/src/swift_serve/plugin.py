@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from swift_core.contract.hookspecs import hookimpl
-from swift_core.contract.specs import Ref
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import Ref, VerbSpec, hookimpl
 
 _SPELLINGS = {"infer_backend": "backend"}
 

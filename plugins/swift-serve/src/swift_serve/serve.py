@@ -12,16 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Backend, Server, Serving
-from swift_core.contract.run import Run, Source
-from swift_core.contract.specs import BackendSpec
-from swift_core.environments.interpreters import variables
-from swift_core.plugins.registry import registry
-from swift_core.runs.events import Report
-from swift_core.runs.local_launcher import free_port
-from swift_core.system import supervisor
-from swift_core.system.log_tail import last_words
+from swift_core.contract import Backend, BackendSpec, Run, Server, Serving, Source, SwiftError, UsageError
+from swift_core.environments import interpreter_variables
+from swift_core.plugins import registry
+from swift_core.runs import Report, free_port
+from swift_core.system import last_error_in, supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
 from swift_serve.client import serves, wait_ready
 
@@ -60,7 +55,9 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     command = backend.command(serving)
     log = report.folder / "log.txt"
     begin = time.monotonic()
-    process = subprocess.Popen(supervisor.argv(command.argv), stdin=subprocess.PIPE, env={**variables(serving.python), **command.env})
+    process = subprocess.Popen(
+        supervisor.argv(command.argv), stdin=subprocess.PIPE, env={**interpreter_variables(serving.python), **command.env}
+    )
     reach = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     url = f"http://{f'[{reach}]' if ':' in reach else reach}:{port}/v1"
     metrics = url.removesuffix("/v1") + "/metrics"
@@ -105,10 +102,10 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
     """Return the error of an engine that ended with `code`, or was not ready in `patience` seconds (None), with the end of its log."""
     if code is None:
-        hint = f"{last_words(log)} Allow more time with --startup-timeout."
+        hint = f"{last_error_in(log)} Allow more time with --startup-timeout."
         return SwiftError(f"the engine was not ready within {patience:.0f} seconds", where=str(log), hint=hint)
     killed = " (killed, often because memory ran out)" if code == 137 else ""
-    return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_words(log))
+    return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_error_in(log))
 
 
 def _check_adapters(run: Run, spec: BackendSpec) -> None:

@@ -7,11 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Watch
-from swift_core.contract.run import Run, RunResult
-from swift_core.runs.carry_out import Context, execute_run
-from swift_core.runs.execute import running_server
+from swift_core.contract import Run, RunResult, Server, UsageError, Watch
+from swift_core.runs import Context, execute_run, running_server
 from swift_serve.plugin import SERVE
 
 _SHARED = ("runs", "hub", "offline", "model", "family", "adapter", "allow_other_base", "api_key_env", "parity")
@@ -41,7 +38,7 @@ def server_for(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path
 
 def serve_run(run: Run) -> Run:
     """Return the serve run for the checkpoint that a run names."""
-    from swift_core.options.model import validate
+
     from swift_serve.options import ServeOptions
 
     if run.model is None:
@@ -49,6 +46,6 @@ def serve_run(run: Run) -> Run:
             "no model and no --url given", where="model", hint="Name a checkpoint with --model, or a running server with --url."
         )
     shared = {key: run.options[key] for key in _SHARED if key in run.options}
-    options = validate(ServeOptions, {**shared, "port": 0}).model_dump(mode="json")
+    options = ServeOptions.checked({**shared, "port": 0}).model_dump(mode="json")
     options["trust_remote_code"] = run.options["trust_remote_code"]
     return replace(run, verb=SERVE.name, job=str(SERVE.job), options=options, datasets=())

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.roles import Backend, Serving
-from swift_core.contract.specs import Command
-from swift_core.options.model import Options
+from swift_core.contract import Backend, Command, Serving
+from swift_core.options import Options
 
 CHECKPOINT = Path("/models/base")
 PORT = 8000

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from swift_core.contract.roles import Server
+from swift_core.contract import Server
 from swift_testing.scripted import Request, ScriptedServer, events, reply
 
 Messages = Sequence[Mapping[str, Any]]

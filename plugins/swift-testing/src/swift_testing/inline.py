@@ -7,8 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from swift_core import hookimpl
-from swift_core.plugins.loader import Plugin, plugins
-from swift_core.plugins.registry import registry
+from swift_core.plugins import Plugin, plugins, registry
 
 
 class InlinePlugins:

@@ -7,17 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import SwitchingTuner
-from swift_core.contract.run import Choice
-from swift_core.plugins.registry import registry
-from swift_core.runs.provenance import maker
+from swift_core.checkpoints import read_manifest
+from swift_core.contract import Choice, SwitchingTuner, UsageError
+from swift_core.plugins import registry
+from swift_core.runs import maker_of
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.roles import Tuner
+    from swift_core.contract import Tuner
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -43,7 +41,7 @@ def check_adapter(folder: Path) -> None:
 
 def tuner_of(folder: Path) -> Tuner:
     """Build the tuner that made an adapter, as recorded in its manifest; `lora`, which reads every PEFT type, if there is no manifest."""
-    tuner: Tuner = maker(registry(), "tuner", read_manifest(folder), "lora").build()
+    tuner: Tuner = maker_of(registry(), "tuner", read_manifest(folder), "lora").build()
     return tuner
 
 
@@ -93,4 +91,4 @@ def quantizer_of(folder: Path) -> Choice | None:
     manifest = read_manifest(folder)
     if not manifest or not manifest.quantizer:
         return None
-    return maker(registry(), "quantizer", manifest)
+    return maker_of(registry(), "quantizer", manifest)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 
 def register(family: ModelFamily) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
-from swift_core.contract.errors import PeerFailed
+from swift_core.contract import PeerFailed
 from swift_train.ranks import all_reduce, rank_and_size
 
 if TYPE_CHECKING:

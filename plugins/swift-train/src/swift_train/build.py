@@ -11,14 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.family import UNKNOWN, family_of, identify
-from swift_core.checkpoints.lineage import check_base
-from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Loaded, Loading, RemarkingTuner
-from swift_core.contract.run import Choice, Run, Source
-from swift_core.plugins.registry import registry
-from swift_core.runs.recorded_loader import recorded_loader
+from swift_core.checkpoints import UNKNOWN, check_base, checkpoint_format, family_of, identify, read_manifest
+from swift_core.contract import Choice, Loaded, Loading, RemarkingTuner, Run, Source, UsageError
+from swift_core.plugins import registry
+from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.plugin import LOAD
@@ -27,8 +23,8 @@ from swift_train.weights import stored_dtype
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.roles import Tuner
-    from swift_core.runs.carry_out import Context
+    from swift_core.contract import Tuner
+    from swift_core.runs import Context
 
 
 log = logging.getLogger(__name__)

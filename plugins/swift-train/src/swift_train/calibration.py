@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from swift_data.task import commonest_kind
 
-from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import registry
+from swift_core.contract import UsageError
+from swift_core.plugins import registry
 from swift_train.data import load_samples
 from swift_train.job import preprocessing_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swift_core.contract.roles import Loaded
-    from swift_core.contract.run import DataChoice, Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import DataChoice, Loaded, Run
+    from swift_core.runs import Report
 
     Rows = list[NDArray[np.int32]]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.template_date import frozen_date_of
 
 if TYPE_CHECKING:

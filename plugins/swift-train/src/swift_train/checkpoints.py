@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import DiskFull, NotWritable, PeerFailed
-from swift_core.system.paths import disk_error, sha256, write_json
+from swift_core.contract import DiskFull, NotWritable, PeerFailed
+from swift_core.system import disk_error, sha256, write_json
 
 if TYPE_CHECKING:
     from swift_train.strategy import Strategy

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Run, write_run
+from swift_core.contract import Run, UsageError
+from swift_core.system import write_run
 from swift_train.resume import candidates
 from swift_train.testing import Ranks, run_training
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.patched_templates import patched_templates
 from swift_train.processors import tokenizer_of
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from swift_data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_data.unread import Unread
 
-from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
+from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
@@ -27,9 +27,8 @@ from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.truncation import samples_of_row, too_long
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import RawRow
-    from swift_core.contract.run import DataChoice
-    from swift_core.runs.events import Report
+    from swift_core.contract import DataChoice, RawRow
+    from swift_core.runs import Report
     from swift_train.tasks import Encoder
 
 _FORMAT = 3  # version of the stores and of the encoders' output; increment it when either changes

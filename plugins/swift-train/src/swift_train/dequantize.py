@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints.manifest import quantization_of, read_config
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Loaded
+from swift_core.checkpoints import quantization_of, read_config
+from swift_core.contract import Loaded, UsageError
 from swift_train import gptq_awq_unpack
 from swift_train.build import base_of, load_with
 from swift_train.save_model import unquantized_copy
@@ -22,7 +21,7 @@ from swift_train.save_model import unquantized_copy
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from swift_core.contract.run import Choice, Run
+    from swift_core.contract import Choice, Run
 
 _WHILE_LOADING = {  # methods that transformers dequantizes while loading, and its configuration of each
     "compressed-tensors": "CompressedTensorsConfig",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 def pick_device(name: str = "auto") -> str:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.contract.errors import DiskFull
-from swift_core.contract.run import output_path
-from swift_core.runs.space import free, shown, summed
-from swift_core.system.paths import copy_file
+from swift_core.contract import DiskFull
+from swift_core.runs import format_size, free_space, sum_per_disk
+from swift_core.system import copy_file, output_path
 from swift_train.checkpoints import run_on_all_ranks
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run
+    from swift_core.runs import Report
     from swift_train.strategy import Strategy
 
 _LINKED = ".safetensors"
@@ -54,16 +53,16 @@ def check_disk_space(strategy: Strategy, size: CheckpointSize, run: Run, report:
             return
         out, checkpoint = output_path(run, report.folder), size.model + size.state
         needs = [(report.folder, checkpoint)] + ([(out, size.model)] if run.options.get("output") else [])
-        for place, needed in summed(needs).items():
-            if needed > (available := free(place)):
+        for place, needed in sum_per_disk(needs).items():
+            if needed > (available := free_space(place)):
                 raise DiskFull(
-                    f"the disk has {shown(available)} free, and this run writes at least {shown(needed)}",
+                    f"the disk has {format_size(available)} free, and this run writes at least {format_size(needed)}",
                     where=str(place),
                     hint="Free some space, or choose other folders: --output for the result, --runs for the run folders.",
                 )
         at_once = (keep or 0) + 1  # a new checkpoint is written before an old one is removed
-        if at_once * checkpoint > (available := free(report.folder)):
-            problem = f"{shown(available)} are free, and up to {at_once} checkpoints of {shown(checkpoint)} exist at once"
+        if at_once * checkpoint > (available := free_space(report.folder)):
+            problem = f"{format_size(available)} are free, and up to {at_once} checkpoints of {format_size(checkpoint)} exist at once"
             report.note(f"WARNING: {problem}: a lower --save-total-limit keeps fewer.")
 
     run_on_all_ranks(strategy, report.folder, check)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import safe_open
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.system.paths import write_text
+from swift_core.contract import SwiftError, UsageError
+from swift_core.system import write_text
 from swift_train.build import load_checkpoint
 from swift_train.processors import tokenizer_of
 from swift_train.template_facts import golden_texts
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from swift_convert.verify import Result
     from torch import Tensor
 
-    from swift_core.contract.roles import Loaded
-    from swift_core.contract.run import Source
+    from swift_core.contract import Loaded, Source
 
 _RESULT_FIGURES = ("load_seconds", "peak_bytes")
 

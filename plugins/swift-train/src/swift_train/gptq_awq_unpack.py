@@ -18,9 +18,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from swift_core.checkpoints.manifest import MANIFEST, read_config
-from swift_core.contract.errors import UsageError
-from swift_core.system.paths import write_json
+from swift_core.checkpoints import MANIFEST, read_config
+from swift_core.contract import UsageError
+from swift_core.system import write_json
 from swift_train.weights import check_weights, read_header, weight_files
 
 METHODS = ("gptq", "awq")

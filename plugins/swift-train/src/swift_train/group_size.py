@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 from swift_train.weights import read_header, weight_files
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _NOT_QUANTIZED = ("lm_head", "embed_tokens")
 

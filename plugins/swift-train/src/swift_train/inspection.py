@@ -14,8 +14,7 @@ from swift_data.inspector import Measured, Piece, Rendered
 from swift_data.reading import Skips
 from swift_data.unread import Unread
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow, SwiftError, UsageError
 from swift_train.build import load_base
 from swift_train.data import encode_rows, take_unread
 from swift_train.job import preprocessing_of
@@ -25,7 +24,7 @@ from swift_train.truncation import samples_of_row, truncate
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 

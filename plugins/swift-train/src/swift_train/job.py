@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints.family import family_of
-from swift_core.checkpoints.manifest import Manifest, write_manifest
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import RemarkingTuner
-from swift_core.contract.run import Run, output_path
-from swift_core.plugins.registry import registry
-from swift_core.runs.recorded_loader import record_of
-from swift_core.system.paths import atomic_folder, write_json
+from swift_core.checkpoints import Manifest, family_of, write_manifest
+from swift_core.contract import RemarkingTuner, Run, SwiftError, UsageError
+from swift_core.plugins import registry
+from swift_core.runs import loader_record_of
+from swift_core.system import atomic_folder, output_path, write_json
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
 from swift_train.checkpoints import run_on_all_ranks
@@ -42,8 +39,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from swift_core.contract.roles import Loaded
-    from swift_core.runs.events import Report
+    from swift_core.contract import Loaded
+    from swift_core.runs import Report
     from swift_train.options import TrainOptions
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
@@ -263,7 +260,7 @@ class _Trainer:
             dtype=str(run.options.get("dtype", "auto")),
             tuner={"name": tuner.name, "plugin": tuner.plugin, "options": dict(tuner.options)},
             quantizer={"name": quantizer.name, "plugin": quantizer.plugin, "options": dict(quantizer.options)} if quantizer else {},
-            loader=record_of(run.parts.get("loader")),
+            loader=loader_record_of(run.parts.get("loader")),
             template=template_facts(self.processor),
             golden=golden(self.processor),
             generation=generation_facts(inner_model(self.module), self.processor),

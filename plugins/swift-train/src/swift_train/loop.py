@@ -14,7 +14,7 @@ from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import DiskFull, NotWritable, Stopped, SwiftError, UsageError
+from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
 from swift_train.checkpoints import Checkpoints, best_checkpoint, complete_checkpoints
 from swift_train.nonfinite_loss import nonfinite_rows
@@ -26,7 +26,7 @@ from swift_train.schedule import learning_rate
 from swift_train.watchdog import WatchedTask
 
 if TYPE_CHECKING:
-    from swift_core.runs.events import Report
+    from swift_core.runs import Report
     from swift_train.batches import Micro
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
     from swift_data.rows import ChatRow

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.chat_template import ChatTemplate
 from swift_train.tokenise import Span, SupervisedText
 from swift_train.turns import Turn, check_everything, check_shown, locate

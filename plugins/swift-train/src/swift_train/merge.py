@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_convert.verify import limits_of
 
-from swift_core.checkpoints.family import family_of
-from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.run import Run, output_path
-from swift_core.runs.recorded_loader import record_of
-from swift_core.system.paths import atomic_folder, check_free, size_of
+from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_core.contract import Run, SwiftError, UsageError
+from swift_core.runs import loader_record_of
+from swift_core.system import atomic_folder, check_free, output_path, size_of
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from swift_core.runs.events import Report
+    from swift_core.runs import Report
 
 
 def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -175,7 +173,7 @@ def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], p
         dtype=str(figures["dtype"]),
         tuner={**(last.tuner if last else {"name": "lora"}), "merged": merged},
         quantizer={},
-        loader=record_of(run.parts.get("loader")),
+        loader=loader_record_of(run.parts.get("loader")),
         template=(last.template if last else {}) or template_facts(processor),
         golden=(last.golden if last else ()) or (base.golden if base else ()) or golden(processor, run.date),
         generation=generation,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from swift_convert import verify
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_train.processors import tokenizer_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.distributed.tensor import DTensor
 
-from swift_core.system.paths import write_json
+from swift_core.system import write_json
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract.hookspecs import hookimpl
-from swift_core.contract.specs import Ref, TaskSpec
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import Ref, TaskSpec, VerbSpec, hookimpl
 
 _SPELLINGS = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",

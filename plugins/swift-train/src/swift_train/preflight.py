@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError, suggestion
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem, SwiftError, suggestion
 from swift_train.patched_templates import patched_templates
 from swift_train.resume import candidates
 from swift_train.strategy_checks import kind_of
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
 
 _FLASH: Mapping[str, tuple[str, str]] = {
     "flash_attention_2": ("flash_attn", "pip install flash-attn --no-build-isolation"),

@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
-from swift_convert.quantize import HERE
-from swift_convert.quantize import quantize as write
+from swift_convert.engine_worker import elsewhere, run_apart
+from swift_convert.quantize import HERE, quantize as write
 from swift_convert.verify import judge, limits_of
 
-from swift_core.checkpoints.family import family_of
-from swift_core.checkpoints.manifest import Manifest, copy_licence, read_manifest, write_manifest
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Choice, Run, output_path
-from swift_core.plugins.registry import registry
-from swift_core.runs.engine_worker import elsewhere, run_apart
-from swift_core.runs.recorded_loader import record_of
-from swift_core.system.paths import atomic_folder, check_free
+from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_core.contract import Choice, Run, UsageError
+from swift_core.plugins import registry
+from swift_core.runs import loader_record_of
+from swift_core.system import atomic_folder, check_free, output_path
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import calibration_rows, write_rows
 from swift_train.devices import pick_device, pick_dtype
@@ -37,9 +34,8 @@ from swift_train.verify_worker import PREDICT_JOB, predict
 from swift_train.weights import check_weights, stored_dtype, weight_files
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import Loaded
-    from swift_core.contract.specs import QuantizerSpec
-    from swift_core.runs.events import Report
+    from swift_core.contract import Loaded, QuantizerSpec
+    from swift_core.runs import Report
 
 
 def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
@@ -192,7 +188,7 @@ def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
         family=family_of(source).name,
         dtype=before.dtype or stored_dtype(Path(source.path)),
         quantizer={"name": choice.name, "format": _spec(run).format, "bits": _bits(run), "options": dict(choice.options)},
-        loader=record_of(run.parts.get("loader")),
+        loader=loader_record_of(run.parts.get("loader")),
         template=before.template or template_facts(shapes.processor),
         golden=before.golden or golden(shapes.processor),
         generation=before.generation or generation_facts(shapes.model, shapes.processor),

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_train.checkpoints import LOOP, RUN, complete_checkpoints, integrity_error
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import Run
+    from swift_core.runs import Report
     from swift_train.strategy import Strategy
 
 _FIXED = ("task", "tuner", "optimizer", "parallel")  # they determine the contents of `state/`

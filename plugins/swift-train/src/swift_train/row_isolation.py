@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.batches import RowBoundaries
 from swift_train.row_probe import ProbeFailed, RowProbe, median, root_mean_square
 from swift_train.samples import Samples

@@ -13,7 +13,7 @@ import torch
 from torch.nn.modules.dropout import _DropoutNd
 from transformers import PreTrainedModel
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_train.batches import Micro, RowBoundaries
 from swift_train.ranks import compute_dtype, rng_states, set_rng_states
 

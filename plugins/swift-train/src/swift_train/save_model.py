@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from swift_core.contract.run import Run
+from swift_core.contract import Run
 from swift_train.template_facts import generation_config
 
 

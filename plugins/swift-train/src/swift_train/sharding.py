@@ -13,7 +13,7 @@ import torch
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from swift_core.contract.errors import UsageError
-from swift_core.system.paths import write_json
+from swift_core.contract import UsageError
+from swift_core.system import write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

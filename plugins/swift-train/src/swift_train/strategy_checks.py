@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints.manifest import quantization_of, read_config
-from swift_core.contract.specs import Problem
-from swift_core.plugins.engines import device_kind, state
-from swift_core.plugins.registry import registry
+from swift_core.checkpoints import quantization_of, read_config
+from swift_core.contract import Problem
+from swift_core.plugins import device_kind, engine_state, registry
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Choice, Run
+    from swift_core.contract import Choice, Run
 
 
 def kind_of(device: str) -> str:
@@ -22,7 +21,7 @@ def kind_of(device: str) -> str:
 
 def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem]:
     """Yield a problem if the strategy's engine is not installed; `how` is the start of the install command in the hint."""
-    found = state(registry().spec(choice), choice.distribution)
+    found = engine_state(registry().spec(choice), choice.distribution)
     if not found.present:
         hint = " ".join((how, *map(repr, found.missing)))
         yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)

@@ -19,16 +19,15 @@ import numpy as np
 from swift_data.reading import SKIPPED_FILE, Skips, raw_rows
 from swift_data.unread import Unread
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_core.system import paths
 from swift_train.data import unread_of, write_samples
 from swift_train.samples import Samples
 from swift_train.store import Store
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import RawRow
-    from swift_core.contract.run import DataChoice
-    from swift_core.runs.events import Report
+    from swift_core.contract import DataChoice, RawRow
+    from swift_core.runs import Report
     from swift_train.data import Preprocessing
 
 _HEAD = 64  # rows

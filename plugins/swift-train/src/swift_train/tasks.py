@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from swift_data.rows import ChatRow, TextRow, normalise
 from swift_data.unread import Unread
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.adapters import inner_model
 from swift_train.losses import summed_cross_entropy
 from swift_train.mask_check import MaskError, check_turns
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from transformers import PreTrainedTokenizerBase
 
-    from swift_core.contract.roles import RawRow
+    from swift_core.contract import RawRow
     from swift_train.batches import Micro
     from swift_train.options import MaskOptions, PretrainOptions, SftOptions, TrainOptions
 

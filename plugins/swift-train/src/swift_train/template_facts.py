@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from swift_core.checkpoints.generation_config import mended
+from swift_core.checkpoints import repaired_generation_config
 from swift_train.processors import tokenizer_of
 from swift_train.template_date import DATES, date_of, frozen_date, renders_date
 
@@ -99,7 +99,7 @@ def template_facts(processor: Any) -> dict[str, Any]:
 def generation_config(model: Any, processor: Any) -> Any:
     """Return the model's generation config, with the chat template's end-of-turn tokens added to its stop tokens."""
     config = copy.deepcopy(model.generation_config)
-    mended(config)
+    repaired_generation_config(config)
     own = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if stops := list(dict.fromkeys([*stop_ids(processor), *(token for token in own if token is not None)])):
         tokenizer = tokenizer_of(processor)

@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from swift_core.checkpoints.manifest import checkpoint_format, content_hash
-from swift_core.contract.run import DataChoice, Run, Source
-from swift_core.plugins.registry import registry
-from swift_core.runs.events import Report
-from swift_core.runs.local_launcher import free_port
+from swift_core.checkpoints import checkpoint_format, content_hash
+from swift_core.contract import DataChoice, Run, Source
+from swift_core.plugins import registry
+from swift_core.runs import Report, free_port
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span
@@ -108,7 +107,7 @@ def run_training(run: Run, folder: Path, *, stop_after: int | None = None, held:
     Returns:
         The metrics of each reported step.
     """
-    from swift_core.contract.errors import Stopped
+    from swift_core.contract import Stopped
     from swift_train.job import train
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints.manifest import Manifest, checkpoint_format, content_hash, write_manifest
-from swift_core.contract.run import Run, Source
-from swift_core.plugins.registry import registry
+from swift_core.checkpoints import Manifest, checkpoint_format, content_hash, write_manifest
+from swift_core.contract import Run, Source
+from swift_core.plugins import registry
 from swift_train import build
 
 if TYPE_CHECKING:

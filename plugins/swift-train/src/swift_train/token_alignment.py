@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.token_alignment import TokenAligner, TokenBoundaryError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor

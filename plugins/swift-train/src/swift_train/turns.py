@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.patched_templates import matching_patch
 
 if TYPE_CHECKING:

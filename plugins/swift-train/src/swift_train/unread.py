@@ -15,7 +15,7 @@ from swift_data.rows import ChatRow
 from swift_data.rows.variables import NAMES
 from swift_data.unread import Unread
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_train.chat_template import ChatTemplate
 
 if TYPE_CHECKING:

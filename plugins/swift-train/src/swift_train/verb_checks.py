@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from swift_convert.quantize import load_time_problems
 from swift_data import resolving
 
-from swift_core.contract.specs import Problem
+from swift_core.contract import Problem
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Run
-    from swift_core.plugins.registry import Registry
+    from swift_core.contract import Run
+    from swift_core.plugins import Registry
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from swift_data.options import RowsOptions
 
-from swift_core.options.common import DeviceOptions, OutputOptions
-from swift_core.options.model import Options, option
+from swift_core.options import DeviceOptions, Options, OutputOptions, option
 
 
 class ResumeOptions(Options):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from swift_core.checkpoints.manifest import quantization_of, read_config
-from swift_core.contract.errors import SwiftError
-from swift_core.system.paths import size_of
+from swift_core.checkpoints import quantization_of, read_config
+from swift_core.contract import SwiftError
+from swift_core.system import size_of
 from swift_train import gptq_awq_unpack
 from swift_train.build import load_checkpoint
 from swift_train.template_date import today
@@ -28,7 +28,7 @@ from swift_train.template_facts import golden
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from swift_core.contract.roles import Loaded
+    from swift_core.contract import Loaded
 
 Predict = Callable[[Sequence[Sequence[int]], Path], float]
 """Writes the result's logits for rows into a folder, as `save_logits` does, and returns the seconds to load the result."""

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.specs import Ref
-from swift_core.runs.engine_worker import end_when_stopped
+from swift_convert.engine_worker import end_when_stopped
+
+from swift_core.contract import Ref
 from swift_train.verify import save_logits
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles import LoadableQuantizer
-    from swift_core.contract.run import Run
-    from swift_core.runs.events import Report
+    from swift_core.contract import LoadableQuantizer, Run
+    from swift_core.runs import Report
 
 PREDICT_JOB = Ref("swift_train.verify_worker:predict_job")
 

@@ -17,14 +17,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_train.ranks import rank_and_size
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from swift_core.runs.events import Report
+    from swift_core.runs import Report
     from swift_train.batches import Micro
     from swift_train.tasks import LossTask
 

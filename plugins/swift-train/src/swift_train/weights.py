@@ -6,10 +6,8 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
-from swift_core.checkpoints.completeness import check_tensors
-from swift_core.checkpoints.manifest import read_config
-from swift_core.checkpoints.weight_files import read_header, weight_files
-from swift_core.contract.errors import UsageError
+from swift_core.checkpoints import check_tensors, read_config, read_header, weight_files
+from swift_core.contract import UsageError
 
 __all__ = ["check_weights", "read_header", "stored_dtype", "weight_files"]
 

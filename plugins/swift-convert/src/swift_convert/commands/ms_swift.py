@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from swift_core.cli.messages import note
-from swift_core.contract.errors import UsageError
-from swift_core.options.flags import FALSE, TRUE
+from swift_core.contract import UsageError
+from swift_core.options import FALSE, TRUE
 
 _UPLOAD = "Upload the result with the hub's own command: hf upload ORG/NAME FOLDER."
 _TWO_STEPS = "Merge first: swift merge ADAPTER --output merged; then swift quantize merged, or swift export merged."

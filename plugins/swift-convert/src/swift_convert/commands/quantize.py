@@ -10,7 +10,7 @@ import click
 from swift_core.cli import provision
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 class QuantizeCommand(VerbCommand):

@@ -9,10 +9,9 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import FlagsCommand
-from swift_core.contract.errors import UsageError
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings, listed
-from swift_core.system.network import offline_if
+from swift_core.contract import UsageError, VerbSpec
+from swift_core.options import Settings, listed
+from swift_core.system import offline_if
 
 Work = Callable[[VerbSpec, Settings, Screen], int]
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings
+from swift_core.contract import VerbSpec
+from swift_core.options import Settings
 from swift_data.commands.command import DataCommand
 from swift_data.verbs import CONVERT
 
@@ -20,7 +20,7 @@ An invalid row stops the conversion; with --data.on-error skip, such rows are sk
 
 def convert(verb: VerbSpec, settings: Settings, screen: Screen) -> int:
     """Convert the datasets and print a summary."""
-    from swift_core.runs.resolve import resolve
+    from swift_core.runs import resolve
     from swift_data import convert as data_convert
 
     resolved = resolve(verb, settings, progress=screen.download)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 
 KINDS = ("chat", "text", "preference", "label", "prompt")
 
@@ -18,7 +18,7 @@ def command(task: str) -> None:
 
     TASK is an installed task (sft, pretrain, …), or a kind of row: chat, text, preference, label, prompt.
     """
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins import registry
     from swift_data.rows.schema import row_schema
 
     known = {name: spec.rows for spec in registry().all("task") for name in (spec.name, *spec.also)}

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow, UsageError
 from swift_data.rows.conversations import ANSWERS, Message, Messages, conversation
 from swift_data.rows.fields import Fields
 from swift_data.rows.forms import KNOWN, LABELS, Form, base_form, form_of, way_on
@@ -24,8 +23,7 @@ from swift_data.rows.preferences import preference
 from swift_data.rows.tool_calls import tools_of
 from swift_data.rows.turns import check_end, check_turns
 from swift_data.rows.values import Wrong, kind_of, text_of
-from swift_data.rows.variables import NAMES as VARIABLES
-from swift_data.rows.variables import variables_of
+from swift_data.rows.variables import NAMES as VARIABLES, variables_of
 
 __all__ = [
     "ChatRow",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from swift_core.contract.errors import suggestion
+from swift_core.contract import suggestion
 from swift_data.rows import loss_scales
 from swift_data.rows.media import KINDS, source_of
 from swift_data.rows.tool_calls import calls_of

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from swift_core.contract.errors import suggestion
+from swift_core.contract import suggestion
 from swift_data.rows import loss_scales, thoughts
 from swift_data.rows.contents import blocks_of, content_of
 from swift_data.rows.media_marks import FIELDS

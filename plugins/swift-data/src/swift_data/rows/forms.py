@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from swift_core.contract.errors import suggestion
+from swift_core.contract import suggestion
 from swift_data.rows.conversations import ANSWERS
 from swift_data.rows.values import Wrong, decoded, kind_of
 

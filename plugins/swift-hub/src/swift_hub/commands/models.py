@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from swift_core.cli.tables import print_table
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.specs import ModelFamily
-from swift_core.plugins.registry import registry
+from swift_core.contract import ModelFamily, UsageError, suggestion
+from swift_core.plugins import registry
 
 
 @click.group("models", invoke_without_command=True)
@@ -74,8 +73,7 @@ def _words(value: Any) -> str:
 def _checkpoint(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from swift_core.checkpoints.family import identify
-    from swift_core.checkpoints.manifest import checkpoint_format, read_config, read_manifest
+    from swift_core.checkpoints import checkpoint_format, identify, read_config, read_manifest
 
     manifest, family = read_manifest(path), identify(read_config(path), registry().all("family"))
     return {

@@ -9,7 +9,7 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
-from swift_core.contract.run import Run, RunResult
+from swift_core.contract import Run, RunResult
 
 
 def ask(run: Run, screen: Screen) -> RunResult:

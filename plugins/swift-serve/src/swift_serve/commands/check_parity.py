@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import click
 
 from swift_core.cli.tables import print_table
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 
 if TYPE_CHECKING:
-    from swift_core.checkpoints.manifest import Manifest
+    from swift_core.checkpoints import Manifest
 
 
 @click.command("check-parity")
@@ -56,7 +56,7 @@ def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bo
 
 def _manifest(checkpoint: Path) -> Manifest:
     """Return the checkpoint's manifest, which must have golden conversations."""
-    from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
+    from swift_core.checkpoints import checkpoint_format, read_manifest
 
     if not checkpoint.is_dir():
         raise UsageError(

@@ -13,9 +13,8 @@ import click
 from swift_core.cli.messages import print_error
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.run import Run, RunResult
-from swift_core.system.interrupts import forget
+from swift_core.contract import Run, RunResult, SwiftError, UsageError
+from swift_core.system import forget
 from swift_serve.commands.ask import ask
 
 HELP = """Chat with a checkpoint or a running server (--url); with --dataset or --questions, answer those and write the answers to a file.

@@ -9,13 +9,12 @@ import click
 
 from swift_core.cli.screen import Screen
 from swift_core.cli.verb import VerbCommand
-from swift_core.contract.errors import Stopped
-from swift_core.contract.run import Run, RunResult
+from swift_core.contract import Run, RunResult, Stopped
 
 
 def serve(run: Run, screen: Screen) -> RunResult:
     """Serve until Ctrl-C."""
-    from swift_core.runs.local_launcher import STOPPING
+    from swift_core.runs import STOPPING
 
     stopping = False
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from swift_core.cli import listing
-from swift_core.cli.plugin_commands import find
-from swift_core.contract.errors import UsageError
-from swift_core.plugins.registry import HOOKS, catalogue, registry
+from swift_core.contract import UsageError
+from swift_core.plugins import HOOKS, catalogue, find_command, listing, registry
 from swift_testing import scaffold
 
 
@@ -40,7 +38,7 @@ def _refuse_taken(name: str, kind: str) -> None:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
         taken = f"a {kind}"
-    elif kind == "command" and (listing.is_verb(name) or find(name)):
+    elif kind == "command" and (listing.is_verb(name) or find_command(name)):
         taken = "a command"
     if taken:
         mine = known.plugins.found.get(name)

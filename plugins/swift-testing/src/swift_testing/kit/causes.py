@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from swift_core.system.failure_site import place_of
+from swift_core.system import failure_site_of
 from swift_testing.kit.model import CheckFailed, Skip
 from swift_testing.kit.subject import Subject
 
@@ -24,7 +24,9 @@ def tell(subject: Subject, check: str, error: Exception) -> NoReturn:
     first = subject.faults.setdefault(_cause(error, subject.entry.target), check)
     if first != check:
         raise Skip(f"not run: same cause as the failure of {first}") from error
-    text = str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
+    text = (
+        str(error) if isinstance(error, CheckFailed) else f"{type(error).__name__}: {error}{failure_site_of(error, subject.entry.target)}"
+    )
     raise CheckFailed(text + _log(subject.log)) from error
 
 
@@ -32,7 +34,7 @@ def _cause(error: BaseException, module: str) -> tuple[str, ...]:
     """Return a key for the cause of a failure: the exception type and the plugin's line that raised it, or else the message."""
     while isinstance(error, CheckFailed) and error.__cause__:
         error = error.__cause__
-    place = place_of(error, module, only=True)
+    place = failure_site_of(error, module, only=True)
     return (type(error).__name__, place or str(error))
 
 

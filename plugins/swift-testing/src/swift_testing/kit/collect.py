@@ -9,12 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.cli import plugin_commands
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.specs import Spec
-from swift_core.plugins import local
-from swift_core.plugins.loader import GROUP, Plugins
-from swift_core.plugins.registry import HOOKS, Registry
+from swift_core.contract import Spec, UsageError, suggestion
+from swift_core.plugins import HOOKS, PLUGIN_GROUP, Plugins, Registry, commands, local
 from swift_testing.kit.causes import tell
 from swift_testing.kit.model import CHECKS, COMMAND, EVERY, OPTIONS, PART, PLUGIN, Check, CommandSpec, Example, Skip
 from swift_testing.kit.probe import Entry, NotImported, probe
@@ -80,9 +76,9 @@ def entries_of(distribution: str) -> list[Entry]:
         return [Entry(path.stem, path.stem, local.distribution(path), local.version(path))]
     points = {
         (point.dist.name, group, point.name): Entry(
-            point.name, point.value, point.dist.name, point.dist.version, command=group == plugin_commands.GROUP
+            point.name, point.value, point.dist.name, point.dist.version, command=group == commands.GROUP
         )
-        for group in (GROUP, plugin_commands.GROUP)
+        for group in (PLUGIN_GROUP, commands.GROUP)
         for point in importlib.metadata.entry_points(group=group)
         if point.dist
     }

@@ -25,10 +25,8 @@ from types import FrameType
 from typing import Any
 
 from swift_core.contract import specs
-from swift_core.plugins import local
-from swift_core.plugins.loader import Plugins
-from swift_core.plugins.registry import HOOKS, Registry
-from swift_core.system.failure_site import place_of
+from swift_core.plugins import HOOKS, Plugins, Registry, local
+from swift_core.system import failure_site_of
 
 OURS = frozenset({"swift_core", "pluggy", "packaging"})
 # The options of swift_train, from which those of tasks derive, import no more than those of swift_core.
@@ -165,7 +163,7 @@ def observe(name: str, target: str, distribution: str, command: str = "") -> Rep
             else:
                 _ask(report, watcher, load, name)
         except BaseException as error:  # includes SystemExit, which plugins do raise
-            report.failure = report.failure or f"{type(error).__name__}: {error}{place_of(error, module)}"
+            report.failure = report.failure or f"{type(error).__name__}: {error}{failure_site_of(error, module)}"
             report.trace = traceback.format_exc()
         watcher.on = False
     report.changed = list(changes(before, state()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_core.contract.specs import Named
+from swift_core.contract import Named
 
 if TYPE_CHECKING:
     from swift_testing.kit.subject import Subject

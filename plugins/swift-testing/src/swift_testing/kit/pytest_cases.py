@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from swift_core.contract.errors import UsageError, suggestion
+from swift_core.contract import UsageError, suggestion
 from swift_testing.kit.collect import Case, cases, entries_of
 from swift_testing.kit.model import CheckFailed, Skip
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.plugins.registry import HOOKS
+from swift_core.contract import UsageError, suggestion
+from swift_core.plugins import HOOKS
 from swift_core.system import threads
 from swift_testing.kit import probe
 from swift_testing.kit.collect import Case, all_checks, cases, entries_of

@@ -19,10 +19,9 @@ from typing import Any
 
 from swift_serve.client import wait_ready
 
-from swift_core.contract.roles import Backend, Server, Serving
-from swift_core.contract.specs import BackendSpec
-from swift_core.environments.interpreters import variables
-from swift_core.runs.local_launcher import free_port
+from swift_core.contract import Backend, BackendSpec, Server, Serving
+from swift_core.environments import interpreter_variables
+from swift_core.runs import free_port
 from swift_testing.kit.model import CheckFailed
 from swift_testing.serving import alive, descendants, end_tree
 
@@ -93,7 +92,7 @@ def launch(backend: Backend, serving: Serving, folder: Path) -> tuple[subprocess
     with log.open("wb") as file:
         process = subprocess.Popen(
             command.argv,
-            env={**variables(serving.python), **command.env},
+            env={**interpreter_variables(serving.python), **command.env},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

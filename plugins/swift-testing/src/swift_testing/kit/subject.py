@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from swift_core.contract.specs import Named, Ref, Spec
-from swift_core.plugins.engines import state
+from swift_core.contract import Named, Ref, Spec
+from swift_core.plugins import engine_state
 from swift_testing.kit.model import Example, Skip
 from swift_testing.kit.probe import Entry
 
@@ -96,7 +96,7 @@ class Subject:
         Raises:
             Skip: it is not installed; the message says how to install it.
         """
-        if isinstance(self.spec, Spec) and not (found := state(self.spec, self.entry.distribution)).present:
+        if isinstance(self.spec, Spec) and not (found := engine_state(self.spec, self.entry.distribution)).present:
             missing = ", ".join(found.missing[:2]) or "none exists for this machine"
             raise Skip(f"its engine is not installed here (missing: {missing}). {found.hint}")
 

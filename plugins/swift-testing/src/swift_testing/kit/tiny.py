@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 @click.command("add")

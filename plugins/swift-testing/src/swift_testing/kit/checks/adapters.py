@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.roles import SwitchingTuner
+from swift_core.contract import SwitchingTuner
 from swift_testing.kit import tiny
 from swift_testing.kit.checks.tuners import CLOSE, DRIFT, NEEDS, TUNER, attached, learned_by
 from swift_testing.kit.model import CheckFailed, Skip, check, require

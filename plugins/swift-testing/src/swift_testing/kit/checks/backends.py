@@ -11,9 +11,7 @@ from swift_serve import client
 from swift_serve.acceptance import open_routes
 from swift_serve.parity import check_parity
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Server, Serving
-from swift_core.contract.specs import BackendSpec, Command
+from swift_core.contract import BackendSpec, Command, Server, Serving, SwiftError, UsageError
 from swift_testing.kit import served, tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.served import Served
@@ -32,8 +30,8 @@ def interpreter(subject: Subject) -> str:
     except Skip:
         if not subject.environments or not subject.spec.isolated:
             raise
-        from swift_core.environments.lookup import python_for
-        from swift_core.plugins.registry import registry
+        from swift_core.environments import python_for
+        from swift_core.plugins import registry
 
         try:
             return python_for(registry().entry("backend", subject.spec.name), {})

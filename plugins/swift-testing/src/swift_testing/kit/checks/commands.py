@@ -6,12 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.cli import listing
-from swift_core.cli.plugin_commands import offers, spelled
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.specs import Ref
-from swift_core.plugins import local
-from swift_core.system.failure_site import place_of
+from swift_core.contract import Ref, SwiftError
+from swift_core.plugins import commands_offered, listing, local, spelled
+from swift_core.system import failure_site_of
 from swift_testing.kit.importing import Report
 from swift_testing.kit.model import COMMAND, CheckFailed, Skip, check, require
 from swift_testing.kit.probe import NotImported, probe
@@ -78,7 +75,7 @@ def check_command_name_is_its_own(subject: Subject) -> None:
     name = subject.spec.name
     require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case words with dashes between them")
     require(not listing.is_verb(spelled(name)), f"'{name}' is a verb, which takes precedence")
-    others = [offer.point.distribution for offer in offers() if offer.name == spelled(name)]
+    others = [offer.point.distribution for offer in commands_offered() if offer.name == spelled(name)]
     others = [home for home in others if home != subject.entry.distribution]
     require(not others, f"the command '{name}' is offered by {' and '.join(others)} too")
 
@@ -125,6 +122,6 @@ def _called(subject: Subject, command: click.Command, words: Sequence[str]) -> t
     error = done.exception
     if error is not None and not isinstance(error, SystemExit | SwiftError):
         shown = " ".join(words) or "no arguments"
-        text = f"{type(error).__name__}: {error}{place_of(error, subject.spec.target)}"
+        text = f"{type(error).__name__}: {error}{failure_site_of(error, subject.spec.target)}"
         raise CheckFailed(f"with {shown} it raises {text}") from error
     return int(done.exit_code or 0), str(done.output).strip()[:200]

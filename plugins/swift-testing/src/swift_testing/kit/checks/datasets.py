@@ -8,9 +8,7 @@ from typing import Any
 
 from swift_data.rows import normalise
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import RawRow
-from swift_core.contract.specs import DatasetSpec
+from swift_core.contract import DatasetSpec, RawRow, SwiftError, UsageError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Scores, Server
+from swift_core.contract import Scores, Server, SwiftError, UsageError
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject

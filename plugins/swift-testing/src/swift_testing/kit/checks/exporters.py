@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_convert.verify_worker import answer
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_core.system import paths
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from swift_core.contract.specs import ModelFamily
+from swift_core.contract import ModelFamily
 from swift_testing.kit.model import Example, Skip, check, require
 from swift_testing.kit.subject import Subject
 

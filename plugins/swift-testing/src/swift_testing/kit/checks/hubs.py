@@ -6,10 +6,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from swift_core.checkpoints.manifest import hash_files
-from swift_core.contract.errors import UsageError
-from swift_core.contract.reference import Reference
-from swift_core.plugins.registry import registry
+from swift_core.checkpoints import hash_files
+from swift_core.contract import Reference, UsageError
+from swift_core.plugins import registry
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, load
 

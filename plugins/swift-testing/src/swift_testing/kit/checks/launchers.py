@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.run import Run, write_run
-from swift_core.runs.events import Report
+from swift_core.contract import Run, SwiftError, UsageError
+from swift_core.runs import Report
+from swift_core.system import write_run
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject
 

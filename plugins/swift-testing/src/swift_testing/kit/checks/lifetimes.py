@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_testing.kit import served
 from swift_testing.kit.checks.backends import BACKEND, NEEDS, engine_of, interpreter, serving, stream
 from swift_testing.kit.model import check, require

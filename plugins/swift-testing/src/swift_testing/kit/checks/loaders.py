@@ -6,8 +6,7 @@ import json
 import shutil
 from typing import Any
 
-from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Loaded, Loading
+from swift_core.contract import Loaded, Loading, SwiftError, UsageError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject

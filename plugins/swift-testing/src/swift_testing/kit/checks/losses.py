@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.roles import RawRow
+from swift_core.contract import RawRow
 from swift_testing.kit import tiny
 from swift_testing.kit.model import Skip, check, require
 from swift_testing.kit.subject import Subject, library

@@ -27,7 +27,7 @@ def _fields(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 @check(OPTIONS)
 def check_options_class(subject: Subject) -> None:
     """Its options derive from swift_core.options.model.Options, so unknown names are refused and not ignored."""
-    from swift_core.options.model import Options
+    from swift_core.options import Options
 
     model = _model(subject)
     require(isinstance(model, type) and issubclass(model, Options), f"'{subject.spec.options}' does not derive from Options")

@@ -109,7 +109,7 @@ def check_examples(subject: Subject) -> None:
     """`SWIFT_EXAMPLES`, if defined, has examples only of parts that the plugin offers."""
     import importlib
 
-    from swift_core.plugins.registry import HOOKS
+    from swift_core.plugins import HOOKS
 
     if _report(subject).failure:
         raise Skip("its hooks can't be called")

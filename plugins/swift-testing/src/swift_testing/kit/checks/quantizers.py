@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.manifest import checkpoint_format, hash_files, read_config, read_manifest
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.specs import QuantizerSpec
+from swift_core.checkpoints import checkpoint_format, hash_files, read_config, read_manifest
+from swift_core.contract import QuantizerSpec, SwiftError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library

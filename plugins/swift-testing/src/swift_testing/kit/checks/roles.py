@@ -6,9 +6,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.contract import roles
-from swift_core.contract.specs import QuantizerSpec, TaskSpec
-from swift_core.system.failure_site import place_of
+from swift_core.contract import QuantizerSpec, TaskSpec, roles
+from swift_core.system import failure_site_of
 from swift_testing.kit.model import PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library
 
@@ -53,7 +52,7 @@ def check_role(subject: Subject) -> None:
     except Skip:
         raise
     except Exception as error:
-        cause = f"{type(error).__name__}: {error}{place_of(error, subject.entry.target)}"
+        cause = f"{type(error).__name__}: {error}{failure_site_of(error, subject.entry.target)}"
         raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {cause}") from error
     for name, wanted in _methods(role):
         method = getattr(made, name, None)

@@ -11,9 +11,8 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.specs import Ref
-from swift_core.plugins.registry import registry
+from swift_core.contract import Ref, SwiftError
+from swift_core.plugins import registry
 from swift_testing.kit.model import EVERY, PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, load
 

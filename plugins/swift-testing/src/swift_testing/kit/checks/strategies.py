@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from swift_core.plugins.registry import registry
+from swift_core.plugins import registry
 from swift_testing.kit.model import Skip, check, require
 from swift_testing.kit.subject import Subject, library
 

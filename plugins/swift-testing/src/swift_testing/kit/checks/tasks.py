@@ -5,9 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.roles import RawRow
-from swift_core.contract.specs import TaskSpec
+from swift_core.contract import RawRow, SwiftError, TaskSpec
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library

@@ -6,8 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract.errors import SwiftError
-from swift_core.contract.specs import TunerSpec
+from swift_core.contract import SwiftError, TunerSpec
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject
@@ -105,7 +104,7 @@ def check_save_and_restore(subject: Subject) -> None:
 @check(TUNER, needs=NEEDS)
 def check_files(subject: Subject) -> None:
     """It saves files in standard formats: PEFT's for an adapter, a safetensors model for weights, so that other tools can read them."""
-    from swift_core.checkpoints.manifest import checkpoint_format
+    from swift_core.checkpoints import checkpoint_format
 
     folder, _ = learned_by(subject)
     try:

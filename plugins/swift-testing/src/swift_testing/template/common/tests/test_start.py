@@ -7,7 +7,7 @@ import sys
 
 from swift_testing.kit import parametrize_with_checks
 
-from swift_core.plugins.loader import plugins
+from swift_core.plugins import plugins
 
 HEAVY = ["torch", "transformers", "numpy", "pydantic", "datasets"]
 

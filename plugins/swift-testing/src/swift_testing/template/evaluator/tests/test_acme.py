@@ -6,7 +6,7 @@ import pytest
 from swift_plugin_acme.evaluator import Acme
 from swift_plugin_acme.options import AcmeOptions
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 ROWS = [{"question": "2 + 2?", "answer": "4"}, {"question": "Capital of France?", "answer": "Paris"}]
 

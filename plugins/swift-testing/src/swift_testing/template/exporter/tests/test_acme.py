@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import load_file
 from swift_plugin_acme.exporter import Acme
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 
 def test_every_tensor_is_exported(tiny_model, tmp_path):

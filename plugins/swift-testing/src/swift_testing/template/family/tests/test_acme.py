@@ -9,9 +9,8 @@ import pytest
 from swift_plugin_acme import swift_model_families
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.checkpoints.family import identify
-from swift_core.checkpoints.manifest import read_config
-from swift_core.plugins.registry import registry
+from swift_core.checkpoints import identify, read_config
+from swift_core.plugins import registry
 
 (FAMILY,) = swift_model_families()
 

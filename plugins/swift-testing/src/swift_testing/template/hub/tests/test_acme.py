@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 from swift_plugin_acme.hub import Acme
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.reference import parse
+from swift_core.contract import UsageError, parse_reference
 
 
 @pytest.fixture
 def archive(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
-    place = parse(f"acme:{tmp_path / 'model.zip'}")
+    place = parse_reference(f"acme:{tmp_path / 'model.zip'}")
     Acme().push(tiny_model, place, message="")
     return place
 
@@ -31,7 +30,7 @@ def test_only_matching_files_are_unpacked(archive):
 
 def test_a_missing_archive_is_a_user_s_error(tmp_path):
     with pytest.raises(UsageError, match="no such archive"):
-        Acme().fetch(parse(f"acme:{tmp_path / 'none.zip'}"))
+        Acme().fetch(parse_reference(f"acme:{tmp_path / 'none.zip'}"))
 
 
 def test_swift_fetches_from_it(archive, swift_project):

@@ -8,8 +8,8 @@ import pytest
 from swift_plugin_acme.launcher import Acme
 from swift_plugin_acme.options import AcmeOptions
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.run import Run, write_run
+from swift_core.contract import Run, UsageError
+from swift_core.system import write_run
 
 JOB = "import os\ndef job(run, report):\n    return None, {'niceness': os.nice(0)}\n"
 

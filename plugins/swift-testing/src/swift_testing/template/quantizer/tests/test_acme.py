@@ -8,7 +8,7 @@ from swift_plugin_acme.options import AcmeOptions
 from swift_plugin_acme.quantizer import Acme, Int8Linear
 from transformers import AutoModelForCausalLM
 
-from swift_core.plugins.registry import registry
+from swift_core.plugins import registry
 
 
 @pytest.fixture

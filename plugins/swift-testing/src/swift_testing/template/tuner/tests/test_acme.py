@@ -9,7 +9,7 @@ from swift_plugin_acme.options import AcmeOptions
 from swift_plugin_acme.tuner import Acme
 from transformers import AutoModelForCausalLM
 
-from swift_core.checkpoints.family import UNKNOWN
+from swift_core.checkpoints import UNKNOWN
 
 ROW = {"messages": [{"role": "user", "content": "Capital of France?"}, {"role": "assistant", "content": "Paris."}]}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Serving
-from swift_core.contract.specs import Command
+from swift_core.contract import Command, Server, Serving, UsageError
 from swift_plugin_acme.options import AcmeOptions
 
 KEY_VARIABLE = "ACME_API_KEY"  # not an argument, since every user of the machine can read arguments

@@ -10,7 +10,7 @@ import torch
 from swift_http import Piece, Sampling, Token
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 UNSUPPORTED = ("top_p", "top_k", "min_p", "repetition_penalty", "schema")  # refused, not silently ignored
 

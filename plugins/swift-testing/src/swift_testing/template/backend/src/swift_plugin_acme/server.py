@@ -8,7 +8,7 @@ import sys
 
 from swift_http import bind, create_app, run
 
-from swift_core.contract.errors import SwiftError
+from swift_core.contract import SwiftError
 from swift_plugin_acme.backend import KEY_VARIABLE
 
 

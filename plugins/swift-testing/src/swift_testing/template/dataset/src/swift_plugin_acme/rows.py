@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from swift_core.contract.roles import Progress, RawRow
+from swift_core.contract import Progress, RawRow
 from swift_plugin_acme.options import AcmeOptions
 
 

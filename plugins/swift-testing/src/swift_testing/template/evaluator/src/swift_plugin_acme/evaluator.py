@@ -8,8 +8,7 @@ from pathlib import Path
 
 from swift_serve import client
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Scores, Server
+from swift_core.contract import Scores, Server, UsageError
 from swift_core.system import paths
 from swift_plugin_acme.options import AcmeOptions
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 from swift_core.system import paths
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import HubSpec, Ref
+from swift_core.contract import HubSpec, Ref
 
 SWIFT_EXAMPLES = Ref("swift_plugin_acme.examples:EXAMPLES")  # for `swift plugins check`
 

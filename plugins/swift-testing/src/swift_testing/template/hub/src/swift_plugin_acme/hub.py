@@ -9,9 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from swift_hub.archives import open_archive
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.reference import Reference
-from swift_core.contract.roles import Progress
+from swift_core.contract import Progress, Reference, UsageError, suggestion
 from swift_core.system import paths
 
 

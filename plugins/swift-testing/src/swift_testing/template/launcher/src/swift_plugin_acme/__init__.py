@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract.specs import LauncherSpec, Ref
+from swift_core.contract import LauncherSpec, Ref
 
 
 @hookimpl

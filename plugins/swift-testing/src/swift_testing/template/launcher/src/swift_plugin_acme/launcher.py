@@ -6,9 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Watch
-from swift_core.runs.local_launcher import free_port, watch_processes
+from swift_core.contract import UsageError, Watch
+from swift_core.runs import free_port, watch_processes
 from swift_plugin_acme.options import AcmeOptions
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.options.model import Names, Options, option
+from swift_core.options import Names, Options, option
 
 
 class AcmeOptions(Options):

@@ -15,7 +15,7 @@ from transformers.utils.quantization_config import QuantizationConfigMixin
 from swift_plugin_acme.options import AcmeOptions
 
 if TYPE_CHECKING:
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 
 class Acme:

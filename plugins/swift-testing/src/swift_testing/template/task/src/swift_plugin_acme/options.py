@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swift_train.options import SftOptions
 
-from swift_core.options.model import option
+from swift_core.options import option
 
 
 class AcmeOptions(SftOptions):

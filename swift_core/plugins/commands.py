@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
-from swift_core.contract.errors import SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_core.plugins import local
-from swift_core.plugins.entry_points import Point, entry_points
-from swift_core.plugins.registry import first_party
-from swift_core.system.failure_site import place_of
+from swift_core.plugins.metadata import Point, entry_points
+from swift_core.plugins.registered import first_party
+from swift_core.system import failure_site_of
 
 GROUP = "swift.commands"
 CORE = "swift-core"
@@ -55,7 +55,7 @@ class Offer:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # sys.exit at import is one of the things that plugins do
-            raise self._broken(f"{type(error).__name__}: {error}{place_of(error, self.point.value)}") from error
+            raise self._broken(f"{type(error).__name__}: {error}{failure_site_of(error, self.point.value)}") from error
         if not isinstance(found, click.Command):
             raise self._broken(f"'{self.point.value}' is no click command, but a {type(found).__name__}")
         return _guarded(found, self)
@@ -65,7 +65,7 @@ class Offer:
         return UsageError(f"the command '{self.name}' of {home} does not work: {reason}", hint="SWIFT_DEBUG=1 shows the traceback.")
 
 
-def offers() -> list[Offer]:
+def commands_offered() -> list[Offer]:
     """All of them, by name; SWIFT_BLOCK_PLUGINS leaves some out."""
     blocked = {name.strip() for name in os.environ.get("SWIFT_BLOCK_PLUGINS", "").split(",")}
     found = [Offer(spelled(point.name), point) for point in [*entry_points(GROUP), *_local()] if point.name not in blocked]
@@ -77,14 +77,14 @@ def spelled(name: str) -> str:
     return name.replace("_", "-")
 
 
-def find(name: str) -> Offer | None:
+def find_command(name: str) -> Offer | None:
     """The command of that name; `distribution/name` says whose.
 
     Raises:
         UsageError: two have the name.
     """
     home, _, bare = name.rpartition("/")
-    found = [offer for offer in offers() if offer.name == spelled(bare) and home in ("", offer.point.distribution, offer.place)]
+    found = [offer for offer in commands_offered() if offer.name == spelled(bare) and home in ("", offer.point.distribution, offer.place)]
     found = [offer for offer in found if offer.first_party] or found  # no other plugin takes their place
     if len(found) > 1:
         owners = " and ".join(offer.point.distribution for offer in found)
@@ -119,7 +119,7 @@ def _guarded(command: click.Command, offer: Offer) -> click.Command:
             except (SwiftError, click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
                 raise
             except Exception as error:
-                said = f"{type(error).__name__}: {error}{place_of(error, offer.point.value)}"
+                said = f"{type(error).__name__}: {error}{failure_site_of(error, offer.point.value)}"
                 hint = f"This is a fault of {offer.point.distribution}; SWIFT_DEBUG=1 shows the traceback."
                 raise SwiftError(f"the command '{offer.name}' failed: {said}", hint=hint) from error
 

@@ -11,7 +11,7 @@ from swift_core.system import paths
 
 
 @contextmanager
-def claim(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
+def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Hold the lock file beside `folder` and yield its descriptor.
 
     A child process that inherits the descriptor holds the lock too, so no other process touches the folder before the child has ended,

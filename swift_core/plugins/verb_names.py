@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.verb import VerbSpec
-from swift_core.plugins.registry import Registry, catalogue, registry
+from swift_core.contract import UsageError, VerbSpec, suggestion
+from swift_core.plugins.registered import Registry, catalogue, registry
 
 
 def verbs(known: Registry | None = None) -> list[VerbSpec]:

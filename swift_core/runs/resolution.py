@@ -10,24 +10,16 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from swift_core.checkpoints.fetch import Fetcher
-from swift_core.checkpoints.lineage import check_base
-from swift_core.contract.errors import Problems, SwiftError, UsageError, suggestion
-from swift_core.contract.reference import parse
-from swift_core.contract.roles import Progress
-from swift_core.contract.run import Run
-from swift_core.contract.verb import VerbSpec
-from swift_core.contract.version import __version__
-from swift_core.options.settings import Settings, normalise
-from swift_core.plugins import local
-from swift_core.plugins.registry import Registry, registry
+from swift_core.checkpoints import Fetcher, check_base
+from swift_core.contract import Problems, Progress, Run, SwiftError, UsageError, VerbSpec, __version__, parse_reference, suggestion
+from swift_core.options import Settings, normalise
+from swift_core.plugins import Registry, local, registry
 from swift_core.runs import outputs, provenance, reservation, space
 from swift_core.runs.choose import job_of, options_and_parts, with_engines, with_implied_quantizer
 from swift_core.runs.convert import converted
 from swift_core.runs.draft import Draft
-from swift_core.runs.recorded_loader import recorded_loader
-from swift_core.system import paths
-from swift_core.system.network import offline_if
+from swift_core.runs.loader_record import recorded_loader
+from swift_core.system import offline_if, paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +108,7 @@ def _fetch(draft: Draft) -> None:
     if not options.get("allow_other_base"):
         for source in draft.adapters.values():
             check_base(Path(source.path), draft.model, fetcher.notes.append)
-    options["trust_remote_code"] = fetcher.trusts(parse(options["model"], hub=fetcher.hub))
+    options["trust_remote_code"] = fetcher.trusts(parse_reference(options["model"], hub=fetcher.hub))
     draft.notes += fetcher.notes
 
 

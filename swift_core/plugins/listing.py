@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from swift_core.cli import plugin_commands
-from swift_core.plugins import local
-from swift_core.plugins.entry_points import Point, entry_points
+from swift_core.plugins import commands, local
+from swift_core.plugins.metadata import Point, entry_points
 
 VERBS = "swift.verbs"
 
@@ -25,8 +24,8 @@ def lines() -> list[Line]:
     """Return the verbs, then the other commands, each by name."""
     found = [Line(point.name, _summary(point), point.also) for point in _verbs()] + _local_verbs()
     named = {line.name for line in found}
-    for offer in plugin_commands.offers():
-        homes = [other.place for other in plugin_commands.offers() if other.name == offer.name and not other.first_party]
+    for offer in commands.commands_offered():
+        homes = [other.place for other in commands.commands_offered() if other.name == offer.name and not other.first_party]
         if offer.name not in named:
             named.add(offer.name)
             found.append(Line(offer.name, _summary(offer.point) + (f"; write DISTRIBUTION/{offer.name}" if homes[1:] else "")))
@@ -49,7 +48,7 @@ def _local_verbs() -> list[Line]:
     """Return the verbs of the files that the user has named; those are loaded already."""
     if not local.local_plugins():
         return []
-    from swift_core.plugins.registry import registry
+    from swift_core.plugins.registered import registry
 
     return [
         Line(entry.spec.name, entry.spec.summary, entry.spec.also)

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import UsageError
+from swift_core.contract import UsageError
 
 INDEX, WHOLE, ADAPTER = "model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"
 _AGAIN = "Fetch the checkpoint again."

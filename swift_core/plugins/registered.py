@@ -15,11 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from swift_core.contract import specs
-from swift_core.contract.errors import UsageError, suggestion
-from swift_core.contract.roles import ISOLATABLE
-from swift_core.contract.run import Choice
-from swift_core.contract.verb import VerbSpec
+from swift_core.contract import ISOLATABLE, Choice, UsageError, VerbSpec, specs, suggestion
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
 
 HOOKS: Mapping[str, tuple[str, type[specs.Named]]] = {
@@ -162,9 +158,7 @@ def choice_fields(entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
             )
         values: dict[str, Any] = {}
     else:
-        from swift_core.options.model import validate
-
-        values = validate(spec.options.load(), options).model_dump(mode="json")
+        values = spec.options.load().checked(options).model_dump(mode="json")
     return {
         "kind": spec.kind,
         "name": spec.name,

@@ -11,16 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.errors import Stopped, SwiftError, UsageError
-from swift_core.contract.run import Choice, Run, write_run
-from swift_core.environments.inspect import look
-from swift_core.environments.interpreters import CLEARED, variables
+from swift_core.contract import Choice, Run, Stopped, SwiftError, UsageError
+from swift_core.environments import CLEARED, interpreter_variables, look
 from swift_core.plugins import local
-from swift_core.runs.events import Report
-from swift_core.runs.execute import error_of
-from swift_core.runs.local_launcher import CONTROL_PIPE, STOP_FILE, STOPPING, watch_processes
-from swift_core.system import supervisor
-from swift_core.system.log_tail import last_words
+from swift_core.runs import CONTROL_PIPE, STOP_FILE, STOPPING, Report, error_of, watch_processes
+from swift_core.system import last_error_in, supervisor, write_run
 
 FOLDER = "apart"  # in the run folder, with its own run.json, events and log
 
@@ -53,7 +48,7 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
 
     threading.Thread(target=_pass_on_a_stop, args=(report, folder), daemon=True).start()
     command = supervisor.argv([python, "-m", "swift_core.runs.worker", str(folder)])
-    environment = {**variables(python), **dict.fromkeys(CLEARED[:2], ""), CONTROL_PIPE: ""}  # the parent's are added to these
+    environment = {**interpreter_variables(python), **dict.fromkeys(CLEARED[:2], ""), CONTROL_PIPE: ""}  # the parent's are added to these
     code = watch_processes([(command, environment)], folder, watch)
     if error := told.get("error"):
         raise error_of(error)
@@ -64,7 +59,7 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
         if "No module named 'swift_core'" in log.read_text(encoding="utf-8", errors="replace"):
             hint = f"{python} -m pip install {' '.join(_ours(run))}"
             raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=hint)
-        raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_words(log))
+        raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_error_in(log))
     figures = told["result"]["figures"]
     if missing := [each for each in wanted if each not in figures]:
         message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints.manifest import read_manifest
-from swift_core.runs.provenance import maker
+from swift_core.checkpoints import read_manifest
+from swift_core.runs.provenance import maker_of
 
 if TYPE_CHECKING:
-    from swift_core.contract.run import Choice, Source
-    from swift_core.plugins.registry import Registry
+    from swift_core.contract import Choice, Source
+    from swift_core.plugins import Registry
 
 
 def recorded_loader(sources: Iterable[Source], known: Registry) -> Choice | None:
@@ -22,9 +22,9 @@ def recorded_loader(sources: Iterable[Source], known: Registry) -> Choice | None
     """
     manifests = (read_manifest(Path(source.path)) for source in sources)
     manifest = next((manifest for manifest in manifests if manifest and manifest.loader), None)
-    return maker(known, "loader", manifest) if manifest else None
+    return maker_of(known, "loader", manifest) if manifest else None
 
 
-def record_of(loader: Choice | None) -> dict[str, Any]:
+def loader_record_of(loader: Choice | None) -> dict[str, Any]:
     """What a manifest keeps of a loader."""
     return {"name": loader.name, "plugin": loader.plugin, "options": dict(loader.options)} if loader else {}

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract.roles import Watch
-from swift_core.contract.run import Run, RunResult, new_folder
-from swift_core.plugins.verbs import verb_named
-from swift_core.runs.execute import execute
+from swift_core.contract import Run, RunResult, Watch
+from swift_core.plugins import verb_named
+from swift_core.runs.execution import execute
 from swift_core.runs.reservation import held
+from swift_core.system import new_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from swift_core.plugins.entry_points import entry_points
-from swift_core.plugins.registry import HOOKS, Entry, Registry, first_party
+from swift_core.plugins.metadata import entry_points
+from swift_core.plugins.registered import HOOKS, Entry, Registry, first_party
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ def _names(kind: str, entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _commands() -> Iterator[Clash]:
-    from swift_core.cli.listing import VERBS
-    from swift_core.cli.plugin_commands import offers
+    from swift_core.plugins.commands import commands_offered
+    from swift_core.plugins.listing import VERBS
 
     homes: dict[str, dict[str, bool]] = {}
     for point in entry_points(VERBS):
         for name in (point.name, *point.also):
             homes.setdefault(name, {})[point.distribution] = point.distribution in first_party()
-    for offer in offers():
+    for offer in commands_offered():
         homes.setdefault(offer.name, {})[offer.point.distribution] = offer.first_party
     for name, owners in homes.items():
         if len(owners) > 1:

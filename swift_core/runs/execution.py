@@ -9,13 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import errors
-from swift_core.contract.errors import PeerFailed, Stopped, SwiftError
-from swift_core.contract.roles import Server, Watch
-from swift_core.contract.run import Run, RunResult, new_folder, output_path, read_run, write_result, write_run
-from swift_core.plugins.registry import Registry, registry
+from swift_core.contract import PeerFailed, Run, RunResult, Server, Stopped, SwiftError, Watch, errors
+from swift_core.plugins import Registry, registry
 from swift_core.runs.events import read_events
-from swift_core.system import paths, threads
+from swift_core.system import new_folder, output_path, paths, read_run, threads, write_result, write_run
 
 SWIFT_LOAD_PLUGINS = "SWIFT_LOAD_PLUGINS"
 _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
