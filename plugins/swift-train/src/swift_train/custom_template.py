@@ -40,11 +40,11 @@ def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # Jinja writes true, false, numbers and strings as JSON does
 
 
-def _template(asked: str) -> str:
+def _template(name: str) -> str:
     """Return the template text of a file, or of the patched template of that name."""
-    if asked in patched_templates() and not Path(asked).exists():
-        return patched_templates()[asked]
-    return _read(Path(asked))
+    if name in patched_templates() and not Path(name).exists():
+        return patched_templates()[name]
+    return _read(Path(name))
 
 
 def _read(file: Path) -> str:

@@ -71,10 +71,10 @@ def check_disk_space(strategy: Strategy, size: CheckpointSize, run: Run, report:
 def copy_model(source: Path, target: Path, *, link: bool) -> None:
     """Copy a checkpoint's files into an empty folder; with `link`, hard-link the weights, which takes no space."""
     for path in sorted(source.rglob("*")):
-        there = target / path.relative_to(source)
+        copy = target / path.relative_to(source)
         if path.is_dir():
-            there.mkdir()
+            copy.mkdir()
         elif link and path.suffix == _LINKED:
-            copy_file(path, there)
+            copy_file(path, copy)
         else:
-            shutil.copyfile(path, there)
+            shutil.copyfile(path, copy)

@@ -72,8 +72,8 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
         )
     if media := run.options.get("data", {}).get("media_folder"):
         yield from _file(Path(media), "data.media_folder", "a folder", folder=True)
-    asked = run.options.get("resume") or ""
-    if name := asked.get("name", "") if isinstance(asked, Mapping) else asked:
+    resume = run.options.get("resume") or ""
+    if name := resume.get("name", "") if isinstance(resume, Mapping) else resume:
         try:
             candidates(Path(name))
         except SwiftError as error:

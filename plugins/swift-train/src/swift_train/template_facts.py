@@ -140,7 +140,7 @@ def _golden(processor: Any, date: str) -> Iterator[tuple[dict[str, Any], str, li
 
 def _varies(processor: Any, entry: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
     """Return the range of tokens that differ on other days, as `varies`; empty if none does."""
-    others = [there for date in DATES for found, _, there in _golden(processor, date) if found is entry]
+    others = [other for date in DATES for found, _, other in _golden(processor, date) if found is entry]
     first = min(_shared(ids, other) for other in others)
     if first == len(ids):
         return {}

@@ -50,8 +50,8 @@ _KEEP = re.compile(
 NOT_SMALL = {  # model types for which the rules give no small model, and why
     "dots3_note": "its configuration refers to layers that a small model does not have",
     "gemma3n": "it needs the library timm",
-    "gemma4_assistant": "it is no model of text alone",
-    "gemma4_unified_assistant": "it is no model of text alone",
+    "gemma4_assistant": "it is not a text-only model",
+    "gemma4_unified_assistant": "it is not a text-only model",
 }
 NOT_TRAINED = {  # model types that can't be trained on rows of text, and why
     "blt": "it takes byte patches",

@@ -53,33 +53,33 @@ def locate(template: ChatTemplate, messages: Sequence[Message], tools: Tools, in
         if alone is None:
             raise _prompt_mismatch(template, before, through, number, template.render(messages[:index], tools) if index else "")
         through = before + alone
-    said = through[len(before) :]
-    _check_present(said, message, number)
+    generated = through[len(before) :]
+    _check_present(generated, message, number)
     if template.silent:
         stop = template.next_speaker(message)
         text = through.rstrip() + stop
         if not stop:
             raise _no_end(template, number)
         return Turn(text, len(before), len(text), len(text))
-    end = _end(said, template.stops, message)
+    end = _end(generated, template.stops, message)
     if end is None:
         raise _no_end(template, number)
-    after = said[end:]
+    after = generated[end:]
     return Turn(through, len(before), len(before) + end, len(before) + end + len(after) - len(after.lstrip()))
 
 
 def _rendered_alone(template: ChatTemplate, message: Message, tools: Tools, before: str, through: str) -> str | None:
     """Return the rendering of a turn after a plain question, if `through` ends with it too, after the header of `before`; else None."""
     try:
-        asked = template.render([_ASKED], tools, prompt=True)
+        prompt = template.render([_ASKED], tools, prompt=True)
         answered = template.render([_ASKED, message], tools)
     except UsageError:
         return None
-    said = answered.removeprefix(asked)
-    if said == answered or not said or not through.endswith(said):
+    generated = answered.removeprefix(prompt)
+    if generated == answered or not generated or not through.endswith(generated):
         return None
-    header = _common_suffix(asked, before)
-    return said if header and through.removesuffix(said).endswith(header) else None
+    header = _common_suffix(prompt, before)
+    return generated if header and through.removesuffix(generated).endswith(header) else None
 
 
 def _common_suffix(one: str, other: str) -> str:
@@ -150,34 +150,34 @@ def _no_end(template: ChatTemplate, number: int) -> UsageError:
     )
 
 
-def _end(said: str, stops: Sequence[str], message: Message) -> int | None:
+def _end(generated: str, stops: Sequence[str], message: Message) -> int | None:
     """Return where a turn ends: after the first end-of-turn text that is not part of the message itself; None if there is none."""
     words = [*_texts(message), str(message.get("reasoning_content") or "")]
     found = []
     for stop in stops:
         place = -1
         for _ in range(1 + sum(word.count(stop) for word in words)):
-            place = said.find(stop, place + 1)
+            place = generated.find(stop, place + 1)
         if place >= 0:
             found.append((place, -len(stop)))
     return min(found)[0] - min(found)[1] if found else None
 
 
-def _check_present(said: str, message: Message, number: int) -> None:
+def _check_present(generated: str, message: Message, number: int) -> None:
     """Check that a turn contains the message's text, reasoning and tool calls."""
     for call in message.get("tool_calls") or ():
-        if (absent := _absent(said, [call["function"]["name"], *_leaves(call["function"]["arguments"])])) is not None:
+        if (absent := _absent(generated, [call["function"]["name"], *_leaves(call["function"]["arguments"])])) is not None:
             raise UsageError(
                 f"the chat template omits the tool call in message {number}: {_short(absent)} is missing",
                 hint="Use a model whose template renders tool calls.",
             )
     reasoning = str(message.get("reasoning_content") or "")
-    if (absent := _absent(said, [reasoning, *_inline_reasoning(message)])) is not None:
+    if (absent := _absent(generated, [reasoning, *_inline_reasoning(message)])) is not None:
         raise UsageError(
             f"the chat template omits the reasoning in message {number}: {_short(absent)}",
             hint="Use a model whose template renders reasoning, or remove it from the rows.",
         )
-    if (absent := _absent(said, _texts(message))) is not None:
+    if (absent := _absent(generated, _texts(message))) is not None:
         raise UsageError(
             f"the chat template omits a part of message {number}: {_short(absent)}",
             hint="Use a model whose template renders it, or change the row.",
