@@ -84,7 +84,7 @@ def test_all_problems_come_at_once(project):
         ({"--dataset": "idenity"}, ["there is no dataset or file 'idenity'", "Did you mean 'identity'?"]),
         ({"--dataset": "rows.jsnl"}, ["there is no dataset or file 'rows.jsnl'", "Did you mean 'rows.jsonl'?"]),
         ({"--dataset": "rows.jsonl#many"}, ["'#many' is not a number of rows", "rows.jsonl#500"]),
-        ({"--dataset": "dpo-en-demo"}, ["has preference rows; sft wants chat rows"]),
+        ({"--dataset": "dpo-en-demo"}, ["has preference rows; sft needs chat rows"]),
     ],
 )
 def test_models_and_data_that_are_not_there(project, given, says):
