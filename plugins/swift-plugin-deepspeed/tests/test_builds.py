@@ -1,4 +1,4 @@
-"""Compiled operators: a lock that a killed build left never holds up another, and two builds at once wait for each other."""
+"""Compiled operators: the lock file of a killed build does not block later builds, and concurrent builds wait for each other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def hold(folder, started):
         time.sleep(3600)
 
 
-def test_a_killed_build_holds_nobody_up(tmp_path):
+def test_a_killed_build_does_not_block_others(tmp_path):
     context = multiprocessing.get_context("fork")
     started = context.Event()
     builder = context.Process(target=hold, args=(tmp_path, started), daemon=True)

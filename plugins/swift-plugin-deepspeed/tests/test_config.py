@@ -1,4 +1,4 @@
-"""DeepSpeed's JSON file: read with the options, merged with what the run needs, and contradictions told by name."""
+"""DeepSpeed's JSON file: read with the options, merged with the run's settings, every contradiction reported by key."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def run_with(parallel, options, *, tuner="lora", optimizer="adamw", quantizer=""
         "optimizer": known.choose("optimizer", "adamw"),
         "parallel": known.choose("parallel", parallel, options),
     }
-    parts["optimizer"] = replace(parts["optimizer"], name=optimizer)  # others are vetoed by name
+    parts["optimizer"] = replace(parts["optimizer"], name=optimizer)  # other optimizers are refused by name
     if quantizer:
         parts["quantizer"] = known.choose("quantizer", quantizer)
     return Run(verb="sft", job="", parts=parts, options={"dtype": "auto", "processes": 2, "nodes": 1, **verb_options})
@@ -87,15 +87,15 @@ def run_with(parallel, options, *, tuner="lora", optimizer="adamw", quantizer=""
 
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
-    """That DeepSpeed is absent is told too; here it is looked at what else is."""
+    """Pretend that DeepSpeed is installed, to test the other checks."""
     monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
-def told(*arguments, **more):
+def messages(*arguments, **more):
     return [problem.message.removeprefix("DeepSpeed's configuration: ") for problem in swift_check(run_with(*arguments, **more))]
 
 
-def test_names_and_other_tools_names():
+def test_names_and_aliases():
     known = registry()
     assert known.choose("parallel", "zero2_offload").options["offload_optimizer"] is True
     assert known.choose("parallel", "zero3_offload").options["offload_weights"] is True
@@ -123,7 +123,7 @@ def test_a_file_is_read_once_and_kept(tmp_path):
         ("zero2", None, "can't be read: No such file"),
     ],
 )
-def test_a_file_that_is_none(tmp_path, name, text, says):
+def test_an_invalid_file(tmp_path, name, text, says):
     if text is not None:
         (tmp_path / "ds.json").write_text(text)
     with pytest.raises(Invalid, match=says) as caught:
@@ -131,7 +131,7 @@ def test_a_file_that_is_none(tmp_path, name, text, says):
     assert caught.value.problems[0][0].startswith("config")
 
 
-def test_what_the_engine_is_given():
+def test_the_configuration_of_the_engine():
     config = engine_config(DeepSpeedOptions(config=SHIPPED), "float32", hidden=64)
     assert (config["train_micro_batch_size_per_gpu"], config["gradient_accumulation_steps"]) == (1, 1)
     assert not {"train_batch_size", "gradient_clipping", "optimizer", "scheduler"} & config.keys()
@@ -164,10 +164,10 @@ def test_offload_by_name():
     assert "offload_optimizer" not in engine_config(Zero2Options(), "float32")["zero_optimization"]
 
 
-def test_files_that_go_with_the_run():
-    assert told("deepspeed", {"config": SHIPPED}) == []
-    assert told("deepspeed", {"config": BY_HAND}, **FITTING) == []
-    assert told("zero1", {}) == []
+def test_files_that_agree_with_the_run():
+    assert messages("deepspeed", {"config": SHIPPED}) == []
+    assert messages("deepspeed", {"config": BY_HAND}, **FITTING) == []
+    assert messages("zero1", {}) == []
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ def test_files_that_go_with_the_run():
     ],
 )
 def test_each_conflict_is_named(change, says):
-    (message,) = told("deepspeed", {"config": {**BY_HAND, **change}}, **FITTING)
+    (message,) = messages("deepspeed", {"config": {**BY_HAND, **change}}, **FITTING)
     assert message.startswith(says)
 
 
-def test_all_conflicts_come_at_once_with_what_to_do():
+def test_all_conflicts_are_reported_at_once_with_hints():
     problems = list(swift_check(run_with("deepspeed", {"config": BY_HAND}, dtype="float32")))
     keys = [problem.message.split(": ")[1] for problem in problems]
     assert keys == ["train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "train_batch_size", "bf16.enabled", "scheduler.type",
@@ -224,9 +224,9 @@ def test_all_conflicts_come_at_once_with_what_to_do():
     ],
 )
 def test_combinations_that_are_refused(arguments, more, says):
-    (message,) = told(*arguments, **more)
+    (message,) = messages(*arguments, **more)
     assert message.startswith(says)
 
 
 def test_an_untested_optimizer_can_be_allowed():
-    assert told("zero2", {"config": {"zero_allow_untested_optimizer": True}}, optimizer="muon") == []
+    assert messages("zero2", {"config": {"zero_allow_untested_optimizer": True}}, optimizer="muon") == []

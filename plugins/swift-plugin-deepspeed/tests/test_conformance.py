@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-deepspeed` as tests."""
+"""The conformance checks of every plugin and its parts: `swift plugins check swift-plugin-deepspeed` as tests."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def test_conformance(check):
 @pytest.mark.usefixtures("deepspeed")
 @parametrize_with_checks("swift-plugin-deepspeed")
 def test_conformance_with_deepspeed(check):
-    """The same where DeepSpeed is there: losses as one process has them, exact resume."""
+    """The same with DeepSpeed installed: the losses of one process, exact resume."""
     check()

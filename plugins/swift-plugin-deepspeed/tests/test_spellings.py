@@ -1,4 +1,4 @@
-"""`--deepspeed NAME` and `--deepspeed FILE.json`, and what is said where DeepSpeed itself is absent."""
+"""`--deepspeed NAME` and `--deepspeed FILE.json`, and the error if DeepSpeed is not installed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from swift_core.plugins.verb_names import verb_named
         (["--deepspeed"], ["--deepspeed"]),
     ],
 )
-def test_a_file_where_a_name_stands(words, expected):
+def test_a_file_in_place_of_a_name(words, expected):
     assert other_tools.expand(words, verb_named("sft"), registry()) == expected
 
 
@@ -31,8 +31,8 @@ def dry_run(project, tiny_model, *words):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="DeepSpeed is here")
-def test_where_deepspeed_is_absent(tiny_model, swift_project):
-    """It is said with the file's conflicts at once, before anything is loaded."""
+def test_deepspeed_is_not_installed(tiny_model, swift_project):
+    """Reported together with the file's conflicts, before anything is loaded."""
     swift_project.write({"ds.json": {"train_micro_batch_size_per_gpu": 7, "zero_optimization": {"stage": 3}}})
     outcome = dry_run(swift_project, tiny_model, "--deepspeed", "ds.json")
     outcome.assert_failure("'deepspeed' needs deepspeed>=0.19, which is not installed")

@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-fsdp` as tests."""
+"""The conformance checks of every plugin and its parts: `swift plugins check swift-plugin-fsdp` as tests."""
 
 from __future__ import annotations
 

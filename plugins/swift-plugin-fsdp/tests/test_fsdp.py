@@ -1,4 +1,4 @@
-"""fsdp over several processes learns what one process learns, holds its part of the weights alone, and resumes exactly."""
+"""fsdp trains as one process does; each process holds its shards of the weights only, and resumes exactly."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def rows(tmp_path):
 
 
 def settings(ranks, **more):
-    """Eight rows a step in four micro-steps a process at most, clipped, over two epochs."""
+    """Eight rows per step in micro-batches of one, with clipping, over two epochs."""
     return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
 
 
-def cut(run, **options):
-    """The run with fsdp and its options."""
+def sharded(run, **options):
+    """Return the run with fsdp and its options."""
     return replace(run, parts={**run.parts, "parallel": registry().choose("parallel", "fsdp", options)})
 
 
@@ -59,11 +59,11 @@ def close(ours, theirs):
 
 @pytest.mark.parametrize(("tuner", "checkpointing"), [("lora", True), ("full", False)])
 def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
-    """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
+    """Losses, norms, held-out losses, and a checkpoint that transformers can load."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
     one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
-    run = cut(training_run(tiny_model, rows, **options, **settings(2, gradient_checkpointing=checkpointing)))
+    run = sharded(training_run(tiny_model, rows, **options, **settings(2, gradient_checkpointing=checkpointing)))
     two = on_ranks(2, partial(run_training, run, tmp_path / "two"))[0]
     assert len(steps(one)) == 6
     assert any(norm > 0.5 for _, norm in steps(one))
@@ -81,17 +81,17 @@ def test_as_one_process(tiny_model, rows, tmp_path, tuner, checkpointing):
             torch.testing.assert_close(got, want, atol=1e-4, rtol=0, msg=name)
 
 
-def test_in_groups_that_each_hold_a_copy(tiny_model, rows, tmp_path):
+def test_hybrid_sharding(tiny_model, rows, tmp_path):
     one = run_training(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
-    run = cut(training_run(tiny_model, rows, tuner="full", **settings(4, epochs=1)), shard_size=2, reshard_after_forward=False)
+    run = sharded(training_run(tiny_model, rows, tuner="full", **settings(4, epochs=1)), shard_size=2, reshard_after_forward=False)
     close(on_ranks(4, partial(run_training, run, tmp_path / "four"))[0], one)
     proof = json.loads((tmp_path / "four/parallel.json").read_text())
     assert list(proof["placements"]) == ["R S(0)"]
     assert (proof["processes"], proof["shard_size"]) == (4, 2)
 
 
-def test_whole_copies_are_noticed(tiny_model, monkeypatch):
-    """As accelerate trains on a CPU where FSDP was asked for: the losses would be right."""
+def test_full_replicas_are_detected(tiny_model, monkeypatch):
+    """accelerate trains full replicas on a CPU although FSDP is requested; the losses would be right."""
     monkeypatch.setattr(sharding, "fully_shard", lambda module, **_: module)
 
     def build():
@@ -111,11 +111,11 @@ def built(model, **options):
 
 
 def test_resume_is_exact(tiny_model, rows, tmp_path):
-    """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
+    """With dropout, whose random states differ per process, and LoRA+, whose parameter groups have different learning rates."""
     settled = settings(2, tuner="loraplus", tuner_options={"dropout": 0.2})
-    whole = on_ranks(2, partial(run_training, cut(training_run(tiny_model, rows, **settled)), tmp_path / "whole"))
-    first = on_ranks(2, partial(run_training, cut(training_run(tiny_model, rows, **settled)), tmp_path / "parts", stop_after=2))
-    resumed = cut(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled))
+    whole = on_ranks(2, partial(run_training, sharded(training_run(tiny_model, rows, **settled)), tmp_path / "whole"))
+    first = on_ranks(2, partial(run_training, sharded(training_run(tiny_model, rows, **settled)), tmp_path / "parts", stop_after=2))
+    resumed = sharded(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "parts")}, **settled))
     second = on_ranks(2, partial(run_training, resumed, tmp_path / "parts"))
     assert steps(first[0] + second[0]) == steps(whole[0])
     assert len(steps(first[0])) == 2
@@ -123,22 +123,23 @@ def test_resume_is_exact(tiny_model, rows, tmp_path):
     assert files[0] == files[1]
 
 
-def test_goes_on_with_another_number_of_processes(tiny_model, rows, tmp_path):
-    """Once the change is allowed: the same rows a step, so the same losses."""
+def test_resumes_with_another_number_of_processes(tiny_model, rows, tmp_path):
+    """If the change is allowed; the rows per step are the same, and so are the losses."""
     one = run_training(training_run(tiny_model, rows, **STILL, **settings(1, epochs=1)), tmp_path / "one")
     first = on_ranks(
-        2, partial(run_training, cut(training_run(tiny_model, rows, **STILL, **settings(2, epochs=1))), tmp_path / "parts", stop_after=2)
+        2,
+        partial(run_training, sharded(training_run(tiny_model, rows, **STILL, **settings(2, epochs=1))), tmp_path / "parts", stop_after=2),
     )[0]
     allowed = {"resume": {"name": str(tmp_path / "parts"), "allow_change": True}}
-    resumed = cut(training_run(tiny_model, rows, verb_options=allowed, **STILL, **settings(1, epochs=1)))
+    resumed = sharded(training_run(tiny_model, rows, verb_options=allowed, **STILL, **settings(1, epochs=1)))
     second = on_ranks(1, partial(run_training, resumed, tmp_path / "parts"))[0]
     assert len(steps(first)) == 2
     close(first + second, one)
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs /proc")
-def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
-    """The others never hold more than their part and a block, and all have the same weights and buffers."""
+def test_a_single_process_reads_the_model(tiny_model, rows, tmp_path):
+    """The others never hold more than their shards and one block, and all have the same weights and buffers."""
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=10, num_attention_heads=8,
@@ -169,16 +170,16 @@ def test_one_process_alone_reads_the_model(tiny_model, rows, tmp_path):
     assert first[2] == 1
 
 
-def test_a_tuner_that_starts_from_the_weights_reads_them_everywhere(tiny_model, rows, tmp_path):
-    """PiSSA splits the base: on shapes alone that can't be done."""
+def test_a_tuner_that_initialises_from_the_weights_reads_them_everywhere(tiny_model, rows, tmp_path):
+    """PiSSA decomposes the base weights, which the meta device does not have."""
     settled = settings(1, epochs=1, tuner_options={"dropout": 0.0, "init": "pissa"})
     one = run_training(training_run(tiny_model, rows, **settled), tmp_path / "one")
     run = training_run(tiny_model, rows, **{**settled, "gradient_accumulation_steps": 4})
-    close(on_ranks(2, partial(run_training, cut(run), tmp_path / "two"))[0], one)
+    close(on_ranks(2, partial(run_training, sharded(run), tmp_path / "two"))[0], one)
     assert json.loads((tmp_path / "two/parallel.json").read_text())["full_readers"] == 2
 
 
-def test_a_model_that_process_0_can_not_read_holds_nobody_up(tmp_path):
+def test_a_model_that_process_0_can_not_read_fails_on_every_process(tmp_path):
     def build():
         strategy = FsdpStrategy(FsdpOptions(device="cpu"))
         with pytest.raises(UsageError if strategy.writer else PeerFailed) as caught:
@@ -198,7 +199,7 @@ def digest(tensor):
 
 
 def learned(strategy):
-    """Weights and optimizer state, whole, as digests, which pass through a pipe."""
+    """Return digests of the full weights and optimizer state, small enough for a pipe."""
     state = {name: tensor.clone() for name, tensor in strategy.weights()}
     for name, parameter in strategy.module.named_parameters():
         for key, value in strategy.optimizer.state[parameter].items():
@@ -225,7 +226,7 @@ def test_a_checkpoint_is_read_by_another_number_of_processes(tiny_model, tmp_pat
     assert on_ranks(3, read) == [want] * 3
 
 
-def test_what_the_system_says_of_a_write_is_told_on_every_process(tiny_model, tmp_path):
+def test_a_write_error_of_the_system_is_raised_on_every_process(tiny_model, tmp_path):
     """torch's own writer hides it behind a wrong position in its file, and a full disk would end the run. Here files may not grow."""
 
     def save():
@@ -239,7 +240,7 @@ def test_what_the_system_says_of_a_write_is_told_on_every_process(tiny_model, tm
     assert on_ranks(2, save) == [errno.EFBIG] * 2
 
 
-def test_after_an_evaluation_every_weight_is_cut_again(tiny_model):
+def test_after_an_evaluation_every_weight_is_sharded_again(tiny_model):
     def evaluate():
         strategy = built(tiny_model)
         strategy.accumulate([], None, 1.0, train=False)
@@ -253,8 +254,8 @@ def test_after_an_evaluation_every_weight_is_cut_again(tiny_model):
     assert on_ranks(1, evaluate) == [[]]
 
 
-def test_narrow_weights_that_learn_are_kept_in_float32(tiny_model, tmp_path):
-    """Computed in their own type; float16 with a loss scale, which is not in the norm."""
+def test_trainable_weights_are_float32(tiny_model, tmp_path):
+    """The passes use the loaded type; float16 has a loss scale, which does not affect the norm."""
     task = PretrainTask(PretrainOptions())
     micro = collate(samples_of(tmp_path, [(range(3, 43), [(1, 40, 1.0)])]), RowGroup((0,), 1.0))
 
@@ -297,7 +298,7 @@ class Shared(nn.Module):
         self.blocks[1].weight = self.blocks[0].weight
 
 
-def test_weights_that_can_not_be_cut_are_named():
+def test_weights_that_can_not_be_sharded_are_named():
     with pytest.raises(UsageError, match="does not declare its blocks"):
         sharding.blocks(Shared(), [])
     with pytest.raises(UsageError, match="no module of class 'Linnear'") as caught:

@@ -1,4 +1,4 @@
-"""What fsdp can't do is said before anything is loaded, with what would do."""
+"""What fsdp does not support is reported before anything is loaded, with an alternative."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", 
         ({"config": {"quantization_config": {"quant_method": "gptq"}}}, "parallel", "--parallel ddp"),
     ],
 )
-def test_what_it_does_not_go_with(asked, where, hint, tmp_path):
+def test_unsupported(asked, where, hint, tmp_path):
     (problem,) = swift_check(run_with(tmp_path, **asked))
     assert problem.where == where
     assert problem.fatal
@@ -45,15 +45,15 @@ def test_what_it_does_not_go_with(asked, where, hint, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [{}, {"shard_size": 2}, {"offload": True, "verb_options": {"device": "cuda"}}])
-def test_what_it_goes_with(asked, tmp_path):
+def test_supported(asked, tmp_path):
     assert list(swift_check(run_with(tmp_path, **asked))) == []
 
 
-def test_other_strategies_are_none_of_its_business(tmp_path):
+def test_other_strategies_are_not_checked(tmp_path):
     assert list(swift_check(run_with(tmp_path, parallel="ddp", config={"quantization_config": {"quant_method": "gptq"}}))) == []
 
 
-def test_offload_on_auto_looks_at_the_machine(tmp_path, monkeypatch):
+def test_offload_on_auto_depends_on_the_machine(tmp_path, monkeypatch):
     run = run_with(tmp_path, offload=True, verb_options={"device": "auto"})
     monkeypatch.setattr(strategy_checks, "device_kind", lambda: "cuda")
     assert list(swift_check(run)) == []
@@ -61,8 +61,8 @@ def test_offload_on_auto_looks_at_the_machine(tmp_path, monkeypatch):
     assert [problem.where for problem in swift_check(run)] == ["parallel.offload"]
 
 
-def test_qlora_is_refused_with_what_would_do(tmp_path):
-    """By the plugin of bitsandbytes, whose weights they are, and by it alone."""
+def test_qlora_is_refused_with_an_alternative(tmp_path):
+    """Only the bitsandbytes plugin refuses its own quantized weights."""
     run = run_with(tmp_path, quantizer="bnb")
     answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
     assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == [("parallel", True, True)]

@@ -1,4 +1,4 @@
-"""What can't be cut is said before anything is loaded, with what would do."""
+"""What megatron does not support is reported before anything is loaded, with an alternative."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads"
 
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
-    """That megatron-core is absent is told too; here it is looked at what else is."""
+    """Pretend that megatron-core is installed, to test the other checks."""
     monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
@@ -64,7 +64,7 @@ def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None
         ({"task_options": {"compile": True}}, "compile", "compiled", "Leave --compile out"),
     ],
 )
-def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
+def test_unsupported(tmp_path, asked, where, says, hint):
     (problem,) = swift_check(run_with(tmp_path, **asked))
     assert (problem.where, problem.fatal) == (where, True)
     assert says in problem.message
@@ -87,11 +87,11 @@ def test_what_it_does_not_go_with(tmp_path, asked, where, says, hint):
         {"config": MIXTURE, "expert": 2, "tensor": 4, "sequence": True},
     ],
 )
-def test_what_it_goes_with(asked, tuner, tmp_path):
+def test_supported(asked, tuner, tmp_path):
     assert list(swift_check(run_with(tmp_path, tuner=tuner, **asked))) == []
 
 
-def test_where_megatron_core_is_absent(tmp_path, monkeypatch):
+def test_megatron_core_is_not_installed(tmp_path, monkeypatch):
     absent = type("Found", (), {"present": False, "missing": ("megatron-core>=0.17",)})()
     monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: absent)
     (problem,) = swift_check(run_with(tmp_path))
@@ -99,13 +99,13 @@ def test_where_megatron_core_is_absent(tmp_path, monkeypatch):
     assert problem.hint == "Python 3.12 or newer: pip install 'megatron-core>=0.17'"
 
 
-def test_neighbours_share_a_layer_and_stages_are_far_apart():
+def test_tensor_ranks_are_adjacent_and_pipeline_ranks_far_apart():
     sizes = sizes_of(MegatronOptions(tensor=2, pipeline=2), 8)
     assert sizes.data == 2
     assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 1, 1, 0, 0, 1, 1]
 
 
-def test_those_that_share_rows_are_between_them():
+def test_context_ranks_are_between_them():
     sizes = sizes_of(MegatronOptions(tensor=2, context=2), 8)
     assert (sizes.data, sizes.replicas) == (2, 4)
     assert [sizes.data_rank(rank) for rank in range(8)] == [0, 0, 0, 0, 1, 1, 1, 1]

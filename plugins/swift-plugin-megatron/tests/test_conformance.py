@@ -1,4 +1,4 @@
-"""What every plugin and every part of one has promised: `swift plugins check swift-plugin-megatron` as tests."""
+"""The conformance checks of every plugin and its parts: `swift plugins check swift-plugin-megatron` as tests."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def test_conformance(check):
 @pytest.mark.usefixtures("megatron")
 @parametrize_with_checks("swift-plugin-megatron")
 def test_conformance_with_megatron(check):
-    """The same where megatron-core is there: losses as one process has them, exact resume."""
+    """The same with megatron-core installed: the losses of one process, exact resume."""
     check()

@@ -1,4 +1,4 @@
-"""Weights from transformers' names to megatron-core's parts and back, bit for bit, without megatron-core."""
+"""Conversion of weights from transformers to megatron-core's shards and back, bit-exact, without megatron-core."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model_of(kind, **more):
 
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3"])
 @pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_there_and_back(kind, ranks):
+def test_conversion_is_reversible(kind, ranks):
     weights = dict(model_of(kind).named_parameters())
     back = {}
     for placement in place_weights(maps.architectures()[kind], weights, Partition(4, 2)):
@@ -50,7 +50,7 @@ def test_there_and_back(kind, ranks):
 
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
 @pytest.mark.parametrize("shares", [1, 2, 4])
-def test_experts_are_dealt_out(kind, shares):
+def test_experts_are_distributed(kind, shares):
     weights = dict(model_of(kind).named_parameters())
     placements = place_weights(maps.architectures()[kind], weights, Partition(4, 2, experts=4, expert_ranks=shares))
     name = "model.layers.3.mlp.experts.down_proj"
@@ -76,19 +76,19 @@ def test_query_key_and_value_are_interleaved_by_group():
     assert torch.equal(layout.fuse(second, "qkv", Heads(4, 2, 4)), joined[32:]), "a process has whole groups"
 
 
-def test_gate_and_up_lie_one_after_the_other_in_each_process():
+def test_gate_and_up_are_concatenated_in_each_process():
     gate, up = torch.arange(4.0), torch.arange(4.0) + 10
     joined = layout.fuse([layout.shard(part, "gated", 1, 2) for part in (gate, up)], "gated", HEADS)
     assert joined.tolist() == [2, 3, 12, 13]
 
 
-def test_a_vocabulary_is_filled_up_with_zeros():
+def test_a_vocabulary_is_padded_with_zeros():
     weight = torch.ones(51, 2)
     assert layout.shard(weight, "vocabulary", 1, 2)[-1].tolist() == [0, 0]
     assert layout.shard(weight, "vocabulary", 0, 2).shape == (26, 2)
 
 
-def test_stages_hold_layers_one_after_the_other():
+def test_stages_have_consecutive_layers():
     placements = place_weights(maps.architectures()["llama"], dict(model_of("llama").named_parameters()), Partition(4, 2))
     places = {placement.hf_names[0]: (placement.stage, placement.mcore_name) for placement in placements}
     assert places["model.layers.3.mlp.down_proj.weight"] == (1, "decoder.layers.1.mlp.linear_fc2.weight")
@@ -102,7 +102,7 @@ def test_a_tied_head_is_a_copy_on_the_last_stage():
     assert (tied.hf_names, tied.mcore_name, tied.stage) == (("model.embed_tokens.weight",), "output_layer.weight", 3)
 
 
-def test_what_no_entry_names_is_refused():
+def test_unmapped_weights_are_refused():
     names = [*dict(model_of("llama").named_parameters()), "model.layers.0.extra.weight"]
     with pytest.raises(UsageError, match=r"1 weights that its map does not name, such as model\.layers\.0\.extra\.weight"):
         place_weights(maps.architectures()["llama"], names, Partition(4, 1))
@@ -111,16 +111,16 @@ def test_what_no_entry_names_is_refused():
         place_weights(maps.architectures()["llama"], without, Partition(4, 1))
 
 
-THEIRS = maps.Architecture(("olmo",), maps.DECODER)
+OLMO = maps.Architecture(("olmo",), maps.DECODER)
 
 
-def test_others_bring_architectures(monkeypatch):
-    point = EntryPoint("olmo", f"{__name__}:THEIRS", "swift.megatron_maps")
-    monkeypatch.setattr(EntryPoint, "load", lambda self: THEIRS)
+def test_other_distributions_add_architectures(monkeypatch):
+    point = EntryPoint("olmo", f"{__name__}:OLMO", "swift.megatron_maps")
+    monkeypatch.setattr(EntryPoint, "load", lambda self: OLMO)
     monkeypatch.setattr(maps, "entry_points", lambda group: [point] if group == "swift.megatron_maps" else [])
     maps.architectures.cache_clear()
     try:
-        assert maps.architectures()["olmo"] is THEIRS
+        assert maps.architectures()["olmo"] is OLMO
         assert "llama" in maps.architectures()
     finally:
         maps.architectures.cache_clear()

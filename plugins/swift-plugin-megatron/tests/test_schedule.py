@@ -1,4 +1,4 @@
-"""The order of passes, played through: every stage gets what it waits for, once, and little is kept."""
+"""The schedule, simulated: every stage gets each input once, without deadlock, and keeps few micro-batches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from swift_plugin_megatron.schedule import Pass, passes_of
 
 
-def played(ranks, chunks, micros):
-    """Most micro-batches that each process keeps; each waits for what it needs, and sending never waits."""
+def simulate(ranks, chunks, micros):
+    """Return the maximum number of micro-batches that each process keeps; receives block, sends do not."""
     left = [passes_of(rank, ranks, chunks, micros) for rank in range(ranks)]
     done, most, last = set(), [0] * ranks, ranks * chunks - 1
     while any(left):
@@ -32,15 +32,15 @@ def played(ranks, chunks, micros):
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("micros", [1, 2, 5, 12])
-def test_one_stage_a_process(ranks, micros):
-    assert played(ranks, 1, micros) == [min(ranks - rank, micros) for rank in range(ranks)]
+def test_one_stage_per_process(ranks, micros):
+    assert simulate(ranks, 1, micros) == [min(ranks - rank, micros) for rank in range(ranks)]
 
 
 @pytest.mark.parametrize(("ranks", "chunks", "micros"), [(2, 2, 2), (2, 2, 8), (2, 4, 4), (3, 2, 9), (4, 2, 8), (4, 3, 4)])
-def test_several_stages_a_process(ranks, chunks, micros):
-    played(ranks, chunks, micros)
+def test_several_stages_per_process(ranks, chunks, micros):
+    simulate(ranks, chunks, micros)
 
 
-def test_in_turn():
+def test_order():
     assert passes_of(1, 2, 1, 2) == [Pass(True, 0, 0), Pass(False, 0, 0), Pass(True, 0, 1), Pass(False, 0, 1)]
     assert [each[1:] for each in passes_of(0, 2, 2, 4) if each.forward][:6] == [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (0, 3)]

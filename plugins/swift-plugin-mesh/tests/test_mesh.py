@@ -1,4 +1,4 @@
-"""A mesh of processes learns what one process learns, each with its part of the weights alone, and resumes exactly."""
+"""A mesh of processes trains as one process does, each with its shards of the weights only, and resumes exactly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.slow
-LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes, whose two axes are tried one by one in `make test`
+LANE = partial(pytest.param, marks=pytest.mark.full("mesh"))  # four processes; `make test` tests each of the two axes
 
 ROWS = 19  # an epoch of two steps of 8 rows, and one of 3
 STILL = {"tuner_options": {"dropout": 0.0}}
@@ -39,12 +39,12 @@ def rows(tmp_path):
 
 
 def settings(ranks, **more):
-    """Eight rows a step in micro-steps of one, clipped, over two epochs."""
+    """Eight rows per step in micro-batches of one, with clipping, over two epochs."""
     return {"batch_size": 1, "gradient_accumulation_steps": 8 // ranks, "epochs": 2, "max_grad_norm": 0.5, "learning_rate": 3e-3, **more}
 
 
 def meshed(run, **sizes):
-    """The run on a mesh."""
+    """Return the run on a mesh."""
     return replace(run, parts={**run.parts, "parallel": registry().choose("parallel", "mesh", sizes)})
 
 
@@ -61,8 +61,8 @@ def proof_of(folder):
 
 
 @pytest.mark.parametrize(("tuner", "data"), [("lora", 1), ("full", 1), LANE("full", 2)])
-def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tuner, data):
-    """Losses, norms, scores, and the checkpoint that comes out, which others can read."""
+def test_sharded_layers_train_as_one_process(tiny_model, rows, tmp_path, tuner, data):
+    """Losses, norms, held-out losses, and a checkpoint that transformers can load."""
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, "packing": (tuner, data) == ("full", 1), **(STILL if tuner == "lora" else {})}
     one = run_training(training_run(tiny_model, rows, **options, **settings(1)), tmp_path / "one")
@@ -95,7 +95,7 @@ def test_layers_that_are_cut_learn_as_whole_ones(tiny_model, rows, tmp_path, tun
         ("dora", {"pipeline": 2}, {}),
     ],
 )
-def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
+def test_stages_train_as_one_process(rows, tmp_path, tuner, sizes, more):
     """With a tied head, ragged rows, packed ones, and fewer micro-batches than stages."""
     model = write_tiny_model(tmp_path / "model", num_hidden_layers=4, tie_word_embeddings=sizes["pipeline"] == 2)
     data = sizes.get("data", 1)
@@ -126,8 +126,8 @@ def test_stages_learn_as_one_process(rows, tmp_path, tuner, sizes, more):
         ("full", {"context": 4}, {}),
     ],
 )
-def test_tokens_that_are_cut_learn_as_whole_rows(tiny_model, rows, tmp_path, tuner, sizes, more):  # noqa: PLR0917
-    """Rows of all lengths, some shorter than there are parts; heads that are fewer than the parts are repeated."""
+def test_sharded_tokens_train_as_one_process(tiny_model, rows, tmp_path, tuner, sizes, more):  # noqa: PLR0917
+    """Rows of all lengths, some shorter than the number of shards; key-value heads are repeated if there are fewer than shards."""
     data = sizes.get("data", 1)
     held = write_rows(tmp_path / "held.jsonl", ragged_chats(5))
     options = {"tuner": tuner, "validation": held, **(STILL if tuner == "lora" else {})}
@@ -151,7 +151,7 @@ SIZES = {
 
 
 def fresh(kind, **more):
-    """A random model of an architecture."""
+    """Return a random model of an architecture."""
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SIZES, **more))
 
@@ -168,7 +168,7 @@ def built(make, **options):
 
 
 def three_steps(make, folder, **options):
-    """Two micro-batches each."""
+    """Train three steps of two micro-batches; return losses and norms."""
     task = PretrainTask(PretrainOptions())
     micro = collate(samples_of(folder / os.environ["RANK"], [(range(3, 43), [(1, 40, 1.0)])]), RowGroup((0,), 1.0))
     strategy = built(make, **options)
@@ -179,8 +179,8 @@ def three_steps(make, folder, **options):
     return found
 
 
-def test_rows_that_would_see_each_other_go_through_stages_alone(tmp_path):
-    """Filled up to one length behind their end, where a causal model does not look."""
+def test_rows_without_isolation_go_through_stages_one_at_a_time(tmp_path):
+    """They are padded at their end, where causal attention does not look."""
     texts = [{"text": "why " * number + "because"} for number in range(2, 10)]
     model, rows = write_small_model(tmp_path / "model", "gpt_oss"), write_rows(tmp_path / "rows.jsonl", texts)
     options = {"task": "pretrain", "tuner": "full", "max_steps": 2, "learning_rate": 1e-3}
@@ -198,7 +198,7 @@ def test_rows_that_would_see_each_other_go_through_stages_alone(tmp_path):
     ],
 )  # fmt: skip
 def test_other_architectures(kind, sizes, tmp_path):
-    """Norms of single heads, biases of layers cut by rows, scaled embeddings and logits, layers whose inputs and outputs are whole."""
+    """Norms of single heads, biases of row-parallel layers, scaled embeddings and logits, layers with replicated inputs and outputs."""
     (one,) = on_ranks(1, partial(three_steps, partial(fresh, kind), tmp_path / "one"))
     many = on_ranks(2, partial(three_steps, partial(fresh, kind), tmp_path / "many", **sizes))
     assert many[0] == many[1]
@@ -206,7 +206,7 @@ def test_other_architectures(kind, sizes, tmp_path):
 
 
 def test_stages_in_bfloat16(tmp_path):
-    """Passes in bfloat16, weights that learn in float32: as without stages, to the last bit."""
+    """Passes in bfloat16, trainable weights in float32: bit-identical to training without stages."""
 
     def half():
         return fresh("llama").bfloat16()
@@ -223,7 +223,7 @@ def test_stages_in_bfloat16(tmp_path):
         ("bloom", {"pipeline": 2}, "has no plan for pipeline parallelism"),
     ],
 )
-def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_read(kind, sizes, message):
+def test_an_unsupported_architecture_is_refused_before_its_weights_are_read(kind, sizes, message):
     read = []
 
     def load(device):
@@ -240,8 +240,8 @@ def test_an_architecture_that_can_not_be_cut_is_refused_before_its_weights_are_r
 
 
 @pytest.mark.parametrize("sizes", [{"tensor": 2}, {"tensor": 2, "pipeline": 2}])
-def test_whole_copies_are_noticed(monkeypatch, sizes):
-    """The losses would be right."""
+def test_full_replicas_are_detected(monkeypatch, sizes):
+    """Their losses would be right."""
     monkeypatch.setattr(tensor_parallel, "parallelize_module", lambda module, *_, **__: module)
 
     def build():
@@ -260,7 +260,7 @@ def test_whole_copies_are_noticed(monkeypatch, sizes):
         ("lfm2", {"layer_types": ["conv", "full_attention"]}, "computes different logits"),
     ],
 )
-def test_tokens_that_see_one_another_outside_attention_are_not_cut(kind, more, message):
+def test_architectures_that_mix_tokens_outside_attention_are_refused(kind, more, message):
     def build():
         with pytest.raises(UsageError, match=message):
             built(partial(fresh, kind, **more), context=2)
@@ -274,7 +274,7 @@ def test_tokens_that_see_one_another_outside_attention_are_not_cut(kind, more, m
     [{"data": 1, "tensor": 2}, {"data": 2, "pipeline": 2}, {"data": 1, "context": 2}, LANE({"data": 1, "tensor": 2, "pipeline": 2})],
 )
 def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
-    """With dropout, whose random states are a process's own, and LoRA+, whose groups have their own rates."""
+    """With dropout, whose random states differ per process, and LoRA+, whose parameter groups have different learning rates."""
     settled = settings(sizes["data"], tuner="loraplus", tuner_options={"dropout": 0.2})
     ranks = prod(sizes.values())
     run = meshed(training_run(tiny_model, rows, **settled), **sizes)
@@ -289,8 +289,8 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, sizes):
 
 
 @pytest.mark.parametrize(("then", "now"), [({"tensor": 2}, {}), ({"tensor": 2, "pipeline": 2}, {"pipeline": 2})])
-def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path, then, now):
-    """Once the change is allowed: the same rows a step, so the same losses."""
+def test_resumes_on_a_mesh_of_another_size(tiny_model, rows, tmp_path, then, now):
+    """If the change is allowed; the rows per step are the same, and so are the losses."""
     one = run_training(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), tmp_path / "one")
     run = meshed(training_run(tiny_model, rows, tuner="full", **settings(1, epochs=1)), **then)
     first = on_ranks(prod(then.values()), partial(run_training, run, tmp_path / "parts", stop_after=2))[0]
@@ -301,7 +301,7 @@ def test_goes_on_as_a_mesh_of_another_size(tiny_model, rows, tmp_path, then, now
     close(first + second, one)
 
 
-def test_does_not_go_on_with_other_stages(tmp_path):
+def test_does_not_resume_with_other_stages(tmp_path):
     def check():
         built(partial(fresh, "llama"), pipeline=2).save(tmp_path)
         torch.distributed.barrier()

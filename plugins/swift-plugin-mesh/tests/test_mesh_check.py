@@ -1,4 +1,4 @@
-"""What a mesh can't do is said before anything is loaded, with what would do."""
+"""What a mesh does not support is reported before anything is loaded, with an alternative."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_with(tmp_path, *, parallel="mesh", config=None, quantizer="", tuner="", 
         ({"config": {**LLAMA, "quantization_config": {"quant_method": "gptq"}}}, "parallel", "gptq", "--parallel ddp"),
     ],
 )
-def test_what_it_does_not_go_with(asked, where, message, hint, tmp_path):
+def test_unsupported(asked, where, message, hint, tmp_path):
     (problem,) = swift_check(run_with(tmp_path, **asked))
     assert problem.where == where
     assert problem.fatal
@@ -79,16 +79,16 @@ def test_what_it_does_not_go_with(asked, where, message, hint, tmp_path):
         {"config": {}, "tensor": 4},
     ],
 )
-def test_what_it_goes_with(asked, tmp_path):
+def test_supported(asked, tmp_path):
     assert list(swift_check(run_with(tmp_path, **asked))) == []
 
 
-def test_other_strategies_are_none_of_its_business(tmp_path):
+def test_other_strategies_are_not_checked(tmp_path):
     assert list(swift_check(run_with(tmp_path, parallel="ddp", config={"quantization_config": {"quant_method": "gptq"}}))) == []
 
 
-def test_qlora_is_refused_with_what_would_do(tmp_path):
-    """By the plugin of bitsandbytes, whose weights they are, and by it alone."""
+def test_qlora_is_refused_with_an_alternative(tmp_path):
+    """Only the bitsandbytes plugin refuses its own quantized weights."""
     run = run_with(tmp_path, quantizer="bnb")
     answers = [problem for _, answer in registry().plugins.ask("swift_check", run=run) for problem in answer or ()]
     assert [(problem.where, problem.fatal, "--parallel ddp" in problem.hint) for problem in answers] == [("parallel", True, True)]
