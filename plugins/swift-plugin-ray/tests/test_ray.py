@@ -56,4 +56,4 @@ def test_two_workers_of_ray_learn_what_two_processes_do(project):
 @pytest.mark.full("ray")
 def test_more_than_the_cluster_has_is_refused(project):
     _, sft = project
-    sft("--processes", "2", "--launcher", "ray", "--launcher.cpus", "1000").assert_failure("2 workers of 1000 CPU are asked for")
+    sft("--processes", "2", "--launcher", "ray", "--launcher.cpus", "1000").assert_failure("2 workers with 1000 CPU each were requested")

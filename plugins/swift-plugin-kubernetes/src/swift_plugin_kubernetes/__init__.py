@@ -1,4 +1,4 @@
-"""Kubernetes: a run as an indexed Job, a TrainJob of Kubeflow Trainer or a PyTorchJob, written, submitted and followed."""
+"""Kubernetes launcher: write a run as an indexed Job, a Kubeflow TrainJob or a PyTorchJob, submit it and follow it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_kubernetes.examples:EXAMPLES")
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """One launcher, for three kinds of manifest."""
+    """Return the launcher `kubernetes`."""
     return [
         LauncherSpec(
             name="kubernetes",
-            summary="A Kubernetes Job, Kubeflow TrainJob or PyTorchJob, submitted and followed, or its manifest alone",
+            summary="A Kubernetes Job, Kubeflow TrainJob or PyTorchJob, submitted and followed, or only its manifest",
             also=("k8s",),
             factory=Ref("swift_plugin_kubernetes.launcher:KubernetesLauncher"),
             options=Ref("swift_plugin_kubernetes.options:KubernetesOptions"),
@@ -32,9 +32,9 @@ def swift_launchers() -> list[LauncherSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Say what is missing before anything is loaded."""
+    """Check that the package kubernetes is installed if the job is to be submitted, before anything is loaded."""
     chosen = run.parts.get("launcher")
     ours = chosen and chosen.factory.startswith("swift_plugin_kubernetes.") and chosen.options["submit"]
     if ours and importlib.util.find_spec("kubernetes") is None:
-        hint = "pip install 'swift-plugin-kubernetes[submit]', or write the manifest alone: --launcher.no-submit."
-        yield Problem(where="launcher", message="to submit, the package kubernetes is needed", hint=hint)
+        hint = "pip install 'swift-plugin-kubernetes[submit]', or write only the manifest: --launcher.no-submit."
+        yield Problem(where="launcher", message="submitting needs the package kubernetes", hint=hint)

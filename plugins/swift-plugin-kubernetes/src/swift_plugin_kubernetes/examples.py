@@ -1,4 +1,4 @@
-"""How the conformance kit tries the launcher: with any image, at a port that is free."""
+"""Options for the conformance kit: a placeholder image and a free port."""
 
 from __future__ import annotations
 

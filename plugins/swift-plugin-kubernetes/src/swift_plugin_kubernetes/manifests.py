@@ -1,85 +1,90 @@
-"""The three manifests. In each a pod is a node of the run, and learns from the cluster which one it is and where node 0 is."""
+"""Build the three kinds of manifest. In each, a pod is a node of the run and gets its rank and node 0's address from the cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from swift_plugin_kubernetes.pod import Json, Work
+from swift_plugin_kubernetes.pod import Json, Workload
 
-MANAGER = "swift-core.dev/launcher"  # whose patch of the runtime it is
+MANAGER = "swift-core.dev/launcher"  # field manager of the runtime patch of a TrainJob
 
 
-def indexed_job(work: Work) -> Json:
-    """A Job whose pods have a number each; `service` gives them names."""
-    name = work.name
-    command = work.command("JOB_COMPLETION_INDEX", f"{name}-0.{name}", work.options.port)
-    pod = work.pod(work.container("node", command), subdomain=name, restartPolicy="Never")
+def indexed_job(workload: Workload) -> Json:
+    """Return an indexed Job, whose pods are numbered; `service` gives them host names."""
+    name = workload.name
+    command = workload.command("JOB_COMPLETION_INDEX", f"{name}-0.{name}", workload.options.port)
+    pod = workload.pod(workload.container("node", command), subdomain=name, restartPolicy="Never")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(work),
+        "metadata": _metadata(workload),
         "spec": {
             "completionMode": "Indexed",
-            "completions": work.nodes,
-            "parallelism": work.nodes,
-            "backoffLimit": 0,  # a lone pod that starts again finds nobody; the workers are started again inside
+            "completions": workload.nodes,
+            "parallelism": workload.nodes,
+            "backoffLimit": 0,  # a single restarted pod can't rejoin the others; workers are restarted inside the pods instead
             "template": {"metadata": {"labels": {"swift-core.dev/run": name}}, "spec": pod},
         },
     }
 
 
-def service(work: Work) -> Json:
-    """The headless service by which the pods of an indexed Job find node 0; Kubeflow makes one of its own."""
+def service(workload: Workload) -> Json:
+    """Return the headless Service through which the pods of an indexed Job find node 0; Kubeflow creates its own."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(work),
+        "metadata": _metadata(workload),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
-            "selector": {"swift-core.dev/run": work.name},
-            "ports": [{"name": "nodes", "port": work.options.port}],
+            "selector": {"swift-core.dev/run": workload.name},
+            "ports": [{"name": "nodes", "port": workload.options.port}],
         },
     }
 
 
-def train_job(work: Work) -> Json:
-    """Kubeflow Trainer v2: the cluster's runtime says how, this what; volumes go in as a patch of the runtime."""
-    container = {"name": "node", "volumeMounts": work.mounts()}
-    pod = {"volumes": work.volumes(), "containers": [container], "terminationGracePeriodSeconds": work.options.grace, **work.options.pod}
+def train_job(workload: Workload) -> Json:
+    """Return a TrainJob of Kubeflow Trainer v2, based on a training runtime of the cluster; volumes are added by a runtime patch."""
+    container = {"name": "node", "volumeMounts": workload.mounts()}
+    pod = {
+        "volumes": workload.volumes(),
+        "containers": [container],
+        "terminationGracePeriodSeconds": workload.options.grace,
+        **workload.options.pod,
+    }
     patch = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
     trainer = {
-        "image": work.options.image,
-        "command": work.command("PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"),
-        "numNodes": work.nodes,
-        "numProcPerNode": work.processes,
-        "env": work.env(),
-        "resourcesPerNode": work.resources(),
+        "image": workload.options.image,
+        "command": workload.command("PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"),
+        "numNodes": workload.nodes,
+        "numProcPerNode": workload.processes,
+        "env": workload.env(),
+        "resourcesPerNode": workload.resources(),
     }
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
-        "metadata": _metadata(work),
+        "metadata": _metadata(workload),
         "spec": {
-            "runtimeRef": {"name": work.options.runtime},
+            "runtimeRef": {"name": workload.options.runtime},
             "trainer": trainer,
             "runtimePatches": [{"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [patch]}}}}],
         },
     }
 
 
-def pytorch_job(work: Work) -> Json:
-    """Kubeflow Training Operator v1: a master and workers, numbered by RANK."""
-    command = work.command("RANK", "MASTER_ADDR", "MASTER_PORT")
-    template = {"spec": work.pod(work.container("pytorch", command))}
-    replicas = {"Master": 1, **({"Worker": work.nodes - 1} if work.nodes > 1 else {})}
+def pytorch_job(workload: Workload) -> Json:
+    """Return a PyTorchJob of Kubeflow Training Operator v1: one master and workers, numbered by RANK."""
+    command = workload.command("RANK", "MASTER_ADDR", "MASTER_PORT")
+    template = {"spec": workload.pod(workload.container("pytorch", command))}
+    replicas = {"Master": 1, **({"Worker": workload.nodes - 1} if workload.nodes > 1 else {})}
     return {
         "apiVersion": "kubeflow.org/v1",
         "kind": "PyTorchJob",
-        "metadata": _metadata(work),
+        "metadata": _metadata(workload),
         "spec": {
-            "nprocPerNode": str(work.processes),
+            "nprocPerNode": str(workload.processes),
             "runPolicy": {"backoffLimit": 0, "cleanPodPolicy": "None"},
             "pytorchReplicaSpecs": {
                 kind: {"replicas": count, "restartPolicy": "Never", "template": template} for kind, count in replicas.items()
@@ -88,16 +93,16 @@ def pytorch_job(work: Work) -> Json:
     }
 
 
-MANIFESTS: Mapping[str, Callable[[Work], Json]] = {"job": indexed_job, "trainjob": train_job, "pytorchjob": pytorch_job}
+MANIFESTS: Mapping[str, Callable[[Workload], Json]] = {"job": indexed_job, "trainjob": train_job, "pytorchjob": pytorch_job}
 PLURALS: Mapping[str, str] = {"job": "jobs", "trainjob": "trainjobs", "pytorchjob": "pytorchjobs"}
 
 
-def manifests(work: Work) -> list[Json]:
-    """What is submitted: the job, and what it needs beside it."""
-    job = MANIFESTS[work.options.manifest](work)
-    return [job, service(work)] if work.options.manifest == "job" and work.nodes > 1 else [job]
+def manifests(workload: Workload) -> list[Json]:
+    """Return the manifests to submit: the job, and for an indexed Job of several nodes its Service."""
+    job = MANIFESTS[workload.options.manifest](workload)
+    return [job, service(workload)] if workload.options.manifest == "job" and workload.nodes > 1 else [job]
 
 
-def _metadata(work: Work) -> dict[str, Any]:
-    namespace = {"namespace": work.options.namespace} if work.options.namespace else {}
-    return {"name": work.name, **namespace, "labels": {"swift-core.dev/run": work.name}}
+def _metadata(workload: Workload) -> dict[str, Any]:
+    namespace = {"namespace": workload.options.namespace} if workload.options.namespace else {}
+    return {"name": workload.name, **namespace, "labels": {"swift-core.dev/run": workload.name}}

@@ -1,4 +1,4 @@
-"""A node as a pod: its container, its volumes, what it may use."""
+"""The pod that runs one node: its container, volumes and resources."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What is to be done: the run folder, as the pods see it too, and on how many nodes with how many processes each."""
+class Workload:
+    """A run to be launched: the run folder (at the same path in the pods), the number of nodes and of processes per node."""
 
     run: Path
     options: KubernetesOptions
@@ -29,13 +29,13 @@ class Work:
 
     @property
     def name(self) -> str:
-        """A name that is fit for a service: it begins with a letter, and is short enough for what is put behind it."""
+        """A valid name for the job and its service: it starts with a letter and has at most 40 characters."""
         folder = re.sub(r"[^a-z0-9-]+", "-", self.run.name.lower()).strip("-")
         text = self.options.name or f"swift-{folder}"
         return text if len(text) <= 40 else f"{text[:31].rstrip('-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def command(self, node: str, host: str, port: int | str) -> list[str]:
-        """What a pod runs; `node`, `host` and `port` may be variables that the cluster sets in it."""
+        """Return the command of a pod; `node`, `host` and `port` may be names of environment variables that the cluster sets."""
         options = self.options
         return node_command(
             self.run,
@@ -51,30 +51,30 @@ class Work:
         )
 
     def env(self) -> list[Json]:
-        """The variables of a pod."""
+        """Return the environment variables of a pod."""
         return [{"name": name, "value": value} for name, value in {**self.environment, **self.options.env}.items()]
 
     def resources(self) -> Json:
-        """What a pod asks for, and gets no more of."""
+        """Return the resource requests of a pod, which are its limits too."""
         options = self.options
-        asked = {"cpu": options.cpus, "memory": options.memory, options.gpu_resource: str(options.gpus or "")}
-        limits = {name: value for name, value in asked.items() if value}
+        requests = {"cpu": options.cpus, "memory": options.memory, options.gpu_resource: str(options.gpus or "")}
+        limits = {name: value for name, value in requests.items() if value}
         return {"requests": limits, "limits": limits} if limits else {}
 
     def mounts(self) -> list[Json]:
-        """Where the volumes are in the container."""
+        """Return the volume mounts of the container."""
         mounts = [{"name": f"volume-{number}", "mountPath": path} for number, (_, path) in enumerate(self._claims())]
         return [*mounts, {"name": "shared-memory", "mountPath": "/dev/shm"}]
 
     def volumes(self) -> list[Json]:
-        """The claims, and memory that the processes of a node share: a container's own 64 MB are too little for NCCL and loaders."""
+        """Return the claims and a shared-memory volume: the default 64 MB of /dev/shm are too small for NCCL and data loaders."""
         claims = [
             {"name": f"volume-{number}", "persistentVolumeClaim": {"claimName": claim}} for number, (claim, _) in enumerate(self._claims())
         ]
         return [*claims, {"name": "shared-memory", "emptyDir": {"medium": "Memory"}}]
 
     def container(self, name: str, command: list[str]) -> Json:
-        """The container of a pod."""
+        """Return the container of a pod."""
         options = self.options
         return {
             "name": name,
@@ -87,7 +87,7 @@ class Work:
         }
 
     def pod(self, container: Json, **more: Any) -> Json:
-        """The specification of a pod, with what the user has added."""
+        """Return the pod specification; fields of the option `pod` override all others."""
         return {
             "containers": [container],
             "volumes": self.volumes(),
@@ -100,5 +100,5 @@ class Work:
         pairs = [item.partition(":") for item in self.options.volumes]
         for claim, _, path in pairs:
             if not claim or not path.startswith("/"):
-                raise UsageError(f"'{claim}:{path}' names no volume", where="launcher.volumes", hint="Write CLAIM:/path.")
+                raise UsageError(f"'{claim}:{path}' is not a volume", where="launcher.volumes", hint="Write CLAIM:/path.")
         return [(claim, path) for claim, _, path in pairs]

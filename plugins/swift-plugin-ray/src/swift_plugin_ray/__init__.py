@@ -1,4 +1,4 @@
-"""Ray: the processes of a run as the workers of a Ray Train TorchTrainer, on this machine or a cluster."""
+"""Ray launcher: run the training processes as workers of a Ray Train TorchTrainer, on this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """One launcher."""
+    """Return the launcher `ray`."""
     return [
         LauncherSpec(
             name="ray",
@@ -30,7 +30,7 @@ def swift_launchers() -> list[LauncherSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Say what is missing before anything is loaded."""
+    """Check that Ray is installed, before anything is loaded."""
     chosen = run.parts.get("launcher")
     ours = chosen and chosen.factory.startswith("swift_plugin_ray.")
     if ours and importlib.util.find_spec("ray") is None:

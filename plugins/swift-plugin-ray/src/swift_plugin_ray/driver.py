@@ -1,4 +1,4 @@
-"""Ray's driver: `python -m swift_plugin_ray.driver JSON` has a TorchTrainer start the workers, and passes on what rank 0 says."""
+"""The Ray driver: `python -m swift_plugin_ray.driver JSON` runs a TorchTrainer and relays the events of rank 0."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from swift_plugin_ray.worker import work
 
 
 def main() -> int:
-    """Do the job; the exit code is 0 where the workers ended well or were stopped."""
+    """Run the job and return the exit code: 0 if the workers succeeded or were stopped, 1 if they failed, 2 for a setup error."""
     job = json.loads(sys.argv[1])
     options, run = RayOptions(**job["options"]), Path(job["run"])
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # Ray prints
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of each cluster
+    os.dup2(2, 1)  # Ray prints to stdout, which is the event channel
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     report = Report(run, channel)
     try:
         ray.init(address=options.address or "local", log_to_driver=False, include_dashboard=False)
-        _room(job["workers"], options)
+        _check_resources(job["workers"], options)
     except (SwiftError, ConnectionError) as error:
-        report.error(error if isinstance(error, SwiftError) else SwiftError(str(error), hint="Is the Ray cluster up? `ray status`"))
+        hint = "Check that the Ray cluster is running: ray status"
+        report.error(error if isinstance(error, SwiftError) else SwiftError(str(error), hint=hint))
         return 2
     done = threading.Event()
 
-    def say(event: Event) -> None:
+    def relay(event: Event) -> None:
         channel.write(json.dumps(event) + "\n")
         channel.flush()
 
-    listener = threading.Thread(target=follow, args=(run, say, lambda: 0 if done.is_set() else None, lambda: None), daemon=True)
+    listener = threading.Thread(target=follow, args=(run, relay, lambda: 0 if done.is_set() else None, lambda: None), daemon=True)
     listener.start()
     try:
         result = _trainer(job, options, run).fit()
@@ -52,24 +53,26 @@ def main() -> int:
         listener.join(30)
         ray.shutdown()
     if result.checkpoint:
-        report.note(f"The checkpoint is also at {result.checkpoint.path}.")
+        report.note(f"A copy of the checkpoint is at {result.checkpoint.path}.")
     return 0
 
 
-def _room(workers: int, options: RayOptions) -> None:
-    """Refuse what the cluster will never have: Ray would wait for it."""
-    there = ray.cluster_resources()
+def _check_resources(workers: int, options: RayOptions) -> None:
+    """Refuse requests beyond the cluster's total resources, for which Ray would wait forever."""
+    available = ray.cluster_resources()
     for name, each in {"CPU": options.cpus, "GPU": float(options.gpu)}.items():
-        if each * workers > there.get(name, 0.0):
-            message = f"{workers} workers of {each:g} {name} are asked for, and the Ray cluster has {there.get(name, 0.0):g} {name}"
-            raise UsageError(message, where="processes", hint="Ask for fewer, or for less with --launcher.cpus.")
+        if each * workers > available.get(name, 0.0):
+            message = (
+                f"{workers} workers with {each:g} {name} each were requested, but the Ray cluster has {available.get(name, 0.0):g} {name}"
+            )
+            raise UsageError(message, where="processes", hint="Request fewer workers, or fewer CPUs per worker with --launcher.cpus.")
 
 
 def _trainer(job: dict[str, Any], options: RayOptions, run: Path) -> TorchTrainer:
     return TorchTrainer(
         work,
         train_loop_config={"run": str(run), "folder": str(Path.cwd()), "environment": job["environment"], "keep": bool(options.storage)},
-        torch_config=TorchConfig(backend="gloo"),  # for us to talk before the run; its own processes choose theirs
+        torch_config=TorchConfig(backend="gloo"),  # for the preflight only; the run's own processes choose their backend
         scaling_config=ScalingConfig(
             num_workers=job["workers"],
             use_gpu=options.gpu,

@@ -1,4 +1,4 @@
-"""Starting the driver, a process of its own: Ray keeps threads, signals and output of whoever calls it."""
+"""Start the Ray driver in a separate process, because Ray takes over threads, signals and output of the calling process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from swift_core.runs import watch_processes
 from swift_core.system import supervisor
 from swift_plugin_ray.options import RayOptions
 
-_GRACE = 60.0  # seconds for Ray to end its workers
+_GRACE = 60.0  # seconds that Ray has to stop its workers
 
 
 class RayLauncher:
-    """A run on Ray. The run folder lies on a disk that all machines of the cluster share."""
+    """Launches a run on Ray. The run folder must be on a file system that all machines of the cluster share."""
 
     def __init__(self, options: RayOptions) -> None:
         self.options = options
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Start the driver and wait for it; see `roles.Launcher`."""
+        """Start the driver, wait for it and return its exit code; see `roles.Launcher`."""
         job = {
             "run": str(run.resolve()),
             "workers": processes * nodes,

@@ -1,4 +1,4 @@
-"""Options of the launcher."""
+"""Options of the Ray launcher."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from swift_core.options import Options, option
 
 
 class RayOptions(Options):
-    """Which Ray, and what a worker gets of it."""
+    """The Ray cluster and the resources of each worker."""
 
-    address: str = option("", "Ray cluster, such as auto or ray://head:10001; empty: one on this machine, for the while.")
-    gpu: bool = option(False, "Give each worker a GPU.")
-    cpus: float = option(1.0, "CPUs that Ray counts for a worker.", gt=0)
-    storage: str = option("", "Where the resulting checkpoint is copied to as well: a path or s3://…, gs://…, whatever Ray writes to.")
-    max_restarts: int = option(0, "How often failed workers are started again, from the last checkpoint.", ge=0)
+    address: str = option("", "Address of the Ray cluster, such as auto or ray://head:10001; empty: a temporary local instance.")
+    gpu: bool = option(False, "Reserve one GPU per worker.")
+    cpus: float = option(1.0, "CPUs to reserve per worker.", gt=0)
+    storage: str = option("", "Additional destination for the resulting checkpoint: a path, s3://…, gs://… or other storage of Ray.")
+    max_restarts: int = option(0, "Maximum number of restarts of failed workers, from the last checkpoint.", ge=0)

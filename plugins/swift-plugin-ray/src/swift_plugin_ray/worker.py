@@ -1,4 +1,4 @@
-"""What each worker of the trainer does: compare itself with the others, then start the run's own process with torchrun's variables."""
+"""The function that each Ray worker runs: preflight checks, then one process of the run with torchrun's environment variables."""
 
 from __future__ import annotations
 
@@ -24,43 +24,52 @@ _STOPPED = 130
 
 
 def work(job: Mapping[str, Any]) -> None:
-    """Do one rank of the run."""
+    """Run one rank of the run and wait for its process.
+
+    Args:
+        job: `run` (the run folder), `folder` (the working directory), `environment` (variables of the process) and `keep` (report
+            the resulting checkpoint to Ray).
+
+    Raises:
+        UsageError: this worker's environment differs from that of worker 0, or it does not see the run folder.
+        RuntimeError: the process failed; Ray then restarts the workers if restarts are left.
+    """
     context = ray.train.get_context()
     rank, run = context.get_world_rank(), Path(job["run"])
     os.chdir(job["folder"])
     _preflight(run, rank)
-    variables = _meeting_place(rank) | {
+    variables = _rendezvous(rank) | {
         "RANK": str(rank),
         "WORLD_SIZE": str(context.get_world_size()),
         "LOCAL_RANK": str(context.get_local_rank()),
         "LOCAL_WORLD_SIZE": str(context.get_local_world_size()),
-        CONTROL_PIPE: "1",  # when Ray ends this worker, the pipe closes, and the process saves and ends
+        CONTROL_PIPE: "1",  # when Ray ends this worker, the pipe closes, and the process saves a checkpoint and exits
     }
     with (run / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "swift_core.runs.worker", str(run)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # events.jsonl has it
+            stdout=subprocess.DEVNULL,  # the events are in events.jsonl too
             stderr=log,
             env={**os.environ, **job["environment"], **variables},
         )
         code = process.wait()
     if code not in (0, _STOPPED):
-        raise RuntimeError(f"process {rank} of the run ended with code {code}")
+        raise RuntimeError(f"process {rank} of the run ended with exit code {code}")
     output = output_path(read_run(run), run)
-    if job["keep"]:  # all ranks report, the first what is kept
+    if job["keep"]:  # Ray requires a report from every rank; rank 0 reports the checkpoint
         kept = ray.train.Checkpoint.from_directory(output) if rank == 0 and code == 0 and output.is_dir() else None
         ray.train.report({}, checkpoint=kept)
 
 
 def _preflight(run: Path, rank: int) -> None:
-    """Refuse workers that differ from the first, or don't see its folder; every rank hears it and ends."""
+    """Refuse workers that differ from worker 0 or don't see its run folder; every rank raises the same error."""
     mark = run / ".preflight"
-    written = _shared(secrets.token_hex(8) if rank == 0 else None)
+    token = _broadcast(secrets.token_hex(8) if rank == 0 else None)
     if rank == 0:
-        mark.write_text(written, encoding="utf-8")
+        mark.write_text(token, encoding="utf-8")
     dist.barrier()
-    sees = mark.is_file() and mark.read_text(encoding="utf-8") == written
+    sees = mark.is_file() and mark.read_text(encoding="utf-8") == token
     rows: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(rows, (socket.gethostname(), facts_of(run), sees))
     if rank == 0:
@@ -78,18 +87,18 @@ def _preflight(run: Path, rank: int) -> None:
         raise error
 
 
-def _meeting_place(rank: int) -> dict[str, str]:
-    """Address and port at which the run's own processes meet: rank 0's machine, and a port that is free there now."""
-    place = None
+def _rendezvous(rank: int) -> dict[str, str]:
+    """Choose the rendezvous address of the run's processes: rank 0's machine and a free port there."""
+    endpoint = None
     if rank == 0:
         with socket.create_server(("", 0)) as probe:
-            place = (ray.util.get_node_ip_address(), str(probe.getsockname()[1]))
-    address, port = _shared(place)
+            endpoint = (ray.util.get_node_ip_address(), str(probe.getsockname()[1]))
+    address, port = _broadcast(endpoint)
     return {"MASTER_ADDR": address, "MASTER_PORT": port}
 
 
-def _shared(value: Any) -> Any:
-    """Rank 0's value, for all."""
+def _broadcast(value: Any) -> Any:
+    """Return rank 0's value on every rank."""
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]

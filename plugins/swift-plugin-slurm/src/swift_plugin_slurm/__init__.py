@@ -1,4 +1,4 @@
-"""Slurm: a run as a batch job, written, submitted and followed."""
+"""Slurm launcher: write a run as a batch script, submit it and follow it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SWIFT_EXAMPLES = Ref("swift_plugin_slurm.examples:EXAMPLES")
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """One launcher."""
+    """Return the launcher `slurm`."""
     return [
         LauncherSpec(
             name="slurm",
-            summary="A Slurm job, submitted and followed, or its script alone",
+            summary="A Slurm job, submitted and followed, or only its batch script",
             factory=Ref("swift_plugin_slurm.launcher:SlurmLauncher"),
             options=Ref("swift_plugin_slurm.options:SlurmOptions"),
             nodes=True,
@@ -31,8 +31,8 @@ def swift_launchers() -> list[LauncherSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> Iterator[Problem]:
-    """Refuse to submit where there is no Slurm."""
+    """Check that sbatch is installed if the job is to be submitted."""
     chosen = run.parts.get("launcher")
     if chosen and chosen.factory.startswith("swift_plugin_slurm.") and chosen.options["submit"] and not shutil.which("sbatch"):
-        hint = "Give the command where Slurm is, or add --launcher.no-submit and take the script there."
-        yield Problem(where="launcher", message="there is no sbatch on this machine", hint=hint)
+        hint = "Run the command on a machine with Slurm, or write only the script with --launcher.no-submit and submit it there."
+        yield Problem(where="launcher", message="sbatch is not installed on this machine", hint=hint)

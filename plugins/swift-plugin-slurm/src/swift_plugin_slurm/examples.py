@@ -1,4 +1,4 @@
-"""How the conformance kit tries the launcher: at a port that is free, which the cluster of the tests shares with other tests."""
+"""Options for the conformance kit: a free port, because all test nodes share this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handing a run to Slurm, and following it: sbatch, squeue, scancel."""
+"""Submit a run to Slurm and follow it, with sbatch, scontrol and scancel."""
 
 from __future__ import annotations
 
@@ -18,41 +18,46 @@ _RUNNING = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQ
 
 
 class SlurmLauncher:
-    """A run as a batch job. The run folder lies on a disk that the nodes share."""
+    """Launches a run as a batch job. The run folder must be on a file system that the nodes share."""
 
     def __init__(self, options: SlurmOptions) -> None:
         self.options = options
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
-        """Write the script, submit it and follow the job, as far as was asked for; see `roles.Launcher`."""
+        """Write the batch script and, unless disabled by the options, submit it and follow the job; see `roles.Launcher`.
+
+        Raises:
+            SwiftError: a Slurm command failed.
+        """
         run = run.resolve()
         path = run / SCRIPT
         paths.write_text(path, script(run, self.options, processes=processes, nodes=nodes, environment=environment))
         if not self.options.submit:
-            return hand_over(watch, "prepared", path, f"Nothing was submitted. To do it: sbatch {path}")
-        job = _slurm("sbatch", "--parsable", str(path)).partition(";")[0]
+            return hand_over(watch, "prepared", path, f"Not submitted. To submit: sbatch {path}")
+        job = _run_slurm("sbatch", "--parsable", str(path)).partition(";")[0]
         if not self.options.follow:
             return hand_over(watch, "submitted", path, f"Submitted as job {job}. To stop it: touch {run / 'stop'}", job=job)
-        watch({"event": "note", "text": f"Submitted as job {job}; its own output is in {run}/slurm-{job}.txt."})
-        return follow(run, watch, lambda: _code(job), lambda: _cancel(job))
+        watch({"event": "note", "text": f"Submitted as job {job}; its output is in {run}/slurm-{job}.txt."})
+        return follow(run, watch, lambda: _exit_code(job), lambda: _cancel(job))
 
 
-def _code(job: str) -> int | None:
-    """None while the job is pending or runs, else its exit code, as Slurm's records have it."""
-    state, _, code = _slurm("scontrol", "show", "job", "--oneliner", job).partition(" ExitCode=")
+def _exit_code(job: str) -> int | None:
+    """Return None while the job is pending or running, else its exit code in Slurm's records (128 + signal if it was killed)."""
+    state, _, code = _run_slurm("scontrol", "show", "job", "--oneliner", job).partition(" ExitCode=")
     name = state.partition("JobState=")[2].split(" ", 1)[0]
     if name in _RUNNING:
         return None
-    number, _, killed = code.split(" ", 1)[0].partition(":")
-    return int(number) or (128 + int(killed) if killed and int(killed) else 0) or int(name != "COMPLETED")
+    number, _, signal = code.split(" ", 1)[0].partition(":")
+    return int(number) or (128 + int(signal) if signal and int(signal) else 0) or int(name != "COMPLETED")
 
 
 def _cancel(job: str) -> None:
-    _slurm("scancel", job)
+    _run_slurm("scancel", job)
 
 
-def _slurm(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SwiftError(f"{words[0]} failed: {done.stderr.strip()}", hint="That is Slurm's own answer; its administrators know more.")
-    return done.stdout.strip()
+def _run_slurm(*argv: str) -> str:
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if result.returncode:
+        hint = "The message is Slurm's; check the launcher's options, or ask the cluster's administrators."
+        raise SwiftError(f"{argv[0]} failed: {result.stderr.strip()}", hint=hint)
+    return result.stdout.strip()

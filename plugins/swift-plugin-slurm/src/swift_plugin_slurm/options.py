@@ -1,4 +1,4 @@
-"""Options of the launcher: what is asked of Slurm, in sbatch's own words."""
+"""Options of the Slurm launcher, named after sbatch's arguments."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from swift_core.options import Options, option
 
 
 class SlurmOptions(Options):
-    """What is asked of Slurm; empty: the cluster's default."""
+    """The Slurm job; empty and 0 leave the cluster's default."""
 
-    submit: bool = option(True, "Submit the job; otherwise the script is written, and that is all.")
-    follow: bool = option(True, "Wait for the job and show what it does.")
+    submit: bool = option(True, "Submit the job; otherwise only write the batch script.")
+    follow: bool = option(True, "Wait for the job and show its progress.")
     job_name: str = option("", "Name of the job; empty: that of the run folder.")
-    partition: str = option("", "Partition.")
+    partition: str = option("", "Partition to submit to.")
     account: str = option("", "Account to charge.")
-    qos: str = option("", "Quality of service.")
+    qos: str = option("", "Quality of service (QOS).")
     time: str = option("", "Time limit, such as 2-12:00:00.")
-    gpus: int = option(0, "GPUs a node; the number of processes is another option.", ge=0)
-    cpus: int = option(0, "CPUs a node.", ge=0)
-    memory: str = option("", "Memory a node, such as 200G.")
-    constraint: str = option("", "Features that the nodes must have.")
-    extra: list[str] = option(list, "More of sbatch's own arguments, such as --exclusive or --mail-type=END.")
-    setup: list[str] = option(list, "Lines of shell before the run: module load cuda, source venv/bin/activate.")
-    python: str = option("", "Interpreter on the nodes; empty: the one that runs this.")
-    grace: int = option(90, "Seconds before the time limit at which the job is told to save and end.", ge=0)
-    port: int = option(29500, "Port at which the nodes meet, on the first of them.", ge=1, le=65535)
-    max_restarts: int = option(0, "How often a failed group of workers is started again, from its last checkpoint.", ge=0)
-    wait: float = option(300.0, "Seconds that the last node may take to come.", gt=0)
+    gpus: int = option(0, "GPUs per node; set the number of processes separately with --processes.", ge=0)
+    cpus: int = option(0, "CPUs per node.", ge=0)
+    memory: str = option("", "Memory per node, such as 200G.")
+    constraint: str = option("", "Node features that the job requires.")
+    extra: list[str] = option(list, "Further sbatch arguments, such as --exclusive or --mail-type=END.")
+    setup: list[str] = option(list, "Shell commands to run on the nodes before the run, such as module load cuda.")
+    python: str = option("", "Python interpreter on the nodes; empty: the path of the current one.")
+    grace: int = option(90, "Seconds before the time limit at which the job is signalled to save a checkpoint and end; 0: never.", ge=0)
+    port: int = option(29500, "Rendezvous port on node 0.", ge=1, le=65535)
+    max_restarts: int = option(0, "Maximum number of restarts of a failed worker group, from its last checkpoint.", ge=0)
+    wait: float = option(300.0, "Maximum time in seconds for all nodes to join.", gt=0)

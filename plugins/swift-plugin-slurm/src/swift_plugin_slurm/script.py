@@ -1,4 +1,4 @@
-"""The batch script: what sbatch reads, and one task a node, which is a node of the run."""
+"""Build the batch script for sbatch; it starts one task per node, which runs one node of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HEAD = 'export SWIFT_HEAD_NODE="$(scontrol show hostnames "$SLURM_JOB_NODELIST"
 
 
 def script(run: Path, options: SlurmOptions, *, processes: int, nodes: int, environment: Mapping[str, str]) -> str:
-    """The script for the run in folder `run`, a path that all nodes share."""
+    """Return the text of the batch script for the run in folder `run`, a path that all nodes share."""
     command = node_command(
         run,
         python=options.python or sys.executable,
@@ -44,20 +44,20 @@ def script(run: Path, options: SlurmOptions, *, processes: int, nodes: int, envi
 
 
 def _arguments(run: Path, options: SlurmOptions, nodes: int) -> Iterator[str]:
-    yield f"--job-name={_word(options.job_name or run.name)}"
+    yield f"--job-name={_quoted(options.job_name or run.name)}"
     yield f"--nodes={nodes}"
     yield "--ntasks-per-node=1"
-    yield f"--output={_word(str(run / 'slurm-%j.txt'))}"
+    yield f"--output={_quoted(str(run / 'slurm-%j.txt'))}"
     yield "--open-mode=append"
     if options.grace:
         yield f"--signal=TERM@{options.grace}"
-    named = {"partition": options.partition, "account": options.account, "qos": options.qos, "time": options.time}
-    named |= {"mem": options.memory, "constraint": options.constraint}
-    named |= {"gpus-per-node": str(options.gpus or ""), "cpus-per-task": str(options.cpus or "")}
-    yield from (f"--{name}={_word(value)}" for name, value in named.items() if value)
+    values = {"partition": options.partition, "account": options.account, "qos": options.qos, "time": options.time}
+    values |= {"mem": options.memory, "constraint": options.constraint}
+    values |= {"gpus-per-node": str(options.gpus or ""), "cpus-per-task": str(options.cpus or "")}
+    yield from (f"--{name}={_quoted(value)}" for name, value in values.items() if value)
     yield from options.extra
 
 
-def _word(value: str) -> str:
-    """As sbatch reads a line: words in double quotes may have spaces."""
+def _quoted(value: str) -> str:
+    """Quote a value for an #SBATCH line if needed: sbatch accepts spaces inside double quotes."""
     return f'"{value}"' if any(sign in value for sign in " \t#'") else value
