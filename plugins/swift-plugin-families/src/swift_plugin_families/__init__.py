@@ -1,8 +1,9 @@
-"""Model families as data: one module a vendor, each a tuple of `swift_core.contract.specs.ModelFamily`.
+"""Model families as data: one module per vendor, each with a tuple of `swift_core.contract.specs.ModelFamily`.
 
-`targets` name the layers that are `nn.Linear` (GPT-2: `Conv1D`) in transformers 5, found below `blocks`. There the routed experts of
-most mixtures are fused three-dimensional parameters, not layers, so that adapters train attention, dense and shared-expert layers.
-What is a linear layer in a block but no target (routers, weights that a fused kernel reads directly) is in `skip_quantization`.
+`targets` are the names of the layers below `blocks` that are `nn.Linear` (GPT-2: `Conv1D`) in transformers 5. The routed experts of most
+mixture-of-experts models are fused three-dimensional parameters there and not layers, so adapters train attention, dense and
+shared-expert layers. Linear layers of a block that are not targets (routers, weights that a fused kernel reads directly) are in
+`skip_quantization`.
 """
 
 from __future__ import annotations
@@ -45,5 +46,5 @@ SWIFT_EXAMPLES = Ref("swift_plugin_families.examples:EXAMPLES")
 
 @hookimpl
 def swift_model_families() -> list[ModelFamily]:
-    """Every family of every vendor."""
+    """Return all families of all vendors."""
     return [family for vendor in VENDORS for family in vendor.FAMILIES]

@@ -1,4 +1,4 @@
-"""Baichuan, whose code is in its repositories. Baichuan 1 spells its class `BaiChuan`."""
+"""Baichuan, with remote code. Baichuan 1 spells its class `BaiChuan`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from swift_core.contract import ModelFamily
 FAMILIES = (
     ModelFamily(
         name="baichuan",
-        summary="Baichuan and Baichuan 2: query, key and value are one layer, W_pack",
+        summary="Baichuan and Baichuan 2: query, key and value are one fused layer, W_pack",
         also=("baichuan2",),
         architectures=("BaichuanForCausalLM", "BaiChuanForCausalLM"),
         model_types=("baichuan",),

@@ -1,4 +1,4 @@
-"""DeepSeek's mixtures of experts with latent attention, and Kimi K2, which is built the same way.
+"""DeepSeek's mixture-of-experts models with latent attention, and Kimi K2, which has the same architecture.
 
 DeepSeek-LLM is a Llama, and the R1 distillations are Llamas and Qwens.
 """
@@ -36,7 +36,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="deepseek_v32",
-        summary="DeepSeek-V3.2: attention made sparse by an indexer",
+        summary="DeepSeek-V3.2: sparse attention with an indexer",
         architectures=("DeepseekV32ForCausalLM",),
         model_types=("deepseek_v32",),
         targets=LATENT,

@@ -1,4 +1,7 @@
-"""Configurations to try families with, where the default lacks a kind of layer or can't be built, and what is in no part."""
+"""Configurations for the conformance kit, for families whose default one lacks a layer type or can't be built.
+
+`outside` lists parameters that belong to no part of a multimodal model.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ STOP = ("[|endofturn|]",)
 FAMILIES = (
     ModelFamily(
         name="exaone",
-        summary="EXAONE 3 and 3.5, whose code is in their repositories",
+        summary="EXAONE 3 and 3.5, with remote code",
         architectures=("ExaoneForCausalLM",),
         model_types=("exaone",),
         targets=("q_proj", "k_proj", "v_proj", "out_proj", "c_fc_0", "c_fc_1", "c_proj"),

@@ -18,11 +18,11 @@ FAMILIES = (
     ),
     ModelFamily(
         name="falcon_h1",
-        summary="Falcon-H1: attention and Mamba 2 side by side in every block",
+        summary="Falcon-H1: attention and Mamba 2 in parallel in every block",
         architectures=("FalconH1ForCausalLM",),
         model_types=("falcon_h1",),
         targets=(*LLAMA, "in_proj"),
-        skip_quantization=("lm_head", "mamba.out_proj"),  # the fused Mamba kernel reads out_proj's weight past any adapter
+        skip_quantization=("lm_head", "mamba.out_proj"),  # the fused Mamba kernel reads out_proj's weight directly and bypasses adapters
         stop_tokens=("<|im_end|>",),
         hub_ids=("tiiuae/Falcon-H1-0.5B-Instruct", "tiiuae/Falcon-H1-7B-Instruct"),
     ),

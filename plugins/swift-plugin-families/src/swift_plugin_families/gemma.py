@@ -7,7 +7,7 @@ from swift_plugin_families.layouts import LLAMA, LLAVA, multimodal
 
 STOP = ("<end_of_turn>",)
 STOP4 = ("<turn|>", "<|tool_response>")  # the second ends a turn that calls a tool, whose result continues it
-PER_LAYER = (*LLAMA, "per_layer_input_gate", "per_layer_projection")  # Gemma 4 feeds every block an embedding of its own
+PER_LAYER = (*LLAMA, "per_layer_input_gate", "per_layer_projection")  # Gemma 4 adds a per-layer embedding to every block
 ROUTER = "router.proj"
 
 FAMILIES = (
@@ -51,7 +51,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="gemma4_text",
-        summary="Gemma 4 without its towers",
+        summary="Gemma 4 without its vision and audio towers",
         architectures=("Gemma4ForCausalLM",),
         model_types=("gemma4_text",),
         targets=PER_LAYER,
@@ -62,7 +62,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="gemma4",
-        summary="Gemma 4: text, images, video, and sound in the small sizes",
+        summary="Gemma 4: text, images, video, and audio in the small sizes",
         architectures=("Gemma4ForConditionalGeneration",),
         model_types=("gemma4",),
         targets=PER_LAYER,
@@ -75,7 +75,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="paligemma",
-        summary="PaliGemma 1 and 2: SigLIP before a Gemma",
+        summary="PaliGemma 1 and 2: Gemma with a SigLIP vision tower",
         architectures=("PaliGemmaForConditionalGeneration",),
         model_types=("paligemma",),
         targets=LLAMA,

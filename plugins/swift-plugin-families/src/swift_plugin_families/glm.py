@@ -5,15 +5,15 @@ from __future__ import annotations
 from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import ATTENTION, LATENT, LLAMA, QWEN_VL, multimodal
 
-STOP = ("<|user|>", "<|observation|>")  # the model ends its turn by naming who speaks next
+STOP = ("<|user|>", "<|observation|>")  # the model ends its turn with the role token of the next turn
 FUSED = (*ATTENTION, "gate_up_proj", "down_proj")
-INDEXER = ("wq_b", "wk", "weights_proj")  # chooses the tokens of sparse attention; it is trained by a loss of its own
+INDEXER = ("wq_b", "wk", "weights_proj")  # selects the tokens of sparse attention; it has a separate training loss
 SEES = ("text", "image", "video")
 
 FAMILIES = (
     ModelFamily(
         name="chatglm",
-        summary="ChatGLM2, ChatGLM3 and GLM-4-9B, whose code is in their repositories",
+        summary="ChatGLM2, ChatGLM3 and GLM-4-9B, with remote code",
         also=("chatglm2", "chatglm3"),
         architectures=("ChatGLMModel", "ChatGLMForConditionalGeneration"),
         model_types=("chatglm",),
@@ -70,7 +70,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="glm_moe_dsa",
-        summary="GLM-5: latent attention made sparse by an indexer, mixture of experts",
+        summary="GLM-5: sparse latent attention with an indexer, mixture of experts",
         architectures=("GlmMoeDsaForCausalLM",),
         model_types=("glm_moe_dsa",),
         targets=LATENT,

@@ -1,4 +1,4 @@
-"""OpenAI's open models, EleutherAI's and BigCode's: all that is called GPT."""
+"""GPT-named models: OpenAI's open models, EleutherAI's and BigCode's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEMS: Layout = {"blocks": "transformer.h", "embeddings": "transformer.wte"}
 FAMILIES = (
     ModelFamily(
         name="gpt2",
-        summary="GPT-2: its layers are transformers' Conv1D, a linear layer with the weight transposed",
+        summary="GPT-2: its layers are transformers' Conv1D, a linear layer with a transposed weight",
         architectures=("GPT2LMHeadModel",),
         model_types=("gpt2",),
         targets=GPT2,

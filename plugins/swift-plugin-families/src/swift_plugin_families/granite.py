@@ -43,12 +43,16 @@ FAMILIES = (
     ),
     ModelFamily(
         name="granitemoehybrid",
-        summary="Granite 4: Mamba 2 beside attention, with and without experts",
+        summary="Granite 4: hybrid of Mamba 2 and attention, with and without experts",
         also=("granite4",),
         architectures=("GraniteMoeHybridForCausalLM",),
         model_types=("granitemoehybrid",),
         targets=(*SHARED, "in_proj"),
-        skip_quantization=("lm_head", ROUTER, "mamba.out_proj"),  # the fused Mamba kernel reads out_proj's weight past any adapter
+        skip_quantization=(
+            "lm_head",
+            ROUTER,
+            "mamba.out_proj",
+        ),  # the fused Mamba kernel reads out_proj's weight directly and bypasses adapters
         stop_tokens=STOP,
         tool_parser="granite4",
         hub_ids=("ibm-granite/granite-4.0-h-micro", "ibm-granite/granite-4.0-h-small", "ibm-granite/granite-4.0-micro"),

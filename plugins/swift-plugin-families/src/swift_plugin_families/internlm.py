@@ -8,7 +8,7 @@ from swift_plugin_families.layouts import LLAMA, LLAVA
 FAMILIES = (
     ModelFamily(
         name="internlm",
-        summary="The first InternLM, whose code is in its repository",
+        summary="The first InternLM, with remote code",
         architectures=("InternLMForCausalLM",),
         model_types=("internlm",),
         targets=LLAMA,
@@ -18,7 +18,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="internlm2",
-        summary="InternLM2 and InternLM2.5, whose code is in their repositories",
+        summary="InternLM2 and InternLM2.5, with remote code",
         also=("internlm2_5",),
         architectures=("InternLM2ForCausalLM",),
         model_types=("internlm2",),

@@ -1,4 +1,4 @@
-"""Names that many architectures share: target modules, and where the parts of a multimodal model are."""
+"""Module names that many architectures share: target layers, and the module paths of multimodal models."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from typing import Any
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 GATED = ("gate_proj", "up_proj", "down_proj")
 LLAMA = (*ATTENTION, *GATED)
-"""The layers of a Llama block, which most decoders since have kept."""
+"""The linear layers of a Llama block, which most later decoders use too."""
 
 LATENT = ("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", *GATED)
-"""DeepSeek's latent attention. In models whose `q_lora_rank` is null a `q_proj` stands in for the low-rank halves of the query."""
+"""DeepSeek's multi-head latent attention. If `q_lora_rank` is null, a `q_proj` replaces `q_a_proj` and `q_b_proj`."""
 
 NEOX = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
-"""The fused attention of GPT-NeoX, Bloom and the first Falcon."""
+"""The linear layers of GPT-NeoX, BLOOM and the first Falcon, with fused query, key and value."""
 
 Layout = Mapping[str, Any]
 
 
 def multimodal(*, tower: str, aligner: str, text: str = "model.language_model", skip: tuple[str, ...] = ()) -> Layout:
-    """Module paths of a vision-language model whose head is `lm_head` beside the body.
+    """Return the module paths of a vision-language model, as keyword arguments of ModelFamily; the head is `lm_head`.
 
-    The vision tower and the aligner keep full precision when the model is quantized: they are small, and what they lose can't be
-    made up for by the language model. An aligner inside the tower belongs to the aligner: the longest prefix wins.
+    The vision tower and the aligner stay in full precision when the model is quantized: they are small, and the language model can't
+    compensate for their loss. The parameters of an aligner inside the tower count as the aligner's: the longest prefix wins.
+
+    Args:
+        tower: path of the vision tower.
+        aligner: path of the aligner (projector); empty if there is none.
+        text: path of the language model.
+        skip: further modules to exclude from quantization.
     """
     inside = bool(aligner) and aligner.startswith(f"{tower}.")
     return {

@@ -1,4 +1,4 @@
-"""Liquid AI's LFM2: short convolutions with attention on some layers."""
+"""Liquid AI's LFM2: short convolutions, with attention in some layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meta's Llama, and the many models that are a Llama by another name: Yi, SmolLM2, TinyLlama, DeepSeek-LLM, Falcon3, …"""
+"""Meta's Llama, and the many models with the same architecture: Yi, SmolLM2, TinyLlama, DeepSeek-LLM, Falcon3, …"""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from swift_plugin_families.layouts import LLAMA, multimodal
 FAMILIES = (
     ModelFamily(
         name="llama",
-        summary="Llama 1 to 3, and models of that architecture: Yi, SmolLM2, Vicuna, TinyLlama",
+        summary="Llama 1 to 3, and models with the same architecture: Yi, SmolLM2, Vicuna, TinyLlama",
         also=("llama2", "llama3", "smollm2", "tinyllama", "vicuna"),
         architectures=("LlamaForCausalLM", "LLaMAForCausalLM"),
         model_types=("llama",),
         targets=LLAMA,
-        stop_tokens=("<|eot_id|>", "<|eom_id|>", "<|im_end|>"),  # Llama 3 twice; ChatML for SmolLM2 and Yi
+        stop_tokens=("<|eot_id|>", "<|eom_id|>", "<|im_end|>"),  # the first two are Llama 3's, the third is ChatML's (SmolLM2, Yi)
         tool_parser="llama3_json",
         hub_ids=(
             "meta-llama/Llama-3.1-8B-Instruct",
@@ -27,7 +27,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="mllama",
-        summary="Llama 3.2 Vision: cross-attention layers read the image",
+        summary="Llama 3.2 Vision: image input through cross-attention layers",
         also=("llama3_2_vision",),
         architectures=("MllamaForConditionalGeneration",),
         model_types=("mllama",),
@@ -43,7 +43,7 @@ FAMILIES = (
         summary="Llama 4 Scout and Maverick: mixture of experts with a vision tower",
         architectures=("Llama4ForConditionalGeneration",),
         model_types=("llama4",),
-        targets=LLAMA,  # of the routed experts' weights none is a linear layer; the shared expert's are
+        targets=LLAMA,  # the routed experts are fused parameters; the shared expert has linear layers
         blocks="language_model.model.layers",
         embeddings="language_model.model.embed_tokens",
         head="language_model.lm_head",

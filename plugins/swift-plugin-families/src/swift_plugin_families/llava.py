@@ -1,4 +1,4 @@
-"""LLaVA and its kin: a vision tower and a projector before any language model. Pixtral in transformers' layout is one too."""
+"""LLaVA models: a vision tower and a projector in front of a language model. Pixtral in transformers' layout is one of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""State-space models, and hybrids of them with attention.
+"""State-space models, and their hybrids with attention.
 
-Their fused kernels read the weight of some layers directly, past any adapter on them and past any quantized packing: those layers
-are no targets, and are named in `skip_quantization`.
+Their fused kernels read the weights of some layers directly, which bypasses adapters and breaks on quantized weights: such layers are not
+targets, and are listed in `skip_quantization`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="bamba",
-        summary="Bamba: Mamba 2 with attention on a few layers",
+        summary="Bamba: Mamba 2 with attention in a few layers",
         architectures=("BambaForCausalLM",),
         model_types=("bamba",),
         targets=(*LLAMA, "in_proj"),
@@ -64,7 +64,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="nemotron_h",
-        summary="Nemotron-H and Nemotron Nano 2 and 3: Mamba 2, attention and feed-forward layers by turns",
+        summary="Nemotron-H and Nemotron Nano 2 and 3: alternating Mamba 2, attention and feed-forward layers",
         architectures=("NemotronHForCausalLM",),
         model_types=("nemotron_h",),
         targets=("q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj", "in_proj"),

@@ -8,7 +8,7 @@ from swift_plugin_families.layouts import LATENT, LLAMA
 FAMILIES = (
     ModelFamily(
         name="minicpm",
-        summary="MiniCPM 1, 2 and 4, whose code is in their repositories",
+        summary="MiniCPM 1, 2 and 4, with remote code",
         architectures=("MiniCPMForCausalLM",),
         model_types=("minicpm",),
         targets=LLAMA,

@@ -32,7 +32,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="ministral",
-        summary="Ministral 8B of 2024: sliding windows on some layers",
+        summary="Ministral 8B of 2024: sliding-window attention in some layers",
         architectures=("MinistralForCausalLM",),
         model_types=("ministral",),
         targets=LLAMA,
@@ -50,7 +50,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="mistral3",
-        summary="Mistral Small 3.1 and later, Ministral 3: with a Pixtral tower",
+        summary="Mistral Small 3.1 and later, Ministral 3: with a Pixtral vision tower",
         architectures=("Mistral3ForConditionalGeneration",),
         model_types=("mistral3",),
         targets=LLAMA,

@@ -76,7 +76,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="hunyuan_moe",
-        summary="Hunyuan-A13B of Tencent: mixture of experts with a shared one",
+        summary="Hunyuan-A13B of Tencent: mixture of experts with a shared expert",
         architectures=("HunYuanMoEV1ForCausalLM",),
         model_types=("hunyuan_v1_moe",),
         targets=LLAMA,

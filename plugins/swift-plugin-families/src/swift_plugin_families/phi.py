@@ -17,12 +17,12 @@ FAMILIES = (
     ),
     ModelFamily(
         name="phi3",
-        summary="Phi-3, Phi-3.5, Phi-4 and their mini sizes: attention and gate are fused layers",
+        summary="Phi-3, Phi-3.5, Phi-4 and their mini sizes: fused attention and gate projections",
         also=("phi4",),
         architectures=("Phi3ForCausalLM",),
         model_types=("phi3",),
         targets=("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
-        stop_tokens=("<|end|>", "<|im_end|>"),  # Phi-4 turned to ChatML; its mini size did not
+        stop_tokens=("<|end|>", "<|im_end|>"),  # Phi-4 uses ChatML; Phi-4-mini does not
         tool_parser="phi4_mini_json",
         hub_ids=("microsoft/Phi-3.5-mini-instruct", "microsoft/Phi-4-mini-instruct", "microsoft/phi-4"),
     ),

@@ -6,7 +6,7 @@ from swift_core.contract import ModelFamily
 from swift_plugin_families.layouts import LLAMA
 
 STOP = ("<|im_end|>",)
-# Gated delta networks beside the attention: Qwen3-Next fuses the projections in two, Qwen3.5 in four.
+# Projections of the gated delta network layers: two fused ones in Qwen3-Next, four in Qwen3.5.
 NEXT = (*LLAMA, "in_proj_qkvz", "in_proj_ba", "out_proj")
 DELTA = (*LLAMA, "in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
 ROUTERS = ("lm_head", "mlp.gate")
@@ -15,7 +15,7 @@ SHARED_ROUTERS = (*ROUTERS, "shared_expert_gate")
 FAMILIES = (
     ModelFamily(
         name="qwen",
-        summary="The first Qwen, whose code is in its repository",
+        summary="The first Qwen, with remote code",
         architectures=("QWenLMHeadModel",),
         model_types=("qwen",),
         targets=("c_attn", "c_proj", "w1", "w2"),
@@ -27,7 +27,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="qwen2",
-        summary="Qwen1.5, Qwen2, Qwen2.5, QwQ and the R1 distillations of them",
+        summary="Qwen1.5, Qwen2, Qwen2.5, QwQ and their R1 distillations",
         also=("qwen1_5", "qwen2_5"),
         architectures=("Qwen2ForCausalLM",),
         model_types=("qwen2",),
@@ -68,7 +68,7 @@ FAMILIES = (
         summary="Qwen3 and Qwen3-Coder mixture of experts",
         architectures=("Qwen3MoeForCausalLM",),
         model_types=("qwen3_moe",),
-        targets=LLAMA,  # the feed-forward ones only where mlp_only_layers makes a layer dense: experts are fused parameters
+        targets=LLAMA,  # feed-forward layers exist only in dense layers (mlp_only_layers): experts are fused parameters
         skip_quantization=ROUTERS,
         stop_tokens=STOP,
         tool_parser="hermes",

@@ -41,7 +41,7 @@ FAMILIES = (
     ),
     ModelFamily(
         name="idefics2",
-        summary="Idefics2: a Mistral behind a perceiver",
+        summary="Idefics2: Mistral with a perceiver resampler",
         architectures=("Idefics2ForConditionalGeneration",),
         model_types=("idefics2",),
         targets=LLAMA,

@@ -1,4 +1,4 @@
-"""01.AI's Yi as first published. Its repositories have since become plain Llamas, which the `llama` family covers."""
+"""01.AI's Yi as first published. Its current repositories are plain Llamas, which the `llama` family covers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from swift_plugin_families.layouts import LLAMA
 FAMILIES = (
     ModelFamily(
         name="yi",
-        summary="The first Yi checkpoints, with the code in their repositories",
+        summary="The first Yi checkpoints, with remote code",
         architectures=("YiForCausalLM",),
         model_types=("Yi",),
         targets=LLAMA,
