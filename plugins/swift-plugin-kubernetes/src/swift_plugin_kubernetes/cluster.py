@@ -50,7 +50,10 @@ class Cluster:
         created = self._call(lambda: self._jobs.create_namespaced_custom_object(*self._kind(job), self.namespace, self.plural, job))
         owner = {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": job["metadata"]["name"], "uid": created["metadata"]["uid"]}
         for other in others:
-            owned = {**other, "metadata": {**other["metadata"], "ownerReferences": [owner]}}
+            owned: Any = {
+                **other,
+                "metadata": {**other["metadata"], "ownerReferences": [owner]},
+            }  # typed as V1Service, but dicts are accepted
             self._call(partial(self._core.create_namespaced_service, self.namespace, owned))
 
     def exit_code(self, job: Json) -> int | None:
