@@ -88,7 +88,7 @@ def run_with(parallel, options, *, tuner="lora", optimizer="adamw", quantizer=""
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
     """Pretend that DeepSpeed is installed, to test the other checks."""
-    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
+    monkeypatch.setattr("swift_train.strategy_checks.engine_state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
 def messages(*arguments, **more):

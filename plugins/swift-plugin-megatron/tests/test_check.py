@@ -19,7 +19,7 @@ LLAMA = {"model_type": "llama", "num_attention_heads": 12, "num_key_value_heads"
 @pytest.fixture(autouse=True)
 def engine_present(monkeypatch):
     """Pretend that megatron-core is installed, to test the other checks."""
-    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: type("Found", (), {"present": True})())
+    monkeypatch.setattr("swift_train.strategy_checks.engine_state", lambda spec, distribution: type("Found", (), {"present": True})())
 
 
 def run_with(tmp_path, *, processes=4, config=None, tuner="", tuner_options=None, verb_options=None, task_options=None, **options):
@@ -93,7 +93,7 @@ def test_supported(asked, tuner, tmp_path):
 
 def test_megatron_core_is_not_installed(tmp_path, monkeypatch):
     absent = type("Found", (), {"present": False, "missing": ("megatron-core>=0.17",)})()
-    monkeypatch.setattr("swift_train.strategy_checks.state", lambda spec, distribution: absent)
+    monkeypatch.setattr("swift_train.strategy_checks.engine_state", lambda spec, distribution: absent)
     (problem,) = swift_check(run_with(tmp_path))
     assert problem.message == "'megatron' needs megatron-core>=0.17, which is not installed"
     assert problem.hint == "Python 3.12 or newer: pip install 'megatron-core>=0.17'"

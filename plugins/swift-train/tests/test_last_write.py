@@ -100,7 +100,7 @@ def test_where_no_checkpoint_can_be_kept_the_output_is_written_all_the_same(tiny
 
 
 def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(tiny_model, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr("swift_train.disk_space.free", lambda place: 1000)
+    monkeypatch.setattr("swift_train.disk_space.free_space", lambda place: 1000)
     report = Recorder(tmp_path)
     with pytest.raises(DiskFull, match="1 kB free"):
         train(training_run(tiny_model, rows, max_steps=2), report)

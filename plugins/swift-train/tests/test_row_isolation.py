@@ -45,7 +45,7 @@ def of_step(strategy, samples, max_rows, told, *, train):
     pieces = split_rows(range(len(samples)), samples.lengths, rank=0, ranks=1, max_rows=max_rows, max_tokens=inf)
     task, micros = PretrainTask(PretrainOptions()), [collate(samples, piece, told) for piece in pieces]
     loss = strategy.accumulate(micros, task, 1 / int(samples.supervised.sum()), train=train)
-    gradients = [parameter.grad.clone() for parameter in strategy.learned if parameter.grad is not None]
+    gradients = [parameter.grad.clone() for parameter in strategy.trainable if parameter.grad is not None]
     strategy.optimizer.zero_grad(set_to_none=True)
     return loss, gradients
 
