@@ -143,7 +143,7 @@ def test_refusals(served: str):
         client.models(served, "wrong")
     with pytest.raises(UsageError, match="Served: tiny, poet"):
         greedy(served, "tony")
-    with pytest.raises(UsageError, match="the token 99999"):
+    with pytest.raises(UsageError, match="token id 99999"):
         openai_error(served, prompt=[99999])
 
 
