@@ -188,7 +188,6 @@ class TaskSpec(Spec):
     rows: tuple[str, ...]
     trainer: Ref
     inspector: Ref | None = None
-    rollouts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,7 +258,7 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """Scores for a server (`http`) or for a checkpoint it loads itself (`inline`)."""
+    """Tasks → scores. `over`: whether it evaluates a server (`http`), or loads the checkpoint itself (`inline`)."""
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"

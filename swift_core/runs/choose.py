@@ -25,6 +25,8 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
     main_fields: set[str] = set()
     asked = {part: values.pop(part, None) for part in verb.parts if part not in verb.fixed}
     for part, default in verb.parts.items():
+        if part == "backend" and _needs_no_server(verb, settings, parts, known):
+            continue
         given = asked.get(part)
         chosen = dict(given) if isinstance(given, Mapping) else {"name": given} if given not in (None, "") else {}
         named, origin = str(chosen.pop("name", "")), str(chosen.pop("from", ""))
@@ -56,6 +58,12 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
         errors += [UsageError(message, where=settings.where(path)) for path, message in invalid.problems]
     Problems.raise_any(errors)
     return options, parts
+
+
+def _needs_no_server(verb: VerbSpec, settings: Settings, parts: Mapping[str, Choice], known: Registry) -> bool:
+    """Return whether no engine has to be started: a running server is named, or the evaluator loads the checkpoint itself."""
+    inline = "evaluator" in parts and known.spec(parts["evaluator"]).over == "inline"
+    return "server" in verb.takes and (bool(settings.values.get("url")) or inline)
 
 
 def with_engines(

@@ -43,8 +43,6 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     options, parts = options_and_parts(verb, settings, known)
     _check_hub(settings, known)
     _check_output(verb, options, settings)
-    if "server" in verb.takes and options.get("url"):
-        parts.pop("backend", None)  # a running server needs no engine
     parts = with_engines(verb, options, parts, known, settings)
     draft = Draft(verb=verb, settings=settings, known=known, options=options, parts=parts, progress=progress)
     with offline_if(options["offline"]):

@@ -17,7 +17,7 @@ from swift_core.contract.roles.checkpoints import (
     TrustingExporter,
 )
 from swift_core.contract.roles.common import ISOLATABLE, Event, Progress, Watch
-from swift_core.contract.roles.engines import Backend, Evaluator, Launcher, Scores, Server, Serving
+from swift_core.contract.roles.engines import Backend, Evaluator, InlineEvaluator, Launcher, Scores, Server, Serving
 from swift_core.contract.roles.modules import (
     Loaded,
     Loader,
@@ -41,6 +41,7 @@ __all__ = [
     "Exported",
     "Exporter",
     "Hub",
+    "InlineEvaluator",
     "Launcher",
     "LoadQuantizer",
     "LoadableExporter",

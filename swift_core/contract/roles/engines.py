@@ -70,17 +70,36 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them."""
+    """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them.
+
+    `standard_errors` has the same keys, for the scores whose standard error is known.
+    """
 
     values: Mapping[str, Mapping[str, float]]
     folder: Path
+    standard_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):
-    """Questions to a server → scores."""
+    """Evaluates the model of a server."""
 
     def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
-        """Run the tasks and keep every prediction below `out`."""
+        """Evaluate `server.models[0]`, and save every prediction below `out`, which exists.
+
+        `tasks` is empty if the user named none; return the scores of the default tasks then.
+
+        Raises:
+            UsageError: a task is unknown.
+            SwiftError: the server failed. A question without an answer must not count as a wrong answer.
+        """
+        ...
+
+
+class InlineEvaluator(Protocol):
+    """Loads a checkpoint itself and evaluates it: `EvaluatorSpec(over="inline")`."""
+
+    def evaluate(self, checkpoint: Path, tasks: Sequence[str], out: Path) -> Scores:
+        """Evaluate the checkpoint in this folder; otherwise as `Evaluator.evaluate`."""
         ...
 
 

@@ -1,0 +1,3 @@
+"""Evaluation of a checkpoint or a server by an evaluator, behind the verb `eval`."""
+
+from __future__ import annotations

@@ -1,0 +1,28 @@
+"""The verb that evaluates a checkpoint or a server: eval."""
+
+from __future__ import annotations
+
+from swift_core.contract import Ref, VerbSpec, hookimpl
+
+
+@hookimpl
+def swift_verbs() -> list[VerbSpec]:
+    """Return eval."""
+    return [
+        VerbSpec(
+            name="eval",
+            summary="Evaluate a checkpoint or a server, and record the scores",
+            also=("evaluate",),
+            options=Ref("swift_evaluate.options:EvalOptions"),
+            takes=("checkpoint", "server"),
+            gives="scores",
+            positional="model",
+            main="evaluator",
+            parts={"evaluator": "", "backend": "transformers"},
+            job=Ref("swift_evaluate.job:evaluate"),
+            check=Ref("swift_evaluate.job:problems"),
+            carry_out=Ref("swift_evaluate.job:carry_out"),
+            spellings={"infer_backend": "backend"},
+            show=Ref("swift_evaluate.scores:lines"),
+        )
+    ]
