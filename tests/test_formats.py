@@ -14,6 +14,7 @@ from swift_core.contract.run import Choice
 from swift_core.contract.specs import BackendSpec, LoaderSpec, Ref
 from swift_core.plugins.loader import Plugin
 from swift_core.plugins.registered import Entry, registry
+from swift_core.runs import convert
 
 GGUF, OPENVINO, SAFETENSORS = "gguf", "openvino", "safetensors"
 
@@ -62,14 +63,14 @@ def converted(monkeypatch, tmp_path_factory):
         (made / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
 
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("swift_core.runs.execution.execute", execute)
+    monkeypatch.setattr("swift_core.runs.convert.execute", execute)
     monkeypatch.setattr(Fetcher, "_family", lambda *arguments: ("", ""))
     monkeypatch.setattr(Fetcher, "folder", lambda self, reference, where: Path(reference.name))
     return runs
 
 
 def source(folder, **more):
-    return Fetcher(Known(), **more).source(f"file:{folder}", "model")
+    return Fetcher(Known(), convert=convert.converted, **more).source(f"file:{folder}", "model")
 
 
 def test_a_backend_that_reads_it_gets_it_as_it_is(folder, converted):

@@ -49,7 +49,7 @@ def test_wheels_have_it_too(wheels):
         package = wheel.name.partition("-")[0]
         names = zipfile.ZipFile(wheel).namelist()
         assert f"{package}/py.typed" in names
-        assert package != "swift_core" or "swift_core/template/common/src/swift_plugin_acme/py.typed" in names
+        assert package != "swift_testing" or "swift_testing/template/common/src/swift_plugin_acme/py.typed" in names
 
 
 @pytest.mark.slow

@@ -158,9 +158,9 @@ def test_an_existing_folder_is_kept_unless_told(swift):
 
 @pytest.mark.slow
 def test_the_wheel_has_the_template(tmp_path):
-    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT / "plugins" / "swift-testing")]
     subprocess.run(words, check=True, capture_output=True)
-    names = {name for name in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist() if name.startswith("swift_core/template/")}
+    names = {name for name in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist() if name.startswith("swift_testing/template/")}
     here = scaffold.folder()
     files = {path for path in here.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert {f"swift_core/template/{path.relative_to(here).as_posix()}" for path in files} == names
+    assert {f"swift_testing/template/{path.relative_to(here).as_posix()}" for path in files} == names

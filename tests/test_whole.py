@@ -17,6 +17,7 @@ from swift_core.checkpoints.fetch import Fetcher
 from swift_core.checkpoints.manifest import content_hash
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.registered import registry
+from swift_core.runs.convert import converted
 from swift_core.system import hashes
 
 
@@ -268,12 +269,12 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
             (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
             manifest.write_manifest(folder, manifest.Manifest())
 
-    monkeypatch.setattr("swift_core.runs.execution.execute", convert)
+    monkeypatch.setattr("swift_core.runs.convert.execute", convert)
     found = []
 
     def use():
         told = lambda what, done, total: notes.append(what)  # noqa: E731
-        found.append(Fetcher(registry(), progress=told).source(str(tmp_path / "gguf"), "model"))
+        found.append(Fetcher(registry(), progress=told, convert=converted).source(str(tmp_path / "gguf"), "model"))
 
     threads = [threading.Thread(target=use) for _ in range(2)]
     for thread in threads:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import Run, RunResult, Watch
-from swift_core.plugins import verb_named
+from swift_core.plugins import find_verb
 from swift_core.runs.execution import execute
 from swift_core.runs.reservation import held
 from swift_core.system import new_folder
@@ -43,14 +43,14 @@ def carry_out(run: Run, context: Context) -> Any:
         UsageError: another run is writing the output.
         Stopped, SwiftError: as `execute`.
     """
-    verb = verb_named(run.verb)
+    verb = find_verb(run.verb)
     with ExitStack() as stack:
         if run.options.get("output") and "overwrite" in run.options:
             record = stack.enter_context(held(Path(run.options["output"])))
             folder = context.make_folder(run)
             record(folder)
             context = replace(context, folder=folder)
-        return verb.carry_out.load()(run, context) if verb.carry_out else execute_run(run, context)
+        return verb.carry_out.load()(run, context) if verb and verb.carry_out else execute_run(run, context)
 
 
 def execute_run(run: Run, context: Context) -> RunResult:

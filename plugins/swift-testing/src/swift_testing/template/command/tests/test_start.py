@@ -12,7 +12,7 @@ def test_conformance(check):
 
 
 def test_it_is_listed_and_has_help(swift_project):
-    assert "From swift-plugin-acme" in swift_project.run("--help").out
+    assert "List the run folders and their disk usage" in swift_project.run("--help").out
     outcome = swift_project.run("acme", "--help")
     outcome.assert_success()
     assert "--runs" in outcome.out

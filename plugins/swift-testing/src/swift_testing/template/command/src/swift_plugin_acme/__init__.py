@@ -1,4 +1,7 @@
-"""A subcommand: `swift acme` lists the run folders and their disk usage."""
+"""List the run folders and their disk usage.
+
+The first line of this docstring is the summary that `swift --help` shows; the plugin is not imported for it.
+"""
 
 from __future__ import annotations
 
