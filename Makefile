@@ -24,7 +24,7 @@ $(STAMP): pyproject.toml constraints.txt requirements-dev.txt $(PLUGINS:%=%/pypr
 quickstart: install  ## fetch a real model, fine-tune it, merge, serve, ask: under eight minutes on two plain cores
 	@$(BIN)/swift run contrib/recipes/quickstart.yaml
 
-test-fast: install  ## lint, and the tests that need no model: about three minutes
+test-fast: install  ## lint, and the tests that need no model: under three minutes
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) -m "not model and not slow"
 
@@ -40,6 +40,7 @@ lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.template_types
 	@$(BIN)/lint-imports --no-cache > $(VENV)/.lint-imports.txt 2>&1 || { cat $(VENV)/.lint-imports.txt; exit 1; }
 	@$(BIN)/python docs/generate.py --check
 

@@ -37,7 +37,7 @@ def export_awq_model(
         SwiftError: the AWQ engine's environment is missing, or an argument is invalid.
     """
     family: dict[str, Any] = {"family": model_type} if model_type else {}
-    return quantize(
+    result: RunResult = quantize(
         model_path,
         {"name": "awq", "group_size": group_size},
         dataset=list(dataset),
@@ -45,6 +45,7 @@ def export_awq_model(
         calibration={"tokens": tokens, "max_length": seqlen},
         **family,
     )
+    return result
 
 
 __all__ = ["ask", "export", "export_awq_model", "fetch", "get_model", "merge", "pretrain", "quantize", "serve", "sft", "train"]

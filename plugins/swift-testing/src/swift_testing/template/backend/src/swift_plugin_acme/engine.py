@@ -20,7 +20,7 @@ class AcmeEngine:
 
     def __init__(self, checkpoint: str, name: str, context: int) -> None:
         self.models = [name]
-        self.model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, use_safetensors=True).eval()
+        self.model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, use_safetensors=True)  # in evaluation mode
         self.tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint)
         self.context = min(context, self.model.config.max_position_embeddings)
         ends = self.model.generation_config.eos_token_id
@@ -89,7 +89,7 @@ class AcmeEngine:
         if top is None:
             return Token(token, self.decode([token]))
         logprobs = logits.float().log_softmax(-1)
-        best = logprobs.topk(top) if top else ([], [])
+        best: Any = logprobs.topk(top) if top else ([], [])
         likely = tuple((self.decode([int(index)]), float(value)) for value, index in zip(*best, strict=True))
         return Token(token, self.decode([token]), float(logprobs[token]), likely)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from swift_serve import client
 
@@ -34,7 +35,7 @@ class Acme:
             values[task] = {"exact_match": correct / len(predictions), "questions": float(len(predictions))}
         return Scores(values, out)
 
-    def _ask(self, server: Server, row: dict[str, str]) -> dict[str, object]:
+    def _ask(self, server: Server, row: dict[str, str]) -> dict[str, Any]:
         given = client.complete(
             server.url,
             [{"role": "user", "content": row["question"]}],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.quantizers import register_quantization_config, register_quantizer
+from transformers.quantizers.auto import register_quantization_config, register_quantizer
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
@@ -35,6 +35,8 @@ class Acme:
 class Int8Linear(nn.Linear):
     """A linear layer with int8 weights and one scale per row; the product is computed in the dtype of the input."""
 
+    scale: Tensor
+
     def __init__(self, whole: nn.Linear) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = whole.in_features, whole.out_features
@@ -53,7 +55,7 @@ class AcmeConfig(QuantizationConfigMixin):
     """The settings of the quantizer below, as stored in `config.json`."""
 
     def __init__(self, skip: list[str] | None = None, **_: Any) -> None:
-        self.quant_method = "acme"
+        self.quant_method = "acme"  # type: ignore[assignment]  # transformers takes the name of any registered method
         self.skip = skip or []
 
 
@@ -61,6 +63,7 @@ class AcmeConfig(QuantizationConfigMixin):
 class AcmeQuantizer(HfQuantizer):
     """Replaces the linear layers; transformers calls it once the weights are loaded."""
 
+    quantization_config: AcmeConfig
     requires_calibration = False
 
     def _process_model_after_weight_loading(self, model: nn.Module, **_: Any) -> nn.Module:

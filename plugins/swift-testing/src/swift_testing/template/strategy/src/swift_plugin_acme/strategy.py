@@ -63,7 +63,7 @@ class Acme:
             with torch.set_grad_enabled(train):
                 loss = task.loss(task.forward(self.module, moved), moved)
             if train:
-                (loss * weight).backward()
+                torch.autograd.backward(loss * weight)
             total += loss.item()
         return self.reduce(total, "sum") * weight
 
