@@ -20,6 +20,7 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`.
 os.environ["COLUMNS"] = "100"
 os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the cache of whoever runs this is left alone
 
+import error_codes  # noqa: E402
 import hook_pages  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
@@ -158,6 +159,7 @@ PAGES = {
     "docs/reference/families.md": families_page,
     "docs/reference/backend-options.md": backends_page,
     "docs/reference/checks.md": checks_page,
+    "docs/reference/error-codes.md": partial(error_codes.page, NOTE),
     **{f"docs/reference/hooks/{name}.md": partial(hook_pages.page, name, NOTE) for name in hook_pages.hooks()},
 }
 

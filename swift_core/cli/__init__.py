@@ -7,6 +7,7 @@ from __future__ import annotations
 from swift_core.system import interrupts  # first, so that what follows can be interrupted
 
 # isort: split
+import json
 import os
 import re
 import sys
@@ -120,6 +121,8 @@ def invoke(argv: Sequence[str]) -> int:
             return interrupts.CODE
         if os.environ.get("SWIFT_DEBUG") == "1":
             traceback.print_exc()
+        if "--json" in argv:
+            click.echo(json.dumps(error.to_json(), ensure_ascii=False))
         print_error(error)
         return error.exit_code
     except click.ClickException as error:

@@ -15,7 +15,7 @@ def print_error(error: SwiftError) -> None:
         return
     where = f"{error.where}: " if error.where else ""
     click.secho(f"{label}: ", fg="yellow" if label == "stopped" else "red", bold=True, nl=False, err=True)
-    click.echo(f"{where}{error.message}", err=True)
+    click.echo(f"{where}{error.message}{click.style(error.label, dim=True)}", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
 

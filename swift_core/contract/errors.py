@@ -15,24 +15,36 @@ class SwiftError(Exception):
 
     Args:
         message: what happened, one sentence.
+        code: the error's stable code, AREA-NNN, shown as SWIFT-AREA-NNN: docs/reference/error-codes.md lists those of this repository.
         hint: what to do next.
         where: file, row, or dotted option path the message is about.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str = "", where: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", hint: str = "", where: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.code = code
         self.hint = hint
         self.where = where
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.message}" if self.where else self.message
+        text = (f"{self.where}: {self.message}" if self.where else self.message) + self.label
         return f"{text}\n  {self.hint}" if self.hint else text
 
+    @property
+    def label(self) -> str:
+        """The code as it is shown after a message: ` [SWIFT-DATA-012]`; '' without a code."""
+        return f" [SWIFT-{self.code}]" if self.code else ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the error as JSON values, as events and `--json` have it."""
+        kind, text = type(self).__name__, {"message": self.message, "hint": self.hint, "where": self.where}
+        return {"type": kind, "code": self.code, **text, "exit_code": self.exit_code}
+
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.hint, self.where))
+        return (_rebuild, (type(self), self.message, self.code, self.hint, self.where))
 
 
 class UsageError(SwiftError):
@@ -73,8 +85,8 @@ class Stopped(SwiftError):
     exit_code = 130
 
 
-def _rebuild(kind: type[SwiftError], message: str, hint: str, where: str) -> SwiftError:
-    return kind(message, hint=hint, where=where)
+def _rebuild(kind: type[SwiftError], message: str, code: str, hint: str, where: str) -> SwiftError:
+    return kind(message, code=code, hint=hint, where=where)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

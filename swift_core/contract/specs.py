@@ -287,6 +287,7 @@ class Problem:
     message: str
     hint: str = ""
     fatal: bool = True
+    code: str = ""  # stable, AREA-NNN, as a SwiftError's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

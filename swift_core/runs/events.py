@@ -5,7 +5,7 @@
 {"event": "note", "text": "…"}
 {"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
 {"event": "result", "output": "…", "figures": {…}}
-{"event": "error", "type": "UsageError", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
+{"event": "error", "type": "UsageError", "code": "DATA-012", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
 """
 
 from __future__ import annotations
@@ -93,15 +93,7 @@ class Report:
 
     def error(self, error: SwiftError) -> None:
         """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
-        event = {
-            "event": "error",
-            "type": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-            "where": error.where,
-            "exit_code": error.exit_code,
-        }
-        self.send(event, always=True)
+        self.send({"event": "error", **error.to_json()}, always=True)
 
     def send(self, event: Mapping[str, Any], *, always: bool = False) -> None:
         """Pass an event on."""

@@ -48,8 +48,8 @@ def execute(
         result = outcome.result(code)
     except (SwiftError, KeyboardInterrupt) as error:
         stopped = isinstance(error, Stopped | KeyboardInterrupt)
-        told = {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "seconds": time.time() - begin}
-        _finish(known, run, folder, told)
+        told = {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "code": getattr(error, "code", "")}
+        _finish(known, run, folder, told | {"seconds": time.time() - begin})
         raise
     _finish(known, run, folder, result.to_json() | {"seconds": time.time() - begin})
     return result
@@ -65,7 +65,7 @@ def conclude(folder: Path, code: int) -> None:
             outcome(event)
         result = outcome.result(code).to_json()
     except SwiftError as error:
-        result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error)}
+        result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error), "code": error.code}
     seconds = events[-1]["time"] - events[0]["time"] if events else 0.0
     _finish(known, run, folder, result | {"seconds": seconds})
 
@@ -199,7 +199,7 @@ def error_of(event: Mapping[str, Any]) -> SwiftError:
     known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
     kind = {each.__name__: each for each in known}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
-    return kind(event["message"], hint=event["hint"], where=event["where"])
+    return kind(event["message"], code=event.get("code", ""), hint=event["hint"], where=event["where"])
 
 
 def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:

@@ -134,6 +134,8 @@ def _check(run: Run, draft: Draft) -> list[str]:
     for _, answer in draft.known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())
     where = draft.settings.where
-    fatal: list[SwiftError] = [UsageError(item.message, where=where(item.where), hint=item.hint) for item in problems if item.fatal]
+    fatal: list[SwiftError] = [
+        UsageError(item.message, code=item.code, where=where(item.where), hint=item.hint) for item in problems if item.fatal
+    ]
     Problems.raise_any(fatal)
     return [f"{item.where}: {item.message}" for item in problems]

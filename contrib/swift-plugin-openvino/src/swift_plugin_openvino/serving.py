@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _serve(parsed, key)
     except SwiftError as error:
-        _print_error(type=type(error).__name__, message=error.message, hint=error.hint, where=error.where)
+        _print_error(**error.to_json())
         return error.exit_code
     except Exception as error:
         logging.exception("the server failed")

@@ -88,14 +88,15 @@ class Skips:
         Raises:
             SwiftError: invalid rows stop the run, or more than the allowed number were skipped.
         """
-        placed = error if error.where else type(error)(error.message, hint=error.hint, where=f"{row.file}, row {row.number}")
+        place = f"{row.file}, row {row.number}"
+        placed = error if error.where else type(error)(error.message, code=error.code, hint=error.hint, where=place)
         if not self.skipping:
             placed.hint = placed.hint or _ELSE
             raise placed from error
         self.count += 1
         if len(self._first) < _SHOWN:
             self._first.append(placed)
-        listed = {"file": row.file, "row": row.number, "where": placed.where, "message": placed.message}
+        listed = {"file": row.file, "row": row.number, "where": placed.where, "code": placed.code, "message": placed.message}
         for file in self.files:
             with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(listed, ensure_ascii=False) + "\n")

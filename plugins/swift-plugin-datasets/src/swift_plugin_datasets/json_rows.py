@@ -30,9 +30,9 @@ _TOKEN = 16  # longer than any tail of a number, escape or literal that the end 
 class _Invalid(Exception):
     """JSON that the json module accepts and this reader refuses."""
 
-    def __init__(self, message: str, hint: str) -> None:
+    def __init__(self, message: str, hint: str, *, code: str = "") -> None:
         super().__init__(message)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.code = message, hint, code
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _decoded(line: str, name: str, number: int) -> Any:
     try:
         data = _DECODER.decode(line)
     except _Invalid as error:
-        return row_error(error.message, name, number, error.hint)
+        return row_error(error.message, name, number, error.hint, code=error.code)
     except (ValueError, RecursionError) as error:
         hint = f"The line is: {shortened(line)}"
         if line.strip() in ("{", "["):
@@ -171,7 +171,7 @@ class _Buffer:
                 if self._ended or isinstance(data, dict | list | str) or end + _TOKEN < len(self.text):
                     break  # of a number, more digits may follow
             except _Invalid as error:
-                raise row_error(error.message, self._name, number, error.hint) from None
+                raise row_error(error.message, self._name, number, error.hint, code=error.code) from None
             except json.JSONDecodeError as error:
                 cut = error.pos + _TOKEN >= len(self.text) or error.msg.startswith("Unterminated string")
                 if self._ended or not cut:

@@ -79,9 +79,9 @@ def check_characters(value: Any, name: str, number: int, path: str = "$") -> Non
             check_characters(item, name, number, f"{path}[{index}]")
 
 
-def row_error(message: str, name: str, number: int, hint: str, path: str = "") -> UsageError:
+def row_error(message: str, name: str, number: int, hint: str, path: str = "", *, code: str = "") -> UsageError:
     """Return an error at a row of the file `name`, and at a JSON path in the row if one is given."""
-    return UsageError(message, where=f"{name}, row {number}{', ' + path if path else ''}", hint=hint)
+    return UsageError(message, code=code, where=f"{name}, row {number}{', ' + path if path else ''}", hint=hint)
 
 
 def shortened(text: str, maximum: int = 60) -> str:

@@ -130,15 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             engine.close()
     except SwiftError as error:
-        _write(
-            sys.stderr,
-            event="error",
-            type=type(error).__name__,
-            message=error.message,
-            hint=error.hint,
-            where=error.where,
-            exit_code=error.exit_code,
-        )
+        _write(sys.stderr, event="error", **error.to_json())
         return error.exit_code
     except Exception as error:
         logging.exception("the server failed")

@@ -88,7 +88,8 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         except SwiftError as error:
             again = f"--output {shlex.quote(str(output))} --resume"
             hint = f"{done} of {len(questions)} answers are kept in {partial}; to continue, run the same command with {again}."
-            raise type(error)(error.message, where=error.where, hint=f"{error.hint} {hint}".strip() if done else error.hint) from error
+            hint = f"{error.hint} {hint}".strip() if done else error.hint
+            raise type(error)(error.message, code=error.code, where=error.where, hint=hint) from error
     partial.replace(output)
     return output, {"questions": len(questions)}
 

@@ -142,7 +142,8 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
         refuse_lost(data, form.kind)
         return replace(row, unread=data.unread())
     except Wrong as wrong:
-        raise RowError(wrong.message, hint=wrong.hint, where=f"{raw.file}, row {raw.number}, {wrong.path}") from None
+        place = f"{raw.file}, row {raw.number}, {wrong.path}"
+        raise RowError(wrong.message, code=wrong.code, hint=wrong.hint, where=place) from None
 
 
 def canonical(row: Row) -> dict[str, Any]:

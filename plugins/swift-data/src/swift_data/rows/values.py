@@ -10,9 +10,9 @@ from typing import Any
 class Wrong(Exception):
     """An error at a JSON path (`$.messages[2].role`) of a row; the caller adds file and row number."""
 
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
+    def __init__(self, path: str, message: str, hint: str = "", *, code: str = "") -> None:
         super().__init__(message)
-        self.path, self.message, self.hint = path, message, hint
+        self.path, self.message, self.hint, self.code = path, message, hint, code
 
 
 def decoded(value: Any, path: str) -> Any:

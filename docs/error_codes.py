@@ -1,0 +1,96 @@
+"""The error codes of this repository, read from its sources.
+
+Every call that makes an error (`SwiftError` and its subclasses, `Problem`, and functions with a keyword `code: str`) names a code,
+AREA-NNN, or passes on the code of the error it repeats (`code=error.code`). A code means one thing for ever: one that no source names
+any more is listed as retired, and is not used again. `python docs/assign_codes.py` numbers new errors.
+"""
+
+from __future__ import annotations
+
+import re
+
+from error_sites import ROOT, Site, sites
+
+PAGE = ROOT / "docs/reference/error-codes.md"
+_ROW = re.compile(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", re.MULTILINE)
+
+AREAS = {
+    "CLI": "the command line",
+    "OPTION": "options, from flags and YAML",
+    "PLUGIN": "finding, loading and checking plugins",
+    "ENV": "environments and interpreters",
+    "CKPT": "checkpoints and their files",
+    "MODEL": "model families and loading a model",
+    "HUB": "references, hubs and downloads",
+    "FILE": "files and disks",
+    "DATA": "data sets and rows",
+    "TRAIN": "training",
+    "TUNER": "tuners and adapters in training",
+    "PARALLEL": "parallel strategies",
+    "NODE": "several nodes, launchers and schedulers",
+    "RUN": "runs, their folders and workers",
+    "RECIPE": "recipes and reports",
+    "CONVERT": "merging, quantizing, exporting, comparing",
+    "QUANT": "quantizers",
+    "EXPORT": "export formats",
+    "SERVE": "serving, asking and their backends",
+    "EVAL": "evaluation",
+    "TEST": "the testing kit",
+}
+
+
+def missing() -> list[str]:
+    """Return where an error has no code."""
+    return [f"{site.file}:{site.call.lineno}" for site in sites() if not site.code and not site.passed]
+
+
+def registered() -> dict[str, list[Site]]:
+    """Return code → the calls that name it, by area and number."""
+    named: dict[str, list[Site]] = {}
+    for site in sites():
+        if site.code:
+            named.setdefault(site.code, []).append(site)
+    areas = list(AREAS)
+    return dict(sorted(named.items(), key=lambda item: (areas.index(item[0].partition("-")[0]), item[0])))
+
+
+def retired() -> list[str]:
+    """Return the codes that the page knows and no source names any more."""
+    known = _ROW.findall(PAGE.read_text(encoding="utf-8")) if PAGE.is_file() else []
+    return sorted(set(known) - set(registered()))
+
+
+def page(note: str) -> str:
+    """Return the page: by area, code, cause, remedy and where it is raised; then the retired codes."""
+    parts = [
+        "# Error codes\n\n",
+        note,
+        "Every error of this repository ends in its code, `[SWIFT-DATA-012]`, whatever becomes of its wording; run folders, events and ",
+        "`--json` have it as `code`. `{…}` stands for what the error is about. A plugin gives codes of its own with ",
+        '`UsageError(…, code="ACME-001")`, in an area that is not one of these.\n',
+    ]
+    codes = registered()
+    for area, about in AREAS.items():
+        rows = [(code, found) for code, found in codes.items() if code.startswith(f"{area}-")]
+        if rows:
+            parts.append(f"\n## {area}: {about}\n\n| code | cause | remedy | raised in |\n|---|---|---|---|\n")
+            parts += [
+                f"| `SWIFT-{code}` | {_cell(_of(found, 'messages'))} | {_cell(_of(found, 'hints'))} | {_files(found)} |\n"
+                for code, found in rows
+            ]
+    if gone := retired():
+        parts.append("\n## Retired\n\nCodes of errors that no longer exist. They are not used again.\n\n| code |\n|---|\n")
+        parts += [f"| `SWIFT-{code}` |\n" for code in gone]
+    return "".join(parts)
+
+
+def _of(found: list[Site], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for site in found for text in getattr(site, name) if text))
+
+
+def _cell(texts: tuple[str, ...]) -> str:
+    return "<br>".join(" ".join(text.replace("|", "\\|").replace("<", "&lt;").split()) for text in texts)
+
+
+def _files(found: list[Site]) -> str:
+    return ", ".join(dict.fromkeys(f"`{re.sub(r'^(plugins|contrib)/[^/]+/(src/)?', '', site.file)}`" for site in found))

@@ -1,0 +1,38 @@
+"""Error codes: carried from where an error is raised to whoever reads it, one for each error, none used twice."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+
+import pytest
+
+from swift_core.contract import Problems, SwiftError, UsageError
+from swift_core.runs.events import Report
+from swift_core.runs.execution import error_of
+
+
+def test_a_code_is_shown_after_the_message_and_before_the_hint():
+    error = UsageError("no such row", code="DATA-012", where="rows.jsonl, row 3", hint="Count again.")
+    assert str(error) == "rows.jsonl, row 3: no such row [SWIFT-DATA-012]\n  Count again."
+    assert str(UsageError("no such row")) == "no such row"
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_a_copy_keeps_the_code(copied):
+    error = copied(UsageError("no such row", code="DATA-012", where="row 3", hint="Count again."))
+    assert (type(error), error.code, error.where, error.hint) == (UsageError, "DATA-012", "row 3", "Count again.")
+
+
+def test_several_errors_are_shown_with_their_codes():
+    with pytest.raises(Problems) as several:
+        Problems.raise_any([UsageError("no model", code="CKPT-001"), SwiftError("no disk", code="FILE-002")])
+    assert str(several.value).splitlines() == ["no model [SWIFT-CKPT-001]", "no disk [SWIFT-FILE-002]"]
+
+
+def test_an_error_of_a_worker_keeps_its_code(tmp_path):
+    Report(tmp_path).error(UsageError("no such row", code="DATA-012", where="row 3", hint="Count again."))
+    event = json.loads((tmp_path / "events.jsonl").read_text())
+    assert event["code"] == "DATA-012"
+    assert str(error_of(event)) == "row 3: no such row [SWIFT-DATA-012]\n  Count again."
