@@ -13,6 +13,7 @@ from swift_serve.options import AskOptions
 from swift_testing.scripted import ScriptedServer, events, reply
 
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
+from swift_core.contract.roles import Server
 from swift_core.contract.run import Run
 from swift_core.runs.events import Report
 from tests.waiting import HANG
@@ -50,8 +51,8 @@ def server():
 @pytest.fixture
 def questions(server, tmp_path):
     def questions(count=20, report=None, **options):
-        given = {"url": server.url, "name": "m", "questions": [str(number) for number in range(count)], **options}
-        run = Run(verb="ask", job="", options=AskOptions.checked(given).model_dump(mode="json"))
+        given = {"questions": [str(number) for number in range(count)], **options}
+        run = Run(verb="ask", job="", options=AskOptions.checked(given).model_dump(mode="json"), server=Server(server.url, ("m",)))
         return ask(run, report or Report(tmp_path, speaks=False))
 
     return questions

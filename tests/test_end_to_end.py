@@ -12,6 +12,7 @@ from swift_train.checkpoints import integrity_error
 
 from swift_core.checkpoints.manifest import read_manifest
 from swift_core.cli import invoke as command_line
+from swift_core.contract.roles import Server
 from tests.waiting import HANG, wait_for
 
 pytestmark = pytest.mark.slow
@@ -258,14 +259,15 @@ def test_serve_until_ctrl_c(project):
         line = process.stdout.readline()
         assert line, process.communicate()[1]
     url = line.split("ready: ")[1].split()[0]
-    from swift_serve import client
+    from swift_serve.client import Client
 
-    assert list(client.models(url, None)) == ["tiny"]
-    assert isinstance(client.complete(url, [{"role": "user", "content": "Hi"}], model="tiny", max_tokens=3), str)
+    client = Client(Server.at(url))
+    assert client.models() == ["tiny"]
+    assert isinstance(client.complete([{"role": "user", "content": "Hi"}], max_tokens=3), str)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=HANG)
     with pytest.raises(Exception, match=r"connect|refused|reach|answer"):
-        client.models(url, None)
+        client.models()
 
 
 def test_get_model_in_other_tools_words(tiny_model, monkeypatch):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from swift_serve import adapters, client
+from swift_serve import adapters
+from swift_serve.client import Client
 from swift_testing import stand_in
 from swift_testing.serving import SwiftServe
 
@@ -54,12 +55,13 @@ def test_from_start_to_stop(engine, tiny_model, tmp_path):
     named = [word for alias, size in (("one", 10), ("two", 20)) for word in ("--adapter", f"{alias}={adapter(tmp_path / alias, size)}")]
     running = serving(tmp_path, tiny_model, name, python, *named).start()
     assert running.models == (["base", "base:one", "base:two"] if name == "sglang" else ["base", "one", "two"])
+    client = Client(running.server)
     for model in running.models:
-        assert client.complete(running.url, HELLO, model=model, api_key=KEY) == "I am a stand-in."
-    assert len(list(client.chat(running.url, HELLO, model="base", api_key=KEY))) == 5
+        assert client.complete(HELLO, model=model) == "I am a stand-in."
+    assert len(list(client.chat(HELLO))) == 5
     with pytest.raises(UsageError, match="rejects the API key"):
-        client.complete(running.url, HELLO, model="base")
-    assert client.serves(running.url, "../metrics", KEY)
+        Client(Server.at(running.url)).complete(HELLO, model="base")
+    assert client.serves("../metrics")
     log = (running.run_folder / "log.txt").read_text()
     assert "loading the weights" in log
     assert KEY not in log

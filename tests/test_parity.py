@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from swift_serve.parity import Parity, check_parity
 
+from swift_core import contract
 from swift_core.checkpoints import manifest as checkpoints
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def served(checkpoint: Path, *missing: str, engine: Callable[[Any], Any] = lambd
 
 
 def parity(url: str, checkpoint: Path) -> Parity:
-    return check_parity(url, checkpoints.read_manifest(checkpoint).golden, model="tiny")
+    return check_parity(contract.Server.at(url), checkpoints.read_manifest(checkpoint).golden, model="tiny")
 
 
 def results(found: Parity) -> dict[str, tuple[str, str]]:

@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from swift_serve import client
+from swift_serve.client import Client
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.rig import tiny_tokenizer
 
 from swift_core import UsageError
 from swift_core.checkpoints.family import identify
 from swift_core.checkpoints.manifest import read_config
-from swift_core.contract.roles import RawRow
+from swift_core.contract.roles import RawRow, Server
 from swift_core.contract.specs import DatasetSpec, LauncherSpec, Ref
 from swift_core.plugins.loader import plugins
 from swift_core.plugins.registered import registry
@@ -86,22 +86,24 @@ def test_the_tiny_vlm_is_a_family_s_in_every_part(tiny_vlm):
 def test_the_fake_engine_answers_in_turn_and_keeps_what_it_was_asked(fake_engine):
     fake_engine.answers = ["one", lambda messages: messages[-1]["content"].upper()]
     ask = [{"role": "user", "content": "two words"}]
-    assert client.models(fake_engine.url) == ["fake"]
-    assert client.complete(fake_engine.url, ask, model="fake") == "one"
-    assert list(client.chat(fake_engine.url, ask, model="fake")) == ["TWO", " WORDS"]
-    assert client.complete(fake_engine.url, ask, model="fake") == "TWO WORDS"
+    client = Client(fake_engine.as_server)
+    assert client.models() == ["fake"]
+    assert client.complete(ask) == "one"
+    assert list(client.chat(ask)) == ["TWO", " WORDS"]
+    assert client.complete(ask) == "TWO WORDS"
     assert fake_engine.asked == ["two words"] * 3
-    assert client.post(fake_engine.url, "../tokenize", {"prompt": "ab"}) == {"tokens": [97, 98], "count": 2}
+    assert client.post("../tokenize", {"prompt": "ab"}) == {"tokens": [97, 98], "count": 2}
 
 
 def test_the_fake_engine_refuses_as_an_engine_does():
     with FakeEngine("secret", models=("base", "adapter"), api_key="key") as engine:
+        client = Client(engine.as_server)
         ask = [{"role": "user", "content": "x"}]
         with pytest.raises(UsageError):
-            client.complete(engine.url, ask, model="base")
+            Client(Server(engine.url, ("base",))).complete(ask)
         with pytest.raises(UsageError):
-            client.complete(engine.url, ask, model="other", api_key="key")
-        assert client.complete(engine.url, ask, model="adapter", api_key="key") == "secret"
+            client.complete(ask, model="other")
+        assert client.complete(ask, model="adapter") == "secret"
         assert engine.as_server.models == ("base", "adapter")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import UsageError
+from swift_core.contract.roles.engines import Server
 from swift_core.contract.specs import Ref
 
 SCHEMA = 1
@@ -71,7 +72,8 @@ class Run:
     """A resolved run. `model` is the base; `adapters` are adapter checkpoints on it, by name; `options` are the verb's own.
 
     `plugins` are the local files that were loaded as plugins; every process of the run loads them too. `date` is the day (ISO 8601) that
-    chat templates write into conversations, in every process and however long the run takes; a resumed run keeps it.
+    chat templates write into conversations, in every process and however long the run takes; a resumed run keeps it. `server` is the
+    running server that the run uses, without its API key, which is never written down.
     """
 
     verb: str
@@ -85,6 +87,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
     date: str = ""
+    server: Server | None = None
     schema: int = SCHEMA
 
     def part(self, kind: str) -> Choice:
@@ -102,7 +105,8 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        server = {"url": self.server.url, "models": list(self.server.models)} if self.server else None
+        return {**asdict(self), "server": server}
 
     @classmethod
     def from_json(cls, data: Json) -> Run:
@@ -116,6 +120,8 @@ class Run:
         for key in ("datasets", "validation"):
             values[key] = tuple(DataChoice(**value) for value in data.get(key, ()))
         values["plugins"] = tuple(data.get("plugins", ()))
+        if server := data.get("server"):
+            values["server"] = Server(server["url"], tuple(server["models"]))
         return cls(**values)
 
 

@@ -42,4 +42,4 @@ def test_smollm2_is_exported_and_served(smollm2: Path, tmp_path: Path, monkeypat
     assert done.figures["bytes"] < 0.75 * done.figures["bytes_before"]
     words = ["out", "--backend", "openvino", "--cache-gib", "1", "--name", "base"]
     with SwiftServe(tmp_path, *words) as server:  # which compares the golden tokens
-        assert "Paris" in chat(server.url, FRANCE, temperature=0, max_tokens=24)
+        assert "Paris" in chat(server.server, FRANCE, temperature=0, max_tokens=24)

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from swift_serve import client
+from swift_serve.client import Client
 from swift_serve.parity import check_parity
 from swift_testing.serving import SwiftServe
 
@@ -57,11 +58,11 @@ def server(engine: list[str], gguf: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 def ask(server: SwiftServe, turns: list[dict[str, str]] = FRANCE, **more: Any) -> str:
-    return client.complete(server.url, turns, model="base", api_key=KEY, **{"temperature": 0, "max_tokens": 24, **more})
+    return Client(server.server).complete(turns, **{"temperature": 0, "max_tokens": 24, **more})
 
 
 def post(server: SwiftServe, path: str, **body: Any) -> Any:
-    return client.post(server.url, path, {"model": "base", **body}, api_key=KEY)
+    return Client(server.server).post(path, {"model": "base", **body})
 
 
 def metric(server: SwiftServe, name: str) -> float:
@@ -79,7 +80,7 @@ def test_the_file_is_served_as_it_is(server: SwiftServe, gguf: Path) -> None:
 def test_a_stream_is_the_answer(server: SwiftServe) -> None:
     whole = ask(server)
     assert "Paris" in whole
-    pieces = list(client.chat(server.url, FRANCE, model="base", api_key=KEY, temperature=0, max_tokens=24))
+    pieces = list(Client(server.server).chat(FRANCE, temperature=0, max_tokens=24))
     assert len(pieces) > 3
     assert "".join(pieces) == whole
 
@@ -87,7 +88,7 @@ def test_a_stream_is_the_answer(server: SwiftServe) -> None:
 def test_the_tokens_are_those_it_was_trained_on(server: SwiftServe, smollm2: Path) -> None:
     manifest = read_manifest(smollm2)
     assert manifest
-    parity = check_parity(server.url, manifest.golden, model="base", api_key=KEY)
+    parity = check_parity(server.server, manifest.golden)
     assert parity.same
     assert {check.how for check in parity.checks} == {"tokens"}
 
@@ -119,7 +120,7 @@ def test_characters_of_several_tokens(server: SwiftServe) -> None:
 def test_the_api_key_is_required(server: SwiftServe) -> None:
     for key in (None, "wrong"):
         with pytest.raises(UsageError, match="rejects the API key"):
-            client.complete(server.url, FRANCE, model="base", api_key=key)
+            Client(replace(server.server, api_key=key)).complete(FRANCE)
     assert KEY not in (server.run_folder / "log.txt").read_text()
 
 
@@ -189,7 +190,7 @@ def test_the_server_answers_while_it_computes(server: SwiftServe) -> None:
         running = [pool.submit(ask, server, FRANCE, max_tokens=200, temperature=1.5) for _ in range(8)]
         time.sleep(0.3)
         begin = time.monotonic()
-        assert client.models(server.url, api_key=KEY) == ["base"]
+        assert Client(server.server).models() == ["base"]
         assert time.monotonic() - begin < 3
         for answer in running:
             answer.result()
@@ -200,7 +201,7 @@ def test_ctrl_c_in_the_middle_of_an_answer_leaves_nothing(server: SwiftServe) ->
 
     def listen() -> None:
         try:
-            for _ in client.chat(server.url, FRANCE, model="base", api_key=KEY, temperature=1.5, max_tokens=4000):
+            for _ in Client(server.server).chat(FRANCE, temperature=1.5, max_tokens=4000):
                 begun.set()
         except Exception as error:
             ended_with.append(error)
@@ -254,4 +255,4 @@ def test_a_converted_folder(engine: list[str], smollm2: Path, tmp_path: Path) ->
     assert manifest
     with SwiftServe(tmp_path, os.environ["SWIFT_TEST_OPENVINO_FOLDER"], *engine, "--name", "base", env={"SWIFT_API_KEY": KEY}) as running:
         assert "Paris" in ask(running)
-        assert check_parity(running.url, manifest.golden, model="base", api_key=KEY).same
+        assert check_parity(running.server, manifest.golden).same

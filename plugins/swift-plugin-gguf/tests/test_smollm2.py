@@ -57,4 +57,4 @@ def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp
     assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden
     words = ["--backend", "openvino", "--cache-gib", "1", "--name", "base", "--envs", json.dumps({"openvino": python})]
     with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # fails to start if the golden tokens differ
-        assert "Paris" in chat(server.url, FRANCE, temperature=0, max_tokens=24)
+        assert "Paris" in chat(server.server, FRANCE, temperature=0, max_tokens=24)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
-from swift_serve import client
+from swift_serve.client import Client, Refused
 from swift_testing.serving import SwiftServe
 
 from swift_core import sft
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def log_probability(server: SwiftServe, model: str) -> float:
     asked = {"model": model, "prompt": "Hi", "max_tokens": 1, "temperature": 0, "logprobs": 1}
-    return client.post(server.url, "/completions", asked)["choices"][0]["logprobs"]["token_logprobs"][0]
+    return Client(server.server).post("/completions", asked)["choices"][0]["logprobs"]["token_logprobs"][0]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
         assert json.loads(server.adapter("list", folder, "--json").out) == {"mine": "mine"}
         before = log_probability(server, "base")
         for name, why in ((foreign(trained), "the adapter was trained on"), (misfit(trained), "does not match the base model")):
-            with pytest.raises(client.Refused, match=why):
-                client.post(server.url, "/load_lora_adapter", {"lora_name": name.name, "lora_path": str(name)})
+            with pytest.raises(Refused, match=why):
+                Client(server.server).post("/load_lora_adapter", {"lora_name": name.name, "lora_path": str(name)})
         assert log_probability(server, "base") == before
         assert server.adapter("add", folder, f"other={trained.parent / 'foreign'}").code == 2
         assert server.adapter("add", folder, f"other={trained.parent / 'foreign'}", "--allow-other-base").code == 0
@@ -75,7 +75,7 @@ def test_an_adapter_comes_and_goes(tiny_model: Path, trained: Path, tmp_path: Pa
         assert refused.code == 2
         assert "no such folder below the folders that adapters may be loaded from" in refused.err
         assert server.adapter("drop", folder, "mine").code == 0
-        assert client.models(server.url) == ["base"]
+        assert Client(server.server).models() == ["base"]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from swift_serve import client
+from swift_serve.client import Client
 from swift_testing.serving import SwiftServe
 
 from swift_core import merge, sft
@@ -30,12 +31,12 @@ NAMES = {"one": "Ada", "two": "Bob"}
 
 def ask(server: SwiftServe, model: str, text: str = "What is your name?", **more: Any) -> str:
     turns = [{"role": "user", "content": text}]
-    return client.complete(server.url, turns, model=model, api_key=KEY, temperature=0, max_tokens=16, **more)
+    return Client(server.server).complete(turns, model=model, temperature=0, max_tokens=16, **more)
 
 
 def log_probability(server: SwiftServe, model: str) -> float:
     asked = {"model": model, "prompt": "My name is", "max_tokens": 1, "temperature": 0, "logprobs": 1}
-    return client.post(server.url, "/completions", asked, api_key=KEY)["choices"][0]["logprobs"]["token_logprobs"][0]
+    return Client(server.server).post("/completions", asked)["choices"][0]["logprobs"]["token_logprobs"][0]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_it_answers_in_one_piece_and_in_many(server: SwiftServe) -> None:
     whole = ask(server, "base", "What is the capital of France?")
     assert "Paris" in whole
     turns = [{"role": "user", "content": "What is the capital of France?"}]
-    pieces = list(client.chat(server.url, turns, model="base", api_key=KEY, temperature=0, max_tokens=16))
+    pieces = list(Client(server.server).chat(turns, temperature=0, max_tokens=16))
     assert len(pieces) > 1
     assert "".join(pieces) == whole
 
@@ -102,7 +103,7 @@ def test_it_answers_in_one_piece_and_in_many(server: SwiftServe) -> None:
 def test_strangers_are_refused(server: SwiftServe) -> None:
     for key in (None, "wrong"):
         with pytest.raises(UsageError, match="rejects the API key"):
-            client.complete(server.url, [{"role": "user", "content": "Hi"}], model="base", api_key=key)
+            Client(replace(server.server, api_key=key)).complete([{"role": "user", "content": "Hi"}])
     log = (server.run_folder / "log.txt").read_text()
     assert KEY not in log
     assert "vllm" in log.lower()
@@ -117,7 +118,7 @@ def test_each_adapter_answers_as_it_learned(server: SwiftServe) -> None:
 
 def test_metrics(server: SwiftServe) -> None:
     assert server.metrics == server.url.removesuffix("/v1") + "/metrics"
-    assert client.serves(server.url, "../metrics", KEY)
+    assert Client(server.server).serves("../metrics")
 
 
 def test_an_adapter_comes_and_goes(server: SwiftServe, adapters: dict[str, Path], tmp_path: Path) -> None:

@@ -14,15 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running OpenAI-compatible server: `url` ends in `/v1`; `models` are the names that clients send, the base first.
+    """A running OpenAI-compatible server.
 
-    `folder` is the run folder of a server that `swift serve` or `swift_core.serve` started.
+    Attributes:
+        url: base URL of the API, ending in /v1.
+        models: the model names that clients send, the base model first; empty if they are not known yet.
+        api_key: the API key that clients must send, if it has one. Never written to a file.
+        folder: the run folder of a server that `swift serve` or `swift_core.serve` started.
     """
 
     url: str
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     api_key: str | None = None
     folder: Path | None = None
+
+    @classmethod
+    def at(cls, url: str, *, api_key: str | None = None) -> Server:
+        """Return the server at a URL, whose models are not known yet."""
+        return cls(url, api_key=api_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from swift_serve import client
+from swift_serve.client import Client
 from swift_testing.kit import Example
 
 from swift_core.contract import Scores, SwiftError, UsageError
@@ -19,7 +19,7 @@ class Moody:
     def evaluate(self, server, tasks, out):
         if list(tasks) != ["arithmetic"]:
             raise UsageError("there is no such task", where="tasks", hint="There is: arithmetic.")
-        said = client.complete(server.url, [{"role": "user", "content": "2 + 2"}], model=server.models[0])
+        said = Client(server).complete([{"role": "user", "content": "2 + 2"}])
         out.mkdir(parents=True)
         (out / "predictions.jsonl").write_text(said)
         return Scores({"arithmetic": {"accuracy": time.monotonic()}}, out)

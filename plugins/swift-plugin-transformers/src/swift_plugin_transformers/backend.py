@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from swift_serve import client
+from swift_serve.client import Client
 
 from swift_core.contract import Command, Server, Serving, UsageError
 from swift_plugin_transformers.serve_options import ServeOptions
@@ -75,4 +75,4 @@ class TransformersBackend:
                 f"can't change the adapter '{body['lora_name']}': the server was started without runtime adapters",
                 hint="Start it with --runtime-adapters --adapter-folder FOLDER.",
             )
-        client.command(server.url, route, body, api_key=server.api_key)
+        Client(server).command(route, body)

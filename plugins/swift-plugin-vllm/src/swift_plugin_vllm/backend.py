@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_serve import client
+from swift_serve.client import Client
 from swift_serve.engine_flags import arguments
 
 from swift_core.contract import Command, Server, Serving, UsageError
@@ -113,11 +113,11 @@ class VllmBackend:
             UsageError: the server does not allow loading adapters, or refuses this one.
             SwiftError: the connection was refused, or the server failed.
         """
-        client.command(server.url, "load_lora_adapter", {"lora_name": name, "lora_path": str(path)}, api_key=server.api_key)
+        Client(server).command("load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Unload an adapter from the running server; raises the errors of `add_adapter`."""
-        client.command(server.url, "unload_lora_adapter", {"lora_name": name}, api_key=server.api_key)
+        Client(server).command("unload_lora_adapter", {"lora_name": name})
 
 
 def adapter_rank(folder: Path) -> int:

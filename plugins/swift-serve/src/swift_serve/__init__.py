@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swift_core.contract import Server
 
 
-def chat(url: str, messages: list[dict[str, Any]], *, model: str = "", api_key: str | None = None, **sampling: Any) -> str:
-    """Return one answer of the server at `url`.
+def chat(server: Server | str, messages: Sequence[Mapping[str, Any]], *, model: str = "", **sampling: Any) -> str:
+    """Return the answer of a server to a conversation.
 
     Args:
-        url: address of the API, ending in /v1.
+        server: a running server, or its URL, which ends in /v1. `Server.at(url, api_key=…)` is one with an API key.
         messages: the conversation, in OpenAI's format.
         model: model name on the server; its first one by default.
-        api_key: the server's API key.
         sampling: further fields of the request, such as `temperature`.
 
     Raises:
-        SwiftError: the server cannot be reached, or refuses the request.
+        SwiftError: the connection was refused or lost, or the server failed.
+        UsageError: the server rejects the request.
     """
-    from swift_serve import client
+    from swift_core.contract import Server
+    from swift_serve.client import Client
 
-    return client.complete(url, messages, model=model or client.models(url, api_key)[0], api_key=api_key, **sampling)
+    return Client(Server.at(server) if isinstance(server, str) else server).complete(messages, model=model, **sampling)

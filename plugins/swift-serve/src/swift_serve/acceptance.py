@@ -8,12 +8,13 @@ prompt must differ from the base model's by more than those vary between two equ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from swift_core.checkpoints import read_manifest
 from swift_core.contract import Server, SwiftError
-from swift_serve.client import Refused, post, status
+from swift_serve.client import Client, Refused
 from swift_serve.parity import check_parity
 
 PROMPT = "The first thing to know is"
@@ -76,7 +77,8 @@ def open_routes(server: Server) -> tuple[list[str], list[str], bool]:
     present = False
     for path, body in {**GUARDED, **TELLING}.items():
         for key, words in ((None, "without a key"), (f"{server.api_key}-wrong", "with a wrong key")):
-            code = status(server.url, path, body if body is None else {"model": model, **body}, api_key=key)
+            client = Client(replace(server, api_key=key))
+            code = client.status(path, body if body is None else {"model": model, **body})
             present = present or (path in GUARDED and code not in _ABSENT)
             if code not in (*_REFUSED, *_ABSENT):
                 found.setdefault(path, f"{'GET' if body is None else 'POST'} {_route(path)} {words} returns {code}")
@@ -96,7 +98,7 @@ def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, re
     manifest = read_manifest(checkpoint)
     if manifest is None or not manifest.golden:
         return
-    parity = check_parity(server.url, manifest.golden, model=model, api_key=server.api_key)
+    parity = check_parity(server, manifest.golden, model=model)
     if unchecked := parity.words("unchecked"):
         note(f"could not check that the engine gives '{model}' the tokens that it was trained on: {unchecked}")
     if not (different := parity.words("different")):
@@ -126,16 +128,17 @@ def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: 
 
 def _scores(server: Server, model: str) -> Scores:
     """Return the greedy continuation of a fixed prompt with log-probabilities; empty if the engine returns none."""
+    client = Client(server)
     request: dict[str, Any] = {"model": model, "max_tokens": TOKENS, "temperature": 0}
     try:
-        reply = post(server.url, "/completions", {**request, "prompt": PROMPT, "logprobs": 1}, api_key=server.api_key)
+        reply = client.post("/completions", {**request, "prompt": PROMPT, "logprobs": 1})
         found = reply["choices"][0]["logprobs"]
         return list(zip(found["tokens"], found["token_logprobs"], strict=True))
     except (Refused, KeyError, TypeError):
         pass  # not supported: try the chat route
     try:
         turn = {"role": "user", "content": PROMPT}
-        reply = post(server.url, "/chat/completions", {**request, "messages": [turn], "logprobs": True}, api_key=server.api_key)
+        reply = client.post("/chat/completions", {**request, "messages": [turn], "logprobs": True})
         return [(item["token"], item["logprob"]) for item in reply["choices"][0]["logprobs"]["content"]]
     except (Refused, KeyError, TypeError):
         return []

@@ -19,8 +19,8 @@ from swift_core.contract import Backend, BackendSpec, Progress, Run, Server, Swi
 from swift_core.plugins import Registry, registry
 from swift_core.runs import EVENTS, read_events
 from swift_core.system import read_run
-from swift_serve import client
 from swift_serve.acceptance import Note, check_effect, check_tokens
+from swift_serve.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Running:
 
     def adapters(self) -> list[str]:
         """Return the names of the adapters that the engine has loaded."""
-        return [name for name in client.models(self.server.url, self.server.api_key) if name != self.base]
+        return [name for name in Client(self.server).models() if name != self.base]
 
 
 def listed(where: str | Path | Server) -> dict[str, str]:

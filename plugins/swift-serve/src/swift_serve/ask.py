@@ -7,7 +7,6 @@ Answers are appended to `OUTPUT.partial` in order, and the file is renamed when 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,8 +22,9 @@ from swift_data.rows import ChatRow, PromptRow, normalise
 from swift_core.contract import DataChoice, Run, Stopped, SwiftError, UsageError
 from swift_core.runs import Report
 from swift_core.system import check_free
-from swift_serve import client
+from swift_serve.client import Client
 from swift_serve.messages import api_message, image_part
+from swift_serve.temporary_server import server_of
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop")
 
@@ -52,11 +52,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets)]
     if not questions:
         raise UsageError("no questions", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
-    url = str(options["url"])
-    if not url:
-        raise UsageError("no model and no --url given", where="url", hint="Give a checkpoint with --model, or a running server with --url.")
-    key = os.environ.get(str(options["api_key_env"]))
-    name = str(options["name"]) or client.models(url, key)[0]
+    client = Client(server_of(run))
     sampling = {name: options[name] for name in SAMPLING if options[name] not in (None, [])} | dict(options["extra"])
 
     def answer(question: Question) -> str:
@@ -65,7 +61,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             tools["chat_template_kwargs"] = dict(question.variables)
         messages = [api_message(message) for message in question.messages]
         received = []
-        for piece in client.chat(url, messages, model=name, api_key=key, **{**tools, **sampling}):
+        for piece in client.chat(messages, **{**tools, **sampling}):
             if report.stop_requested:
                 raise Stopped("stopped")
             received.append(piece)

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from swift_core.contract import SwiftError
-from swift_serve.client import Failed, Refused, post
+from swift_core.contract import Server, SwiftError
+from swift_serve.client import Client, Failed, Refused
 
 EXACT = 0.002  # maximum difference of log-probabilities that counts as equal
 TOLERANCE = 0.05  # maximum difference that rounding may explain; larger ones mean another text
@@ -63,53 +63,32 @@ class _CannotTell(Exception):
     """The server supports no method of comparison; the text names what it lacks."""
 
 
-def check_parity(url: str, golden: Sequence[Golden], *, model: str, api_key: str | None = None) -> Parity:
+def check_parity(server: Server, golden: Sequence[Golden], *, model: str = "") -> Parity:
     """Compare the tokens of a server with the token ids in a manifest.
 
     Args:
-        url: base URL of the API, ending in /v1.
+        server: the server.
         golden: the manifest's golden conversations.
-        model: the server's model name of the checkpoint.
-        api_key: the server's API key, if it has one.
+        model: the server's model name of the checkpoint; its first model by default.
 
     Raises:
         UsageError: there is no such model, or the key is wrong.
         SwiftError: the connection was refused or lost.
     """
-    server = _Server(url, model, api_key)
-    checks = tuple(_check(server, entry, f"{number}") for number, entry in enumerate(golden, 1))
+    client = Client(replace(server, models=(model,)) if model else server)
+    checks = tuple(_check(client, entry, f"{number}") for number, entry in enumerate(golden, 1))
     return Parity(checks, _hint(golden, checks))
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    url: str
-    model: str
-    api_key: str | None
-
-    def post(self, path: str, **body: Any) -> Any:
-        return post(self.url, path, {"model": self.model, **body}, api_key=self.api_key)
-
-    def text(self, tokens: Sequence[int]) -> str:
-        """Return the tokens' text in quotes, or '' if the server can't detokenise."""
-        try:
-            answer = self.post("../detokenize", tokens=list(tokens))
-        except SwiftError:
-            return ""
-        text = answer.get("prompt", answer.get("text"))  # vLLM's field, SGLang's
-        return f" {text!r}" if isinstance(text, str) else ""
-
-
-def _check(server: _Server, entry: Golden, number: str) -> Check:
+def _check(client: Client, entry: Golden, number: str) -> Check:
     name, ids = str(entry.get("name", number)), list(entry["ids"])
     try:
-        answer = server.post("../tokenize", **_conversation(entry), add_generation_prompt=True, add_special_tokens=False)
-        tokens = answer["tokens"]
-    except (Refused, Failed, KeyError, TypeError):
-        return _by_probabilities(server, entry, name, ids)
+        tokens = client.tokenize(**_conversation(entry))
+    except (Refused, Failed):
+        return _by_probabilities(client, entry, name, ids)
     if _same(tokens, ids, entry.get("varies")):
         return Check(name, len(ids), "tokens", "same")
-    return Check(name, len(ids), "tokens", "different", _difference(server, tokens, ids), len(tokens) - len(ids))
+    return Check(name, len(ids), "tokens", "different", _difference(client, tokens, ids), len(tokens) - len(ids))
 
 
 def _same(tokens: Sequence[int], ids: Sequence[int], varies: Sequence[int] | None) -> bool:
@@ -122,17 +101,18 @@ def _same(tokens: Sequence[int], ids: Sequence[int], varies: Sequence[int] | Non
     return near and start <= end and list(tokens[:start]) == list(ids[:start]) and list(tokens[end:]) == list(ids[stop:])
 
 
-def _by_probabilities(server: _Server, entry: Golden, name: str, ids: list[int]) -> Check:
+def _by_probabilities(client: Client, entry: Golden, name: str, ids: list[int]) -> Check:
     if entry.get("varies"):
         why = "the chat template inserts the date, and the server does not tokenise conversations"
         return Check(name, len(ids), "", "unchecked", why)
     try:
-        reply = server.post("/chat/completions", **_conversation(entry), max_tokens=1, temperature=0, logprobs=True, top_logprobs=TOP)
+        request = {"model": client.model, "max_tokens": 1, "temperature": 0, "logprobs": True, "top_logprobs": TOP}
+        reply = client.post("/chat/completions", request | _conversation(entry))
         count = _inside(reply, "token counts", "usage", "prompt_tokens")
         if count != len(ids):
             why = f"the server counts {count} tokens, the checkpoint {len(ids)}"
             return Check(name, len(ids), "token count", "different", why, count - len(ids))
-        again, ours = _after(server, ids), _after(server, ids)
+        again, ours = _after(client, ids), _after(client, ids)
         theirs = _unambiguous(_inside(reply, "log-probabilities", "choices", 0, "logprobs", "content", 0, "top_logprobs"))
     except (Refused, Failed) as error:
         return Check(name, len(ids), "", "unchecked", error.message)
@@ -148,13 +128,13 @@ def _by_probabilities(server: _Server, entry: Golden, name: str, ids: list[int])
     return Check(name, len(ids), "log-probabilities", "different", why)
 
 
-def _after(server: _Server, ids: list[int]) -> Mapping[str, float]:
+def _after(client: Client, ids: list[int]) -> Mapping[str, float]:
     """Return the most likely next tokens after token ids, with their log-probabilities.
 
     Raises:
         _CannotTell: the server returns no log-probabilities, or does not use the ids unchanged.
     """
-    answer = server.post("/completions", prompt=ids, max_tokens=1, temperature=0, logprobs=TOP)
+    answer = client.post("/completions", {"model": client.model, "prompt": ids, "max_tokens": 1, "temperature": 0, "logprobs": TOP})
     if _inside(answer, "token counts", "usage", "prompt_tokens") != len(ids):
         raise _CannotTell("the server does not use token ids unchanged")
     top: Mapping[str, float] = _inside(answer, "log-probabilities", "choices", 0, "logprobs", "top_logprobs", 0)
@@ -213,14 +193,24 @@ def _conversation(entry: Golden) -> dict[str, Any]:
     return {"messages": messages, **({"tools": list(entry["tools"])} if entry.get("tools") else {})}
 
 
-def _difference(server: _Server, theirs: Sequence[int], ours: Sequence[int]) -> str:
+def _difference(client: Client, theirs: Sequence[int], ours: Sequence[int]) -> str:
     """Describe the first difference between two lists of ids, with the tokens around it."""
     at = next((place for place, (one, other) in enumerate(zip(theirs, ours, strict=False)) if one != other), min(len(theirs), len(ours)))
     here = slice(max(0, at - BEFORE), at + AFTER)
     return (
         f"the server has {len(theirs)} tokens, the checkpoint {len(ours)}; the first difference is at token {at + 1}: "
-        f"server {list(theirs[here])}{server.text(theirs[here])}, checkpoint {list(ours[here])}{server.text(ours[here])}"
+        f"server {list(theirs[here])}{_text(client, theirs[here])}, checkpoint {list(ours[here])}{_text(client, ours[here])}"
     )
+
+
+def _text(client: Client, tokens: Sequence[int]) -> str:
+    """Return the tokens' text in quotes, or '' if the server can't detokenize."""
+    try:
+        answer = client.post("../detokenize", {"model": client.model, "tokens": list(tokens)})
+    except SwiftError:
+        return ""
+    text = answer.get("prompt", answer.get("text"))  # vLLM's field, SGLang's
+    return f" {text!r}" if isinstance(text, str) else ""
 
 
 def _hint(golden: Sequence[Golden], checks: Sequence[Check]) -> str:

@@ -18,7 +18,7 @@ from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
 from swift_core.system import last_error_in, supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
-from swift_serve.client import serves, wait_ready
+from swift_serve.client import Client, wait_ready
 
 
 def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
@@ -82,7 +82,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         report.ready(
             url=url,
             models=server.models,
-            metrics=metrics if serves(url, "../metrics", key) else "",
+            metrics=metrics if Client(server).serves("../metrics") else "",
             host=host,
             port=port,
             api_key=key if made else None,

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from swift_core.contract import Server
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -29,7 +31,7 @@ class Ended:
 class SwiftServe:
     """Runs `swift serve WORDS` in `folder`; a `with` block is entered when the server is ready and stops it at the end.
 
-    `url`, `models` and `metrics` come from its ready event; `run_folder` contains its log.
+    `url`, `models` and `metrics` come from its ready event; `run_folder` contains its log. `server` is what clients take.
     """
 
     def __init__(self, folder: Path, *words: str, env: Mapping[str, str] | None = None) -> None:
@@ -83,6 +85,11 @@ class SwiftServe:
         command = [sys.executable, "-m", "swift_core.cli", "adapter", *words]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         return Ended(done.returncode, done.stdout, done.stderr)
+
+    @property
+    def server(self) -> Server:
+        """The server, with the API key of its environment."""
+        return Server(self.url, tuple(self.models), self.env.get("SWIFT_API_KEY"), self.run_folder)
 
     @property
     def run_folder(self) -> Path:

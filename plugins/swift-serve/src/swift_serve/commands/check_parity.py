@@ -34,12 +34,11 @@ def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bo
 
     Exits with 0 if all are equal, and with 1 if one differs or can't be compared.
     """
-    from swift_serve import client
+    from swift_core.contract import Server
     from swift_serve.parity import check_parity
 
     manifest = _manifest(checkpoint)
-    key = os.environ.get(api_key_env)
-    parity = check_parity(url, manifest.golden, model=name or client.models(url, key)[0], api_key=key)
+    parity = check_parity(Server.at(url, api_key=os.environ.get(api_key_env)), manifest.golden, model=name)
     if as_json:
         click.echo(json.dumps({"same": parity.same, **asdict(parity)}, ensure_ascii=False))
         return 0 if parity.same else 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +15,9 @@ from swift_core.cli.verb import VerbCommand
 from swift_core.contract import Run, RunResult, SwiftError, UsageError
 from swift_core.system import forget
 from swift_serve.commands.ask import ask
+
+if TYPE_CHECKING:
+    from swift_serve.client import Client
 
 HELP = """Chat with a checkpoint or a running server (--url); with --dataset or --questions, answer those and write the answers to a file.
 
@@ -27,29 +29,25 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
     """Answer the questions if there are any, else chat in the terminal."""
     if run.options["questions"] or run.datasets:
         return ask(run, screen)
-    if not run.options["url"] and run.model is None:
-        hint = "Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1."
-        raise UsageError("no model and no --url given", where="model", hint=hint)
-    with ExitStack() as stack:
-        url, name = str(run.options["url"]), str(run.options["name"])
-        if not url:
-            from swift_serve.temporary_server import server_for
+    from swift_serve.client import Client
+    from swift_serve.temporary_server import server_for
 
-            screen.note("loading the model")
-            server = stack.enter_context(server_for(run, Path(run.options["runs"]), watch=screen.watch))
-            url, name = server.url, name or server.models[-1]
+    if not run.options["url"]:
+        if run.model is None:
+            hint = "Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1."
+            raise UsageError("no model and no --url given", where="model", hint=hint)
+        screen.note("loading the model")
+    with server_for(run, Path(run.options["runs"]), watch=screen.watch) as server:
         screen.close()
-        _converse(url, name, run.options)
+        _converse(Client(server), run.options)
     return None
 
 
-def _converse(url: str, name: str, options: Any) -> None:
-    from swift_serve import client
+def _converse(client: Client, options: Mapping[str, Any]) -> None:
     from swift_serve.ask import SAMPLING
     from swift_serve.messages import api_message, image_part
 
-    key = os.environ.get(str(options["api_key_env"]))
-    name = name or client.models(url, key)[0]
+    name = client.model
     sampling = {field: options[field] for field in SAMPLING if options[field] not in (None, [])} | dict(options["extra"])
     system = str(options["system"])
     history: list[dict[str, Any]] = []
@@ -77,7 +75,7 @@ def _converse(url: str, name: str, options: Any) -> None:
         elif text:
             history.append({"role": "user", "content": [*images, {"type": "text", "text": text}] if images else text})
             prompt = [api_message(message) for message in [*([{"role": "system", "content": system}] if system else []), *history]]
-            history.append({"role": "assistant", "content": _answer(client.chat(url, prompt, model=name, api_key=key, **sampling))})
+            history.append({"role": "assistant", "content": _answer(client.chat(prompt, **sampling))})
             if history[-1]["content"]:
                 images = []
             else:
@@ -94,7 +92,7 @@ def _images(source: str) -> list[dict[str, Any]]:
         return []
 
 
-def _answer(pieces: Any) -> str:
+def _answer(pieces: Iterable[str]) -> str:
     received = []
     try:
         for piece in pieces:

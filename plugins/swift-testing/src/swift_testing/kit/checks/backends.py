@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from swift_serve import client
 from swift_serve.acceptance import open_routes
+from swift_serve.client import Client
 from swift_serve.parity import check_parity
 
 from swift_core.contract import BackendSpec, Command, Server, Serving, SwiftError, UsageError
@@ -102,14 +102,12 @@ def engine_of(subject: Subject) -> Served:
 
 def answer(running: Served, model: str = served.NAME, **more: Any) -> str:
     """Return its answer to the question of `tiny`, at temperature 0."""
-    server = running.server
-    return client.complete(server.url, tiny.QUESTION, model=model, api_key=server.api_key, **{"temperature": 0, "max_tokens": 16, **more})
+    return Client(running.server).complete(tiny.QUESTION, model=model, **{"temperature": 0, "max_tokens": 16, **more})
 
 
 def stream(running: Served, **more: Any) -> Iterator[str]:
     """Yield its answer to the question of `tiny` in pieces, from a streaming request."""
-    server = running.server
-    return client.chat(server.url, tiny.QUESTION, model=served.NAME, api_key=server.api_key, **more)
+    return Client(running.server).chat(tiny.QUESTION, **more)
 
 
 @check(BACKEND)
@@ -130,7 +128,7 @@ def check_command(subject: Subject) -> None:
 def check_serves(subject: Subject) -> None:
     """It serves the tiny model, answers at its `ready` path, and lists all model names at /v1/models."""
     running = engine_of(subject)
-    found = client.models(running.server.url, running.server.api_key)
+    found = Client(running.server).models()
     missing = [name for name in running.server.models if name not in found]
     require(not missing, f"/v1/models lists {', '.join(found)}, without {', '.join(missing)}")
 
@@ -168,7 +166,7 @@ def check_golden_tokens(subject: Subject) -> None:
         }
         for name, messages in (("one turn", tiny.QUESTION), ("three turns", turns))
     ]
-    found = check_parity(running.server.url, golden, model=served.NAME, api_key=running.server.api_key)
+    found = check_parity(running.server, golden)
     require(not found.words("different"), f"{found.words('different')}. {found.hint}")
     if found.words("unchecked"):
         raise Skip(found.words("unchecked"))

@@ -7,7 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from swift_serve import client
+from swift_serve.client import Client
 
 from swift_testing.kit import served, tiny
 from swift_testing.kit.checks.backends import ADAPTER, BACKEND, NEEDS, answer, engine_of, stream
@@ -25,12 +25,12 @@ def check_routes(subject: Subject) -> None:
     """`serves` is accurate: with `completions`, the route continues a text; a route that is not listed is refused."""
     engine = engine_of(subject)
     body = {"model": served.NAME, "prompt": "The capital of France is", "temperature": 0, "max_tokens": 4}
-    status = client.status(engine.server.url, "/completions", body, api_key=engine.server.api_key)
+    status = Client(engine.server).status("/completions", body)
     if "completions" not in subject.spec.serves:
         require(status != 200, "`serves` does not list completions, but the route answers")
         return
     require(status == 200, f"`serves` lists completions, but the route answers with status {status}")
-    found = client.post(engine.server.url, "/completions", body, api_key=engine.server.api_key)
+    found = Client(engine.server).post("/completions", body)
     require(isinstance(found["choices"][0].get("text"), str), "the response of /v1/completions has no text")
 
 
@@ -42,7 +42,7 @@ def check_max_tokens(subject: Subject) -> None:
     if len(whole) < 4:
         raise Skip("the tiny model's answer is too short to be cut")
     body = {"model": served.NAME, "messages": tiny.QUESTION, "temperature": 0, "max_tokens": 2}
-    found = client.post(engine.server.url, "/chat/completions", body, api_key=engine.server.api_key)
+    found = Client(engine.server).post("/chat/completions", body)
     choice = found["choices"][0]
     text = choice["message"]["content"] or ""
     require(len(text) < len(whole) and whole.startswith(text), f"with max_tokens=2 it answers {text!r}, with 16 {whole!r}")

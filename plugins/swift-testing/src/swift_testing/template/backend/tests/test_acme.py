@@ -6,7 +6,7 @@ import pytest
 import torch
 from swift_plugin_acme.backend import KEY_VARIABLE, Acme
 from swift_plugin_acme.options import AcmeOptions
-from swift_serve import client
+from swift_serve.client import Client
 from swift_testing.backends import KEY, command
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -33,16 +33,16 @@ def test_it_answers_what_the_model_generates(server, tiny_model):
     model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
     with torch.inference_mode():
         want = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12)[0, ids.shape[1] :]
-    given = client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=0)
+    given = Client(server).complete(ASK, max_tokens=12, temperature=0)
     assert given == tokenizer.decode(want, skip_special_tokens=True)
 
 
 def test_a_stream_gives_the_same_answer(server):
-    pieces = list(client.chat(server.url, ASK, model=server.models[0], max_tokens=12, temperature=0))
+    pieces = list(Client(server).chat(ASK, max_tokens=12, temperature=0))
     assert len(pieces) > 1
-    assert "".join(pieces) == client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=0)
+    assert "".join(pieces) == Client(server).complete(ASK, max_tokens=12, temperature=0)
 
 
 def test_a_seed_makes_sampling_reproducible(server):
-    samples = [client.complete(server.url, ASK, model=server.models[0], max_tokens=12, temperature=1, seed=seed) for seed in (1, 1, 2)]
+    samples = [Client(server).complete(ASK, max_tokens=12, temperature=1, seed=seed) for seed in (1, 1, 2)]
     assert samples[0] == samples[1] != samples[2]

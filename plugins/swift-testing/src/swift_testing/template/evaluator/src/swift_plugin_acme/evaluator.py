@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_serve import client
+from swift_serve.client import Client
 
 from swift_core.contract import Scores, Server, UsageError
 from swift_core.system import paths
@@ -36,14 +36,8 @@ class Acme:
         return Scores(values, out)
 
     def _ask(self, server: Server, row: dict[str, str]) -> dict[str, Any]:
-        given = client.complete(
-            server.url,
-            [{"role": "user", "content": row["question"]}],
-            model=server.models[0],
-            api_key=server.api_key,
-            temperature=0,
-            max_tokens=self.options.max_tokens,
-        )
+        question = [{"role": "user", "content": row["question"]}]
+        given = Client(server).complete(question, temperature=0, max_tokens=self.options.max_tokens)
         return {**row, "given": given, "correct": self._normalised(given) == self._normalised(row["answer"])}
 
     def _normalised(self, text: str) -> str:
