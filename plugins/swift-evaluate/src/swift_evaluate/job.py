@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from swift_serve import client
-from swift_serve.temporary_server import carry_out as carry_out_with_server
+from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import Problem, Run, RunResult, Scores, Server, SwiftError
+from swift_core.contract import Problem, Run, RunResult, Scores, SwiftError
 from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Report, execute_run
 from swift_evaluate.scores import figures, write
@@ -47,7 +45,7 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     choice, tasks = run.part("evaluator"), tuple(run.options["tasks"])
     predictions = report.folder / PREDICTIONS
     predictions.mkdir(exist_ok=True)
-    subject: Any = Path(run.model.path) if _inline(run, registry()) and run.model else _server(run)
+    subject: Any = Path(run.model.path) if _inline(run, registry()) and run.model else server_of(run)
     scores: Scores = choice.build().evaluate(subject, tasks, predictions)
     absent = [task for task in tasks if not scores.values.get(task)] or ([] if scores.values else ["any task"])
     if absent:
@@ -58,9 +56,3 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 def _inline(run: Run, known: Registry) -> bool:
     return bool(known.spec(run.part("evaluator")).over == "inline")
-
-
-def _server(run: Run) -> Server:
-    """Return the server to evaluate, with the name of the one model that is asked."""
-    url, key = str(run.options["url"]), os.environ.get(str(run.options["api_key_env"]))
-    return Server(url, (str(run.options["name"]) or client.models(url, key)[0],), key)
