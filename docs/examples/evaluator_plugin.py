@@ -56,5 +56,5 @@ class Sums:
         from swift_serve import chat
 
         question = [{"role": "user", "content": f"What is {one} + {other}? Reply with the number only."}]
-        answer = chat(server.url, question, model=server.models[0], api_key=server.api_key, temperature=0, max_tokens=8)
+        answer = chat(server, question, temperature=0, max_tokens=8)
         return {"one": one, "other": other, "answer": answer, "correct": str(one + other) in answer}
