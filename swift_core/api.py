@@ -20,6 +20,8 @@ from swift_core.options import settings_of
 from swift_core.plugins import find_verb, registry, verb_named
 from swift_core.runs import Context, carry_out, resolve, running_server
 
+_made: dict[str, tuple[VerbSpec, Callable[..., Any]]] = {}  # so that a verb's function is the same object each time
+
 
 def run_verb(verb: str | VerbSpec, *, watch: Watch | None = None, progress: Progress | None = None, **options: Any) -> Any:
     """Resolve a run of a verb and carry it out.
@@ -57,6 +59,8 @@ def function(name: str) -> Callable[..., Any] | None:
     verb = find_verb(name.replace("_", "-"))
     if verb is None:
         return None
+    if (made := _made.get(name)) and made[0] == verb:
+        return made[1]
     chosen = [part for part in (verb.main,) if part and part not in verb.fixed]
     positionals = [verb.each] if verb.each else [*filter(None, [verb.positional]), *chosen]
     start = run_server if verb.gives == "server" else run_verb
@@ -68,6 +72,7 @@ def function(name: str) -> Callable[..., Any] | None:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"{verb.summary}.\n\nOptions are keyword arguments, named as the flags of `swift {verb.name} --help`."
+    _made[name] = verb, call
     return call
 
 

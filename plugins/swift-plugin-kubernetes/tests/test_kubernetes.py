@@ -65,7 +65,7 @@ def work(kind: str = "job", nodes: int = 4, **options) -> Workload:
 @pytest.mark.parametrize("kind", MANIFESTS)
 def test_a_manifest_is_what_its_resource_defines(kind, options, nodes):
     made = manifests(work(kind, nodes, **options))
-    made[0].checked(kind)
+    validate(made[0], kind)
     assert len(made) == (2 if kind == "job" and nodes > 1 else 1)
 
 
@@ -77,7 +77,7 @@ def test_the_schemas_see_a_wrong_word():
             inner = inner[name]
         inner["subdomane"] = "x"
         with pytest.raises(jsonschema.ValidationError, match="subdomane"):
-            made.checked(kind)
+            validate(made, kind)
 
 
 def test_each_pod_learns_who_it_is():

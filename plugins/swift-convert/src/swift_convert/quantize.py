@@ -61,7 +61,7 @@ def calibration_problems(run: Run, spec: Any) -> Iterator[Problem]:
         hint = "Name rows like those that the model will see: --dataset FILE."
         yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} needs no calibration set; the rows are not used", fatal=False)
+        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
 
 
 def _engine(spec: Any, choice: Choice) -> Iterator[Problem]:
