@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
@@ -128,11 +129,12 @@ def project(swift, tiny_model):
 
 
 @pytest.fixture
-def here(tmp_path, tiny_model, monkeypatch):
+def here(tmp_path, tiny_model, monkeypatch, inline_plugin):
     """A run of the exporter in this process, as its worker does it."""
     (tmp_path / "copying.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "copying", raising=False)
+    inline_plugin(importlib.import_module("copying"), name="copying")
     folder = tmp_path / "run"
     folder.mkdir()
 

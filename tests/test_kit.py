@@ -41,6 +41,7 @@ FAULTS = {
     "clash": ("check_names_are_its_own", "'lora' is offered by swift-plugin-peft too"),
     "ref": ("check_refs", "faults.tuners:Nowhere"),
     "engine": ("check_engines", "can't be installed"),
+    "half": ("check_optional_members", "it has load, but not max_kl"),
     "role": ("check_role", "has no push()"),
     "loose": ("check_options_class", "accepts unknown options"),
     "undescribed": ("check_options_are_described", "without a description: patience"),

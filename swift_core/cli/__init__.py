@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from swift_core.cli.messages import print_error
-from swift_core.contract import Stopped, SwiftError, UsageError, __version__, suggestion
+from swift_core.contract import Stopped, SwiftError, UsageError, VerbSpec, __version__, suggestion
 from swift_core.plugins import commands, listing, local
 from swift_core.system import disk_error
 
@@ -36,30 +36,38 @@ class Swift(click.Group):
         """Return the command of that name or alias; its module is imported now."""
         if name.startswith("-"):
             return None
-        spelled = commands.spelled(name)
-        if not listing.is_verb(spelled) and (offer := commands.find_command(name)):
-            return offer.load()
-        from swift_core.cli.verb import command_for
-        from swift_core.plugins import find_verb
+        if verb := _verb(name):
+            from swift_core.cli.verb import command_for
 
-        verb = find_verb(spelled)
-        return command_for(verb) if verb and verb.gives != "model" else None
+            return command_for(verb) if verb.gives != "model" else None
+        offer = commands.find_command(name)
+        return offer.load() if offer else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve as click does, with a suggestion for an unknown name, and with other tools' command lines rewritten."""
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise _unknown(args[0])
         name, command, rest = super().resolve_command(ctx, args)
-        rewrite = getattr(getattr(command, "verb", None), "rewrite", None)
-        if rewrite:
-            name, rest = rewrite.load()(rest)
-            command = self.get_command(ctx, name)
+        verb = None if args[0].startswith("-") else _verb(args[0])
+        if verb and verb.rewrite:
+            new_name, rest = verb.rewrite.load()(rest)
+            return new_name, self.get_command(ctx, new_name), rest
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs and commands, without importing one."""
         with formatter.section("Commands"):
             formatter.write_dl([(", ".join([line.name, *line.also]), line.summary) for line in listing.lines()])
+
+
+def _verb(name: str) -> VerbSpec | None:
+    """Return the verb that a word on the command line means; None if it is a free-form command, or unknown."""
+    spelled = commands.spelled(name)
+    if not listing.is_verb(spelled) and commands.find_command(name):
+        return None
+    from swift_core.plugins import find_verb
+
+    return find_verb(spelled)
 
 
 def _unknown(name: str) -> UsageError:

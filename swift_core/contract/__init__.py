@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from swift_core.contract.roles import (
         ISOLATABLE as ISOLATABLE,
         Backend as Backend,
+        CalibratingExporter as CalibratingExporter,
+        CheckingExporter as CheckingExporter,
         Event as Event,
         Exported as Exported,
         LoadableExporter as LoadableExporter,
@@ -32,10 +34,13 @@ if TYPE_CHECKING:
         Progress as Progress,
         RawRow as RawRow,
         RemarkingTuner as RemarkingTuner,
+        ReportingQuantizer as ReportingQuantizer,
+        ScheduledTuner as ScheduledTuner,
         Scores as Scores,
         Server as Server,
         Serving as Serving,
         SwitchingTuner as SwitchingTuner,
+        TrustingExporter as TrustingExporter,
         Tuner as Tuner,
         Watch as Watch,
     )
@@ -79,8 +84,9 @@ __getattr__, __dir__ = door(
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (
-            "ISOLATABLE Backend Event Exported LoadableExporter LoadableQuantizer Loaded Loading OfflineQuantizer Progress RawRow "
-            "RemarkingTuner Scores Server Serving SwitchingTuner Tuner Watch"
+            "ISOLATABLE Backend CalibratingExporter CheckingExporter Event Exported LoadableExporter LoadableQuantizer Loaded Loading "
+            "OfflineQuantizer Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner Scores Server Serving SwitchingTuner "
+            "TrustingExporter Tuner Watch"
         ),
         "run": "Choice DataChoice Json Run RunResult Source",
         "specs": (

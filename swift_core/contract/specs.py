@@ -1,7 +1,6 @@
 """The answers that plugins give: frozen data made of strings, so that asking costs nothing and imports nothing.
 
-A plugin module imports this file and the standard library, no more. The real work stands behind a `Ref`, a string that is
-imported when a run needs it.
+A plugin module imports this file and the standard library, no more. A `Ref` is a string that is imported when a run needs it.
 """
 
 from __future__ import annotations
@@ -151,9 +150,8 @@ class LoaderSpec(Spec):
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
     `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures; what an earlier `conversion` of it wrote is not used again.
-    `quantizing` is the job of `swift quantize`, likewise.
-    `verifying` compares an export with its source: (source, result, *, tokens, scratch,
-    trust_remote_code) -> figures; see `swift_convert.verify.Result`.
+    `quantizing` is the job of `swift quantize`, likewise. `verifying` compares an export with its source:
+    (source, result, *, tokens, scratch, trust_remote_code) -> figures; see `swift_convert.verify.Result`.
     """
 
     kind: ClassVar[str] = "loader"
@@ -194,7 +192,7 @@ class TaskSpec(Spec):
 class TunerSpec(Spec):
     """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures.
 
-    The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, asks the tuner's `merge` and proves what it wrote.
+    The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, calls the tuner's `merge` and verifies the result.
     """
 
     kind: ClassVar[str] = "tuner"
@@ -227,12 +225,13 @@ class QuantizerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
-    """Checkpoint → another format. `calibrates`: it wants rows, and is a `roles.CalibratingExporter` in the main environment."""
+    """Checkpoint → another format. `calibrates`: it is a `roles.CalibratingExporter`, run in the main environment. `predicts`: to a model."""
 
     kind: ClassVar[str] = "exporter"
     reads: tuple[str, ...]
     writes: str
     calibrates: bool = False
+    predicts: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ def _flags(verb: VerbSpec, known: Registry) -> dict[str, tuple[str, str, FlagFor
         for part in verb.parts
         if part not in verb.fixed
         for spec in known.all(part)
-        for flag in getattr(spec, "flags", ())
+        for flag in spec.flags
     }
 
 

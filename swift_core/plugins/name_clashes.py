@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from swift_core.contract import DatasetSpec, HubSpec
 from swift_core.plugins.metadata import entry_points
 from swift_core.plugins.registered import HOOKS, Entry, Registry, first_party
 
@@ -56,10 +57,10 @@ def clashes(known: Registry) -> list[Clash]:
 def _names(kind: str, entry: Entry) -> Iterator[tuple[str, str]]:
     for name in (entry.spec.name, *entry.spec.also):
         yield kind, name
-    for scheme in getattr(entry.spec, "schemes", ()):
-        yield "scheme", f"{scheme}:"
-    for suffix in getattr(entry.spec, "suffixes", ()):
-        yield "suffix", suffix
+    if isinstance(entry.spec, HubSpec):
+        yield from (("scheme", f"{scheme}:") for scheme in entry.spec.schemes)
+    if isinstance(entry.spec, DatasetSpec):
+        yield from (("suffix", suffix) for suffix in entry.spec.suffixes)
 
 
 def _commands() -> Iterator[Clash]:

@@ -195,9 +195,10 @@ def _wrong(answer: Any, wanted: type[specs.Named], kind: str, *, local: bool) ->
     for spec in answer:
         if not isinstance(spec, wanted):
             return f"must return {wanted.__name__} objects, not {type(spec).__name__}"
-        isolates = kind in ISOLATABLE and getattr(spec, "when", "offline") == "offline"
-        if getattr(spec, "isolated", False) and not isolates:
+        isolated = isinstance(spec, specs.Spec) and spec.isolated
+        while_loading = isinstance(spec, specs.QuantizerSpec) and spec.when == "load"
+        if isolated and (kind not in ISOLATABLE or while_loading):
             return f"offers '{spec.name}' as isolated, but a {kind} shares the training process"
-        if getattr(spec, "isolated", False) and local:
+        if isolated and local:
             return f"offers '{spec.name}' as isolated, but a local file can't be installed into an environment: package it"
     return ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swift_core.contract import Choice, Problems, SwiftError, UsageError, VerbSpec, suggestion
+from swift_core.contract import Choice, Problems, QuantizerSpec, SwiftError, UsageError, VerbSpec, suggestion
 from swift_core.options import Invalid, Settings, fields
 from swift_core.plugins import Registry
 
@@ -81,8 +81,8 @@ def with_engines(
     found = dict(parts)
     for part, choice in parts.items():
         spec = known.spec(choice)
-        unusable = getattr(spec, "when", "") == "offline" and part != verb.main  # reported by the verb's own check
-        if getattr(spec, "isolated", False) and not unusable:
+        unusable = isinstance(spec, QuantizerSpec) and spec.when == "offline" and part != verb.main  # reported by the verb's own check
+        if spec.isolated and not unusable:
             found[part] = replace(choice, python=lookup.python_for(known.entry(part, choice.name, origin=choice.plugin), envs))
     return found
 

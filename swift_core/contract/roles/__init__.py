@@ -14,6 +14,7 @@ from swift_core.contract.roles.checkpoints import (
     LoadableExporter,
     LoadableQuantizer,
     OfflineQuantizer,
+    ReportingQuantizer,
     TrustingExporter,
 )
 from swift_core.contract.roles.common import ISOLATABLE, Event, Progress, Watch
@@ -25,6 +26,7 @@ from swift_core.contract.roles.modules import (
     LoadQuantizer,
     OptimizerFactory,
     RemarkingTuner,
+    ScheduledTuner,
     SwitchingTuner,
     Tuner,
 )
@@ -54,6 +56,8 @@ __all__ = [
     "Progress",
     "RawRow",
     "RemarkingTuner",
+    "ReportingQuantizer",
+    "ScheduledTuner",
     "Scores",
     "Server",
     "Serving",

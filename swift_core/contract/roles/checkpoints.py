@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -21,12 +21,22 @@ class OfflineQuantizer(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportingQuantizer(OfflineQuantizer, Protocol):
+    """A quantizer that reports its progress."""
+
+    def report_to(self, progress: Callable[..., None]) -> None:
+        """Set the function to call with progress, which takes the arguments of `Report.progress`; called before `quantize`."""
+        ...
+
+
+@runtime_checkable
 class LoadableQuantizer(OfflineQuantizer, Protocol):
-    """A quantizer whose results transformers here can't load: they are compared with their source where its engine is."""
+    """A quantizer that can load its results in its engine's environment, if transformers in the main environment can't."""
 
     @property
     def own_reader(self) -> bool:
-        """Whether that is so of what these options make."""
+        """True if results with these options must be loaded by `load`."""
         ...
 
     def load(self, checkpoint: Path) -> Module:
@@ -59,6 +69,7 @@ class Exported(Protocol):
         ...
 
 
+@runtime_checkable
 class LoadableExporter(Exporter, Protocol):
     """An exporter that can load what it writes, so that each run of it ends with a comparison of result and source."""
 
@@ -76,6 +87,7 @@ class LoadableExporter(Exporter, Protocol):
         ...
 
 
+@runtime_checkable
 class TrustingExporter(LoadableExporter, Protocol):
     """A loadable exporter whose results may bring Python code of their own, as the source did."""
 
@@ -84,6 +96,7 @@ class TrustingExporter(LoadableExporter, Protocol):
         ...
 
 
+@runtime_checkable
 class CalibratingExporter(Exporter, Protocol):
     """An exporter that looks at rows (`ExporterSpec.calibrates`)."""
 
@@ -92,6 +105,7 @@ class CalibratingExporter(Exporter, Protocol):
         ...
 
 
+@runtime_checkable
 class CheckingExporter(Exporter, Protocol):
     """An exporter that compares result and source itself, before the result appears, where a model predicts no next token."""
 

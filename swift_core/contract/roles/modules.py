@@ -93,6 +93,15 @@ class RemarkingTuner(Tuner, Protocol):
 
 
 @runtime_checkable
+class ScheduledTuner(Tuner, Protocol):
+    """A tuner that changes its adapter during training and must know the number of updates (AdaLoRA). Its runs can't be resumed."""
+
+    def prepare(self, model: Module, optimizer: TorchOptimizer, steps: int) -> None:
+        """Set the schedule for `steps` updates; called once, before the first step, with the attached model and its optimizer."""
+        ...
+
+
+@runtime_checkable
 class SwitchingTuner(Tuner, Protocol):
     """A tuner whose adapters take turns on one base, request by request: what the embedded server needs to serve them beside it.
 

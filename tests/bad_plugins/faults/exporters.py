@@ -21,6 +21,13 @@ class Dated:
         return out / "model.dated"
 
 
+class Half(Dated):
+    """It has one half of `LoadableExporter`."""
+
+    def load(self, exported):
+        raise NotImplementedError
+
+
 class Forgetful:
     """What it loads has never learned anything: all tokens are as likely."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_convert.quantize import calibration_problems
 from swift_convert.verify import prove, traits_of
 from swift_core.checkpoints import Manifest, read_manifest, write_manifest
-from swift_core.contract import Problem, Ref, UsageError, __version__
+from swift_core.contract import CalibratingExporter, Problem, Ref, UsageError, __version__
 from swift_core.system import output_path, paths
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Pa
         opened, traits = run_apart(there, exporter.python, report)
     else:
         built = exporter.build()
-        if run.datasets and hasattr(built, "calibrate"):
+        if run.datasets and isinstance(built, CalibratingExporter):
             built.calibrate(run, report)
         opened, traits = built.export(Path(source.path), folder.absolute()), traits_of(built)
     return Path(opened).relative_to(folder.absolute()), traits

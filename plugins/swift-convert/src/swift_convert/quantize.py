@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
-from swift_core.contract import Problem, Ref, UsageError
+from swift_core.contract import LoadableQuantizer, Problem, Ref, ReportingQuantizer, UsageError
 from swift_core.plugins import engine_state
 from swift_core.system import disk_errors
 
@@ -107,12 +107,9 @@ def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def quantize(quantizer: OfflineQuantizer, checkpoint: Path, out: Path, calibration: Path | None, report: Report) -> dict[str, Any]:
-    """Run an offline quantizer, which writes the folder `out`; return `figures` and `own_reader` (only its engine loads the result).
-
-    A quantizer that reports progress has a method `watch`, which is called with `Report.progress`.
-    """
-    if watch := getattr(quantizer, "watch", None):
-        watch(report.progress)
+    """Run an offline quantizer, which writes the folder `out`; return `figures` and `own_reader` (only its engine loads the result)."""
+    if isinstance(quantizer, ReportingQuantizer):
+        quantizer.report_to(report.progress)
     with disk_errors(out):
         figures = dict(quantizer.quantize(checkpoint, out, calibration))
-    return {"figures": figures, "own_reader": getattr(quantizer, "own_reader", False)}
+    return {"figures": figures, "own_reader": isinstance(quantizer, LoadableQuantizer) and quantizer.own_reader}

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from swift_convert.engine_worker import elsewhere, run_apart
 from swift_convert.verify_worker import answer
-from swift_core.contract import Ref, SwiftError
+from swift_core.contract import CheckingExporter, LoadableExporter, Ref, SwiftError
 from swift_core.plugins import registry
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, Source
+    from swift_core.contract.roles import Exporter
     from swift_core.runs import Report
 
 HERE = Ref("swift_convert.verify_worker:answer_here")
@@ -44,16 +45,13 @@ class Result:
         return found
 
 
-def traits_of(exporter: Any) -> dict[str, Any]:
+def traits_of(exporter: Exporter) -> dict[str, Any]:
     """Return the facts that the verifier needs about an exporter that ran in another process.
 
-    These are its KL limit `max_kl` if it can load its results, and its own verification figures `checked`. The attribute `predicts` is
-    false if its results are not models that predict tokens.
+    These are its KL limit `max_kl` if it can load its results, and its own verification figures `checked`, if it has any.
     """
-    if not getattr(exporter, "predicts", True):
-        return {"predicts": False}
-    limit = {"max_kl": exporter.max_kl} if hasattr(exporter, "load") else {}
-    checked = getattr(exporter, "checked", None)
+    limit = {"max_kl": exporter.max_kl} if isinstance(exporter, LoadableExporter) else {}
+    checked = exporter.checked if isinstance(exporter, CheckingExporter) else {}
     return {**limit, "checked": dict(checked)} if checked else limit
 
 
@@ -76,7 +74,7 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     if checked := traits.get("checked"):
         report.note(f"{run.part('exporter').name} has verified the result itself; next tokens are not compared")
         return {"verified": True, **checked}
-    if not (traits.get("predicts", True) and (limits := limits_of(run))):
+    if not (registry().spec(run.part("exporter")).predicts and (limits := limits_of(run))):
         return {}
     report.progress("verify", 0, 1)
     try:

@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import SwiftError
+from swift_core.contract import SwiftError, TrustingExporter
 
 if TYPE_CHECKING:
     from swift_core.contract import Exported, LoadableExporter, Run
@@ -42,7 +42,7 @@ def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: 
     """
     asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
     began = time.perf_counter()
-    loaded = (getattr(exporter, "load_trusted", exporter.load) if trusted else exporter.load)(exported)
+    loaded = exporter.load_trusted(exported) if trusted and isinstance(exporter, TrustingExporter) else exporter.load(exported)
     seconds = time.perf_counter() - began
     write_logits(loaded, [item["ids"] for item in asked if "ids" in item], logits)
     return {"load_seconds": seconds, "texts": [list(loaded.encode(item["text"])) for item in asked if "text" in item]}

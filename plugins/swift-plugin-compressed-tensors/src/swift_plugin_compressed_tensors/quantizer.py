@@ -33,7 +33,7 @@ class Compressor(ABC):
         self.options = options
         self._progress: Callable[..., None] = lambda *_, **__: None
 
-    def watch(self, progress: Callable[..., None]) -> None:
+    def report_to(self, progress: Callable[..., None]) -> None:
         """Report each quantized layer to `progress`."""
         self._progress = progress
 

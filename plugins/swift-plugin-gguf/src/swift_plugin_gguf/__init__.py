@@ -57,6 +57,7 @@ def swift_exporters() -> list[ExporterSpec]:
             reads=("safetensors",),
             writes="imatrix",
             calibrates=True,
+            predicts=False,
         ),
     ]
 

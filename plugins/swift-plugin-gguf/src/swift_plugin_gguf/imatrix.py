@@ -32,8 +32,6 @@ _ROUTER = ".ffn_gate_inp.weight"  # never quantized
 class ImatrixExporter:
     """The `imatrix` exporter, which runs the model on a calibration set and records the inputs of its weights."""
 
-    predicts = False
-
     def __init__(self, options: None = None) -> None:
         del options
         self._stats: ActivationStats | None = None

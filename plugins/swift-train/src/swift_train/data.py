@@ -23,6 +23,7 @@ from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
+from swift_train.tasks import CountingEncoder
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.truncation import samples_of_row, too_long
 
@@ -136,9 +137,7 @@ def _matched(
 
 def take_unread(encoder: Encoder) -> Unread:
     """Return the unread fields that an encoder has counted since the last call, and reset the count."""
-    counter = getattr(encoder, "unread", None)
-    found: Unread = counter.take() if counter else Unread()
-    return found
+    return encoder.unread.take() if isinstance(encoder, CountingEncoder) else Unread()
 
 
 def unread_of(store: Store) -> Unread:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoints import Manifest, family_of, write_manifest
-from swift_core.contract import RemarkingTuner, Run, SwiftError, UsageError
+from swift_core.contract import RemarkingTuner, Run, ScheduledTuner, SwiftError, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
@@ -178,13 +178,13 @@ class _Trainer:
         Raises:
             UsageError: the run resumes another, and the tuner can't.
         """
-        prepare = getattr(self.tuner, "prepare", None)
-        if prepare and resuming:
+        if not isinstance(self.tuner, ScheduledTuner):
+            return
+        if resuming:
             name = self.run.part("tuner").name
             hint = "Start a new run from its checkpoint with --adapter."
             raise UsageError(f"a run with the tuner '{name}' can't be resumed", where="resume", hint=hint)
-        if prepare:
-            prepare(self.module, self.optimizer, steps)
+        self.tuner.prepare(self.module, self.optimizer, steps)
 
     def setup(self, rows: Samples | Stream) -> dict[str, Any]:
         """Return the settings that a resumed run must share with the original one, by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from swift_data.rows import ChatRow, TextRow, normalise
 from swift_data.unread import Unread
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 class Encoder(Protocol):
     """Encode raw rows as token sequences, in two steps, so that many texts can be tokenised in one batch.
 
-    An encoder with an attribute `unread` that has a method `take` counts the fields of rows that are not used (`swift_data.unread`).
-
     Attributes:
         tokeniser: encodes the texts.
         settings: everything beside row and tokenizer that determines the result, as JSON; `date` is the one that the chat template renders.
@@ -48,6 +46,24 @@ class Encoder(Protocol):
 
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         """Verify the sequences of a row by an independent computation. Raises MaskError if they are wrong."""
+        ...
+
+
+class UnreadCounter(Protocol):
+    """Counts the fields of rows that are not used."""
+
+    def take(self) -> Unread:
+        """Return the counts since the last call, and reset them."""
+        ...
+
+
+@runtime_checkable
+class CountingEncoder(Encoder, Protocol):
+    """An encoder that counts the fields of rows that are not used; the user is told of them."""
+
+    @property
+    def unread(self) -> UnreadCounter:
+        """The counter."""
         ...
 
 

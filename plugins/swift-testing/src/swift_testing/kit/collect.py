@@ -115,7 +115,7 @@ def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
     for kind in HOOKS:
         for spec in known.all(kind):
             subject = Subject(entry, spec, examples.get(spec.name, Example()), environments)
-            kinds = (PART, OPTIONS) if getattr(spec, "options", None) else (PART,) if isinstance(spec, Spec) else ()
+            kinds = ((PART, OPTIONS) if spec.options else (PART,)) if isinstance(spec, Spec) else ()
             yield from _of(subject, EVERY, *kinds, kind)
     for name, target in getattr(module, local.COMMANDS, {}).items() if file else ():
         yield from _of(_command(Entry(name, str(target), entry.distribution, entry.version, command=True), str(target)), COMMAND)

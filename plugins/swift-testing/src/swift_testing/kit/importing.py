@@ -187,7 +187,7 @@ def _ask(report: Report, watcher: Watcher, load: Callable[[], Any], name: str) -
     watcher.on = False
     before = set(sys.modules)
     for spec in offered:
-        if getattr(spec, "options", None):
+        if isinstance(spec, specs.Spec) and spec.options:
             _options(report, watcher, spec.options, before)
 
 

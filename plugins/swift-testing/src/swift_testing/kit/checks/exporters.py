@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_convert.verify_worker import answer
 
-from swift_core.contract import SwiftError
+from swift_core.contract import LoadableExporter, SwiftError
 from swift_core.system import paths
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
@@ -62,7 +62,7 @@ def check_it_loads_what_it_writes(subject: Subject) -> None:
     from transformers import AutoTokenizer
 
     exporter = subject.build()
-    if not hasattr(exporter, "load"):
+    if not isinstance(exporter, LoadableExporter):
         raise Skip("it can't load what it writes, so exports with it are not verified")
     opened = _exported(subject)[1]
     tokenizer: Any = AutoTokenizer.from_pretrained(subject.tiny_model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import checkpoint_format, hash_files, read_config, read_manifest
-from swift_core.contract import QuantizerSpec, SwiftError
+from swift_core.contract import LoadableQuantizer, QuantizerSpec, SwiftError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library
@@ -47,7 +47,7 @@ def _written(subject: Subject, again: bool = False) -> tuple[Path, Mapping[str, 
 def _read(subject: Subject, out: Path) -> Module:
     """Load what it wrote, with transformers or, if that can't read it, with the quantizer itself."""
     quantizer = subject.build()
-    own: Any = quantizer.load if getattr(quantizer, "own_reader", False) else lambda folder: tiny.base(folder, dtype="auto")
+    own: Any = quantizer.load if _has_own_reader(quantizer) else lambda folder: tiny.base(folder, dtype="auto")
     return own(out).eval()  # type: ignore[no-any-return]
 
 
@@ -112,7 +112,7 @@ def check_folder_loads(subject: Subject) -> None:
     try:
         _read(subject, out)
     except Exception as error:
-        own = getattr(subject.build(), "own_reader", False)
+        own = _has_own_reader(subject.build())
         raise CheckFailed(f"{'its `load`' if own else 'transformers'} can't load what it wrote: {type(error).__name__}: {error}") from error
 
 
@@ -159,6 +159,10 @@ def check_missing_checkpoint_is_refused(subject: Subject) -> None:
     except Exception as error:
         raise CheckFailed(f"a missing checkpoint raises {type(error).__name__}: {error}") from error
     raise CheckFailed("a missing checkpoint is not an error")
+
+
+def _has_own_reader(quantizer: Any) -> bool:
+    return isinstance(quantizer, LoadableQuantizer) and quantizer.own_reader
 
 
 def _bytes(model: Any) -> int:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.contract import QuantizerSpec, TaskSpec, roles
+from swift_core.contract import ExporterSpec, QuantizerSpec, TaskSpec, roles
 from swift_core.system import failure_site_of
 from swift_testing.kit.model import PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library
@@ -21,6 +21,13 @@ _ROLES = {
     "evaluator": roles.Evaluator,
     "launcher": roles.Launcher,
     "optimizer": roles.OptimizerFactory,
+}
+
+
+_OPTIONAL: dict[str, tuple[Any, ...]] = {
+    "tuner": (roles.RemarkingTuner, roles.ScheduledTuner, roles.SwitchingTuner),
+    "quantizer": (roles.ReportingQuantizer, roles.LoadableQuantizer),
+    "exporter": (roles.LoadableExporter, roles.TrustingExporter, roles.CalibratingExporter, roles.CheckingExporter),
 }
 
 
@@ -58,6 +65,27 @@ def check_role(subject: Subject) -> None:
         method = getattr(made, name, None)
         require(callable(method), f"'{subject.spec.factory}' has no {name}(); see {role.__module__}.{role.__name__}")
         _takes(method, wanted, f"{subject.spec.factory}.{name}")
+
+
+@check("tuner")
+@check("quantizer")
+@check("exporter")
+def check_optional_members(subject: Subject) -> None:
+    """It has all members of an optional role or none, since half of one is not recognised; `calibrates` is true to it."""
+    made = subject.build()
+    for role in _OPTIONAL[subject.kind]:
+        methods = dict(_methods(role))
+        members = sorted({*inspect.get_annotations(role), *(name for name in vars(role) if not name.startswith("_"))})
+        missing = [name for name in members if not hasattr(made, name)]
+        if len(missing) < len(members):
+            present = " and ".join(name for name in members if name not in missing)
+            require(not missing, f"it has {present}, but not {' and '.join(missing)}; see {role.__module__}.{role.__name__}")
+            for name, wanted in methods.items():
+                _takes(getattr(made, name), wanted, f"{subject.spec.factory}.{name}")
+    if isinstance(subject.spec, ExporterSpec):
+        calibrates = isinstance(made, roles.CalibratingExporter)
+        problem = f"it has calibrates={subject.spec.calibrates}, but {'a' if calibrates else 'no'} method calibrate()"
+        require(subject.spec.calibrates == calibrates, problem)
 
 
 def _takes(method: Any, wanted: inspect.Signature, name: str) -> None:
