@@ -225,7 +225,7 @@ class QuantizerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
-    """Checkpoint → another format. `calibrates`: it is a `roles.CalibratingExporter`, run in the main environment. `predicts`: to a model."""
+    """Checkpoint → another format. `calibrates`: it is a `roles.CalibratingExporter`, and not isolated. `predicts`: into a model."""
 
     kind: ClassVar[str] = "exporter"
     reads: tuple[str, ...]
