@@ -1,0 +1,68 @@
+"""The picture of docs/explanation/architecture.md shows the imports there are: no arrow too many, and none missing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+LIBRARIES = sorted(
+    path.name.replace("-", "_")
+    for path in (ROOT / "plugins").glob("swift-*")
+    if path.is_dir() and not path.name.startswith("swift-plugin-")
+)
+PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/swift-plugin-*/src/*/__init__.py"))
+
+
+def drawn(title: str) -> tuple[set[str], set[tuple[str, str]]]:
+    """The boxes and arrows of a subgraph."""
+    block = re.search(rf"subgraph {title}\[.*?\n(.*?)\n    end\n", PAGE, flags=re.DOTALL)
+    assert block
+    boxes, arrows = set(), set()
+    for line in block[1].splitlines():
+        start, _, ends = line.strip().partition(" --> ")
+        boxes |= {start, *filter(None, ends.split(" & "))}
+        arrows |= {(start, end) for end in filter(None, ends.split(" & "))}
+    return boxes, arrows
+
+
+def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The arrows, and those that follow from them."""
+    while more := {(a, d) for a, b in arrows for c, d in arrows if b == c} - arrows:
+        arrows = arrows | more
+    return arrows
+
+
+def imports(packages: list[str], box) -> set[tuple[str, str]]:
+    """The imports between boxes, as import-linter sees them; `box` gives the box of a module, or ''."""
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=True, cache_dir=None)
+    found = {(box(start), box(end)) for start in graph.modules for end in graph.find_modules_directly_imported_by(start)}
+    return {(start, end) for start, end in found if start and end and start != end}
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and (parts[1] == "api" or (ROOT / "swift_core" / parts[1]).is_dir()) else ""
+
+
+def package(module: str) -> str:
+    name = module.split(".", maxsplit=1)[0]
+    return name if name in LIBRARIES else "swift_plugins" if name in PLUGINS else ""
+
+
+@pytest.mark.parametrize(("title", "packages", "box"), [("core", ["swift_core"], room), ("outside", [*LIBRARIES, *PLUGINS], package)])
+def test_the_picture_shows_the_imports(title, packages, box):
+    boxes, arrows = drawn(title)
+    real = imports(packages, box)
+    assert boxes == {box(module) for module in grimp.build_graph(*packages, cache_dir=None).modules} - {""}
+    assert arrows <= real, f"drawn, but not imported: {sorted(arrows - real)}"
+    assert real <= closure(arrows), f"imported, but not drawn: {sorted(real - closure(arrows))}"
+
+
+def test_nothing_is_imported_in_a_circle():
+    for title in ("core", "outside"):
+        assert not {start for start, end in closure(drawn(title)[1]) if start == end}
