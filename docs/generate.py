@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
+import re
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,7 +29,7 @@ import import_graph  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
 from swift_core.contract import Spec, hookspecs  # noqa: E402
-from swift_core.plugins import HOOKS, registry  # noqa: E402
+from swift_core.plugins import HOOKS, commands_offered, registry, verbs  # noqa: E402
 
 
 def catalogue() -> str:
@@ -46,6 +49,45 @@ def catalogue() -> str:
 
 def _first_party(distribution: str) -> bool:
     return (ROOT / "plugins" / distribution).is_dir()
+
+
+def install_words() -> str:
+    """Verb or command → what pip installs for it: swift-core[standard] if that brings it, and the distributions with its main part."""
+    standard = _standard()
+    parts = dict(_first_party_commands())
+    words = {name: ["swift-core[standard]" if home in standard else home] for name, home in parts.items()}
+    for verb in verbs():
+        if verb.main and verb.main not in verb.fixed:
+            homes = {entry.plugin.distribution for entry in registry().entries(verb.main)}
+            others = sorted(filter(_first_party, homes - standard - {parts[verb.name]}))
+            for name in (verb.name, *verb.also):
+                words[name] = [*(words[name] if homes & {*standard, parts[verb.name]} or not others else ()), *others]
+    lines = [f'"{name}" = {json.dumps(found)}' for name, found in sorted(words.items())]
+    return "\n".join(["# What pip installs for each verb and command; written by docs/generate.py.", "", *lines, ""])
+
+
+def _first_party_commands() -> Iterator[tuple[str, str]]:
+    for spec in registry().all("verb"):
+        for entry in [*registry().entries("verb"), *registry().entries(spec.each)] if spec.each else registry().entries("verb"):
+            if _first_party(entry.plugin.distribution):
+                yield from ((name, entry.plugin.distribution) for name in (entry.spec.name, *entry.spec.also))
+    for offer in commands_offered():
+        if _first_party(offer.point.distribution):
+            yield offer.name, offer.point.distribution
+
+
+def _standard() -> set[str]:
+    """Return the first-party distributions that `pip install 'swift-core[standard]'` installs."""
+    tables = {path.parent.name: tomllib.loads(path.read_text())["project"] for path in ROOT.glob("plugins/*/pyproject.toml")}
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    found: set[str] = set()
+    todo = list(core["optional-dependencies"]["standard"])
+    while todo:
+        name = re.split(r"[^\w-]", todo.pop())[0]
+        if name in tables and name not in found:
+            found.add(name)
+            todo += tables[name]["dependencies"]
+    return found
 
 
 def cli_page() -> str:
@@ -154,6 +196,7 @@ def checks_page() -> str:
 
 PAGES = {
     "swift_core/catalogue.toml": catalogue,
+    "swift_core/install.toml": install_words,
     "docs/reference/cli.md": cli_page,
     "docs/reference/hooks.md": hooks_page,
     "docs/reference/plugins.md": plugins_page,

@@ -29,7 +29,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if not name.startswith("_"):
         from swift_core.api import function
+        from swift_core.plugins import pip_line
 
         if found := function(name):
             return found
+        if line := pip_line(name.replace("_", "-")):
+            raise AttributeError(f"swift_core.{name} is not installed: {line}")
     raise AttributeError(f"module 'swift_core' has no attribute '{name}'")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tomllib
 import venv
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -154,13 +153,3 @@ def test_an_existing_folder_is_kept_unless_told(swift):
     assert (project / "mine.txt").is_file()
     assert swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").code == 0
     assert not (project / "mine.txt").exists()
-
-
-@pytest.mark.slow
-def test_the_wheel_has_the_template(tmp_path):
-    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT / "plugins" / "swift-testing")]
-    subprocess.run(words, check=True, capture_output=True)
-    names = {name for name in zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist() if name.startswith("swift_testing/template/")}
-    here = scaffold.folder()
-    files = {path for path in here.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert {f"swift_testing/template/{path.relative_to(here).as_posix()}" for path in files} == names

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib.metadata
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -55,14 +56,21 @@ def write_index(folder: Path) -> Path:
         write_wheel(folder, "tiny-lib", version, {"tiny_lib.py": f'VERSION = "{version}"\n'})
     write_wheel(folder, "tiny-engine", "1.0", {"tiny_engine.py": ENGINE}, ("tiny-lib==1.0",))
     write_wheel(folder, "other-engine", "1.0", {"other_engine.py": "import tiny_lib\n"}, ("tiny-lib==2.0",))
-    for name in _closure("swift-core") - {"swift-core"}:
-        _repack(folder, importlib.metadata.distribution(name))
+    repack(folder, closure("swift-core") - {"swift-core"})
     return folder
 
 
-def _closure(name: str) -> set[str]:
-    found: set[str] = set()
-    asked = [(name, "")]
+def repack(folder: Path, names: Iterable[str]) -> None:
+    """Wheels of what is installed here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        _repack(folder, importlib.metadata.distribution(name))
+
+
+def closure(name: str) -> set[str]:
+    """The canonical names of a distribution and of all that it needs; `name[extra]` adds what the extra needs."""
+    first, found = Requirement(name), set[str]()
+    asked = [(first.name, each) for each in ("", *first.extras)]
     while asked:
         here, extra = asked.pop()
         if (canonical := canonicalize_name(here)) in found and not extra:

@@ -71,12 +71,11 @@ def _verb(name: str) -> VerbSpec | None:
 
 
 def _unknown(name: str) -> UsageError:
-    from swift_core.plugins import catalogue
+    from swift_core.plugins import pip_line
 
     names = [word for line in listing.lines() for word in (line.name, *line.also)]
     near = suggestion(name, names)
-    home = catalogue().get("verb", {}).get(name)
-    return UsageError(f"there is no command '{name}'", hint=f"pip install {home}" if home else near or "swift --help lists them.")
+    return UsageError(f"there is no command '{name}'", hint=pip_line(name) or near or "swift --help lists them.")
 
 
 @click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

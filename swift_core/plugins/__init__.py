@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         catalogue as catalogue,
         registry as registry,
     )
-    from swift_core.plugins.verb_names import find_verb as find_verb, verb_named as verb_named, verbs as verbs
+    from swift_core.plugins.verb_names import find_verb as find_verb, pip_line as pip_line, verb_named as verb_named, verbs as verbs
 
 __getattr__, __dir__ = door(
     __name__,
@@ -35,6 +35,6 @@ __getattr__, __dir__ = door(
         "metadata": "Point entry_points",
         "name_clashes": "Clash clashes",
         "registered": "HOOKS Entry Registry catalogue registry",
-        "verb_names": "find_verb verb_named verbs",
+        "verb_names": "find_verb pip_line verb_named verbs",
     },
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import tomllib
+from importlib import resources
+
 from swift_core.contract import UsageError, VerbSpec, suggestion
-from swift_core.plugins.registered import Registry, catalogue, registry
+from swift_core.plugins.registered import Registry, registry
 
 
 def verbs(known: Registry | None = None) -> list[VerbSpec]:
@@ -42,6 +46,11 @@ def verb_named(name: str, *, where: str = "run", known: Registry | None = None) 
         return found
     names = sorted({spec.name for spec in verbs(known)})
     hint = suggestion(name, names) or (f"Known: {', '.join(names)}." if names else "No installed plugin offers a verb.")
-    if not suggestion(name, names) and (home := catalogue().get("verb", {}).get(name)):
-        hint = f"pip install {home}"
-    raise UsageError(f"there is no verb '{name}'", where=where, hint=hint)
+    raise UsageError(f"there is no verb '{name}'", where=where, hint=pip_line(name) or hint)
+
+
+def pip_line(name: str) -> str:
+    """Return the command that installs a first-party verb or command; '' if none is called that."""
+    known = tomllib.loads(resources.files("swift_core").joinpath("install.toml").read_text(encoding="utf-8"))
+    first, *others = known.get(name, [""])
+    return first and f"pip install {shlex.quote(first)}" + (f", or one of: {', '.join(others)}" if others else "")
