@@ -23,6 +23,7 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `make docs`.
 os.environ["COLUMNS"] = "100"
 os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the cache of whoever runs this is left alone
 
+import api_pages  # noqa: E402
 import error_codes  # noqa: E402
 import hook_pages  # noqa: E402
 import import_graph  # noqa: E402
@@ -206,6 +207,7 @@ PAGES = {
     "docs/explanation/architecture.md": import_graph.page,
     "docs/reference/error-codes.md": partial(error_codes.page, NOTE),
     **{f"docs/reference/hooks/{name}.md": partial(hook_pages.page, name, NOTE) for name in hook_pages.hooks()},
+    **api_pages.pages(NOTE),
 }
 
 
