@@ -123,7 +123,7 @@ def fields(home: Source, node: ast.ClassDef) -> list[Field]:
         where = find(home.name, ast.unparse(base))
         if where and isinstance(where[1], ast.ClassDef):
             found |= {each.name: each for each in fields(where[0], where[1])}
-    described = {name: text for name, text in _entries(node)}
+    described = dict(_entries(node))
     for each in node.body:
         if not isinstance(each, ast.AnnAssign) or not isinstance(each.target, ast.Name) or each.target.id.startswith("_"):
             continue
@@ -163,7 +163,7 @@ def _entries(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 def undescribed() -> list[str]:
     """Return the fields of public dataclasses that no docstring and no comment describes, as `module.Class.field`."""
     missing = []
-    for module in [*(f"swift_core.{room}" for room in ROOMS), *(module for modules in libraries().values() for module in modules)]:
+    for module in [module for modules in _all().values() for module in modules]:
         for name, home, node in items(module):
             if isinstance(node, ast.ClassDef) and _kind(home, node) == "dataclass":
                 text = ast.get_docstring(node) or ""
@@ -300,7 +300,9 @@ def _file(title: str) -> str:
 
 
 def _all() -> dict[str, list[str]]:
-    return {**{f"swift_core.{room}": [f"swift_core.{room}"] for room in ROOMS}, **libraries()}
+    rooms = {f"swift_core.{room}": [f"swift_core.{room}"] for room in ROOMS}
+    rooms["swift_core.contract"].append("swift_core.contract.roles")
+    return {**rooms, **libraries()}
 
 
 def pages(note: str) -> dict[str, partial[str]]:
