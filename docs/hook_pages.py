@@ -12,7 +12,7 @@ from typing import Any
 
 from swift_testing import scaffold
 
-from swift_core.contract import hookspecs
+from swift_core.contract import Spec, hookspecs
 from swift_core.plugins import HOOKS
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +31,11 @@ PROTOCOLS = {
     "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
 }
 KINDS = {hook: kind for kind, (hook, _) in HOOKS.items()}
-EXAMPLES = {"swift_verbs": "count_verb.py", "swift_settings": "launch_note.py"}  # others are in run_diary.py
+EXAMPLES = {  # others are in run_diary.py
+    "swift_formats": "format_plugin.py",
+    "swift_verbs": "count_verb.py",
+    "swift_settings": "launch_note.py",
+}
 
 
 def hooks() -> dict[str, Any]:
@@ -87,7 +91,7 @@ def _spec(spec: type) -> Iterator[str]:
             default = "required" if field.default_factory is dataclasses.MISSING else "empty"
         yield f"| `{field.name}` | {kind} | {default} |\n"
     yield "\nWhat every spec has: `name` is what users type, `also` are other names, `summary` is one line without a full stop"
-    yield ".\n" if spec.__name__ == "ModelFamily" else ", `factory` and `options` are imported on use, `engines` is what it stands on.\n"
+    yield ".\n" if not issubclass(spec, Spec) else ", `factory` and `options` are imported on use, `engines` is what it stands on.\n"
 
 
 def _protocol(ref: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from swift_core.contract import (  # fmt: skip
     DatasetSpec,
     EvaluatorSpec,
     ExporterSpec,
+    FormatSpec,
     HubSpec,
     LauncherSpec,
     LoaderSpec,
@@ -175,6 +176,11 @@ class Evaluator:
 @hookimpl
 def swift_hubs():
     return [HubSpec(name="mine", summary="Mine", schemes=("mine",), factory=Ref("mine:Hub"))]
+
+
+@hookimpl
+def swift_formats():
+    return [FormatSpec(name="mine", summary="Mine", recognised_by=("*.mine",), weights=("*.mine",))]
 
 
 @hookimpl

@@ -10,8 +10,9 @@ import pytest
 from swift_testing.rig import write_tiny_model
 
 from swift_core.api import resolved
+from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.lineage import check_base
-from swift_core.checkpoints.manifest import Manifest, checkpoint_format, content_hash, write_manifest
+from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Source
 
@@ -40,10 +41,11 @@ def adapter(tmp_path: Path):
         folder = tmp_path / "adapter"
         folder.mkdir()
         (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "base_model_name_or_path": named}))
+        (folder / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")  # a header, and no tensors
         if tokenizer:
             shutil.copyfile(tokenizer / "tokenizer.json", folder / "tokenizer.json")
         if base:
-            told = {"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)}
+            told = {"reference": f"file:{base}", "hash": Checkpoint.at(base).hash(), "path": str(base)}
             write_manifest(folder, Manifest(kind="adapter", base=told))
         return folder
 
@@ -51,7 +53,7 @@ def adapter(tmp_path: Path):
 
 
 def source(folder: Path, reference: str = "") -> Source:
-    return Source(reference=reference or f"file:{folder}", path=str(folder), hash="", format=checkpoint_format(folder), family="")
+    return Source(reference=reference or f"file:{folder}", path=str(folder), hash="", format=Checkpoint.at(folder).format, family="")
 
 
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from swift_core.api import resolved
-from swift_core.checkpoints.manifest import Manifest, read_manifest, write_manifest
+from swift_core.checkpoints import Checkpoint
+from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
 
@@ -80,12 +81,12 @@ def test_an_own_architecture_and_an_own_loader_to_the_end(swift, moon):
     words = ("--model", "model", "--dataset", "rows.jsonl", "--max-steps", "3", "--learning-rate", "0.05", "--device", "cpu")
     trained = swift(*plugin, "sft", *words, "--loader", "aaa", "--output", "adapter")
     assert trained.code == 0, trained.err
-    assert read_manifest(swift.folder / "adapter").loader == {"name": "aaa", "plugin": "moon_plugin", "options": {}}
+    assert Checkpoint.at(swift.folder / "adapter").manifest.loader == {"name": "aaa", "plugin": "moon_plugin", "options": {}}
     merged = swift(*plugin, "merge", "adapter", "--output", "merged", "--device", "cpu", "--json")
     assert merged.code == 0, merged.err
     figures = json.loads(merged.out)["figures"]
     assert figures["kl"] < 1e-4
-    assert read_manifest(swift.folder / "merged").loader["name"] == "aaa"
+    assert Checkpoint.at(swift.folder / "merged").manifest.loader["name"] == "aaa"
     assert json.loads((swift.folder / "merged" / "config.json").read_text())["model_type"] == "moon"
     asked = [
         swift(*plugin, "ask", model, "--questions", "Hi", "--max-tokens", "4", "--output", f"{model}.jsonl")

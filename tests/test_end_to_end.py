@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from swift_train.checkpoints import integrity_error
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.cli import invoke as command_line
 from swift_core.contract.roles import Server
 from tests.waiting import HANG, wait_for
@@ -63,12 +63,12 @@ def test_train_merge_ask(project):
     for name in ("run.json", "events.jsonl", "metrics.jsonl", "log.txt", "mask_sample.json", "result.json", "report.html"):
         assert (folder / name).is_file(), name
     adapter = project.folder / tuned["output"]
-    manifest = read_manifest(adapter)
+    manifest = Checkpoint.at(adapter).manifest
     assert manifest.kind == "adapter"
     assert manifest.tuner["options"]["rank"] == 4
     merged = result(project("merge", str(folder), "--json"))
     assert merged["figures"]["max_logit_difference"] <= merged["figures"]["tolerance"]
-    manifest = read_manifest(project.folder / merged["output"])
+    manifest = Checkpoint.at(project.folder / merged["output"]).manifest
     assert manifest.kind == "model"
     assert manifest.golden
     for model in (tuned["folder"], merged["output"]):  # the adapter on its base, and the merged model

@@ -9,7 +9,7 @@ import sys
 import pytest
 from swift_convert import export as exporting
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Choice, Run, Source
 from swift_core.runs.events import Report
@@ -162,7 +162,7 @@ def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
     done = json.loads(project("model", "--to", "copy", "--output", "out", "--json").out)
     assert done["output"] == str(tmp_path / "out/config.json")
     assert done["figures"]["bytes"] == (tmp_path / "out/config.json").stat().st_size
-    manifest = read_manifest(tmp_path / "out")
+    manifest = Checkpoint.at(tmp_path / "out").manifest
     assert manifest.origin == "export"
     assert manifest.base["reference"] == "file:model"
     assert manifest.files.keys() == {"config.json"}
@@ -224,7 +224,7 @@ def test_what_is_written_is_compared_with_its_source(here, tmp_path):
     assert figures["top1"] == 1
     assert figures["perplexity"] == pytest.approx(figures["perplexity_before"])
     assert figures["load_seconds"] > 0
-    assert read_manifest(tmp_path / "out").figures["kl"] == figures["kl"]
+    assert Checkpoint.at(tmp_path / "out").manifest.figures["kl"] == figures["kl"]
 
 
 @pytest.mark.parametrize(

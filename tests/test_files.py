@@ -9,7 +9,8 @@ import os
 import pytest
 
 from swift_core import SwiftError, UsageError
-from swift_core.checkpoints import manifest as checkpoints
+from swift_core.checkpoints import Checkpoint, manifest as checkpoints
+from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.reference import Reference, parse_reference
 from swift_core.system.paths import atomic_folder, write_json, write_text
 
@@ -85,29 +86,29 @@ def test_the_manifest_round_trips_and_hashes_the_files(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"abc")
     written = checkpoints.write_manifest(tmp_path, checkpoints.Manifest(origin="x", golden=({"messages": [], "ids": [1]},)))
-    read = checkpoints.read_manifest(tmp_path)
+    read = Checkpoint.at(tmp_path).manifest
     assert read == written
     assert set(read.files) == {"config.json", "model.safetensors"}
-    before = checkpoints.content_hash(tmp_path)
+    before = Checkpoint.at(tmp_path).hash()
     (tmp_path / "model.safetensors").write_bytes(b"abd")
     checkpoints.write_manifest(tmp_path, read)
-    assert checkpoints.content_hash(tmp_path) != before
+    assert Checkpoint.at(tmp_path).hash() != before
 
 
 def test_manifest_of_the_future_and_of_nonsense(tmp_path):
     (tmp_path / "swift.json").write_text('{"schema": 99}')
     with pytest.raises(UsageError, match="newer"):
-        checkpoints.read_manifest(tmp_path)
+        read_manifest(tmp_path)
     (tmp_path / "swift.json").write_text("{")
     with pytest.raises(UsageError, match="not JSON"):
-        checkpoints.read_manifest(tmp_path)
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ([], "no weights here"),
-        (["config.json"], "no weights here"),
+        ([], "not a checkpoint in any installed format"),
+        (["config.json"], "not a checkpoint in any installed format"),
         (["model.safetensors"], "no config.json"),
         (["config.json", "pytorch_model.bin"], "only pickled weights"),
         (["config.json", "model.pt"], "only pickled weights"),
@@ -117,14 +118,14 @@ def test_folders_that_are_no_checkpoint(tmp_path, files, message):
     for name in files:
         (tmp_path / name).write_text("{}")
     with pytest.raises(UsageError, match=message):
-        checkpoints.checkpoint_format(tmp_path)
+        Checkpoint.at(tmp_path).check()
 
 
 def test_formats(tmp_path):
     (tmp_path / "x.gguf").write_text("")
-    assert checkpoints.checkpoint_format(tmp_path) == "gguf"
+    assert Checkpoint.at(tmp_path).format == "gguf"
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_text("")
-    assert checkpoints.checkpoint_format(tmp_path) == "safetensors"
+    assert Checkpoint.at(tmp_path).format == "safetensors"
     (tmp_path / "adapter_config.json").write_text("{}")
-    assert checkpoints.checkpoint_format(tmp_path) == "adapter"
+    assert Checkpoint.at(tmp_path).format == "adapter"

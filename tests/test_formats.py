@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.checkpoints import manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.fetch import Fetcher
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Choice
@@ -97,10 +97,10 @@ def test_openvino_folders(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({}))
     (tmp_path / "openvino_model.xml").write_text("<net/>")
     (tmp_path / "openvino_model.bin").write_text("one")
-    assert manifest.checkpoint_format(tmp_path) == OPENVINO
-    before = manifest.content_hash(tmp_path)
+    assert Checkpoint.at(tmp_path).format == OPENVINO
+    before = Checkpoint.at(tmp_path).hash()
     (tmp_path / "openvino_model.bin").write_text("two")
-    assert manifest.content_hash(tmp_path) != before
+    assert Checkpoint.at(tmp_path).hash() != before
 
 
 def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):

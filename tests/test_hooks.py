@@ -9,6 +9,7 @@ import pytest
 
 from swift_core import UsageError, hookimpl
 from swift_core.contract import hookspecs
+from swift_core.contract.format import FormatSpec
 from swift_core.contract.specs import (
     BackendSpec,
     DatasetSpec,
@@ -37,6 +38,7 @@ COMMON = {"name": "x", "summary": "An x", "factory": Ref("a:B")}
 SPECS = {
     "swift_hubs": HubSpec(**COMMON, schemes=("x",)),
     "swift_model_families": ModelFamily(name="x", summary="An x", architectures=("X",)),
+    "swift_formats": FormatSpec(name="x", summary="An x", recognised_by=("*.x",), weights=("*.x",)),
     "swift_model_loaders": LoaderSpec(**COMMON, reads=("safetensors",)),
     "swift_datasets": DatasetSpec(**COMMON),
     "swift_tasks": TaskSpec(**COMMON, rows=("chat",), trainer=Ref("a:b")),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swift_core import merge, quantize, serve, train
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.cli import cli
 from swift_core.cli.messages import print_error
 from swift_core.contract.errors import SwiftError
@@ -65,7 +65,7 @@ def test_the_file_offers_every_kind(file):
 
 def test_what_was_trained_says_which_file_it_was(file, trained):
     home, version = local.distribution(file), local.version(file)
-    manifest, run = read_manifest(trained.output), read_run(trained.folder)
+    manifest, run = Checkpoint.at(trained.output).manifest, read_run(trained.folder)
     assert manifest.versions[home] == run.versions[home] == version
     assert (manifest.tuner["name"], manifest.tuner["plugin"], manifest.family) == ("mine", "mine", "mine")
     assert {choice.distribution for kind, choice in run.parts.items() if kind in (*PARTS, "task")} == {home}
@@ -81,7 +81,7 @@ def test_merged_quantized_and_served(file, trained):
     merged = merge(trained.output, loader="mine", device="cpu")
     assert merged.figures["adapter_effect"] > 0
     fewer = quantize(merged.output, "mine", loader="mine", device="cpu")
-    assert read_manifest(fewer.output).versions[local.distribution(file)]
+    assert Checkpoint.at(fewer.output).manifest.versions[local.distribution(file)]
     with serve(trained.output, backend="mine", port=0, parity="warn") as server:  # the adapter beside its base, by the file's tuner
         assert len(server.models) == 2
 
@@ -92,7 +92,7 @@ def test_exported_and_loaded_in_few_bits(file, checkpoint):
     done = export(checkpoint, "mine", verify=False)
     assert done.output.name == "mine.json"
     tuned = train("mine", model=str(checkpoint), dataset="mine", max_steps=1, device="cpu", quantizer="mine-load", tuner="lora")
-    assert read_manifest(tuned.output).quantizer["plugin"] == "mine"
+    assert Checkpoint.at(tuned.output).manifest.quantizer["plugin"] == "mine"
 
 
 def test_a_task_is_trained_by_its_name(file, checkpoint, tmp_path, capsys):

@@ -7,7 +7,7 @@ import json
 import pytest
 from swift_convert.transformers4 import as_the_source, older_view
 
-from swift_core.checkpoints.manifest import read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def checkpoint(tmp_path):
 def test_rotary_settings_and_the_type_go_where_they_were(checkpoint, tmp_path):
     rotary = {"rope_theta": 100000.0, "rope_type": "linear", "factor": 2.0}
     older = older_view(checkpoint(model_type="llama", dtype="bfloat16", rope_parameters=rotary), tmp_path / "old")
-    assert read_config(older) == {
+    assert Checkpoint.at(older).config == {
         "model_type": "llama",
         "rope_theta": 100000.0,
         "rope_scaling": {"rope_type": "linear", "factor": 2.0},
@@ -38,7 +38,7 @@ def test_rotary_settings_and_the_type_go_where_they_were(checkpoint, tmp_path):
 
 def test_the_default_needs_no_scaling(checkpoint, tmp_path):
     older = older_view(checkpoint(rope_parameters={"rope_theta": 1e4, "rope_type": "default"}), tmp_path / "old")
-    assert read_config(older) == {"rope_theta": 1e4}
+    assert Checkpoint.at(older).config == {"rope_theta": 1e4}
 
 
 def test_what_the_older_form_can_not_say_is_refused(checkpoint, tmp_path):
@@ -52,7 +52,7 @@ def test_the_result_reads_as_its_source(checkpoint, tmp_path):
     out.mkdir()
     (out / "config.json").write_text(json.dumps({"rope_theta": 1e5, "quantization_config": {"quant_method": "awq"}}))
     as_the_source(source, out, "float16")
-    config = read_config(out)
+    config = Checkpoint.at(out).config
     assert config["rope_parameters"] == {"rope_theta": 1e5, "rope_type": "default"}
     assert config["quantization_config"] == {"quant_method": "awq"}
     assert config["dtype"] == "float16"

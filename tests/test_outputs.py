@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from swift_core.checkpoints.manifest import Manifest, content_hash, write_manifest
+from swift_core.checkpoints import Checkpoint
+from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.cli import invoke as run
 
 ROW = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}
@@ -41,24 +42,24 @@ def test_two_models_in_one_command_are_refused(folder, capsys):
 
 def test_runs_inside_a_model_folder_are_no_part_of_it(folder):
     model = folder / "models" / "tiny"
-    before = content_hash(model)
+    before = Checkpoint.at(model).hash()
     for made, name in (("runs/one", "run.json"), ("merged", "swift.json")):
         (model / made / "output").mkdir(parents=True)
         (model / made / name).write_text("{}")
         (model / made / "output" / "config.json").write_text("{}")
-    assert content_hash(model) == before
+    assert Checkpoint.at(model).hash() == before
     (model / "more.json").write_text("{}")
-    assert content_hash(model) != before
+    assert Checkpoint.at(model).hash() != before
 
 
 def test_weights_that_were_replaced_beside_a_manifest_are_another_checkpoint(folder):
     model = folder / "models" / "tiny"
     write_manifest(model, Manifest())
-    before = content_hash(model)
+    before = Checkpoint.at(model).hash()
     weights = model / "model.safetensors"
     os.utime(weights, (weights.stat().st_atime, weights.stat().st_mtime + 3600))  # copied once more
-    assert content_hash(model) == before
+    assert Checkpoint.at(model).hash() == before
     data = weights.read_bytes()
     weights.write_bytes(data[:-4] + bytes(4))
     os.utime(weights, (weights.stat().st_atime, weights.stat().st_mtime + 3600))
-    assert content_hash(model) != before
+    assert Checkpoint.at(model).hash() != before

@@ -16,7 +16,7 @@ import pytest
 from swift_serve.parity import Parity, check_parity
 
 from swift_core import contract
-from swift_core.checkpoints import manifest as checkpoints
+from swift_core.checkpoints import Checkpoint, manifest as checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def served(checkpoint: Path, *missing: str, engine: Callable[[Any], Any] = lambd
 
 
 def parity(url: str, checkpoint: Path) -> Parity:
-    return check_parity(contract.Server.at(url), checkpoints.read_manifest(checkpoint).golden, model="tiny")
+    return check_parity(contract.Server.at(url), Checkpoint.at(checkpoint).manifest.golden, model="tiny")
 
 
 def results(found: Parity) -> dict[str, tuple[str, str]]:
@@ -105,7 +105,7 @@ def results(found: Parity) -> dict[str, tuple[str, str]]:
 
 
 def test_the_manifest_has_the_facts_of_the_template(made: Path):
-    manifest = checkpoints.read_manifest(made)
+    manifest = Checkpoint.at(made).manifest
     assert [entry["name"] for entry in manifest.golden] == ["plain", "turns", "tools"]
     assert manifest.template["default_system"] == OTHER_SYSTEM[0]
     assert manifest.template["stop"] == ["<|im_end|>"]
@@ -124,7 +124,7 @@ def test_the_manifest_has_the_facts_of_the_template(made: Path):
     ],
 )
 def test_what_a_template_cannot_do_is_left_out(name: str, kept: list[str], facts: dict[str, Any], tiny_model: Path, tmp_path: Path):
-    manifest = checkpoints.read_manifest(make(tiny_model, tmp_path / "model", template(name)))
+    manifest = Checkpoint.at(make(tiny_model, tmp_path / "model", template(name))).manifest
     assert [entry["name"] for entry in manifest.golden] == kept
     assert {key: value for key, value in manifest.template.items() if key not in ("hash", "stop")} == facts
 
@@ -142,7 +142,7 @@ def test_a_date_in_the_template_is_left_out_of_the_comparison(tiny_model: Path, 
 
     with frozen_date("2026-05-09"):
         trained = make(tiny_model, tmp_path / "trained", DATED)
-    manifest = checkpoints.read_manifest(trained)
+    manifest = Checkpoint.at(trained).manifest
     assert [entry["name"] for entry in manifest.golden] == ["plain", "turns"]
     assert all(entry["varies"] for entry in manifest.golden)
     with served(trained) as url:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 from swift_core.options.keywords import settings_of
 from swift_core.plugins.registered import registry
@@ -122,7 +122,7 @@ def left(tmp_path):
 
 def test_the_manifest_says_what_was_done_and_what_was_lost(here, tmp_path, tiny_model):
     out, figures = here({"name": "round", "skip": ["q_proj"]})
-    manifest = read_manifest(tmp_path / "out")
+    manifest = Checkpoint.at(tmp_path / "out").manifest
     assert out.samefile("out")
     assert manifest.figures == figures
     assert 0 < figures["kl"] < 0.1
@@ -159,7 +159,7 @@ def test_a_result_that_is_too_far_off_is_no_result(here, tmp_path):
         here({"name": "round", "step": 3.0})
     assert left(tmp_path) == set()
     here({"name": "round", "step": 3.0}, verify=False)
-    assert "kl" not in read_manifest(tmp_path / "out").figures
+    assert "kl" not in Checkpoint.at(tmp_path / "out").manifest.figures
     with pytest.raises(SwiftError, match="allowed are 1e-09"):
         here(verify={"max_kl": 1e-9, "tokens": 64}, output="other")
     assert left(tmp_path) == {"out"}

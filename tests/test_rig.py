@@ -14,8 +14,8 @@ from swift_testing.fake_engine import FakeEngine
 from swift_testing.rig import tiny_tokenizer
 
 from swift_core import UsageError
+from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import identify
-from swift_core.checkpoints.manifest import read_config
 from swift_core.contract.roles import RawRow, Server
 from swift_core.contract.specs import DatasetSpec, LauncherSpec, Ref
 from swift_core.plugins.loader import plugins
@@ -45,7 +45,7 @@ def test_a_checkpoint_with_a_chat_template_of_its_own(tiny_model, tmp_path):
     tokenizer.save_pretrained(folder)
     template = ChatTemplate(AutoTokenizer.from_pretrained(folder))
     assert template.stops[0] == "<|end|>"
-    assert len(tokenizer) == read_config(folder)["vocab_size"]
+    assert len(tokenizer) == Checkpoint.at(folder).config["vocab_size"]
 
 
 def test_the_tiny_vlm_sees(tiny_vlm):
@@ -71,7 +71,7 @@ def test_the_tiny_vlm_sees(tiny_vlm):
 def test_the_tiny_vlm_is_a_family_s_in_every_part(tiny_vlm):
     from safetensors import safe_open
 
-    family = identify(read_config(tiny_vlm), registry().all("family"))
+    family = identify(Checkpoint.at(tiny_vlm).config, registry().all("family"))
     assert family.name == "llava"
     from transformers import AutoModelForImageTextToText
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from swift_testing.rig import write_tiny_model
 
-from swift_core.checkpoints import manifest
+from swift_core.checkpoints import Checkpoint, manifest
 from swift_core.checkpoints.fetch import Fetcher
-from swift_core.checkpoints.manifest import content_hash
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.registered import registry
 from swift_core.runs.convert import converted
@@ -218,21 +217,21 @@ def hashed(tmp_path, monkeypatch):
 def test_a_big_file_is_read_once(hashed):
     folder, read = hashed
     told = []
-    first = content_hash(folder, lambda *words: told.append(words))
-    assert content_hash(folder) == first
+    first = Checkpoint.at(folder).hash(lambda *words: told.append(words))
+    assert Checkpoint.at(folder).hash() == first
     assert read == ["model.safetensors"]
     assert told == [("hashing the checkpoint", 1000, 1000)]
 
 
 def test_a_changed_file_is_read_again(hashed):
     folder, read = hashed
-    first = content_hash(folder)
+    first = Checkpoint.at(folder).hash()
     (folder / "model.safetensors").write_bytes(b"y" * 1000)
-    assert content_hash(folder) != first  # the same size
-    second = content_hash(folder)  # changed just now: not remembered yet
+    assert Checkpoint.at(folder).hash() != first  # the same size
+    second = Checkpoint.at(folder).hash()  # changed just now: not remembered yet
     os.utime(folder / "model.safetensors", (2, 2))
-    assert content_hash(folder) == content_hash(folder) == second
-    assert len(read) == 4
+    assert Checkpoint.at(folder).hash() == Checkpoint.at(folder).hash() == second
+    assert len(read) == 3
 
 
 def test_hugging_faces_cache_says_the_hash(hashed, tmp_path):
@@ -251,7 +250,7 @@ def test_a_cache_that_cannot_be_written_is_no_fault(hashed, monkeypatch):
     folder, _ = hashed
     home = Path(os.environ["SWIFT_HOME"])
     home.write_text("a file")
-    assert content_hash(folder) == content_hash(folder)
+    assert Checkpoint.at(folder).hash() == Checkpoint.at(folder).hash()
 
 
 def test_two_first_uses_convert_once(tmp_path, monkeypatch):
@@ -357,9 +356,8 @@ def test_an_export_that_cannot_be_compared_is_made_and_says_so(tmp_path, swift):
 
 
 def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_config(tmp_path):
+    from swift_formats.generation_config import readable_generation_config
     from transformers import GenerationConfig
-
-    from swift_core.checkpoints.generation_config import readable_generation_config
 
     file = tmp_path / "generation_config.json"
     assert readable_generation_config(tmp_path, GenerationConfig) == (None, "")

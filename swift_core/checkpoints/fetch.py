@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints import manifest as checkpoint
-from swift_core.checkpoints.completeness import check_whole
+from swift_core.checkpoints.checkpoint import Checkpoint
 from swift_core.checkpoints.family import identify
-from swift_core.checkpoints.lineage import base_name
+from swift_core.checkpoints.files import MANIFEST
 from swift_core.contract import Choice, Progress, Reference, Source, SwiftError, UsageError, Watch, parse_reference, suggestion
 from swift_core.plugins import Entry, Registry
 from swift_core.system import locked, made_by, paths
@@ -42,11 +41,11 @@ class Fetcher:
     def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
         """The base checkpoint that `text` names, and the adapters it named on it (one called 'adapter', or none)."""
         source = self.source(text, where)
-        if source.format != "adapter":
+        if not Checkpoint.at(source.path).spec.adapter:
             return source, {}
         hub = parse_reference(source.reference).scheme
         asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
-        named = _base_of(Path(source.path), where)
+        named = _base_of(Checkpoint.at(source.path), where)
         try:
             base = asked.source(named, where)
         except SwiftError as error:
@@ -54,7 +53,7 @@ class Fetcher:
             hint = f"Name where it is now: --model BASE --adapter {text}"
             kind = UsageError if isinstance(error, UsageError) else SwiftError
             raise kind(message, where=where, hint=hint) from error
-        if base.format == "adapter":
+        if Checkpoint.at(base.path).spec.adapter:
             raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
         return base, {"adapter": source}
 
@@ -71,16 +70,15 @@ class Fetcher:
                 error.hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
             raise
         reference = _pinned(reference, folder)
-        kind = checkpoint.checkpoint_format(folder)
-        if kind not in ("adapter", *self.reads):
-            folder = self._converted(folder, reference, kind)
-            kind = checkpoint.checkpoint_format(folder)
-            self._check_read(kind, reference, where)
-        check_whole(folder, kind)
-        family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(folder, kind)
+        found = Checkpoint.at(folder)
+        if not found.spec.adapter and found.format not in self.reads:
+            found = self._converted(found, reference)
+            self._check_read(found.format, reference, where)
+        found.check()
+        family, plugin = (named.spec.name, named.plugin.name) if named and not self.family else self._family(found)
         self._check_remote_code(reference, family, plugin, where)
-        hashed = checkpoint.content_hash(folder, self.progress)
-        return Source(reference=str(reference), path=str(folder.absolute()), hash=hashed, format=kind, family=family, plugin=plugin)
+        identity = found.hash(self.progress)
+        return Source(reference=str(reference), path=str(found.folder), hash=identity, format=found.format, family=family, plugin=plugin)
 
     def _named(self, name: str, where: str) -> Entry | None:
         """The family that has a model of that name.
@@ -113,23 +111,23 @@ class Fetcher:
             hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
         raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
 
-    def _converted(self, folder: Path, reference: Reference, kind: str) -> Path:
-        """The folder as safetensors, made once, by a worker, and kept in the cache; as it is where nothing converts it."""
+    def _converted(self, source: Checkpoint, reference: Reference) -> Checkpoint:
+        """Return the checkpoint converted, once, by a worker, and kept in the cache; or as it is if no loader converts its format."""
         entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
-        entry = next((entry for entry in entries if kind in entry.spec.converts and entry.spec.converter), None)
+        entry = next((entry for entry in entries if source.format in entry.spec.converts and entry.spec.converter), None)
         if entry is None or self.convert is None:
-            return folder
+            return source
         loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
-        check_whole(folder, kind)
-        origin = checkpoint.content_hash(folder, self.progress)
+        source.check()
+        origin = source.hash(self.progress)
         target = paths.cache_dir("checkpoints", paths.digest([origin, loader.version, entry.spec.conversion])[:32])
-        if (target / checkpoint.MANIFEST).is_file():
-            return target
-        source = Source(reference=str(reference), path=str(folder), hash=origin, format=kind, family="")
+        if (target / MANIFEST).is_file():
+            return Checkpoint.at(target)
+        before = Source(reference=str(reference), path=str(source.folder), hash=origin, format=source.format, family="")
         with locked(target, lambda: self._tell(f"another process is converting {reference}: waiting for it")):
-            if not (target / checkpoint.MANIFEST).is_file():
-                self.convert(str(entry.spec.converter), source, loader, target, self._watch)
-        return target
+            if not (target / MANIFEST).is_file():
+                self.convert(str(entry.spec.converter), before, loader, target, self._watch)
+        return Checkpoint.at(target)
 
     def _check_read(self, kind: str, reference: Reference, where: str) -> None:
         if not self.reader or kind in self.reads:
@@ -149,27 +147,27 @@ class Fetcher:
         if self.progress and event["event"] == "progress":
             self.progress(event["what"], event["done"], event["total"])
 
-    def _family(self, folder: Path, kind: str) -> tuple[str, str]:
+    def _family(self, found: Checkpoint) -> tuple[str, str]:
         if self.family:
             entry = self.registry.entry("family", self.family, where="family")
             return entry.spec.name, entry.plugin.name
         entries = self.registry.entries("family")
-        manifest = checkpoint.read_manifest(folder) if kind != "adapter" else None
+        manifest = None if found.spec.adapter else found.manifest
         told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
         if told:  # what it was made from was of this family, whatever others claim its architecture
             return told.spec.name, told.plugin.name
-        if kind != "safetensors":  # no config.json
+        if not found.spec.family_from:
             return "", ""
-        config = checkpoint.read_config(folder)
-        found = identify(config, [entry.spec for entry in entries])
-        if found is None:
+        config = found.config
+        family = identify(config, [entry.spec for entry in entries])
+        if family is None:
             named = ", ".join(config.get("architectures") or [str(config.get("model_type", "?"))])
             self.notes.append(
                 f"no installed family knows the architecture {named}: adapters go on all linear layers; --family NAME overrides this"
             )
             return "", ""
-        owner = next(entry.plugin.name for entry in entries if entry.spec is found)
-        return found.name, owner
+        owner = next(entry.plugin.name for entry in entries if entry.spec is family)
+        return family.name, owner
 
     def trusts(self, reference: Reference) -> bool:
         """Whether the user has named this very repository and revision, or this folder, as trusted."""
@@ -221,20 +219,20 @@ def _pinned(reference: Reference, folder: Path) -> Reference:
     """The reference with the revision that was fetched: the manifest's word, or the commit that the snapshot folder is named after."""
     if reference.scheme == "file":
         return reference
-    manifest = checkpoint.read_manifest(folder)
+    manifest = Checkpoint.at(folder).manifest
     commit = folder.name if len(folder.name) == 40 and all(letter in "0123456789abcdef" for letter in folder.name) else ""
     return replace(reference, revision=(manifest.revision if manifest else "") or commit or reference.revision)
 
 
-def _base_of(folder: Path, where: str) -> str:
-    """What an adapter was trained on: the manifest's word, else PEFT's."""
-    manifest = checkpoint.read_manifest(folder)
+def _base_of(adapter: Checkpoint, where: str) -> str:
+    """Return the base model that an adapter records, in its manifest or as its format does."""
+    manifest = adapter.manifest
     if manifest and manifest.base:
         local, reference = manifest.base.get("path", ""), manifest.base.get("reference", "")
         gone = local and not Path(local).exists()
         if named := reference if not local or (gone and not reference.startswith("file:")) else local:
             return named
-    base = base_name(folder)
+    base = adapter.base
     if not base:
         raise UsageError(
             "the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER."

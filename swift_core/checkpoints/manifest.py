@@ -6,21 +6,16 @@ The manifest says where the checkpoint came from and how to use it; everything e
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core.contract import Progress, UsageError
-from swift_core.system import paths, sha256_of
+from swift_core.checkpoints.files import MANIFEST, hash_files
+from swift_core.contract import UsageError
+from swift_core.system import paths
 
-MANIFEST = "swift.json"
 SCHEMA = 1
-_HASHED = (".safetensors", ".gguf", ".onnx", ".data", ".json", ".jinja", ".model", ".txt")  # .data: the weights of an .onnx
-_OPENVINO = "openvino_"  # how the names of all files in OpenVINO's format begin; their weights are .bin, and no pickles
-
-_TOKENIZER = ("tokenizer*", "*.model", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template.*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,98 +79,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     values = asdict(manifest) | {"files": hash_files(folder)}
     paths.write_json(folder / MANIFEST, values)
     return Manifest(**values)
-
-
-def hash_files(folder: Path, progress: Progress | None = None) -> dict[str, str]:
-    """SHA-256 of what makes up the checkpoint, by relative name; run folders and checkpoints that lie in it are no part of it."""
-    others = {path.parent for name in ("run.json", MANIFEST) for path in folder.rglob(name)} - {folder}
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST and not others & set(path.parents))
-    found = (path for path in files if path.suffix in _HASHED or path.name.startswith(_OPENVINO))
-    return {path.relative_to(folder).as_posix(): value for path, value in sha256_of(found, progress).items()}
-
-
-def content_hash(folder: Path, progress: Progress | None = None) -> str:
-    """The manifest's hash, or one worked out for a folder that has none; big files are read once, and again where they have changed."""
-    manifest = read_manifest(folder)
-    if manifest and manifest.files and not _replaced(folder, manifest, progress):
-        return manifest.hash
-    return paths.digest(hash_files(folder, progress))
-
-
-def _replaced(folder: Path, manifest: Manifest, progress: Progress | None) -> bool:
-    """Whether weights are others than the manifest says; only files that are newer than it are read."""
-    written = (folder / MANIFEST).stat().st_mtime
-    weights = [folder / name for name in manifest.files if name.endswith((".safetensors", ".gguf"))]
-    newer = [file for file in weights if file.is_file() and file.stat().st_mtime > written]
-    return any(value != manifest.files[file.relative_to(folder).as_posix()] for file, value in sha256_of(newer, progress).items())
-
-
-def quantization_of(config: Mapping[str, Any]) -> str:
-    """What quantized a checkpoint, as its `config.json` says ('?' where it says no method); empty where the weights are whole."""
-    found = config.get("quantization_config")
-    return str(found.get("quant_method") or "?") if found else ""
-
-
-def copy_licence(source: Path, target: Path) -> None:
-    """Put the licence of a checkpoint beside what was made of it."""
-    for file in source.glob("LICENSE*"):
-        shutil.copyfile(file, target / file.name)
-
-
-def copy_tokenizer(source: Path, target: Path) -> None:
-    """Put a checkpoint's tokenizer and template beside weights that were made of it, as they are: engines write them as they read them."""
-    for pattern in _TOKENIZER:
-        for file in source.glob(pattern):
-            shutil.copyfile(file, target / file.name)
-
-
-def checkpoint_format(folder: Path) -> Literal["adapter", "safetensors", "gguf", "openvino", "onnx"]:
-    """What kind of weights a folder holds.
-
-    Raises:
-        UsageError: not a checkpoint, no weights, or pickled ones, which can run code when they are read.
-    """
-    if not folder.is_dir():
-        raise UsageError("not a folder", where=str(folder), hint="Name a checkpoint folder or a hub reference such as hf:org/name.")
-    if (folder / "adapter_config.json").is_file():
-        return "adapter"
-    names = sorted(path.name for path in folder.iterdir())
-    if any(name.endswith(".safetensors") for name in names):
-        if "config.json" not in names and "adapter_model.safetensors" in names:
-            hint = "Copy adapter_config.json from the adapter's page into the folder."
-            raise UsageError("has an adapter's weights but no adapter_config.json", where=str(folder), hint=hint)
-        if "config.json" not in names:
-            raise UsageError(
-                "has weights but no config.json", where=str(folder), hint="Copy config.json from the model's page into the folder."
-            )
-        return "safetensors"
-    if any(name.endswith(".gguf") for name in names):
-        return "gguf"
-    if "openvino_model.xml" in names:
-        return "openvino"
-    if any(name.endswith(".onnx") for name in names):
-        return "onnx"
-    pickled = [name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl"))]
-    if pickled:
-        raise UsageError(
-            f"only pickled weights here ({', '.join(pickled[:3])}): they can run code when they are read, so they are refused",
-            where=str(folder),
-            hint="Get the safetensors files of the model, or convert them where you trust their source.",
-        )
-    raise UsageError(
-        "no weights here (*.safetensors)",
-        where=str(folder),
-        hint="Is this the right folder? A checkpoint has config.json and *.safetensors.",
-    )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The folder's `config.json`, or {} where it has none."""
-    path = folder / "config.json"
-    if not path.is_file():
-        return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UsageError(f"not JSON: {error}", where=str(path), hint="Fetch the file again.") from error
-    return config if isinstance(config, dict) else {}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         UsageError as UsageError,
         suggestion as suggestion,
     )
+    from swift_core.contract.format import FormatSpec as FormatSpec
     from swift_core.contract.hookspecs import API_VERSION as API_VERSION, hookimpl as hookimpl
     from swift_core.contract.reference import Reference as Reference, parse_reference as parse_reference
     from swift_core.contract.roles import (
@@ -81,6 +82,7 @@ __getattr__, __dir__ = door(
     __name__,
     {
         "errors": "DiskFull NotWritable PeerFailed Problems Stopped SwiftError UsageError suggestion",
+        "format": "FormatSpec",
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (

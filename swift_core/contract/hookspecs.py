@@ -14,6 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from swift_core.contract import specs
+    from swift_core.contract.format import FormatSpec
     from swift_core.contract.run import Run
     from swift_core.contract.verb import VerbSpec
     from swift_core.options import Settings
@@ -43,6 +44,15 @@ def swift_model_families() -> Iterable[specs.ModelFamily]:
 
     Asked when a checkpoint is identified, and by tuners, quantizers and servers that want to know what is where in a model. There is no
     factory: the answer is all there is.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_formats() -> Iterable[FormatSpec]:
+    """Return checkpoint formats as data: how each is recognised, its files, and the check of its completeness.
+
+    Asked whenever a checkpoint folder is used. The core knows no format: a folder that no installed format recognises is refused.
     """
     raise NotImplementedError
 

@@ -57,7 +57,7 @@ class DataChoice(Choice):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A checkpoint that a run starts from, already on this machine. `format` is adapter, safetensors, gguf or openvino."""
+    """A checkpoint that a run starts from, already on this machine. `format` is the name of a `FormatSpec`."""
 
     reference: str
     path: str

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from swift_core.plugins import Registry
+from swift_core.contract import FormatSpec
+from swift_core.plugins import Registry, recognised
 
 _ROWS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".jsonl.gz")
 
@@ -32,17 +33,18 @@ def advice(word: str, command: str, first: str, flags: Collection[str], registry
 def two_models(first: str, second: str, command: str, flags: Collection[str]) -> str:
     """Suggest the corrected command line if two checkpoints were given and one is expected."""
     for adapter, base in ((first, second), (second, first)):
-        if "adapter" in flags and (Path(adapter) / "adapter_config.json").is_file():
+        found = _format(Path(adapter))
+        if "adapter" in flags and found and found.adapter:
             return f"Write: {command} --model {shlex.quote(base)} --adapter {shlex.quote(adapter)}"
     return "Give one of them."
 
 
 def _flag(word: str, flags: Collection[str], registry: Registry) -> str:
-    path = Path(word)
+    found = _format(Path(word))
     names = {spec.name for spec in registry.all("exporter")} | {each for spec in registry.all("exporter") for each in spec.also}
     fits = {
-        "adapter": (path / "adapter_config.json").is_file(),
-        "model": (path / "config.json").is_file(),
+        "adapter": found is not None and found.adapter,
+        "model": found is not None and not found.adapter,
         "to": word in names,
         "quantizer": any(word == spec.name for spec in registry.all("quantizer")),
         "tuner": any(word == spec.name for spec in registry.all("tuner")),
@@ -50,3 +52,7 @@ def _flag(word: str, flags: Collection[str], registry: Registry) -> str:
         "dataset": word.endswith(_ROWS) or any(word.partition("#")[0] == spec.name for spec in registry.all("dataset")),
     }
     return next((name for name, matches in fits.items() if matches and name in flags), "")
+
+
+def _format(folder: Path) -> FormatSpec | None:
+    return recognised([path.name for path in folder.iterdir()]) if folder.is_dir() else None

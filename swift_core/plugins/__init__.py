@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         spelled as spelled,
     )
     from swift_core.plugins.engines import device_kind as device_kind, engine_state as engine_state
+    from swift_core.plugins.formats import format_of as format_of, matches as matches, recognised as recognised
     from swift_core.plugins.loader import PLUGIN_GROUP as PLUGIN_GROUP, Plugin as Plugin, Plugins as Plugins, plugins as plugins
     from swift_core.plugins.metadata import Point as Point, entry_points as entry_points
     from swift_core.plugins.name_clashes import Clash as Clash, clashes as clashes
@@ -31,6 +32,7 @@ __getattr__, __dir__ = door(
     {
         "commands": "Offer commands_offered find_command spelled",
         "engines": "device_kind engine_state",
+        "formats": "format_of matches recognised",
         "loader": "PLUGIN_GROUP Plugin Plugins plugins",
         "metadata": "Point entry_points",
         "name_clashes": "Clash clashes",

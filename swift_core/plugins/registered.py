@@ -15,12 +15,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from swift_core.contract import ISOLATABLE, Choice, UsageError, VerbSpec, specs, suggestion
+from swift_core.contract import ISOLATABLE, Choice, FormatSpec, UsageError, VerbSpec, specs, suggestion
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
 
 HOOKS: Mapping[str, tuple[str, type[specs.Named]]] = {
     "hub": ("swift_hubs", specs.HubSpec),
     "family": ("swift_model_families", specs.ModelFamily),
+    "format": ("swift_formats", FormatSpec),
     "loader": ("swift_model_loaders", specs.LoaderSpec),
     "dataset": ("swift_datasets", specs.DatasetSpec),
     "task": ("swift_tasks", specs.TaskSpec),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.runs.provenance import maker_of
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ def recorded_loader(sources: Iterable[Source], known: Registry) -> Choice | None
     Raises:
         UsageError: no installed plugin offers it.
     """
-    manifests = (read_manifest(Path(source.path)) for source in sources)
+    manifests = (Checkpoint.at(source.path).manifest for source in sources)
     manifest = next((manifest for manifest in manifests if manifest and manifest.loader), None)
     return maker_of(known, "loader", manifest) if manifest else None
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints import Manifest, read_manifest
+from swift_core.checkpoints import Checkpoint, Manifest
 from swift_core.contract import Choice, Run, UsageError
 from swift_core.plugins import Registry, local
 from swift_core.system import read_run
@@ -61,7 +61,7 @@ def check_resume(asked: Any) -> None:
 def notes(run: Run) -> Iterator[str]:
     """Yield a note for each local plugin file that has changed since the checkpoint or interrupted run was made."""
     sources = [source for source in (run.model, *run.adapters.values()) if source]
-    records = [manifest.versions for source in sources if (manifest := read_manifest(Path(source.path)))]
+    records = [manifest.versions for source in sources if (manifest := Checkpoint.at(source.path).manifest)]
     interrupted = interrupted_run(run.options.get("resume"))
     now = {path.stem: local.version(path) for path in local.local_plugins()}
     for name, version in {**{name: text for record in records for name, text in record.items()}, **(interrupted or run).versions}.items():

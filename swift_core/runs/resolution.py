@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from swift_core.checkpoints import Fetcher, check_base
+from swift_core.checkpoints import Checkpoint, Fetcher, check_base
 from swift_core.contract import Problems, Progress, Run, SwiftError, UsageError, VerbSpec, __version__, parse_reference, suggestion
 from swift_core.options import Settings, normalise
 from swift_core.plugins import Registry, local, registry
@@ -100,8 +100,9 @@ def _fetch(draft: Draft) -> None:
         name = name or ("adapter" if not draft.adapters else f"adapter-{len(draft.adapters) + 1}")
         where = settings.where("adapter")
         source = fetcher.source(place, where)
-        if source.format != "adapter":
-            raise UsageError(f"'{place}' is no adapter: it has no adapter_config.json", where=where, hint="Pass a whole model as --model.")
+        if not Checkpoint.at(source.path).spec.adapter:
+            message = f"'{place}' is a {source.format} checkpoint, not an adapter"
+            raise UsageError(message, where=where, hint="Pass a complete model as --model.")
         draft.adapters[name] = source
     if not options.get("allow_other_base"):
         for source in draft.adapters.values():

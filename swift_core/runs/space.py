@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints import read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, VerbSpec
     from swift_core.plugins import Registry
-
-_WEIGHTS = (".safetensors", ".gguf", ".bin", ".onnx", ".data")
 
 
 def problems(run: Run, verb: VerbSpec, known: Registry) -> Iterator[Problem]:
@@ -60,16 +58,15 @@ def _needs(run: Run, verb: VerbSpec, known: Registry) -> Mapping[Path, tuple[str
 
 def _share(run: Run, share: float) -> float:
     """Return the minimum size of the result's weights relative to the source's."""
-    whole = run.options.get("dtype", "auto") == "auto" and not (run.model and read_config(Path(run.model.path)).get("quantization_config"))
+    whole = run.options.get("dtype", "auto") == "auto" and not (run.model and Checkpoint.at(run.model.path).quantization)
     return share if whole else share / 4
 
 
 def _sizes(folder: Path) -> tuple[int, int]:
     """Return the bytes of a checkpoint's weights, and of its other files."""
-    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
-    weights = sum(path.stat().st_size for path in files if path.suffix in _WEIGHTS)
-    others = sum(path.stat().st_size for path in files if path.suffix in (".json", ".jinja", ".model", ".txt"))
-    return weights, others
+    found = Checkpoint.at(folder)
+    weights = sum(path.stat().st_size for path in found.weights)
+    return weights, sum(path.stat().st_size for path in found.files) - weights
 
 
 def _existing(place: Path) -> Path:

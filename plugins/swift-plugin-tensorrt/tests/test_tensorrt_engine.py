@@ -7,7 +7,7 @@ from swift_plugin_tensorrt.engine import graph_of, profile
 from swift_plugin_tensorrt.engine_options import EngineOptions
 
 from swift_core import UsageError
-from swift_core.checkpoints.manifest import checkpoint_format
+from swift_core.checkpoints import Checkpoint
 from swift_core.plugins.registered import registry
 
 
@@ -32,7 +32,7 @@ def test_one_graph_per_folder(tmp_path):
     with pytest.raises(UsageError, match="found none"):
         graph_of(tmp_path)
     (tmp_path / "model.onnx").touch()
-    assert checkpoint_format(tmp_path) == "onnx"
+    assert Checkpoint.at(tmp_path).format == "onnx"
     assert graph_of(tmp_path).name == "model.onnx"
     (tmp_path / "other.onnx").touch()
     with pytest.raises(UsageError, match=r"model\.onnx, other\.onnx"):

@@ -9,7 +9,7 @@ from swift_train import build
 from swift_train.build import load_checkpoint
 
 from swift_core import quantize
-from swift_core.checkpoints.manifest import read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.run import Run, Source
 from swift_core.plugins.registered import registry
 
@@ -38,7 +38,7 @@ def test_a_saved_checkpoint_reloads_unchanged(kind, tiny_model, tmp_path):
     done = quantize(tiny_model, quantizer, device="cpu", verify={"tokens": 64}, output=str(out), runs=str(tmp_path / "runs"))
     assert 0 < done.figures["kl"] < 0.1
     assert done.figures["bytes"] < done.figures["bytes_before"]
-    assert read_config(out)["quantization_config"]["quant_method"] == "torchao"
+    assert Checkpoint.at(out).config["quantization_config"]["quant_method"] == "torchao"
     again = load_checkpoint(out, device="cpu", dtype="float32").model
     assert "embed" not in " ".join(name for name, weight in again.named_parameters() if type(weight).__name__ != "Parameter")
     torch.testing.assert_close(logits(again), logits(build.load_base(run_with(tiny_model, kind=kind)).model), atol=1e-5, rtol=0)
@@ -74,5 +74,5 @@ def test_an_adapter_on_it_is_merged(kind, tiny_model, tmp_path):
     quantize(tiny_model, quantizer, device="cpu", verify=False, output=str(small), runs=str(tmp_path / "runs"))
     learned_adapter(small, tmp_path / "adapter", dropout=0)
     out, figures = merge(merge_run(small, tmp_path / "adapter", out=tmp_path / "out", dtype="float32"), Report(tmp_path))
-    assert "quantization_config" not in read_config(out)
+    assert "quantization_config" not in Checkpoint.at(out).config
     assert figures["max_logit_difference"] < 1e-3 < figures["adapter_effect"]

@@ -17,8 +17,9 @@ from swift_train.save_model import write_model
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
 
+from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
-from swift_core.checkpoints.manifest import Manifest, checkpoint_format, read_manifest, write_manifest
+from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.roles import Loading
 from swift_core.contract.run import Run, Source
@@ -147,7 +148,7 @@ def test_pickled_weights_are_refused(copied):
     torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
     (copied / "model.safetensors").unlink()
     with pytest.raises(UsageError, match="only pickled weights"):
-        checkpoint_format(copied)
+        Checkpoint.at(copied).check()
     with pytest.raises(UsageError, match="no safetensors weights"):
         load(copied)
 
@@ -306,7 +307,7 @@ def test_gguf_is_loaded_and_converted(tiny_model, tmp_path):
     rendered = [processor.apply_chat_template(MESSAGES)["input_ids"] for processor in (again.processor, load(tiny_model).processor)]
     assert rendered[0] == rendered[1]
     assert again.model.generation_config.eos_token_id == 2
-    manifest = read_manifest(out)
+    manifest = Checkpoint.at(out).manifest
     assert (manifest.origin, manifest.dtype, manifest.template["stop"]) == ("pypi:tiny==1", "float16", ["<|im_end|>"])
     assert manifest.generation == {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     assert again.processor.decode(manifest.golden[0]["ids"]).endswith("<|im_start|>assistant\n")

@@ -18,7 +18,8 @@ from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 
-from swift_core.checkpoints.manifest import Manifest, content_hash, write_manifest
+from swift_core.checkpoints import Checkpoint
+from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.contract.specs import Ref, TunerSpec
 
@@ -109,7 +110,7 @@ def adapter(tmp_path: Path, tiny_model: Path, inline_plugin: Any) -> Any:
         shift = torch.zeros(320)
         shift[42 if name == "adapter" else 43] = 1e4
         save_file({"shift": shift}, folder / "adapter_model.safetensors")
-        base = {"reference": f"file:{tiny_model}", "hash": content_hash(tiny_model), "path": str(tiny_model)}
+        base = {"reference": f"file:{tiny_model}", "hash": Checkpoint.at(tiny_model).hash(), "path": str(tiny_model)}
         write_manifest(folder, Manifest(kind="adapter", base=base, tuner={"name": "shift", "options": {}}))
         return folder
 

@@ -13,7 +13,7 @@ from swift_train.job import train
 from swift_train.save_interval import SaveTimer
 from swift_train.testing import Recorder, on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
 
 ADAPTER = "adapter_model.safetensors"
@@ -36,9 +36,9 @@ def test_the_last_step_is_kept_and_is_the_output(tiny_model, rows, tmp_path, tun
     assert not integrity_error(last)
     name = ADAPTER if tuner == "lora" else "model.safetensors"
     assert (tmp_path / "output" / name).samefile(last / "model" / name), "in the run folder it is stored once"
-    manifest = read_manifest(tmp_path / "output")
+    manifest = Checkpoint.at(tmp_path / "output").manifest
     assert manifest.figures["steps"] == 3
-    assert manifest.files[name] == read_manifest(last / "model").files[name]
+    assert manifest.files[name] == Checkpoint.at(last / "model").manifest.files[name]
 
 
 def test_an_output_elsewhere_is_a_copy_of_its_own(tiny_model, rows, tmp_path):

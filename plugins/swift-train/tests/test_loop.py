@@ -16,7 +16,7 @@ from swift_train.resume import newest_checkpoint
 from swift_train.testing import Recorder, ragged_chats, run_training, training_run, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.checkpoints.manifest import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1}
@@ -49,7 +49,7 @@ def test_sft_learns_and_leaves_a_checkpoint(tiny_model, rows, tmp_path):
     assert [line["step"] for line in report.metrics if "heldout_loss" in line] == [0, 6, 12]
     assert {"loss", "grad_norm", "learning_rate", "tokens", "supervised", "tokens_per_second", "seconds", "epoch"} <= set(report.metrics[1])
     assert report.metrics[-2]["epoch"] == 4.0
-    manifest = read_manifest(out)
+    manifest = Checkpoint.at(out).manifest
     assert (manifest.kind, manifest.tuner["name"], manifest.base["hash"]) == ("adapter", "lora", run.model.hash)
     assert manifest.figures == figures
     assert manifest.golden[0]["ids"]
@@ -69,7 +69,7 @@ def test_pretrain(tiny_model, tmp_path, tuner):
     if tuner == "full":
         trained, base = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (out, tiny_model))
         assert all(not torch.equal(trained[name], base[name]) for name in base)
-        assert read_manifest(out).kind == "model"
+        assert Checkpoint.at(out).manifest.kind == "model"
 
 
 @pytest.mark.parametrize("tuner", ["lora", "full"])
@@ -101,7 +101,7 @@ def test_stopping_writes_a_checkpoint_and_says_how_to_go_on(tiny_model, rows, tm
     assert f"--resume {tmp_path}" in caught.value.hint
     checkpoint = newest_checkpoint(tmp_path)
     assert checkpoint.name == "step-000002"
-    assert read_manifest(checkpoint / "model").kind == "adapter"
+    assert Checkpoint.at(checkpoint / "model").manifest.kind == "adapter"
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000002"], "nothing half-written beside it"
 
 
@@ -227,7 +227,7 @@ def test_a_chat_template_of_the_users_own_is_used_and_saved(tiny_model, rows, tm
     out, _ = train(training_run(tiny_model, rows, max_steps=1, chat_template=str(own)), report)
     assert "Be brief" in json.loads((tmp_path / "mask_sample.json").read_text())["pieces"][0]["text"]
     assert AutoTokenizer.from_pretrained(out).chat_template == own.read_text()
-    assert read_manifest(out).template["default_system"] == "Be brief"
+    assert Checkpoint.at(out).manifest.template["default_system"] == "Be brief"
 
 
 def test_a_chat_template_that_is_not_there(tiny_model, rows, tmp_path):
@@ -245,6 +245,6 @@ def test_a_variable_of_the_template_is_written_into_it(tiny_model, rows, tmp_pat
     )
     settings = {"chat_template": str(own), "template_variables": {"enable_thinking": False}}
     out, _ = train(training_run(tiny_model, rows, max_steps=1, **settings), Recorder(tmp_path))
-    assert read_manifest(out).template["default_system"] == "Just answer"
+    assert Checkpoint.at(out).manifest.template["default_system"] == "Just answer"
     rendered = AutoTokenizer.from_pretrained(out).apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
     assert "Just answer" in rendered

@@ -13,7 +13,7 @@ from swift_train import build
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
 
-from swift_core.checkpoints.manifest import content_hash, read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Run, Source
 from swift_core.plugins.registered import registry
@@ -34,8 +34,8 @@ def test_the_merged_files_answer_as_base_and_adapter(tuner, tiny_model, tmp_path
     torch.testing.assert_close(logits(loaded.model), learned, atol=1e-3, rtol=0)
     assert figures["max_logit_difference"] <= figures["tolerance"] < figures["adapter_effect"]
     assert figures["dtype"] == "float32"
-    manifest = read_manifest(out)
-    assert manifest.base["hash"] == content_hash(tiny_model)
+    manifest = Checkpoint.at(out).manifest
+    assert manifest.base["hash"] == Checkpoint.at(tiny_model).hash()
     assert (manifest.tuner["name"], manifest.golden[0]["ids"], manifest.template["stop"]) == (tuner, [1, 2], ["<|im_end|>"])
     assert manifest.template["hash"] == "of the adapter"
     written = json.loads((out / "generation_config.json").read_text())
@@ -181,7 +181,7 @@ def test_several_adapters_go_in_one_after_the_other(tiny_model, tmp_path, report
     for order in (folders, folders[::-1]):
         out, figures = merge(merge_run(tiny_model, *order, out=tmp_path / f"from-{order[0].name}"), report)
         merged[order[0].name] = logits(build.load_checkpoint(out, device="cpu").model)
-        effects = [each["effect"] for each in read_manifest(out).tuner["merged"]]
+        effects = [each["effect"] for each in Checkpoint.at(out).manifest.tuner["merged"]]
         assert len(effects) == 3
         assert figures["adapter_effect"] == min(effects) > 0.1
     assert (merged["first"] - merged["third"]).abs().max() > 1e-2  # DoRA scales the weights as they are when it goes in

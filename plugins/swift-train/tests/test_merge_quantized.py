@@ -19,7 +19,8 @@ from swift_train.dequantize import load_dequantized
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
 
-from swift_core.checkpoints.manifest import content_hash, read_config, read_manifest, write_manifest
+from swift_core.checkpoints import Checkpoint
+from swift_core.checkpoints.manifest import write_manifest
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run
 from swift_core.runs.events import Report
@@ -129,14 +130,14 @@ def quantized(base, folder, form):
         small |= {f"{name.removesuffix('weight')}{part}": tensor.contiguous() for part, tensor in parts.items()}
     save_file(small, folder / "small" / "model.safetensors", {"format": "pt"})
     save_file(plain, folder / "plain" / "model.safetensors", {"format": "pt"})
-    (folder / "small" / "config.json").write_text(json.dumps({**read_config(base), "quantization_config": config}))
+    (folder / "small" / "config.json").write_text(json.dumps({**Checkpoint.at(base).config, "quantization_config": config}))
     return folder / "small", folder / "plain"
 
 
 def as_trained_on(base, adapter):
     """Say in the manifest of an adapter that `base` is its own."""
-    manifest = read_manifest(adapter)
-    write_manifest(adapter, replace(manifest, base={"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)}))
+    manifest = Checkpoint.at(adapter).manifest
+    write_manifest(adapter, replace(manifest, base={"reference": f"file:{base}", "hash": Checkpoint.at(base).hash(), "path": str(base)}))
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_stored_base_is_dequantized_to_what_its_numbers_stand_for(form, tiny_m
     merged = build.load_checkpoint(out, device="cpu", dtype="float32").model
     torch.testing.assert_close(logits(merged), learned, atol=1e-3, rtol=0)
     assert (learned - logits(stands_for)).abs().max() > 0.1
-    assert "quantization_config" not in read_config(out)
+    assert "quantization_config" not in Checkpoint.at(out).config
     assert figures["kl"] < 1e-5
     assert figures["top1"] == 1
     assert not list((tmp_path / "run").glob("merge-*"))
@@ -191,7 +192,7 @@ def test_a_base_that_bitsandbytes_has_stored(options, tiny_model, tmp_path, repo
     # 8 bits round the activations too while the base is quantized
     torch.testing.assert_close(found, learned, atol=1e-3 if options["bits"] == 4 else 0.3, rtol=0)
     assert figures["adapter_effect"] > 1
-    assert "quantization_config" not in read_config(out)
+    assert "quantization_config" not in Checkpoint.at(out).config
 
 
 def test_what_has_no_way_back_is_named_with_what_to_do(tiny_model, tmp_path, report):
@@ -203,7 +204,7 @@ def test_what_has_no_way_back_is_named_with_what_to_do(tiny_model, tmp_path, rep
         ({"quant_method": "gptq", "bits": 3}, "gptq with 3 bits"),
         ({"quant_method": "awq", "bits": 4, "version": "gemv"}, "in the format 'gemv'"),
     ):
-        (small / "config.json").write_text(json.dumps({**read_config(tiny_model), "quantization_config": config}))
+        (small / "config.json").write_text(json.dumps({**Checkpoint.at(tiny_model).config, "quantization_config": config}))
         with pytest.raises(UsageError, match=problem) as error:
             merge(merge_run(small, tmp_path / "adapter", out=tmp_path / "out", allow_other_base=True), report)
         assert "--model BASE --adapter ADAPTER --allow-other-base" in error.value.hint

@@ -18,7 +18,7 @@ from swift_train.template_date import date_of, fix_date, frozen_date, renders_da
 from swift_train.testing import ragged_chats, run_training, training_run, write_rows
 from transformers import AutoTokenizer
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.runs import read_events
 from swift_core.system import output_path
 
@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_another_day(tiny_model, tmp_path):
     losses.append([step["loss"] for step in (*begun, *rest) if "loss" in step])
     assert losses[0] == losses[1]
     assert any("it is 2026-05-09 in all rows" in event.get("text", "") for event in read_events(tmp_path / "rest"))
-    manifest = read_manifest(output_path(dated(""), tmp_path / "whole"))
+    manifest = Checkpoint.at(output_path(dated(""), tmp_path / "whole")).manifest
     assert (manifest.template["date"], manifest.golden[0]["varies"][0]) == ("2026-05-09", 0)
     run_training(dated("2026-05-10"), tmp_path / "next")
     shown = [json.loads((tmp_path / name / "mask_sample.json").read_text())["pieces"][0]["text"] for name in ("whole", "next")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from swift_core import hookimpl
-from swift_core.contract import BackendSpec, Engine, ExporterSpec, Ref
+from swift_core.contract import BackendSpec, Engine, ExporterSpec, FormatSpec, Ref
 
 ENGINE = Engine(requirements=("openvino-genai>=2026.4", "gguf>=0.17", "jinja2>=3.1"), disk=0.4)
 """The serving environment, for any machine with a CPU; gguf and jinja2 read model metadata that OpenVINO does not expose."""
@@ -28,6 +28,20 @@ torchvision if it is installed, and PyPI's does not work with a CPU-only torch, 
 
 
 SWIFT_EXAMPLES = Ref("swift_plugin_openvino.examples:EXAMPLES")
+
+
+@hookimpl
+def swift_formats() -> list[FormatSpec]:
+    """Return OpenVINO IR; the .bin files beside the graphs are raw tensors, not pickles."""
+    return [
+        FormatSpec(
+            name="openvino",
+            summary="OpenVINO IR, as optimum-cli exports it",
+            recognised_by=("openvino_model.xml",),
+            weights=("openvino_*.xml", "openvino_*.bin"),
+            precedence=20,
+        )
+    ]
 
 
 @hookimpl

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints import checkpoint_format, copy_licence, quantization_of, read_config
+from swift_formats.files import copy_licence
+
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import SwiftError, UsageError
 from swift_core.system import atomic_folder
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
@@ -33,9 +35,9 @@ class OpenvinoExporter:
             UsageError: this is not a safetensors checkpoint, or it is quantized.
             SwiftError: optimum failed.
         """
-        if (found := checkpoint_format(checkpoint)) != "safetensors":
+        if (found := Checkpoint.at(checkpoint).format) != "safetensors":
             raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
-        if quantization_of(read_config(checkpoint)):
+        if Checkpoint.at(checkpoint).quantization:
             raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
         with atomic_folder(out) as folder:
             done = subprocess.run(self._command(checkpoint, folder), stderr=subprocess.PIPE, text=True, check=False, env=_offline())

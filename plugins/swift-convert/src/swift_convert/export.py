@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_convert.quantize import calibration_problems
 from swift_convert.verify import prove, traits_of
-from swift_core.checkpoints import Manifest, read_manifest, write_manifest
+from swift_core.checkpoints import Checkpoint, Manifest, write_manifest
 from swift_core.contract import CalibratingExporter, Problem, Ref, UsageError, __version__
 from swift_core.system import output_path, paths
 
@@ -107,7 +107,7 @@ def _subject(run: Run) -> Source:
 
 def _manifest(run: Run, source: Source, figures: dict[str, Any]) -> Manifest:
     """Return the manifest of the export, derived from that of the source."""
-    before = read_manifest(Path(source.path)) or Manifest()
+    before = Checkpoint.at(source.path).manifest or Manifest()
     exporter = run.part("exporter")
     return replace(
         before,

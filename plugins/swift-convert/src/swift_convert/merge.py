@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_core.runs import provenance
 
@@ -24,7 +24,7 @@ def choose_tuner(draft: Draft) -> None:
     if not draft.adapters:
         hint = "Name an adapter checkpoint, or --model BASE --adapter FOLDER."
         raise UsageError("there is no adapter to merge", where="model", hint=hint)
-    choice = provenance.maker_of(draft.known, "tuner", read_manifest(Path(next(iter(draft.adapters.values())).path)), _PEFT)
+    choice = provenance.maker_of(draft.known, "tuner", Checkpoint.at(Path(next(iter(draft.adapters.values())).path)).manifest, _PEFT)
     spec = draft.known.spec(choice)
     if spec.merger is None:
         hint = "Its checkpoint is a whole model already."

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import LoadableQuantizer, Problem, Ref, ReportingQuantizer, UsageError
 from swift_core.plugins import engine_state
 from swift_core.system import disk_errors
@@ -49,7 +49,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         adapter = next(iter(run.adapters.values()))
         hint = f"Merge it first: swift merge {shlex.quote(adapter.path)}; then quantize the merged model."
         yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is kept in full precision", hint=hint)
-    if form := quantization_of(read_config(Path(run.model.path))):
+    if form := Checkpoint.at(run.model.path).quantization:
         hint = "Use the checkpoint that it was made from: rounding twice loses more than rounding once."
         yield Problem(where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
     yield from calibration_problems(run, spec)
@@ -76,7 +76,7 @@ def check_source(checkpoint: Path) -> None:
     Raises:
         UsageError: it is not.
     """
-    if checkpoint_format(checkpoint) != "safetensors":
+    if Checkpoint.at(checkpoint).format != "safetensors":
         raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Give the model in safetensors format.")
 
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from swift_convert.quantize import calibration_rows
-from swift_core.checkpoints import MANIFEST, read_config
+from swift_core.checkpoints import MANIFEST, Checkpoint
 from swift_core.contract import UsageError
 from swift_core.system import write_json
 
@@ -22,7 +22,7 @@ def older_view(checkpoint: Path, folder: Path) -> Path:
     Raises:
         UsageError: the config can't be expressed in the older format.
     """
-    config = read_config(checkpoint)
+    config = dict(Checkpoint.at(checkpoint).config)
     rotary = dict(config.pop("rope_parameters", None) or {})
     if any(isinstance(value, dict) for value in rotary.values()):
         problem = "rotary settings that differ between layers are not supported by transformers 4"
@@ -61,9 +61,9 @@ def as_the_source(source: Path, out: Path, dtype: str) -> None:
         out: the folder that the engine wrote.
         dtype: the dtype of the weights that are not quantized.
     """
-    quantization = read_config(out)["quantization_config"]
+    quantization = Checkpoint.at(out).config["quantization_config"]
     for path in source.iterdir():
         if path.is_file() and path.suffix != ".safetensors" and path.name not in _LEFT_OUT:
             shutil.copyfile(path, out / path.name)
-    config = {key: value for key, value in read_config(source).items() if key != "torch_dtype"}
+    config = {key: value for key, value in Checkpoint.at(source).config.items() if key != "torch_dtype"}
     write_json(out / "config.json", {**config, "dtype": dtype, "quantization_config": quantization})

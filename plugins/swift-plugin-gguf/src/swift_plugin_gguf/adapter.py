@@ -19,10 +19,11 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from swift_formats.weights import read_header
 from swift_train.adapters import WEIGHTS, check_adapter
-from swift_train.weights import read_header, stored_dtype
+from swift_train.weights import stored_dtype
 
-from swift_core.checkpoints import check_base, read_config, read_manifest
+from swift_core.checkpoints import Checkpoint, check_base
 from swift_core.contract import Source, SwiftError, UsageError
 from swift_plugin_gguf.layouts import Layout
 from swift_plugin_gguf.options import GgufOptions
@@ -60,7 +61,7 @@ def plan_adapter(adapter: Path, options: GgufOptions) -> AdapterPlan:
     if options.type not in ("auto", *_KINDS):
         raise UsageError(f"an adapter can be exported as {', '.join(_KINDS)}, not as {options.type}", where="type", hint="Omit --type.")
     base = _base(adapter, lora, options)
-    config = read_config(base)
+    config = Checkpoint.at(base).config
     layout = layout_for(config, base)
     names, found = Names(layout, int(config["num_hidden_layers"])), {}
     for key in read_header(adapter / WEIGHTS):
@@ -136,7 +137,7 @@ def _fits(pattern: str, module: str) -> bool:
 
 def _base(adapter: Path, lora: Mapping[str, Any], options: GgufOptions) -> Path:
     """Return the base model's folder, of which config.json is required."""
-    manifest = read_manifest(adapter)
+    manifest = Checkpoint.at(adapter).manifest
     candidates = (options.base, manifest.base.get("path", "") if manifest else "", str(lora.get("base_model_name_or_path") or ""))
     for place in filter(None, candidates):
         if Path(place, "config.json").is_file():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from swift_formats.files import copy_licence
 
-from swift_core.checkpoints import checkpoint_format, copy_licence, read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.system import atomic_folder
 from swift_plugin_gguf.adapter import plan_adapter, write_adapter
 from swift_plugin_gguf.metadata import Value, model_keys
@@ -36,7 +37,7 @@ class GgufExporter(ReloadMixin):
             UsageError: GGUF can't represent the architecture, the tokenizer or a setting of the model.
             SwiftError: a weight is not finite, or out of range for the type.
         """
-        if checkpoint_format(checkpoint) == "adapter":
+        if Checkpoint.at(checkpoint).spec.adapter:
             adapter = plan_adapter(checkpoint, self._options)
             with atomic_folder(out) as folder:
                 name = write_adapter(adapter, self._options, folder).name
@@ -88,7 +89,7 @@ def write(plan: Plan, tokens: Tokens, options: GgufOptions, folder: Path) -> Non
 
 
 def _add_general(writer: gguf.GGUFWriter, plan: Plan, name: str, kind: str) -> None:
-    manifest = read_manifest(plan.checkpoint)
+    manifest = Checkpoint.at(plan.checkpoint).manifest
     writer.add_type("model")
     writer.add_name(name)
     if manifest and manifest.licence:

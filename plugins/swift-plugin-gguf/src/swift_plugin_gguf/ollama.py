@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from swift_formats.files import copy_licence
 from swift_train.template_facts import template_facts
 
-from swift_core.checkpoints import copy_licence, read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_core.system import atomic_folder, write_text
 from swift_plugin_gguf.exporter import prepare, write
@@ -67,7 +68,7 @@ def modelfile(checkpoint: Path, file: str, tokens: Tokens, options: OllamaOption
         yield f'PARAMETER stop "{stop}"'
     for name, value in _sampling(checkpoint, options).items():
         yield f"PARAMETER {name} {value}"
-    manifest = read_manifest(checkpoint)
+    manifest = Checkpoint.at(checkpoint).manifest
     if manifest and manifest.licence:
         yield f'LICENSE """{manifest.licence}"""'
 
@@ -79,7 +80,7 @@ def turn_template(checkpoint: Path, tokens: Tokens) -> tuple[TurnTemplate | None
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
-    manifest = read_manifest(checkpoint)
+    manifest = Checkpoint.at(checkpoint).manifest
     facts = dict(manifest.template) if manifest and manifest.template else template_facts(tokenizer)
     if facts.get("dated"):
         return None, ""

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-from swift_train.weights import check_weights, read_header, weight_files
+from swift_formats.config import quantization_of
+from swift_formats.weights import read_header, weight_files
+from swift_train.weights import check_weights
 
-from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Ref, UsageError, suggestion
 from swift_plugin_gguf.layouts import Layout, layout_of, layouts
 
@@ -59,9 +61,9 @@ def make_plan(checkpoint: Path) -> Plan:
     Raises:
         UsageError: no safetensors checkpoint, an architecture without a GGUF layout, or weights that the layout does not name.
     """
-    if (found := checkpoint_format(checkpoint)) != "safetensors":
+    if (found := Checkpoint.at(checkpoint).format) != "safetensors":
         raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
-    config = read_config(checkpoint)
+    config = Checkpoint.at(checkpoint).config
     layout = layout_for(config, checkpoint)
     check_weights(checkpoint)
     headers = {file: read_header(file) for file in weight_files(checkpoint)}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
+from swift_formats.files import copy_licence
 
-from swift_core.checkpoints import copy_licence
 from swift_core.contract import SwiftError, UsageError
 from swift_core.system import atomic_folder
 from swift_plugin_gguf.options import SplitOptions

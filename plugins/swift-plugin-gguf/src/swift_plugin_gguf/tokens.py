@@ -14,7 +14,7 @@ from typing import Any
 
 from gguf import TokenType
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_plugin_gguf.pre_tokenizers import pairs_of, pre_tokenizer_name
 
@@ -126,7 +126,7 @@ def _special(checkpoint: Path, config: Mapping[str, Any], numbers: Mapping[str, 
         if isinstance(text, str) and text in numbers:
             end = numbers[text] if ours == "eos" else end
             yield theirs, numbers[text]
-    manifest = read_manifest(checkpoint)
+    manifest = Checkpoint.at(checkpoint).manifest
     stops = [numbers[text] for text in (manifest.template.get("stop", ()) if manifest else ()) if text in numbers]
     given = _json(checkpoint / "generation_config.json").get("eos_token_id")
     stops += given if isinstance(given, list) else [] if given is None else [given]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_convert.quantize import calibration_rows, check_source
+from swift_formats.files import copy_tokenizer
+from swift_formats.generation_config import repaired_generation_config
 
-from swift_core.checkpoints import copy_tokenizer, repaired_generation_config
 from swift_core.system import write_json
 from swift_plugin_gptqmodel.options import AwqOptions, GptqOptions
 

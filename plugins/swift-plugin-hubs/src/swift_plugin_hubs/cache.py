@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from swift_core.checkpoints import manifest as checkpoint
+from swift_core.checkpoints import MANIFEST, Checkpoint
 from swift_core.contract import UsageError, suggestion
 from swift_core.system import paths
 
@@ -33,10 +33,7 @@ class Entry:
 def entries() -> list[Entry]:
     """Return all cache entries, the least recently used first."""
     found = [
-        _entry(path.parent)
-        for area in _OURS
-        for path in paths.cache_dir(area).rglob(checkpoint.MANIFEST)
-        if not path.parent.name.startswith(".")
+        _entry(path.parent) for area in _OURS for path in paths.cache_dir(area).rglob(MANIFEST) if not path.parent.name.startswith(".")
     ]
     return sorted([*found, *_hugging_face()], key=lambda entry: entry.last_used)
 
@@ -74,8 +71,8 @@ def prune(*, keep: Collection[str] = (), unused_since: datetime | None = None) -
 
 
 def _entry(folder: Path) -> Entry:
-    manifest = checkpoint.read_manifest(folder)
-    used = (folder / checkpoint.MANIFEST).stat().st_mtime
+    manifest = Checkpoint.at(folder).manifest
+    used = (folder / MANIFEST).stat().st_mtime
     size = paths.size_of(folder)
     return Entry(manifest.origin if manifest else "", folder, size, datetime.fromtimestamp(used))
 

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from swift_core.checkpoints import checkpoint_format
 from swift_core.contract import Progress, Reference, UsageError, suggestion
+from swift_core.plugins import format_of
 from swift_core.system import paths
 
 
@@ -36,7 +36,7 @@ class FileHub:
             path = path.parent
         elif path.is_file():
             raise UsageError("this is a file, not a checkpoint folder", where=str(path), hint=f"Name its folder: {path.parent}")
-        checkpoint_format(path)
+        format_of(path)
         return path
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:

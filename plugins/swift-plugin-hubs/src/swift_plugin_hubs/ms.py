@@ -9,8 +9,8 @@ from typing import Any
 
 from swift_hub import downloads
 
-from swift_core.checkpoints import checkpoint_format
 from swift_core.contract import Progress, Reference, SwiftError, UsageError
+from swift_core.plugins import format_of
 from swift_core.system import network
 from swift_plugin_hubs import patterns
 
@@ -53,7 +53,7 @@ class ModelScopeHub:
                 )
             )
         if not only:
-            checkpoint_format(folder)
+            format_of(folder)
         return folder
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:

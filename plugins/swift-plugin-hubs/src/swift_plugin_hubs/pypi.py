@@ -25,7 +25,7 @@ from swift_hub import downloads, package_index
 from swift_hub.archives import Archive, open_archive
 from swift_hub.package_index import IndexFile
 
-from swift_core.checkpoints import manifest as checkpoint
+from swift_core.checkpoints import MANIFEST, Checkpoint, Manifest, write_manifest
 from swift_core.contract import Progress, Reference, UsageError
 from swift_core.system import network, paths
 from swift_plugin_hubs import patterns
@@ -108,7 +108,7 @@ def _key(version: Version, only: Sequence[str]) -> str:
 
 def _is_cached(folder: Path) -> bool:
     """Return True if the folder is in the cache, and record the time of use for pruning."""
-    manifest = folder / checkpoint.MANIFEST
+    manifest = folder / MANIFEST
     if not manifest.is_file():
         return False
     with suppress(OSError):  # a read-only cache
@@ -117,7 +117,7 @@ def _is_cached(folder: Path) -> bool:
 
 
 def _newest_cached(home: Path) -> Version | None:
-    found = [checkpoint.read_manifest(path.parent) for path in home.glob(f"[!.]*/{checkpoint.MANIFEST}")]
+    found = [Checkpoint.at(path.parent).manifest for path in home.glob(f"[!.]*/{MANIFEST}")]
     return max((Version(manifest.revision) for manifest in found if manifest), default=None)
 
 
@@ -146,13 +146,13 @@ def _unpack(path: Path, folder: Path, file: IndexFile, origin: Reference, only: 
     with open_archive(path) as archive, paths.atomic_folder(folder, overwrite=True) as aside:
         about = {PurePosixPath(name).name: name for name in patterns.matching(archive.names, _ABOUT)}
         archive.extract(about | _model_files(archive, origin, only), aside)
-        manifest = checkpoint.Manifest(
+        manifest = Manifest(
             origin=str(origin),
             revision=origin.revision,
             licence=_licence(archive, about),
             figures={"archive": file.name, "archive_sha256": file.sha256},
         )
-        checkpoint.write_manifest(aside, manifest)
+        write_manifest(aside, manifest)
 
 
 def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints import copy_licence
+from swift_formats.files import copy_licence
+
 from swift_core.contract import SwiftError, UsageError
 from swift_core.system import atomic_folder
 from swift_plugin_llama_cpp.imatrix import matrix_file, read_matrix, tensor_names, with_matrix

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_formats.config import quantization_of
 from swift_train.strategy_checks import missing_engine, unsupported_device
 
-from swift_core.checkpoints import quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
 from swift_plugin_megatron.maps import architectures
 from swift_plugin_megatron.sizes import size_problems
@@ -30,7 +30,7 @@ def problems(run: Run) -> Iterator[Problem]:
         yield Problem(where="dtype", message="megatron does not support float16, which needs a loss scale", hint="Use --dtype bfloat16.")
     yield from _part_problems(run)
     if run.model:
-        config = read_config(Path(run.model.path))
+        config = Checkpoint.at(run.model.path).config
         yield from _model_problems(config, quantized="quantizer" in run.parts)
         yield from size_problems(choice.make_options(), run.workers, config)
 

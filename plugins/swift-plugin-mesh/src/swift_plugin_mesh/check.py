@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_train.strategy_checks import quantized_weights, unsupported_device
 
-from swift_core.checkpoints import read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
 from swift_plugin_mesh.sizes import model_problems, size_problems
 
@@ -33,7 +32,7 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from size_problems(options, run.workers)
     yield from unsupported_device("a mesh", str(run.options.get("device", "auto")))
     if run.model:
-        yield from model_problems(options, read_config(Path(run.model.path)))
+        yield from model_problems(options, Checkpoint.at(run.model.path).config)
     yield from quantized_weights("a mesh", run)
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"context parallelism uses its own attention, not '{attention}'"

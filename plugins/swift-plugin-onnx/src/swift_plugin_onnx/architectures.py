@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_formats.config import quantization_of
+
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_plugin_onnx.pooling import MODULES
 
@@ -35,9 +37,9 @@ def export_method(checkpoint: Path) -> ExportMethod:
     Raises:
         UsageError: the architecture is not supported, the weights are quantized, or this is not a safetensors checkpoint.
     """
-    if (found := checkpoint_format(checkpoint)) != "safetensors":
+    if (found := Checkpoint.at(checkpoint).format) != "safetensors":
         raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
-    config = read_config(checkpoint)
+    config = Checkpoint.at(checkpoint).config
     if quantization_of(config):
         raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
     named = str((config.get("architectures") or ["?"])[0])

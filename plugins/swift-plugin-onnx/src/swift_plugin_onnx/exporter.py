@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import copy_licence
+from swift_formats.files import copy_licence
+
 from swift_core.contract import SwiftError
 from swift_core.system import atomic_folder
 from swift_plugin_onnx.architectures import check_type, export_method

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from swift_formats.weights import read_header, weight_files
 from swift_train.export_comparison import LoadedExport
-from swift_train.weights import check_weights, read_header, weight_files
+from swift_train.weights import check_weights
 
-from swift_core.checkpoints import MANIFEST, checkpoint_format, quantization_of, read_config
+from swift_core.checkpoints import MANIFEST, Checkpoint
 from swift_core.contract import SwiftError, UsageError
 from swift_core.system import paths
 from swift_plugin_safetensors.options import SafetensorsOptions
@@ -50,7 +51,7 @@ class SafetensorsExporter:
             UsageError: there are no safetensors weights, or they are quantized and a dtype was requested.
             SwiftError: a value is out of range for the dtype, or the weights written differ from those read.
         """
-        adapter = checkpoint_format(checkpoint) == "adapter"
+        adapter = Checkpoint.at(checkpoint).spec.adapter
         files = sorted(checkpoint.glob("*.safetensors")) if adapter else weight_files(checkpoint)
         if not files:
             raise UsageError(
@@ -102,7 +103,7 @@ class SafetensorsExporter:
     def _dtype(self, checkpoint: Path) -> torch.dtype | None:
         if self._options.type == "auto":
             return None
-        if quantization_of(read_config(checkpoint)):
+        if Checkpoint.at(checkpoint).quantization:
             hint = "Omit --type to copy it unchanged, or export the full-precision model."
             raise UsageError("the weights of a quantized checkpoint can't be converted to another dtype", where=str(checkpoint), hint=hint)
         found: torch.dtype = getattr(torch, self._options.type)

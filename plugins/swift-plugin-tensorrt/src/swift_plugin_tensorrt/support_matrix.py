@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.checkpoints import checkpoint_format, quantization_of, read_config
+from swift_formats.config import quantization_of
+
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError, suggestion
 from swift_plugin_tensorrt.options import TensorrtOptions
 
@@ -26,9 +28,9 @@ def check_checkpoint(checkpoint: Path, options: TensorrtOptions) -> None:
     Raises:
         UsageError: the architecture or quantization is not supported, the tokenizer is missing, or a parallel size does not fit the model.
     """
-    if (found := checkpoint_format(checkpoint)) != "safetensors":
+    if (found := Checkpoint.at(checkpoint).format) != "safetensors":
         raise UsageError(f"expected a safetensors checkpoint, found {found}", where="model", hint="Merge or convert it first.")
-    config = read_config(checkpoint)
+    config = Checkpoint.at(checkpoint).config
     named = str((config.get("architectures") or ["?"])[0])
     if named not in KNOWN:
         hint = f"{suggestion(named, KNOWN)} Supported: {', '.join(KNOWN)}.".strip()

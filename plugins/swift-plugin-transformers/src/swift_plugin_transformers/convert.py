@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_formats.files import copy_licence
+
+from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Loading, UsageError
 from swift_core.system import atomic_folder, check_free, output_path
 
@@ -51,7 +53,7 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     model: Any = loaded.model
     model.generation_config = GenerationConfig(eos_token_id=eos_token_ids(reader) or None)  # type: ignore[no-untyped-call]
     model.config.__dict__.pop("_model_name_or_path", None)  # the model name in the file's metadata, which is not a path
-    source = read_manifest(file.parent)
+    source = Checkpoint.at(file.parent).manifest
     with atomic_folder(out, overwrite=overwrite) as folder:
         write_model(folder, model, loaded.processor)
         copy_licence(file.parent, folder)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Server, SwiftError
 from swift_serve.client import Client, Refused
 from swift_serve.parity import check_parity
@@ -95,7 +95,7 @@ def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, re
     Raises:
         SwiftError: it does not, and `refuse` is true.
     """
-    manifest = read_manifest(checkpoint)
+    manifest = Checkpoint.at(checkpoint).manifest
     if manifest is None or not manifest.golden:
         return
     parity = check_parity(server, manifest.golden, model=model)

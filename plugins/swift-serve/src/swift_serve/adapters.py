@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints import Fetcher, check_base
+from swift_core.checkpoints import Checkpoint, Fetcher, check_base
 from swift_core.contract import Backend, BackendSpec, Progress, Run, Server, SwiftError, UsageError, suggestion
 from swift_core.plugins import Registry, registry
 from swift_core.runs import EVENTS, read_events
@@ -85,10 +85,9 @@ def add(
         raise UsageError(f"the server already has a model '{name}'", where=running.server.url, hint="Choose another name.")
     fetcher = Fetcher(known, hub=str(running.run.options["hub"]), progress=progress)
     source = fetcher.source(str(adapter), "adapter")
-    if source.format != "adapter":
-        raise UsageError(
-            f"'{adapter}' is not an adapter: it has no adapter_config.json", where="adapter", hint="Serve it with swift serve."
-        )
+    if not Checkpoint.at(source.path).spec.adapter:
+        message = f"'{adapter}' is a {source.format} checkpoint, not an adapter"
+        raise UsageError(message, where="adapter", hint="Serve it with swift serve.")
     folder = Path(source.path).resolve()
     if running.run.model and not allow_other_base:
         check_base(folder, running.run.model)

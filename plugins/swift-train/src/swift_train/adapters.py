@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import read_manifest
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Choice, SwitchingTuner, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import maker_of
@@ -26,7 +26,7 @@ def check_adapter(folder: Path) -> None:
     Raises:
         UsageError: adapter_config.json is missing, or the weights are missing, pickled or truncated.
     """
-    from swift_train.weights import read_header
+    from swift_formats.weights import read_header
 
     if not (folder / "adapter_config.json").is_file():
         raise UsageError(
@@ -41,13 +41,13 @@ def check_adapter(folder: Path) -> None:
 
 def tuner_of(folder: Path) -> Tuner:
     """Build the tuner that made an adapter, as recorded in its manifest; `lora`, which reads every PEFT type, if there is no manifest."""
-    tuner: Tuner = maker_of(registry(), "tuner", read_manifest(folder), "lora").build()
+    tuner: Tuner = maker_of(registry(), "tuner", Checkpoint.at(folder).manifest, "lora").build()
     return tuner
 
 
 def tuner_name(folder: Path) -> str:
     """Return the name of the tuner that made an adapter, as recorded in its manifest; `lora` if there is no manifest."""
-    manifest = read_manifest(folder)
+    manifest = Checkpoint.at(folder).manifest
     return str(manifest.tuner.get("name", "lora")) if manifest else "lora"
 
 
@@ -88,7 +88,7 @@ def inner_model(module: Module) -> Any:
 
 def quantizer_of(folder: Path) -> Choice | None:
     """Return the load-time quantizer that the base had when an adapter was trained; None if it had none."""
-    manifest = read_manifest(folder)
+    manifest = Checkpoint.at(folder).manifest
     if not manifest or not manifest.quantizer:
         return None
     return maker_of(registry(), "quantizer", manifest)

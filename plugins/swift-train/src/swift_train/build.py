@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import UNKNOWN, check_base, checkpoint_format, family_of, identify, read_manifest
+from swift_core.checkpoints import UNKNOWN, Checkpoint, check_base, family_of, identify
 from swift_core.contract import Choice, Loaded, Loading, RemarkingTuner, Run, Source, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import recorded_loader
@@ -41,8 +40,7 @@ def load_base(run: Run, device: str = "auto") -> Loaded:
     """
     source = base_of(run)
     run_device = pick_device(run.options.get("device", "auto"))
-    stored = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
-    dtype = pick_dtype(run.options.get("dtype", "auto"), run_device, stored)
+    dtype = pick_dtype(run.options.get("dtype", "auto"), run_device, stored_dtype(Path(source.path)))
     return load_with(run, device=run_device if device == "auto" else pick_device(device), dtype=dtype, quantizer=run.parts.get("quantizer"))
 
 
@@ -185,13 +183,12 @@ def load_adapter(
 
 def source_of(path: Path, family: str = "", hash: str = "") -> Source:
     """Describe a checkpoint folder as a Source; its family, if not given, comes from its manifest or config.json."""
-    manifest, families = read_manifest(path), registry().all("family")
-    if not family and manifest and any(known.name == manifest.family for known in families):
-        family = manifest.family
-    config = path / "config.json"
-    if not family and config.is_file():
-        family = (identify(json.loads(config.read_text(encoding="utf-8")), families) or UNKNOWN).name
-    return Source(reference=f"file:{path}", path=str(path), hash=hash, format=checkpoint_format(path), family=family)
+    found, families = Checkpoint.at(path), registry().all("family")
+    if not family and found.manifest and any(known.name == found.manifest.family for known in families):
+        family = found.manifest.family
+    if not family and found.config:
+        family = (identify(found.config, families) or UNKNOWN).name
+    return Source(reference=f"file:{path}", path=str(path), hash=hash, format=found.format, family=family)
 
 
 def base_of(run: Run) -> Source:
@@ -202,7 +199,7 @@ def base_of(run: Run) -> Source:
     """
     if run.model is None:
         raise UsageError("no model given", where="model", hint="Give a checkpoint folder or a reference such as hf:org/name.")
-    if run.model.format == "adapter":
+    if Checkpoint.at(run.model.path).spec.adapter:
         raise UsageError("this is an adapter, not a model", where=run.model.path, hint="Give its base as --model and this as --adapter.")
     return run.model
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints import quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Loaded, UsageError
 from swift_train import gptq_awq_unpack
 from swift_train.build import base_of, load_with
@@ -37,7 +37,7 @@ def check_dequantizable(base: Path) -> None:
     Raises:
         UsageError: its quantization method can't be reversed here.
     """
-    method = quantization_of(read_config(base))
+    method = Checkpoint.at(base).quantization
     if method and method not in {*_WHILE_LOADING, *_AFTERWARDS, *gptq_awq_unpack.METHODS}:
         problem = f"a base quantized with {method} can't be dequantized"
         raise UsageError(problem, where=str(base), hint=gptq_awq_unpack.OTHERWISE)
@@ -57,7 +57,7 @@ def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: P
     """
     source = base_of(run)
     check_dequantizable(Path(source.path))
-    method = quantization_of(read_config(Path(source.path)))
+    method = Checkpoint.at(source.path).quantization
     if method in gptq_awq_unpack.METHODS:
         plain = gptq_awq_unpack.unpack(Path(source.path), scratch / "plain")
         return load_with(replace(run, model=replace(source, path=str(plain))), device=device, dtype="float32", quantizer=None)

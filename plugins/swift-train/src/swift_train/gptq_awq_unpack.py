@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from swift_formats.weights import read_header, weight_files
 
-from swift_core.checkpoints import MANIFEST, read_config
+from swift_core.checkpoints import MANIFEST, Checkpoint
 from swift_core.contract import UsageError
 from swift_core.system import write_json
-from swift_train.weights import check_weights, read_header, weight_files
+from swift_train.weights import check_weights
 
 METHODS = ("gptq", "awq")
 OTHERWISE = "Pass the unquantized base: --model BASE --adapter ADAPTER --allow-other-base; or serve the adapter beside its base."
@@ -36,7 +37,7 @@ def unpack(checkpoint: Path, out: Path) -> Path:
     Raises:
         UsageError: the checkpoint is damaged, or its bit width or packing is not supported.
     """
-    config = read_config(checkpoint)
+    config = Checkpoint.at(checkpoint).config
     packing = dict(config["quantization_config"])
     _check(packing, checkpoint)
     check_weights(checkpoint)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swift_formats.weights import read_header, weight_files
+
 from swift_core.contract import Problem
-from swift_train.weights import read_header, weight_files
 
 if TYPE_CHECKING:
     from swift_core.contract import Run

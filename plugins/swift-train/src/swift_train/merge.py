@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from swift_convert.verify import limits_of
+from swift_formats.files import copy_licence
 
-from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Run, SwiftError, UsageError
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, check_free, output_path, size_of
@@ -58,7 +59,7 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     device = pick_device(run.options.get("device", "auto"))
     dtype = run.options.get("dtype", "auto")
     if dtype == "auto":
-        dtype = "bfloat16" if source.format == "gguf" else stored_dtype(Path(source.path))
+        dtype = stored_dtype(Path(source.path))
     last = list(adapters.values())[-1]
     with tempfile.TemporaryDirectory(dir=report.folder, prefix="merge-") as scratch, atomic_folder(out, overwrite=overwrite) as folder:
         loaded = load_dequantized(run, quantizer_of(last), device, Path(scratch))
@@ -159,7 +160,7 @@ def _processor(adapter: Path, base: Any) -> Any:
 
 def _manifest(run: Run, effects: Mapping[str, float], figures: dict[str, Any], processor: Any, *, generation: dict[str, Any]) -> Manifest:
     source, sources = base_of(run), list(run.adapters.values())
-    base, trained = read_manifest(Path(source.path)), [read_manifest(Path(adapter.path)) for adapter in sources]
+    base, trained = Checkpoint.at(source.path).manifest, [Checkpoint.at(adapter.path).manifest for adapter in sources]
     last = trained[-1]
     merged = [
         {"reference": adapter.reference, "hash": adapter.hash, "effect": effect}

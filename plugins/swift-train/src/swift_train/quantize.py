@@ -17,8 +17,10 @@ from safetensors import safe_open
 from swift_convert.engine_worker import elsewhere, run_apart
 from swift_convert.quantize import HERE, quantize as write
 from swift_convert.verify import judge, limits_of
+from swift_formats.files import copy_licence
+from swift_formats.weights import weight_files
 
-from swift_core.checkpoints import Manifest, copy_licence, family_of, read_manifest, write_manifest
+from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Choice, Run, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
@@ -31,7 +33,7 @@ from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import MAX_KL, compare, held_out_text
 from swift_train.verify_worker import PREDICT_JOB, predict
-from swift_train.weights import check_weights, stored_dtype, weight_files
+from swift_train.weights import check_weights, stored_dtype
 
 if TYPE_CHECKING:
     from swift_core.contract import Loaded, QuantizerSpec
@@ -180,7 +182,7 @@ def _bits(run: Run) -> int:
 def _manifest(run: Run, shapes: Loaded, figures: dict[str, Any]) -> Manifest:
     """Return the source's manifest with the quantizer and its figures."""
     source, choice = base_of(run), run.part("quantizer")
-    before = read_manifest(Path(source.path)) or Manifest()
+    before = Checkpoint.at(source.path).manifest or Manifest()
     return replace(
         before,
         origin="quantize",

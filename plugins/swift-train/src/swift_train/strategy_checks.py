@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.checkpoints import quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem
 from swift_core.plugins import device_kind, engine_state, registry
 
@@ -39,6 +38,6 @@ def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
     quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if quantizer not in ("", "bnb"):
         yield Problem(where="parallel", message=f"{who} can't shard weights quantized by {quantizer}", hint=hint)
-    form = quantization_of(read_config(Path(run.model.path))) if run.model and not quantizer else ""
+    form = Checkpoint.at(run.model.path).quantization if run.model and not quantizer else ""
     if form:
         yield Problem(where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)

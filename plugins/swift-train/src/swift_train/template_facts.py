@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from swift_core.checkpoints import repaired_generation_config
+from swift_formats.generation_config import repaired_generation_config
+
 from swift_train.processors import tokenizer_of
 from swift_train.template_date import DATES, date_of, frozen_date, renders_date
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from swift_core.checkpoints import checkpoint_format, content_hash
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import DataChoice, Run, Source
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
@@ -77,7 +77,9 @@ def training_run(
     def data(path: Path) -> DataChoice:
         return DataChoice(**asdict(known.choose("dataset", "file", {"path": str(path)})), asked=str(path))
 
-    source = Source(reference=f"file:{model}", path=str(model), hash=content_hash(model), format=checkpoint_format(model), family="llama")
+    found = Checkpoint.at(model)
+
+    source = Source(reference=f"file:{model}", path=str(model), hash=found.hash(), format=found.format, family="llama")
     return Run(
         verb=task,
         job="swift_train.job:train",

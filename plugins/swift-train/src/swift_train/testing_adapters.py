@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from swift_core.checkpoints import Manifest, checkpoint_format, content_hash, write_manifest
+from swift_core.checkpoints import Checkpoint, Manifest, write_manifest
 from swift_core.contract import Run, Source
 from swift_core.plugins import registry
 from swift_train import build
@@ -20,7 +20,8 @@ INPUTS = torch.arange(3, 43).reshape(2, 20)
 
 def source_of(folder: Path) -> Source:
     """Return a checkpoint folder as the source of a run."""
-    return Source(reference=f"file:{folder}", path=str(folder), hash=content_hash(folder), format=checkpoint_format(folder), family="")
+    found = Checkpoint.at(folder)
+    return Source(reference=f"file:{folder}", path=str(folder), hash=found.hash(), format=found.format, family="")
 
 
 @torch.no_grad()
@@ -60,7 +61,7 @@ def learned_adapter(
     implementation.save(model, folder)
     manifest = Manifest(
         kind="adapter",
-        base={"reference": f"file:{base}", "hash": content_hash(base), "path": str(base)},
+        base={"reference": f"file:{base}", "hash": Checkpoint.at(base).hash(), "path": str(base)},
         tuner={"name": tuner, "options": options},
         quantizer={"name": quantizer, "options": {}} if quantizer else {},
         template={"hash": "of the adapter", "stop": ["<|im_end|>"]},

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
-from swift_core.checkpoints import quantization_of, read_config
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import SwiftError
 from swift_core.system import size_of
 from swift_train import gptq_awq_unpack
@@ -151,7 +151,7 @@ def _files(folder: Path, count: int) -> list[Path]:
 
 def _readable(checkpoint: Path, folder: Path) -> Path:
     """Return the checkpoint, or an unpacked copy in `folder` if its format (GPTQ, AWQ) needs a library in transformers."""
-    packs = quantization_of(read_config(checkpoint)) in gptq_awq_unpack.METHODS
+    packs = Checkpoint.at(checkpoint).quantization in gptq_awq_unpack.METHODS
     return gptq_awq_unpack.unpack(checkpoint, folder) if packs else checkpoint
 
 

@@ -6,7 +6,10 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
-from swift_core.checkpoints import check_tensors, read_config, read_header, weight_files
+from swift_formats.completeness import check_tensors
+from swift_formats.weights import read_header, weight_files
+
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 
 __all__ = ["check_weights", "read_header", "stored_dtype", "weight_files"]
@@ -22,7 +25,7 @@ def check_weights(folder: Path) -> None:
     """
     if not weight_files(folder):
         raise UsageError("no safetensors weights here", where=str(folder), hint="Check that this is the right folder.")
-    check_tensors(folder, read_config(folder))
+    check_tensors(folder, Checkpoint.at(folder).config)
 
 
 def stored_dtype(folder: Path) -> str:

@@ -73,13 +73,14 @@ def _words(value: Any) -> str:
 def _checkpoint(path: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from swift_core.checkpoints import checkpoint_format, identify, read_config, read_manifest
+    from swift_core.checkpoints import Checkpoint, identify
 
-    manifest, family = read_manifest(path), identify(read_config(path), registry().all("family"))
+    found = Checkpoint.at(path)
+    family = identify(found.config, registry().all("family"))
     return {
-        "format": checkpoint_format(path),
+        "format": found.format,
         "family": family.name if family else "unknown",
-        "manifest": asdict(manifest) if manifest else None,
+        "manifest": asdict(found.manifest) if found.manifest else None,
     }
 
 

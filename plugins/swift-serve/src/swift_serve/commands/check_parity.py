@@ -55,14 +55,15 @@ def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bo
 
 def _manifest(checkpoint: Path) -> Manifest:
     """Return the checkpoint's manifest, which must have golden conversations."""
-    from swift_core.checkpoints import checkpoint_format, read_manifest
+    from swift_core.checkpoints import Checkpoint
+    from swift_core.plugins import format_of
 
     if not checkpoint.is_dir():
         raise UsageError(
             "not a folder", where=str(checkpoint), hint="Give the folder of a checkpoint that swift sft, pretrain or merge wrote."
         )
-    checkpoint_format(checkpoint)
-    manifest = read_manifest(checkpoint)
+    format_of(checkpoint)
+    manifest = Checkpoint.at(checkpoint).manifest
     if manifest and manifest.golden:
         return manifest
     raise UsageError(

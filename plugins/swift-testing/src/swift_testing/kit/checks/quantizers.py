@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.checkpoints import checkpoint_format, hash_files, read_config, read_manifest
+from swift_core.checkpoints import Checkpoint, hash_files
 from swift_core.contract import LoadableQuantizer, QuantizerSpec, SwiftError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
@@ -104,7 +104,7 @@ def check_folder_loads(subject: Subject) -> None:
     """It writes a complete checkpoint with tokenizer that transformers, or its own `load`, can read: other tools will use it."""
     out, _ = _written(subject)
     try:
-        found = checkpoint_format(out)
+        found = Checkpoint.at(out).format
     except SwiftError as error:
         raise CheckFailed(f"it did not write a valid checkpoint: {error.message}") from error
     require(found == "safetensors", f"it wrote a checkpoint of the format {found}")
@@ -125,13 +125,13 @@ def check_what_it_says_is_true(subject: Subject) -> None:
         json.dumps(dict(figures))
     except TypeError as error:
         raise CheckFailed(f"its figures can't be written as JSON: {error}") from None
-    config = read_config(out).get("quantization_config") or {}
+    config = Checkpoint.at(out).config.get("quantization_config") or {}
     require(config, "config.json has no quantization_config, so readers take the weights for full precision")
     method = str(config.get("quant_method", ""))
     require(method == spec.format, f"config.json has quant_method '{method}', but the spec format='{spec.format}'")
     bits = config.get("bits", config.get("weight_bits"))
     require(bits is None or int(bits) in spec.bits, f"config.json has {bits} bits, but the spec {spec.bits}")
-    manifest = read_manifest(out)
+    manifest = Checkpoint.at(out).manifest
     if manifest is None:
         return
     actual = hash_files(out)

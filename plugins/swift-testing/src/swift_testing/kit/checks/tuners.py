@@ -104,11 +104,11 @@ def check_save_and_restore(subject: Subject) -> None:
 @check(TUNER, needs=NEEDS)
 def check_files(subject: Subject) -> None:
     """It saves files in standard formats: PEFT's for an adapter, a safetensors model for weights, so that other tools can read them."""
-    from swift_core.checkpoints import checkpoint_format
+    from swift_core.checkpoints import Checkpoint
 
     folder, _ = learned_by(subject)
     try:
-        found = checkpoint_format(folder)
+        found = Checkpoint.at(folder).format
     except SwiftError as error:
         if subject.spec.trains == "adapter" or not any(folder.glob("*.safetensors")):
             raise CheckFailed(f"it did not save a valid checkpoint: {error.message}") from error

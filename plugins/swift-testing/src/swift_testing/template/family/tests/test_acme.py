@@ -9,7 +9,7 @@ import pytest
 from swift_plugin_acme import swift_model_families
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from swift_core.checkpoints import identify, read_config
+from swift_core.checkpoints import Checkpoint, identify
 from swift_core.plugins import registry
 
 (FAMILY,) = swift_model_families()
@@ -24,7 +24,7 @@ def checkpoint(tiny_model, tmp_path):
 
 
 def test_its_checkpoints_are_recognised(checkpoint):
-    assert identify(read_config(checkpoint), registry().all("family")) == FAMILY
+    assert identify(Checkpoint.at(checkpoint).config, registry().all("family")) == FAMILY
 
 
 def test_the_modules_that_it_names_exist(checkpoint):

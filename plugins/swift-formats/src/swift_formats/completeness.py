@@ -8,16 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.checkpoints.weights import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
 from swift_core.contract import UsageError
+from swift_formats.weights import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
 
 _AGAIN = "Fetch the checkpoint again."
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
 _FLOATS = ("F64", "F32", "F16", "BF16", "BOOL")
 _MATRIX = re.compile(r"(^|\.)(q?weight|weight_packed|kernel)$")
 _EMBEDDINGS = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in|tok_embeddings|embeddings?)\.weight$")
-_LFS = b"version https://git-lfs"
-_READ = (".safetensors", ".gguf", ".json", ".model", ".jinja")
 _SETTINGS = (
     "generation_config.json",
     "tokenizer_config.json",
@@ -28,25 +26,19 @@ _SETTINGS = (
 )
 
 
-def check_whole(folder: Path, kind: str) -> None:
-    """Check that a checkpoint is complete and consistent; `kind` is the result of `checkpoint_format`.
+def check(folder: Path) -> None:
+    """Check that a safetensors checkpoint is complete and consistent.
 
     Raises:
-        UsageError: the first fault found, in the order config, weights, tokenizer; `where` names the file.
+        UsageError: the first problem found, in the order config, weights, tokenizer; `where` names the file.
     """
-    for file in sorted(folder.iterdir()):
-        if file.suffix in _READ:
-            _check_file(file)
-    if kind == "adapter":
-        _object(folder / "adapter_config.json")
+    if not (folder / "config.json").is_file():
         if (folder / ADAPTER).is_file():
-            read_header(folder / ADAPTER)
-        elif (folder / "adapter_model.bin").is_file():
-            problem = "its weights are pickled (adapter_model.bin): loading them could run arbitrary code"
-            raise UsageError(problem, where=str(folder), hint="Use the adapter in safetensors format.")
-    if kind != "safetensors":
-        return
-    config = _object(folder / "config.json")
+            hint = "Copy adapter_config.json from the adapter's page into the folder."
+            raise UsageError("has an adapter's weights but no adapter_config.json", where=str(folder), hint=hint)
+        hint = "Copy config.json from the model's page into the folder."
+        raise UsageError("has weights but no config.json", where=str(folder), hint=hint)
+    config = json_object(folder / "config.json")
     if not config.get("model_type"):
         raise UsageError(
             "has no model_type, so the architecture is unknown",
@@ -55,7 +47,7 @@ def check_whole(folder: Path, kind: str) -> None:
         )
     for name in _SETTINGS:
         if (folder / name).is_file():
-            _object(folder / name)
+            json_object(folder / name)
     shapes = check_tensors(folder, config)
     if (folder / "tokenizer.json").is_file():
         _check_tokenizer(folder, config, shapes)
@@ -110,7 +102,7 @@ def _quantized(folder: Path, config: Mapping[str, Any]) -> bool:
 def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Check that every token has an embedding; models with a second embedding table for added tokens are skipped."""
     file = folder / "tokenizer.json"
-    tokenizer = _object(file)
+    tokenizer = json_object(file)
     rows = max((shape[0] for name, shape in shapes.items() if len(shape) == 2 and _EMBEDDINGS.search(name)), default=0)
     if not rows or any("additional_vocab_size" in part for part in (config, config.get("text_config") or {})):
         return
@@ -136,23 +128,12 @@ def _tokens(tokenizer: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     yield from ((int(token["id"]), str(token["content"])) for token in tokenizer.get("added_tokens") or ())
 
 
-def _check_file(file: Path) -> None:
-    """Check that `file` is a readable file and not a dangling link, a folder or a Git LFS pointer."""
-    if file.is_symlink() and not file.exists():
-        raise UsageError(f"a link to {file.readlink()}, which does not exist", where=str(file), hint=_AGAIN)
-    if file.is_dir():
-        raise UsageError("a folder, not a file", where=str(file), hint=_AGAIN)
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(len(_LFS))
-    except OSError as error:
-        hint = "Check the permissions of the file and its folders."
-        raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint=hint) from None
-    if start == _LFS:
-        raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
+def json_object(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
 
-
-def _object(file: Path) -> dict[str, Any]:
+    Raises:
+        UsageError: the file has no JSON object.
+    """
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:

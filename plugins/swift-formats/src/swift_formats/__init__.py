@@ -1,0 +1,1 @@
+"""Checkpoint formats of the ecosystem (safetensors, PEFT adapters, GGUF, ONNX): recognised, checked and hashed without loading them."""
