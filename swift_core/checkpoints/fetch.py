@@ -113,9 +113,11 @@ class Fetcher:
 
     def _converted(self, source: Checkpoint, reference: Reference) -> Checkpoint:
         """Return the checkpoint converted, once, by a worker, and kept in the cache; or as it is if no loader converts its format."""
+        if self.convert is None:
+            return source
         entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
         entry = next((entry for entry in entries if source.format in entry.spec.converts and entry.spec.converter), None)
-        if entry is None or self.convert is None:
+        if entry is None:
             return source
         loader = self.loader or self.registry.choose("loader", entry.spec.name, origin=entry.plugin.name)
         source.check()
