@@ -29,17 +29,17 @@ import hook_pages  # noqa: E402
 import import_graph  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
-from swift_core.contract import Spec, hookspecs  # noqa: E402
-from swift_core.plugins import HOOKS, commands_offered, registry, verbs  # noqa: E402
+from swift_core.contract import BackendSpec, ModelFamily, Spec, hookspecs  # noqa: E402
+from swift_core.plugins import KINDS, commands_offered, registry, verbs  # noqa: E402
 
 
 def catalogue() -> str:
     """Kind → name → first-party distribution."""
     lines = ["# Which first-party distribution offers what; written by docs/generate.py."]
-    for kind in HOOKS:
+    for kind, spec in KINDS.items():
         names = {
             name: entry.plugin.distribution
-            for entry in registry().entries(kind)
+            for entry in registry().entries(spec)
             for name in (entry.spec.name, *entry.spec.also)
             if _first_party(entry.plugin.distribution)
         }
@@ -138,7 +138,7 @@ def hooks_page() -> str:
 def plugins_page() -> str:
     """What the first-party plugins offer."""
     parts = ["# What the plugins offer\n\n", NOTE]
-    for kind in HOOKS:
+    for kind in KINDS:
         if kind == "family":
             continue
         rows = list(_rows(kind))
@@ -148,7 +148,7 @@ def plugins_page() -> str:
 
 
 def _rows(kind: str) -> Iterator[str]:
-    for entry in registry().entries(kind):
+    for entry in registry().entries(KINDS[kind]):
         isolated = " (may run in an environment of its own)" if isinstance(entry.spec, Spec) and entry.spec.isolated else ""
         also = ", ".join(f"`{name}`" for name in entry.spec.also)
         yield f"| `{entry.spec.name}` | {entry.spec.summary}{isolated} | {entry.plugin.distribution} | {also} |\n"
@@ -157,7 +157,7 @@ def _rows(kind: str) -> Iterator[str]:
 def families_page() -> str:
     """The model families."""
     parts = ["# Model families\n\n", NOTE, "| family | takes | architectures | LoRA targets | remote code |\n|---|---|---|---|---|\n"]
-    for item in registry().all("family"):
+    for item in registry().all(ModelFamily):
         targets = ", ".join(f"`{name}`" for name in item.targets)
         takes, architectures, remote = ", ".join(item.modalities), ", ".join(item.architectures), "needed" if item.remote_code else ""
         parts.append(f"| {item.name} | {takes} | {architectures} | {targets} | {remote} |\n")
@@ -169,7 +169,7 @@ def backends_page() -> str:
     from swift_core.options import fields
 
     parts = ["# Options of the serving backends\n\n", NOTE, "What they are for is in [backends.md](backends.md).\n"]
-    for spec in registry().all("backend"):
+    for spec in registry().all(BackendSpec):
         flags = getattr(importlib.import_module(spec.factory.module), "FLAGS", {})
         parts.append(f"\n## {spec.name}\n\n| option | what it is | engine's flag | other spellings |\n|---|---|---|---|\n")
         for field in fields.fields(spec.options):

@@ -13,7 +13,7 @@ from typing import Any
 from swift_testing import scaffold
 
 from swift_core.contract import Spec, hookspecs
-from swift_core.plugins import HOOKS
+from swift_core.plugins import HOOKS, KINDS as SPECS
 
 ROOT = Path(__file__).parent.parent
 PROTOCOLS = {
@@ -30,7 +30,7 @@ PROTOCOLS = {
     "launcher": ("swift_core.contract.roles:Launcher",),
     "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
 }
-KINDS = {hook: kind for kind, (hook, _) in HOOKS.items()}
+KINDS = {hook: spec.kind for spec, hook in HOOKS.items()}
 EXAMPLES = {  # others are in run_diary.py
     "swift_formats": "format_plugin.py",
     "swift_verbs": "count_verb.py",
@@ -55,7 +55,7 @@ def page(name: str, note: str) -> str:
     kind = KINDS.get(name, "")
     parts = [f"# {signature(hook)}\n\n", note, f"{_text(hook)}\n\n", f"```python\n{_declaration(hook)}\n```\n"]
     if kind:
-        parts += [*_spec(HOOKS[kind][1]), *(text for ref in PROTOCOLS.get(kind, ()) for text in _protocol(ref))]
+        parts += [*_spec(SPECS[kind]), *(text for ref in PROTOCOLS.get(kind, ()) for text in _protocol(ref))]
     parts += ["\n## Example\n\n", *_example(name, kind)]
     if kind:
         parts.append(f"\nWhat `swift plugins check` holds it to: [conformance checks](../checks.md#{kind}).\n")
@@ -105,10 +105,9 @@ def _protocol(ref: str) -> Iterator[str]:
 
 
 def _example(name: str, kind: str) -> Iterator[str]:
-    made = "strategy" if kind == "parallel" else kind
-    if made in scaffold.KINDS:
-        source = scaffold.folder() / made / "src" / "swift_plugin_acme" / "__init__.py"
-        yield f"`swift plugins new acme --kind {made}` writes this, with the work behind it and tests:\n\n"
+    if kind in scaffold.KINDS:
+        source = scaffold.folder() / kind / "src" / "swift_plugin_acme" / "__init__.py"
+        yield f"`swift plugins new acme --kind {kind}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
     elif kind and name not in EXAMPLES:
         yield "From [swift-plugin-transformers](../../../plugins/swift-plugin-transformers):\n\n"

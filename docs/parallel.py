@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from swift_testing.rig import write_tiny_model
 from swift_train.testing import on_ranks, ragged_chats, run_training, training_run, write_rows
 
-from swift_core.contract import Run
+from swift_core.contract import Run, TunerSpec
 from swift_core.plugins import engines, registry
 
 PAGE = Path(__file__).parent / "reference" / "parallel.md"
@@ -92,7 +92,7 @@ class Bench:
             gradient_accumulation_steps=ROWS_A_STEP // processes * prod(size for name, size in sizes.items() if name != "data"),
             verb_options={"processes": processes}, **LEARNING, **TASKS[task],
         )  # fmt: skip
-        if implied := registry().get("tuner", tuner).implies:
+        if implied := registry().get(TunerSpec, tuner).implies:
             run = replace(run, parts={**run.parts, "quantizer": registry().choose("quantizer", implied)})
         return run
 

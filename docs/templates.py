@@ -23,7 +23,7 @@ from swift_train.masks import ChatEncoder
 from swift_train.options import MaskOptions
 from swift_train.tokenise import Encoded, Tokeniser
 
-from swift_core.contract import UsageError
+from swift_core.contract import ModelFamily, UsageError
 from swift_core.plugins import registry
 from swift_core.system import paths
 
@@ -153,7 +153,7 @@ def stops(name: str) -> tuple[str, ...]:
     """End-of-turn tokens of the family that a template is for."""
     stem = name.rpartition("/")[2]
     known = max((beginning for beginning in FAMILIES if stem.startswith(beginning)), key=len, default="")
-    return registry().get("family", FAMILIES[known]).stop_tokens if known else ()
+    return registry().get(ModelFamily, FAMILIES[known]).stop_tokens if known else ()
 
 
 def results(checkpoint: Path) -> Iterator[tuple[str, dict[str, Result]]]:
@@ -161,7 +161,7 @@ def results(checkpoint: Path) -> Iterator[tuple[str, dict[str, Result]]]:
     from transformers import AutoTokenizer
 
     plain = AutoTokenizer.from_pretrained(checkpoint)
-    yield OWN, _outcomes(plain, registry().get("family", "llama").stop_tokens)
+    yield OWN, _outcomes(plain, registry().get(ModelFamily, "llama").stop_tokens)
     for name, text in sources():
         tokenizer = copy.deepcopy(plain)
         tokenizer.add_tokens(sorted(set(_CONTROL.findall(text))), special_tokens=True)

@@ -184,12 +184,12 @@ def swift_formats():
 
 
 @hookimpl
-def swift_model_families():
+def swift_families():
     return [ModelFamily(name="mine", summary="Mine", architectures=("MineForCausalLM",), targets=("q_proj",))]
 
 
 @hookimpl
-def swift_model_loaders():
+def swift_loaders():
     quantizing, verifying = Ref("swift_train.quantize:quantize"), Ref("swift_train.export_comparison:compare")
     return [
         LoaderSpec(
@@ -215,7 +215,7 @@ def swift_tuners():
 
 
 @hookimpl
-def swift_parallel_strategies():
+def swift_parallel():
     options = Ref("swift_plugin_transformers.ddp_options:DdpOptions")
     return [ParallelSpec(name="mine", summary="Mine", factory=Ref("mine:strategy"), options=options)]
 

@@ -20,7 +20,7 @@ from swift_core.contract.specs import LoaderSpec, ModelFamily, Ref
 
 
 @hookimpl
-def swift_model_families():
+def swift_families():
     return [
         ModelFamily(
             name="moon", summary="Moon", architectures=("MoonForCausalLM",), model_types=("moon",), targets=("q_proj", "v_proj"),
@@ -30,7 +30,7 @@ def swift_model_families():
 
 
 @hookimpl
-def swift_model_loaders():
+def swift_loaders():
     return [LoaderSpec(name="aaa", summary="Turns logits round", factory=Ref("moon_plugin:Loader"), reads=("safetensors",))]
 
 
@@ -99,7 +99,7 @@ def test_an_own_architecture_and_an_own_loader_to_the_end(swift, moon):
 
 def test_the_recorded_loader_is_taken_unless_another_is_named(tiny_model, tmp_path, inline_plugin):
     own = LoaderSpec(name="aaa", summary="Own", factory=Ref("here:Loader"), reads=("safetensors",))
-    inline_plugin(swift_model_loaders=lambda: [own])
+    inline_plugin(swift_loaders=lambda: [own])
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     assert resolved("get-model", {"model": str(folder)}, None).parts["loader"].name == "transformers"
     write_manifest(folder, Manifest(loader={"name": "aaa", "plugin": "inline", "options": {}}))

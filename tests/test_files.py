@@ -82,6 +82,21 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_what_is_written_has_the_mode_that_the_umask_allows_and_the_umask_is_never_set(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("other threads would write with this mask"))
+    try:
+        write_text(tmp_path / "file", "text")
+        with atomic_folder(tmp_path / "out") as folder:
+            (folder / "inner").mkdir(0o700)
+            (folder / "inner" / "private").touch(0o600)
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"file": 0o640, "out": 0o750, "inner": 0o750, "private": 0o640}
+
+
 def test_the_manifest_round_trips_and_hashes_the_files(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"abc")

@@ -30,20 +30,20 @@ from swift_core.contract.specs import (
 from swift_core.contract.verb import VerbSpec
 from swift_core.options.settings import Settings
 from swift_core.plugins.loader import Plugins
-from swift_core.plugins.registered import HOOKS, Registry
+from swift_core.plugins.registered import HOOKS, KINDS, Registry
 from swift_core.plugins.verb_names import verb_named
 from swift_core.runs.resolution import resolve
 
 COMMON = {"name": "x", "summary": "An x", "factory": Ref("a:B")}
 SPECS = {
     "swift_hubs": HubSpec(**COMMON, schemes=("x",)),
-    "swift_model_families": ModelFamily(name="x", summary="An x", architectures=("X",)),
+    "swift_families": ModelFamily(name="x", summary="An x", architectures=("X",)),
     "swift_formats": FormatSpec(name="x", summary="An x", recognised_by=("*.x",), weights=("*.x",)),
-    "swift_model_loaders": LoaderSpec(**COMMON, reads=("safetensors",)),
+    "swift_loaders": LoaderSpec(**COMMON, reads=("safetensors",)),
     "swift_datasets": DatasetSpec(**COMMON),
     "swift_tasks": TaskSpec(**COMMON, rows=("chat",), trainer=Ref("a:b")),
     "swift_tuners": TunerSpec(**COMMON, trains="adapter"),
-    "swift_parallel_strategies": ParallelSpec(**COMMON),
+    "swift_parallel": ParallelSpec(**COMMON),
     "swift_quantizers": QuantizerSpec(**COMMON, when="load", format="x", bits=(4,)),
     "swift_exporters": ExporterSpec(**COMMON, reads=("safetensors",), writes="x"),
     "swift_backends": BackendSpec(**COMMON, reads=("safetensors",)),
@@ -54,9 +54,9 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("kind", HOOKS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_answer_is_found_by_kind_and_name(kind):
-    hook, _ = HOOKS[kind]
+    hook = HOOKS[KINDS[kind]]
     spec = SPECS[hook]
 
     def answer():
@@ -68,6 +68,7 @@ def test_an_answer_is_found_by_kind_and_name(kind):
     plugins = Plugins()
     plugins.register(module, "a")
     assert Registry(plugins).get(kind, "x") is spec
+    assert Registry(plugins).all(type(spec)) == [spec]
     assert spec.kind == kind
 
 
@@ -100,6 +101,6 @@ def test_a_check_that_is_not_fatal_becomes_a_note(tiny_model):
 
 
 def test_no_hook_is_forgotten():
-    """The observers are tested in test_workers.py, where a run is carried out."""
-    here = {hook for hook, _ in HOOKS.values()} | {"swift_check", "swift_run_started", "swift_metrics", "swift_run_finished"}
+    """The observers are tested in test_workers.py, where a run is carried out, and swift_settings in test_launch_variables.py."""
+    here = set(HOOKS.values()) | {"swift_settings", "swift_check", "swift_run_started", "swift_metrics", "swift_run_finished"}
     assert here == {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("swift_")}

@@ -31,7 +31,7 @@ FAULTS = {
     "logging": ("check_import_changes_nothing", "it changes logging"),
     "files": ("check_import_writes_nothing", "swift-bad-plugin"),
     "process": ("check_import_writes_nothing", "starts processes"),
-    "api": ("check_api", "it wants plugin API >=99"),
+    "api": ("check_api", "plugin API >=99"),
     "hook": ("check_hooks", "there is no hook 'swift_tuner'. Did you mean 'swift_tuners'?"),
     "signature": ("check_hooks", "mood"),
     "isolated": ("check_answers", "shares the training process"),

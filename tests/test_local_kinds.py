@@ -15,7 +15,7 @@ from swift_core.cli.messages import print_error
 from swift_core.contract.errors import SwiftError
 from swift_core.plugins import local
 from swift_core.plugins.loader import plugins
-from swift_core.plugins.registered import HOOKS, registry
+from swift_core.plugins.registered import KINDS, registry
 from swift_core.system.run_folder import read_run
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def trained(file, checkpoint):
 
 
 def test_the_file_offers_every_kind(file):
-    assert {kind for kind in HOOKS if any(entry.plugin.local for entry in registry().entries(kind))} == set(HOOKS)
+    assert {kind for kind in KINDS if any(entry.plugin.local for entry in registry().entries(kind))} == set(KINDS)
 
 
 def test_what_was_trained_says_which_file_it_was(file, trained):

@@ -235,4 +235,4 @@ def test_what_the_system_refuses_a_worker_is_told_in_words(tmp_path, number, kin
     assert type(told) is kind
     assert says in told.message
     assert told.hint
-    assert "fault of ours" in translated(OSError(errno.ENOENT, "no", "/a/file"), tmp_path).hint
+    assert "Internal error" in translated(OSError(errno.ENOENT, "no", "/a/file"), tmp_path).hint

@@ -30,7 +30,7 @@ BROKEN = {
         "there is no hook 'swift_backend'. Did you mean 'swift_backends'?",
     ),
     "unknown argument": ("from swift_core import hookimpl\n@hookimpl\ndef swift_check(run, mood): return []", "mood"),
-    "another API version": ('SWIFT_API = ">=99"\n' + GOOD, "wants plugin API >=99, and this swift-core has 2.0"),
+    "another API version": ('SWIFT_API = ">=99"\n' + GOOD, "requires plugin API >=99, and this swift-core has 2.0"),
     "API version that is none": ('SWIFT_API = "latest"\n' + GOOD, "no version specifier"),
     "no hooks": ("x = 1", "answers no hook"),
     "hook raises": (

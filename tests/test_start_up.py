@@ -39,8 +39,8 @@ def python(code: str, *options: str) -> str:
 
 def test_every_plugin_loads_and_help_prints_without_anything_heavy():
     code = POISON.format(names=HEAVY) + (
-        "from swift_core.plugins.registered import HOOKS, registry; from swift_core.cli import invoke as run; "
-        "known = registry(); [known.entries(kind) for kind in HOOKS]; "
+        "from swift_core.plugins.registered import KINDS, registry; from swift_core.cli import invoke as run; "
+        "known = registry(); [known.entries(kind) for kind in KINDS]; "
         "broken = {p.name: p.failure for p in known.plugins.found.values() if p.failure}; assert not broken, broken; "
         "assert run(['--help']) == 0; assert run(['plugins']) == 0; assert run(['models']) == 0"
     )

@@ -19,7 +19,7 @@ from swift_testing import scaffold
 from swift_core.contract.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
-TRAINS = ("family", "tuner", "quantizer", "task", "strategy")  # their tests named test_swift_… start workers
+TRAINS = ("family", "tuner", "quantizer", "task", "parallel")  # their tests named test_swift_… start workers
 FEW = ("tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
 KINDS = [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.full("plugins")) for kind in scaffold.KINDS]
 
@@ -121,7 +121,7 @@ def test_names_that_are_none_are_refused(name):
     ("name", "kind", "message"),
     [
         ("lora", "tuner", "there is a tuner 'lora' already"),
-        ("ddp", "strategy", "there is a strategy 'ddp' already"),
+        ("ddp", "parallel", "there is a parallel 'ddp' already"),
         ("peft", "hub", "there is a plugin 'peft' already"),
         ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
         ("infer", "command", "there is a command 'infer' already"),

@@ -18,7 +18,9 @@ from swift_core import SwiftError, UsageError
 from swift_core.contract.errors import Stopped
 from swift_core.contract.run import Run
 from swift_core.plugins.registered import registry
+from swift_core.runs import WorkerCommand, watch_processes
 from swift_core.runs.execution import execute
+from swift_core.runs.worker import translated
 from swift_core.system import supervisor
 from tests.waiting import HANG, wait_for
 
@@ -191,7 +193,9 @@ def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_
 PARENT = """
 import sys
 from pathlib import Path
+from swift_core.runs import WorkerCommand, watch_processes
 from swift_core.runs.execution import execute
+from swift_core.runs.worker import translated
 from swift_core.plugins.registered import registry
 from swift_core.contract.run import Run
 execute(Run(verb="toy", job=sys.argv[1]), Path("runs"))
@@ -299,8 +303,7 @@ def test_the_tether_passes_the_exit_code_on():
 
 def test_observers_hear_of_the_run(jobs, tmp_path, monkeypatch):
     from swift_core import hookimpl
-    from swift_core.plugins import registered as registries
-    from swift_core.plugins.loader import loader as loading
+    from swift_core.plugins import loader as loading, registered as registries
 
     heard = []
 
@@ -329,3 +332,58 @@ def test_environment_is_left_as_it_was(jobs, tmp_path):
     before = dict(os.environ)
     execute(jobs("good"), tmp_path / "runs")
     assert dict(os.environ) == before
+
+
+WRAPPED = """
+import json, signal, sys, time
+from pathlib import Path
+def on_term(*_):
+    Path(sys.argv[1]).touch()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, on_term)
+for _ in range(2):
+    print(json.dumps({"event": "note", "text": "up"}), flush=True)
+sys.stdin.read() if sys.argv[2] == "pipe" else time.sleep(3600)
+sys.exit(7)
+"""
+
+
+def interrupt(times):
+    """Return a watch function that is interrupted, as by Ctrl-C, at the first events of the command."""
+    left = [None] * times
+
+    def watch(event):
+        if event["text"] == "up" and left:
+            left.pop()
+            raise KeyboardInterrupt
+
+    return watch
+
+
+def test_a_command_says_itself_whether_it_stops_when_its_stdin_closes(tmp_path):
+    argv = ["env", "WRAPPED=1", sys.executable, "-c", WRAPPED, str(tmp_path / "ended"), "pipe"]
+    assert watch_processes([WorkerCommand(argv=argv, control_pipe=True)], tmp_path, interrupt(1)) == 7
+
+
+@pytest.mark.parametrize(("grace", "told"), [(10.0, True), (0.0, False)])
+def test_a_command_says_itself_how_it_is_ended(tmp_path, grace, told):
+    argv = ["env", "WRAPPED=1", sys.executable, "-c", WRAPPED, str(tmp_path / "ended"), "sleep"]
+    assert watch_processes([WorkerCommand(argv=argv, grace=grace)], tmp_path, interrupt(2)) == 130
+    assert (tmp_path / "ended").exists() is told
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory"),
+        (RuntimeError("pair.cc:553] Connection reset by peer"), "the connection to another process of the run broke"),
+        (type("OutOfMemoryError", (RuntimeError,), {})("of another library"), "OutOfMemoryError: of another library"),
+    ],
+)
+def test_errors_of_libraries_are_recognised(tmp_path, error, message):
+    assert translated(error, tmp_path).message == message
+
+
+def test_memory_that_runs_out_on_an_accelerator_is_recognised_by_the_type(tmp_path):
+    torch = pytest.importorskip("torch")
+    assert translated(torch.OutOfMemoryError("CUDA out of memory"), tmp_path).message == "out of memory"

@@ -54,5 +54,4 @@ def family_of(source: Source) -> ModelFamily:
         return UNKNOWN
     from swift_core.plugins import registry
 
-    family: ModelFamily = registry().entry(ModelFamily.kind, source.family, origin=source.plugin).spec
-    return family
+    return registry().entry(ModelFamily, source.family, origin=source.plugin).spec

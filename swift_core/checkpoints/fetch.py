@@ -10,7 +10,21 @@ from typing import Any
 from swift_core.checkpoints.checkpoint import Checkpoint
 from swift_core.checkpoints.family import identify
 from swift_core.checkpoints.files import MANIFEST
-from swift_core.contract import Choice, Progress, Reference, Source, SwiftError, UsageError, Watch, parse_reference, suggestion
+from swift_core.contract import (
+    BackendSpec,
+    Choice,
+    HubSpec,
+    LoaderSpec,
+    ModelFamily,
+    Progress,
+    Reference,
+    Source,
+    SwiftError,
+    UsageError,
+    Watch,
+    parse_reference,
+    suggestion,
+)
 from swift_core.plugins import Entry, Registry
 from swift_core.system import locked, made_by, paths
 
@@ -67,7 +81,8 @@ class Fetcher:
             folder = self.folder(reference, where)
         except SwiftError as error:
             if "/" not in text and ":" not in text and not Path(text).exists():  # more often a folder's name than a hub's
-                error.hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
+                hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
+                raise error.with_context(hint=hint) from error.__cause__
             raise
         reference = _pinned(reference, folder)
         found = Checkpoint.at(folder)
@@ -80,13 +95,13 @@ class Fetcher:
         identity = found.hash(self.progress)
         return Source(reference=str(reference), path=str(found.folder), hash=identity, format=found.format, family=family, plugin=plugin)
 
-    def _named(self, name: str, where: str) -> Entry | None:
+    def _named(self, name: str, where: str) -> Entry[ModelFamily] | None:
         """The family that has a model of that name.
 
         Raises:
             UsageError: several have.
         """
-        found = [entry for entry in self.registry.entries("family") if name in entry.spec.models]
+        found = [entry for entry in self.registry.entries(ModelFamily) if name in entry.spec.models]
         if len(found) > 1:
             owners = " and ".join(sorted({entry.plugin.distribution for entry in found}))
             hint = f"Write the reference: {' or '.join(sorted({entry.spec.models[name] for entry in found}))}."
@@ -97,7 +112,7 @@ class Fetcher:
         """The folder as the hub has it."""
         if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
             reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
-        hubs = [entry for entry in self.registry.entries("hub") if reference.scheme in entry.spec.schemes]
+        hubs = [entry for entry in self.registry.entries(HubSpec) if reference.scheme in entry.spec.schemes]
         if len(hubs) > 1 and not hubs[0].first_party:
             owners = " and ".join(entry.plugin.distribution for entry in hubs)
             hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
@@ -105,7 +120,7 @@ class Fetcher:
         if hubs:
             hub = self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where).build()
             return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
-        schemes = sorted(scheme for spec in self.registry.all("hub") for scheme in spec.schemes)
+        schemes = sorted(scheme for spec in self.registry.all(HubSpec) for scheme in spec.schemes)
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
         if reference.scheme in ("http", "https"):
             hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
@@ -115,7 +130,7 @@ class Fetcher:
         """Return the checkpoint converted, once, by a worker, and kept in the cache; or as it is if no loader converts its format."""
         if self.convert is None:
             return source
-        entries = [entry for entry in self.registry.entries("loader") if self.loader is None or entry.spec.name == self.loader.name]
+        entries = [entry for entry in self.registry.entries(LoaderSpec) if self.loader is None or entry.spec.name == self.loader.name]
         entry = next((entry for entry in entries if source.format in entry.spec.converts and entry.spec.converter), None)
         if entry is None:
             return source
@@ -134,7 +149,7 @@ class Fetcher:
     def _check_read(self, kind: str, reference: Reference, where: str) -> None:
         if not self.reader or kind in self.reads:
             return
-        others = [spec.name for spec in self.registry.all("backend") if kind in spec.reads]
+        others = [spec.name for spec in self.registry.all(BackendSpec) if kind in spec.reads]
         raise UsageError(
             f"{self.reader} reads {' and '.join(self.reads)} checkpoints, and '{reference}' is {kind}",
             where=where,
@@ -151,9 +166,9 @@ class Fetcher:
 
     def _family(self, found: Checkpoint) -> tuple[str, str]:
         if self.family:
-            entry = self.registry.entry("family", self.family, where="family")
+            entry = self.registry.entry(ModelFamily, self.family, where="family")
             return entry.spec.name, entry.plugin.name
-        entries = self.registry.entries("family")
+        entries = self.registry.entries(ModelFamily)
         manifest = None if found.spec.adapter else found.manifest
         told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
         if told:  # what it was made from was of this family, whatever others claim its architecture
@@ -183,7 +198,7 @@ class Fetcher:
                 raise UsageError(
                     f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision."
                 )
-        if not family or not self.registry.entry("family", family, origin=plugin).spec.remote_code or self.trusts(reference):
+        if not family or not self.registry.entry(ModelFamily, family, origin=plugin).spec.remote_code or self.trusts(reference):
             return
         named = f"{reference.name}@{reference.revision or 'REVISION'}"
         raise UsageError(

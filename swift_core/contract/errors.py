@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 
 class SwiftError(Exception):
@@ -42,6 +43,15 @@ class SwiftError(Exception):
         """Return the error as JSON values, as events and `--json` have it."""
         kind, text = type(self).__name__, {"message": self.message, "hint": self.hint, "where": self.where}
         return {"type": kind, "code": self.code, **text, "exit_code": self.exit_code}
+
+    def with_context(self, *, message: str | None = None, hint: str | None = None, where: str | None = None) -> Self:
+        """Return a copy of the error, of the same type, with these parts replaced."""
+        copied = type(self).__new__(type(self), *self.args)
+        copied.__dict__.update(self.__dict__)
+        given = {"message": message, "hint": hint, "where": where}
+        copied.__dict__.update({name: value for name, value in given.items() if value is not None})
+        copied.__cause__ = self.__cause__
+        return copied.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.message, self.code, self.hint, self.where))

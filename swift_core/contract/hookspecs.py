@@ -39,7 +39,7 @@ def swift_hubs() -> Iterable[specs.HubSpec]:
 
 
 @hookspec
-def swift_model_families() -> Iterable[specs.ModelFamily]:
+def swift_families() -> Iterable[specs.ModelFamily]:
     """Architectures as data: how `config.json` names them, target modules, multimodal prefixes, stop tokens.
 
     Asked when a checkpoint is identified, and by tuners, quantizers and servers that want to know what is where in a model. There is no
@@ -58,7 +58,7 @@ def swift_formats() -> Iterable[FormatSpec]:
 
 
 @hookspec
-def swift_model_loaders() -> Iterable[specs.LoaderSpec]:
+def swift_loaders() -> Iterable[specs.LoaderSpec]:
     """Checkpoint folder → model and processor, by checkpoint format.
 
     Asked for every verb that loads a model (`--loader`). The factory builds it in the process that trains or serves.
@@ -96,7 +96,7 @@ def swift_tuners() -> Iterable[specs.TunerSpec]:
 
 
 @hookspec
-def swift_parallel_strategies() -> Iterable[specs.ParallelSpec]:
+def swift_parallel() -> Iterable[specs.ParallelSpec]:
     """How training is spread over processes: ddp, fsdp, zero3, …
 
     Asked when a training is resolved (`--parallel`). The factory builds a `swift_train.strategy.Strategy` in every process of the run.

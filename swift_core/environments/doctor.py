@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from swift_core.contract import SwiftError
+from swift_core.contract import Spec, SwiftError
 from swift_core.environments import own_code
 from swift_core.environments.inspect import Inside, import_in, look
 from swift_core.environments.requirements import Wanted, engine_distribution
@@ -28,7 +28,7 @@ class Finding:
     text: str
 
 
-def examine(python: Path, entry: Entry, required: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
+def examine(python: Path, entry: Entry[Spec], required: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
     """Check the environment of `python`, cheap checks first.
 
     Args:
@@ -60,7 +60,7 @@ def examine(python: Path, entry: Entry, required: Wanted, *, ours: bool, limit: 
             yield Finding("packages", None, f"{name} is installed without these dependencies, on purpose: {', '.join(left_out)}")
 
 
-def _handshake(found: Inside, entry: Entry) -> Finding:
+def _handshake(found: Inside, entry: Entry[Spec]) -> Finding:
     """Check that the environment has the same versions of our code as this process."""
     here = own_code.versions(own_code.distributions(entry.plugin.distribution))
     differ = [
@@ -71,7 +71,7 @@ def _handshake(found: Inside, entry: Entry) -> Finding:
     return Finding("swift code", not differ, "; ".join(differ) or ", ".join(f"{name} {version}" for name, version in here.items()))
 
 
-def _engine(found: Inside, python: Path, entry: Entry, limit: float) -> Iterator[Finding]:
+def _engine(found: Inside, python: Path, entry: Entry[Spec], limit: float) -> Iterator[Finding]:
     names = [engine_distribution(engine) for engine in entry.spec.engines]
     name = next((name for name in names if found.version(name)), "")
     if not name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from swift_core.contract import SwiftError, UsageError
+from swift_core.contract import Spec, SwiftError, UsageError
 from swift_core.environments import own_code
 from swift_core.environments.inspect import look
 from swift_core.environments.record import Environment, environments
@@ -17,7 +17,7 @@ from swift_core.system import locked
 class EngineAbsent(UsageError):
     """The engine of `entry` is not installed in any environment, but one can be created for it."""
 
-    def __init__(self, entry: Entry, missing: tuple[str, ...], broken: Environment | None = None) -> None:
+    def __init__(self, entry: Entry[Spec], missing: tuple[str, ...], broken: Environment | None = None) -> None:
         spec = entry.spec
         found = f"; {broken.folder.name} is not usable: {broken.state}" if broken else ""
         few = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
@@ -31,7 +31,7 @@ class EngineAbsent(UsageError):
         self.missing = missing
 
 
-def python_for(entry: Entry, envs: Mapping[str, str]) -> str:
+def python_for(entry: Entry[Spec], envs: Mapping[str, str]) -> str:
     """Return the interpreter that has the engine; '' for the running one.
 
     Args:
@@ -75,7 +75,7 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
             raise UsageError(error.message, where=where(f"envs.{name}"), hint=error.hint) from None
 
 
-def environment_of(entry: Entry) -> Environment | None:
+def environment_of(entry: Entry[Spec]) -> Environment | None:
     """Return the environment that was created for the spec: a usable one if there is one, else an unusable one, else None."""
     made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
     if not made:
@@ -85,7 +85,7 @@ def environment_of(entry: Entry) -> Environment | None:
     return next((each for each in found if each.state == "ready"), found[0] if found else None)
 
 
-def refresh(environment: Environment, entry: Entry) -> None:
+def refresh(environment: Environment, entry: Entry[Spec]) -> None:
     """Copy the running swift code into the environment if it has another version."""
     if environment.record is None:
         return
@@ -96,7 +96,7 @@ def refresh(environment: Environment, entry: Entry) -> None:
             own_code.install(ours, environment.folder, site_packages)
 
 
-def _named(entry: Entry, python: Path) -> Path:
+def _named(entry: Entry[Spec], python: Path) -> Path:
     where = f"envs.{entry.spec.name}"
     if not python.is_file():
         raise UsageError(f"there is no '{python}'", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python.")

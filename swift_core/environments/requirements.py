@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import ISOLATABLE, Engine, UsageError, suggestion
+from swift_core.contract import ISOLATABLE, Engine, Spec, UsageError, suggestion
 from swift_core.environments import own_code
 from swift_core.plugins import Entry, Registry, engines
 from swift_core.system import paths
@@ -64,12 +64,12 @@ class Wanted:
         return cls(**{**data, "requirements": tuple(data["requirements"]), "no_deps": tuple(data["no_deps"])})
 
 
-def isolated_entries(known: Registry) -> list[Entry]:
+def isolated_entries(known: Registry) -> list[Entry[Spec]]:
     """Return all specs that can have an environment."""
     return [entry for kind in sorted(ISOLATABLE) for entry in known.entries(kind) if entry.spec.isolated]
 
 
-def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry:
+def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry[Spec]:
     """Return the spec of that name that can have an environment.
 
     Args:
@@ -94,7 +94,7 @@ def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry:
     raise UsageError(f"there is no part '{name}' that can have its own environment", where="NAME", hint=hint)
 
 
-def wanted(entry: Entry) -> Wanted:
+def wanted(entry: Entry[Spec]) -> Wanted:
     """Return the requirements of the entry's environment on this machine.
 
     Raises:

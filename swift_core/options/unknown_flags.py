@@ -6,7 +6,7 @@ exists at any time, so the suggestion names the part that the flag belongs to.
 
 from __future__ import annotations
 
-from swift_core.contract import SwiftError, VerbSpec, suggestion
+from swift_core.contract import Spec, SwiftError, VerbSpec, suggestion
 from swift_core.options import fields
 from swift_core.options.flags import Flags, dashed
 from swift_core.plugins import Entry, Registry
@@ -41,7 +41,7 @@ def _owners(name: str, verb: VerbSpec, registry: Registry) -> dict[tuple[str, st
     return found
 
 
-def _fields(entry: Entry) -> list[fields.Field]:
+def _fields(entry: Entry[Spec]) -> list[fields.Field]:
     try:
         return fields.fields(entry.spec.options)
     except SwiftError:  # a plugin whose options can't be read is reported when it is selected

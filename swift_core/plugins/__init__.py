@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from swift_core.plugins.name_clashes import Clash as Clash, clashes as clashes
     from swift_core.plugins.registered import (
         HOOKS as HOOKS,
+        KINDS as KINDS,
         Entry as Entry,
         Registry as Registry,
         catalogue as catalogue,
@@ -36,7 +37,7 @@ __getattr__, __dir__ = door(
         "loader": "PLUGIN_GROUP Plugin Plugins plugins",
         "metadata": "Point entry_points",
         "name_clashes": "Clash clashes",
-        "registered": "HOOKS Entry Registry catalogue registry",
+        "registered": "HOOKS KINDS Entry Registry catalogue registry",
         "verb_names": "find_verb pip_line verb_named verbs",
     },
 )

@@ -14,7 +14,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 def recognised(names: Collection[str]) -> FormatSpec | None:
     """Return the format of a folder that has files of these names, or None if no installed format recognises it."""
-    found: list[FormatSpec] = [spec for spec in registry().all("format") if all(has(names, pattern) for pattern in spec.recognised_by)]
+    found = [spec for spec in registry().all(FormatSpec) if all(has(names, pattern) for pattern in spec.recognised_by)]
     return max(found, key=lambda spec: spec.precedence, default=None)  # of equal ones the first: our own, then by name
 
 
@@ -35,7 +35,7 @@ def format_of(folder: Path) -> FormatSpec:
             where=str(folder),
             hint="Get the model in a format that cannot run code, or convert the weights in a place where you trust their source.",
         )
-    installed = [f"{spec.name} ({', '.join(spec.recognised_by)})" for spec in registry().all("format")]
+    installed = [f"{spec.name} ({', '.join(spec.recognised_by)})" for spec in registry().all(FormatSpec)]
     if not installed:
         homes = sorted(set(catalogue().get("format", {}).values()))
         raise UsageError("no checkpoint format is installed", where=str(folder), hint=f"pip install {' '.join(homes)}")

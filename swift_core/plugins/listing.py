@@ -48,11 +48,12 @@ def _local_verbs() -> list[Line]:
     """Return the verbs of the files that the user has named; those are loaded already."""
     if not local.local_plugins():
         return []
+    from swift_core.contract import VerbSpec
     from swift_core.plugins.registered import registry
 
     return [
         Line(entry.spec.name, entry.spec.summary, entry.spec.also)
-        for kind in {"verb", *(spec.each for spec in registry().all("verb") if spec.each)}
+        for kind in {"verb", *(spec.each for spec in registry().all(VerbSpec) if spec.each)}
         for entry in registry().entries(kind)
         if entry.plugin.local
     ]

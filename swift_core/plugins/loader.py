@@ -187,7 +187,7 @@ def _check_version(module: ModuleType) -> None:
     except InvalidSpecifier:
         raise UsageError(f"its SWIFT_API is no version specifier: {wanted!r}") from None
     if not fits:
-        raise UsageError(f"it wants plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older")
+        raise UsageError(f"it requires plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older")
 
 
 def _reason(error: BaseException) -> str:

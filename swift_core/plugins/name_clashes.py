@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from swift_core.contract import DatasetSpec, HubSpec
+from swift_core.contract import DatasetSpec, HubSpec, Named
 from swift_core.plugins.metadata import entry_points
-from swift_core.plugins.registered import HOOKS, Entry, Registry, first_party
+from swift_core.plugins.registered import KINDS, Entry, Registry, first_party
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,20 @@ class Clash:
 
 def clashes(known: Registry) -> list[Clash]:
     """Return all name clashes, sorted by kind and name."""
-    found: dict[tuple[str, str], list[Entry]] = {}
-    for kind in HOOKS:
-        for entry in known.entries(kind):
+    found: dict[tuple[str, str], list[Entry[Named]]] = {}
+    for kind, spec in KINDS.items():
+        for entry in known.entries(spec):
             for key in dict.fromkeys(_names(kind, entry)):
                 found.setdefault(key, []).append(entry)
     parts = [
-        Clash(kind, name, owners, entries[0].plugin.distribution if entries[0].first_party else "", typed=kind in HOOKS)
+        Clash(kind, name, owners, entries[0].plugin.distribution if entries[0].first_party else "", typed=kind in KINDS)
         for (kind, name), entries in found.items()
         if len(owners := tuple(dict.fromkeys(entry.plugin.distribution for entry in entries))) > 1
     ]
     return sorted([*parts, *_commands()], key=lambda clash: (clash.kind, clash.name))
 
 
-def _names(kind: str, entry: Entry) -> Iterator[tuple[str, str]]:
+def _names(kind: str, entry: Entry[Named]) -> Iterator[tuple[str, str]]:
     for name in (entry.spec.name, *entry.spec.also):
         yield kind, name
     if isinstance(entry.spec, HubSpec):

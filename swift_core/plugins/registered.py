@@ -1,4 +1,4 @@
-"""Kind and name → spec. Unknown names get a suggestion.
+"""Kind and name → spec. A kind is named by the class of its specs, or by its name if users type it. Unknown names get a suggestion.
 
 A name that two plugins offer is an error where the user typed it, until `distribution/name` says which. A name that our own code chose
 (a default, an adapter without a manifest) stays with the first-party plugin that owns it, whatever else is installed.
@@ -9,39 +9,42 @@ Three failures have three texts: not installed (a pip line, from the catalogue),
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
-from swift_core.contract import ISOLATABLE, Choice, FormatSpec, UsageError, VerbSpec, specs, suggestion
+from swift_core.contract import ISOLATABLE, Choice, FormatSpec, Named, Spec, UsageError, VerbSpec, specs, suggestion
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
 
-HOOKS: Mapping[str, tuple[str, type[specs.Named]]] = {
-    "hub": ("swift_hubs", specs.HubSpec),
-    "family": ("swift_model_families", specs.ModelFamily),
-    "format": ("swift_formats", FormatSpec),
-    "loader": ("swift_model_loaders", specs.LoaderSpec),
-    "dataset": ("swift_datasets", specs.DatasetSpec),
-    "task": ("swift_tasks", specs.TaskSpec),
-    "tuner": ("swift_tuners", specs.TunerSpec),
-    "parallel": ("swift_parallel_strategies", specs.ParallelSpec),
-    "quantizer": ("swift_quantizers", specs.QuantizerSpec),
-    "exporter": ("swift_exporters", specs.ExporterSpec),
-    "backend": ("swift_backends", specs.BackendSpec),
-    "evaluator": ("swift_evaluators", specs.EvaluatorSpec),
-    "launcher": ("swift_launchers", specs.LauncherSpec),
-    "optimizer": ("swift_optimizers", specs.OptimizerSpec),
-    "verb": ("swift_verbs", VerbSpec),
+HOOKS: Mapping[type[Named], str] = {
+    specs.HubSpec: "swift_hubs",
+    specs.ModelFamily: "swift_families",
+    FormatSpec: "swift_formats",
+    specs.LoaderSpec: "swift_loaders",
+    specs.DatasetSpec: "swift_datasets",
+    specs.TaskSpec: "swift_tasks",
+    specs.TunerSpec: "swift_tuners",
+    specs.ParallelSpec: "swift_parallel",
+    specs.QuantizerSpec: "swift_quantizers",
+    specs.ExporterSpec: "swift_exporters",
+    specs.BackendSpec: "swift_backends",
+    specs.EvaluatorSpec: "swift_evaluators",
+    specs.LauncherSpec: "swift_launchers",
+    specs.OptimizerSpec: "swift_optimizers",
+    VerbSpec: "swift_verbs",
 }
+KINDS: Mapping[str, type[Named]] = {spec.kind: spec for spec in HOOKS}
+SpecT = TypeVar("SpecT", bound=Named)
+SpecT_co = TypeVar("SpecT_co", bound=Named, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Generic[SpecT_co]):
     """A spec and the plugin that offers it."""
 
-    spec: Any
+    spec: SpecT_co
     plugin: Plugin
 
     @property
@@ -55,26 +58,39 @@ class Registry:
 
     def __init__(self, loaded: Plugins) -> None:
         self.plugins = loaded
-        self._entries: dict[str, list[Entry]] = {}
+        self._entries: dict[str, list[Entry[Any]]] = {}
 
-    def entries(self, kind: str) -> list[Entry]:
+    @overload
+    def entries(self, kind: type[SpecT]) -> list[Entry[SpecT]]: ...
+    @overload
+    def entries(self, kind: str) -> list[Entry[Spec]]: ...
+    def entries(self, kind: type[Named] | str) -> Sequence[Entry[Named]]:
         """All specs of a kind with their owners, by name; the first-party ones first, so that no other takes what they answer to."""
+        kind = kind if isinstance(kind, str) else kind.kind
         if kind not in self._entries:
-            hook, wanted = HOOKS[kind]
-            found = []
+            hook = HOOKS[KINDS[kind]]
+            found: list[Entry[Any]] = []
             for plugin, answer in self.plugins.ask(hook):
-                if problem := _wrong(answer, wanted, kind, local=plugin.local):
+                if problem := _wrong(answer, KINDS[kind], kind, local=plugin.local):
                     self.plugins.fail(plugin, f"{hook}() {problem}")
                 else:
                     found += [Entry(spec, plugin) for spec in answer]
             self._entries[kind] = sorted(found, key=lambda entry: (not entry.first_party, entry.spec.name, entry.plugin.name))
         return self._entries[kind]
 
-    def all(self, kind: str) -> list[Any]:
+    @overload
+    def all(self, kind: type[SpecT]) -> list[SpecT]: ...
+    @overload
+    def all(self, kind: str) -> list[Spec]: ...
+    def all(self, kind: type[Named] | str) -> Sequence[Named]:
         """All specs of a kind, in the order of `entries`."""
         return [entry.spec for entry in self.entries(kind)]
 
-    def matching(self, kind: str, name: str, *, origin: str = "") -> list[Entry]:
+    @overload
+    def matching(self, kind: type[SpecT], name: str, *, origin: str = "") -> list[Entry[SpecT]]: ...
+    @overload
+    def matching(self, kind: str, name: str, *, origin: str = "") -> list[Entry[Spec]]: ...
+    def matching(self, kind: type[Named] | str, name: str, *, origin: str = "") -> Sequence[Entry[Named]]:
         """The parts that have a name, or that `distribution/name` means; a name goes before another's `also`."""
         home, slash, bare = name.rpartition("/")
         origin, name = (origin or home, bare) if slash else (origin, name)
@@ -85,11 +101,19 @@ class Registry:
         """Whose part is meant by a name that our own code chose; '' where it is nobody's in particular."""
         return catalogue().get(kind, {}).get(name, "") or next((OWN for entry in self.matching(kind, name) if entry.plugin.name == OWN), "")
 
-    def spec(self, choice: Choice) -> Any:
-        """The spec behind a choice, of the plugin that it was taken from."""
-        return self.entry(choice.kind, choice.name, origin=choice.plugin).spec
+    @overload
+    def spec(self, choice: Choice, kind: type[SpecT]) -> SpecT: ...
+    @overload
+    def spec(self, choice: Choice, kind: None = None) -> Spec: ...
+    def spec(self, choice: Choice, kind: type[Named] | None = None) -> Named:
+        """The spec behind a choice (which is of that kind), of the plugin that it was taken from."""
+        return self.entry(kind or choice.kind, choice.name, origin=choice.plugin).spec
 
-    def get(self, kind: str, name: str) -> Any:
+    @overload
+    def get(self, kind: type[SpecT], name: str) -> SpecT: ...
+    @overload
+    def get(self, kind: str, name: str) -> Spec: ...
+    def get(self, kind: type[Named] | str, name: str) -> Named:
         """The spec of that name.
 
         Raises:
@@ -97,9 +121,14 @@ class Registry:
         """
         return self.entry(kind, name).spec
 
-    def entry(self, kind: str, name: str, *, origin: str = "", where: str = "") -> Entry:
+    @overload
+    def entry(self, kind: type[SpecT], name: str, *, origin: str = "", where: str = "") -> Entry[SpecT]: ...
+    @overload
+    def entry(self, kind: str, name: str, *, origin: str = "", where: str = "") -> Entry[Spec]: ...
+    def entry(self, kind: type[Named] | str, name: str, *, origin: str = "", where: str = "") -> Entry[Named]:
         """The part of that name and its owner; `origin` (the user's `from:`) names a plugin or distribution where two offer it."""
         matches = self.matching(kind, name, origin=origin)
+        kind = kind if isinstance(kind, str) else kind.kind
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -149,7 +178,7 @@ class Registry:
         return UsageError(f"there is no {kind} '{name}'{offered}", where=where, hint=hint)
 
 
-def choice_fields(entry: Entry, options: dict[str, Any]) -> dict[str, Any]:
+def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]:
     """What a Choice of this entry holds, its options validated."""
     spec, plugin = entry.spec, entry.plugin
     if spec.options is None:
@@ -190,7 +219,7 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(resources.files("swift_core").joinpath("catalogue.toml").read_text(encoding="utf-8"))
 
 
-def _wrong(answer: Any, wanted: type[specs.Named], kind: str, *, local: bool) -> str:
+def _wrong(answer: Any, wanted: type[Named], kind: str, *, local: bool) -> str:
     if not isinstance(answer, Iterable) or isinstance(answer, str):
         return f"must return a list of {wanted.__name__}, not {type(answer).__name__}"
     for spec in answer:

@@ -14,7 +14,7 @@ def verbs(known: Registry | None = None) -> list[VerbSpec]:
     """Return every verb; one whose implementations of a part are verbs too (`VerbSpec.each`) is followed by them."""
     known = known or registry()
     found: list[VerbSpec] = []
-    for spec in known.all("verb"):
+    for spec in known.all(VerbSpec):
         found += [spec, *(spec.of(each) for each in known.all(spec.each))] if spec.each else [spec]
     return found
 
@@ -26,10 +26,9 @@ def find_verb(name: str, known: Registry | None = None) -> VerbSpec | None:
         UsageError: two plugins offer it.
     """
     known = known or registry()
-    if known.matching("verb", name):
-        spec: VerbSpec = known.entry("verb", name).spec
-        return spec
-    for spec in known.all("verb"):
+    if known.matching(VerbSpec, name):
+        return known.entry(VerbSpec, name).spec
+    for spec in known.all(VerbSpec):
         if spec.each and (matches := known.matching(spec.each, name)):
             return spec.of(matches[0].spec)
     return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         STOPPED as STOPPED,
         STOPPING as STOPPING,
         LocalLauncher as LocalLauncher,
+        WorkerCommand as WorkerCommand,
         free_port as free_port,
         watch_processes as watch_processes,
     )
@@ -35,7 +36,7 @@ __getattr__, __dir__ = door(
         "execution": "conclude error_of running_server",
         "launch_variables": "given_value set_option variable_number",
         "loader_record": "loader_record_of recorded_loader",
-        "local_launcher": "CONTROL_PIPE STOPPED STOPPING STOP_FILE LocalLauncher free_port watch_processes",
+        "local_launcher": "CONTROL_PIPE STOPPED STOPPING STOP_FILE LocalLauncher WorkerCommand free_port watch_processes",
         "provenance": "maker_of",
         "resolution": "Resolved resolve",
         "space": "format_size free_space sum_per_disk",

@@ -32,7 +32,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.plugins import registry
 
-    if not registry().spec(chosen).nodes:
-        able = ", ".join(item.name for item in registry().all("launcher") if item.nodes) or "none is installed"
+    if not registry().spec(chosen, LauncherSpec).nodes:
+        able = ", ".join(item.name for item in registry().all(LauncherSpec) if item.nodes) or "none is installed"
         message = f"the launcher '{chosen.name}' starts processes on one machine, and {nodes} nodes are requested"
         yield Problem(where="launcher", message=message, hint=f"Launchers for several nodes: {able}.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swift_core.contract import Choice, Problems, QuantizerSpec, SwiftError, UsageError, VerbSpec, suggestion
+from swift_core.contract import Choice, EvaluatorSpec, Problems, QuantizerSpec, SwiftError, TunerSpec, UsageError, VerbSpec, suggestion
 from swift_core.options import Invalid, Settings, fields
 from swift_core.plugins import Registry
 
@@ -62,7 +62,7 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
 
 def _needs_no_server(verb: VerbSpec, settings: Settings, parts: Mapping[str, Choice], known: Registry) -> bool:
     """Return whether no engine has to be started: a running server is named, or the evaluator loads the checkpoint itself."""
-    inline = "evaluator" in parts and known.spec(parts["evaluator"]).over == "inline"
+    inline = "evaluator" in parts and known.spec(parts["evaluator"], EvaluatorSpec).over == "inline"
     return "server" in verb.takes and (bool(settings.values.get("url")) or inline)
 
 
@@ -94,7 +94,7 @@ def with_implied_quantizer(parts: Mapping[str, Choice], known: Registry, setting
         UsageError: that quantizer is not installed.
     """
     tuner = parts.get("tuner")
-    implied = known.spec(tuner).implies if tuner else ""
+    implied = known.spec(tuner, TunerSpec).implies if tuner else ""
     if not tuner or not implied or "quantizer" in parts:
         return dict(parts)
     try:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import PeerFailed, Run, RunResult, Server, Stopped, SwiftError, Watch, errors
+from swift_core.contract import LoaderSpec, PeerFailed, Run, RunResult, Server, Stopped, SwiftError, TunerSpec, Watch, errors
 from swift_core.plugins import Registry, registry
 from swift_core.runs.events import read_events
 from swift_core.system import new_folder, output_path, paths, read_run, threads, write_result, write_run
@@ -178,8 +178,8 @@ def _needed(run: Run, known: Registry) -> set[str]:
     choices = [*run.parts.values(), *run.datasets, *run.validation]
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
     adapters = run.adapters or run.options.get("runtime_adapters")
-    tuners = {entry.plugin.name for entry in known.entries("tuner")} if adapters else set()
-    loaders = {entry.plugin.name for entry in known.entries("loader") if entry.spec.verifying} if "exporter" in run.parts else set()
+    tuners = {entry.plugin.name for entry in known.entries(TunerSpec)} if adapters else set()
+    loaders = {entry.plugin.name for entry in known.entries(LoaderSpec) if entry.spec.verifying} if "exporter" in run.parts else set()
     return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders
 
 

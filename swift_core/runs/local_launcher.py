@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,34 @@ STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends 
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerCommand:
+    """A command that starts workers, and how it is ended.
+
+    Attributes:
+        argv: the program and its arguments.
+        env: variables added to those of this process.
+        control_pipe: it is a worker itself (`python -m swift_core.runs.worker`, in whatever wrapper that keeps its stdin and process id):
+            it saves and stops when its stdin closes. Workers of other commands learn of a stop by the stop file.
+        grace: seconds that its process group gets to end after SIGTERM, under a supervisor that also ends it if this process dies. 0: it
+            is killed at once.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    control_pipe: bool = False
+    grace: float = 0.0
+
+    def start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start it as the leader of a process group, with pipes to its stdin and stdout."""
+        argv = supervisor.argv(list(self.argv), grace=self.grace) if self.grace else self.argv
+        env = {**os.environ, **self.env, CONTROL_PIPE: "1" if self.control_pipe else ""}
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
+
+
+_Running = list[tuple[WorkerCommand, subprocess.Popen[bytes]]]
 
 
 class LocalLauncher:
@@ -54,34 +83,32 @@ class LocalLauncher:
             }
             ranks = [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
         command = [sys.executable, "-m", "swift_core.runs.worker", str(run)]
-        return watch_processes([(command, {**environment, **rank, CONTROL_PIPE: "1"}) for rank in ranks], run, watch)
+        return watch_processes([WorkerCommand(argv=command, env={**environment, **rank}, control_pipe=True) for rank in ranks], run, watch)
 
 
-def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]], run: Path, watch: Watch) -> int:
+def watch_processes(commands: Sequence[WorkerCommand], run: Path, watch: Watch) -> int:
     """Start the commands, pass on their events, and return the first bad exit code (0: all ended well).
 
     Ctrl-C once asks them to stop and save, twice ends them at once.
     """
     events: queue.Queue[dict[str, Any]] = queue.Queue()
     (run / STOP_FILE).unlink(missing_ok=True)
-    processes: list[subprocess.Popen[bytes]] = []
+    running: _Running = []
     readers: list[threading.Thread] = []
     interrupts = 0
     lost: float | None = None
     failed = 0  # the code of the process that failed first; those that are killed for it come later
     with (run / "log.txt").open("ab") as log:
         try:
-            for argv, env in commands:
-                process = subprocess.Popen(
-                    argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **env}, start_new_session=True
-                )
-                processes.append(process)
+            for command in commands:
+                process = command.start(log)
+                running.append((command, process))
                 readers.append(threading.Thread(target=_read, args=(process.stdout, events), daemon=True))
                 readers[-1].start()
             while True:
                 try:
                     _drain(events, watch)
-                    codes = [process.poll() for process in processes]
+                    codes = [process.poll() for _, process in running]
                     failed = failed or next((code for code in codes if code), 0)
                     if failed and lost is None:
                         lost = time.monotonic()
@@ -94,18 +121,18 @@ def watch_processes(commands: Sequence[tuple[Sequence[str], Mapping[str, str]]],
                             return STOPPED
                         return failed if failed >= 0 else 128 - failed
                     if lost and time.monotonic() - lost > _LOST_RANK_GRACE:
-                        _kill(processes)
+                        _kill(running)
                 except KeyboardInterrupt:
                     interrupts += 1
                     forget()
                     if interrupts == 1:
                         watch(STOPPING)
-                        _ask_to_stop(processes, run)
+                        _ask_to_stop(running, run)
                     else:
                         lost = time.monotonic()
-                        _kill(processes)
+                        _kill(running)
         finally:
-            _kill(processes)
+            _kill(running)
             (run / STOP_FILE).unlink(missing_ok=True)
 
 
@@ -116,22 +143,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]], run: Path) -> None:
+def _ask_to_stop(running: _Running, run: Path) -> None:
     with suppress(OSError):  # a full disk; the pipes say it too
         (run / STOP_FILE).touch()
-    for process in processes:
-        if process.stdin and process.args[2] == "swift_core.runs.worker":  # type: ignore[index]
+    for command, process in running:
+        if process.stdin and command.control_pipe:
             with suppress(OSError):
                 process.stdin.close()
 
 
-def _kill(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End what still runs, whole process groups; a tether gets the time to end its own."""
-    running = [process for process in processes if process.poll() is None]
-    for process in running:
-        tethered = process.args[2] == "swift_core.system.supervisor"  # type: ignore[index]
-        supervisor.signal_group(process, signal.SIGTERM if tethered else signal.SIGKILL)
-    for process in running:
+def _kill(running: _Running) -> None:
+    """End what still runs, whole process groups; a supervisor gets the time to end its own."""
+    alive = [(command, process) for command, process in running if process.poll() is None]
+    for command, process in alive:
+        supervisor.signal_group(process, signal.SIGTERM if command.grace else signal.SIGKILL)
+    for _, process in alive:
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:

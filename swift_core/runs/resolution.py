@@ -11,7 +11,20 @@ from datetime import date
 from pathlib import Path
 
 from swift_core.checkpoints import Checkpoint, Fetcher, check_base
-from swift_core.contract import Problems, Progress, Run, SwiftError, UsageError, VerbSpec, __version__, parse_reference, suggestion
+from swift_core.contract import (
+    BackendSpec,
+    ExporterSpec,
+    HubSpec,
+    Problems,
+    Progress,
+    Run,
+    SwiftError,
+    UsageError,
+    VerbSpec,
+    __version__,
+    parse_reference,
+    suggestion,
+)
 from swift_core.options import Settings, normalise
 from swift_core.plugins import Registry, local, registry
 from swift_core.runs import outputs, provenance, reservation, space
@@ -61,7 +74,7 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
 
 def _check_hub(settings: Settings, known: Registry) -> None:
     """Check that the hub exists, even if nothing is fetched from it."""
-    hub, schemes = settings.values.get("hub"), sorted(scheme for spec in known.all("hub") for scheme in spec.schemes)
+    hub, schemes = settings.values.get("hub"), sorted(scheme for spec in known.all(HubSpec) for scheme in spec.schemes)
     if hub and hub not in schemes:
         hint = suggestion(hub, schemes) or f"Known: {', '.join(schemes)}."
         raise UsageError(f"there is no hub '{hub}'", where=settings.where("hub"), hint=hint)
@@ -81,13 +94,13 @@ def _fetch(draft: Draft) -> None:
     if not options.get("model"):
         options["trust_remote_code"] = False
         return
-    reader = draft.parts.get("backend") or draft.parts.get("exporter")
-    loader = draft.parts.get("loader")
+    backend, exporter, loader = (draft.parts.get(part) for part in ("backend", "exporter", "loader"))
+    reads = known.spec(backend, BackendSpec).reads if backend else known.spec(exporter, ExporterSpec).reads if exporter else ()
     fetcher = Fetcher(
         known,
         loader=loader,
-        reads=tuple(known.spec(reader).reads) if reader else (),
-        reader=draft.parts["backend"].name if "backend" in draft.parts else "",
+        reads=reads,
+        reader=backend.name if backend else "",
         hub=options["hub"],
         family=options.get("family", ""),
         trusted=tuple(options.get("trust_remote_code", ())),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Problem
+from swift_core.contract import Problem, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, VerbSpec
@@ -45,7 +45,7 @@ def _needs(run: Run, verb: VerbSpec, known: Registry) -> Mapping[Path, tuple[str
     if run.model is None or not verb.output_ratio or "runs" not in run.options:
         return {}
     weights, others = _sizes(Path(run.model.path))
-    if trains and known.spec(run.part("tuner")).trains == "adapter":
+    if trains and known.spec(run.part("tuner"), TunerSpec).trains == "adapter":
         weights = 0
     elif run.adapters and "exporter" in run.parts:
         weights, others = _sizes(Path(next(iter(run.adapters.values())).path))

@@ -22,13 +22,13 @@ from typing import Any
 from swift_core.contract import DiskFull, PeerFailed, Ref, Run, Stopped, SwiftError
 from swift_core.plugins import local, plugins
 from swift_core.runs.events import Report
+from swift_core.runs.library_errors import is_lost_connection, is_out_of_memory
 from swift_core.runs.local_launcher import CONTROL_PIPE, STOP_FILE
 from swift_core.system import disk_error, read_run
 
 ELASTIC = "TORCHELASTIC_RUN_ID"  # set by torch's launcher, which would start again a worker that was stopped, if its code were not 0
 _UNHEARD = 15.0  # seconds for a job that was interrupted to clean up
 _ORPHANED = 300.0  # seconds for a job to save and end once its parent is dead: nobody is there to end it after that
-_LOST_PEER = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")  # as gloo and NCCL say it
 
 
 def main() -> int:
@@ -75,21 +75,19 @@ def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
 
 def translated(error: Exception, folder: Path) -> SwiftError:
-    """A fault in words: what users can mend is named, the rest points at the log."""
+    """Return the error to report: one that the user can fix says how, any other points to the log."""
     told = disk_error(error, folder)
     if isinstance(told, DiskFull):
-        told.hint = "Free some space and go on with --resume; nothing half-written was left."
+        return told.with_context(hint="Free some space and go on with --resume; nothing half-written was left.")
     if isinstance(told, SwiftError):
         return told
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return SwiftError(
-            "out of memory", hint="Use a smaller --batch-size or --max-length, or --gradient-checkpointing, or --tuner qlora."
-        )
-    if any(sign in str(error) for sign in _LOST_PEER):
+    if is_out_of_memory(error):
+        return SwiftError("out of memory", hint="Use a smaller --batch-size or --max-length, --gradient-checkpointing, or --quantizer.")
+    if is_lost_connection(error):
         hint = "The log has more; a training run goes on with --resume."
         return PeerFailed("the connection to another process of the run broke", hint=hint)
     return SwiftError(
-        f"{type(error).__name__}: {error}", hint="This is a fault of ours or of a plugin; log.txt in the run folder has the traceback."
+        f"{type(error).__name__}: {error}", hint="Internal error of swift or of a plugin; log.txt in the run folder has the traceback."
     )
 
 

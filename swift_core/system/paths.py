@@ -7,8 +7,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,14 +30,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with disk_errors(path):
         make_folder(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with aside.open("x", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            aside.replace(path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
             raise
 
 
@@ -66,13 +65,14 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     check_free(target, overwrite=overwrite)
     with disk_errors(target):
         make_folder(target.parent)
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_aside(target, os.environ.get(RUN_NAME, ""))))
-        aside.chmod(0o777 & ~_umask())
+        aside = target.with_name(f"{_aside(target, os.environ.get(RUN_NAME, ''))}{secrets.token_hex(8)}")
+        aside.mkdir()
+        mode = aside.stat().st_mode & 0o777  # what the umask allows; reading that itself means changing it for all threads
     try:
         with disk_errors(target):
             yield aside
             for path in aside.rglob("*"):  # some libraries write through temporary files that only their owner may read
-                path.chmod((0o777 if path.is_dir() else 0o666) & ~_umask())
+                path.chmod(mode if path.is_dir() else mode & 0o666)
             _put(aside, target, overwrite=overwrite)
     except BaseException as error:
         _remove(aside)
@@ -154,12 +154,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def size_of(path: Path) -> int:

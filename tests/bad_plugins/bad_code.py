@@ -7,5 +7,5 @@ from swift_core.contract import LoaderSpec, Ref
 
 
 @hookimpl
-def swift_model_loaders():
+def swift_loaders():
     return [LoaderSpec(name="code", summary="Does it badly", factory=Ref("faults.loaders:Runs"), reads=("safetensors",))]

@@ -7,5 +7,5 @@ from swift_core.contract import LoaderSpec, Ref
 
 
 @hookimpl
-def swift_model_loaders():
+def swift_loaders():
     return [LoaderSpec(name="loader", summary="Does it badly", factory=Ref("faults.loaders:Trusting"), reads=("safetensors",))]

@@ -7,7 +7,7 @@ from swift_core.contract import ModelFamily
 
 
 @hookimpl
-def swift_model_families():
+def swift_families():
     return [
         ModelFamily(
             name="bad-llama",

@@ -7,7 +7,7 @@ from swift_core.contract import ParallelSpec, Ref
 
 
 @hookimpl
-def swift_parallel_strategies():
+def swift_parallel():
     return [
         ParallelSpec(
             name="bad-resume",

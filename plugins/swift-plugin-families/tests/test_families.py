@@ -18,7 +18,7 @@ from swift_testing.kit.checks.families import build
 
 from swift_core.contract.specs import ModelFamily
 
-FAMILIES = swift_plugin_families.swift_model_families()
+FAMILIES = swift_plugin_families.swift_families()
 NATIVE = [family for family in FAMILIES if not family.remote_code]
 
 

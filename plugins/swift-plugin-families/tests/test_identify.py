@@ -13,7 +13,7 @@ from swift_core.checkpoints.family import UNKNOWN, family_of, identify
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Source
 
-FAMILIES = swift_plugin_families.swift_model_families()
+FAMILIES = swift_plugin_families.swift_families()
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_family_of_a_source() -> None:
 
 def test_the_plugin_imports_nothing_heavy() -> None:
     code = (
-        "import sys, swift_plugin_families as plugin; plugin.swift_model_families()\n"
+        "import sys, swift_plugin_families as plugin; plugin.swift_families()\n"
         "heavy = {'torch', 'transformers', 'pydantic', 'yaml', 'rich'} & set(sys.modules); assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

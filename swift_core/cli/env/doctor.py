@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from swift_core.cli.env.shared import KIND_HELP
-from swift_core.contract import UsageError
+from swift_core.contract import Spec, UsageError
 from swift_core.environments import Finding, environment_of, examine, isolated_entry, wanted
 from swift_core.plugins import Entry, engines, registry
 
@@ -43,7 +43,7 @@ def command(name: str, kind: str, python: Path | None, timeout: float, as_json: 
     return 0 if ok else 1
 
 
-def _where(entry: Entry) -> tuple[Path, bool]:
+def _where(entry: Entry[Spec]) -> tuple[Path, bool]:
     """Return the interpreter that a run would use, and whether swift created its environment."""
     if engines.engine_state(entry.spec, entry.plugin.distribution).present:
         return Path(sys.executable), False

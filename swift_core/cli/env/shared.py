@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract import UsageError
+from swift_core.contract import Spec, UsageError
 from swift_core.environments import Environment, Record, environment_of, isolated_entry, wanted
 from swift_core.plugins import Entry, registry
 
@@ -24,7 +24,7 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
     return found, found.record
 
 
-def served(environment: Environment, entry: Entry) -> bool:
+def served(environment: Environment, entry: Entry[Spec]) -> bool:
     """Return whether the environment meets the requirements of the entry on this machine."""
     try:
         return environment.serves(wanted(entry))

@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_core.contract import Spec, UsageError, suggestion
 from swift_core.environments import environment_of
-from swift_core.plugins import HOOKS, Clash, Entry, Offer, Plugin, Registry, clashes, commands_offered, engine_state, registry
+from swift_core.plugins import KINDS, Clash, Entry, Offer, Plugin, Registry, clashes, commands_offered, engine_state, registry
 
 
 def records(name: str = "") -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def records(name: str = "") -> list[dict[str, Any]]:
         UsageError: no plugin has that name.
     """
     known = registry()
-    for kind in HOOKS:
+    for kind in KINDS.values():
         known.entries(kind)  # calls the hooks, so that plugins which fail in them are recorded
     shared = clashes(known)
     everything = [_record(known, plugin, shared) for plugin in known.plugins.found.values()]
@@ -63,7 +63,7 @@ def _record(known: Registry, plugin: Plugin, shared: list[Clash]) -> dict[str, A
 
 
 def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
-    for kind in HOOKS:
+    for kind in KINDS:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
                 engine = engine_state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
@@ -79,7 +79,7 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _has_environment(entry: Entry) -> bool:
+def _has_environment(entry: Entry[Spec]) -> bool:
     made = environment_of(entry)
     return made is not None and made.state == "ready"
 

@@ -7,7 +7,7 @@ from swift_core.contract import ModelFamily
 
 
 @hookimpl
-def swift_model_families() -> list[ModelFamily]:
+def swift_families() -> list[ModelFamily]:
     """Return the family, with one named model from the package index (93 MB, Apache-2.0)."""
     return [
         ModelFamily(

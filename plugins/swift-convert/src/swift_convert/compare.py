@@ -20,7 +20,7 @@ from typing import Any
 from swift_recipes import charts
 from swift_recipes.page import write_page
 
-from swift_core.contract import Problems, Run, RunResult, Stopped, SwiftError, UsageError, Watch
+from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Stopped, SwiftError, UsageError, Watch
 from swift_core.options import Settings
 from swift_core.plugins import Registry, catalogue, registry
 from swift_core.runs import Resolved
@@ -59,7 +59,7 @@ def parse(text: str, known: Registry) -> list[Method]:
         if not name or len(options) != len(pairs):
             raise UsageError(f"'{asked}' is not a quantizer with options", where="compare", hint=_HOW)
         if name not in catalogue().get("quantizer", {}):  # a known one that is not installed becomes a line of the table
-            known.entry("quantizer", name, where="compare")
+            known.entry(QuantizerSpec, name, where="compare")
         methods[asked] = Method(asked, name, {key.replace("-", "_"): value for key, value in options.items()})
     if not methods:
         raise UsageError("no quantizer given", where="compare", hint=_HOW)
@@ -144,7 +144,7 @@ def _measured(run: Run, folder: Path, keep: bool, watch: Watch | None) -> dict[s
         return {"folder": str(folder), **_reason(error)}
     spent = _cpu_seconds() - before
     choice = run.part("quantizer")
-    bits = choice.options.get("bits") or max(registry().spec(choice).bits)
+    bits = choice.options.get("bits") or max(registry().spec(choice, QuantizerSpec).bits)
     if not keep and done.output:
         shutil.rmtree(done.output)
     kept = {"output": str(done.output)} if keep else {}

@@ -14,9 +14,10 @@ from typing import Any
 from swift_core.contract import Choice, Run, Stopped, SwiftError, UsageError
 from swift_core.environments import CLEARED, interpreter_variables, look
 from swift_core.plugins import local
-from swift_core.runs import CONTROL_PIPE, STOP_FILE, STOPPING, Report, error_of, watch_processes
-from swift_core.system import last_error_in, supervisor, write_run
+from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
+from swift_core.system import last_error_in, write_run
 
+_GRACE = 10.0  # seconds that the worker has to end after SIGTERM
 FOLDER = "apart"  # in the run folder, with its own run.json, events and log
 
 
@@ -47,18 +48,15 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
             report.send(event)
 
     threading.Thread(target=_pass_on_a_stop, args=(report, folder), daemon=True).start()
-    command = supervisor.argv([python, "-m", "swift_core.runs.worker", str(folder)])
-    environment = {**interpreter_variables(python), **dict.fromkeys(CLEARED[:2], ""), CONTROL_PIPE: ""}  # the parent's are added to these
-    code = watch_processes([(command, environment)], folder, watch)
+    environment = {**interpreter_variables(python), **dict.fromkeys(CLEARED[:2], "")}  # the parent's are added to these
+    command = WorkerCommand(argv=[python, "-m", "swift_core.runs.worker", str(folder)], env=environment, grace=_GRACE)
+    code = watch_processes([command], folder, watch)
     if error := told.get("error"):
         raise error_of(error)
     if report.stop_requested:
         raise Stopped("stopped", where=str(report.folder))
     if code or "result" not in told:
         log = folder / "log.txt"
-        if "No module named 'swift_core'" in log.read_text(encoding="utf-8", errors="replace"):
-            hint = f"{python} -m pip install {' '.join(_ours(run))}"
-            raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=hint)
         raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_error_in(log))
     figures = told["result"]["figures"]
     if missing := [each for each in wanted if each not in figures]:
@@ -74,8 +72,11 @@ def _ours(run: Run) -> list[str]:
 
 
 def _check_versions(run: Run, python: str) -> None:
-    """Refuse an environment where a distribution of ours has another version: the two would not understand each other."""
+    """Refuse an environment without swift-core, or where a distribution of ours has another version than here."""
     there = look(Path(python))
+    if not there.version("swift-core"):
+        hint = f"{python} -m pip install {' '.join(_ours(run))}"
+        raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=hint)
     for name in _ours(run):
         version = there.version(name)
         if version and version != (here := metadata.version(name)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_convert.quantize import calibration_problems
 from swift_convert.verify import prove, traits_of
 from swift_core.checkpoints import Checkpoint, Manifest, write_manifest
-from swift_core.contract import CalibratingExporter, Problem, Ref, UsageError, __version__
+from swift_core.contract import CalibratingExporter, ExporterSpec, Problem, Ref, UsageError, __version__
 from swift_core.system import output_path, paths
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Yield the reasons why the exporter can't export the run's checkpoint, before anything is started."""
     if "exporter" not in run.parts or run.model is None:
         return
-    spec = known.spec(run.part("exporter"))
+    spec = known.spec(run.part("exporter"), ExporterSpec)
     if len(run.adapters) > 1:
         yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Give one of them.")
     elif run.adapters and "adapter" not in spec.reads:
@@ -39,7 +39,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         )
     elif not run.adapters and run.model.format not in spec.reads:
         message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, but '{run.model.reference}' is {run.model.format}"
-        first = [other.name for other in known.all("exporter") if other.writes in spec.reads and run.model.format in other.reads]
+        first = [other.name for other in known.all(ExporterSpec) if other.writes in spec.reads and run.model.format in other.reads]
         hint = f"Export it first: --to {' or '.join(first)}." if first else "Give the checkpoint that it was converted from."
         yield Problem(where="model", message=message, hint=hint)
     yield from calibration_problems(run, spec)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import UsageError
+from swift_core.contract import TunerSpec, UsageError
 from swift_core.runs import provenance
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def choose_tuner(draft: Draft) -> None:
         hint = "Name an adapter checkpoint, or --model BASE --adapter FOLDER."
         raise UsageError("there is no adapter to merge", where="model", hint=hint)
     choice = provenance.maker_of(draft.known, "tuner", Checkpoint.at(Path(next(iter(draft.adapters.values())).path)).manifest, _PEFT)
-    spec = draft.known.spec(choice)
+    spec = draft.known.spec(choice, TunerSpec)
     if spec.merger is None:
         hint = "Its checkpoint is a whole model already."
         raise UsageError(f"the tuner '{spec.name}' has nothing to merge", where="tuner", hint=hint)

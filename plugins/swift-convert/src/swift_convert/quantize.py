@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import LoadableQuantizer, Problem, Ref, ReportingQuantizer, UsageError
+from swift_core.contract import LoadableQuantizer, Problem, QuantizerSpec, Ref, ReportingQuantizer, UsageError
 from swift_core.plugins import engine_state
 from swift_core.system import disk_errors
 
@@ -29,7 +29,7 @@ def load_time_problems(run: Run, known: Registry) -> Iterator[Problem]:
     if "quantizer" not in run.parts or run.model is None:
         return
     choice = run.part("quantizer")
-    spec = known.spec(choice)
+    spec = known.spec(choice, QuantizerSpec)
     if spec.when == "offline":
         hint = f"First swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then use the result as the model."
         message = f"{spec.name} writes a checkpoint, and can't quantize a model while it is loaded"
@@ -43,7 +43,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     if "quantizer" not in run.parts or run.model is None:
         return
     choice = run.part("quantizer")
-    spec = known.spec(choice)
+    spec = known.spec(choice, QuantizerSpec)
     yield from _engine(spec, choice)
     if run.adapters:
         adapter = next(iter(run.adapters.values()))

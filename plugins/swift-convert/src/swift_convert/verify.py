@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_convert.engine_worker import elsewhere, run_apart
 from swift_convert.verify_worker import answer
-from swift_core.contract import CheckingExporter, LoadableExporter, Ref, SwiftError
+from swift_core.contract import CheckingExporter, ExporterSpec, LoadableExporter, LoaderSpec, Ref, SwiftError
 from swift_core.plugins import registry
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     if checked := traits.get("checked"):
         report.note(f"{run.part('exporter').name} has verified the result itself; next tokens are not compared")
         return {"verified": True, **checked}
-    if not (registry().spec(run.part("exporter")).predicts and (limits := limits_of(run))):
+    if not (registry().spec(run.part("exporter"), ExporterSpec).predicts and (limits := limits_of(run))):
         return {}
     report.progress("verify", 0, 1)
     try:
@@ -131,7 +131,7 @@ def _check_comparable(run: Run, traits: Mapping[str, Any]) -> None:
 
 
 def _verifying(form: str) -> Ref:
-    found: Ref | None = next((spec.verifying for spec in registry().all("loader") if spec.verifying and form in spec.reads), None)
+    found = next((spec.verifying for spec in registry().all(LoaderSpec) if spec.verifying and form in spec.reads), None)
     if found is None:
         raise NotImplementedError(f"no installed plugin loads {form} checkpoints to compare it with")
     return found

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import DataChoice, Progress, UsageError, suggestion
+from swift_core.contract import DataChoice, DatasetSpec, Progress, UsageError, suggestion
 from swift_core.options import Invalid, fields
 from swift_core.plugins import Registry
 from swift_core.system import digest, sha256
@@ -56,7 +56,7 @@ def choose_dataset(
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
         raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")
     flags = options.get(spec.replace("_", "-"), {})
-    entry = registry.entry("dataset", spec, origin=origin, where=where)
+    entry = registry.entry(DatasetSpec, spec, origin=origin, where=where)
     if streaming and any(field.path == "streaming" for field in fields.fields(entry.spec.options)):
         implied = {"streaming": True, **implied}
     try:
@@ -120,12 +120,12 @@ def _limit(text: str, where: str) -> tuple[str, int | None]:
 
 def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str], str]:
     """Return the spec that reads `name`, the options in the name, and the plugin of the spec. An existing path takes precedence."""
-    specs = registry.all("dataset")
+    specs = registry.all(DatasetSpec)
     suffixes = {suffix for spec in specs for suffix in spec.suffixes}
     names = {known: spec for spec in specs for known in (spec.name, *spec.also)}
     if _is_file(name, suffixes):
         return _format(registry, Path(name).suffix.lower(), where, {"path": name})
-    if registry.matching("dataset", name):
+    if registry.matching(DatasetSpec, name):
         return name, {}, ""
     head, colon, subset = name.rpartition(":")
     if colon and _is_file(head, suffixes):
@@ -145,7 +145,7 @@ def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str
 
 def _format(registry: Registry, suffix: str, where: str, path: dict[str, str]) -> tuple[str, dict[str, str], str]:
     """Return the dataset spec that reads files with this suffix: a first-party one before others, and `file` if there is none."""
-    readers = [entry for entry in registry.entries("dataset") if suffix in entry.spec.suffixes]
+    readers = [entry for entry in registry.entries(DatasetSpec) if suffix in entry.spec.suffixes]
     if not readers:
         return "file", path, registry.owner("dataset", "file")
     if len(readers) > 1 and not readers[0].first_party:

@@ -88,11 +88,9 @@ class Skips:
         Raises:
             SwiftError: invalid rows stop the run, or more than the allowed number were skipped.
         """
-        place = f"{row.file}, row {row.number}"
-        placed = error if error.where else type(error)(error.message, code=error.code, hint=error.hint, where=place)
+        placed = error if error.where else error.with_context(where=f"{row.file}, row {row.number}")
         if not self.skipping:
-            placed.hint = placed.hint or _ELSE
-            raise placed from error
+            raise placed.with_context(hint=placed.hint or _ELSE) from error
         self.count += 1
         if len(self._first) < _SHOWN:
             self._first.append(placed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import DataChoice, Problem, Problems, SwiftError, UsageError
+from swift_core.contract import DataChoice, DatasetSpec, Problem, Problems, SwiftError, TaskSpec, UsageError
 from swift_core.options import Invalid
 from swift_data.choices import choose_dataset, fetch_dataset
 
@@ -31,11 +31,11 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Yield the datasets whose kinds of rows the task of the run does not accept."""
     if "task" not in run.parts:
         return
-    task = known.spec(run.parts["task"])
+    task = known.spec(run.parts["task"], TaskSpec)
     for choice in (*run.datasets, *run.validation):
-        gives = known.spec(choice).rows
+        gives = known.spec(choice, DatasetSpec).rows
         if gives and not set(gives) & set(task.rows):
-            fits = [spec.name for spec in known.all("task") if set(gives) & set(spec.rows)]
+            fits = [spec.name for spec in known.all(TaskSpec) if set(gives) & set(spec.rows)]
             hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task accepts such rows."
             message = f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} needs {' or '.join(task.rows)} rows"
             yield Problem(where="dataset", message=message, hint=hint)

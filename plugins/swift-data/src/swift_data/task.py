@@ -51,7 +51,7 @@ def resolve_rows(verb: VerbSpec, settings: Settings, *, progress: Progress | Non
         elif kind:
             notes.append(f"no installed task trains on {kind} rows")
     resolved = resolve(replace(verb, parts=parts, main=verb.main if parts else ""), settings, progress=progress, using=known)
-    kinds = known.spec(resolved.run.part("task")).rows if parts else (kind or "chat",)
+    kinds = known.spec(resolved.run.part("task"), TaskSpec).rows if parts else (kind or "chat",)
     return Rows(resolved.run, kinds, (*notes, *resolved.notes))
 
 
@@ -68,7 +68,7 @@ def inspector_of(run: Run) -> RowInspector | None:
     """Return the run's row inspector, or None without a model or if the task has none."""
     if run.model is None or "task" not in run.parts:
         return None
-    spec: TaskSpec = registry().spec(run.part("task"))
+    spec = registry().spec(run.part("task"), TaskSpec)
     inspector: Any = spec.inspector.load()(run) if spec.inspector else None
     return inspector  # type: ignore[no-any-return]
 
@@ -83,5 +83,5 @@ def _kind_of_first(verb: VerbSpec, settings: Settings, known: Registry, progress
 
 def _task_for(kind: str, preferred: str, known: Registry) -> TaskSpec | None:
     """Return the first task that accepts rows of this kind, the preferred one first; only that one if the kind is unknown."""
-    specs = sorted(known.all("task"), key=lambda spec: spec.name != preferred)
+    specs = sorted(known.all(TaskSpec), key=lambda spec: spec.name != preferred)
     return next((spec for spec in specs if kind in spec.rows or (not kind and spec.name == preferred)), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import Problem, Run, RunResult, Scores, SwiftError
+from swift_core.contract import EvaluatorSpec, Problem, Run, RunResult, Scores, SwiftError
 from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Report, execute_run
 from swift_evaluate.scores import figures, write
@@ -55,4 +55,4 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
 
 def _inline(run: Run, known: Registry) -> bool:
-    return bool(known.spec(run.part("evaluator")).over == "inline")
+    return known.spec(run.part("evaluator"), EvaluatorSpec).over == "inline"

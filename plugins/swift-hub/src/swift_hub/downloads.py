@@ -142,7 +142,7 @@ def cache_errors(target: Path, part: Path | None = None) -> Iterator[None]:
         if not isinstance(failure, SwiftError):
             raise
         if isinstance(failure, UsageError):
-            failure.hint = "Set SWIFT_HOME to a writable folder."
+            failure = failure.with_context(hint="Set SWIFT_HOME to a writable folder.")
         elif part:
             part.unlink(missing_ok=True)
         raise failure from error

@@ -5,12 +5,12 @@ a hostfile through a remote shell.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import UsageError
-from swift_core.runs import watch_processes
+from swift_core.runs import WorkerCommand, watch_processes
 from swift_core.system import supervisor
 
 if TYPE_CHECKING:
@@ -35,16 +35,14 @@ class TorchrunLauncher:
         if options.hostfile:
             commands = self._on_hosts(run.resolve(), processes, nodes, environment)
         elif nodes > 1:
-            commands = [(self._node(run.resolve(), options.node_rank, nodes, processes, options.master_addr), environment)]
+            argv = self._node(run.resolve(), options.node_rank, nodes, processes, options.master_addr)
+            commands = [WorkerCommand(argv=argv, env=environment, grace=_NODE_GRACE)]
         else:
-            commands = [
-                (supervisor.argv(command(run, Group(processes=processes, restarts=options.max_restarts)), grace=GRACE), environment)
-            ]
+            argv = command(run, Group(processes=processes, restarts=options.max_restarts))
+            commands = [WorkerCommand(argv=argv, env=environment, grace=GRACE)]
         return watch_processes(commands, run, watch)
 
-    def _on_hosts(
-        self, run: Path, processes: int, nodes: int, environment: Mapping[str, str]
-    ) -> list[tuple[Sequence[str], Mapping[str, str]]]:
+    def _on_hosts(self, run: Path, processes: int, nodes: int, environment: Mapping[str, str]) -> list[WorkerCommand]:
         hosts = read_hostfile(Path(self.options.hostfile))
         hosts = hosts[:nodes] if nodes > 1 else hosts
         local = len(hosts) == 1 and is_here(hosts[0].name)
@@ -54,15 +52,15 @@ class TorchrunLauncher:
             for number, host in enumerate(hosts)
         ]
 
-    def _on_host(self, host: Host, argv: list[str], environment: Mapping[str, str]) -> tuple[Sequence[str], Mapping[str, str]]:
+    def _on_host(self, host: Host, argv: list[str], environment: Mapping[str, str]) -> WorkerCommand:
         if is_here(host.name):
-            return argv, environment
-        return on_host(self.options.remote_shell, host.name, argv, Path.cwd(), environment), {}  # the remote supervisor watches its stdin
+            return WorkerCommand(argv=argv, env=environment, grace=_NODE_GRACE)
+        supervised = supervisor.argv(argv, grace=_NODE_GRACE)  # there, where it watches the stdin that the remote shell passes on
+        return WorkerCommand(argv=on_host(self.options.remote_shell, host.name, supervised, Path.cwd(), environment))
 
     def _node(self, run: Path, number: int, nodes: int, processes: int, first: str) -> list[str]:
-        """Return the command of one node, supervised: it ends when the command that started it ends."""
         options = self.options
-        argv = node_command(
+        return node_command(
             run,
             python=sys.executable,
             nodes=nodes,
@@ -75,7 +73,6 @@ class TorchrunLauncher:
             wait=options.wait,
             local_addr=options.local_addr,
         )
-        return supervisor.argv(argv, grace=_NODE_GRACE)
 
 
 def _processes(host: Host, asked: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import Problem, QuantizerSpec, Ref
+from swift_core.contract import Problem, QuantizerSpec, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -37,7 +37,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     """Reject tuners that train or compute with the quantized weights, and parallel strategies that shard layers."""
     from swift_core.plugins import registry
 
-    tuner = registry().spec(run.parts["tuner"]) if "tuner" in run.parts else None
+    tuner = registry().spec(run.parts["tuner"], TunerSpec) if "tuner" in run.parts else None
     chosen = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if "bnb" not in (chosen, tuner.implies if tuner else ""):
         return

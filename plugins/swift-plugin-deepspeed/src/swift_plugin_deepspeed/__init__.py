@@ -29,7 +29,7 @@ def _spec(name: str, summary: str, options: str, *also: str) -> ParallelSpec:
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Register the three stages, two of them also with offload, and the stage that a DeepSpeed JSON file selects."""
     return [
         _spec("zero1", "DeepSpeed ZeRO-1: optimizer state sharded over the processes", "Zero1Options"),

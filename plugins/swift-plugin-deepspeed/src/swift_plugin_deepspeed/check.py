@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_train.options import peak_learning_rate
 from swift_train.strategy_checks import missing_engine
 
-from swift_core.contract import Problem, suggestion
+from swift_core.contract import Problem, TunerSpec, suggestion
 from swift_core.plugins import registry
 from swift_plugin_deepspeed.config import PASSED_ON, REFUSED, SHARED
 
@@ -85,7 +85,7 @@ def _shared(options: ZeroOptions, run: Run) -> Iterator[Conflict]:
     task = run.part("task").options
     processes = run.workers
     rows, steps = task["batch_size"], task["gradient_accumulation_steps"]
-    rate = peak_learning_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner")).trains == "adapter")
+    rate = peak_learning_rate(task["learning_rate"], adapter=registry().spec(run.part("tuner"), TunerSpec).trains == "adapter")
     yield from _equal(options, ("train_micro_batch_size_per_gpu",), rows, "--batch-size")
     yield from _equal(options, ("gradient_accumulation_steps",), steps, "--gradient-accumulation-steps")
     batch_size = options.configured("train_batch_size")

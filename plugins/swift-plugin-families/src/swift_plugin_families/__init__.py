@@ -45,6 +45,6 @@ SWIFT_EXAMPLES = Ref("swift_plugin_families.examples:EXAMPLES")
 
 
 @hookimpl
-def swift_model_families() -> list[ModelFamily]:
+def swift_families() -> list[ModelFamily]:
     """Return all families of all vendors."""
     return [family for vendor in VENDORS for family in vendor.FAMILIES]

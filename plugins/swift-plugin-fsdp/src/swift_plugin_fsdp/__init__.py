@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Register the strategy `fsdp`; hybrid sharding is one of its options."""
     return [
         ParallelSpec(

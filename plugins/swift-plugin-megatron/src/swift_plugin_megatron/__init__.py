@@ -16,7 +16,7 @@ ENGINES = (Engine(python=">=3.12", requirements=("megatron-core>=0.17", "triton>
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Register the strategy `megatron`; its options give the size of each kind of parallelism."""
     return [
         ParallelSpec(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Register the strategy `mesh`; its options give the size of each kind of parallelism."""
     return [
         ParallelSpec(

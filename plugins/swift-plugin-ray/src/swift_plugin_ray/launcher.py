@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.contract import Watch
-from swift_core.runs import watch_processes
-from swift_core.system import supervisor
+from swift_core.runs import WorkerCommand, watch_processes
 from swift_plugin_ray.options import RayOptions
 
 _GRACE = 60.0  # seconds that Ray has to stop its workers
@@ -30,4 +29,4 @@ class RayLauncher:
             "options": self.options.model_dump(),
         }
         command = [sys.executable, "-m", "swift_plugin_ray.driver", json.dumps(job)]
-        return watch_processes([(supervisor.argv(command, grace=_GRACE), environment)], run, watch)
+        return watch_processes([WorkerCommand(argv=command, env=environment, grace=_GRACE)], run, watch)

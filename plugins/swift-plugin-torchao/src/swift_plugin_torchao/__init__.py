@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import Engine, Problem, QuantizerSpec, Ref
+from swift_core.contract import Engine, Problem, QuantizerSpec, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -39,7 +39,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     from swift_core.plugins import registry
 
-    tuner = registry().spec(run.parts["tuner"])
+    tuner = registry().spec(run.parts["tuner"], TunerSpec)
     if tuner.trains == "weights" or not tuner.quantized_base:
         message = f"the tuner '{tuner.name}' does not support weights quantized by torchao"
         yield Problem(where="quantizer", message=message, hint="Use --tuner lora, or omit --quantizer.")

@@ -15,7 +15,7 @@ SWIFT_EXAMPLES = Ref("swift_plugin_transformers.examples:EXAMPLES")
 
 
 @hookimpl
-def swift_model_loaders() -> list[LoaderSpec]:
+def swift_loaders() -> list[LoaderSpec]:
     """Register the loader of safetensors and GGUF checkpoints; GGUF files are dequantized and can be converted."""
     return [
         LoaderSpec(
@@ -58,7 +58,7 @@ def swift_tuners() -> list[TunerSpec]:
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Register distributed data parallelism."""
     return [
         ParallelSpec(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_formats.files import copy_licence
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
-from swift_core.contract import Loading, UsageError
+from swift_core.contract import Loading, ModelFamily, UsageError
 from swift_core.system import atomic_folder, check_free, output_path
 
 if TYPE_CHECKING:
@@ -86,4 +86,4 @@ def _family(config: dict[str, Any]) -> str:
     from swift_core.checkpoints import UNKNOWN, identify
     from swift_core.plugins import registry
 
-    return (identify(config, registry().all("family")) or UNKNOWN).name
+    return (identify(config, registry().all(ModelFamily)) or UNKNOWN).name

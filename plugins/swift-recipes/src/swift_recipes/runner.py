@@ -66,8 +66,8 @@ class RecipeRun:
                     try:
                         finished = self._step(step, folder / f"{number}-{step.id}", servers)
                     except SwiftError as error:
-                        error.where = f"step '{step.id}' ({step.line})" + (f": {error.where}" if error.where else "")
-                        raise
+                        where = f"step '{step.id}' ({step.line})" + (f": {error.where}" if error.where else "")
+                        raise error.with_context(where=where) from error.__cause__
                     self.done[step.id] = finished
                     self.on_step(step, "kept" if finished.kept else "done")
         finally:

@@ -149,7 +149,7 @@ def _running(where: str | Path | Server, known: Registry) -> _Running:
     return _Running(
         folder=folder,
         run=run,
-        spec=known.spec(choice),
+        spec=known.spec(choice, BackendSpec),
         backend=choice.build(),
         server=Server(ready["url"], tuple(ready["models"]), key, folder),
     )

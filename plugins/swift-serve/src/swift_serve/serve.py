@@ -31,7 +31,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     options = run.options
     if run.model is None:
         raise UsageError("no model given", where="model", hint="Give a checkpoint: swift serve CHECKPOINT.")
-    spec: BackendSpec = registry().spec(run.part("backend"))
+    spec = registry().spec(run.part("backend"), BackendSpec)
     _check_adapters(run, spec)
     host, port = str(options["host"]), int(options["port"]) or free_port()
     _check_port(host, port)

@@ -16,7 +16,7 @@ from swift_core.contract import UsageError
 from swift_core.system import paths
 
 KINDS = (
-    "backend", "family", "tuner", "quantizer", "exporter", "evaluator", "dataset", "hub", "task", "strategy", "launcher", "command",
+    "backend", "family", "tuner", "quantizer", "exporter", "evaluator", "dataset", "hub", "task", "parallel", "launcher", "command",
 )  # fmt: skip
 PREFIX = "swift-plugin-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

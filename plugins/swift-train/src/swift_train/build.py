@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import UNKNOWN, Checkpoint, check_base, family_of, identify
-from swift_core.contract import Choice, Loaded, Loading, RemarkingTuner, Run, Source, UsageError
+from swift_core.contract import Choice, Loaded, LoaderSpec, Loading, ModelFamily, QuantizerSpec, RemarkingTuner, Run, Source, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
@@ -89,7 +89,7 @@ def carry_out(run: Run, context: Context) -> Module:
         UsageError: the loader cannot build a model here.
     """
     choice = run.part("loader")
-    builder = registry().spec(choice).builder
+    builder = registry().spec(choice, LoaderSpec).builder
     if builder is None:
         raise UsageError(
             f"the loader '{choice.name}' can't load a model into this process", where="loader", hint="Choose another --loader."
@@ -183,7 +183,7 @@ def load_adapter(
 
 def source_of(path: Path, family: str = "", hash: str = "") -> Source:
     """Describe a checkpoint folder as a Source; its family, if not given, comes from its manifest or config.json."""
-    found, families = Checkpoint.at(path), registry().all("family")
+    found, families = Checkpoint.at(path), registry().all(ModelFamily)
     if not family and found.manifest and any(known.name == found.manifest.family for known in families):
         family = found.manifest.family
     if not family and found.config:
@@ -216,7 +216,7 @@ def _prepare_quantized(model: Any, quantizer: Choice | None) -> None:
     """Let the quantizer prepare the model for training; for a checkpoint stored quantized, the quantizer of its format."""
     if quantizer is None:
         form = str(getattr(model.config.quantization_config.quant_method, "value", model.config.quantization_config.quant_method))
-        names = [spec.name for spec in registry().all("quantizer") if spec.when == "load" and spec.format == form]
+        names = [spec.name for spec in registry().all(QuantizerSpec) if spec.when == "load" and spec.format == form]
         if not names:
             return
         quantizer = registry().choose("quantizer", names[0])
@@ -236,7 +236,7 @@ def _loader(run: Run, form: str) -> Choice:
     sources = [*run.adapters.values(), *([run.model] if run.model else ())]
     choice = run.parts.get("loader") or recorded_loader(sources, registry())
     if choice is None:
-        names = [spec.name for spec in registry().all("loader") if form in spec.reads]
+        names = [spec.name for spec in registry().all(LoaderSpec) if form in spec.reads]
         names.sort(key=lambda name: name != LOAD.parts["loader"])
         if not names:
             raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")

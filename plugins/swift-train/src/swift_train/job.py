@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoints import Manifest, family_of, write_manifest
-from swift_core.contract import RemarkingTuner, Run, ScheduledTuner, SwiftError, UsageError
+from swift_core.contract import RemarkingTuner, Run, ScheduledTuner, SwiftError, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
@@ -97,9 +97,10 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         try:
             trainer.finish(out, figures, loop.last)
         except SwiftError as error:
-            if loop.last:
-                error.hint = f"{error.hint} {_recovery_hint(loop.last, report.folder)}".strip()
-            raise
+            if not loop.last:
+                raise
+            hint = f"{error.hint} {_recovery_hint(loop.last, report.folder)}".strip()
+            raise error.with_context(hint=hint) from error.__cause__
     return out, figures
 
 
@@ -164,7 +165,7 @@ class _Trainer:
     def __init__(self, run: Run, options: TrainOptions, processor: Any, strategy: Strategy, watchdog: Watchdog) -> None:
         self.run, self.options, self.processor, self.strategy, self.watchdog = run, options, processor, strategy, watchdog
         self.tuner = run.part("tuner").build()
-        self.adapter = registry().spec(run.part("tuner")).trains == "adapter"
+        self.adapter = registry().spec(run.part("tuner"), TunerSpec).trains == "adapter"
         self.rate = peak_learning_rate(options.learning_rate, adapter=self.adapter)
 
     def build(self) -> None:

@@ -145,8 +145,8 @@ class Loop:
         if not isfinite(loss):
             error = self._not_finite(loss, samples, rows)
             if not update.skipped:  # the loss was infinite, but its gradient finite
-                error.message += ", and the step can't be skipped because its gradient has been applied"
-                raise error
+                message = f"{error.message}, and the step can't be skipped because its gradient has been applied"
+                raise error.with_context(message=message)
             self.report.note(f"WARNING: {error.message}; the step is skipped. Rows: {error.where}")
         state.step += 1
         state.updates += not update.skipped
@@ -219,11 +219,12 @@ class Loop:
             path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
         except (DiskFull, NotWritable) as error:
             last = complete_checkpoints(self.checkpoints.folder)[-1:]
-            error.hint = f"{error.hint} {f'The last complete checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
+            hint = f"{error.hint} {f'The last complete checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
+            failure = error.with_context(hint=hint)
             if needed:
-                raise
+                raise failure from error.__cause__
             self.failed_saves += 1
-            self.report.note(f"WARNING: training continues without a checkpoint of step {step}: {error}")
+            self.report.note(f"WARNING: training continues without a checkpoint of step {step}: {failure}")
             return
         finally:
             self.clock.start()

@@ -21,7 +21,7 @@ from swift_formats.files import copy_licence
 from swift_formats.weights import weight_files
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
-from swift_core.contract import Choice, Run, UsageError
+from swift_core.contract import Choice, QuantizerSpec, Run, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, check_free, output_path
@@ -87,8 +87,7 @@ def check_finite(folder: Path) -> None:
 
 
 def _spec(run: Run) -> QuantizerSpec:
-    spec: QuantizerSpec = registry().spec(run.part("quantizer"))
-    return spec
+    return registry().spec(run.part("quantizer"), QuantizerSpec)
 
 
 def _calibration(plain: Run, run: Run, shapes: Loaded, report: Report) -> Path | None:

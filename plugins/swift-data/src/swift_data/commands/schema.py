@@ -6,7 +6,7 @@ import json
 
 import click
 
-from swift_core.contract import UsageError, suggestion
+from swift_core.contract import TaskSpec, UsageError, suggestion
 
 KINDS = ("chat", "text", "preference", "label", "prompt")
 
@@ -21,7 +21,7 @@ def command(task: str) -> None:
     from swift_core.plugins import registry
     from swift_data.rows.schema import row_schema
 
-    known = {name: spec.rows for spec in registry().all("task") for name in (spec.name, *spec.also)}
+    known = {name: spec.rows for spec in registry().all(TaskSpec) for name in (spec.name, *spec.also)}
     known |= {kind: (kind,) for kind in KINDS}
     if task not in known:
         hint = suggestion(task, known) or f"Tasks and kinds of row: {', '.join(known)}."

@@ -26,7 +26,7 @@ def command(ctx: click.Context) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_families(as_json: bool = False) -> None:
     """List the model families of the installed plugins."""
-    _show(registry().all("family"), as_json)
+    _show(registry().all(ModelFamily), as_json)
 
 
 @command.command("search")
@@ -37,11 +37,11 @@ def search(text: str, as_json: bool) -> None:
     folded = text.lower()
     found = [
         item
-        for item in registry().all("family")
+        for item in registry().all(ModelFamily)
         if folded in " ".join((item.name, item.summary, *item.architectures, *item.hub_ids, *item.models)).lower()
     ]
     if not found:
-        names = [item.name for item in registry().all("family")]
+        names = [item.name for item in registry().all(ModelFamily)]
         raise UsageError(
             f"no family matches '{text}'",
             hint=suggestion(text, names) or "List them with swift models; other architectures work as the family 'unknown'.",
@@ -57,7 +57,7 @@ def show(name: str) -> None:
     if path.is_dir():
         click.echo(json.dumps(_checkpoint(path), indent=2, ensure_ascii=False))
         return
-    family: ModelFamily = registry().get("family", name)
+    family = registry().get(ModelFamily, name)
     for field in ModelFamily.__dataclass_fields__:
         value: Any = getattr(family, field)
         if value not in ("", (), False, {}):
@@ -76,7 +76,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     from swift_core.checkpoints import Checkpoint, identify
 
     found = Checkpoint.at(path)
-    family = identify(found.config, registry().all("family"))
+    family = identify(found.config, registry().all(ModelFamily))
     return {
         "format": found.format,
         "family": family.name if family else "unknown",

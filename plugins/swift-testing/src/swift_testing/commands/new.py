@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from swift_core.contract import UsageError
-from swift_core.plugins import HOOKS, catalogue, find_command, listing, registry
+from swift_core.plugins import KINDS, catalogue, find_command, listing, registry
 from swift_testing import scaffold
 
 
@@ -30,13 +30,12 @@ def command(name: str, kind: str, folder: Path, overwrite: bool) -> None:
 def _refuse_taken(name: str, kind: str) -> None:
     """Check that the name is free: a clash would otherwise show only once the plugin is installed."""
     known = registry()
-    part = "parallel" if kind == "strategy" else kind
-    specs = known.all(part) if part in HOOKS else []
+    specs = known.all(KINDS[kind]) if kind in KINDS else []
     first_party = {home for names in catalogue().values() for home in names.values()}
     taken = ""
     if f"{scaffold.PREFIX}{name}" in first_party or name in known.plugins.found:
         taken = "a plugin"
-    elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(part, {}):
+    elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(kind, {}):
         taken = f"a {kind}"
     elif kind == "command" and (listing.is_verb(name) or find_command(name)):
         taken = "a command"

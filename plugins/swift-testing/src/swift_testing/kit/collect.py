@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import Spec, UsageError, suggestion
-from swift_core.plugins import HOOKS, PLUGIN_GROUP, Plugins, Registry, commands, local
+from swift_core.plugins import KINDS, PLUGIN_GROUP, Plugins, Registry, commands, local
 from swift_testing.kit.causes import tell
 from swift_testing.kit.model import CHECKS, COMMAND, EVERY, OPTIONS, PART, PLUGIN, Check, CommandSpec, Example, Skip
 from swift_testing.kit.probe import Entry, NotImported, probe
@@ -112,8 +112,8 @@ def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
     found = Plugins()
     found.register(module, entry.name, distribution=entry.distribution)
     known, examples = Registry(found), examples_of(module)
-    for kind in HOOKS:
-        for spec in known.all(kind):
+    for kind, offered in KINDS.items():
+        for spec in known.all(offered):
             subject = Subject(entry, spec, examples.get(spec.name, Example()), environments)
             kinds = ((PART, OPTIONS) if spec.options else (PART,)) if isinstance(spec, Spec) else ()
             yield from _of(subject, EVERY, *kinds, kind)

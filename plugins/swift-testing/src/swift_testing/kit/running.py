@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from swift_core.contract import UsageError, suggestion
-from swift_core.plugins import HOOKS
+from swift_core.plugins import KINDS
 from swift_core.system import threads
 from swift_testing.kit import probe
 from swift_testing.kit.collect import Case, all_checks, cases, entries_of
@@ -61,7 +61,7 @@ def results(
         UsageError: the distribution is not installed or has no plugin, or a kind or check is unknown.
     """
     entries_of(distribution)
-    _check("kind", kinds, [PLUGIN, COMMAND, *HOOKS])
+    _check("kind", kinds, [PLUGIN, COMMAND, *KINDS])
     _check("check", checks, [check.name for check in all_checks()])
     done = 0
     while True:

@@ -34,7 +34,7 @@ def interpreter(subject: Subject) -> str:
         from swift_core.plugins import registry
 
         try:
-            return python_for(registry().entry("backend", subject.spec.name), {})
+            return python_for(registry().entry(BackendSpec, subject.spec.name), {})
         except SwiftError as error:
             raise Skip(f"{error.message}. {error.hint}") from None
     return sys.executable

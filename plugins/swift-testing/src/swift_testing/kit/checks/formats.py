@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from swift_core.checkpoints import Checkpoint, hash_files
-from swift_core.contract import UsageError
+from swift_core.contract import FormatSpec, UsageError
 from swift_core.plugins import format_of, matches, recognised, registry
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject
@@ -49,7 +49,7 @@ def check_patterns(subject: Subject) -> None:
 @check(FORMAT)
 def check_other_formats(subject: Subject) -> None:
     """It does not take the place of another format: a folder with only the files of another one is still recognised as that one."""
-    for entry in registry().entries("format"):
+    for entry in registry().entries(FormatSpec):
         if entry.spec.name != subject.spec.name:
             names = [pattern.replace("*", "model") for pattern in entry.spec.recognised_by]
             found = recognised(names)

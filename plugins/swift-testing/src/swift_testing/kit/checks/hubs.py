@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 from swift_core.checkpoints import hash_files
-from swift_core.contract import Reference, UsageError
+from swift_core.contract import HubSpec, Reference, UsageError
 from swift_core.plugins import registry
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, load
@@ -42,7 +42,7 @@ def check_schemes(subject: Subject) -> None:
     for scheme in schemes:
         valid = scheme.isalnum() and scheme.islower() and scheme[1:]
         require(valid, f"'{scheme}' is not a valid scheme: use two or more lower-case letters and digits")
-        for entry in registry().entries("hub"):
+        for entry in registry().entries(HubSpec):
             if (entry.plugin.name, entry.spec.name) != (subject.entry.name, subject.spec.name):
                 require(scheme not in entry.spec.schemes, f"the scheme '{scheme}' belongs to {entry.plugin.distribution} too")
 

@@ -6,13 +6,14 @@ import json
 import shutil
 
 import pytest
-from swift_plugin_acme import swift_model_families
+from swift_plugin_acme import swift_families
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from swift_core.checkpoints import Checkpoint, identify
+from swift_core.contract import ModelFamily
 from swift_core.plugins import registry
 
-(FAMILY,) = swift_model_families()
+(FAMILY,) = swift_families()
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def checkpoint(tiny_model, tmp_path):
 
 
 def test_its_checkpoints_are_recognised(checkpoint):
-    assert identify(Checkpoint.at(checkpoint).config, registry().all("family")) == FAMILY
+    assert identify(Checkpoint.at(checkpoint).config, registry().all(ModelFamily)) == FAMILY
 
 
 def test_the_modules_that_it_names_exist(checkpoint):

@@ -8,12 +8,13 @@ from swift_plugin_acme.options import AcmeOptions
 from swift_plugin_acme.quantizer import Acme, Int8Linear
 from transformers import AutoModelForCausalLM
 
+from swift_core.contract import ModelFamily
 from swift_core.plugins import registry
 
 
 @pytest.fixture
 def family():
-    return registry().get("family", "llama")
+    return registry().get(ModelFamily, "llama")
 
 
 def test_weights_are_rounded_to_nearest():

@@ -7,7 +7,7 @@ from swift_core.contract import ModelFamily
 
 
 @hookimpl
-def swift_model_families() -> list[ModelFamily]:
+def swift_families() -> list[ModelFamily]:
     """Return one family, recognised by the `architectures` in a checkpoint's `config.json`."""
     return [
         ModelFamily(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.contract import UsageError, Watch
-from swift_core.runs import free_port, watch_processes
+from swift_core.runs import WorkerCommand, free_port, watch_processes
 from swift_plugin_acme.options import AcmeOptions
 
 
@@ -30,4 +30,4 @@ class Acme:
         shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1"}
         shared |= {"MASTER_PORT": str(free_port()), **environment}
         ranks = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-        return watch_processes([(command, rank) for rank in ranks], run, watch)
+        return watch_processes([WorkerCommand(argv=command, env=rank, control_pipe=True) for rank in ranks], run, watch)

@@ -7,7 +7,7 @@ from swift_core.contract import ParallelSpec, Ref
 
 
 @hookimpl
-def swift_parallel_strategies() -> list[ParallelSpec]:
+def swift_parallel() -> list[ParallelSpec]:
     """Return one strategy."""
     return [
         ParallelSpec(
