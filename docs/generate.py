@@ -34,7 +34,7 @@ from swift_core.plugins import KINDS, commands_offered, registry, verbs  # noqa:
 
 
 def catalogue() -> str:
-    """Kind → name → first-party distribution."""
+    """Kind → name → first-party distribution; also of commands."""
     lines = ["# Which first-party distribution offers what; written by docs/generate.py."]
     for kind, spec in KINDS.items():
         names = {
@@ -45,6 +45,8 @@ def catalogue() -> str:
         }
         if names:
             lines += ["", f"[{kind}]", *(f'"{name}" = "{home}"' for name, home in sorted(names.items()))]
+    offers = {offer.name: offer.point.distribution for offer in commands_offered() if _first_party(offer.point.distribution)}
+    lines += ["", "[command]", *(f'"{name}" = "{home}"' for name, home in sorted(offers.items()))]
     return "\n".join(lines) + "\n"
 
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import __version__
 
 if TYPE_CHECKING:
-    from swift_core.api import run_server, run_verb
+    from swift_core.api import run_server, run_verb, use_plugins
     from swift_core.contract import API_VERSION, Ref, SwiftError, UsageError, hookimpl
 
 _HOMES = {
-    **dict.fromkeys(("run_server", "run_verb"), "swift_core.api"),
+    **dict.fromkeys(("run_server", "run_verb", "use_plugins"), "swift_core.api"),
     **dict.fromkeys(("SwiftError", "UsageError"), "swift_core.contract.errors"),
     **dict.fromkeys(("API_VERSION", "hookimpl"), "swift_core.contract.hookspecs"),
     "Ref": "swift_core.contract.specs",
 }
 
-__all__ = ["API_VERSION", "Ref", "SwiftError", "UsageError", "__version__", "hookimpl", "run_server", "run_verb"]
+__all__ = ["API_VERSION", "Ref", "SwiftError", "UsageError", "__version__", "hookimpl", "run_server", "run_verb", "use_plugins"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,10 +17,19 @@ from typing import Any
 
 from swift_core.contract import Progress, Run, Server, VerbSpec, Watch
 from swift_core.options import settings_of
-from swift_core.plugins import find_verb, registry, verb_named
+from swift_core.plugins import find_verb, local, registry, verb_named
 from swift_core.runs import Context, carry_out, resolve, running_server
 
 _made: dict[str, tuple[VerbSpec, Callable[..., Any]]] = {}  # so that a verb's function is the same object each time
+
+
+def use_plugins(*files: str | Path) -> None:
+    """Load these Python files as plugins, as `swift --plugin FILE.py` does: in this process and in those that it starts.
+
+    Raises:
+        UsageError: a file does not exist, or cannot be imported as a module.
+    """
+    local.use([str(file) for file in files], where="use_plugins")
 
 
 def run_verb(verb: str | VerbSpec, *, watch: Watch | None = None, progress: Progress | None = None, **options: Any) -> Any:

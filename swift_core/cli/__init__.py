@@ -56,26 +56,35 @@ class Swift(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs and commands, without importing one."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(", ".join([line.name, *line.also]), line.summary) for line in listing.lines()])
+        for title, verbs in (("Verbs", True), ("Commands", False)):
+            rows = [(", ".join([line.name, *line.also]), line.summary) for line in listing.lines() if line.verb == verbs]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def _verb(name: str) -> VerbSpec | None:
-    """Return the verb that a word on the command line means; None if it is a free-form command, or unknown."""
-    spelled = commands.spelled(name)
-    if not listing.is_verb(spelled) and commands.find_command(name):
-        return None
-    from swift_core.plugins import find_verb
+    """Return the verb that a word on the command line means; None if it is a free-form command, or unknown.
 
+    Raises:
+        UsageError: several plugins offer the name.
+    """
+    from swift_core.plugins import find_verb, registered, verb_names
+
+    home, slash, bare = name.rpartition("/")
+    spelled = home + slash + commands.spelled(bare)
+    homes = listing.verb_homes(spelled)
+    if not homes.keys() & registered.first_party() and (offer := commands.find_command(name)):
+        if homes and not offer.first_party:
+            raise verb_names.clash("command", bare, [*homes.items(), (offer.point.distribution, offer.place)])
+        return None
     return find_verb(spelled)
 
 
 def _unknown(name: str) -> UsageError:
-    from swift_core.plugins import pip_line
+    from swift_core.plugins import registry, verb_names
 
-    names = [word for line in listing.lines() for word in (line.name, *line.also)]
-    near = suggestion(name, names)
-    return UsageError(f"there is no command '{name}'", hint=pip_line(name) or near or "swift --help lists them.")
+    return verb_names.unknown("command", name, {word for line in listing.lines() for word in (line.name, *line.also)}, registry())
 
 
 @click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,7 +14,7 @@ from swift_core.cli.messages import note
 from swift_core.cli.screen import Screen
 from swift_core.contract import Run, RunResult, UsageError, VerbSpec
 from swift_core.options import Flag, Settings, flags, other_tools
-from swift_core.plugins import registry
+from swift_core.plugins import registry, verb_named
 from swift_core.runs import launch_variables
 
 _POSITIONALS = {"": "[FILE.yaml]", "model": "[MODEL | FILE.yaml]", "dataset": "[DATASET… | FILE.yaml]"}
@@ -48,6 +48,7 @@ class FlagsCommand(click.Command):
         except click.NoSuchOption as error:
             from swift_core.options import unknown_flags
 
+            self._check_parts(words, known)
             advice = unknown_flags.advice(error.option_name, self.verb, known, registry())
             raise UsageError(
                 f"there is no option {error.option_name}", hint=f"{advice} {ctx.command_path} --help lists the options.".strip()
@@ -76,6 +77,12 @@ class FlagsCommand(click.Command):
         self._flags = {f"flag_{number}": flag for number, flag in enumerate(known.flags.values())}
         self.params = [*(_option(name, flag) for name, flag in self._flags.items()), *self.common()]
         return words, known
+
+    def _check_parts(self, words: Sequence[str], known: flags.Flags) -> None:
+        """Refuse an unknown implementation of a part, whose options would be unknown too."""
+        for part, name in flags.chosen(self.verb, words, self._settings, known.aliases).items():
+            if name != self.verb.parts[part]:
+                registry().entry(part, name, where=f"--{self.verb.flags.get(part, part)}")
 
     def _check_one_model(self, first: str, words: Sequence[str], known: flags.Flags) -> None:
         """Refuse a model in front and another by its option, of which only the last would count."""
@@ -128,6 +135,14 @@ class FlagsCommand(click.Command):
 
 class VerbCommand(FlagsCommand):
     """The command of a verb: resolve the run, carry it out, show the result. A verb's own command class replaces `carry_out`."""
+
+    def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
+        """Refuse a YAML file that is for another verb."""
+        words, known = super().prepare(args)
+        where, named = self._settings.where("run"), self._settings.values.get("run")
+        if named and (verb := verb_named(str(named), where=where)).name != self.verb.name:
+            raise UsageError(f"the file is for {verb.name}, not for {self.verb.name}", where=where, hint=f"Write swift {verb.name}.")
+        return words, known
 
     def common(self) -> list[click.Parameter]:
         """With a way to look before anything is done."""

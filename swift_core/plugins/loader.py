@@ -64,10 +64,14 @@ class Plugins:
         self.left_out: dict[str, str] = {}  # name: distribution, of what the user's variables leave out
 
     def load_installed(self) -> None:
-        """Load what the installed distributions offer, in the order of their names."""
+        """Load what the installed distributions offer, in the order of their names; of two with one name the first-party one."""
+        from swift_core.plugins.registered import first_party
+
         only = _names("SWIFT_LOAD_PLUGINS")
         blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
-        for point in sorted(entry_points(PLUGIN_GROUP), key=lambda item: (item.name != OWN, item.name)):
+        for point in sorted(
+            entry_points(PLUGIN_GROUP), key=lambda item: (item.name != OWN, item.name, item.distribution not in first_party())
+        ):
             if point.name in blocked or (only is not None and point.name not in only | {OWN}):
                 self.left_out[point.name] = point.distribution
                 continue

@@ -18,7 +18,8 @@ from typing import Any
 
 from swift_core.system import paths
 
-GROUPS = ("swift.plugins", "swift.verbs", "swift.commands", "swift.commands.plugins")
+VERBS = "swift.verbs"
+GROUPS = ("swift.plugins", VERBS, "swift.commands", "swift.commands.plugins")
 _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation, so it is not kept
 
 
@@ -105,7 +106,7 @@ def _described(point: Point) -> Point:
     from swift_core.plugins import summaries
 
     module = point.value.partition(":")[0].strip()
-    found = summaries.of_verb(module, point.name) if point.group == "swift.verbs" else summaries.of_command(module)
+    found = summaries.of_verb(module, point.name) if point.group == VERBS else summaries.of_command(module)
     return replace(point, summary=found.text, also=found.also)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from swift_core.contract import DatasetSpec, HubSpec, Named
-from swift_core.plugins.metadata import entry_points
-from swift_core.plugins.registered import KINDS, Entry, Registry, first_party
+from swift_core.plugins import listing
+from swift_core.plugins.listing import Line
+from swift_core.plugins.registered import KINDS, Entry, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,15 @@ def clashes(known: Registry) -> list[Clash]:
             for key in dict.fromkeys(_names(kind, entry)):
                 found.setdefault(key, []).append(entry)
     parts = [
-        Clash(kind, name, owners, entries[0].plugin.distribution if entries[0].first_party else "", typed=kind in KINDS)
+        _of(kind, name, owners, entries[0].plugin.distribution if entries[0].first_party else "")
         for (kind, name), entries in found.items()
         if len(owners := tuple(dict.fromkeys(entry.plugin.distribution for entry in entries))) > 1
     ]
     return sorted([*parts, *_commands()], key=lambda clash: (clash.kind, clash.name))
+
+
+def _of(kind: str, name: str, owners: tuple[str, ...], home: str) -> Clash:
+    return Clash(kind, name, owners, home, typed=kind in KINDS and not (kind == "verb" and home))  # a first-party verb keeps its name
 
 
 def _names(kind: str, entry: Entry[Named]) -> Iterator[tuple[str, str]]:
@@ -64,16 +69,13 @@ def _names(kind: str, entry: Entry[Named]) -> Iterator[tuple[str, str]]:
 
 
 def _commands() -> Iterator[Clash]:
-    from swift_core.plugins.commands import commands_offered
-    from swift_core.plugins.listing import VERBS
-
-    homes: dict[str, dict[str, bool]] = {}
-    for point in entry_points(VERBS):
-        for name in (point.name, *point.also):
-            homes.setdefault(name, {})[point.distribution] = point.distribution in first_party()
-    for offer in commands_offered():
-        homes.setdefault(offer.name, {})[offer.point.distribution] = offer.first_party
-    for name, owners in homes.items():
-        if len(owners) > 1:
-            default = next((home for home, ours in owners.items() if ours), "")
+    """Yield the clashes of commands with each other and with verbs."""
+    homes: dict[str, list[Line]] = {}
+    for line in [*listing.command_lines(), *listing.verb_lines()]:
+        for name in (line.name, *line.also):
+            homes.setdefault(name, []).append(line)
+    for name, found in homes.items():
+        owners = dict.fromkeys(line.home for line in sorted(found, key=lambda line: not line.first_party))
+        if len(owners) > 1 and not all(line.verb for line in found):
+            default = next((line.home for line in found if line.first_party), "")
             yield Clash("command", name, tuple(owners), default, typed=not default)

@@ -155,12 +155,7 @@ class Registry:
         home = catalogue().get(kind, {}).get(name)
         installed = {plugin.distribution: plugin for plugin in self.plugins.found.values()}
         if home in installed and installed[home].failure:
-            broken = installed[home]
-            return UsageError(
-                f"the {kind} '{name}' comes with {home} {broken.version}, which is installed but broken: {broken.failure}",
-                where=where,
-                hint=f"swift plugins {broken.name} shows its traceback; pip install --force-reinstall {home} may fix it.",
-            )
+            return broken(kind, name, installed[home], where)
         left_out = self.plugins.left_out
         if home and home not in installed and home not in left_out.values():
             return UsageError(f"the {kind} '{name}' is not installed", where=where, hint=f"pip install {home}")
@@ -199,6 +194,14 @@ def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]
         "options_class": str(spec.options or ""),
         "options": values,
     }
+
+
+def broken(kind: str, name: str, plugin: Plugin, where: str) -> UsageError:
+    """Return the error of a name whose plugin is installed but broken."""
+    home = plugin.distribution
+    hint = f"swift plugins {plugin.name} shows its traceback; pip install --force-reinstall {home} may fix it."
+    message = f"the {kind} '{name}' comes with {home} {plugin.version}, which is installed but broken: {plugin.failure}"
+    return UsageError(message, where=where, hint=hint)
 
 
 @cache

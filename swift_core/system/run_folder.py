@@ -31,7 +31,7 @@ def fingerprint(run: Run) -> str:
 def new_folder(run: Run, runs: Path) -> Path:
     """Make `runs/YYYYmmdd-HHMMSS-verb-xxxx` with the run's `run.json` in it."""
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = runs / f"{stamp}-{run.verb}-{secrets.token_hex(2)}"
+    folder = runs / f"{stamp}-{run.verb.replace('/', '-')}-{secrets.token_hex(2)}"
     write_run(run, folder)
     return folder
 

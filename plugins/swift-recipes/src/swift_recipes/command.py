@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from swift_core.cli.screen import Screen
+from swift_core.cli.verb import command_for
 from swift_core.options import read_yaml
 from swift_core.plugins import local, verb_named
 from swift_recipes.recipe import Step
@@ -27,14 +28,11 @@ def command(ctx: click.Context, file: Path, runs: str, as_json: bool, rest: tupl
     if "steps" not in settings.values and "run" in settings.values:
         local.use(settings.values.get("plugins", ()), where=settings.where("plugins"))
         verb = verb_named(str(settings.values["run"]), where=settings.where("run"))
-        other = (
-            ctx.parent.command.get_command(ctx.parent, verb.name) if ctx.parent and isinstance(ctx.parent.command, click.Group) else None
-        )
-        if other:
-            with other.make_context(
-                verb.name, [str(file), "--runs", runs, *(["--json"] if as_json else []), *rest], parent=ctx.parent
-            ) as inner:
-                other.invoke(inner)
+        other = command_for(verb)
+        with other.make_context(
+            verb.name, [str(file), "--runs", runs, *(["--json"] if as_json else []), *rest], parent=ctx.parent
+        ) as inner:
+            other.invoke(inner)
         return
     if rest:
         raise click.UsageError(f"a recipe takes no options: {' '.join(rest)}", ctx)

@@ -62,7 +62,7 @@ def read_recipe(path: Path) -> list[Step]:
         verb = verb_named(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
         if verb.interactive:
             raise UsageError(f"'{verb.name}' can't be a step: it needs a terminal", where=line, hint="Use `run: ask` for questions.")
-        name = str(values.get("id", f"{index + 1}-{verb.name}"))
+        name = str(values.get("id", f"{index + 1}-{verb.name.rpartition('/')[2]}"))
         if any(step.id == name for step in found):
             raise UsageError(f"duplicate step id '{name}'", where=line, hint="Give one of the steps another id.")
         prefix = f"steps.{index}."

@@ -37,7 +37,7 @@ def _refuse_taken(name: str, kind: str) -> None:
         taken = "a plugin"
     elif any(name in (spec.name, *spec.also) for spec in specs) or name in catalogue().get(kind, {}):
         taken = f"a {kind}"
-    elif kind == "command" and (listing.is_verb(name) or find_command(name)):
+    elif kind == "command" and (listing.verb_homes(name) or find_command(name)):
         taken = "a command"
     if taken:
         mine = known.plugins.found.get(name)

@@ -74,7 +74,7 @@ def check_command_name_is_its_own(subject: Subject) -> None:
     """Its name can be typed and is unique: a first-party command takes precedence, and of two other commands neither is called."""
     name = subject.spec.name
     require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case words with dashes between them")
-    require(not listing.is_verb(spelled(name)), f"'{name}' is a verb, which takes precedence")
+    require(not listing.verb_homes(spelled(name)), f"'{name}' is a verb, which takes precedence")
     others = [offer.point.distribution for offer in commands_offered() if offer.name == spelled(name)]
     others = [home for home in others if home != subject.entry.distribution]
     require(not others, f"the command '{name}' is offered by {' and '.join(others)} too")
