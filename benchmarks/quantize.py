@@ -34,8 +34,7 @@ from swift_convert.compare import Method, parse
 from swift_recipes import charts
 
 from swift_core import SwiftError, fetch
-from swift_core.environments import lookup
-from swift_core.environments.requirements import isolated_entry
+from swift_core.environments import isolated_entry, python_for
 from swift_core.plugins.registered import registry
 from swift_core.system.paths import write_text
 
@@ -87,7 +86,7 @@ class Work(NamedTuple):
     def python(self) -> str:
         """The interpreter that has the engine: that of the environment that `swift env create` made, or this one."""
         isolated = registry().get("quantizer", self.method.name).isolated
-        return (lookup.python_for(isolated_entry(registry(), self.method.name), {}) if isolated else "") or sys.executable
+        return (python_for(isolated_entry(registry(), self.method.name), {}) if isolated else "") or sys.executable
 
     def _options(self) -> list[str]:
         return [part for key, value in self.method.options.items() for part in (f"--{key.replace('_', '-')}", value)]

@@ -55,8 +55,7 @@ from swift_serve import client
 from tokenizers import Tokenizer
 
 from swift_core import fetch
-from swift_core.environments import lookup
-from swift_core.environments.requirements import isolated_entry
+from swift_core.environments import EngineAbsent, isolated_entry, python_for
 from swift_core.plugins.registered import registry
 from swift_core.runs.local_launcher import free_port
 
@@ -423,8 +422,8 @@ def generate(checkpoint: str, dtype: str) -> None:
 def environment(backend: str) -> str:
     """The interpreter of the environment that `swift env create` made; empty if there is none."""
     try:
-        return lookup.python_for(isolated_entry(registry(), backend), {})
-    except lookup.EngineAbsent:
+        return python_for(isolated_entry(registry(), backend), {})
+    except EngineAbsent:
         return ""
 
 

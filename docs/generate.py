@@ -30,7 +30,7 @@ import import_graph  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
 from swift_core.contract import BackendSpec, ModelFamily, Spec, hookspecs  # noqa: E402
-from swift_core.plugins import KINDS, commands_offered, registry, verbs  # noqa: E402
+from swift_core.plugins import KINDS, commands_offered, entry_points, registry, verbs  # noqa: E402
 
 
 def catalogue() -> str:
@@ -77,6 +77,9 @@ def _first_party_commands() -> Iterator[tuple[str, str]]:
     for offer in commands_offered():
         if _first_party(offer.point.distribution):
             yield offer.name, offer.point.distribution
+    for point in entry_points("swift.commands.plugins"):
+        if _first_party(point.distribution):
+            yield f"plugins {point.name}", point.distribution
 
 
 def _standard() -> set[str]:
@@ -114,7 +117,7 @@ def cli_page() -> str:
 
 
 def _help(command, name: str, parent) -> str:  # noqa: ANN001
-    from swift_core.cli.verb import FlagsCommand
+    from swift_core.cli import FlagsCommand
 
     ctx = command.context_class(command, info_name=name, parent=parent)
     with ctx:

@@ -35,6 +35,8 @@ EXAMPLES = {  # others are in run_diary.py
     "swift_formats": "format_plugin.py",
     "swift_verbs": "count_verb.py",
     "swift_settings": "launch_note.py",
+    "swift_environment": "cluster_environments.py",
+    "swift_provision": "cluster_environments.py",
 }
 
 

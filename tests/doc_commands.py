@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from swift_core.cli import cli
-from swift_core.cli.verb import FlagsCommand
+from swift_core.cli import FlagsCommand, cli
 from swift_core.contract.errors import UsageError
 from swift_core.options.settings import Settings, normalise
 from swift_core.plugins.registered import registry

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from swift_environments import own_code
+from swift_environments.installers import own_settings
+from swift_environments.process import Work
 
-from swift_core.environments import own_code
-from swift_core.environments.installers import own_settings
-from swift_core.environments.process import Work
 from swift_core.system.file_lock import locked
 from tests.conftest import CommandLine
 from tests.tiny_wheels import write_index
@@ -56,7 +56,13 @@ def swift_backends():
         backend("elsewhere", when="npu", requirements=("tiny-lib",)),
     ]
 """
-INFO = "Metadata-Version: 2.1\nName: swift-plugin-tiny\nVersion: 1.0\n"
+INFO = """Metadata-Version: 2.1
+Name: swift-plugin-tiny
+Version: 1.0
+Requires-Dist: swift-core
+Requires-Dist: swift-environments
+Requires-Dist: swift-plugin-hubs
+"""
 
 
 @pytest.fixture(scope="session")
@@ -236,7 +242,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(swift, tiny_model):
     text = said.decode()
     assert "packages: other-engine" in text
     assert "about 100.0 MB" in text
-    assert "Make it? [y/N]" in text
+    assert "Create it? [y/N]" in text
     assert not (swift.folder / "home" / "envs").exists()
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from swift_core import UsageError
-from swift_core.cli.verb import command_for
+from swift_core.cli import command_for
 from swift_core.options import flags, other_tools
 from swift_core.options.settings import Settings, parse_yaml
 from swift_core.plugins.registered import registry

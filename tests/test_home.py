@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from swift_core.environments.record import environments
+from swift_environments.record import environments
+
 from swift_core.system.paths import cache_dir
 
 ROOT = Path(__file__).parent.parent

@@ -10,8 +10,7 @@ import pytest
 
 from swift_core import merge, quantize, serve, train
 from swift_core.checkpoints import Checkpoint
-from swift_core.cli import cli
-from swift_core.cli.messages import print_error
+from swift_core.cli import cli, print_error
 from swift_core.contract.errors import SwiftError
 from swift_core.plugins import local
 from swift_core.plugins.loader import plugins

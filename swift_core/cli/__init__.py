@@ -1,192 +1,33 @@
-"""The command line: `swift`, also installed as `swift-core`. It has the commands that plugins bring: verbs, by the hook `swift_verbs`, and
-free-form ones, by the entry-point group `swift.commands`. A command's module is imported when it is called.
-"""
+"""The frame of the command line: the command `swift`, commands of verbs, progress and messages."""
 
 from __future__ import annotations
 
-from swift_core.system import interrupts  # first, so that what follows can be interrupted
+from swift_core.system import interrupts  # noqa: F401 (first, so that `python -m swift_core.cli` can be interrupted from here on)
 
 # isort: split
-import json
-import os
-import re
-import sys
-import traceback
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import click
+from swift_core.lazy import door
 
-from swift_core.cli.messages import print_error
-from swift_core.contract import Stopped, SwiftError, UsageError, VerbSpec, __version__, suggestion
-from swift_core.plugins import commands, listing, local
-from swift_core.system import disk_error
+if TYPE_CHECKING:
+    from swift_core.cli.group import cli as cli, invoke as invoke, main as main
+    from swift_core.cli.output import (
+        note as note,
+        print_error as print_error,
+        print_table as print_table,
+        printable as printable,
+    )
+    from swift_core.cli.provision import resolve_with_engines as resolve_with_engines
+    from swift_core.cli.screen import Screen as Screen
+    from swift_core.cli.verb import FlagsCommand as FlagsCommand, VerbCommand as VerbCommand, command_for as command_for
 
-
-class Swift(click.Group):
-    """The group: verbs and commands by name, imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all verbs and commands, from metadata."""
-        return [line.name for line in listing.lines()]
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Return the command of that name or alias; its module is imported now."""
-        if name.startswith("-"):
-            return None
-        if verb := _verb(name):
-            from swift_core.cli.verb import command_for
-
-            return command_for(verb) if verb.gives != "model" else None
-        offer = commands.find_command(name)
-        return offer.load() if offer else None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve as click does, with a suggestion for an unknown name, and with other tools' command lines rewritten."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise _unknown(args[0])
-        name, command, rest = super().resolve_command(ctx, args)
-        verb = None if args[0].startswith("-") else _verb(args[0])
-        if verb and verb.rewrite:
-            new_name, rest = verb.rewrite.load()(rest)
-            return new_name, self.get_command(ctx, new_name), rest
-        return name, command, rest
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs and commands, without importing one."""
-        for title, verbs in (("Verbs", True), ("Commands", False)):
-            rows = [(", ".join([line.name, *line.also]), line.summary) for line in listing.lines() if line.verb == verbs]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
-
-
-def _verb(name: str) -> VerbSpec | None:
-    """Return the verb that a word on the command line means; None if it is a free-form command, or unknown.
-
-    Raises:
-        UsageError: several plugins offer the name.
-    """
-    from swift_core.plugins import find_verb, registered, verb_names
-
-    home, slash, bare = name.rpartition("/")
-    spelled = home + slash + commands.spelled(bare)
-    homes = listing.verb_homes(spelled)
-    if not homes.keys() & registered.first_party() and (offer := commands.find_command(name)):
-        if homes and not offer.first_party:
-            raise verb_names.clash("command", bare, [*homes.items(), (offer.point.distribution, offer.place)])
-        return None
-    return find_verb(spelled)
-
-
-def _unknown(name: str) -> UsageError:
-    from swift_core.plugins import registry, verb_names
-
-    return verb_names.unknown("command", name, {word for line in listing.lines() for word in (line.name, *line.also)}, registry())
-
-
-@click.group(cls=Swift, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="swift-core")
-@click.option(
-    "--plugin",
-    multiple=True,
-    metavar="FILE.py",
-    is_eager=True,
-    expose_value=False,
-    callback=lambda _ctx, _param, files: _use(files),
-    help="Load this file as a plugin too, for a quick try; repeatable.",
+__getattr__, __dir__ = door(
+    __name__,
+    {
+        "group": "cli invoke main",
+        "output": "note print_error print_table printable",
+        "provision": "resolve_with_engines",
+        "screen": "Screen",
+        "verb": "FlagsCommand VerbCommand command_for",
+    },
 )
-@click.option("--trace", is_flag=True, help="Write each import and each hook call of a plugin to stderr, with its time.")
-@click.pass_context
-def cli(ctx: click.Context, trace: bool) -> None:
-    """From a language model to a solved problem: fetch, fine-tune, merge, serve, ask; every part a plugin."""
-    if trace:
-        os.environ["SWIFT_TRACE"] = "1"
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, 1 (failed), 2 (the user's mistake), 130 (stopped). SIGTERM is a Ctrl-C."""
-    try:
-        interrupts.listen()
-        code = invoke(sys.argv[1:] if argv is None else argv)
-    except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being told
-        if not isinstance(error, KeyboardInterrupt) and not interrupts.seen():
-            raise
-        print_error(Stopped("stopped"))
-        code = interrupts.CODE
-    interrupts.leave(code)
-
-
-def invoke(argv: Sequence[str]) -> int:
-    """Run the command line and return its exit code."""
-    try:
-        code = _invoked(argv)
-        return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as end:  # --help, --version
-        return end.exit_code
-    except Stopped as error:
-        print_error(error)
-        return error.exit_code
-    except SwiftError as error:
-        if interrupts.seen():  # an import or a library was interrupted, and told of something else
-            print_error(Stopped("stopped"))
-            return interrupts.CODE
-        if os.environ.get("SWIFT_DEBUG") == "1":
-            traceback.print_exc()
-        if "--json" in argv:
-            click.echo(json.dumps(error.to_json(), ensure_ascii=False))
-        print_error(error)
-        return error.exit_code
-    except click.ClickException as error:
-        if interrupts.seen():
-            print_error(Stopped("stopped"))
-            return interrupts.CODE
-        print_error(_from_click(error))
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print_error(Stopped("stopped"))
-        return 130
-    except BrokenPipeError:  # `swift plugins | head`
-        with suppress(OSError):
-            sys.stdout.close()
-        return 0
-    except OSError as error:
-        told = disk_error(error, Path())
-        if not isinstance(told, SwiftError):
-            if error.filename is None or os.environ.get("SWIFT_DEBUG") == "1":
-                raise
-            place = str(error.filename)
-            told = SwiftError(f"the system says: {error.strerror}", where=place, hint="SWIFT_DEBUG=1 shows what was being done.")
-        print_error(told)
-        return told.exit_code
-
-
-def _invoked(argv: Sequence[str]) -> Any:
-    """As click's own `main` does, which would put an empty line before what is said of a Ctrl-C."""
-    if "_SWIFT_COMPLETE" in os.environ:
-        return cli.main(args=list(argv), prog_name="swift")
-    with cli.make_context("swift", list(argv)) as context:
-        return cli.invoke(context)
-
-
-def _from_click(error: click.ClickException) -> SwiftError:
-    hint = ""
-    if isinstance(error, click.UsageError) and error.ctx:
-        hint = f"{error.ctx.command_path} --help lists the options."
-    if isinstance(error, click.NoSuchOption):
-        near = [name for name in error.possibilities or () if name.startswith("--")]
-        hint = f"Did you mean {' or '.join(near[:3])}? {hint}" if near else hint
-        return UsageError(f"there is no option {error.option_name}", hint=hint)
-    if isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
-        given = re.match(r"'(.*)' is not one of", error.message or "")
-        hint = f"{suggestion(given[1], error.param.type.choices)} {hint}".strip() if given else hint
-    return UsageError(" ".join(error.format_message().split()), hint=hint)  # click lists choices over many lines
-
-
-def _use(files: Sequence[str]) -> None:
-    if files:
-        local.use(files, where="--plugin")

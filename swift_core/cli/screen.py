@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from swift_core.cli.messages import note
+from swift_core.cli.output import note
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, RunResult, Watch

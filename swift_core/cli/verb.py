@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from swift_core.cli import provision
-from swift_core.cli.messages import note
+from swift_core.cli.output import note
+from swift_core.cli.provision import OPTIONS, resolve_with_engines
 from swift_core.cli.screen import Screen
 from swift_core.contract import Run, RunResult, UsageError, VerbSpec
 from swift_core.options import Flag, Settings, flags, other_tools
@@ -148,7 +148,7 @@ class VerbCommand(FlagsCommand):
         """With a way to look before anything is done."""
         return [
             *super().common(),
-            *(provision.OPTIONS if any(flag.path == "envs" for flag in self._flags.values()) else ()),
+            *(OPTIONS if any(flag.path == "envs" for flag in self._flags.values()) else ()),
             click.Option(["--dry-run"], is_flag=True, help="Resolve and check everything, print the run, and stop there."),
         ]
 
@@ -156,7 +156,7 @@ class VerbCommand(FlagsCommand):
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:
             self.launched(settings, screen)
-            resolved = provision.resolve(self.verb, settings, screen, values)
+            resolved = resolve_with_engines(self.verb, settings, screen, values)
             if resolved is None:
                 return 2
             for text in resolved.notes:

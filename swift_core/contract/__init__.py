@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Backend as Backend,
         CalibratingExporter as CalibratingExporter,
         CheckingExporter as CheckingExporter,
+        EngineEnvironment as EngineEnvironment,
         Event as Event,
         Exported as Exported,
         LoadableExporter as LoadableExporter,
@@ -86,9 +87,9 @@ __getattr__, __dir__ = door(
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (
-            "ISOLATABLE Backend CalibratingExporter CheckingExporter Event Exported LoadableExporter LoadableQuantizer Loaded Loading "
-            "OfflineQuantizer Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner Scores Server Serving SwitchingTuner "
-            "TrustingExporter Tuner Watch"
+            "ISOLATABLE Backend CalibratingExporter CheckingExporter EngineEnvironment Event Exported LoadableExporter "
+            "LoadableQuantizer Loaded Loading OfflineQuantizer Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner "
+            "Scores Server Serving SwitchingTuner TrustingExporter Tuner Watch"
         ),
         "run": "Choice DataChoice Json Run RunResult Source",
         "specs": (

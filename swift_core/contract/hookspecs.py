@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from swift_core.cli import Screen
     from swift_core.contract import specs
     from swift_core.contract.format import FormatSpec
+    from swift_core.contract.roles import EngineEnvironment
     from swift_core.contract.run import Run
     from swift_core.contract.verb import VerbSpec
     from swift_core.options import Settings
+    from swift_core.plugins import Entry
 
 API_VERSION = "2.0"
 
@@ -195,6 +198,34 @@ def swift_check(run: Run) -> Iterable[specs.Problem]:
 
     Args:
         run: what is to be done, with the choice for each part.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_environment(entry: Entry[specs.Spec], update: bool) -> EngineEnvironment | None:
+    """Find the environment for the engine of a part on this machine.
+
+    Called if the engine is not installed in the running environment. Of several answers, the first usable environment is used.
+
+    Args:
+        entry: the part, as `entry.spec`, and its plugin.
+        update: whether a run will use the environment, so that a copy of the running code in it must be brought up to date.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_provision(entry: Entry[specs.Spec], reason: str, ask: bool, screen: Screen) -> bool:
+    """Create the environment for the engine of a part; return whether it was created.
+
+    Called by a command whose run needs an absent engine, with `--yes` or on a terminal.
+
+    Args:
+        entry: the part, as `entry.spec`, and its plugin.
+        reason: why it is needed, for the user.
+        ask: whether to ask the user first.
+        screen: shows progress and notes.
     """
     raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Environments: engines that cannot share an environment have one of their own."""
+"""Environments: find the Python interpreter that has the engine of a part."""
 
 from __future__ import annotations
 
@@ -7,36 +7,30 @@ from typing import TYPE_CHECKING
 from swift_core.lazy import door
 
 if TYPE_CHECKING:
-    from swift_core.environments.doctor import Finding as Finding, examine as examine
-    from swift_core.environments.inspect import look as look
-    from swift_core.environments.installers import installer as installer
-    from swift_core.environments.interpreters import CLEARED as CLEARED, interpreter_variables as interpreter_variables
-    from swift_core.environments.lookup import EngineAbsent as EngineAbsent, environment_of as environment_of, python_for as python_for
-    from swift_core.environments.processes import users as users
-    from swift_core.environments.record import (
-        Environment as Environment,
-        Record as Record,
-        environments as environments,
-        remove as remove,
-        size_of as size_of,
-    )
-    from swift_core.environments.requirements import (
-        envs_dir as envs_dir,
+    from swift_core.environments.inspect import Inside as Inside, ask as ask, look as look
+    from swift_core.environments.isolated import (
+        engine_distribution as engine_distribution,
         isolated_entries as isolated_entries,
         isolated_entry as isolated_entry,
-        wanted as wanted,
+    )
+    from swift_core.environments.lookup import (
+        EngineAbsent as EngineAbsent,
+        check_names as check_names,
+        environment_of as environment_of,
+        python_for as python_for,
+    )
+    from swift_core.environments.variables import (
+        CLEARED as CLEARED,
+        cleared_variables as cleared_variables,
+        interpreter_variables as interpreter_variables,
     )
 
 __getattr__, __dir__ = door(
     __name__,
     {
-        "doctor": "Finding examine",
-        "inspect": "look",
-        "installers": "installer",
-        "interpreters": "CLEARED interpreter_variables",
-        "lookup": "EngineAbsent environment_of python_for",
-        "processes": "users",
-        "record": "Environment Record environments remove size_of",
-        "requirements": "envs_dir isolated_entries isolated_entry wanted",
+        "inspect": "Inside ask look",
+        "isolated": "engine_distribution isolated_entries isolated_entry",
+        "lookup": "EngineAbsent check_names environment_of python_for",
+        "variables": "CLEARED cleared_variables interpreter_variables",
     },
 )

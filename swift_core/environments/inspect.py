@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from swift_core.contract import SwiftError
 from swift_core.environments import probe
-from swift_core.environments.interpreters import interpreter_variables
+from swift_core.environments.variables import interpreter_variables
 
 
 @dataclass(frozen=True)
@@ -46,65 +46,6 @@ class Inside:
 
         return self.versions.get(canonicalize_name(name), "")
 
-    def requires(self, name: str) -> list[str]:
-        """Return the requirements of a distribution."""
-        return list(self._distribution(name).get("requires", ()))
-
-    def modules(self, name: str) -> list[str]:
-        """Return the importable modules of a distribution: only the one of its own name if there is one, else all."""
-        from packaging.utils import canonicalize_name
-
-        tops = [str(top) for top in self._distribution(name).get("top", ())]
-        own = canonicalize_name(name).replace("-", "_")
-        return [own] if own in tops else tops
-
-    def _distribution(self, name: str) -> Mapping[str, Any]:
-        from packaging.utils import canonicalize_name
-
-        canonical = canonicalize_name(name)
-        return next((each for other, each in self.distributions.items() if canonicalize_name(other) == canonical), {})
-
-    def freeze(self, ours: Iterable[str]) -> tuple[str, ...]:
-        """Return exact requirements (`name==version`, or `name @ url`) for all distributions except `ours`."""
-        from packaging.utils import canonicalize_name
-
-        left_out = {canonicalize_name(name) for name in ours}
-        lines = [
-            f"{name} @ {each['url']}" if each["url"] else f"{name}=={each['version']}"
-            for name, each in self.distributions.items()
-            if canonicalize_name(name) not in left_out
-        ]
-        return tuple(sorted(lines, key=str.lower))
-
-    def unmet(self, requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Yield each requirement that is not met, with what is installed: 'torch 2.12.0', or ''."""
-        from packaging.requirements import InvalidRequirement, Requirement
-        from packaging.utils import canonicalize_name
-
-        for text in requirements:
-            try:
-                requirement = Requirement(text)
-            except InvalidRequirement:
-                continue  # some old packages have invalid requirements, which pip accepted
-            if requirement.marker and not requirement.marker.evaluate({**self.markers, "extra": ""}):
-                continue
-            version = self.versions.get(canonicalize_name(requirement.name))
-            if version is None:
-                yield str(requirement), ""
-            elif not requirement.specifier.contains(version, prereleases=True):
-                yield str(requirement), f"{requirement.name} {version}"
-
-    def conflicts(self, without_dependencies: Iterable[str] = ()) -> Iterator[str]:
-        """Describe every unmet requirement of the distributions, except those of `without_dependencies`."""
-        from packaging.utils import canonicalize_name
-
-        exempt = {canonicalize_name(name) for name in without_dependencies}
-        for name, each in sorted(self.distributions.items()):
-            if canonicalize_name(name) not in exempt:
-                for requirement, installed in self.unmet(each["requires"]):
-                    state = f"{installed} is installed" if installed else "it is not installed"
-                    yield f"{name} {each['version']} requires {requirement}, but {state}"
-
 
 def look(python: Path) -> Inside:
     """Inspect the environment of `python` without importing any of its packages.
@@ -112,22 +53,20 @@ def look(python: Path) -> Inside:
     Raises:
         SwiftError: the interpreter does not run.
     """
-    return Inside(**_ask(python, {}, 60))
+    return Inside(**ask(python, {}, 60))
 
 
-def import_in(python: Path, modules: Sequence[str], limit: float) -> dict[str, Any]:
-    """Import modules in the environment of `python`.
+def ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    """Run `probe.py` with the interpreter `python` and return its answer.
 
-    Returns:
-        `imported` (module → version or error) and `device` (the device that torch finds).
+    Args:
+        python: the interpreter.
+        question: `{"import": [modules]}`, or empty for the contents of the environment.
+        limit: maximum seconds.
 
     Raises:
-        SwiftError: the import crashed the interpreter, or took longer than `limit` seconds.
+        SwiftError: the interpreter does not run, crashes, or does not answer in time.
     """
-    return _ask(python, {"import": list(modules)}, limit)
-
-
-def _ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, Any]:
     try:
         done = subprocess.run(
             [python, "-I", str(probe.__file__), json.dumps(question)],

@@ -1,34 +1,36 @@
-"""Find the Python that has the engine of a spec: one that the user named, the running one, or that of its environment."""
+"""Find the Python that has the engine of a spec: one that the user named, the running one, or that of its environment.
+
+Environments are made by plugins, which answer the hook `swift_environment`.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from swift_core.contract import Spec, SwiftError, UsageError
-from swift_core.environments import own_code
+from swift_core.contract import EngineEnvironment, Spec, SwiftError, UsageError
 from swift_core.environments.inspect import look
-from swift_core.environments.record import Environment, environments
-from swift_core.environments.requirements import engine_distribution, isolated_entry, wanted
-from swift_core.plugins import Entry, Registry, engines
-from swift_core.system import locked
+from swift_core.environments.isolated import engine_distribution, isolated_entry
+from swift_core.plugins import Entry, Registry, engines, pip_line, registry
 
 
 class EngineAbsent(UsageError):
     """The engine of `entry` is not installed in any environment, but one can be created for it."""
 
-    def __init__(self, entry: Entry[Spec], missing: tuple[str, ...], broken: Environment | None = None) -> None:
+    def __init__(self, entry: Entry[Spec], missing: tuple[str, ...], found: EngineEnvironment) -> None:
         spec = entry.spec
-        found = f"; {broken.folder.name} is not usable: {broken.state}" if broken else ""
+        problem = f"; {found.problem}" if found.problem else ""
         few = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
         super().__init__(
-            f"the engine of the {spec.kind} '{spec.name}' is not installed here (missing: {few}){found}",
+            f"the engine of the {spec.kind} '{spec.name}' is not installed here (missing: {few}){problem}",
             where=spec.kind,
-            hint=f"Create an environment for it: swift env create {spec.name}; or name an existing one: "
+            hint=f"Create an environment for it: {' '.join(found.create)}; or name an existing one: "
             f"envs: {{{spec.name}: /path/to/bin/python}}.",
         )
         self.entry = entry
         self.missing = missing
+        self.create = found.create
 
 
 def python_for(entry: Entry[Spec], envs: Mapping[str, str]) -> str:
@@ -50,11 +52,22 @@ def python_for(entry: Entry[Spec], envs: Mapping[str, str]) -> str:
         return ""
     if engines.engine_for(spec) is None:
         raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is not installed here", where=spec.kind, hint=state.hint)
-    made = environment_of(entry)
-    if made is None or made.state != "ready":
-        raise EngineAbsent(entry, state.missing, made)
-    refresh(made, entry)
-    return str(made.python)
+    found = environment_of(entry, update=True)
+    if not found.python:
+        raise EngineAbsent(entry, state.missing, found)
+    return found.python
+
+
+def environment_of(entry: Entry[Spec], *, update: bool = False) -> EngineEnvironment:
+    """Return the environment with the engine of a spec: the first usable one that a plugin has.
+
+    Args:
+        entry: the spec whose engine is needed.
+        update: whether a run will use the environment, so that the running code in it must be up to date.
+    """
+    answers = [found for _, found in registry().plugins.ask("swift_environment", entry=entry, update=update) if found]
+    usable = next((found for found in answers if found.python), None)
+    return usable or next(iter(answers), EngineEnvironment(create=tuple(shlex.split(pip_line("env")))))
 
 
 def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str], str]) -> None:
@@ -75,39 +88,16 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
             raise UsageError(error.message, where=where(f"envs.{name}"), hint=error.hint) from None
 
 
-def environment_of(entry: Entry[Spec]) -> Environment | None:
-    """Return the environment that was created for the spec: a usable one if there is one, else an unusable one, else None."""
-    made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
-    if not made:
-        return None  # saves the computation of the requirements, which is slow
-    required = wanted(entry)
-    found = [each for each in made if each.serves(required)]
-    return next((each for each in found if each.state == "ready"), found[0] if found else None)
-
-
-def refresh(environment: Environment, entry: Entry[Spec]) -> None:
-    """Copy the running swift code into the environment if it has another version."""
-    if environment.record is None:
-        return
-    ours = own_code.distributions(entry.plugin.distribution)
-    site_packages = Path(environment.record.site_packages)
-    if own_code.current(site_packages) != environment.folder / "own" / own_code.digest(ours):
-        with locked(environment.folder):
-            own_code.install(ours, environment.folder, site_packages)
-
-
 def _named(entry: Entry[Spec], python: Path) -> Path:
     where = f"envs.{entry.spec.name}"
     if not python.is_file():
         raise UsageError(f"there is no '{python}'", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python.")
     try:
-        there = look(python).versions
+        there = look(python)
     except SwiftError as error:
         raise UsageError(f"'{python}' is not a working Python: {error.message}", where=where, hint="Name an interpreter.") from None
-    from packaging.utils import canonicalize_name
-
     names = sorted({engine_distribution(engine) for engine in entry.spec.engines})
-    if not any(canonicalize_name(name) in there for name in names):
-        hint = f"Install it there, or create an environment: swift env create {entry.spec.name}"
+    if not any(there.version(name) for name in names):
+        hint = f"Install it there, or create an environment: {' '.join(environment_of(entry).create)}"
         raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", where=where, hint=hint)
     return python.absolute()

@@ -74,16 +74,16 @@ def with_engines(
     Raises:
         UsageError: an engine is not installed; an environment that the options name does not exist.
     """
-    from swift_core.environments import lookup
+    from swift_core.environments import check_names, python_for
 
     envs = options.get("envs", {})
-    lookup.check_names(envs, known, settings.where)
+    check_names(envs, known, settings.where)
     found = dict(parts)
     for part, choice in parts.items():
         spec = known.spec(choice)
         unusable = isinstance(spec, QuantizerSpec) and spec.when == "offline" and part != verb.main  # reported by the verb's own check
         if spec.isolated and not unusable:
-            found[part] = replace(choice, python=lookup.python_for(known.entry(part, choice.name, origin=choice.plugin), envs))
+            found[part] = replace(choice, python=python_for(known.entry(part, choice.name, origin=choice.plugin), envs))
     return found
 
 

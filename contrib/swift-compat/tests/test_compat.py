@@ -7,7 +7,7 @@ import swift
 
 import swift_core
 from swift_core.contract.errors import SwiftError
-from swift_core.environments.lookup import EngineAbsent
+from swift_core.environments import EngineAbsent
 
 
 def test_the_names_are_the_cores():

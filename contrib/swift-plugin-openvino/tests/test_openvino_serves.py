@@ -24,8 +24,7 @@ from swift_testing.serving import SwiftServe
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
-from swift_core.environments import lookup
-from swift_core.environments.requirements import isolated_entry
+from swift_core.environments import isolated_entry, python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("openvino")
@@ -37,7 +36,7 @@ QUESTIONS = [f"Name {number} things that are {colour}." for number in (2, 3, 4, 
 
 @pytest.fixture(scope="session")
 def engine() -> list[str]:
-    python = os.environ.get("SWIFT_TEST_OPENVINO") or lookup.python_for(isolated_entry(registry(), "openvino"), {})
+    python = os.environ.get("SWIFT_TEST_OPENVINO") or python_for(isolated_entry(registry(), "openvino"), {})
     return ["--backend", "openvino", "--cache-gib", "1", "--envs", json.dumps({"openvino": python})]
 
 

@@ -23,8 +23,7 @@ from swift_train.build import load_checkpoint
 from swift_core import quantize
 from swift_core.checkpoints import Checkpoint, hash_files
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.environments import lookup
-from swift_core.environments.requirements import isolated_entry
+from swift_core.environments import isolated_entry, python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("quantize")
@@ -42,7 +41,7 @@ METHODS = {
 
 @pytest.fixture(scope="session")
 def python():
-    return os.environ.get("SWIFT_TEST_LLMCOMPRESSOR") or lookup.python_for(isolated_entry(registry(), "gptq"), {})
+    return os.environ.get("SWIFT_TEST_LLMCOMPRESSOR") or python_for(isolated_entry(registry(), "gptq"), {})
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,7 @@ import swift_core as api
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
 from swift_core.contract.roles import Loading
-from swift_core.environments import lookup
-from swift_core.environments.requirements import isolated_entry
+from swift_core.environments import isolated_entry, python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("export")
@@ -51,7 +50,7 @@ def test_the_kl_divergence_of_every_type_is_within_its_limit(smollm2, tmp_path, 
 
 def test_openvino_serves_the_file_with_the_tokens_of_the_checkpoint(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    python = lookup.python_for(isolated_entry(registry(), "openvino"), {})
+    python = python_for(isolated_entry(registry(), "openvino"), {})
     # its actual pre-tokenizer: transformers' reader drops the splitting of digits, and OpenVINO splits text differently for gpt-2
     done = api.export(smollm2, "gguf", type="q8_0", pre_tokenizer="smollm", output="out")
     assert Checkpoint.at(done.output.parent).manifest.golden == Checkpoint.at(smollm2).manifest.golden

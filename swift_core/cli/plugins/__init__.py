@@ -8,9 +8,7 @@ import click
 
 from swift_core.cli.plugins import listing, show
 from swift_core.contract import UsageError, suggestion
-from swift_core.plugins import Point, entry_points
-
-_FROM_TESTING = ("check", "new")  # are in the testing kit, which not every installation has
+from swift_core.plugins import Point, entry_points, pip_line
 
 
 class Plugins(click.Group):
@@ -31,8 +29,8 @@ class Plugins(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve the subcommand; an unknown one becomes `show NAME`."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
-            if args[0] in _FROM_TESTING:
-                raise UsageError(f"'plugins {args[0]}' is not installed", hint="pip install swift-testing")
+            if line := pip_line(f"plugins {args[0]}"):
+                raise UsageError(f"'plugins {args[0]}' is not installed", hint=line)
             near = suggestion(args[0], self.list_commands(ctx))
             if near and any(not word.startswith("-") for word in args[1:]):
                 raise UsageError(f"there is no command 'plugins {args[0]}'", hint=near)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from swift_core.cli.output import print_table
 from swift_core.cli.plugins.records import records
-from swift_core.cli.tables import print_table
 from swift_core.plugins import catalogue, registry
 
 

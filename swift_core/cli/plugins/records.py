@@ -8,7 +8,7 @@ from typing import Any
 
 from swift_core.contract import Spec, UsageError, suggestion
 from swift_core.environments import environment_of
-from swift_core.plugins import KINDS, Clash, Entry, Offer, Plugin, Registry, clashes, commands_offered, engine_state, registry
+from swift_core.plugins import KINDS, Clash, Offer, Plugin, Registry, clashes, commands_offered, engine_state, registry
 
 
 def records(name: str = "") -> list[dict[str, Any]]:
@@ -67,7 +67,7 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
                 engine = engine_state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
-                apart = engine is not None and engine.missing and entry.spec.isolated and _has_environment(entry)
+                apart = engine is not None and engine.missing and entry.spec.isolated and environment_of(entry).python
                 missing = "" if engine is None or engine.present or apart else _few(engine.missing) or "no engine for this machine"
                 yield {
                     "environment": bool(apart),
@@ -77,11 +77,6 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
                     "missing": missing,
                     "hint": engine.hint if engine else "",
                 }
-
-
-def _has_environment(entry: Entry[Spec]) -> bool:
-    made = environment_of(entry)
-    return made is not None and made.state == "ready"
 
 
 def _few(missing: tuple[str, ...], most: int = 3) -> str:

@@ -18,7 +18,7 @@ from swift_core.contract.roles.checkpoints import (
     TrustingExporter,
 )
 from swift_core.contract.roles.common import ISOLATABLE, Event, Progress, Watch
-from swift_core.contract.roles.engines import Backend, Evaluator, InlineEvaluator, Launcher, Scores, Server, Serving
+from swift_core.contract.roles.engines import Backend, EngineEnvironment, Evaluator, InlineEvaluator, Launcher, Scores, Server, Serving
 from swift_core.contract.roles.modules import (
     Loaded,
     Loader,
@@ -38,6 +38,7 @@ __all__ = [
     "CalibratingExporter",
     "CheckingExporter",
     "Dataset",
+    "EngineEnvironment",
     "Evaluator",
     "Event",
     "Exported",

@@ -77,6 +77,21 @@ class Backend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineEnvironment:
+    """What a plugin knows of the environment for an engine.
+
+    Attributes:
+        python: the interpreter of the environment; '' if there is no usable one.
+        problem: why an existing environment is not usable.
+        create: the command that creates the environment.
+    """
+
+    python: str = ""
+    problem: str = ""
+    create: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them.

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from swift_core.cli.screen import Screen
-from swift_core.cli.verb import command_for
+from swift_core.cli import Screen, command_for
 from swift_core.options import read_yaml
 from swift_core.plugins import local, verb_named
 from swift_recipes.recipe import Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from swift_core.cli.messages import note
+from swift_core.cli import note
 from swift_core.contract import UsageError
 from swift_core.options import FALSE, TRUE
 

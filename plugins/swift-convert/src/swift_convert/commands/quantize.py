@@ -7,9 +7,7 @@ from typing import Any
 
 import click
 
-from swift_core.cli import provision
-from swift_core.cli.screen import Screen
-from swift_core.cli.verb import VerbCommand
+from swift_core.cli import Screen, VerbCommand, resolve_with_engines
 from swift_core.contract import UsageError
 
 
@@ -31,7 +29,7 @@ class QuantizeCommand(VerbCommand):
 
     def _compare(self, asked: str, keep: bool, values: dict[str, Any]) -> int:
         from swift_convert import compare
-        from swift_core.cli.tables import print_table
+        from swift_core.cli import print_table
 
         if values["dry_run"]:
             raise UsageError(
@@ -41,7 +39,7 @@ class QuantizeCommand(VerbCommand):
         with Screen(quiet=values["json"]) as screen:
             self.launched(settings, screen)
             done = compare.compare(
-                asked, settings, lambda own: provision.resolve(self.verb, own, screen, values), keep=keep, watch=screen.watch
+                asked, settings, lambda own: resolve_with_engines(self.verb, own, screen, values), keep=keep, watch=screen.watch
             )
         if values["json"]:
             click.echo(json.dumps(done.to_json(), ensure_ascii=False))

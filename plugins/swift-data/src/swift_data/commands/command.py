@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from swift_core.cli.screen import Screen
-from swift_core.cli.verb import FlagsCommand
+from swift_core.cli import FlagsCommand, Screen
 from swift_core.contract import UsageError, VerbSpec
 from swift_core.options import Settings, listed
 from swift_core.system import offline_if

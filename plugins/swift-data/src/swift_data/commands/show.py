@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swift_core.cli.safe import printable
-from swift_core.cli.screen import Screen
+from swift_core.cli import Screen, printable
 from swift_core.contract import VerbSpec
 from swift_core.options import Settings
 from swift_data.commands.command import DataCommand

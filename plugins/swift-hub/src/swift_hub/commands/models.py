@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from swift_core.cli.tables import print_table
+from swift_core.cli import print_table
 from swift_core.contract import ModelFamily, UsageError, suggestion
 from swift_core.plugins import registry
 

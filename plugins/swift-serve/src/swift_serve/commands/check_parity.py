@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from swift_core.cli.tables import print_table
+from swift_core.cli import print_table
 from swift_core.contract import SwiftError, UsageError
 
 if TYPE_CHECKING:

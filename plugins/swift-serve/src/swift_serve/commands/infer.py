@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from swift_core.cli.messages import print_error
-from swift_core.cli.screen import Screen
-from swift_core.cli.verb import VerbCommand
+from swift_core.cli import Screen, VerbCommand, print_error
 from swift_core.contract import Run, RunResult, SwiftError, UsageError
 from swift_core.system import forget
 from swift_serve.commands.ask import ask

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from swift_core.cli.screen import Screen
+from swift_core.cli import Screen
 from swift_core.contract import UsageError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from swift_core.cli.tables import print_table
+from swift_core.cli import print_table
 
 
 @click.command("list")

@@ -21,12 +21,13 @@ from swift_core.system import paths
 
 CORE = "swift-core"
 _PLUGIN = "swift-plugin-"  # how the names of plugins begin; our other distributions are libraries
+_HERE = __name__.partition(".")[0].replace("_", "-")  # creates environments, and is not needed inside one
 _POINTER = "swift_own_code.pth"
 Files = dict[str, bytes]  # path within the folder → content
 
 
 def distributions(plugin: str) -> list[Distribution]:
-    """Return the plugin's distribution, its dependencies that are built on swift-core, and swift-core itself.
+    """Return the plugin's distribution, the libraries that it depends on, and swift-core itself.
 
     Raises:
         UsageError: a dependency is not installed here, so it can't be copied.
@@ -43,7 +44,7 @@ def distributions(plugin: str) -> list[Distribution]:
                 ours = _is_ours(needed)
             except importlib.metadata.PackageNotFoundError:
                 raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
-            if ours and not needed.startswith(_PLUGIN):  # no plugin imports another
+            if ours and needed != _HERE and not needed.startswith(_PLUGIN):  # no plugin imports another
                 pending.append(needed)
     return [found[name] for name in sorted(found)]
 
@@ -56,8 +57,12 @@ def _is_ours(name: str) -> bool:
 
 def third_party(ours: Sequence[Distribution]) -> tuple[str, ...]:
     """Return the third-party requirements of our distributions, sorted."""
-    names = {_canonical(each.name) for each in ours}
-    return tuple(sorted({text for each in ours for text, needed in _needs(each) if needed not in names}))
+    return tuple(sorted({text for each in ours for text, needed in _needs(each) if not _is_ours(needed)}))
+
+
+def not_copied(ours: Sequence[Distribution]) -> set[str]:
+    """Return the names of our other distributions that these depend on, which an environment does not need."""
+    return {needed for each in ours for _, needed in _needs(each) if _is_ours(needed)} - {_canonical(each.name) for each in ours}
 
 
 def requires_python(ours: Sequence[Distribution]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from swift_core.cli.env.shared import megabytes, served
-from swift_core.cli.tables import print_table
+from swift_core.cli import print_table
 from swift_core.contract import UsageError
-from swift_core.environments import Environment, environments, isolated_entries, isolated_entry, size_of
+from swift_core.environments import isolated_entries, isolated_entry
 from swift_core.plugins import registry
+from swift_environments.commands.shared import megabytes, served
+from swift_environments.record import Environment, environments, size_of
 
 
 @click.command("list", short_help="List the environments on this machine")

@@ -6,11 +6,13 @@ import sys
 
 import click
 
-from swift_core.cli.env.shared import megabytes, served
-from swift_core.cli.messages import note
+from swift_core.cli import note
 from swift_core.contract import UsageError, suggestion
-from swift_core.environments import Environment, environments, isolated_entry, remove, size_of, users
+from swift_core.environments import isolated_entry
 from swift_core.plugins import registry
+from swift_environments.commands.shared import megabytes, served
+from swift_environments.processes import users
+from swift_environments.record import Environment, environments, remove, size_of
 
 
 @click.command("remove", short_help="Remove environments")

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from swift_core.cli.env.shared import KIND_HELP, made_for, megabytes
+from swift_environments.commands.shared import KIND_HELP, made_for, megabytes
 
 
 @click.command("show", short_help="Show the contents of an environment")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from swift_core.cli.env import create, doctor, listing, lock, remove, show
+from swift_environments.commands import create, doctor, listing, lock, remove, show
 
 
 @click.group("env", invoke_without_command=True)

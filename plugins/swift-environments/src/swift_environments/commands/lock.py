@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from swift_core.cli.env.shared import KIND_HELP, made_for
-from swift_core.environments import freeze
 from swift_core.system import paths
+from swift_environments import freeze
+from swift_environments.commands.shared import KIND_HELP, made_for
 
 
 @click.command("lock", short_help="Write a lock file of an environment")

@@ -9,10 +9,14 @@ from typing import Any
 
 import click
 
-from swift_core.cli.env.shared import KIND_HELP, megabytes
-from swift_core.cli.screen import Screen
-from swift_core.environments import Environment, build, envs_dir, installer, isolated_entry, wanted
+from swift_core.cli import Screen
+from swift_core.environments import isolated_entry
 from swift_core.plugins import registry
+from swift_environments import build
+from swift_environments.commands.shared import KIND_HELP, megabytes
+from swift_environments.installers import installer
+from swift_environments.record import Environment
+from swift_environments.requirements import envs_dir, wanted
 
 
 @click.command("create", short_help="Create an environment for an engine")

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import ISOLATABLE, Engine, Spec, UsageError, suggestion
-from swift_core.environments import own_code
-from swift_core.plugins import Entry, Registry, engines
+from swift_core.contract import Spec, UsageError
+from swift_core.environments import engine_distribution
+from swift_core.plugins import Entry, engines
 from swift_core.system import paths
+from swift_environments import own_code
 
 
 def envs_dir() -> Path:
@@ -64,36 +65,6 @@ class Wanted:
         return cls(**{**data, "requirements": tuple(data["requirements"]), "no_deps": tuple(data["no_deps"])})
 
 
-def isolated_entries(known: Registry) -> list[Entry[Spec]]:
-    """Return all specs that can have an environment."""
-    return [entry for kind in sorted(ISOLATABLE) for entry in known.entries(kind) if entry.spec.isolated]
-
-
-def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry[Spec]:
-    """Return the spec of that name that can have an environment.
-
-    Args:
-        known: the registry of installed plugins.
-        name: the spec's name, or another spelling of it.
-        kind: its kind; '' for any.
-
-    Raises:
-        UsageError: there is no such spec, or several kinds have the name.
-    """
-    entries = [entry for entry in isolated_entries(known) if kind in ("", entry.spec.kind)]
-    found = [entry for entry in entries if name == entry.spec.name or name in entry.spec.also]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        kinds = " and ".join(sorted({entry.spec.kind for entry in found}))
-        raise UsageError(f"'{name}' is a {kinds}", where="NAME", hint="Select one with --kind KIND.")
-    if kind:
-        known.entry(kind, name)  # raises its own error if the name is unknown
-    names = [entry.spec.name for entry in entries]
-    hint = suggestion(name, names) or f"Available: {', '.join(names) or 'none (no installed plugin has one)'}."
-    raise UsageError(f"there is no part '{name}' that can have its own environment", where="NAME", hint=hint)
-
-
 def wanted(entry: Entry[Spec]) -> Wanted:
     """Return the requirements of the entry's environment on this machine.
 
@@ -118,11 +89,3 @@ def wanted(entry: Entry[Spec]) -> Wanted:
         engine=engine_distribution(engine),
         disk=engine.disk,
     )
-
-
-def engine_distribution(engine: Engine) -> str:
-    """Return the distribution that is the engine itself: the first one in `no_deps`, else the first requirement."""
-    from packaging.requirements import Requirement
-
-    first = (*engine.no_deps, *engine.requirements)[:1]
-    return Requirement(first[0]).name if first else ""

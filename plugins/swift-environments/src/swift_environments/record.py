@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from swift_core.environments.requirements import Wanted, envs_dir
 from swift_core.system import locked, paths
+from swift_environments.requirements import Wanted, envs_dir
 
 STAMP = "environment.json"
 State = Literal["ready", "unfinished", "its Python is missing"]

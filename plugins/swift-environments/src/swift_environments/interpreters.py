@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import UsageError
+from swift_core.environments import cleared_variables
 
 MINORS = range(11, 20)
-CLEARED = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
-"""Variables that would leak this environment's packages into another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +22,6 @@ class Interpreter:
 
     path: Path
     version: str
-
-
-def outside() -> dict[str, str]:
-    """Return the environment variables for a process of another environment."""
-    return {name: value for name, value in os.environ.items() if name not in CLEARED}
-
-
-def interpreter_variables(python: str) -> dict[str, str]:
-    """Return the environment variables for a process of `python`, with its environment activated if it is not the running one."""
-    if python == sys.executable:
-        return dict(os.environ)
-    bin_dir = Path(python).parent
-    return {**outside(), "VIRTUAL_ENV": str(bin_dir.parent), "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def choose(specifier: str, asked: Path | None = None) -> Interpreter:
@@ -80,7 +65,7 @@ def look_at(path: Path) -> Interpreter | None:
     """Return the interpreter at `path`; None if it is not a working Python."""
     code = "import json, platform; print(json.dumps(platform.python_version()))"
     try:
-        done = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True, env=outside())
+        done = subprocess.run([path, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True, env=cleared_variables())
         return Interpreter(path.absolute(), str(json.loads(done.stdout)))
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
@@ -91,5 +76,5 @@ def _of_uv(specifier: str) -> Interpreter | None:
     if uv is None:
         return None
     command = [uv, "python", "find", "--no-project", "--no-python-downloads", specifier]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=outside())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=cleared_variables())
     return look_at(Path(done.stdout.strip())) if done.returncode == 0 else None

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from swift_core.contract import SwiftError, UsageError, Watch
-from swift_core.environments import freeze, interpreters, own_code
-from swift_core.environments.inspect import look
-from swift_core.environments.installers import installer, own_settings
-from swift_core.environments.interpreters import Interpreter
-from swift_core.environments.process import Work
-from swift_core.environments.record import STAMP, Environment, Record, clear, environments, size_of
-from swift_core.environments.requirements import Wanted
 from swift_core.system import locked as claim, paths
+from swift_environments import freeze, interpreters, own_code
+from swift_environments.contents import look
+from swift_environments.installers import installer, own_settings
+from swift_environments.interpreters import Interpreter
+from swift_environments.process import Work
+from swift_environments.record import STAMP, Environment, Record, clear, environments, size_of
+from swift_environments.requirements import Wanted
 
 Note = Callable[[str], None]
 

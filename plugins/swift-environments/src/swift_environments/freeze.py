@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import UsageError
-from swift_core.environments.record import Record
-from swift_core.environments.requirements import Wanted
+from swift_environments.record import Record
+from swift_environments.requirements import Wanted
 
 _HEAD = "# environment:"
 

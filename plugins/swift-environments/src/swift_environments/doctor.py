@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import Spec, SwiftError
-from swift_core.environments import own_code
-from swift_core.environments.inspect import Inside, import_in, look
-from swift_core.environments.requirements import Wanted, engine_distribution
+from swift_core.environments import engine_distribution
 from swift_core.plugins import Entry, engines
+from swift_environments import own_code
+from swift_environments.contents import Contents, import_in, look
+from swift_environments.requirements import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def examine(python: Path, entry: Entry[Spec], required: Wanted, *, ours: bool, l
     yield from _engine(found, python, entry, limit)
     unmet = found.unmet(required.requirements) if ours else ()
     conflicts = [f"{entry.spec.name} requires {text}, but {installed or 'nothing'} is installed" for text, installed in unmet]
-    conflicts += found.conflicts(_alone(required))
+    conflicts += found.conflicts(_alone(required), own_code.not_copied(own_code.distributions(required.distribution)))
     for text in conflicts:
         yield Finding("packages", False, text)
     if not conflicts:
@@ -60,7 +61,7 @@ def examine(python: Path, entry: Entry[Spec], required: Wanted, *, ours: bool, l
             yield Finding("packages", None, f"{name} is installed without these dependencies, on purpose: {', '.join(left_out)}")
 
 
-def _handshake(found: Inside, entry: Entry[Spec]) -> Finding:
+def _handshake(found: Contents, entry: Entry[Spec]) -> Finding:
     """Check that the environment has the same versions of our code as this process."""
     here = own_code.versions(own_code.distributions(entry.plugin.distribution))
     differ = [
@@ -71,7 +72,7 @@ def _handshake(found: Inside, entry: Entry[Spec]) -> Finding:
     return Finding("swift code", not differ, "; ".join(differ) or ", ".join(f"{name} {version}" for name, version in here.items()))
 
 
-def _engine(found: Inside, python: Path, entry: Entry[Spec], limit: float) -> Iterator[Finding]:
+def _engine(found: Contents, python: Path, entry: Entry[Spec], limit: float) -> Iterator[Finding]:
     names = [engine_distribution(engine) for engine in entry.spec.engines]
     name = next((name for name in names if found.version(name)), "")
     if not name:

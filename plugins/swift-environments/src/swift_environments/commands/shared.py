@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from swift_core.contract import Spec, UsageError
-from swift_core.environments import Environment, Record, environment_of, isolated_entry, wanted
+from swift_core.environments import isolated_entry
 from swift_core.plugins import Entry, registry
+from swift_environments.lookup import environment_of
+from swift_environments.record import Environment, Record
+from swift_environments.requirements import wanted
 
 KIND_HELP = "Kind of part (backend, evaluator, …), if several have the name."
 
