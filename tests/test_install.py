@@ -106,7 +106,7 @@ def test_each_wheel_has_all_files_that_the_repository_has(wheels):
 def test_the_core_alone_says_what_to_install(wheels, empty, tmp_path):
     repack(tmp_path / "index", closure("swift-core") - {"swift-core"})
     empty.pip("install", "--quiet", "--no-index", "--find-links", wheels, "--find-links", tmp_path / "index", "swift-core")
-    assert set(empty.commands()) == {"env", "plugins", "schema"}
+    assert set(empty.commands()) == {"plugins", "schema"}
     for verb in ("serve", "sft", "infer", "data", "run"):
         refused = empty.swift(verb, "--model", "x")
         assert refused.returncode == 2

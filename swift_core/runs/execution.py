@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import LoaderSpec, PeerFailed, Run, RunResult, Server, Stopped, SwiftError, TunerSpec, Watch, errors
+from swift_core.contract import FormatSpec, LoaderSpec, PeerFailed, Run, RunResult, Server, Stopped, SwiftError, TunerSpec, Watch, errors
 from swift_core.plugins import Registry, registry
 from swift_core.runs.events import read_events
 from swift_core.system import new_folder, output_path, paths, read_run, threads, write_result, write_run
@@ -174,13 +174,14 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
 
 
 def _needed(run: Run, known: Registry) -> set[str]:
-    """The plugins that a worker loads: those that answer a part of the run, and what an export is compared with its source by."""
+    """The plugins that a worker loads: those of the parts, of the checkpoint formats, and of the loaders that verify an export."""
     choices = [*run.parts.values(), *run.datasets, *run.validation]
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
     adapters = run.adapters or run.options.get("runtime_adapters")
     tuners = {entry.plugin.name for entry in known.entries(TunerSpec)} if adapters else set()
     loaders = {entry.plugin.name for entry in known.entries(LoaderSpec) if entry.spec.verifying} if "exporter" in run.parts else set()
-    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders
+    formats = {entry.plugin.name for entry in known.entries(FormatSpec)}
+    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders | formats
 
 
 def _tell(known: Registry, hook: str, **arguments: Any) -> None:
