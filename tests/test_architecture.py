@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -66,3 +67,24 @@ def test_the_picture_shows_the_imports(title, packages, box):
 def test_nothing_is_imported_in_a_circle():
     for title in ("core", "outside"):
         assert not {start for start, end in closure(drawn(title)[1]) if start == end}
+
+
+SOURCES = [ROOT / "swift_core", *ROOT.glob("plugins/*/src"), *ROOT.glob("contrib/*/src"), ROOT / "docs" / "examples"]
+
+
+def entered(file: Path) -> set[str]:
+    """The modules inside rooms of the core that a file of another room, or of another distribution, imports from."""
+    own = file.relative_to(ROOT).parts[1] if file.is_relative_to(ROOT / "swift_core") else ""
+    nodes = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        name for node in nodes for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
+    }
+    inside = {name for name in names if name.startswith("swift_core.") and name.count(".") > 1}
+    return {name for name in inside if name.split(".")[1] not in (own, "cli")}  # the command line's classes are used one by one
+
+
+def test_a_room_is_entered_through_its_door():
+    files = [file for folder in SOURCES for file in sorted(folder.rglob("*.py"))]
+    assert len(files) > 300
+    found = {str(file.relative_to(ROOT)): modules for file in files if (modules := entered(file))}
+    assert not found, "import from the package itself, which exports its public names"

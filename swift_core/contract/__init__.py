@@ -25,14 +25,23 @@ if TYPE_CHECKING:
         Backend as Backend,
         CalibratingExporter as CalibratingExporter,
         CheckingExporter as CheckingExporter,
+        Dataset as Dataset,
         EngineEnvironment as EngineEnvironment,
+        Evaluator as Evaluator,
         Event as Event,
         Exported as Exported,
+        Exporter as Exporter,
+        Hub as Hub,
+        InlineEvaluator as InlineEvaluator,
+        Launcher as Launcher,
+        LoadQuantizer as LoadQuantizer,
         LoadableExporter as LoadableExporter,
         LoadableQuantizer as LoadableQuantizer,
         Loaded as Loaded,
+        Loader as Loader,
         Loading as Loading,
         OfflineQuantizer as OfflineQuantizer,
+        OptimizerFactory as OptimizerFactory,
         Progress as Progress,
         RawRow as RawRow,
         RemarkingTuner as RemarkingTuner,
@@ -87,9 +96,10 @@ __getattr__, __dir__ = door(
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (
-            "ISOLATABLE Backend CalibratingExporter CheckingExporter EngineEnvironment Event Exported LoadableExporter "
-            "LoadableQuantizer Loaded Loading OfflineQuantizer Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner "
-            "Scores Server Serving SwitchingTuner TrustingExporter Tuner Watch"
+            "ISOLATABLE Backend CalibratingExporter CheckingExporter Dataset EngineEnvironment Evaluator Event Exported Exporter Hub "
+            "InlineEvaluator Launcher LoadQuantizer LoadableExporter LoadableQuantizer Loaded Loader Loading OfflineQuantizer "
+            "OptimizerFactory Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner Scores Server Serving SwitchingTuner "
+            "TrustingExporter Tuner Watch"
         ),
         "run": "Choice DataChoice Json Run RunResult Source",
         "specs": (

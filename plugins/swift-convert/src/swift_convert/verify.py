@@ -13,8 +13,7 @@ from swift_core.contract import CheckingExporter, ExporterSpec, LoadableExporter
 from swift_core.plugins import registry
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run, Source
-    from swift_core.contract.roles import Exporter
+    from swift_core.contract import Exporter, Run, Source
     from swift_core.runs import Report
 
 HERE = Ref("swift_convert.verify_worker:answer_here")
