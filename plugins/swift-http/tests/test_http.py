@@ -332,7 +332,7 @@ def test_unknown_model_names_those_there_are(shared: Served):
         ({"messages": [{"role": "tool", "content": "x"}]}, None, "no tools"),
         ({"stop": ""}, "stop", "at least 1"),
         ({"n": 0}, "n", "greater than"),
-        ({"n": 2, "best_of": 3}, None, "'best_of'"),
+        ({"n": 2, "best_of": 3}, "best_of", "'best_of'"),
         ({"tools": [{"type": "function"}]}, "tools", '"type": "function"'),
         ({"tools": [WEATHER], "tool_choice": "pirate"}, "tool_choice", "'none', 'auto' or 'required'"),
         ({"tools": [], "tool_choice": "required"}, "tool_choice", "no tools"),
@@ -353,7 +353,7 @@ def test_unknown_model_names_those_there_are(shared: Served):
         ({"top_logprobs": 3}, "top_logprobs", "logprobs: true"),
         ({"stream_options": {"continuous_usage_stats": True}}, "continuous_usage_stats", "unrecognized"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "txt": "x"}]}]}, "messages", "has no 'text'"),
-        ({"verbosity": "high"}, None, "'verbosity'"),
+        ({"verbosity": "high"}, "verbosity", "'verbosity'"),
         ({"messages": [{"role": "user", "content": "x", "weight": 0}]}, "messages", "'weight' of a message"),
         ({"messages": [{"role": "assistant", "content": "x", "function_call": {"name": "f"}}]}, "messages", "'function_call'"),
         ({"messages": [called("[1]")]}, "messages", "'weather'"),
@@ -476,6 +476,35 @@ def test_a_client_that_leaves_cancels_its_request(own: Served, text: str, stream
     until(lambda: "swift_requests_in_flight 0.0" in own.get("/metrics").text)
     assert 'status="cancelled"} 1.0' in own.get("/metrics").text
     assert [own.ask().status_code for _ in range(3)] == [200] * 3
+
+
+def test_an_unexpected_failure_has_cors_headers():
+    class Broken(FakeEngine):
+        def encode(self, text: str, *, special: bool = True) -> list[int]:
+            raise RuntimeError("a private detail")
+
+    with Served(engine=Broken(), origins=["https://page.example"]) as served:
+        response = served.post("/tokenize", {"prompt": "a"}, headers={"Origin": "https://page.example"})
+        assert response.status_code == 500
+        assert response.headers["access-control-allow-origin"] == "https://page.example"
+        assert error_of(response)["type"] == "server_error"
+        assert "private" not in response.text
+
+
+def test_the_bytes_of_tokens_are_those_of_the_vocabulary():
+    class Parts(FakeEngine):
+        async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
+            first, second = (part.decode("utf-8", "surrogateescape") for part in (b" \xc3", b"\xa9"))
+            yield Piece("", (Token(1, first, -0.5, ((first, -0.5),)),))
+            yield Piece(" é", (Token(2, second, -0.5, ((second, -0.5),)),), "stop")
+
+    with Served(engine=Parts()) as served:
+        found = served.post("/v1/chat/completions", chat(logprobs=True, top_logprobs=1)).json()["choices"][0]
+        entries = found["logprobs"]["content"]
+        assert [entry["bytes"] for entry in entries] == [list(b" \xc3"), list(b"\xa9")]
+        assert [entry["top_logprobs"][0]["bytes"] for entry in entries] == [list(b" \xc3"), list(b"\xa9")]
+        assert bytes(byte for entry in entries for byte in entry["bytes"]).decode() == found["message"]["content"] == " é"
+        assert [entry["token"] for entry in entries] == [" \ufffd", "\ufffd"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

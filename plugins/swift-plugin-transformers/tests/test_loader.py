@@ -94,6 +94,36 @@ def test_missing_shards_are_named(copied):
     assert load(copied).model.num_parameters() == load(copied).model.num_parameters()
 
 
+@pytest.mark.parametrize(
+    "rotary",
+    [
+        {"rope_parameters": {"rope_type": "foo", "rope_theta": 1e4}},
+        {"rope_scaling": {"type": "foo", "factor": 2.0}},
+        {"rope_parameters": {"rope_type": ["foo"], "rope_theta": 1e4}},
+    ],
+)
+def test_an_unknown_rope_type_is_named(copied, rotary):
+    path = copied / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **rotary}))
+    with pytest.raises(UsageError, match="foo") as caught:
+        load(copied)
+    assert caught.value.where == str(path)
+    assert "yarn" in caught.value.hint
+
+
+@pytest.mark.parametrize("token", [99_999, -5, "a", 2.5, True])
+def test_eos_token_ids_that_do_not_exist_are_refused(copied, token):
+    path = copied / "generation_config.json"
+    values = json.loads(path.read_text())
+    for given in (token, [2, token]):
+        path.write_text(json.dumps({**values, "eos_token_id": given}))
+        with pytest.raises(UsageError, match=f"eos_token_id {token!r}") as caught:
+            load(copied)
+        assert caught.value.where == str(path)
+    path.write_text(json.dumps({**values, "eos_token_id": [2, 319]}))
+    load(copied)
+
+
 def test_weights_are_never_made_up(copied):
     tensors = load_file(copied / "model.safetensors")
     del tensors["model.norm.weight"], tensors["model.layers.1.mlp.up_proj.weight"]

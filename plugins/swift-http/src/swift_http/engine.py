@@ -66,7 +66,7 @@ class Token:
     """A token: its id, its text in isolation, and its log-probability (natural logarithm, before temperature).
 
     `top` holds the most likely tokens at its position, as (text, log-probability). `text` may be empty if no log-probabilities were
-    requested.
+    requested; bytes that are no whole character are surrogate escapes (PEP 383): `bytes.decode("utf-8", "surrogateescape")`.
     """
 
     id: int

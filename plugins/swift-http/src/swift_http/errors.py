@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from swift_core.contract import SwiftError, UsageError, suggestion
 
@@ -62,6 +63,32 @@ def from_exception(error: Exception) -> ApiError:
     return ApiError(500, "internal server error; see the server's log", kind="server_error")
 
 
+class UnexpectedErrors:
+    """ASGI middleware that answers an unexpected exception with status 500.
+
+    Starlette's own handler of `Exception` runs outside all middleware: its responses have no CORS headers, so web pages can't read them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; if it fails before its response has begun, send the error."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            await from_exception(error).response()(scope, receive, send)
+
+
 def install(app: FastAPI) -> None:
     """Add exception handlers, so that every error response of the app has OpenAI's format."""
 
@@ -77,10 +104,11 @@ def install(app: FastAPI) -> None:
         unread = error.status_code == 400  # FastAPI could not parse the body and gives no detail
         return ApiError(error.status_code, _INVALID_JSON if unread else str(error.detail), headers=error.headers).response()
 
-    for kind in (ApiError, SwiftError, Exception):
+    for kind in (ApiError, SwiftError):
         app.add_exception_handler(kind, any_error)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+    app.add_middleware(UnexpectedErrors)
 
 
 def _validation(error: RequestValidationError) -> ApiError:

@@ -6,6 +6,7 @@ Python's parser accepts more than JSON allows (lone surrogates, NaN, infinities)
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -50,6 +51,29 @@ def check_json(data: Any) -> None:
             pending += [((*path, name), item) for name, item in value.items()]
         elif isinstance(value, list):
             pending += [((*path, number), item) for number, item in enumerate(value)]
+
+
+def supported_fields(
+    data: Any, no_effect: Mapping[str, tuple[Any, ...]], ignored: Container[str], *, why: Mapping[str, str] | None = None
+) -> Any:
+    """Return a request body without the fields that have no effect.
+
+    Args:
+        data: the parsed body.
+        no_effect: unsupported fields, and the values with which they have no effect.
+        ignored: fields that can't change the output.
+        why: unsupported fields → the reason, for the message.
+
+    Raises:
+        ApiError: 400, an unsupported field has another value.
+    """
+    if not isinstance(data, dict):
+        return data
+    for name, neutral in no_effect.items():
+        if name in data and data[name] not in neutral:
+            reason = f"; {why[name]}" if why and name in why else ""
+            raise ApiError(400, f"this server does not support '{name}' with that value{reason}", param=name)
+    return {name: value for name, value in data.items() if name not in no_effect and name not in ignored}
 
 
 def _is_unicode(value: str) -> bool:

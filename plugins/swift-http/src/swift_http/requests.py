@@ -14,7 +14,7 @@ from swift_http.engine import Sampling
 from swift_http.errors import ApiError
 from swift_http.forced_calls import forced
 from swift_http.messages import Message, NamedTool, Tools
-from swift_http.request_body import RequestBody
+from swift_http.request_body import RequestBody, supported_fields
 
 # Unsupported fields, and the values with which they have no effect.
 _NO_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -26,21 +26,17 @@ _NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "audio": (None,),
     "verbosity": (None, "medium"),
 }
-_IGNORED = frozenset(
-    {
-        "user",
-        "metadata",
-        "store",
-        "service_tier",
-        "safety_identifier",
-        "prompt_cache_key",
-    }
-)
+IGNORED = frozenset({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"})
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 Batch = Annotated[list[str] | list[TokenId] | list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1)]
 _TokenName = Annotated[str, Field(pattern=r"^[0-9]{1,9}$")]  # keys in JSON are strings
 _Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+MaxTokens = Annotated[int, Field(ge=1)]
 
 
 class StreamOptions(BaseModel):
@@ -89,7 +85,7 @@ def _document_extra_fields(schema: dict[str, Any]) -> None:
     """Add the accepted fields without effect to the OpenAPI document."""
     for name, neutral in _NO_EFFECT.items():
         schema["properties"][name] = {"enum": list(neutral), "description": "Accepted only with a value that has no effect."}
-    for name in sorted(_IGNORED):
+    for name in sorted(IGNORED):
         schema["properties"][name] = {"description": "Ignored."}
 
 
@@ -100,8 +96,8 @@ class _Request(RequestBody):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = None
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
@@ -119,12 +115,7 @@ class _Request(RequestBody):
     @model_validator(mode="before")
     @classmethod
     def _reject_unsupported(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        for name, neutral in _NO_EFFECT.items():
-            if name in data and data[name] not in neutral:
-                raise ValueError(f"this server does not support '{name}' with that value")
-        return {name: value for name, value in data.items() if name not in _NO_EFFECT and name not in _IGNORED}
+        return supported_fields(data, _NO_EFFECT, IGNORED)
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -177,8 +168,8 @@ class ChatRequest(_Request):
 
     messages: Annotated[list[Message], Field(min_length=1)]
     tools: Tools | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: MaxTokens | None = None
+    max_completion_tokens: MaxTokens | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None

@@ -215,9 +215,9 @@ class CompletionBuilder(_Base):
         offsets = []
         for token in tokens:
             offsets.append(self._offsets.get(index, 0))
-            self._offsets[index] = offsets[-1] + len(token.text)
+            self._offsets[index] = offsets[-1] + len(_shown(token.text))
         return {
-            "tokens": [token.text for token in tokens],
+            "tokens": [_shown(token.text) for token in tokens],
             "token_logprobs": [_finite(token.logprob) for token in tokens],
             "top_logprobs": [_by_text(token) for token in tokens],
             "text_offset": offsets,
@@ -254,7 +254,19 @@ def model_entry(name: str, models: Sequence[str], created: int) -> dict[str, Any
 
 
 def _entry(text: str, logprob: float | None) -> dict[str, Any]:
-    return {"token": text, "logprob": _finite(logprob), "bytes": list(text.encode("utf-8", "replace"))}
+    return {"token": _shown(text), "logprob": _finite(logprob), "bytes": list(_bytes(text))}
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a token's text, in which surrogate escapes stand for bytes that are no whole character."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # another lone surrogate
+        return text.encode("utf-8", "replace")
+
+
+def _shown(text: str) -> str:
+    return _bytes(text).decode("utf-8", "replace")
 
 
 def _by_text(token: Token) -> dict[str, float | None] | None:
@@ -262,7 +274,7 @@ def _by_text(token: Token) -> dict[str, float | None] | None:
     if not token.top:
         return None
     chosen = () if token.logprob is None else ((token.text, token.logprob),)
-    return {text: _finite(value) for text, value in reversed((*token.top, *chosen))}
+    return {_shown(text): _finite(value) for text, value in reversed((*token.top, *chosen))}
 
 
 def _finite(value: float | None) -> float | None:

@@ -8,8 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from swift_http.errors import ApiError
-from swift_http.request_body import RequestBody
-from swift_http.requests import ChatRequest, StreamOptions
+from swift_http.request_body import RequestBody, supported_fields
+from swift_http.requests import IGNORED, ChatRequest, MaxTokens, StreamOptions, Temperature, TopP
 
 # Unsupported fields, and the values with which they have no effect.
 _NO_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -22,7 +22,7 @@ _NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "top_logprobs": (None, 0),
     "truncation": (None, "disabled"),
 }
-_IGNORED = frozenset({"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
+_IGNORED = IGNORED | {"prompt_cache_retention"}
 _NOT_STORED = "this server does not store responses: send the whole conversation as input"
 
 
@@ -46,9 +46,9 @@ class ResponsesRequest(RequestBody):
     model: str
     input: Annotated[str, Field(min_length=1)] | Annotated[list[dict[str, Any]], Field(min_length=1)]
     instructions: str | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_output_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     tools: list[dict[str, Any]] | None = None
@@ -60,13 +60,7 @@ class ResponsesRequest(RequestBody):
     @model_validator(mode="before")
     @classmethod
     def _reject_unsupported(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        for name, neutral in _NO_EFFECT.items():
-            if name in data and data[name] not in neutral:
-                why = f"; {_NOT_STORED}" if name in ("previous_response_id", "conversation") else ""
-                raise ApiError(400, f"this server does not support '{name}' with that value{why}", param=name)
-        return {name: value for name, value in data.items() if name not in _NO_EFFECT and name not in _IGNORED}
+        return supported_fields(data, _NO_EFFECT, _IGNORED, why=dict.fromkeys(("previous_response_id", "conversation"), _NOT_STORED))
 
     def as_chat(self) -> ChatRequest:
         """Convert to a chat request.

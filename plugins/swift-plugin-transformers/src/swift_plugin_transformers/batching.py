@@ -16,7 +16,7 @@ from swift_http.worker import Worker, finish_request
 from torch import Tensor
 
 from swift_core.contract import UsageError
-from swift_plugin_transformers.detokenizer import Writer, token_of
+from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.prefix_cache import PrefixCache
@@ -224,7 +224,7 @@ class _Sequence:
 
     def _put_scores(self, logits: Tensor) -> None:
         start = self.cache.length - len(logits)
-        first = [Token(self.tokens[0], self._tokenizer.decode([self.tokens[0]]))] if start == 0 else []
+        first = [Token(self.tokens[0], token_text(self._tokenizer, self.tokens[0]))] if start == 0 else []
         following = self.tokens[start + 1 : self.cache.length + 1]
         scored = [token_of(self._tokenizer, token, row, self.request.score or 0) for token, row in zip(following, logits, strict=False)]
         self.request.put(Piece("", (*first, *scored)))

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from swift_http import Piece, Sampling, Token
 from torch import Tensor
 
 Put = Callable[[Piece], None]
+
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")  # a token that is one byte, in SentencePiece vocabularies
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Return the byte of each character in byte-level vocabularies: printable Latin-1 is itself, the rest is from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(others)}
+
+
+_BYTE_ALPHABET = _byte_alphabet()
 
 
 class Writer:
@@ -78,14 +93,41 @@ class Detokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=not self._special, clean_up_tokenization_spaces=False))
 
 
+def token_text(tokenizer: Any, token: int) -> str:
+    """Return the text of a token, with its leading space; bytes that are no whole character are surrogate escapes (PEP 383).
+
+    `tokenizer.decode` loses both: SentencePiece decoders remove the space of the first token, and a part of a character becomes U+FFFD.
+    """
+    piece = tokenizer.convert_ids_to_tokens(token)
+    if token in tokenizer.added_tokens_decoder or not isinstance(piece, str):
+        return str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
+    if byte := _BYTE.fullmatch(piece):
+        return bytes([int(byte[1], 16)]).decode("utf-8", "surrogateescape")
+    decoder = _decoder(tokenizer)
+    if "ByteLevel" in decoder and all(character in _BYTE_ALPHABET for character in piece):
+        return bytes(_BYTE_ALPHABET[character] for character in piece).decode("utf-8", "surrogateescape")
+    if "\u2581" in decoder:
+        return piece.replace("\u2581", " ")
+    return str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
+
+
+@lru_cache(maxsize=4)
+def _decoder(tokenizer: Any) -> str:
+    """Return the definition of the tokenizer's decoder as JSON text; for one of the sentencepiece library, the space mark."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return "\u2581" if hasattr(tokenizer, "sp_model") else ""
+    return json.dumps(json.loads(backend.decoder.__getstate__()), ensure_ascii=False) if backend.decoder else ""
+
+
 def token_of(tokenizer: Any, token: int, logits: Tensor, top: int) -> Token:
     """Return a token with its log-probability and the `top` most likely alternatives, from the logits at its position, (vocabulary,)."""
     logprobs = logits.float().log_softmax(-1)
     alternatives: tuple[tuple[str, float], ...] = ()
     if top:
         values, ids = logprobs.topk(min(top, len(logprobs)))
-        alternatives = tuple((tokenizer.decode([other]), value) for value, other in zip(values.tolist(), ids.tolist(), strict=True))
-    return Token(token, tokenizer.decode([token]), float(logprobs[token]), alternatives)
+        alternatives = tuple((token_text(tokenizer, other), value) for value, other in zip(values.tolist(), ids.tolist(), strict=True))
+    return Token(token, token_text(tokenizer, token), float(logprobs[token]), alternatives)
 
 
 def context_length(model: Any, tokenizer: Any) -> int:

@@ -15,6 +15,7 @@ from swift_train.processors import tokenizer_of
 from swift_train.weights import check_weights
 
 from swift_core.contract import Loaded, Loading, SwiftError, UsageError
+from swift_plugin_transformers.config_checks import check_eos_token_ids, check_rope_types
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
 from swift_plugin_transformers.tokenizer_json import prefer_tokenizer_json
@@ -92,6 +93,7 @@ class TransformersLoader:
         if file:
             check_all_tensors_loaded(model, read_gguf(file), file)
         check_finite(model, folder)
+        check_eos_token_ids(folder, model.config.get_text_config().vocab_size)
         if note := repaired_generation_config(model.generation_config):
             log.warning("%s: %s", folder / "generation_config.json", note)
         if file and "quantization_config" in model.config.to_dict():  # transformers marks it as quantized even if it was dequantized
@@ -165,7 +167,8 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
     """Check that transformers has the checkpoint's architecture, unless its own code is trusted.
 
     Raises:
-        UsageError: config.json is missing or invalid, or the architecture is unknown or needs the checkpoint's code.
+        UsageError: config.json is missing or invalid, or the architecture or its position embedding is unknown or needs the checkpoint's
+            code.
     """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -180,7 +183,7 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
         return
     if model_type in CONFIG_MAPPING:
         try:
-            CONFIG_MAPPING[model_type].from_pretrained(folder)
+            parsed = CONFIG_MAPPING[model_type].from_pretrained(folder)
         except Exception as error:  # each architecture validates its fields differently
             reason = " ".join(str(error).split())
             raise UsageError(
@@ -188,6 +191,7 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
                 where=str(folder / "config.json"),
                 hint="Copy it from the model's page again.",
             ) from error
+        check_rope_types(parsed, folder)
         return
     if "auto_map" in config:
         raise UsageError(

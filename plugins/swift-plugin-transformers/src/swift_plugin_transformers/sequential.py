@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from swift_plugin_transformers.detokenizer import Writer, token_of
+from swift_plugin_transformers.detokenizer import Writer, token_of, token_text
 from swift_plugin_transformers.generation import Request, ServedModel, out_of_memory_as_error, without_processors
 from swift_plugin_transformers.penalties import extra_processors
 from swift_plugin_transformers.structured_output import Grammars
@@ -97,7 +97,7 @@ class SequentialWorker(Worker[Request]):
         ids = torch.tensor([prompt], device=self._served.device)
         logits = self._served.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0, :-1]
         scored = [token_of(tokenizer, token, row, request.score or 0) for token, row in zip(prompt[1:], logits, strict=True)]
-        request.put(Piece("", (Token(prompt[0], tokenizer.decode([prompt[0]])), *scored)))
+        request.put(Piece("", (Token(prompt[0], token_text(tokenizer, prompt[0])), *scored)))
 
 
 class _TokenStreamer(BaseStreamer):
