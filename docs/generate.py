@@ -26,6 +26,7 @@ os.environ["SWIFT_HOME"] = tempfile.mkdtemp()  # schemas are made anew, and the 
 import api_pages  # noqa: E402
 import error_codes  # noqa: E402
 import hook_pages  # noqa: E402
+import http_page  # noqa: E402
 import import_graph  # noqa: E402
 
 from swift_core.cli import cli  # noqa: E402
@@ -209,6 +210,7 @@ PAGES = {
     "docs/reference/families.md": families_page,
     "docs/reference/backend-options.md": backends_page,
     "docs/reference/checks.md": checks_page,
+    "docs/reference/backend-http.md": partial(http_page.page, NOTE),
     "docs/explanation/architecture.md": import_graph.page,
     "docs/reference/error-codes.md": partial(error_codes.page, NOTE),
     **{f"docs/reference/hooks/{name}.md": partial(hook_pages.page, name, NOTE) for name in hook_pages.hooks()},
