@@ -10,7 +10,7 @@ import re
 import sys
 
 from error_codes import registered, retired
-from error_sites import ROOT, Site, message_of, sites
+from error_sites import ROOT, Site, message_of, says_something, sites
 
 _PLACES = (  # the first pattern that the path matches names the area of a new code
     (r"swift_core/(cli/env|environments)|swift_core/cli/provision", "ENV"),
@@ -22,6 +22,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift_core/system", "FILE"),
     (r"swift_core/", "RUN"),
     (r"swift-environments/", "ENV"),
+    (r"swift-formats/", "CKPT"),
     (r"(swift-data|swift-plugin-datasets)/", "DATA"),
     (r"(eval|evaluat)", "EVAL"),
     (r"swift-plugin-transformers/.*/tuners|swift-plugin-peft/|swift_train/(adapter|tuner)", "TUNER"),
@@ -31,6 +32,7 @@ _PLACES = (  # the first pattern that the path matches names the area of a new c
     (r"swift-train/", "TRAIN"),
     (r"swift-(nodes|plugin-(slurm|kubernetes|ray))/", "NODE"),
     (r"swift-plugin-(auto-gptq|autoawq|bnb|compressed-tensors|gptqmodel|torchao)/", "QUANT"),
+    (r"openvino/.*/(serving|server|engine|backend|openai|chat|generat|request)", "SERVE"),
     (r"swift-plugin-(onnx|gguf|openvino|safetensors)/|llama_cpp/quantize|tensorrt/.*export", "EXPORT"),
     (r"swift-convert/", "CONVERT"),
     (r"swift-(serve|plugin-(vllm|sglang|lmdeploy|llama-cpp|tensorrt))/", "SERVE"),
@@ -54,7 +56,7 @@ def assign() -> int:
         area = _area(site)
         text = _repeated(site.call)
         if not text:
-            if (area, site.messages) not in same or not _literal(site.messages):
+            if (area, site.messages) not in same or not says_something(site.messages):
                 last[area] = last.get(area, 0) + 1
                 same[area, site.messages] = f"{area}-{last[area]:03}"
             text = f'"{same[area, site.messages]}"'
@@ -72,11 +74,6 @@ def assign() -> int:
 
 def _area(site: Site) -> str:
     return next((area for pattern, area in _PLACES if re.search(pattern, site.file)), "PLUGIN")
-
-
-def _literal(messages: tuple[str, ...]) -> bool:
-    """Whether the messages say something by themselves, beside what is filled in."""
-    return any(re.search(r"[a-z]{3}", re.sub(r"\{[^}]*\}", "", text)) for text in messages)
 
 
 def _repeated(call: ast.Call) -> str:

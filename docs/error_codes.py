@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from error_sites import ROOT, Site, sites
+from error_sites import ROOT, Site, says_something, sites
 
 PAGE = ROOT / "docs/reference/error-codes.md"
 _ROW = re.compile(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", re.MULTILINE)
@@ -85,7 +85,8 @@ def page(note: str) -> str:
 
 
 def _of(found: list[Site], name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for site in found for text in getattr(site, name) if text))
+    texts = tuple(dict.fromkeys(text for site in found for text in getattr(site, name) if text))
+    return texts if name == "messages" else tuple(text for text in texts if says_something((text,)))
 
 
 def _cell(texts: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -51,6 +52,7 @@ def _modules() -> tuple[_Module, ...]:
     return tuple(_Module.read(path) for path in sorted(paths))
 
 
+@cache
 def sites() -> list[Site]:
     """Return all calls that make an error, in the order of files and lines."""
     classes = _error_classes()
@@ -108,7 +110,21 @@ def _site(module: _Module, call: ast.Call) -> Site:
     literal = code.value if isinstance(code, ast.Constant) and isinstance(code.value, str) else ""
     message = named.get("message") or message_of(call)
     hints = _texts(module, call, named["hint"]) if "hint" in named else ()
-    return Site(module.file, call, literal, code is not None and not literal, _texts(module, call, message) if message else (), hints)
+    messages = _texts(module, call, message) if message else ()
+    if not says_something(messages):
+        messages = (_doc(module, call) or "; ".join(messages),)
+    return Site(module.file, call, literal, code is not None and not literal, messages, hints)
+
+
+def says_something(messages: tuple[str, ...]) -> bool:
+    """Return whether the messages have words of their own, beside what is filled in."""
+    return any(re.search(r"[a-z]{3}", re.sub(r"\{[^}]*\}", "", text)) for text in messages)
+
+
+def _doc(module: _Module, call: ast.Call) -> str:
+    """Return the first line of the nearest docstring above a call, of a class or function."""
+    nodes = (node for node in module.above(call) if isinstance(node, ast.FunctionDef | ast.ClassDef))
+    return next((doc.splitlines()[0] for node in nodes if (doc := ast.get_docstring(node))), "")
 
 
 def message_of(call: ast.Call) -> ast.expr | None:
@@ -168,5 +184,7 @@ def _hole(node: ast.expr) -> str:
 
 
 def name_of(node: ast.expr) -> str:
-    """Return the name that a call or a base class is written with, without its module."""
+    """Return the name that a call or a base class is written with, without its module; '' for one of click."""
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "click":
+        return ""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""

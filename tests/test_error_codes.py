@@ -5,12 +5,18 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
 from swift_core.contract import Problems, SwiftError, UsageError
 from swift_core.runs.events import Report
 from swift_core.runs.execution import error_of
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "docs"))
+import error_codes
 
 
 def test_a_code_is_shown_after_the_message_and_before_the_hint():
@@ -36,3 +42,22 @@ def test_an_error_of_a_worker_keeps_its_code(tmp_path):
     event = json.loads((tmp_path / "events.jsonl").read_text())
     assert event["code"] == "DATA-012"
     assert str(error_of(event)) == "row 3: no such row [SWIFT-DATA-012]\n  Count again."
+
+
+def test_every_error_of_the_sources_has_a_code():
+    assert not error_codes.missing(), "python docs/assign_codes.py gives them codes"
+
+
+def test_a_code_means_one_error():
+    for code, found in error_codes.registered().items():
+        assert len({site.messages for site in found}) == 1, f"{code} has several messages: {', '.join(site.file for site in found)}"
+        assert code.partition("-")[0] in error_codes.AREAS
+
+
+def test_no_retired_code_is_used_again():
+    page = error_codes.PAGE.read_text(encoding="utf-8")
+    gone = set(re.findall(r"`SWIFT-([A-Z]+-\d{3})`", page.partition("\n## Retired\n")[2]))
+    assert not gone & set(error_codes.registered())
+    listed = re.findall(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", page, flags=re.MULTILINE)
+    assert set(listed) == set(error_codes.registered()) | gone
+    assert len(set(listed)) == len(listed)

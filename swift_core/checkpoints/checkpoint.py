@@ -67,7 +67,7 @@ class Checkpoint:
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise UsageError(f"not JSON: {error}", where=str(path), hint="Fetch the file again.") from error
+            raise UsageError(f"not JSON: {error}", code="CKPT-013", where=str(path), hint="Fetch the file again.") from error
         return config if isinstance(config, dict) else {}
 
     @property

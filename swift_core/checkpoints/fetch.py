@@ -68,7 +68,7 @@ class Fetcher:
             kind = UsageError if isinstance(error, UsageError) else SwiftError
             raise kind(message, where=where, hint=hint) from error
         if Checkpoint.at(base.path).spec.adapter:
-            raise UsageError("an adapter on an adapter", where=where, hint="Merge the first one: swift merge.")
+            raise UsageError("an adapter on an adapter", code="CKPT-024", where=where, hint="Merge the first one: swift merge.")
         return base, {"adapter": source}
 
     def source(self, text: str, where: str) -> Source:
@@ -105,7 +105,7 @@ class Fetcher:
         if len(found) > 1:
             owners = " and ".join(sorted({entry.plugin.distribution for entry in found}))
             hint = f"Write the reference: {' or '.join(sorted({entry.spec.models[name] for entry in found}))}."
-            raise UsageError(f"two families have a model '{name}': {owners}", where=where, hint=hint)
+            raise UsageError(f"two families have a model '{name}': {owners}", code="CKPT-025", where=where, hint=hint)
         return found[0] if found else None
 
     def folder(self, reference: Reference, where: str) -> Path:
@@ -116,7 +116,7 @@ class Fetcher:
         if len(hubs) > 1 and not hubs[0].first_party:
             owners = " and ".join(entry.plugin.distribution for entry in hubs)
             hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
-            raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", where=where, hint=hint)
+            raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", code="CKPT-026", where=where, hint=hint)
         if hubs:
             hub = self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where).build()
             return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
@@ -124,7 +124,7 @@ class Fetcher:
         hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
         if reference.scheme in ("http", "https"):
             hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
-        raise UsageError(f"no hub answers '{reference.scheme}:'", where=where, hint=hint)
+        raise UsageError(f"no hub answers '{reference.scheme}:'", code="CKPT-027", where=where, hint=hint)
 
     def _converted(self, source: Checkpoint, reference: Reference) -> Checkpoint:
         """Return the checkpoint converted, once, by a worker, and kept in the cache; or as it is if no loader converts its format."""
@@ -152,6 +152,7 @@ class Fetcher:
         others = [spec.name for spec in self.registry.all(BackendSpec) if kind in spec.reads]
         raise UsageError(
             f"{self.reader} reads {' and '.join(self.reads)} checkpoints, and '{reference}' is {kind}",
+            code="CKPT-028",
             where=where,
             hint=f"These read it: {', '.join(others)}." if others else "Name it in another format.",
         )
@@ -196,13 +197,17 @@ class Fetcher:
         for name in self.trusted:
             if "@" not in name and not Path(name).exists():
                 raise UsageError(
-                    f"'{name}' has no revision", where="trust_remote_code", hint="Name the commit that you have read: org/name@revision."
+                    f"'{name}' has no revision",
+                    code="CKPT-029",
+                    where="trust_remote_code",
+                    hint="Name the commit that you have read: org/name@revision.",
                 )
         if not family or not self.registry.entry(ModelFamily, family, origin=plugin).spec.remote_code or self.trusts(reference):
             return
         named = f"{reference.name}@{reference.revision or 'REVISION'}"
         raise UsageError(
             f"'{reference}' is of the family {family}, which runs code from its own repository, and that is refused",
+            code="CKPT-030",
             where=where,
             hint=f"Read its code at one revision; if you trust it: --model {reference.scheme}:{named} --trust-remote-code {named}",
         )
@@ -216,8 +221,8 @@ def _made_by_run(folder: Path, where: str) -> Path:
     kept = sorted(folder.glob("checkpoints/step-*/model"), key=lambda path: (len(path.parent.name), path.parent.name))
     hint = f"Its last checkpoint is {kept[-1]}" if kept else "Did it end? Its log.txt tells how."
     if made:
-        raise UsageError(f"what the run '{folder}' made is gone: {made}", where=where, hint=hint)
-    raise UsageError(f"the run '{folder}' made no checkpoint", where=where, hint=hint)
+        raise UsageError(f"what the run '{folder}' made is gone: {made}", code="CKPT-031", where=where, hint=hint)
+    raise UsageError(f"the run '{folder}' made no checkpoint", code="CKPT-032", where=where, hint=hint)
 
 
 def _check_path(text: str, where: str) -> None:
@@ -228,7 +233,10 @@ def _check_path(text: str, where: str) -> None:
     near = suggestion(path.name, [item.name for item in path.parent.iterdir()])
     hub = "" if path.is_absolute() or text.startswith(".") else f"If a hub's model is meant: hf:{text}."
     raise UsageError(
-        f"there is no '{path.name}' in the folder '{path.parent}'", where=where, hint=f"{near} {hub}".strip() or "Check the path."
+        f"there is no '{path.name}' in the folder '{path.parent}'",
+        code="CKPT-033",
+        where=where,
+        hint=f"{near} {hub}".strip() or "Check the path.",
     )
 
 
@@ -252,6 +260,9 @@ def _base_of(adapter: Checkpoint, where: str) -> str:
     base = adapter.base
     if not base:
         raise UsageError(
-            "the adapter does not say what it was trained on", where=where, hint="Name the base: --model BASE --adapter FOLDER."
+            "the adapter does not say what it was trained on",
+            code="CKPT-034",
+            where=where,
+            hint="Name the base: --model BASE --adapter FOLDER.",
         )
     return base

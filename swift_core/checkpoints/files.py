@@ -48,14 +48,16 @@ def check_files(folder: Path, spec: FormatSpec) -> None:
         if not matches(file.name, (*spec.weights, *spec.others)):
             continue
         if file.is_symlink() and not file.exists():
-            raise UsageError(f"a link to {file.readlink()}, which does not exist", where=str(file), hint=again)
+            raise UsageError(f"a link to {file.readlink()}, which does not exist", code="CKPT-035", where=str(file), hint=again)
         if file.is_dir():
-            raise UsageError("a folder, not a file", where=str(file), hint=again)
+            raise UsageError("a folder, not a file", code="CKPT-036", where=str(file), hint=again)
         try:
             with file.open("rb") as stream:
                 start = stream.read(len(_LFS))
         except OSError as error:
             hint = "Check the permissions of the file and its folders."
-            raise UsageError(f"can't be read: {error.strerror}", where=str(file), hint=hint) from None
+            raise UsageError(f"can't be read: {error.strerror}", code="CKPT-037", where=str(file), hint=hint) from None
         if start == _LFS:
-            raise UsageError("a Git LFS pointer, not the file", where=str(file), hint="Run `git lfs pull`, or fetch the model again.")
+            raise UsageError(
+                "a Git LFS pointer, not the file", code="CKPT-038", where=str(file), hint="Run `git lfs pull`, or fetch the model again."
+            )

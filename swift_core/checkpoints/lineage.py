@@ -38,4 +38,4 @@ def check_base(folder: Path, base: Source, note: Callable[[str], None] = lambda 
 def base_mismatch(folder: Path, base: Source, trained_on: str, detail: str = "") -> UsageError:
     """Return the error for an adapter that was trained on another model than `base`."""
     message = f"the adapter was trained on {trained_on}, but the base is {base.reference or base.path}{detail}"
-    return UsageError(message, where=str(folder), hint=_HINT)
+    return UsageError(message, code="CKPT-039", where=str(folder), hint=_HINT)

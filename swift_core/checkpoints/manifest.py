@@ -59,15 +59,15 @@ def read_manifest(folder: Path) -> Manifest | None:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(
-            f"not JSON: {error}", where=str(path), hint="Restore the file, or delete it to use the folder as it is."
+            f"not JSON: {error}", code="CKPT-013", where=str(path), hint="Restore the file, or delete it to use the folder as it is."
         ) from error
     mappings = [item.name for item in fields(Manifest) if item.default_factory is dict]
     schema = data.get("schema", 0) if isinstance(data, dict) else None
     if not isinstance(schema, int) or not all(isinstance(data.get(name, {}), dict) for name in mappings):
         hint = "Restore the file, or delete it to use the folder as it is."
-        raise UsageError("not a manifest of a checkpoint", where=str(path), hint=hint)
+        raise UsageError("not a manifest of a checkpoint", code="CKPT-040", where=str(path), hint=hint)
     if schema > SCHEMA:
-        raise UsageError("written by a newer swift-core", where=str(path), hint="pip install --upgrade swift-core")
+        raise UsageError("written by a newer swift-core", code="CKPT-041", where=str(path), hint="pip install --upgrade swift-core")
     known = {item.name for item in fields(Manifest)}
     values = {key: value for key, value in data.items() if key in known}
     values["golden"] = tuple(values.get("golden") or ())

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being told
         if not isinstance(error, KeyboardInterrupt) and not interrupts.seen():
             raise
-        print_error(Stopped("stopped"))
+        print_error(Stopped("stopped", code="CLI-001"))
         code = interrupts.CODE
     interrupts.leave(code)
 
@@ -133,7 +133,7 @@ def invoke(argv: Sequence[str]) -> int:
         return error.exit_code
     except SwiftError as error:
         if interrupts.seen():  # an import or a library was interrupted, and told of something else
-            print_error(Stopped("stopped"))
+            print_error(Stopped("stopped", code="CLI-001"))
             return interrupts.CODE
         if os.environ.get("SWIFT_DEBUG") == "1":
             traceback.print_exc()
@@ -143,12 +143,12 @@ def invoke(argv: Sequence[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         if interrupts.seen():
-            print_error(Stopped("stopped"))
+            print_error(Stopped("stopped", code="CLI-001"))
             return interrupts.CODE
         print_error(_from_click(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        print_error(Stopped("stopped"))
+        print_error(Stopped("stopped", code="CLI-001"))
         return 130
     except BrokenPipeError:  # `swift plugins | head`
         with suppress(OSError):
@@ -160,7 +160,9 @@ def invoke(argv: Sequence[str]) -> int:
             if error.filename is None or os.environ.get("SWIFT_DEBUG") == "1":
                 raise
             place = str(error.filename)
-            told = SwiftError(f"the system says: {error.strerror}", where=place, hint="SWIFT_DEBUG=1 shows what was being done.")
+            told = SwiftError(
+                f"the system says: {error.strerror}", code="CLI-002", where=place, hint="SWIFT_DEBUG=1 shows what was being done."
+            )
         print_error(told)
         return told.exit_code
 
@@ -180,11 +182,11 @@ def _from_click(error: click.ClickException) -> SwiftError:
     if isinstance(error, click.NoSuchOption):
         near = [name for name in error.possibilities or () if name.startswith("--")]
         hint = f"Did you mean {' or '.join(near[:3])}? {hint}" if near else hint
-        return UsageError(f"there is no option {error.option_name}", hint=hint)
+        return UsageError(f"there is no option {error.option_name}", code="CLI-003", hint=hint)
     if isinstance(error, click.BadParameter) and error.param and isinstance(error.param.type, click.Choice):
         given = re.match(r"'(.*)' is not one of", error.message or "")
         hint = f"{suggestion(given[1], error.param.type.choices)} {hint}".strip() if given else hint
-    return UsageError(" ".join(error.format_message().split()), hint=hint)  # click lists choices over many lines
+    return UsageError(" ".join(error.format_message().split()), code="CLI-004", hint=hint)  # click lists choices over many lines
 
 
 def _use(files: Sequence[str]) -> None:

@@ -51,14 +51,16 @@ class FlagsCommand(click.Command):
             self._check_parts(words, known)
             advice = unknown_flags.advice(error.option_name, self.verb, known, registry())
             raise UsageError(
-                f"there is no option {error.option_name}", hint=f"{advice} {ctx.command_path} --help lists the options.".strip()
+                f"there is no option {error.option_name}",
+                code="CLI-003",
+                hint=f"{advice} {ctx.command_path} --help lists the options.".strip(),
             ) from None
         if rest:
             from swift_core.options import extra_arguments
 
             first = args[0] if self.positional and args and not args[0].startswith("-") else ""
             hint = extra_arguments.advice(rest[0], ctx.command_path, first, known.flags, registry())
-            raise UsageError(f"'{rest[0]}' belongs to no option", hint=hint)
+            raise UsageError(f"'{rest[0]}' belongs to no option", code="CLI-005", hint=hint)
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
                 note(text)
@@ -93,7 +95,9 @@ class FlagsCommand(click.Command):
 
             command = f"swift {self.verb.name}"
             problem = f"two models are named: '{first}', and '{named[-1]}' by the option --model"
-            raise UsageError(problem, where="model", hint=extra_arguments.two_models(first, named[-1], command, known.flags))
+            raise UsageError(
+                problem, code="CLI-006", where="model", hint=extra_arguments.two_models(first, named[-1], command, known.flags)
+            )
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under a heading for each part."""
@@ -141,7 +145,9 @@ class VerbCommand(FlagsCommand):
         words, known = super().prepare(args)
         where, named = self._settings.where("run"), self._settings.values.get("run")
         if named and (verb := verb_named(str(named), where=where)).name != self.verb.name:
-            raise UsageError(f"the file is for {verb.name}, not for {self.verb.name}", where=where, hint=f"Write swift {verb.name}.")
+            raise UsageError(
+                f"the file is for {verb.name}, not for {self.verb.name}", code="CLI-007", where=where, hint=f"Write swift {verb.name}."
+            )
         return words, known
 
     def common(self) -> list[click.Parameter]:
@@ -223,7 +229,9 @@ def _json(flag: Flag, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(f"not valid JSON: {error}", where=f"--{flag.name}", hint='Write it as --name \'{"key": "value"}\'.') from None
+        raise UsageError(
+            f"not valid JSON: {error}", code="CLI-008", where=f"--{flag.name}", hint='Write it as --name \'{"key": "value"}\'.'
+        ) from None
 
 
 def _option(name: str, flag: Flag) -> click.Option:

@@ -30,7 +30,7 @@ def parse_reference(text: str, *, hub: str = "hf", where: str = "model") -> Refe
     """
     text = text.strip()
     if not text:
-        raise UsageError("empty reference", where=where, hint="Give a path, or something like hf:org/name.")
+        raise UsageError("empty reference", code="HUB-037", where=where, hint="Give a path, or something like hf:org/name.")
     scheme, colon, rest = text.partition(":")
     if colon and scheme.isalnum() and len(scheme) > 1:  # one letter would be a drive
         return _split(scheme, rest, where)
@@ -38,7 +38,7 @@ def parse_reference(text: str, *, hub: str = "hf", where: str = "model") -> Refe
     if path.exists():
         return Reference("file", str(path))
     if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1) or text.endswith(os.sep):
-        raise UsageError(f"there is no file or folder '{text}'", where=where, hint="Check the path.")
+        raise UsageError(f"there is no file or folder '{text}'", code="HUB-038", where=where, hint="Check the path.")
     return _split(hub, text, where)
 
 
@@ -47,5 +47,5 @@ def _split(scheme: str, rest: str, where: str) -> Reference:
         return Reference("file", str(Path(rest).expanduser()))
     name, _, revision = rest.partition("==" if scheme == "pypi" else "@")
     if not name.strip("/"):
-        raise UsageError(f"'{scheme}:{rest}' names nothing", where=where, hint=f"Write {scheme}:name.")
+        raise UsageError(f"'{scheme}:{rest}' names nothing", code="HUB-039", where=where, hint=f"Write {scheme}:name.")
     return Reference(scheme, name, revision)

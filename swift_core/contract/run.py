@@ -112,7 +112,7 @@ class Run:
     def from_json(cls, data: Json) -> Run:
         """The inverse of `to_json`."""
         if int(data.get("schema", 0)) > SCHEMA:
-            raise UsageError("this run was written by a newer swift-core", hint="pip install --upgrade swift-core")
+            raise UsageError("this run was written by a newer swift-core", code="RUN-001", hint="pip install --upgrade swift-core")
         values = dict(data)
         values["model"] = Source(**data["model"]) if data.get("model") else None
         values["adapters"] = {name: Source(**value) for name, value in data.get("adapters", {}).items()}

@@ -45,7 +45,7 @@ class Ref(str):
         except Exception as error:
             absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] != self.module.partition(".")[0]
             hint = f"pip install {(error.name or '').partition('.')[0]}" if isinstance(error, ModuleNotFoundError) and absent else _BROKEN
-            raise SwiftError(f"'{self}' can't be imported: {type(error).__name__}: {error}", hint=hint) from error
+            raise SwiftError(f"'{self}' can't be imported: {type(error).__name__}: {error}", code="PLUGIN-004", hint=hint) from error
         return value
 
 

@@ -79,9 +79,11 @@ def ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, An
         )
         return dict(json.loads(done.stdout))
     except OSError as error:
-        raise SwiftError(f"the interpreter does not run: {error.strerror}", where=str(python)) from None
+        raise SwiftError(f"the interpreter does not run: {error.strerror}", code="ENV-023", where=str(python)) from None
     except subprocess.TimeoutExpired:
-        raise SwiftError(f"no answer within {limit:g} seconds", where=str(python)) from None
+        raise SwiftError(f"no answer within {limit:g} seconds", code="ENV-024", where=str(python)) from None
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise SwiftError(f"the interpreter exited with code {done.returncode}: {last[0][:300]}", where=str(python)) from None
+        raise SwiftError(
+            f"the interpreter exited with code {done.returncode}: {last[0][:300]}", code="ENV-025", where=str(python)
+        ) from None

@@ -28,12 +28,12 @@ def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry[Spec]:
         return found[0]
     if found:
         kinds = " and ".join(sorted({entry.spec.kind for entry in found}))
-        raise UsageError(f"'{name}' is a {kinds}", where="NAME", hint="Select one with --kind KIND.")
+        raise UsageError(f"'{name}' is a {kinds}", code="ENV-026", where="NAME", hint="Select one with --kind KIND.")
     if kind:
         known.entry(kind, name)  # raises its own error if the name is unknown
     names = [entry.spec.name for entry in entries]
     hint = suggestion(name, names) or f"Available: {', '.join(names) or 'none (no installed plugin has one)'}."
-    raise UsageError(f"there is no part '{name}' that can have its own environment", where="NAME", hint=hint)
+    raise UsageError(f"there is no part '{name}' that can have its own environment", code="ENV-027", where="NAME", hint=hint)
 
 
 def engine_distribution(engine: Engine) -> str:

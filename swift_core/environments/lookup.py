@@ -24,6 +24,7 @@ class EngineAbsent(UsageError):
         few = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
         super().__init__(
             f"the engine of the {spec.kind} '{spec.name}' is not installed here (missing: {few}){problem}",
+            code="ENV-028",
             where=spec.kind,
             hint=f"Create an environment for it: {' '.join(found.create)}; or name an existing one: "
             f"envs: {{{spec.name}: /path/to/bin/python}}.",
@@ -51,7 +52,9 @@ def python_for(entry: Entry[Spec], envs: Mapping[str, str]) -> str:
     if state.present:
         return ""
     if engines.engine_for(spec) is None:
-        raise UsageError(f"the engine of the {spec.kind} '{spec.name}' is not installed here", where=spec.kind, hint=state.hint)
+        raise UsageError(
+            f"the engine of the {spec.kind} '{spec.name}' is not installed here", code="ENV-029", where=spec.kind, hint=state.hint
+        )
     found = environment_of(entry, update=True)
     if not found.python:
         raise EngineAbsent(entry, state.missing, found)
@@ -85,19 +88,23 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
         try:
             isolated_entry(known, name)
         except UsageError as error:
-            raise UsageError(error.message, where=where(f"envs.{name}"), hint=error.hint) from None
+            raise UsageError(error.message, code=error.code, where=where(f"envs.{name}"), hint=error.hint) from None
 
 
 def _named(entry: Entry[Spec], python: Path) -> Path:
     where = f"envs.{entry.spec.name}"
     if not python.is_file():
-        raise UsageError(f"there is no '{python}'", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python.")
+        raise UsageError(
+            f"there is no '{python}'", code="ENV-030", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python."
+        )
     try:
         there = look(python)
     except SwiftError as error:
-        raise UsageError(f"'{python}' is not a working Python: {error.message}", where=where, hint="Name an interpreter.") from None
+        raise UsageError(
+            f"'{python}' is not a working Python: {error.message}", code="ENV-031", where=where, hint="Name an interpreter."
+        ) from None
     names = sorted({engine_distribution(engine) for engine in entry.spec.engines})
     if not any(there.version(name) for name in names):
         hint = f"Install it there, or create an environment: {' '.join(environment_of(entry).create)}"
-        raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", where=where, hint=hint)
+        raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", code="ENV-032", where=where, hint=hint)
     return python.absolute()

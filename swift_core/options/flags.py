@@ -123,14 +123,19 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
             if not equals and words and words[0].lower() in TRUE + FALSE:
                 value, equals = words.pop(0), "="
             if equals and value.lower() not in TRUE + FALSE:
-                raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint=f"Write --{name} or {off_name(name)}.")
+                raise UsageError(
+                    f"must be true or false, not '{value}'",
+                    code="OPTION-001",
+                    where=f"--{name}",
+                    hint=f"Write --{name} or {off_name(name)}.",
+                )
             out.append(off_name(name) if equals and value.lower() in FALSE else f"--{name}")
         elif flag.field.type == "array":
             values = [value] if equals else []
             while not equals and words and not _FLAG.match(words[0]):
                 values.append(words.pop(0))
             if not values:
-                raise UsageError("needs at least one value", where=f"--{name}", hint=f"Write --{name} VALUE [VALUE …].")
+                raise UsageError("needs at least one value", code="OPTION-002", where=f"--{name}", hint=f"Write --{name} VALUE [VALUE …].")
             out += [piece for item in values for piece in (f"--{name}", item)]
         else:
             out += [f"--{name}"] + ([value] if equals else [])
@@ -148,7 +153,7 @@ def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
     elif "--config" in words:
         at = words.index("--config")
         if at + 1 == len(words):
-            raise UsageError("needs a file", where="--config", hint="Write --config FILE.yaml.")
+            raise UsageError("needs a file", code="OPTION-003", where="--config", hint="Write --config FILE.yaml.")
         settings, words = read_yaml(Path(words[at + 1])), words[:at] + words[at + 2 :]
     else:
         return Settings(), words

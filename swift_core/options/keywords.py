@@ -32,7 +32,7 @@ def settings_of(verb: VerbSpec, options: Mapping[str, Any], known: Registry) -> 
         if path is None:
             near = suggestion(key, [*(flag.replace("-", "_") for flag in flags.flags), *flags.aliases])
             hint = near or f"swift {verb.name} --help lists them."
-            raise UsageError(f"there is no option '{key}' for {verb.name}", where=key, hint=hint)
+            raise UsageError(f"there is no option '{key}' for {verb.name}", code="OPTION-004", where=key, hint=hint)
         settings.set(path, value)
         settings.flags.discard(path)
         flags = flags_for(verb, [], settings, known)

@@ -73,7 +73,7 @@ class Invalid(UsageError):
     """One or more options that don't hold; `problems` are (path, message) pairs with dotted paths relative to the class."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
-        super().__init__("\n".join(f"{path}: {message}" if path else message for path, message in problems))
+        super().__init__("\n".join(f"{path}: {message}" if path else message for path, message in problems), code="OPTION-005")
         self.problems = problems
 
 

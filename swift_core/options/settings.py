@@ -57,9 +57,9 @@ def read_yaml(path: Path) -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UsageError(f"there is no file '{path}'", hint="Check the path.") from None
+        raise UsageError(f"there is no file '{path}'", code="OPTION-006", hint="Check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't be read: {error}", where=str(path), hint="It must be a YAML file in UTF-8.") from error
+        raise UsageError(f"can't be read: {error}", code="OPTION-007", where=str(path), hint="It must be a YAML file in UTF-8.") from error
     return parse_yaml(text, str(path))
 
 
@@ -74,11 +74,15 @@ def parse_yaml(text: str, name: str) -> Settings:
         mark = getattr(error, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark else name
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"not valid YAML: {problem}", where=place, hint="Check indentation and quotes around here.") from None
+        raise UsageError(
+            f"not valid YAML: {problem}", code="OPTION-008", where=place, hint="Check indentation and quotes around here."
+        ) from None
     if node is None:
         return Settings()
     if not isinstance(node, yaml.MappingNode):
-        raise UsageError("must be a mapping of options", where=f"{name}:1", hint="Write lines such as `model: hf:org/name`.")
+        raise UsageError(
+            "must be a mapping of options", code="OPTION-009", where=f"{name}:1", hint="Write lines such as `model: hf:org/name`."
+        )
     lines = dict(_lines(node, "", name))
     return Settings(values, lines)
 
@@ -91,7 +95,7 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
         for key, value in node.value:
             place = f"{name}:{key.start_mark.line + 1}"
             if key.value in seen:
-                raise UsageError(f"'{prefix}{key.value}' stands here twice", where=place, hint="Keep one of them.")
+                raise UsageError(f"'{prefix}{key.value}' stands here twice", code="OPTION-010", where=place, hint="Keep one of them.")
             seen.add(key.value)
             yield f"{prefix}{key.value}", place
             yield from _lines(value, f"{prefix}{key.value}.", name)

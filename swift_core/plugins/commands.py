@@ -62,7 +62,9 @@ class Offer:
 
     def _broken(self, reason: str) -> UsageError:
         home = f"{self.point.distribution} {self.point.version}".strip()
-        return UsageError(f"the command '{self.name}' of {home} does not work: {reason}", hint="SWIFT_DEBUG=1 shows the traceback.")
+        return UsageError(
+            f"the command '{self.name}' of {home} does not work: {reason}", code="PLUGIN-005", hint="SWIFT_DEBUG=1 shows the traceback."
+        )
 
 
 def commands_offered() -> list[Offer]:
@@ -89,7 +91,7 @@ def find_command(name: str) -> Offer | None:
     if len(found) > 1:
         owners = " and ".join(offer.point.distribution for offer in found)
         words = " or ".join(f"swift {offer.place}/{offer.name}" for offer in found)
-        raise UsageError(f"two plugins offer the command '{bare}': {owners}", hint=f"Say which one: {words}.")
+        raise UsageError(f"two plugins offer the command '{bare}': {owners}", code="PLUGIN-006", hint=f"Say which one: {words}.")
     return found[0] if found else None
 
 
@@ -103,7 +105,9 @@ def _local() -> Sequence[Point]:
             raise
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}{local.line_of(error, path)}"
-            raise UsageError(f"the plugin does not work: {reason}", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback.") from error
+            raise UsageError(
+                f"the plugin does not work: {reason}", code="PLUGIN-007", where=str(path), hint="SWIFT_DEBUG=1 shows the traceback."
+            ) from error
         home, version = local.distribution(path), local.version(path)
         points += [Point(GROUP, name, str(target), home, version) for name, target in named.items()]
     return points
@@ -121,7 +125,7 @@ def _guarded(command: click.Command, offer: Offer) -> click.Command:
             except Exception as error:
                 said = f"{type(error).__name__}: {error}{failure_site_of(error, offer.point.value)}"
                 hint = f"This is a fault of {offer.point.distribution}; SWIFT_DEBUG=1 shows the traceback."
-                raise SwiftError(f"the command '{offer.name}' failed: {said}", hint=hint) from error
+                raise SwiftError(f"the command '{offer.name}' failed: {said}", code="PLUGIN-008", hint=hint) from error
 
         return call
 

@@ -25,22 +25,25 @@ def format_of(folder: Path) -> FormatSpec:
         UsageError: it is not a folder, no installed format recognises it, or its weights are pickled (reading them can run code).
     """
     if not folder.is_dir():
-        raise UsageError("not a folder", where=str(folder), hint="Name a checkpoint folder or a hub reference such as hf:org/name.")
+        raise UsageError(
+            "not a folder", code="PLUGIN-009", where=str(folder), hint="Name a checkpoint folder or a hub reference such as hf:org/name."
+        )
     names = sorted(path.name for path in folder.iterdir())
     if found := recognised(names):
         return found
     if pickled := [name for name in names if name.endswith(_PICKLES)]:
         raise UsageError(
             f"has only pickled weights ({', '.join(pickled[:3])}), which are refused because reading them can run arbitrary code",
+            code="PLUGIN-010",
             where=str(folder),
             hint="Get the model in a format that cannot run code, or convert the weights in a place where you trust their source.",
         )
     installed = [f"{spec.name} ({', '.join(spec.recognised_by)})" for spec in registry().all(FormatSpec)]
     if not installed:
         homes = sorted(set(catalogue().get("format", {}).values()))
-        raise UsageError("no checkpoint format is installed", where=str(folder), hint=f"pip install {' '.join(homes)}")
+        raise UsageError("no checkpoint format is installed", code="PLUGIN-011", where=str(folder), hint=f"pip install {' '.join(homes)}")
     hint = f"Check that this is the right folder. Installed formats: {', '.join(installed)}."
-    raise UsageError("not a checkpoint in any installed format", where=str(folder), hint=hint)
+    raise UsageError("not a checkpoint in any installed format", code="PLUGIN-012", where=str(folder), hint=hint)
 
 
 def has(names: Collection[str], pattern: str) -> bool:

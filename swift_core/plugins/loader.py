@@ -119,10 +119,13 @@ class Plugins:
         plugin.failure = plugin.failure or reason
         plugin.trace = plugin.trace or traceback.format_exc()
         if plugin.local:
-            raise BrokenPlugin(f"the plugin does not work: {reason}", where=plugin.target, hint="SWIFT_DEBUG=1 shows the traceback.")
+            raise BrokenPlugin(
+                f"the plugin does not work: {reason}", code="PLUGIN-007", where=plugin.target, hint="SWIFT_DEBUG=1 shows the traceback."
+            )
         if os.environ.get("SWIFT_STRICT_PLUGINS") == "1":
             raise BrokenPlugin(
                 f"plugin '{plugin.name}' ({plugin.distribution} {plugin.version}): {reason}",
+                code="PLUGIN-013",
                 hint="SWIFT_STRICT_PLUGINS=1 makes this fatal; unset it to go on without the plugin.",
             )
 
@@ -189,9 +192,12 @@ def _check_version(module: ModuleType) -> None:
     try:
         fits = SpecifierSet(wanted).contains(hookspecs.API_VERSION)
     except InvalidSpecifier:
-        raise UsageError(f"its SWIFT_API is no version specifier: {wanted!r}") from None
+        raise UsageError(f"its SWIFT_API is no version specifier: {wanted!r}", code="PLUGIN-014") from None
     if not fits:
-        raise UsageError(f"it requires plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older")
+        raise UsageError(
+            f"it requires plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older",
+            code="PLUGIN-015",
+        )
 
 
 def _reason(error: BaseException) -> str:

@@ -39,7 +39,7 @@ def use(names: object, *, where: str) -> None:
         UsageError: `names` is not a list of paths, a file does not exist, or its name is not a valid module name.
     """
     if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise UsageError("must be a list of Python files", where=where, hint="Write `plugins: [./my_plugin.py]`.")
+        raise UsageError("must be a list of Python files", code="PLUGIN-016", where=where, hint="Write `plugins: [./my_plugin.py]`.")
     known = local_plugins()
     added = [path for path in dict.fromkeys(_checked(name, where) for name in names) if path not in known]
     if added:
@@ -82,7 +82,7 @@ def load(path: Path) -> ModuleType:
         return module
     other = None if module else importlib.util.find_spec(path.stem)  # for a file in the current folder, this may find the file itself
     if module or (other and (other.origin is None or Path(other.origin).resolve() != path)):
-        raise UsageError(f"another module is named '{path.stem}': rename the file")
+        raise UsageError(f"another module is named '{path.stem}': rename the file", code="PLUGIN-017")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None  # the name ends in .py
     assert spec.loader is not None
@@ -105,9 +105,18 @@ def _checked(name: str, where: str) -> Path:
     path = Path(name).expanduser().absolute()
     if not path.is_file():
         beside = [item.name for item in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UsageError(f"there is no file '{name}'", where=where, hint=suggestion(path.name, beside) or "Check the path.")
+        raise UsageError(
+            f"there is no file '{name}'", code="PLUGIN-018", where=where, hint=suggestion(path.name, beside) or "Check the path."
+        )
     if path.suffix != ".py" or not path.stem.isidentifier():
-        raise UsageError(f"'{name}' can't be imported as a Python module", where=where, hint="Use a file name such as my_plugin.py.")
+        raise UsageError(
+            f"'{name}' can't be imported as a Python module", code="PLUGIN-019", where=where, hint="Use a file name such as my_plugin.py."
+        )
     if os.pathsep in str(path.resolve()):
-        raise UsageError(f"the path '{path}' contains '{os.pathsep}'", where=where, hint="Move the file: that character separates paths.")
+        raise UsageError(
+            f"the path '{path}' contains '{os.pathsep}'",
+            code="PLUGIN-020",
+            where=where,
+            hint="Move the file: that character separates paths.",
+        )
     return path.resolve()

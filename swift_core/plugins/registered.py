@@ -137,6 +137,7 @@ class Registry:
             words = " or ".join(sorted(f"--{flag} {entry.plugin.label}/{name}" for entry in matches))
             raise UsageError(
                 f"two plugins offer the {kind} '{name}': {owners}",
+                code="PLUGIN-021",
                 where=where or kind,
                 hint=f"Say which one: {words} (in YAML also from: {matches[0].plugin.label}).",
             )
@@ -158,7 +159,7 @@ class Registry:
             return broken(kind, name, installed[home], where)
         left_out = self.plugins.left_out
         if home and home not in installed and home not in left_out.values():
-            return UsageError(f"the {kind} '{name}' is not installed", where=where, hint=f"pip install {home}")
+            return UsageError(f"the {kind} '{name}' is not installed", code="PLUGIN-022", where=where, hint=f"pip install {home}")
         names = [entry.spec.name for entry in self.entries(kind)]
         also = [alias for entry in self.entries(kind) for alias in entry.spec.also]
         hint = suggestion(name, [*names, *also, *catalogue().get(kind, {})]) or (
@@ -170,7 +171,7 @@ class Registry:
         if left_out:
             hint += f" Left out by SWIFT_LOAD_PLUGINS or SWIFT_BLOCK_PLUGINS: {', '.join(left_out)}."
         offered = f" offered by '{origin}'" if origin else ""
-        return UsageError(f"there is no {kind} '{name}'{offered}", where=where, hint=hint)
+        return UsageError(f"there is no {kind} '{name}'{offered}", code="PLUGIN-023", where=where, hint=hint)
 
 
 def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +180,10 @@ def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]
     if spec.options is None:
         if options:
             raise UsageError(
-                f"the {spec.kind} '{spec.name}' has no options", where=f"{spec.kind}.{next(iter(options))}", hint="Leave it out."
+                f"the {spec.kind} '{spec.name}' has no options",
+                code="PLUGIN-024",
+                where=f"{spec.kind}.{next(iter(options))}",
+                hint="Leave it out.",
             )
         values: dict[str, Any] = {}
     else:
@@ -201,7 +205,7 @@ def broken(kind: str, name: str, plugin: Plugin, where: str) -> UsageError:
     home = plugin.distribution
     hint = f"swift plugins {plugin.name} shows its traceback; pip install --force-reinstall {home} may fix it."
     message = f"the {kind} '{name}' comes with {home} {plugin.version}, which is installed but broken: {plugin.failure}"
-    return UsageError(message, where=where, hint=hint)
+    return UsageError(message, code="PLUGIN-025", where=where, hint=hint)
 
 
 @cache

@@ -35,4 +35,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     if not registry().spec(chosen, LauncherSpec).nodes:
         able = ", ".join(item.name for item in registry().all(LauncherSpec) if item.nodes) or "none is installed"
         message = f"the launcher '{chosen.name}' starts processes on one machine, and {nodes} nodes are requested"
-        yield Problem(where="launcher", message=message, hint=f"Launchers for several nodes: {able}.")
+        yield Problem(code="RUN-002", where="launcher", message=message, hint=f"Launchers for several nodes: {able}.")

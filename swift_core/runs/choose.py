@@ -43,19 +43,22 @@ def options_and_parts(verb: VerbSpec, settings: Settings, known: Registry) -> tu
             parts[part] = known.choose(part, name, chosen, origin=origin, where=settings.where(part))
         except Invalid as invalid:
             prefix = "" if part == verb.main else f"{part}."
-            errors += [UsageError(message, where=settings.where(f"{prefix}{path}".rstrip("."))) for path, message in invalid.problems]
+            errors += [
+                UsageError(message, code=invalid.code, where=settings.where(f"{prefix}{path}".rstrip(".")))
+                for path, message in invalid.problems
+            ]
         except SwiftError as error:
             errors.append(error)
     options: dict[str, Any] = {}
     own = {field.path.partition(".")[0] for field in fields.fields(verb.options)}
     for key in [key for key in values if key not in own]:
         hint = suggestion(key, [*own, *main_fields, *verb.parts]) or f"swift {verb.name} --help lists them."
-        errors.append(UsageError(f"there is no option '{key}' for {verb.name}", where=settings.where(key), hint=hint))
+        errors.append(UsageError(f"there is no option '{key}' for {verb.name}", code="RUN-004", where=settings.where(key), hint=hint))
         del values[key]
     try:
         options = verb.options.load().checked(values).model_dump(mode="json")
     except Invalid as invalid:
-        errors += [UsageError(message, where=settings.where(path)) for path, message in invalid.problems]
+        errors += [UsageError(message, code=invalid.code, where=settings.where(path)) for path, message in invalid.problems]
     Problems.raise_any(errors)
     return options, parts
 
@@ -101,7 +104,7 @@ def with_implied_quantizer(parts: Mapping[str, Choice], known: Registry, setting
         return {**parts, "quantizer": known.default("quantizer", implied, where=settings.where("tuner"))}
     except UsageError as error:
         message = f"the tuner '{tuner.name}' loads the base model quantized, and {error.message}"
-        raise UsageError(message, where=settings.where("tuner"), hint=error.hint) from None
+        raise UsageError(message, code=error.code, where=settings.where("tuner"), hint=error.hint) from None
 
 
 def job_of(verb: VerbSpec, parts: Mapping[str, Choice], known: Registry) -> str:
@@ -118,10 +121,12 @@ def job_of(verb: VerbSpec, parts: Mapping[str, Choice], known: Registry) -> str:
             return str(job)
     part = verb.job_from[-1].partition(".")[0]
     name = parts[part].name if part in parts else ""
-    raise UsageError(f"the {part} '{name}' does not support {verb.name}", where=part, hint=f"Leave out --{part} to use the default.")
+    raise UsageError(
+        f"the {part} '{name}' does not support {verb.name}", code="RUN-007", where=part, hint=f"Leave out --{part} to use the default."
+    )
 
 
 def _not_chosen(verb: VerbSpec, part: str, chosen: Mapping[str, Any], settings: Settings, known: Registry) -> UsageError:
     where = settings.where(f"{part}.{next(iter(chosen))}") if chosen else part
     names = ", ".join(spec.name for spec in known.all(part)) or "none is installed"
-    return UsageError(f"no {part} selected", where=where, hint=f"Add --{verb.flags.get(part, part)} NAME: {names}.")
+    return UsageError(f"no {part} selected", code="RUN-008", where=where, hint=f"Add --{verb.flags.get(part, part)} NAME: {names}.")

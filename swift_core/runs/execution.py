@@ -144,7 +144,7 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
     try:
         ready.wait()
         if "server" not in box:
-            raise box.get("error") or SwiftError("the server ended before it was ready", where=str(folder / "log.txt"))
+            raise box.get("error") or SwiftError("the server ended before it was ready", code="RUN-009", where=str(folder / "log.txt"))
         yield box["server"]
     finally:
         from swift_core.runs.local_launcher import STOP_FILE
@@ -205,7 +205,7 @@ def error_of(event: Mapping[str, Any]) -> SwiftError:
 
 def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
     if code == 130:
-        return Stopped("stopped", where=str(folder))
+        return Stopped("stopped", code="RUN-010", where=str(folder))
     killed = {137: " (killed: often a sign that memory ran out)", 139: " (a crash in native code)"}.get(code, "")
     tail = ""
     with suppress(OSError):
@@ -214,6 +214,7 @@ def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
         tail = f" Its last words: {lines[-1][:200]}" if lines and code != 137 else ""
     return SwiftError(
         f"{who} ended with code {code}{killed}.{tail}",
+        code="RUN-011",
         where=str(folder / "log.txt"),
         hint="The log has the rest; a training run goes on with --resume.",
     )

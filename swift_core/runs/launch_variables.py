@@ -84,7 +84,7 @@ def _hub(settings: Settings, environment: Mapping[str, str], *, known: bool) -> 
         value = environment.get(name, "").strip().lower()
         if value and known:
             if value not in _TRUE + _FALSE:
-                raise UsageError(f"must be 1 or 0, not '{value}'", where=name, hint="Or use --hub hf or --hub ms.")
+                raise UsageError(f"must be 1 or 0, not '{value}'", code="RUN-012", where=name, hint="Or use --hub hf or --hub ms.")
             hub = on if value in _TRUE else off
             yield from set_option(settings, "hub", hub, f"{name}={environment[name]}", known=True, trivial=hub == "hf")
 
@@ -106,7 +106,7 @@ def _refuse_launched(environment: Mapping[str, str]) -> None:
     if environment.get("LOCAL_RANK") and int(environment.get("WORLD_SIZE") or 1) > 1:
         message = f"swift starts its own processes, but a launcher started this command {environment['WORLD_SIZE']} times"
         hint = "Run it without torchrun, accelerate or deepspeed: use --processes N, and --nodes M on each node of a multi-node run."
-        raise UsageError(message, where="LOCAL_RANK, WORLD_SIZE", hint=hint)
+        raise UsageError(message, code="RUN-013", where="LOCAL_RANK, WORLD_SIZE", hint=hint)
 
 
 def given_value(settings: Settings, path: str) -> Any:
@@ -126,5 +126,10 @@ def variable_number(name: str, value: str) -> int:
         UsageError: it is not one.
     """
     if not value.isdecimal():
-        raise UsageError(f"must be a number, not '{value}'", where=name, hint="Set it to a number, or unset it and use the option instead.")
+        raise UsageError(
+            f"must be a number, not '{value}'",
+            code="RUN-014",
+            where=name,
+            hint="Set it to a number, or unset it and use the option instead.",
+        )
     return int(value)

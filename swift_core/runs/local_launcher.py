@@ -70,7 +70,7 @@ class LocalLauncher:
         """Start the workers and wait for them; see `roles.Launcher`."""
         if nodes > 1:
             message = "the launcher 'local' starts one machine's workers"
-            raise UsageError(message, where="launcher", hint="Use --launcher torchrun, slurm, kubernetes or ray.")
+            raise UsageError(message, code="RUN-015", where="launcher", hint="Use --launcher torchrun, slurm, kubernetes or ray.")
         ranks: list[dict[str, str]] = [{}]
         if processes > 1:
             shared = {

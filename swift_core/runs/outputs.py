@@ -19,7 +19,7 @@ def problems(run: Run) -> Iterator[Problem]:
         if place == kept or place in kept.parents:
             holds = "is" if place == kept else "contains"
             message = f"'{output}' {holds} {what}, which the result would replace"
-            yield Problem(where="output", message=message, hint="Choose another folder, which need not exist yet.")
+            yield Problem(code="RUN-016", where="output", message=message, hint="Choose another folder, which need not exist yet.")
             return
 
 

@@ -84,8 +84,9 @@ def _missing(what: str, file: Path) -> UsageError:
     if file.is_file():
         return UsageError(
             f"{what} was defined in the local file {file}, which is not loaded",
+            code="RUN-017",
             where="--plugin",
             hint=f"Load it again: swift --plugin {shlex.quote(str(file))} …",
         )
     hint = "Restore the file, or give its new path: swift --plugin FILE.py …"
-    return UsageError(f"{what} was defined in the local file {file}, which no longer exists", where="--plugin", hint=hint)
+    return UsageError(f"{what} was defined in the local file {file}, which no longer exists", code="RUN-018", where="--plugin", hint=hint)

@@ -54,7 +54,7 @@ def check_unheld(target: Path, *, where: str = "output") -> None:
         UsageError: another run holds it, which the message names; or the target is a root directory.
     """
     if not target.absolute().name:
-        raise UsageError(f"'{target}' can't be used as an output", where=where, hint="Choose another folder.")
+        raise UsageError(f"'{target}' can't be used as an output", code="RUN-019", where=where, hint="Choose another folder.")
     with suppress(OSError):
         handle = os.open(_lock_of(target), os.O_RDONLY)
         try:
@@ -105,4 +105,6 @@ def _taken(handle: int, target: Path, where: str) -> UsageError:
         who = f"the run {about['run']} (process {about['pid']} on {about['host']}, since {time.ctime(about['since'])})"
     except (ValueError, KeyError, OSError):  # not recorded yet
         who = "another run"
-    return UsageError(f"'{target}' is being written by {who}", where=where, hint="Choose another folder, or wait until that run ends.")
+    return UsageError(
+        f"'{target}' is being written by {who}", code="RUN-020", where=where, hint="Choose another folder, or wait until that run ends."
+    )

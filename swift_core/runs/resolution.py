@@ -77,7 +77,7 @@ def _check_hub(settings: Settings, known: Registry) -> None:
     hub, schemes = settings.values.get("hub"), sorted(scheme for spec in known.all(HubSpec) for scheme in spec.schemes)
     if hub and hub not in schemes:
         hint = suggestion(hub, schemes) or f"Known: {', '.join(schemes)}."
-        raise UsageError(f"there is no hub '{hub}'", where=settings.where("hub"), hint=hint)
+        raise UsageError(f"there is no hub '{hub}'", code="RUN-021", where=settings.where("hub"), hint=hint)
 
 
 def _check_output(verb: VerbSpec, options: dict[str, object], settings: Settings) -> None:
@@ -115,7 +115,7 @@ def _fetch(draft: Draft) -> None:
         source = fetcher.source(place, where)
         if not Checkpoint.at(source.path).spec.adapter:
             message = f"'{place}' is a {source.format} checkpoint, not an adapter"
-            raise UsageError(message, where=where, hint="Pass a complete model as --model.")
+            raise UsageError(message, code="RUN-022", where=where, hint="Pass a complete model as --model.")
         draft.adapters[name] = source
     if not options.get("allow_other_base"):
         for source in draft.adapters.values():

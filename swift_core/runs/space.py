@@ -21,7 +21,7 @@ def problems(run: Run, verb: VerbSpec, known: Registry) -> Iterator[Problem]:
     for place, (where, size) in _needs(run, verb, known).items():
         if size > (available := free_space(place)):
             message = f"at least {format_size(size)} are needed, but only {format_size(available)} are free on the disk of '{place}'"
-            yield Problem(where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
+            yield Problem(code="RUN-023", where=where, message=message, hint=f"Free some space, or choose another folder with --{where}.")
 
 
 def free_space(place: Path) -> int:

@@ -53,7 +53,7 @@ def work(report: Report, listen: Callable[[Report], None] = lambda _: None) -> i
         output, figures = do(run, report)
         report.asked = True  # too late to be interrupted
     except KeyboardInterrupt:
-        report.error(Stopped("stopped", where=str(folder)))
+        report.error(Stopped("stopped", code="RUN-010", where=str(folder)))
         return 0 if ELASTIC in os.environ else Stopped.exit_code
     except SwiftError as error:
         if error.__cause__:
@@ -82,12 +82,16 @@ def translated(error: Exception, folder: Path) -> SwiftError:
     if isinstance(told, SwiftError):
         return told
     if is_out_of_memory(error):
-        return SwiftError("out of memory", hint="Use a smaller --batch-size or --max-length, --gradient-checkpointing, or --quantizer.")
+        return SwiftError(
+            "out of memory", code="RUN-024", hint="Use a smaller --batch-size or --max-length, --gradient-checkpointing, or --quantizer."
+        )
     if is_lost_connection(error):
         hint = "The log has more; a training run goes on with --resume."
-        return PeerFailed("the connection to another process of the run broke", hint=hint)
+        return PeerFailed("the connection to another process of the run broke", code="RUN-025", hint=hint)
     return SwiftError(
-        f"{type(error).__name__}: {error}", hint="Internal error of swift or of a plugin; log.txt in the run folder has the traceback."
+        f"{type(error).__name__}: {error}",
+        code="RUN-026",
+        hint="Internal error of swift or of a plugin; log.txt in the run folder has the traceback.",
     )
 
 

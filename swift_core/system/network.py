@@ -35,4 +35,6 @@ def offline_if(forbidden: bool) -> Iterator[None]:
 def refuse_offline(what: str) -> None:
     """Raise UsageError if the network is forbidden and `what` would have to be downloaded."""
     if offline():
-        raise UsageError(f"offline, and {what} is not in the cache", hint="Fetch it once without SWIFT_OFFLINE and HF_HUB_OFFLINE.")
+        raise UsageError(
+            f"offline, and {what} is not in the cache", code="FILE-001", hint="Fetch it once without SWIFT_OFFLINE and HF_HUB_OFFLINE."
+        )

@@ -77,7 +77,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     except BaseException as error:
         _remove(aside)
         if isinstance(error, DiskFull) and aside.name in error.where:  # told by an engine, which knows this folder alone
-            raise DiskFull(error.message, where=str(target), hint=error.hint) from error
+            raise DiskFull(error.message, code=error.code, where=str(target), hint=error.hint) from error
         raise
 
 
@@ -86,7 +86,12 @@ def _put(aside: Path, target: Path, *, overwrite: bool) -> None:
     if not overwrite and _taken(target):
         kept = target.with_name(f"{target.name}-{aside.name.rpartition('.')[2]}")
         aside.rename(kept)
-        raise UsageError(f"'{target}' has been made by something else meanwhile", where="output", hint=f"What was made is kept in {kept}")
+        raise UsageError(
+            f"'{target}' has been made by something else meanwhile",
+            code="FILE-002",
+            where="output",
+            hint=f"What was made is kept in {kept}",
+        )
     if not target.exists():
         aside.rename(target)
         return
@@ -117,11 +122,11 @@ def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
     if target.is_symlink():
         place = target.parent / target.readlink()
         problem = f"'{target}' is a link to {place}, which the result would replace, not fill"
-        raise UsageError(problem, where=where, hint=f"Name the folder itself: --output {place}")
+        raise UsageError(problem, code="FILE-003", where=where, hint=f"Name the folder itself: --output {place}")
     with disk_errors(target):
         if overwrite or not _taken(target):
             return
-    raise UsageError(f"'{target}' exists", where=where, hint="Choose another folder, or add --overwrite to replace it.")
+    raise UsageError(f"'{target}' exists", code="FILE-004", where=where, hint="Choose another folder, or add --overwrite to replace it.")
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -203,11 +208,11 @@ def disk_error(error: Exception, target: Path) -> Exception:
     named = error.filename2 or error.filename if isinstance(error, OSError) else None
     where = str(target if named is None or isinstance(named, int) else os.fsdecode(named))
     if full in _FULL:
-        return DiskFull(_FULL[full], where=str(target), hint=_FREE)
+        return DiskFull(_FULL[full], code="FILE-005", where=str(target), hint=_FREE)
     if number in _REFUSED:
-        return NotWritable(_REFUSED[number], where=where, hint=_ELSEWHERE)
+        return NotWritable(_REFUSED[number], code="FILE-006", where=where, hint=_ELSEWHERE)
     if number in (errno.EMFILE, errno.ENFILE):
-        return SwiftError("too many files are open", where=where, hint="Raise the limit: ulimit -n 65536.")
+        return SwiftError("too many files are open", code="FILE-007", where=where, hint="Raise the limit: ulimit -n 65536.")
     return error
 
 

@@ -30,10 +30,10 @@ class Plugins(click.Group):
         """Resolve the subcommand; an unknown one becomes `show NAME`."""
         if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             if line := pip_line(f"plugins {args[0]}"):
-                raise UsageError(f"'plugins {args[0]}' is not installed", hint=line)
+                raise UsageError(f"'plugins {args[0]}' is not installed", code="PLUGIN-001", hint=line)
             near = suggestion(args[0], self.list_commands(ctx))
             if near and any(not word.startswith("-") for word in args[1:]):
-                raise UsageError(f"there is no command 'plugins {args[0]}'", hint=near)
+                raise UsageError(f"there is no command 'plugins {args[0]}'", code="PLUGIN-002", hint=near)
             args = ["show", *args, *(["--json"] if ctx.params["as_json"] else [])]
         return super().resolve_command(ctx, args)
 

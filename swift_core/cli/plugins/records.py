@@ -27,7 +27,9 @@ def records(name: str = "") -> list[dict[str, Any]]:
     found = [each for each in everything if name in ("", each["name"])] or [each for each in everything if name == each["distribution"]][:1]
     if name and not found:
         names = [str(each["name"]) for each in everything]
-        raise UsageError(f"there is no plugin '{name}'", hint=suggestion(name, names) or f"Installed: {', '.join(names)}.")
+        raise UsageError(
+            f"there is no plugin '{name}'", code="PLUGIN-003", hint=suggestion(name, names) or f"Installed: {', '.join(names)}."
+        )
     return found
 
 

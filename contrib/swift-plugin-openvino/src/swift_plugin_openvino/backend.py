@@ -25,7 +25,7 @@ class OpenvinoBackend:
             UsageError: adapters were requested.
         """
         if serving.adapters:
-            raise UsageError(_NO_ADAPTERS, where="adapter", hint=_MERGE)
+            raise UsageError(_NO_ADAPTERS, code="SERVE-001", where="adapter", hint=_MERGE)
         return Command(
             argv=(
                 serving.python,
@@ -44,7 +44,7 @@ class OpenvinoBackend:
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"{_NO_ADAPTERS}: can't add '{name}'", hint=_MERGE)
+        raise UsageError(f"{_NO_ADAPTERS}: can't add '{name}'", code="SERVE-002", hint=_MERGE)
 
     def drop_adapter(self, server: Server, name: str) -> None:
         """Reject the adapter: not supported.
@@ -52,4 +52,4 @@ class OpenvinoBackend:
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"{_NO_ADAPTERS}: can't remove '{name}'", hint=_MERGE)
+        raise UsageError(f"{_NO_ADAPTERS}: can't remove '{name}'", code="SERVE-003", hint=_MERGE)

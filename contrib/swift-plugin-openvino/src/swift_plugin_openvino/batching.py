@@ -123,7 +123,9 @@ class _Answer:
         if status == GenerationStatus.RUNNING:
             return False
         if status != GenerationStatus.FINISHED:
-            raise SwiftError("the KV cache is too small for this request", hint="Start the server with a larger --cache-gib.")
+            raise SwiftError(
+                "the KV cache is too small for this request", code="EXPORT-001", hint="Start the server with a larger --cache-gib."
+            )
         self.request.put(Piece(self._text.flush(), (), "stop" if reason == GenerationFinishReason.STOP else "length"))
         return True
 

@@ -38,7 +38,9 @@ class ChatTemplate:
         try:
             self._template = environment.from_string(source) if source else None
         except TemplateError as error:
-            raise UsageError(f"the chat template can't be read: {error}", hint="Pass another one: --chat-template FILE.") from error
+            raise UsageError(
+                f"the chat template can't be read: {error}", code="SERVE-004", hint="Pass another one: --chat-template FILE."
+            ) from error
 
     def render(self, messages: Messages, *, tools: Messages = (), generation_prompt: bool = True) -> str:
         """Return the text of a conversation.
@@ -47,10 +49,16 @@ class ChatTemplate:
             UsageError: there is no template, it rejects the messages, or it does not support tools.
         """
         if self._template is None:
-            raise UsageError("the model has no chat template", hint="Use /v1/completions, or serve it with --chat-template FILE.")
+            raise UsageError(
+                "the model has no chat template", code="SERVE-005", hint="Use /v1/completions, or serve it with --chat-template FILE."
+            )
         text = self._render(messages, tools, generation_prompt)
         if tools and text == self._render(messages, (), generation_prompt):
-            raise UsageError("the model's chat template does not support tools", hint="Omit 'tools', or serve a model that supports them.")
+            raise UsageError(
+                "the model's chat template does not support tools",
+                code="SERVE-006",
+                hint="Omit 'tools', or serve a model that supports them.",
+            )
         return text
 
     def _render(self, messages: Messages, tools: Messages, generation_prompt: bool) -> str:
@@ -60,7 +68,7 @@ class ChatTemplate:
                 messages=list(messages), tools=list(tools) or None, documents=None, add_generation_prompt=generation_prompt, **self._special
             )
         except Exception as error:  # a template may raise anything
-            raise UsageError(f"the model's chat template rejects these messages: {error}") from None
+            raise UsageError(f"the model's chat template rejects these messages: {error}", code="SERVE-007") from None
 
 
 class GenerationBlock(Extension):

@@ -110,9 +110,15 @@ class OpenvinoEngine:
             UsageError: a parameter that this engine does not support.
         """
         if sampling.logprobs:
-            raise UsageError("OpenVINO returns no alternatives to the chosen token", hint="Set top_logprobs (or logprobs) to 0.")
+            raise UsageError(
+                "OpenVINO returns no alternatives to the chosen token", code="SERVE-008", hint="Set top_logprobs (or logprobs) to 0."
+            )
         if sampling.schema is not None:  # OpenVINO supports schemas, but one that it can't parse stops its pipeline for good
-            raise UsageError("this backend does not support response_format", hint="Request JSON in the prompt, or use another backend.")
+            raise UsageError(
+                "this backend does not support response_format",
+                code="SERVE-009",
+                hint="Request JSON in the prompt, or use another backend.",
+            )
         defaults = self._defaults
         sampled = any(value is not None for value in (sampling.top_p, sampling.top_k, sampling.min_p))
         sample = (defaults.do_sample or sampled) if sampling.temperature is None else sampling.temperature >= GREEDY_BELOW
@@ -139,7 +145,7 @@ class OpenvinoEngine:
             UsageError: an id is not in the vocabulary.
         """
         if wrong := [token for token in tokens if not 0 <= token < self._vocabulary]:
-            raise UsageError(f"token id {wrong[0]} is outside the vocabulary (0 to {self._vocabulary - 1})")
+            raise UsageError(f"token id {wrong[0]} is outside the vocabulary (0 to {self._vocabulary - 1})", code="SERVE-010")
 
 
 def _load(model: Model, options: OpenvinoOptions) -> ContinuousBatchingPipeline:
@@ -154,7 +160,9 @@ def _load(model: Model, options: OpenvinoOptions) -> ContinuousBatchingPipeline:
         return ContinuousBatchingPipeline(str(model.path), scheduler, options.device, properties)
     except RuntimeError as error:
         reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Exception from"))
-        raise UsageError(f"OpenVINO can't load the model on {options.device}: {reason[:500]}", where=str(model.path)) from error
+        raise UsageError(
+            f"OpenVINO can't load the model on {options.device}: {reason[:500]}", code="SERVE-011", where=str(model.path)
+        ) from error
 
 
 def _template(tokenizer: Tokenizer, file: str) -> str:
@@ -164,7 +172,9 @@ def _template(tokenizer: Tokenizer, file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the chat template can't be read: {error.strerror}", where=file, hint="Check --chat-template.") from error
+        raise UsageError(
+            f"the chat template can't be read: {error.strerror}", code="SERVE-012", where=file, hint="Check --chat-template."
+        ) from error
 
 
 def _special(tokenizer: Tokenizer) -> dict[str, str]:

@@ -36,15 +36,24 @@ class OpenvinoExporter:
             SwiftError: optimum failed.
         """
         if (found := Checkpoint.at(checkpoint).format) != "safetensors":
-            raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
+            raise UsageError(
+                f"expected a safetensors checkpoint, found {found}",
+                code="EXPORT-002",
+                where=str(checkpoint),
+                hint="Merge or convert it first.",
+            )
         if Checkpoint.at(checkpoint).quantization:
-            raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
+            raise UsageError(
+                "the checkpoint is already quantized", code="EXPORT-003", where=str(checkpoint), hint="Export the full-precision model."
+            )
         with atomic_folder(out) as folder:
             done = subprocess.run(self._command(checkpoint, folder), stderr=subprocess.PIPE, text=True, check=False, env=_offline())
             sys.stderr.write(done.stderr)
             if done.returncode or not (folder / "openvino_model.xml").is_file():
                 last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-                raise SwiftError(f"optimum failed: {last}", where=str(checkpoint), hint="See apart/log.txt in the run folder.")
+                raise SwiftError(
+                    f"optimum failed: {last}", code="EXPORT-004", where=str(checkpoint), hint="See apart/log.txt in the run folder."
+                )
             copy_licence(checkpoint, folder)
         return out
 

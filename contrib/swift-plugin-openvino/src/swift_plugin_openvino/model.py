@@ -35,11 +35,13 @@ def find_model(folder: Path) -> Model:
     if files:
         raise UsageError(
             f"the folder has {len(files)} GGUF files: {', '.join(file.name for file in files[:4])}",
+            code="EXPORT-005",
             where=str(folder),
             hint="Keep one.",
         )
     raise UsageError(
         "the folder has neither a GGUF file nor openvino_model.xml",
+        code="EXPORT-006",
         where=str(folder),
         hint="Convert the checkpoint: swift export CHECKPOINT --to openvino-ir.",
     )
@@ -48,7 +50,7 @@ def find_model(folder: Path) -> Model:
 def _ir(folder: Path) -> Model:
     if not (folder / "openvino_tokenizer.xml").is_file():
         hint = "Convert it again: optimum-cli export openvino also writes the tokenizer if openvino-tokenizers is installed."
-        raise UsageError("the model has no tokenizer (openvino_tokenizer.xml)", where=str(folder), hint=hint)
+        raise UsageError("the model has no tokenizer (openvino_tokenizer.xml)", code="EXPORT-007", where=str(folder), hint=hint)
     config = _json(folder / "config.json")
     ends = _json(folder / "generation_config.json").get("eos_token_id", config.get("eos_token_id"))
     positions = config.get("text_config", config).get("max_position_embeddings")
@@ -59,7 +61,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except ValueError as error:
-        raise UsageError(f"the file is not valid JSON: {error}", where=str(path), hint="Convert the model again.") from error
+        raise UsageError(
+            f"the file is not valid JSON: {error}", code="EXPORT-008", where=str(path), hint="Convert the model again."
+        ) from error
 
 
 def _gguf(file: Path) -> Model:
@@ -68,7 +72,7 @@ def _gguf(file: Path) -> Model:
     try:
         reader = GGUFReader(file)  # maps every tensor, and fails if the file is truncated
     except (ValueError, OSError, IndexError, KeyError, TypeError) as error:
-        raise UsageError(f"damaged GGUF file: {error}", where=str(file), hint="Download it again.") from error
+        raise UsageError(f"damaged GGUF file: {error}", code="EXPORT-009", where=str(file), hint="Download it again.") from error
 
     def value(name: str) -> Any:
         field = reader.get_field(name)

@@ -57,12 +57,12 @@ def parse(text: str, known: Registry) -> list[Method]:
         name, *pairs = asked.split(":")
         options = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         if not name or len(options) != len(pairs):
-            raise UsageError(f"'{asked}' is not a quantizer with options", where="compare", hint=_HOW)
+            raise UsageError(f"'{asked}' is not a quantizer with options", code="CONVERT-006", where="compare", hint=_HOW)
         if name not in catalogue().get("quantizer", {}):  # a known one that is not installed becomes a line of the table
             known.entry(QuantizerSpec, name, where="compare")
         methods[asked] = Method(asked, name, {key.replace("-", "_"): value for key, value in options.items()})
     if not methods:
-        raise UsageError("no quantizer given", where="compare", hint=_HOW)
+        raise UsageError("no quantizer given", code="CONVERT-007", where="compare", hint=_HOW)
     return list(methods.values())
 
 
@@ -116,9 +116,11 @@ def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 def _check(settings: Settings) -> None:
     for name, hint in (("quantizer", "Omit it: --compare selects them."), ("output", "Use --keep to keep the results in the run folder.")):
         if settings.values.get(name):
-            raise UsageError("can't be combined with --compare", where=settings.where(name), hint=hint)
+            raise UsageError("can't be combined with --compare", code="CONVERT-005", where=settings.where(name), hint=hint)
     if settings.values.get("verify") is False:
-        raise UsageError("a comparison must verify each result", where=settings.where("verify"), hint="Omit --no-verify.")
+        raise UsageError(
+            "a comparison must verify each result", code="CONVERT-008", where=settings.where("verify"), hint="Omit --no-verify."
+        )
 
 
 def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
@@ -128,7 +130,12 @@ def _resolved(method: Method, settings: Settings, resolver: Resolver) -> Run:
     own.values["verify"] = {"max_kl": _ANY, **(asked if isinstance(asked, Mapping) else {})}
     resolved = resolver(own)
     if resolved is None:
-        raise UsageError(f"the engine of {method.name} is not installed", where="compare", hint=f"Run swift env create {method.name}.")
+        raise UsageError(
+            f"the engine of {method.name} is not installed",
+            code="CONVERT-009",
+            where="compare",
+            hint=f"Run swift env create {method.name}.",
+        )
     return resolved.run
 
 

@@ -54,14 +54,14 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
     if error := told.get("error"):
         raise error_of(error)
     if report.stop_requested:
-        raise Stopped("stopped", where=str(report.folder))
+        raise Stopped("stopped", code="CONVERT-010", where=str(report.folder))
     if code or "result" not in told:
         log = folder / "log.txt"
-        raise SwiftError(f"the engine ended with code {code}", where=str(log), hint=last_error_in(log))
+        raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
     figures = told["result"]["figures"]
     if missing := [each for each in wanted if each not in figures]:
         message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"
-        raise UsageError(message, where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
+        raise UsageError(message, code="CONVERT-012", where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
     return told["result"]["output"], figures
 
 
@@ -76,12 +76,14 @@ def _check_versions(run: Run, python: str) -> None:
     there = look(Path(python))
     if not there.version("swift-core"):
         hint = f"{python} -m pip install {' '.join(_ours(run))}"
-        raise UsageError(f"the environment of '{python}' has no swift-core", where="envs", hint=hint)
+        raise UsageError(f"the environment of '{python}' has no swift-core", code="CONVERT-013", where="envs", hint=hint)
     for name in _ours(run):
         version = there.version(name)
         if version and version != (here := metadata.version(name)):
             hint = f"{python} -m pip install -U {name}=={here}"
-            raise UsageError(f"the environment of '{python}' has {name} {version}, and this one {here}", where="envs", hint=hint)
+            raise UsageError(
+                f"the environment of '{python}' has {name} {version}, and this one {here}", code="CONVERT-014", where="envs", hint=hint
+            )
 
 
 def end_when_stopped(report: Report) -> None:

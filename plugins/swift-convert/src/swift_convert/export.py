@@ -30,9 +30,10 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         return
     spec = known.spec(run.part("exporter"), ExporterSpec)
     if len(run.adapters) > 1:
-        yield Problem(where="adapter", message="only one adapter can be exported at a time", hint="Give one of them.")
+        yield Problem(code="CONVERT-015", where="adapter", message="only one adapter can be exported at a time", hint="Give one of them.")
     elif run.adapters and "adapter" not in spec.reads:
         yield Problem(
+            code="CONVERT-016",
             where="model",
             message=f"{spec.name} exports whole models, but '{_subject(run).reference}' is an adapter",
             hint=f"Merge it first: swift merge {_subject(run).path}; then export the merged model.",
@@ -41,7 +42,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
         message = f"{spec.name} reads {' and '.join(spec.reads)} checkpoints, but '{run.model.reference}' is {run.model.format}"
         first = [other.name for other in known.all(ExporterSpec) if other.writes in spec.reads and run.model.format in other.reads]
         hint = f"Export it first: --to {' or '.join(first)}." if first else "Give the checkpoint that it was converted from."
-        yield Problem(where="model", message=message, hint=hint)
+        yield Problem(code="CONVERT-017", where="model", message=message, hint=hint)
     yield from calibration_problems(run, spec)
 
 
@@ -101,7 +102,7 @@ def _subject(run: Run) -> Source:
     """Return the checkpoint to export: the adapter if one is given, else the model."""
     found = next(iter(run.adapters.values()), run.model)
     if found is None:
-        raise UsageError("no model given", where="model", hint="Give a checkpoint: swift export CHECKPOINT --to NAME.")
+        raise UsageError("no model given", code="CONVERT-018", where="model", hint="Give a checkpoint: swift export CHECKPOINT --to NAME.")
     return found
 
 

@@ -23,10 +23,10 @@ def choose_tuner(draft: Draft) -> None:
     """
     if not draft.adapters:
         hint = "Name an adapter checkpoint, or --model BASE --adapter FOLDER."
-        raise UsageError("there is no adapter to merge", where="model", hint=hint)
+        raise UsageError("there is no adapter to merge", code="CONVERT-019", where="model", hint=hint)
     choice = provenance.maker_of(draft.known, "tuner", Checkpoint.at(Path(next(iter(draft.adapters.values())).path)).manifest, _PEFT)
     spec = draft.known.spec(choice, TunerSpec)
     if spec.merger is None:
         hint = "Its checkpoint is a whole model already."
-        raise UsageError(f"the tuner '{spec.name}' has nothing to merge", where="tuner", hint=hint)
+        raise UsageError(f"the tuner '{spec.name}' has nothing to merge", code="CONVERT-020", where="tuner", hint=hint)
     draft.parts["tuner"] = choice

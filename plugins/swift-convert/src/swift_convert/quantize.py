@@ -33,7 +33,7 @@ def load_time_problems(run: Run, known: Registry) -> Iterator[Problem]:
     if spec.when == "offline":
         hint = f"First swift quantize {shlex.quote(run.model.path)} --quantizer {spec.name}; then use the result as the model."
         message = f"{spec.name} writes a checkpoint, and can't quantize a model while it is loaded"
-        yield Problem(where="quantizer", message=message, hint=hint)
+        yield Problem(code="CONVERT-021", where="quantizer", message=message, hint=hint)
     else:
         yield from _engine(spec, choice)
 
@@ -48,10 +48,12 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     if run.adapters:
         adapter = next(iter(run.adapters.values()))
         hint = f"Merge it first: swift merge {shlex.quote(adapter.path)}; then quantize the merged model."
-        yield Problem(where="model", message=f"'{adapter.reference}' is an adapter, which is kept in full precision", hint=hint)
+        yield Problem(
+            code="CONVERT-022", where="model", message=f"'{adapter.reference}' is an adapter, which is kept in full precision", hint=hint
+        )
     if form := Checkpoint.at(run.model.path).quantization:
         hint = "Use the checkpoint that it was made from: rounding twice loses more than rounding once."
-        yield Problem(where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
+        yield Problem(code="CONVERT-023", where="model", message=f"'{run.model.reference}' is already quantized ({form})", hint=hint)
     yield from calibration_problems(run, spec)
 
 
@@ -59,15 +61,22 @@ def calibration_problems(run: Run, spec: Any) -> Iterator[Problem]:
     """Yield a missing calibration set, or one that is not used."""
     if spec.calibrates and not run.datasets:
         hint = "Name rows like those that the model will see: --dataset FILE."
-        yield Problem(where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
+        yield Problem(code="CONVERT-024", where="dataset", message=f"{spec.name} needs a calibration set", hint=hint)
     elif run.datasets and not spec.calibrates:
-        yield Problem(where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False)
+        yield Problem(
+            code="CONVERT-025", where="dataset", message=f"{spec.name} uses no calibration set; the rows are ignored", fatal=False
+        )
 
 
 def _engine(spec: Any, choice: Choice) -> Iterator[Problem]:
     engine = engine_state(spec, choice.distribution)
     if not (spec.isolated or engine.present):
-        yield Problem(where="quantizer", message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}", hint=engine.hint)
+        yield Problem(
+            code="CONVERT-026",
+            where="quantizer",
+            message=f"{spec.name} needs {' and '.join(engine.missing) or 'another device'}",
+            hint=engine.hint,
+        )
 
 
 def check_source(checkpoint: Path) -> None:
@@ -77,7 +86,9 @@ def check_source(checkpoint: Path) -> None:
         UsageError: it is not.
     """
     if Checkpoint.at(checkpoint).format != "safetensors":
-        raise UsageError("not a safetensors checkpoint", where=str(checkpoint), hint="Give the model in safetensors format.")
+        raise UsageError(
+            "not a safetensors checkpoint", code="CONVERT-027", where=str(checkpoint), hint="Give the model in safetensors format."
+        )
 
 
 def calibration_rows(file: Path | None, encode: Callable[[str], Sequence[int]]) -> list[list[int]]:
@@ -87,7 +98,7 @@ def calibration_rows(file: Path | None, encode: Callable[[str], Sequence[int]]) 
         UsageError: there is no file.
     """
     if file is None:
-        raise UsageError("there is no calibration set", where="dataset", hint="Give rows: --dataset FILE.")
+        raise UsageError("there is no calibration set", code="CONVERT-028", where="dataset", hint="Give rows: --dataset FILE.")
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     return [row["ids"] if "ids" in row else list(encode(row["text"])) for row in rows]
 

@@ -26,7 +26,9 @@ def older_view(checkpoint: Path, folder: Path) -> Path:
     rotary = dict(config.pop("rope_parameters", None) or {})
     if any(isinstance(value, dict) for value in rotary.values()):
         problem = "rotary settings that differ between layers are not supported by transformers 4"
-        raise UsageError(problem, where=str(checkpoint / "config.json"), hint="Use a quantizer that supports transformers 5.")
+        raise UsageError(
+            problem, code="CONVERT-029", where=str(checkpoint / "config.json"), hint="Use a quantizer that supports transformers 5."
+        )
     if "rope_theta" in rotary:
         config["rope_theta"] = rotary.pop("rope_theta")
     if rotary.get("rope_type", "default") != "default":

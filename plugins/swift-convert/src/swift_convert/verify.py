@@ -117,6 +117,7 @@ def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str, what
         raise SwiftError(
             f"{what}: the KL divergence is {figures['kl']:.3g} nats per token, the limit is {max_kl:g} "
             f"(perplexity {figures['perplexity_before']:.4g} → {figures['perplexity']:.4g})",
+            code="CONVERT-030",
             where=where,
             hint=f"{less} Change the limit with --verify.max-kl, or skip the comparison with --no-verify.",
         )

@@ -80,4 +80,6 @@ def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) ->
         stream.write(len(text).to_bytes(8, "little") + text)
         for row, size in zip(rows, sizes, strict=True):
             if stream.write(memoryview(loaded.logits(row)).cast("B")) != size:
-                raise SwiftError(f"the number of logits is not {len(row)} tokens × {loaded.vocabulary}", where=str(file))
+                raise SwiftError(
+                    f"the number of logits is not {len(row)} tokens × {loaded.vocabulary}", code="CONVERT-031", where=str(file)
+                )

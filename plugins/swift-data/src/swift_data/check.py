@@ -231,7 +231,12 @@ class _Found:
 def _of_no_use(form: Form, raw: RawRow) -> UsageError:
     """Return the error of a row whose kind no installed task accepts."""
     hint = way_on(raw.data) or learned_by(form, ())
-    return UsageError(f"no installed task trains on {form.kind} rows ({form.reason})", where=f"{raw.file}, row {raw.number}, $", hint=hint)
+    return UsageError(
+        f"no installed task trains on {form.kind} rows ({form.reason})",
+        code="DATA-001",
+        where=f"{raw.file}, row {raw.number}, $",
+        hint=hint,
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -44,7 +44,7 @@ def choose_dataset(
     given = _given(asked, where)
     text = given.pop("name", "")
     if not isinstance(text, str) or not text:
-        raise UsageError("the dataset has no name", where=where, hint="Write a name, a file, or {name: …, option: …}.")
+        raise UsageError("the dataset has no name", code="DATA-002", where=where, hint="Write a name, a file, or {name: …, option: …}.")
     weight = _weight(given.pop("weight", 1.0), f"{where}.weight")
     columns = _columns(given.pop("columns", {}), f"{where}.columns")
     name, limit = _limit(text, where)
@@ -54,7 +54,7 @@ def choose_dataset(
         implied["path"] = f"{hub}:{implied['path']}"
     for key in implied.keys() & given.keys():
         message = f"the {key} is given twice: '{implied[key]}' in the name, and '{given[key]}'"
-        raise UsageError(message, where=f"{where}.{key}", hint="Keep one of them.")
+        raise UsageError(message, code="DATA-003", where=f"{where}.{key}", hint="Keep one of them.")
     flags = options.get(spec.replace("_", "-"), {})
     entry = registry.entry(DatasetSpec, spec, origin=origin, where=where)
     if streaming and any(field.path == "streaming" for field in fields.fields(entry.spec.options)):
@@ -87,7 +87,7 @@ def _given(asked: Any, where: str) -> dict[str, Any]:
             asked = json.loads(asked)
         except ValueError as error:
             hint = """Write a dataset with options as a JSON object: '{"name": "rows.jsonl", "weight": 0.5}'."""
-            raise UsageError(f"not JSON: {error}", where=where, hint=hint) from None
+            raise UsageError(f"not JSON: {error}", code="DATA-004", where=where, hint=hint) from None
     if not isinstance(asked, Mapping):
         return {"name": asked}
     return {str(key).replace("-", "_"): value for key, value in asked.items()}
@@ -95,13 +95,20 @@ def _given(asked: Any, where: str) -> dict[str, Any]:
 
 def _weight(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise UsageError(f"must be a number > 0, not {value!r}", where=where, hint="2 uses each row twice per epoch, 0.5 half of the rows.")
+        raise UsageError(
+            f"must be a number > 0, not {value!r}",
+            code="DATA-005",
+            where=where,
+            hint="2 uses each row twice per epoch, 0.5 half of the rows.",
+        )
     return float(value)
 
 
 def _columns(value: Any, where: str) -> dict[str, str]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for pair in value.items() for name in pair):
-        raise UsageError("must map field names to field names", where=where, hint="{question: query} reads the field question as query.")
+        raise UsageError(
+            "must map field names to field names", code="DATA-006", where=where, hint="{question: query} reads the field question as query."
+        )
     return dict(value)
 
 
@@ -112,6 +119,7 @@ def _limit(text: str, where: str) -> tuple[str, int | None]:
     if not name or not count.isdecimal() or int(count) < 1:
         raise UsageError(
             f"'#{count}' is not a number of rows" if name else "the dataset has no name",
+            code="DATA-007",
             where=where,
             hint=f"Write {name or 'NAME'}#500 for the first 500 rows.",
         )
@@ -130,17 +138,17 @@ def _find(registry: Registry, name: str, where: str) -> tuple[str, dict[str, str
     head, colon, subset = name.rpartition(":")
     if colon and _is_file(head, suffixes):
         hint = f"Write {head}. For a hub dataset, start with the hub's name: hf:org/name:subset."
-        raise UsageError(f"'{head}' is a local file, and files have no subsets", where=where, hint=hint)
+        raise UsageError(f"'{head}' is a local file, and files have no subsets", code="DATA-008", where=where, hint=hint)
     if colon and head in names:
         if not any(field.path == "subset" for field in fields.fields(names[head].options)):
-            raise UsageError(f"'{head}' has no subsets", where=where, hint=f"Write {head}.")
+            raise UsageError(f"'{head}' has no subsets", code="DATA-009", where=where, hint=f"Write {head}.")
         return head, {"subset": subset}, ""
     hub = _HUB.fullmatch(name)
     if hub and ("/" in name or ":" in name):
         return "hub", {"path": hub[1], **({"subset": hub[2]} if hub[2] else {})}, registry.owner("dataset", "hub")
     known = [spec.name for spec in specs if spec.name not in ("file", "hub")]
     hint = suggestion(name, [*known, *_neighbours()]) or f"Known: {', '.join(known)}. Give a file by its path, a hub dataset as org/name."
-    raise UsageError(f"there is no dataset or file '{name}'", where=where, hint=hint)
+    raise UsageError(f"there is no dataset or file '{name}'", code="DATA-010", where=where, hint=hint)
 
 
 def _format(registry: Registry, suffix: str, where: str, path: dict[str, str]) -> tuple[str, dict[str, str], str]:
@@ -151,7 +159,7 @@ def _format(registry: Registry, suffix: str, where: str, path: dict[str, str]) -
     if len(readers) > 1 and not readers[0].first_party:
         names = " or ".join(f"{{name: {entry.spec.name}, path: {path['path']}}}" for entry in readers)
         owners = " and ".join(entry.plugin.distribution for entry in readers)
-        raise UsageError(f"two plugins read {suffix} files: {owners}", where=where, hint=f"Select one: {names}.")
+        raise UsageError(f"two plugins read {suffix} files: {owners}", code="DATA-011", where=where, hint=f"Select one: {names}.")
     return readers[0].spec.name, path, readers[0].plugin.name
 
 

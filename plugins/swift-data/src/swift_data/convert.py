@@ -25,7 +25,7 @@ def _as_json(value: Any) -> str:
     if isinstance(value, date | time):
         return value.isoformat()
     hint = "Remove the column, or convert it to text."
-    raise UsageError(f"a value of type {type(value).__name__} can't be written as JSON", hint=hint)
+    raise UsageError(f"a value of type {type(value).__name__} can't be written as JSON", code="DATA-014", hint=hint)
 
 
 _json = json.JSONEncoder(ensure_ascii=False, default=_as_json).encode
@@ -70,7 +70,9 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
                     file.write(f"{line}\n")
         skips.finish(total)
         if not total:
-            raise UsageError("the dataset has no rows", where="dataset", hint="Check the file, and the number of rows after '#'.")
+            raise UsageError(
+                "the dataset has no rows", code="DATA-015", where="dataset", hint="Check the file, and the number of rows after '#'."
+            )
     return Converted(
         output=str(output), kind=kind, rows=total - skips.count, skipped=skips.count, skipped_in=str(listing) if skips.count else ""
     )
@@ -80,7 +82,7 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
 def _aside(target: Path) -> Iterator[IO[str]]:
     """Yield a temporary file; it replaces `target` if the block succeeds, and is removed if it fails."""
     if target.is_dir():
-        raise UsageError(f"'{target}' is a folder", where="output", hint="Give the path of a file, such as rows.jsonl.")
+        raise UsageError(f"'{target}' is a folder", code="DATA-016", where="output", hint="Give the path of a file, such as rows.jsonl.")
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         paths.make_folder(target.parent)

@@ -39,11 +39,11 @@ def _rename(row: RawRow, columns: Mapping[str, str]) -> RawRow:
     for theirs in columns:
         if theirs not in row.data:
             hint = suggestion(theirs, map(str, row.data)) or f"Its fields: {', '.join(map(str, row.data))}."
-            raise UsageError(f"there is no field '{theirs}' to rename", where=f"{row.file}, row {row.number}", hint=hint)
+            raise UsageError(f"there is no field '{theirs}' to rename", code="DATA-017", where=f"{row.file}, row {row.number}", hint=hint)
     names = [columns.get(key, key) for key in row.data]
     if taken := next((name for name in names if names.count(name) > 1), ""):
         hint = f"""Rename the other one too: '{{"{taken}": "_{taken}"}}'."""
-        raise UsageError(f"two fields would be named '{taken}'", where=f"{row.file}, row {row.number}", hint=hint)
+        raise UsageError(f"two fields would be named '{taken}'", code="DATA-018", where=f"{row.file}, row {row.number}", hint=hint)
     return replace(row, data=dict(zip(names, row.data.values(), strict=True)))
 
 
@@ -115,4 +115,6 @@ class Skips:
     def _too_many(self, message: str) -> UsageError:
         listed = f" All are listed in {self.files[0]}." if self.files else ""
         first = "\n".join(f"  {error}" for error in self._first)
-        return UsageError(f"{message}. The first:\n{first}", where="data.max_skipped", hint=f"Fix the rows, or raise the limit.{listed}")
+        return UsageError(
+            f"{message}. The first:\n{first}", code="DATA-019", where="data.max_skipped", hint=f"Fix the rows, or raise the limit.{listed}"
+        )

@@ -38,7 +38,7 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
             fits = [spec.name for spec in known.all(TaskSpec) if set(gives) & set(spec.rows)]
             hint = f"Tasks for such rows: {', '.join(fits)}." if fits else "No installed task accepts such rows."
             message = f"'{choice.asked}' has {' and '.join(gives)} rows; {task.name} needs {' or '.join(task.rows)} rows"
-            yield Problem(where="dataset", message=message, hint=hint)
+            yield Problem(code="DATA-020", where="dataset", message=message, hint=hint)
 
 
 def _resolved(draft: Draft, key: str, *, streaming: bool = False) -> tuple[DataChoice, ...]:
@@ -52,7 +52,7 @@ def _resolved(draft: Draft, key: str, *, streaming: bool = False) -> tuple[DataC
         try:
             chosen.append(choose_dataset(draft.known, item, options, where, streaming=streaming, hub=draft.options["hub"]))
         except Invalid as invalid:
-            errors += [UsageError(message, where=path) for path, message in invalid.problems]
+            errors += [UsageError(message, code=invalid.code, where=path) for path, message in invalid.problems]
         except SwiftError as error:
             errors.append(error)
     Problems.raise_any(errors)

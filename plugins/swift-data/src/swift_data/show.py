@@ -37,7 +37,9 @@ def show(run: Run, kinds: Sequence[str]) -> Shown:
         UsageError: there is no such row, or it is invalid; with the same message as in training.
     """
     if len(run.datasets) > 1:
-        raise UsageError("more than one dataset is given", where="dataset", hint="Give one dataset, and the row as --row N.")
+        raise UsageError(
+            "more than one dataset is given", code="DATA-112", where="dataset", hint="Give one dataset, and the row as --row N."
+        )
     how = run.options["data"]
     raw = find_row(run.datasets[0], run.options["row"], how)
     row = normalise(raw, kinds, media_folder=Path(how["media_folder"]) if how["media_folder"] else None)
@@ -66,6 +68,8 @@ def find_row(choice: DataChoice, number: int, how: Mapping[str, Any] | None = No
             return raw
         last = raw
         if raw.number > number:
-            raise UsageError(f"row {number} is blank", where=raw.file, hint="Blank lines count as row numbers, but are not rows.")
+            raise UsageError(
+                f"row {number} is blank", code="DATA-113", where=raw.file, hint="Blank lines count as row numbers, but are not rows."
+            )
     name, count = (last.file, last.number) if last else (choice.asked, 0)
-    raise UsageError(f"there is no row {number}; the last one is {count}", where=name, hint="Rows are numbered from 1.")
+    raise UsageError(f"there is no row {number}; the last one is {count}", code="DATA-114", where=name, hint="Rows are numbered from 1.")

@@ -64,7 +64,7 @@ def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None 
         UsageError: no suitable Python was found, or a file is missing or was written for another environment.
     """
     if constraint is not None and not constraint.is_file():
-        raise UsageError(f"there is no file '{constraint}'", where="--constraint", hint="Check the path.")
+        raise UsageError(f"there is no file '{constraint}'", code="ENV-001", where="--constraint", hint="Check the path.")
     lock = freeze.read(locked, wanted) if locked else None
     specifier = ",".join(filter(None, (wanted.python, f"=={lock.python}.*" if lock else "")))
     return Plan(wanted, interpreters.choose(specifier, python), constraint.resolve() if constraint else None, lock)
@@ -125,7 +125,7 @@ def _build(todo: Plan, work: Work) -> None:
     if unmet := [f"{requirement} (installed: {installed or 'nothing'})" for requirement, installed in found.unmet(required)]:
         where = str(todo.locked.path if todo.locked else folder)
         hint = "Write the lock file again with swift env lock." if todo.locked else "Check the constraints and the index in use."
-        raise SwiftError(f"the installed packages don't meet the requirements: {', '.join(unmet)}", where=where, hint=hint)
+        raise SwiftError(f"the installed packages don't meet the requirements: {', '.join(unmet)}", code="ENV-002", where=where, hint=hint)
     record = Record(
         wanted=wanted,
         python=found.python,
@@ -153,6 +153,7 @@ def _same_versions(todo: Plan, record: Record) -> None:
         differ = sorted(set(todo.locked.freeze) - set(record.freeze)) or sorted(set(record.freeze) - set(todo.locked.freeze))
         raise UsageError(
             f"the environment exists already, with other versions than the locked ones: {', '.join(differ[:5])}",
+            code="ENV-003",
             where=str(todo.locked.path),
             hint=f"Remove it first: swift env remove {todo.wanted.name}",
         )

@@ -63,16 +63,18 @@ def read(path: Path, wanted: Wanted) -> Locked:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"can't be read: {error}", where=str(path), hint="Write one with swift env lock NAME -o FILE.") from None
+        raise UsageError(
+            f"can't be read: {error}", code="ENV-010", where=str(path), hint="Write one with swift env lock NAME -o FILE."
+        ) from None
     heads = dict(line.removeprefix("# ").split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
     if not {"environment", "python", "platform"} <= heads.keys():
-        raise UsageError("not a lock file", where=str(path), hint="Write one with swift env lock NAME -o FILE.")
+        raise UsageError("not a lock file", code="ENV-011", where=str(path), hint="Write one with swift env lock NAME -o FILE.")
     freeze = tuple(sorted((line.strip() for line in lines if line.strip() and line[0] not in "#-"), key=str.lower))
     locked = Locked(path, heads["environment"], heads["python"], heads["platform"], freeze)
     for found, expected in ((locked.what, f"{wanted.kind} {wanted.name}"), (locked.platform, wanted.platform)):
         if found != expected:
             hint = "Run swift env lock on a machine of the platform where it will be used."
-            raise UsageError(f"the file was locked for {found}; this is {expected}", where=str(path), hint=hint)
+            raise UsageError(f"the file was locked for {found}; this is {expected}", code="ENV-012", where=str(path), hint=hint)
     return locked
 
 

@@ -25,14 +25,17 @@ def failure(lines: Sequence[str], log: str) -> SwiftError:
     """Return the error for an installer that printed `lines` and failed; `log` is the path of its log."""
     text = "\n".join(lines)
     if _FULL.search(text):
-        return SwiftError("the disk is full", where=log, hint="Free some space and run the command again; no partial files were left.")
+        return SwiftError(
+            "the disk is full", code="ENV-013", where=log, hint="Free some space and run the command again; no partial files were left."
+        )
     if _QUOTA.search(text):
-        return SwiftError("the disk quota is exceeded", where=log, hint="Free some space and run the command again.")
+        return SwiftError("the disk quota is exceeded", code="ENV-014", where=log, hint="Free some space and run the command again.")
     if _NETWORK.search(text):
         cause = next((match[1] for line in lines if _NETWORK.search(line) and (match := _CAUSE.search(line))), "see the log")
         names = next((f" ({match[1]})" for line in lines if (match := _INDEXES.match(line))), "")
         return SwiftError(
             f"the package index{names} can't be reached: {cause}",
+            code="ENV-015",
             where=log,
             hint="The index is set in the configuration of pip (see pip config list) or uv. Run the command again: downloads are cached.",
         )
@@ -42,7 +45,7 @@ def failure(lines: Sequence[str], log: str) -> SwiftError:
         hint = f"The index has no '{match[1].strip()}' for this Python and platform; pip config list shows which index is used."
     elif "conflicting dependencies" in text or "No solution found" in text:
         hint = "These can't be installed together: change the requirements of the engine, or your own constraints."
-    return SwiftError(message, where=log, hint=hint)
+    return SwiftError(message, code="ENV-016", where=log, hint=hint)
 
 
 def _reported_error(lines: Sequence[str]) -> str:

@@ -64,7 +64,9 @@ def installer() -> Installer:
         return Installer(uv)
     if has_pip:
         return Installer()
-    raise UsageError("neither uv nor pip is installed; creating an environment needs one", hint=f"Run: {sys.executable} -m ensurepip")
+    raise UsageError(
+        "neither uv nor pip is installed; creating an environment needs one", code="ENV-017", hint=f"Run: {sys.executable} -m ensurepip"
+    )
 
 
 def own_settings(folder: Path) -> None:

@@ -40,10 +40,12 @@ def choose(specifier: str, asked: Path | None = None) -> Interpreter:
     if asked is not None:
         found = look_at(asked)
         if found is None:
-            raise UsageError(f"'{asked}' is not a working Python", where="--python", hint="Name an interpreter: /usr/bin/python3.12.")
+            raise UsageError(
+                f"'{asked}' is not a working Python", code="ENV-018", where="--python", hint="Name an interpreter: /usr/bin/python3.12."
+            )
         if found.version not in fits:
             message = f"'{asked}' is Python {found.version}, but {specifier} is required"
-            raise UsageError(message, where="--python", hint="Name another interpreter.")
+            raise UsageError(message, code="ENV-019", where="--python", hint="Name another interpreter.")
         return found
     if platform.python_version() in fits:
         return Interpreter(Path(sys.executable), platform.python_version())
@@ -57,6 +59,7 @@ def choose(specifier: str, asked: Path | None = None) -> Interpreter:
     suitable = next((f"3.{minor}" for minor in MINORS if f"3.{minor}.99" in fits), specifier)
     raise UsageError(
         f"Python {specifier} is required, but none was found on this machine (running: {platform.python_version()})",
+        code="ENV-020",
         hint=f"Install Python {suitable} (with uv: uv python install {suitable}), or name one with --python PATH.",
     )
 

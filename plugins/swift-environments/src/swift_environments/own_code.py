@@ -43,7 +43,9 @@ def distributions(plugin: str) -> list[Distribution]:
             try:
                 ours = _is_ours(needed)
             except importlib.metadata.PackageNotFoundError:
-                raise UsageError(f"{found[name].name} needs {text}, which is not installed here", hint=f"pip install '{text}'") from None
+                raise UsageError(
+                    f"{found[name].name} needs {text}, which is not installed here", code="ENV-021", hint=f"pip install '{text}'"
+                ) from None
             if ours and needed != _HERE and not needed.startswith(_PLUGIN):  # no plugin imports another
                 pending.append(needed)
     return [found[name] for name in sorted(found)]

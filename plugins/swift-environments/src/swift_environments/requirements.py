@@ -74,7 +74,12 @@ def wanted(entry: Entry[Spec]) -> Wanted:
     spec, plugin = entry.spec, entry.plugin
     engine = engines.engine_for(spec)
     if engine is None:
-        raise UsageError(f"the {spec.kind} '{spec.name}' has no engine for this machine", where=spec.kind, hint=engines.other_devices(spec))
+        raise UsageError(
+            f"the {spec.kind} '{spec.name}' has no engine for this machine",
+            code="ENV-022",
+            where=spec.kind,
+            hint=engines.other_devices(spec),
+        )
     ours = own_code.distributions(plugin.distribution)
     return Wanted(
         kind=spec.kind,

@@ -21,13 +21,15 @@ def problems(run: Run, known: Registry) -> Iterator[Problem]:
     inline, url = _inline(run, known), run.options["url"]
     if run.model is None and (inline or not url):
         hint = "Name a checkpoint with --model." if inline else "Name a checkpoint with --model, or a running server with --url."
-        yield Problem(where="model", message="no model given" if inline else "no model and no --url given", hint=hint)
+        yield Problem(code="EVAL-001", where="model", message="no model given" if inline else "no model and no --url given", hint=hint)
     if inline and url:
         message = f"the evaluator '{run.part('evaluator').name}' loads the checkpoint itself and evaluates no server"
-        yield Problem(where="url", message=message, hint="Leave out --url.")
+        yield Problem(code="EVAL-002", where="url", message=message, hint="Leave out --url.")
     if inline and run.adapters:
         message = f"the evaluator '{run.part('evaluator').name}' loads the checkpoint itself, without adapters"
-        yield Problem(where="adapter", message=message, hint="Merge the adapter first: swift merge; then evaluate the merged model.")
+        yield Problem(
+            code="EVAL-003", where="adapter", message=message, hint="Merge the adapter first: swift merge; then evaluate the merged model."
+        )
 
 
 def carry_out(run: Run, context: Context) -> RunResult:
@@ -50,7 +52,7 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     absent = [task for task in tasks if not scores.values.get(task)] or ([] if scores.values else ["any task"])
     if absent:
         hint = f"Name tasks of the evaluator with --tasks; the predictions are in {predictions}."
-        raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", where="tasks", hint=hint)
+        raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", code="EVAL-004", where="tasks", hint=hint)
     return write(scores, choice.name, report.folder), figures(scores)
 
 

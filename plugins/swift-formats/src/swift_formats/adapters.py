@@ -32,9 +32,11 @@ def check(folder: Path) -> None:
         read_header(folder / ADAPTER)
     elif (folder / "adapter_model.bin").is_file():
         problem = "its weights are pickled (adapter_model.bin): loading them could run arbitrary code"
-        raise UsageError(problem, where=str(folder), hint="Use the adapter in safetensors format.")
+        raise UsageError(problem, code="CKPT-001", where=str(folder), hint="Use the adapter in safetensors format.")
     elif not any(folder.glob("*.safetensors")):
-        raise UsageError(f"has no weights ({ADAPTER})", where=str(folder), hint="Copy the file from the adapter's page into the folder.")
+        raise UsageError(
+            f"has no weights ({ADAPTER})", code="CKPT-002", where=str(folder), hint="Copy the file from the adapter's page into the folder."
+        )
 
 
 def base_name(folder: Path) -> str:

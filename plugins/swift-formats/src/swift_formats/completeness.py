@@ -35,13 +35,14 @@ def check(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         if (folder / ADAPTER).is_file():
             hint = "Copy adapter_config.json from the adapter's page into the folder."
-            raise UsageError("has an adapter's weights but no adapter_config.json", where=str(folder), hint=hint)
+            raise UsageError("has an adapter's weights but no adapter_config.json", code="CKPT-003", where=str(folder), hint=hint)
         hint = "Copy config.json from the model's page into the folder."
-        raise UsageError("has weights but no config.json", where=str(folder), hint=hint)
+        raise UsageError("has weights but no config.json", code="CKPT-004", where=str(folder), hint=hint)
     config = json_object(folder / "config.json")
     if not config.get("model_type"):
         raise UsageError(
             "has no model_type, so the architecture is unknown",
+            code="CKPT-005",
             where=str(folder / "config.json"),
             hint="Use the config.json that was published with the model.",
         )
@@ -68,19 +69,23 @@ def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
         if shards:
             total = _SHARD.search(shards[0])
             problem = f"{len(shards)} of {int(total[1]) if total else '?'} shards, and no index ({INDEX}) that maps tensors to shards"
-            raise UsageError(problem, where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
+            raise UsageError(problem, code="CKPT-006", where=str(folder), hint=f"Copy {INDEX} from the model's page into the folder.")
         problem = f"the weights are in {files[0].name}, but {WHOLE} was expected"
-        raise UsageError(problem, where=str(folder), hint=f"Rename the file if it contains the whole model, or add {INDEX}.")
+        raise UsageError(
+            problem, code="CKPT-007", where=str(folder), hint=f"Rename the file if it contains the whole model, or add {INDEX}."
+        )
     if (folder / WHOLE).is_file() and folder / WHOLE not in files:
         problem = f"contains two sets of weights: {WHOLE}, and the {len(files)} files that {INDEX} names"
         hint = f"Libraries differ in which one they read: move {WHOLE}, or the index and its shards, out of the folder."
-        raise UsageError(problem, where=str(folder), hint=hint)
+        raise UsageError(problem, code="CKPT-008", where=str(folder), hint=hint)
     headers = {file.name: read_header(file) for file in files}
     if (folder / INDEX).is_file():
         lost = [name for name, file in weight_map(folder).items() if name not in headers[file]]
         if lost:
             problem = f"lists {len(lost)} tensors that are not in their files: {', '.join(sorted(lost)[:3])}"
-            raise UsageError(problem, where=str(folder / INDEX), hint="Index and weights come from different versions. " + _AGAIN)
+            raise UsageError(
+                problem, code="CKPT-009", where=str(folder / INDEX), hint="Index and weights come from different versions. " + _AGAIN
+            )
     tensors = {name: entry for header in headers.values() for name, entry in header.items()}
     if not _quantized(folder, config):
         packed = [name for name, entry in tensors.items() if entry["dtype"] not in _FLOATS and _MATRIX.search(name)]
@@ -88,7 +93,7 @@ def check_tensors(folder: Path, config: Mapping[str, Any]) -> dict[str, tuple[in
             stored = f"{len(packed)} weights are stored as {tensors[packed[0]]['dtype']} ({packed[0]})"
             problem = f"{stored}, but config.json has no quantization_config"
             hint = "They can't be decoded without it: copy config.json from the model's page, or start from the full-precision model."
-            raise UsageError(problem, where=str(folder), hint=hint)
+            raise UsageError(problem, code="CKPT-010", where=str(folder), hint=hint)
     return {name: tuple(entry["shape"]) for name, entry in tensors.items() if entry["dtype"] in _FLOATS}
 
 
@@ -109,11 +114,12 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any], shapes: Mapping[st
     try:
         beyond = {number: text for number, text in _tokens(tokenizer) if number >= rows}
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        raise UsageError("not a tokenizer file of the `tokenizers` library", where=str(file), hint=_AGAIN) from None
+        raise UsageError("not a tokenizer file of the `tokenizers` library", code="CKPT-011", where=str(file), hint=_AGAIN) from None
     if beyond:
         first = min(beyond)
         raise UsageError(
             f"{len(beyond)} tokens have no embedding, first {beyond[first]!r} (id {first}): the model has {rows} embeddings",
+            code="CKPT-012",
             where=str(file),
             hint="The tokenizer belongs to another model, or tokens were added to it only: use the tokenizer files of this model.",
         )
@@ -137,7 +143,7 @@ def json_object(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"not JSON: {error}", where=str(file), hint=_AGAIN) from None
+        raise UsageError(f"not JSON: {error}", code="CKPT-013", where=str(file), hint=_AGAIN) from None
     if not isinstance(value, dict):
-        raise UsageError("not a JSON object", where=str(file), hint=_AGAIN)
+        raise UsageError("not a JSON object", code="CKPT-014", where=str(file), hint=_AGAIN)
     return value

@@ -29,25 +29,28 @@ def read_header(file: Path) -> dict[str, Any]:
         if start == b"version ":
             raise UsageError(
                 "a Git LFS pointer, not the weights",
+                code="CKPT-015",
                 where=str(file),
                 hint="Run `git lfs pull` in the repository, or fetch the model again.",
             )
         if len(start) < 8 or length > max(size, 100_000_000):
-            raise UsageError(f"not a safetensors file ({size:,} bytes)", where=str(file), hint=_AGAIN)
+            raise UsageError(f"not a safetensors file ({size:,} bytes)", code="CKPT-016", where=str(file), hint=_AGAIN)
         if 8 + length > size:
-            raise UsageError(f"truncated: {size:,} bytes, but the header alone has {8 + length:,}", where=str(file), hint=_AGAIN)
+            raise UsageError(
+                f"truncated: {size:,} bytes, but the header alone has {8 + length:,}", code="CKPT-017", where=str(file), hint=_AGAIN
+            )
         try:
             header = dict(json.loads(stream.read(length)))
         except (ValueError, TypeError):
-            raise UsageError("damaged: its header is not JSON", where=str(file), hint=_AGAIN) from None
+            raise UsageError("damaged: its header is not JSON", code="CKPT-018", where=str(file), hint=_AGAIN) from None
     header.pop("__metadata__", None)
     for name, entry in header.items():
         if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-            raise UsageError(f"damaged: its header does not describe {name!r}", where=str(file), hint=_AGAIN)
+            raise UsageError(f"damaged: its header does not describe {name!r}", code="CKPT-019", where=str(file), hint=_AGAIN)
     expected = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
     if size != expected:
         problem = "truncated" if size < expected else "damaged"
-        raise UsageError(f"{problem}: {size:,} bytes, but its header says {expected:,}", where=str(file), hint=_AGAIN)
+        raise UsageError(f"{problem}: {size:,} bytes, but its header says {expected:,}", code="CKPT-020", where=str(file), hint=_AGAIN)
     return header
 
 
@@ -63,7 +66,9 @@ def weight_files(folder: Path) -> list[Path]:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise UsageError(f"{len(missing)} of {len(names)} weight files are missing: {shown}", where=str(folder), hint=_AGAIN)
+        raise UsageError(
+            f"{len(missing)} of {len(names)} weight files are missing: {shown}", code="CKPT-021", where=str(folder), hint=_AGAIN
+        )
     return [folder / name for name in names]
 
 
@@ -77,7 +82,7 @@ def weight_map(folder: Path) -> dict[str, str]:
     try:
         places = {str(name): str(file) for name, file in json.loads(index.read_text(encoding="utf-8"))["weight_map"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError("not an index of safetensors files", where=str(index), hint=_AGAIN) from None
+        raise UsageError("not an index of safetensors files", code="CKPT-022", where=str(index), hint=_AGAIN) from None
     if outside := next((file for file in places.values() if Path(file).name != file), None):
-        raise UsageError(f"lists a file outside the folder: {outside}", where=str(index), hint=_AGAIN)
+        raise UsageError(f"lists a file outside the folder: {outside}", code="CKPT-023", where=str(index), hint=_AGAIN)
     return places

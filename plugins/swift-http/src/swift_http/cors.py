@@ -22,7 +22,10 @@ def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise UsageError(
-                f"'{origin}' is not an origin", where="cors_origin", hint="Write https://HOST or https://HOST:PORT, without a path; or *."
+                f"'{origin}' is not an origin",
+                code="SERVE-013",
+                where="cors_origin",
+                hint="Write https://HOST or https://HOST:PORT, without a path; or *.",
             )
     app.add_middleware(
         CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=["Retry-After"]

@@ -30,7 +30,7 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         raise UsageError(
-            f"can't bind {host}:{port}: {error.strerror or error}", where="port", hint="Choose another port with --port."
+            f"can't bind {host}:{port}: {error.strerror or error}", code="SERVE-014", where="port", hint="Choose another port with --port."
         ) from error
     return bound
 
@@ -129,4 +129,6 @@ def run(app: FastAPI, bound: socket.socket, *, ready: Callable[[str], None] = la
     finally:
         bound.close()
     if server.fault is not None:
-        raise SwiftError(f"the engine has failed: {type(server.fault).__name__}: {server.fault}", hint="See its log, then restart it.")
+        raise SwiftError(
+            f"the engine has failed: {type(server.fault).__name__}: {server.fault}", code="SERVE-015", hint="See its log, then restart it."
+        )

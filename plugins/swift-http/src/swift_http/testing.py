@@ -48,7 +48,7 @@ class FakeEngine:
     ) -> list[int]:
         """Return role and content of each turn, one token per letter."""
         if any(turn["role"] == "tool" for turn in messages) and not tools:
-            raise UsageError("this template has no tools")
+            raise UsageError("this template has no tools", code="SERVE-016")
         self.rendered.append((messages, tools))
         self.variables = variables
         return self.encode("".join(f"{turn['role']}:{turn['content']}" for turn in messages)) + ([0] if generation_prompt else [])
@@ -60,7 +60,7 @@ class FakeEngine:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the letters."""
         if wrong := [token for token in tokens if not 0 <= token < 0x110000]:
-            raise UsageError(f"there is no token {wrong[0]}")
+            raise UsageError(f"there is no token {wrong[0]}", code="SERVE-017")
         return "".join(chr(token) for token in tokens)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
@@ -69,7 +69,7 @@ class FakeEngine:
         self.adapters.append(model)
         text = self.decode(prompt)
         if "fail early" in text:
-            raise SwiftError("out of memory", hint="Use a smaller model.")
+            raise SwiftError("out of memory", code="SERVE-018", hint="Use a smaller model.")
         if "crash" in text:
             raise RuntimeError("a private detail")
         self.running += 1
@@ -84,7 +84,7 @@ class FakeEngine:
                 last = number + 1 == min(limit, len(WORDS))
                 yield Piece(word, (token,), ("length" if limit < len(WORDS) else "stop") if last else None)
                 if "fail late" in text:
-                    raise SwiftError("out of memory")
+                    raise SwiftError("out of memory", code="SERVE-018")
                 while "forever" in text:
                     yield Piece("x", (Token(9, "x"),))
                     await asyncio.sleep(0.005)

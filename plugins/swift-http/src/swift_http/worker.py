@@ -92,7 +92,7 @@ class Worker(ABC, Generic[R]):
             item.done(ended)
 
     def _main(self) -> None:
-        end = SwiftError("the server is stopping")
+        end = SwiftError("the server is stopping", code="SERVE-019")
         try:
             while self._open:
                 self._read_inbox()
@@ -101,7 +101,7 @@ class Worker(ABC, Generic[R]):
         except BaseException as error:
             log.critical("the model's worker thread has failed", exc_info=error)
             self._fault = error
-            end = SwiftError("the model's worker thread has failed; see the server's log", hint="Restart the server.")
+            end = SwiftError("the model's worker thread has failed; see the server's log", code="SERVE-020", hint="Restart the server.")
         with self._lock:
             self._ended = end
         for item in [*self._unfinished(), *self._waiting()]:

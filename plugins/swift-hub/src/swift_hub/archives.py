@@ -69,7 +69,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
                 yield Archive(path, _Tar(tarred))
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise UsageError(
-            f"the archive is damaged: {error}", where=path.name, hint="Delete it from the cache and fetch it again."
+            f"the archive is damaged: {error}", code="HUB-001", where=path.name, hint="Delete it from the cache and fetch it again."
         ) from error
 
 
@@ -80,6 +80,7 @@ def _refuse_climbing(archive: str, member: _Member) -> None:
         if windows.drive or windows.root or ".." in windows.parts:
             raise UsageError(
                 f"unsafe archive: its member '{member.name}' leads to '{target}', outside of the target folder",
+                code="HUB-002",
                 where=archive,
                 hint="Don't use it: such archives are made to overwrite or read other files.",
             )

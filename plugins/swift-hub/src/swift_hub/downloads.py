@@ -33,7 +33,9 @@ def client() -> httpx2.Client:
     bundle = os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
     verify: ssl.SSLContext | bool = True
     if bundle and not os.path.exists(bundle):
-        raise UsageError("the certificate file does not exist", where=bundle, hint="Correct PIP_CERT or REQUESTS_CA_BUNDLE.")
+        raise UsageError(
+            "the certificate file does not exist", code="HUB-004", where=bundle, hint="Correct PIP_CERT or REQUESTS_CA_BUNDLE."
+        )
     if bundle:
         verify = ssl.create_default_context(capath=bundle) if os.path.isdir(bundle) else ssl.create_default_context(cafile=bundle)
     return httpx2.Client(verify=verify, follow_redirects=True, timeout=30)
@@ -102,6 +104,7 @@ def download(http: httpx2.Client, url: str, target: Path, *, sha256: str, progre
                 break  # nothing was resumed: another attempt would give the same
     raise SwiftError(
         f"the SHA-256 of {target.name} differs from the expected one; the file was deleted",
+        code="HUB-005",
         where=shown(url),
         hint="Run the command again. If the error persists, a proxy or mirror alters files: don't use it.",
     )
@@ -111,17 +114,20 @@ def check_answer(answer: httpx2.Response, *, missing: str) -> None:
     """Raise the error of an HTTP status: UsageError for 404, 410, 401, 403 and 407, SwiftError for all others from 400 up."""
     where, status = shown(str(answer.url)), answer.status_code
     if status in (404, 410):
-        raise UsageError(missing, where=where, hint="Check the spelling and the version.")
+        raise UsageError(missing, code="HUB-006", where=where, hint="Check the spelling and the version.")
     if status in (401, 403, 407):
-        raise UsageError(f"the server denies access ({status})", where=where, hint="Check the credentials in the URL, or request access.")
+        raise UsageError(
+            f"the server denies access ({status})", code="HUB-007", where=where, hint="Check the credentials in the URL, or request access."
+        )
     if status >= 400:
-        raise SwiftError(f"the server failed ({status})", where=where, hint="Try again later.")
+        raise SwiftError(f"the server failed ({status})", code="HUB-008", where=where, hint="Try again later.")
 
 
 def no_network(error: Exception, url: str) -> SwiftError:
     """Return the error for a server that could not be reached."""
     return SwiftError(
         f"no connection: {str(error) or type(error).__name__}",
+        code="HUB-009",
         where=shown(url),
         hint="Check the network and the proxy settings (HTTPS_PROXY), or set SWIFT_OFFLINE=1 to use only what is cached.",
     )
@@ -173,6 +179,7 @@ def _receive(http: httpx2.Client, url: str, part: Path, progress: Progress | Non
 def _cut(error: Exception, url: str, part: Path) -> SwiftError:
     return SwiftError(
         f"the connection was lost {_TRIES} times: {str(error) or type(error).__name__}",
+        code="HUB-010",
         where=shown(url),
         hint=f"Run the command again: it resumes after the {_size(part):,} bytes that were received.",
     )

@@ -76,7 +76,10 @@ def fetch_file(file: IndexFile, folder: Path, http: httpx2.Client, progress: Pro
     """
     if not file.sha256:
         raise UsageError(
-            f"the index provides no SHA-256 for {file.name}", where=downloads.shown(file.url), hint="Use another index (PIP_INDEX_URL)."
+            f"the index provides no SHA-256 for {file.name}",
+            code="HUB-011",
+            where=downloads.shown(file.url),
+            hint="Use another index (PIP_INDEX_URL).",
         )
     return downloads.download(http, file.url, folder / file.name, sha256=file.sha256, progress=progress)
 
@@ -98,7 +101,7 @@ def fetch_from_index(project: str, filename: str, folder: Path, *, sha256: str =
     with downloads.client() as http:
         files = {file.name: file for file in list_files(project, http)}
         if filename not in files:
-            raise UsageError(f"the package index has no file '{filename}'", where=project, hint=suggestion(filename, files))
+            raise UsageError(f"the package index has no file '{filename}'", code="HUB-012", where=project, hint=suggestion(filename, files))
         file = files[filename]
         return fetch_file(IndexFile(file.name, file.url, sha256 or file.sha256), folder, http, progress)
 

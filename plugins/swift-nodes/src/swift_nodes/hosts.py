@@ -32,7 +32,7 @@ def read_hostfile(path: Path) -> list[Host]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(
-            f"the hostfile can't be read: {error.strerror}", where=str(path), hint="Give a file with lines 'HOST slots=4'."
+            f"the hostfile can't be read: {error.strerror}", code="NODE-001", where=str(path), hint="Give a file with lines 'HOST slots=4'."
         ) from error
     hosts: dict[str, Host] = {}
     for number, line in enumerate(lines, 1):
@@ -41,12 +41,17 @@ def read_hostfile(path: Path) -> list[Host]:
             continue
         found = _LINE.fullmatch(text)
         if not found or found[2] == "0":
-            raise UsageError(f"'{text}' is not a host", where=f"{path}:{number}", hint="Write HOST, or HOST slots=4.")
+            raise UsageError(f"'{text}' is not a host", code="NODE-002", where=f"{path}:{number}", hint="Write HOST, or HOST slots=4.")
         if found[1] in hosts:
-            raise UsageError(f"duplicate host '{found[1]}'", where=f"{path}:{number}", hint="Write one line per host, with all its slots.")
+            raise UsageError(
+                f"duplicate host '{found[1]}'",
+                code="NODE-003",
+                where=f"{path}:{number}",
+                hint="Write one line per host, with all its slots.",
+            )
         hosts[found[1]] = Host(found[1], int(found[2] or 0))
     if not hosts:
-        raise UsageError("the hostfile has no hosts", where=str(path), hint="Write one line 'HOST slots=4' per machine.")
+        raise UsageError("the hostfile has no hosts", code="NODE-004", where=str(path), hint="Write one line 'HOST slots=4' per machine.")
     return list(hosts.values())
 
 

@@ -64,9 +64,11 @@ def _lead(folder: Path, meeting: Meeting, facts: Facts) -> Path:
                 _send(line, {"problems": problems, "late": late})
                 line.readline()  # the other node closes first: the side that does keeps the port busy (TIME_WAIT)
     if problems:
-        raise UsageError("\n".join(problems), hint=SAME)
+        raise UsageError("\n".join(problems), code="NODE-005", hint=SAME)
     if late:
-        raise SwiftError(late, hint="Check that the command runs on every machine, with the same --nodes, address and port.")
+        raise SwiftError(
+            late, code="NODE-006", hint="Check that the command runs on every machine, with the same --nodes, address and port."
+        )
     paths.write_json(folder / RECORD, {"schema": 1, "nodes": meeting.nodes, "facts": dict(facts)})
     return folder
 
@@ -77,7 +79,7 @@ def _meet(stack: ExitStack, folder: Path, meeting: Meeting, facts: Facts, mark: 
         server = stack.enter_context(socket.create_server(("", meeting.port)))
     except OSError as error:
         hint = "Another run may use the port; choose another one, the same on every machine."
-        raise UsageError(f"node 0 can't listen on port {meeting.port}: {error.strerror}", hint=hint) from error
+        raise UsageError(f"node 0 can't listen on port {meeting.port}: {error.strerror}", code="NODE-007", hint=hint) from error
     lines: list[IO[str]] = []
     came: set[int] = set()
     problems: list[str] = []
@@ -119,7 +121,9 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
         except OSError as error:
             if time.monotonic() > deadline:
                 message = f"node {meeting.node} can't reach node 0 at {meeting.host}:{meeting.port}: {error}"
-                raise SwiftError(message, hint="Check that the command runs there, and check address, port and firewall.") from error
+                raise SwiftError(
+                    message, code="NODE-008", hint="Check that the command runs there, and check address, port and firewall."
+                ) from error
             time.sleep(0.3)
     with connection, connection.makefile("rw", encoding="utf-8") as line:
         connection.settimeout(meeting.wait + 2 * _REST)
@@ -133,11 +137,13 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
             if (folder / RECORD).is_file():
                 return _join_late(folder, meeting, facts)
             message = f"node {meeting.node}: {meeting.host}:{meeting.port} responds, but not as node 0 of this run"
-            raise SwiftError(message, hint="Another program may use that port; otherwise read the log of node 0.") from error
+            raise SwiftError(
+                message, code="NODE-009", hint="Another program may use that port; otherwise read the log of node 0."
+            ) from error
     if verdict["problems"]:
-        raise UsageError("\n".join(verdict["problems"]), hint=SAME)
+        raise UsageError("\n".join(verdict["problems"]), code="NODE-010", hint=SAME)
     if verdict["late"]:
-        raise SwiftError(verdict["late"], hint="The run did not start. Start the command on the missing machines too.")
+        raise SwiftError(verdict["late"], code="NODE-011", hint="The run did not start. Start the command on the missing machines too.")
     return shared
 
 
@@ -145,7 +151,7 @@ def _join_late(folder: Path, meeting: Meeting, facts: Facts) -> Path:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     problems = differences(record["facts"], facts, we="node 0", they=f"node {meeting.node} ({socket.gethostname()})")
     if problems:
-        raise UsageError("\n".join(problems), hint=SAME)
+        raise UsageError("\n".join(problems), code="NODE-012", hint=SAME)
     return folder
 
 

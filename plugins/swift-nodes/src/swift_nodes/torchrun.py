@@ -86,18 +86,19 @@ def problems(options: Mapping[str, Any], nodes: int) -> Iterator[Problem]:
         try:
             there = len(read_hostfile(Path(options["hostfile"])))
         except UsageError as error:
-            yield Problem(where="launcher.hostfile", message=str(error))
+            yield Problem(code="NODE-013", where="launcher.hostfile", message=str(error))
             return
         if nodes > there:
             message = f"{nodes} nodes are requested, but the hostfile has {there}"
-            yield Problem(where="nodes", message=message, hint="Request fewer nodes, or add hosts to the file.")
+            yield Problem(code="NODE-014", where="nodes", message=message, hint="Request fewer nodes, or add hosts to the file.")
         nodes = min(nodes, there) if nodes > 1 else there
     if options["node_rank"] >= nodes:
         message = f"rank {options['node_rank']} is too large for {nodes} node{'s' * (nodes != 1)}"
         hint = "Set --nodes, and number the machines from 0." if nodes == 1 else f"Number the machines from 0 to {nodes - 1}."
-        yield Problem(where="launcher.node_rank", message=message, hint=hint)
+        yield Problem(code="NODE-015", where="launcher.node_rank", message=message, hint=hint)
     if options["min_nodes"] > nodes:
         yield Problem(
+            code="NODE-016",
             where="launcher.min_nodes",
             message=f"the minimum of {options['min_nodes']} nodes exceeds the {nodes} there are",
             hint=f"Set at most {nodes}.",

@@ -49,4 +49,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     if (kind := device_kind()) != "cuda":
         hint = "Use a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's format."
-        yield Problem(where="quantizer", message=f"AutoGPTQ needs CUDA, and this machine has {kind}", hint=hint)
+        yield Problem(code="QUANT-001", where="quantizer", message=f"AutoGPTQ needs CUDA, and this machine has {kind}", hint=hint)

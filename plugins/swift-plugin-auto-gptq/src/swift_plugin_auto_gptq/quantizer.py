@@ -34,7 +34,7 @@ class AutoGptq:
 
         if not torch.cuda.is_available():
             hint = "Use a successor, which needs no GPU: --quantizer gptq, or gptq-native for AutoGPTQ's format."
-            raise UsageError("AutoGPTQ needs CUDA, and torch finds no CUDA device", where="quantizer", hint=hint)
+            raise UsageError("AutoGPTQ needs CUDA, and torch finds no CUDA device", code="QUANT-002", where="quantizer", hint=hint)
         from auto_gptq import AutoGPTQForCausalLM, BaseQuantizeConfig
 
         options = self.options

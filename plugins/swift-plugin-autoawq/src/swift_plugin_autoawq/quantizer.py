@@ -39,7 +39,9 @@ class AutoAwq:
 
         kind = Checkpoint.at(checkpoint).config.get("model_type")
         if kind not in AWQ_CAUSAL_LM_MODEL_MAP:
-            raise UsageError(f"AutoAWQ does not support the model type {kind}", where=str(checkpoint), hint="Use awq or awq-native.")
+            raise UsageError(
+                f"AutoAWQ does not support the model type {kind}", code="QUANT-003", where=str(checkpoint), hint="Use awq or awq-native."
+            )
         options = self.options
         blocks = [ids[at : at + _BLOCK] for ids in rows for at in range(0, len(ids), _BLOCK)]
         tokens = sum(map(len, blocks))

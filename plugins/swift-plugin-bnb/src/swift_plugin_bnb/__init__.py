@@ -43,12 +43,14 @@ def swift_check(run: Run) -> Iterator[Problem]:
         return
     if tuner and tuner.trains == "weights":
         yield Problem(
+            code="QUANT-004",
             where="quantizer",
             message=f"the tuner '{tuner.name}' can't train weights quantized by bnb",
             hint="Use --tuner qlora, or omit --quantizer.",
         )
     elif tuner and not tuner.quantized_base:
         yield Problem(
+            code="QUANT-005",
             where="tuner",
             message=f"the tuner '{tuner.name}' does not support weights quantized by bnb",
             hint="Use --tuner qlora, or omit --quantizer.",
@@ -56,11 +58,16 @@ def swift_check(run: Run) -> Iterator[Problem]:
     parallel = run.parts["parallel"].name if "parallel" in run.parts else ""
     if parallel in _SHARDING:
         yield Problem(
+            code="QUANT-006",
             where="parallel",
             message=f"the parallel strategy '{parallel}' can't shard weights quantized by bnb",
             hint="Use --parallel ddp, or omit --quantizer.",
         )
     elif parallel == "zero3":
         yield Problem(
-            where="parallel", message="bnb with ZeRO-3 is not tested", hint="Use --parallel zero2 or ddp to be safe.", fatal=False
+            code="QUANT-007",
+            where="parallel",
+            message="bnb with ZeRO-3 is not tested",
+            hint="Use --parallel zero2 or ddp to be safe.",
+            fatal=False,
         )

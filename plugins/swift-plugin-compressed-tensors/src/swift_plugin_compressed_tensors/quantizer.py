@@ -194,7 +194,7 @@ def _check_architecture(checkpoint: Path) -> None:
     if kind not in CONFIG_MAPPING:
         hint = "Use bnb or torchao, which quantize with the main environment's transformers."
         message = f"transformers {__version__} in llm-compressor's environment does not support the model type {kind}"
-        raise UsageError(message, where=str(checkpoint), hint=hint)
+        raise UsageError(message, code="QUANT-008", where=str(checkpoint), hint=hint)
 
 
 def _check_layers(model: Any, checkpoint: Path) -> None:
@@ -202,7 +202,7 @@ def _check_layers(model: Any, checkpoint: Path) -> None:
     head = model.get_output_embeddings()
     if not any(type(module).__name__ == "Linear" and module is not head for module in model.modules()):
         message = f"{type(model).__name__} has no torch.nn.Linear layers, which llm-compressor quantizes"
-        raise UsageError(message, where=str(checkpoint), hint="Use bnb.")
+        raise UsageError(message, code="QUANT-009", where=str(checkpoint), hint="Use bnb.")
 
 
 def _check_names(mixed: Mapping[str, int], model: Any) -> None:
@@ -210,7 +210,7 @@ def _check_names(mixed: Mapping[str, int], model: Any) -> None:
     for pattern in mixed:
         if not any(re.match(_pattern(pattern).removeprefix("re:"), name) for name in names):
             hint = f"Use a module name such as {names[0]}, a part of one, or a regular expression such as re:.*down_proj."
-            raise UsageError(f"'{pattern}' matches no linear layer of this model", where="mixed", hint=hint)
+            raise UsageError(f"'{pattern}' matches no linear layer of this model", code="QUANT-010", where="mixed", hint=hint)
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def _rows(batches: Any, name: str, format_name: str) -> Iterator[tuple[int, Any]
                 yield number, checked_row({column: drop_null_fields(value) for column, value in data.items()}, name, number)
     except (arrow.ArrowException, UnicodeDecodeError) as error:
         message = f"not a valid {format_name} file: {shortened(str(error))}"
-        raise row_error(message, name, number + 1, "Download the file again.") from None
+        raise row_error(message, name, number + 1, "Download the file again.", code="DATA-115") from None
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _arrow(name: str) -> Iterator[None]:
         import pyarrow  # noqa: F401
     except ImportError as error:
         hint = "pip install 'swift-plugin-datasets[parquet]'"
-        raise UsageError("Parquet and Arrow files need pyarrow", where=name, hint=hint) from error
+        raise UsageError("Parquet and Arrow files need pyarrow", code="DATA-116", where=name, hint=hint) from error
     yield
 
 

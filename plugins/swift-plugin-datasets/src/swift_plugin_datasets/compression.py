@@ -26,7 +26,9 @@ def open_file(path: Path) -> io.BufferedReader:
     with path.open("rb") as file:
         start = file.read(8)
     if other := next((name for magic, name in _UNSUPPORTED.items() if start.startswith(magic)), ""):
-        raise UsageError(f"this is {other}", where=str(path), hint="Unpack it and name the data file, or the folder of data files.")
+        raise UsageError(
+            f"this is {other}", code="DATA-117", where=str(path), hint="Unpack it and name the data file, or the folder of data files."
+        )
     unpack = next((unpack for magic, unpack in _MAGIC.items() if start.startswith(magic)), None)
     stream: Any = unpack(path) if unpack else path.open("rb", buffering=0)
     return io.BufferedReader(stream, _BUFFER)
@@ -83,7 +85,9 @@ def _zstandard(path: Path) -> io.RawIOBase:
     try:
         import zstandard
     except ImportError as error:
-        raise UsageError("zstd files need zstandard", where=str(path), hint="pip install 'swift-plugin-datasets[zst]'") from error
+        raise UsageError(
+            "zstd files need zstandard", code="DATA-118", where=str(path), hint="pip install 'swift-plugin-datasets[zst]'"
+        ) from error
     return _Zstandard(path, zstandard)
 
 

@@ -30,21 +30,21 @@ def _records(file: io.BufferedReader, name: str, separator: str) -> Iterator[tup
         header = next(records, [])
         repeated = {column for column in header if header.count(column) > 1}
         if repeated:
-            raise UsageError(f"the header has '{min(repeated)}' twice", where=name, hint="Give each column a unique name.")
+            raise UsageError(f"the header has '{min(repeated)}' twice", code="DATA-119", where=name, hint="Give each column a unique name.")
         for record in records:
             if not record:
                 continue
             number += 1
             if len(record) != len(header):
                 hint = f"Quote cells that contain '{separator}' or line breaks. The header: {shortened(separator.join(header))}"
-                yield number, row_error(f"has {len(record)} cells, but the header has {len(header)}", name, number, hint)
+                yield number, row_error(f"has {len(record)} cells, but the header has {len(header)}", name, number, hint, code="DATA-120")
             else:
                 yield number, checked_row(dict(zip(header, record, strict=True)), name, number)
         if header and not number:
             hint = "The first line of a table names its columns; add the rows below it."
-            raise UsageError(f"the table has only a header: {shortened(separator.join(header))}", where=name, hint=hint)
+            raise UsageError(f"the table has only a header: {shortened(separator.join(header))}", code="DATA-121", where=name, hint=hint)
     except csv.Error as error:
-        raise row_error(f"invalid table: {error}", name, number + 1, "Look for an unclosed quotation mark.") from None
+        raise row_error(f"invalid table: {error}", name, number + 1, "Look for an unclosed quotation mark.", code="DATA-122") from None
 
 
 def _texts(file: io.BufferedReader, name: str) -> Iterator[str]:

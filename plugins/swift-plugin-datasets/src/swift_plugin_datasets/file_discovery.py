@@ -35,7 +35,7 @@ def find_files(text: str) -> tuple[Path, ...]:
         return (path,)
     if any(mark in str(path) for mark in "*?["):
         return _data_files(map(Path, iglob(str(path), recursive=True)), path, "no data file matches this pattern")
-    raise UsageError("there is no such file or folder", where=str(path), hint=_nearest(path) or "Check the path.")
+    raise UsageError("there is no such file or folder", code="DATA-123", where=str(path), hint=_nearest(path) or "Check the path.")
 
 
 def _data_files(found: Iterable[Path], path: Path, message: str) -> tuple[Path, ...]:
@@ -47,7 +47,7 @@ def _data_files(found: Iterable[Path], path: Path, message: str) -> tuple[Path, 
         hint = f"Found only: {_first([file.name for file in files])}. Data files end in {', '.join(READERS)}."
     else:
         hint = "The folder is empty." if path.is_dir() else _nearest(path) or "Check the pattern; ** matches subfolders."
-    raise UsageError(message, where=str(path), hint=hint)
+    raise UsageError(message, code="DATA-124", where=str(path), hint=hint)
 
 
 def _is_data(file: Path) -> bool:

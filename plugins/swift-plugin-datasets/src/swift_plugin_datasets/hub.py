@@ -24,7 +24,7 @@ class HubDataset:
         self._reference = reference.parse_reference(options.path if ":" in options.path else f"hf:{options.path}", where="dataset")
         if self._reference.scheme != "hf":
             message = f"hub datasets are read from hf: only, not from {self._reference.scheme}: ('{self._reference}')"
-            raise UsageError(message, where="dataset", hint=self._alternative())
+            raise UsageError(message, code="DATA-125", where="dataset", hint=self._alternative())
 
     def fetch(self, progress: Progress | None = None) -> tuple[Path, ...]:
         """Return the split's files in the library's cache; empty if it is streamed.
@@ -73,7 +73,7 @@ class HubDataset:
                 )
             except ValueError as error:  # an unknown subset or split; the message lists the known ones
                 message = str(error).partition("\n")[0]
-                raise UsageError(message, where=str(self._reference), hint="Set the options subset and split.") from error
+                raise UsageError(message, code="DATA-126", where=str(self._reference), hint="Set the options subset and split.") from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -83,17 +83,22 @@ class HubDataset:
             from datasets.exceptions import DatasetNotFoundError, DatasetsError
         except ImportError as error:
             raise UsageError(
-                "hub datasets need the datasets library", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
+                "hub datasets need the datasets library", code="DATA-127", where=where, hint="pip install 'swift-plugin-datasets[hub]'"
             ) from error
         try:
             yield
         except DatasetNotFoundError as error:
             network.refuse_offline(f"'{where}'")
             raise UsageError(
-                "no such dataset, or it is private or gated", where=where, hint="Check the spelling, or log in: hf auth login"
+                "no such dataset, or it is private or gated",
+                code="DATA-128",
+                where=where,
+                hint="Check the spelling, or log in: hf auth login",
             ) from error
         except ConnectionError as error:
             network.refuse_offline(f"'{where}'")
             raise downloads.no_network(error, where) from error
         except (DatasetsError, OSError, ValueError) as error:
-            raise SwiftError(f"the dataset can't be read: {error}", where=where, hint="Download its files and name one of them.") from error
+            raise SwiftError(
+                f"the dataset can't be read: {error}", code="DATA-129", where=where, hint="Download its files and name one of them."
+            ) from error

@@ -40,12 +40,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         duplicate = next(key for key in keys if keys.count(key) > 1)
-        raise _Invalid(f"duplicate key '{duplicate}' in one object", "Keep one of them.")
+        raise _Invalid(f"duplicate key '{duplicate}' in one object", "Keep one of them.", code="DATA-130")
     return found
 
 
 def _constant(name: str) -> NoReturn:
-    raise _Invalid(f"contains {name}, which is not valid JSON", "Write null, or omit the field.")
+    raise _Invalid(f"contains {name}, which is not valid JSON", "Write null, or omit the field.", code="DATA-131")
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
@@ -88,7 +88,7 @@ def _decoded(line: str, name: str, number: int) -> Any:
         if line.strip() in ("{", "["):
             hint = "Write one object per line, or put the objects into one array: [{…}, {…}]."
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        return row_error(f"not JSON: {_reason(error)}{column}", name, number, hint)
+        return row_error(f"not JSON: {_reason(error)}{column}", name, number, hint, code="DATA-132")
     return _checked(data, line, name, number)
 
 
@@ -110,14 +110,16 @@ def _wrapped_array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, An
             buffer.value(1)  # metadata such as a version
         elif found:
             hint = f"Put the rows of '{key}' into a separate file."
-            raise UsageError(f"the object contains two lists: '{found}' and '{key}'", where=name, hint=hint)
+            raise UsageError(f"the object contains two lists: '{found}' and '{key}'", code="DATA-133", where=name, hint=hint)
         else:
             found = key
             yield from _elements(buffer)
     buffer.at += 1
     if buffer.next():
         hint = f"Write one object per line, or put all rows into one array. Found: {shortened(buffer.text[buffer.at :])}"
-        raise UsageError("extra data after the end of the object", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint)
+        raise UsageError(
+            "extra data after the end of the object", code="DATA-134", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint
+        )
 
 
 def _elements(buffer: _Buffer) -> Iterator[tuple[int, Any]]:
@@ -141,7 +143,9 @@ def _array(file: io.BufferedReader, name: str) -> Iterator[tuple[int, Any]]:
     yield from _elements(buffer)
     if buffer.next():
         hint = f"Put all rows into one array, or write one object per line. Found: {shortened(buffer.text[buffer.at :])}"
-        raise UsageError("extra data after the end of the array", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint)
+        raise UsageError(
+            "extra data after the end of the array", code="DATA-135", where=f"{name}, line {buffer.line(buffer.at)}", hint=hint
+        )
 
 
 class _Buffer:
@@ -188,7 +192,7 @@ class _Buffer:
         near = self.text[max(self.at, position - 30) : position + 30]
         where = f"{self._name}, row {number}, line {self.line(position)}"
         hint = f"Near: {shortened(near)}" if near else "Check that the file was written completely."
-        return UsageError(f"invalid JSON array: {reason}", where=where, hint=hint)
+        return UsageError(f"invalid JSON array: {reason}", code="DATA-136", where=where, hint=hint)
 
     def line(self, position: int) -> int:
         """Return the file's line number at a position in the buffer."""
@@ -203,7 +207,7 @@ class _Buffer:
             self.text += self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
             line = self.line(len(self.text)) + error.object.count(b"\n", 0, error.start)
-            raise UsageError("not UTF-8", where=f"{self._name}, line {line}", hint="Save the file as UTF-8.") from None
+            raise UsageError("not UTF-8", code="DATA-137", where=f"{self._name}, line {line}", hint="Save the file as UTF-8.") from None
 
 
 def _checked(data: Any, raw: str, name: str, number: int) -> Any:

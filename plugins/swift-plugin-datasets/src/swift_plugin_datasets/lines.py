@@ -23,7 +23,10 @@ def lines(file: Iterable[bytes], name: str, *, blank: bool = False) -> Iterator[
         try:
             text = line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            yield number, row_error(f"not UTF-8 (at byte {error.start + 1} of the line)", name, number, "Save the file as UTF-8.")
+            yield (
+                number,
+                row_error(f"not UTF-8 (at byte {error.start + 1} of the line)", name, number, "Save the file as UTF-8.", code="DATA-138"),
+            )
             continue
         if blank or text.strip():
             yield number, text
@@ -37,7 +40,7 @@ def peek_start(file: io.BufferedReader, name: str) -> bytes:
     """
     start = file.peek()
     if start.startswith(_UTF16):
-        raise UsageError("the file is encoded in UTF-16, not UTF-8", where=name, hint="Save the file as UTF-8.")
+        raise UsageError("the file is encoded in UTF-16, not UTF-8", code="DATA-139", where=name, hint="Save the file as UTF-8.")
     return start.removeprefix(BOM).lstrip()
 
 
@@ -63,13 +66,13 @@ def check_characters(value: Any, name: str, number: int, path: str = "$") -> Non
     """
     if isinstance(value, str):
         if "\0" in value:
-            raise row_error("contains a NUL character", name, number, "Remove the character: \\u0000.", path)
+            raise row_error("contains a NUL character", name, number, "Remove the character: \\u0000.", path, code="DATA-140")
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             bad = value[error.start].encode("ascii", "backslashreplace").decode()
             hint = "Fix the text: it was probably cut inside an emoji."
-            raise row_error(f"contains an unpaired surrogate ({bad})", name, number, hint, path) from None
+            raise row_error(f"contains an unpaired surrogate ({bad})", name, number, hint, path, code="DATA-141") from None
     elif isinstance(value, Mapping):
         for key, item in value.items():
             check_characters(key, name, number, path)

@@ -65,7 +65,7 @@ def read(path: Path, name: str = "") -> Iterator[RawRow]:
     suffix = format_of(path)
     if suffix not in READERS:
         hint = suggestion(suffix, READERS) or f"Supported: {', '.join(READERS)}, each also with {', '.join(SUFFIXES)}."
-        raise UsageError(f"unknown format '{suffix or path.name}'", where=name, hint=hint)
+        raise UsageError(f"unknown format '{suffix or path.name}'", code="DATA-142", where=name, hint=hint)
     count = 0
     try:
         with open_file(path) as file:
@@ -76,7 +76,11 @@ def read(path: Path, name: str = "") -> Iterator[RawRow]:
                 yield raw_row(data, name, number, path.parent)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:
-            raise UsageError(f"can't be read: {error.strerror}", where=name, hint="Check the file and its permissions.") from error
-        raise row_error(f"damaged: {error}", name, count + 1, "Download or compress the file again.") from error
+            raise UsageError(
+                f"can't be read: {error.strerror}", code="DATA-143", where=name, hint="Check the file and its permissions."
+            ) from error
+        raise row_error(f"damaged: {error}", name, count + 1, "Download or compress the file again.", code="DATA-144") from error
     if not count:
-        raise UsageError("the file has no rows", where=name, hint="Check that it is the right file and was written completely.")
+        raise UsageError(
+            "the file has no rows", code="DATA-145", where=name, hint="Check that it is the right file and was written completely."
+        )

@@ -33,7 +33,7 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from _combinations(run, options)
     if isinstance(options.config, dict):
         for key, message, hint in (*_unknown(options.config), *_zero(options), *_shared(options, run)):
-            yield Problem(where="parallel.config", message=f"DeepSpeed's configuration: {key}: {message}", hint=hint)
+            yield Problem(code="PARALLEL-001", where="parallel.config", message=f"DeepSpeed's configuration: {key}: {message}", hint=hint)
 
 
 def _combinations(run: Run, options: ZeroOptions) -> Iterator[Problem]:
@@ -42,15 +42,22 @@ def _combinations(run: Run, options: ZeroOptions) -> Iterator[Problem]:
     if optimizer != "adamw" and not options.configured("zero_allow_untested_optimizer"):
         message = f"ZeRO flattens and shards weights; '{optimizer}' may compute different updates on shards"
         hint = 'Use --optimizer adamw; if the optimizer is element-wise, set {"zero_allow_untested_optimizer": true} in the JSON file.'
-        yield Problem(where="optimizer", message=message, hint=hint)
+        yield Problem(code="PARALLEL-002", where="optimizer", message=message, hint=hint)
     if tuner == "adalora":
-        yield Problem(where="tuner", message="AdaLoRA needs whole gradients, which ZeRO shards", hint="Use --parallel ddp.")
+        yield Problem(
+            code="PARALLEL-003", where="tuner", message="AdaLoRA needs whole gradients, which ZeRO shards", hint="Use --parallel ddp."
+        )
     if options.stage == 3 and "quantizer" in run.parts:
         hint = "Use --parallel zero2 or ddp, or leave the quantizer out."
-        yield Problem(where="parallel", message=f"'{name}' can't shard quantized weights", hint=hint)
+        yield Problem(code="PARALLEL-004", where="parallel", message=f"'{name}' can't shard quantized weights", hint=hint)
     if options.stage == 3 and run.part("task").options.get("compile"):
         hint = "Leave --compile out, or use --parallel zero2."
-        yield Problem(where="compile", message=f"'{name}' gathers weights between layers, which a compiled model does not allow", hint=hint)
+        yield Problem(
+            code="PARALLEL-005",
+            where="compile",
+            message=f"'{name}' gathers weights between layers, which a compiled model does not allow",
+            hint=hint,
+        )
 
 
 Conflict = tuple[str, str, str]  # key, message, hint

@@ -42,7 +42,10 @@ def restore(zero: Any, state: dict[str, Any], rank: int, ranks: int) -> None:
     saved, expected = (sum(shard.numel() for shard in shards) for shards in (state["master"], fresh[_MASTER[stage_3]]))
     if saved != expected:
         raise UsageError(
-            f"the checkpoint has {saved:,} trainable weights for this process, the run has {expected:,}", where="resume", hint=SAME_MODEL
+            f"the checkpoint has {saved:,} trainable weights for this process, the run has {expected:,}",
+            code="PARALLEL-006",
+            where="resume",
+            hint=SAME_MODEL,
         )
     scaler = zero.loss_scaler
     vars(scaler).update(state["scaler"])

@@ -132,12 +132,18 @@ class ZeroStrategy:
         """Read what `save` wrote, on the same number of processes. Collective."""
         first, own = (folder / f"zero-{rank}.pt" for rank in (0, self.data_rank))
         if not first.is_file():
-            raise SwiftError("this checkpoint was not written by ZeRO", where=str(folder), hint="Resume with the strategy that wrote it.")
+            raise SwiftError(
+                "this checkpoint was not written by ZeRO",
+                code="PARALLEL-007",
+                where=str(folder),
+                hint="Resume with the strategy that wrote it.",
+            )
         saved = torch.load(own if own.is_file() else first, map_location="cpu", weights_only=True)
         if (saved["stage"], saved["ranks"]) != (self.stage, self.data_size):
             raise SwiftError(
                 f"this checkpoint was written by {saved['ranks']} processes of ZeRO-{saved['stage']} and can't be resharded; "
                 f"this run has {self.data_size} of ZeRO-{self.stage}",
+                code="PARALLEL-008",
                 where=str(folder),
                 hint="Resume with the same stage and number of processes, or start a new run from the checkpoint's model/.",
             )
@@ -168,13 +174,18 @@ def _check(options: ZeroOptions) -> None:
     accelerator: Any = get_accelerator()
     if precision_of(options) == "float16" and not accelerator.is_fp16_supported():
         hint = 'Use {"bf16": {"enabled": true}}, or remove both.'
-        raise UsageError(f"DeepSpeed does not support float16 on this {accelerator.device_name()}", where="parallel.config", hint=hint)
+        raise UsageError(
+            f"DeepSpeed does not support float16 on this {accelerator.device_name()}",
+            code="PARALLEL-009",
+            where="parallel.config",
+            hint=hint,
+        )
     try:
         DeepSpeedZeroConfig(**engine_config(options, "float32")["zero_optimization"])
     except ValidationError as error:
         reasons = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False))
         raise UsageError(
-            f"DeepSpeed refuses zero_optimization: {reasons}", where="parallel.config", hint="Correct the JSON file."
+            f"DeepSpeed refuses zero_optimization: {reasons}", code="PARALLEL-010", where="parallel.config", hint="Correct the JSON file."
         ) from None
 
 

@@ -76,4 +76,9 @@ def local_bytes(parameter: Parameter) -> int:
 
 def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise SwiftError(f"DeepSpeed did not prepare the requested ZeRO stage: {reason}", where="parallel", hint="Please report this.")
+        raise SwiftError(
+            f"DeepSpeed did not prepare the requested ZeRO stage: {reason}",
+            code="PARALLEL-011",
+            where="parallel",
+            hint="Please report this.",
+        )

@@ -25,7 +25,7 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from check_device(str(run.options.get("device", "auto")), offload=bool(options.get("offload")))
     yield from quantized_weights("fsdp", run)
     if "tuner" in run.parts and (reason := _TUNERS.get(run.parts["tuner"].name)):
-        yield Problem(where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
+        yield Problem(code="PARALLEL-012", where="tuner", message=reason, hint="Use --parallel ddp, or --tuner lora.")
 
 
 def check_shard_size(processes: int, shard_size: int | None) -> Iterator[Problem]:
@@ -33,7 +33,7 @@ def check_shard_size(processes: int, shard_size: int | None) -> Iterator[Problem
     if shard_size and processes % shard_size:
         valid = ", ".join(str(size) for size in range(1, processes + 1) if processes % size == 0)
         message = f"shard_size {shard_size} does not divide the {processes} processes"
-        yield Problem(where="parallel.shard_size", message=message, hint=f"Choose one of: {valid}.")
+        yield Problem(code="PARALLEL-013", where="parallel.shard_size", message=message, hint=f"Choose one of: {valid}.")
 
 
 def check_device(device: str, *, offload: bool) -> Iterator[Problem]:
@@ -41,4 +41,4 @@ def check_device(device: str, *, offload: bool) -> Iterator[Problem]:
     yield from unsupported_device("fsdp", device)
     if offload and kind_of(device) == "cpu":
         message = "offload moves state from an accelerator to main memory, but this run has no accelerator"
-        yield Problem(where="parallel.offload", message=message, hint="Leave --parallel.offload out.")
+        yield Problem(code="PARALLEL-014", where="parallel.offload", message=message, hint="Leave --parallel.offload out.")

@@ -54,7 +54,7 @@ class FsdpStrategy:
         self.device = rank_device(options.device)
         # Checked again: the number of processes may differ from the run's.
         for problem in (*check_shard_size(self.data_size, options.shard_size), *check_device(self.device.type, offload=options.offload)):
-            raise UsageError(problem.message, where=problem.where, hint=problem.hint)
+            raise UsageError(problem.message, code=problem.code, where=problem.where, hint=problem.hint)
 
     def build(self, load: Callable[[torch.device], Module], optimizer: Callable[[Module], Optimizer]) -> None:
         """Load the model, shard it, verify the sharding, and make the optimizer."""

@@ -46,4 +46,6 @@ def verify_sharding(module: Module, mesh: DeviceMesh, dtype: torch.dtype) -> dic
 
 
 def _not_sharded(reason: str) -> SwiftError:
-    return SwiftError(f"fully_shard did not shard the model as requested: {reason}", where="parallel", hint="Please report this.")
+    return SwiftError(
+        f"fully_shard did not shard the model as requested: {reason}", code="PARALLEL-015", where="parallel", hint="Please report this."
+    )

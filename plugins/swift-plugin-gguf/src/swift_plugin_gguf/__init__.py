@@ -84,6 +84,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     options = chosen.make_options()
     if str(run.options.get("output", "")).endswith(".gguf"):
         yield Problem(
+            code="EXPORT-010",
             where="output",
             message="the output must be a folder, not a file",
             hint="Pass a folder; --model-name names the file.",
@@ -91,7 +92,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     try:
         plan, _ = prepare(Path(run.model.path), options)
     except UsageError as error:
-        yield Problem(where="model", message=f"{error.message} ({error.where})", hint=error.hint)
+        yield Problem(code=error.code, where="model", message=f"{error.message} ({error.where})", hint=error.hint)
         return
     kind = resolve_type(options.type, plan)
     other = (
@@ -99,7 +100,7 @@ def swift_check(run: Run) -> Iterator[Problem]:
     )
     if other:
         block = f"{len(other)} of {len(plan.targets)} weights have rows that {TYPES[kind][0].name} blocks don't divide"
-        yield Problem(where="type", message=f"{block}; they are stored in F16", fatal=False)
+        yield Problem(code="EXPORT-011", where="type", message=f"{block}; they are stored in F16", fatal=False)
 
 
 def _adapter_problems(run: Run) -> Iterator[Problem]:
@@ -109,7 +110,7 @@ def _adapter_problems(run: Run) -> Iterator[Problem]:
     try:
         plan_adapter(Path(next(iter(run.adapters.values())).path), run.part("exporter").make_options())
     except UsageError as error:
-        yield Problem(where="adapter", message=f"{error.message} ({error.where})", hint=error.hint)
+        yield Problem(code=error.code, where="adapter", message=f"{error.message} ({error.where})", hint=error.hint)
 
 
 def _imatrix_problems(run: Run) -> Iterator[Problem]:
@@ -120,4 +121,4 @@ def _imatrix_problems(run: Run) -> Iterator[Problem]:
     try:
         make_plan(Path(run.model.path))
     except UsageError as error:
-        yield Problem(where="model", message=f"{error.message} ({error.where})", hint=error.hint)
+        yield Problem(code=error.code, where="model", message=f"{error.message} ({error.where})", hint=error.hint)

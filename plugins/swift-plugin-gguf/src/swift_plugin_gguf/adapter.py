@@ -57,9 +57,14 @@ def plan_adapter(adapter: Path, options: GgufOptions) -> AdapterPlan:
     lora = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     if lora.get("peft_type") != "LORA" or lora.get("use_dora"):
         kind = "DoRA" if lora.get("use_dora") else lora.get("peft_type")
-        raise UsageError(f"llama.cpp supports LoRA adapters only, and this is {kind}", where=str(adapter), hint=_MERGE)
+        raise UsageError(f"llama.cpp supports LoRA adapters only, and this is {kind}", code="EXPORT-012", where=str(adapter), hint=_MERGE)
     if options.type not in ("auto", *_KINDS):
-        raise UsageError(f"an adapter can be exported as {', '.join(_KINDS)}, not as {options.type}", where="type", hint="Omit --type.")
+        raise UsageError(
+            f"an adapter can be exported as {', '.join(_KINDS)}, not as {options.type}",
+            code="EXPORT-013",
+            where="type",
+            hint="Omit --type.",
+        )
     base = _base(adapter, lora, options)
     config = Checkpoint.at(base).config
     layout = layout_for(config, base)
@@ -70,12 +75,13 @@ def plan_adapter(adapter: Path, options: GgufOptions) -> AdapterPlan:
         if match is None or name is None:
             raise UsageError(
                 f"'{key}' can't be stored in a GGUF adapter, which holds LoRA of linear layers only",
+                code="EXPORT-014",
                 where=str(adapter),
                 hint=_MERGE,
             )
         if name == "output.weight" and config.get("tie_word_embeddings"):
             problem = "the adapter changes the output layer, which is tied to the embeddings in the base model's GGUF file"
-            raise UsageError(problem, where=str(adapter), hint=_MERGE)
+            raise UsageError(problem, code="EXPORT-015", where=str(adapter), hint=_MERGE)
         found[match["module"]] = name
     return AdapterPlan(adapter, base, layout, config, lora, found)
 
@@ -120,7 +126,12 @@ def _packed(values: torch.Tensor, kind: str, name: str, adapter: Path) -> np.nda
     found = values.contiguous().numpy()
     maximum = np.finfo(np.float16).max if kind == "f16" else np.inf
     if not (np.isfinite(found).all() and np.abs(found).max(initial=0) <= maximum):
-        raise SwiftError(f"{name} has values that {kind} can't represent", where=str(adapter), hint="Use --type f32 if they are finite.")
+        raise SwiftError(
+            f"{name} has values that {kind} can't represent",
+            code="EXPORT-016",
+            where=str(adapter),
+            hint="Use --type f32 if they are finite.",
+        )
     return np.ascontiguousarray(gguf.quantize(found, TYPES[kind][0]))
 
 
@@ -145,4 +156,6 @@ def _base(adapter: Path, lora: Mapping[str, Any], options: GgufOptions) -> Path:
                 check_base(adapter, Source(reference=f"file:{place}", path=place, hash="", format="safetensors", family=""))
             return Path(place)
     named = next(filter(None, candidates[1:]), "not recorded")
-    raise UsageError(f"the adapter's base model was not found ({named})", where=str(adapter), hint="Pass its folder: --base FOLDER.")
+    raise UsageError(
+        f"the adapter's base model was not found ({named})", code="EXPORT-017", where=str(adapter), hint="Pass its folder: --base FOLDER."
+    )

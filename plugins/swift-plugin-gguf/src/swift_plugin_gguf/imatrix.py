@@ -63,7 +63,7 @@ class ImatrixExporter:
         """
         arch = make_plan(checkpoint).layout.arch
         if self._stats is None:
-            raise UsageError("no calibration rows", where="dataset", hint="Pass a dataset: --dataset FILE.")
+            raise UsageError("no calibration rows", code="EXPORT-018", where="dataset", hint="Pass a dataset: --dataset FILE.")
         with atomic_folder(out) as folder:
             writer = gguf.GGUFWriter(folder / FILE, arch)
             writer.add_type("imatrix")
@@ -90,7 +90,7 @@ def _collect(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> Act
     for number, row in enumerate(rows):
         report.progress("calibrate", number, len(rows), unit="rows")
         if report.stop_requested:
-            raise Stopped("stopped", where=str(report.folder))
+            raise Stopped("stopped", code="EXPORT-019", where=str(report.folder))
         with stats:
             model(input_ids=torch.tensor(np.asarray(row)[None], dtype=torch.long, device=model.device), use_cache=False)
     report.progress("calibrate", len(rows), len(rows), unit="rows")
@@ -102,7 +102,9 @@ def _collect(model: Any, rows: Sequence[Any], plan: Plan, report: Report) -> Act
 
 def _check(name: str, stats: ActivationStats, where: str) -> None:
     if name not in stats.counts or not stats.counts[name].any():
-        raise SwiftError(f"{name} received no activations", where=where, hint="Compute the matrix with llama.cpp's llama-imatrix.")
+        raise SwiftError(
+            f"{name} received no activations", code="EXPORT-020", where=where, hint="Compute the matrix with llama.cpp's llama-imatrix."
+        )
     if not stats.sums[name].isfinite().all():
         hint = "Training has diverged: use an earlier checkpoint."
-        raise SwiftError(f"the inputs of {name} are not finite", where=where, hint=hint)
+        raise SwiftError(f"the inputs of {name} are not finite", code="EXPORT-021", where=where, hint=hint)

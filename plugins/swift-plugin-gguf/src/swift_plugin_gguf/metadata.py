@@ -38,7 +38,9 @@ def _check_scale(config: Mapping[str, Any], head: int, heads: int, checkpoint: P
     scale = config.get("query_pre_attn_scalar")
     if scale is not None and scale not in (head, config["hidden_size"] // heads):
         message = f"query_pre_attn_scalar is {scale}, which GGUF can't represent"
-        raise UsageError(message, where=str(checkpoint / "config.json"), hint=f"GGUF readers use the head size, {head}, instead.")
+        raise UsageError(
+            message, code="EXPORT-022", where=str(checkpoint / "config.json"), hint=f"GGUF readers use the head size, {head}, instead."
+        )
 
 
 def _rope(config: Mapping[str, Any], head: int, checkpoint: Path) -> tuple[dict[str, Value], dict[str, Vector]]:
@@ -70,6 +72,7 @@ def _rope(config: Mapping[str, Any], head: int, checkpoint: Path) -> tuple[dict[
         return keys | {"rope.scaling.original_context_length": int(original), "rope.scaling.attn_factor": attention}, factors
     raise UsageError(
         f"the rotary embedding scaling '{kind}' can't be represented in GGUF",
+        code="EXPORT-023",
         where=str(checkpoint / "config.json"),
         hint="Supported: linear, yarn, llama3, longrope.",
     )

@@ -42,7 +42,12 @@ class OllamaExporter(ReloadMixin):
             SwiftError: a weight is not finite, or out of range for the type.
         """
         if self._options.shard_size:
-            raise UsageError("Ollama does not read a model that is split into several files", where="shard_size", hint="Omit --shard-size.")
+            raise UsageError(
+                "Ollama does not read a model that is split into several files",
+                code="EXPORT-024",
+                where="shard_size",
+                hint="Omit --shard-size.",
+            )
         plan, tokens = prepare(checkpoint, self._options)
         with atomic_folder(out) as folder:
             write(plan, tokens, self._options, folder)

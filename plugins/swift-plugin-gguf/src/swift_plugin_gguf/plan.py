@@ -62,7 +62,9 @@ def make_plan(checkpoint: Path) -> Plan:
         UsageError: no safetensors checkpoint, an architecture without a GGUF layout, or weights that the layout does not name.
     """
     if (found := Checkpoint.at(checkpoint).format) != "safetensors":
-        raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
+        raise UsageError(
+            f"expected a safetensors checkpoint, found {found}", code="EXPORT-002", where=str(checkpoint), hint="Merge or convert it first."
+        )
     config = Checkpoint.at(checkpoint).config
     layout = layout_for(config, checkpoint)
     check_weights(checkpoint)
@@ -85,13 +87,15 @@ def layout_for(config: Mapping[str, Any], checkpoint: Path) -> Layout:
     if layout is None:
         known = sorted({name for each in layouts() for name in each.architectures})
         hint = f"{suggestion(named[0], known)} Supported: {', '.join(known)}. llama.cpp's converter supports more.".strip()
-        raise UsageError(f"there is no GGUF layout for the architecture {', '.join(named)}", where=where, hint=hint)
+        raise UsageError(f"there is no GGUF layout for the architecture {', '.join(named)}", code="EXPORT-025", where=where, hint=hint)
     if method := quantization_of(config):
-        raise UsageError(f"the checkpoint is already quantized ({method})", where=where, hint="Export the full-precision model.")
+        raise UsageError(
+            f"the checkpoint is already quantized ({method})", code="EXPORT-026", where=where, hint="Export the full-precision model."
+        )
     for name, values in layout.assumes.items():
         if name in config and config[name] not in values:
             hint = f"Readers of {layout.arch} files assume {name} = {values[0]}."
-            raise UsageError(f"{name} is {config[name]!r}, which GGUF can't represent", where=where, hint=hint)
+            raise UsageError(f"{name} is {config[name]!r}, which GGUF can't represent", code="EXPORT-027", where=where, hint=hint)
     return layout
 
 
@@ -127,7 +131,12 @@ def _targets(shapes: Mapping[str, tuple[int, ...]], layout: Layout, config: Mapp
     if unnamed:
         shown = ", ".join(sorted(unnamed)[:3]) + (", …" if len(unnamed) > 3 else "")
         hint = "Check that config.json belongs to the checkpoint; missing names can be added to the layout (see the plugin's README)."
-        raise UsageError(f"{len(unnamed)} weights have no name in a {layout.arch} GGUF file: {shown}", where=str(checkpoint), hint=hint)
+        raise UsageError(
+            f"{len(unnamed)} weights have no name in a {layout.arch} GGUF file: {shown}",
+            code="EXPORT-028",
+            where=str(checkpoint),
+            hint=hint,
+        )
     return sorted(targets, key=_order)
 
 

@@ -24,6 +24,7 @@ def pre_tokenizer_name(tokenizer: Mapping[str, Any], where: str) -> str:
     if not names:
         raise UsageError(
             f"llama.cpp has no name for this pre-tokenizer ({'; '.join(split[:60] for split in splits) or 'none'})",
+            code="EXPORT-029",
             where=where,
             hint=f"If you know llama.cpp's name for it, pass --pre-tokenizer NAME. Known names: {', '.join(SPLITTINGS)}.",
         )
@@ -34,6 +35,7 @@ def pre_tokenizer_name(tokenizer: Mapping[str, Any], where: str) -> str:
         reason = "is matched as a whole, which no merge produces" if ignores_merges else "is not produced by any merge"
         raise UsageError(
             f"the token {unreachable!r} {reason}, and llama.cpp's '{best}' handles it differently",
+            code="EXPORT-030",
             where=where,
             hint="Pass llama.cpp's name of the pre-tokenizer: --pre-tokenizer NAME.",
         )
@@ -45,7 +47,9 @@ def _normalizes(normalizer: Mapping[str, Any] | None, where: str) -> bool:
     steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
     if others := [str(step.get("type")) for step in steps if step.get("type") != "NFC"]:
         problem = f"the tokenizer has normalizers that GGUF can't represent: {', '.join(others)}"
-        raise UsageError(problem, where=where, hint="Export to another format, or train with a tokenizer without a normalizer.")
+        raise UsageError(
+            problem, code="EXPORT-031", where=where, hint="Export to another format, or train with a tokenizer without a normalizer."
+        )
     return bool(steps)
 
 

@@ -18,13 +18,19 @@ def model_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("*.gguf"))
     if not files:
-        raise UsageError("the folder has no GGUF file", where=str(folder), hint="Create one: swift export CHECKPOINT --to gguf.")
+        raise UsageError(
+            "the folder has no GGUF file", code="EXPORT-032", where=str(folder), hint="Create one: swift export CHECKPOINT --to gguf."
+        )
     if len(files) > 1 and len({stem_of(file) for file in files}) > 1:
         names = ", ".join(file.name for file in files[:4])
-        raise UsageError(f"the folder has several GGUF models: {names}", where=str(folder), hint="Keep one model per folder.")
+        raise UsageError(
+            f"the folder has several GGUF models: {names}", code="EXPORT-033", where=str(folder), hint="Keep one model per folder."
+        )
     count = int(found[3]) if (found := _SHARD.fullmatch(files[0].stem)) else 1
     if len(files) != count:
-        raise UsageError(f"the folder has {len(files)} of the model's {count} files", where=str(folder), hint="Download the others.")
+        raise UsageError(
+            f"the folder has {len(files)} of the model's {count} files", code="EXPORT-034", where=str(folder), hint="Download the others."
+        )
     return files
 
 

@@ -35,7 +35,9 @@ class GgufSplit:
         with atomic_folder(out) as folder:
             rewrite(files, folder / f"{stem_of(files[0])}.gguf", int(self._options.shard_size * 1e9))
             if tensor_hashes(files) != tensor_hashes(sorted(folder.glob("*.gguf"))):
-                raise SwiftError("the tensors written differ from those read", where=str(out), hint="Check the disk for errors.")
+                raise SwiftError(
+                    "the tensors written differ from those read", code="EXPORT-035", where=str(out), hint="Check the disk for errors."
+                )
             copy_licence(checkpoint, folder)
         return sorted(out.glob("*.gguf"))[0]
 
@@ -55,7 +57,9 @@ def rewrite(files: Sequence[Path], target: Path, maximum: int = 0) -> None:
     try:
         readers = [gguf.GGUFReader(file) for file in files]
     except (ValueError, IndexError, KeyError) as error:
-        raise UsageError(f"damaged GGUF file: {error}", where=str(files[0].parent), hint="Download the files again.") from error
+        raise UsageError(
+            f"damaged GGUF file: {error}", code="EXPORT-009", where=str(files[0].parent), hint="Download the files again."
+        ) from error
     arch = readers[0].fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(target, arch, split_max_size=maximum)
     for field in readers[0].fields.values():

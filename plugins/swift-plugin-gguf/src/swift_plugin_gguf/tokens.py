@@ -55,17 +55,21 @@ def read_tokens(checkpoint: Path, size: int, pre_tokenizer: str = "") -> Tokens:
     file = checkpoint / "tokenizer.json"
     if not file.is_file():
         hint = "Load the tokenizer with transformers' AutoTokenizer and save it into the folder, which writes this file."
-        raise UsageError("the checkpoint has no tokenizer.json", where=str(checkpoint), hint=hint)
+        raise UsageError("the checkpoint has no tokenizer.json", code="EXPORT-036", where=str(checkpoint), hint=hint)
     tokenizer, config = _json(file), _json(checkpoint / "tokenizer_config.json")
     model = tokenizer["model"]
     if model.get("type") != "BPE":
-        raise UsageError(f"tokenizers of type {model.get('type')} are not supported", where=str(file), hint="Only BPE is.")
+        raise UsageError(
+            f"tokenizers of type {model.get('type')} are not supported", code="EXPORT-037", where=str(file), hint="Only BPE is."
+        )
     sentencepiece = bool(model.get("byte_fallback"))
     added = {int(token["id"]): token for token in tokenizer.get("added_tokens") or ()}
     known = {int(number): text for text, number in model["vocab"].items()} | {number: each["content"] for number, each in added.items()}
     if max(known) >= size:
         message = f"the tokenizer has {max(known) + 1} tokens, but the model has {size} embeddings"
-        raise UsageError(message, where=str(file), hint="Use the tokenizer of this checkpoint, or resize the model's embeddings.")
+        raise UsageError(
+            message, code="EXPORT-038", where=str(file), hint="Use the tokenizer of this checkpoint, or resize the model's embeddings."
+        )
     ids = dict(_special(checkpoint, config, {text: number for number, text in known.items()}))
     texts, types = [], []
     for number in range(size):
@@ -164,7 +168,7 @@ def _check_sentencepiece(tokenizer: Mapping[str, Any], where: str) -> None:
             case {"type": "Split", "pattern": {"String": " "}}:  # Gemma's: no space is left to split at
                 continue
         problem = f"the tokenizer has a step that GGUF can't represent: {step.get('type')}"
-        raise UsageError(problem, where=where, hint="Export to another format.")
+        raise UsageError(problem, code="EXPORT-039", where=where, hint="Export to another format.")
 
 
 def _steps(tokenizer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -189,4 +193,4 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError:
-        raise UsageError("the file is not valid JSON", where=str(file), hint="Download the checkpoint again.") from None
+        raise UsageError("the file is not valid JSON", code="EXPORT-040", where=str(file), hint="Download the checkpoint again.") from None

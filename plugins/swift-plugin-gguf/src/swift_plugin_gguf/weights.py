@@ -85,12 +85,13 @@ class Reader:
         if not np.isfinite(values).all():
             raise SwiftError(
                 f"the weight {target.sources[0]} contains a NaN or an infinite value",
+                code="EXPORT-041",
                 where=str(self._plan.files[target.sources[0]]),
                 hint="Training has diverged or the file is damaged: use an earlier checkpoint.",
             )
         if type_ == Type.F16 and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
             message = f"the weight {target.sources[0]} has values that float16 can't represent"
-            raise SwiftError(message, where=str(self._plan.checkpoint), hint="Use --type bf16 or f32.")
+            raise SwiftError(message, code="EXPORT-042", where=str(self._plan.checkpoint), hint="Use --type bf16 or f32.")
         return np.ascontiguousarray(gguf.quantize(values, type_))
 
     def _source(self, name: str) -> torch.Tensor:

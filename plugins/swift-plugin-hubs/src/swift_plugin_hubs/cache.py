@@ -47,7 +47,9 @@ def remove(reference: str) -> list[Entry]:
     known = entries()
     chosen = [entry for entry in known if entry.reference == reference]
     if not chosen:
-        raise UsageError(f"'{reference}' is not in the cache", hint=suggestion(reference, (entry.reference for entry in known)))
+        raise UsageError(
+            f"'{reference}' is not in the cache", code="HUB-013", hint=suggestion(reference, (entry.reference for entry in known))
+        )
     for entry in chosen:
         _delete(entry)
     return chosen

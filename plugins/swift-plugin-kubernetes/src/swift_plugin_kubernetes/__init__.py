@@ -37,4 +37,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     ours = chosen and chosen.factory.startswith("swift_plugin_kubernetes.") and chosen.options["submit"]
     if ours and importlib.util.find_spec("kubernetes") is None:
         hint = "pip install 'swift-plugin-kubernetes[submit]', or write only the manifest: --launcher.no-submit."
-        yield Problem(where="launcher", message="submitting needs the package kubernetes", hint=hint)
+        yield Problem(code="NODE-017", where="launcher", message="submitting needs the package kubernetes", hint=hint)

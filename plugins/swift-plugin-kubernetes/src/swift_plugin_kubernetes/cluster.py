@@ -21,7 +21,7 @@ class Cluster:
             import kubernetes
         except ModuleNotFoundError:
             hint = f"pip install 'swift-plugin-kubernetes[submit]'. {_HINT}"
-            raise UsageError("submitting needs the package kubernetes", where="launcher", hint=hint) from None
+            raise UsageError("submitting needs the package kubernetes", code="NODE-017", where="launcher", hint=hint) from None
         config: Any = kubernetes.config  # its functions are not annotated
         client = kubernetes.client
         current = ""
@@ -33,7 +33,7 @@ class Cluster:
                 current = config.list_kube_config_contexts()[1]["context"].get("namespace", "")
             except config.ConfigException as error:
                 hint = f"Check that ~/.kube/config exists. {_HINT}"
-                raise UsageError(f"no cluster is configured: {error}", where="launcher", hint=hint) from error
+                raise UsageError(f"no cluster is configured: {error}", code="NODE-018", where="launcher", hint=hint) from error
         self.namespace, self.plural = namespace or current or "default", plural
         self._jobs, self._core = client.CustomObjectsApi(), client.CoreV1Api()
 
@@ -86,7 +86,7 @@ class Cluster:
                 409: "A job of this name exists; choose another with --launcher.name.",
             }
             raise SwiftError(
-                f"the cluster refused the request: {error.reason}: {error.body}", hint=hints.get(error.status, _HINT)
+                f"the cluster refused the request: {error.reason}: {error.body}", code="NODE-019", hint=hints.get(error.status, _HINT)
             ) from error
         except HTTPError as error:
-            raise SwiftError(f"the cluster can't be reached: {error}", hint=_HINT) from error
+            raise SwiftError(f"the cluster can't be reached: {error}", code="NODE-020", hint=_HINT) from error

@@ -100,5 +100,5 @@ class Workload:
         pairs = [item.partition(":") for item in self.options.volumes]
         for claim, _, path in pairs:
             if not claim or not path.startswith("/"):
-                raise UsageError(f"'{claim}:{path}' is not a volume", where="launcher.volumes", hint="Write CLAIM:/path.")
+                raise UsageError(f"'{claim}:{path}' is not a volume", code="NODE-021", where="launcher.volumes", hint="Write CLAIM:/path.")
         return [(claim, path) for claim, _, path in pairs]

@@ -49,9 +49,9 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     type_, matrix = chosen.options.get("type"), chosen.options.get("imatrix")
     if type_ in REQUIRES_MATRIX and not matrix:
-        yield Problem(where="imatrix", message=f"the type {type_} requires an importance matrix", hint=HINT)
+        yield Problem(code="SERVE-021", where="imatrix", message=f"the type {type_} requires an importance matrix", hint=HINT)
     elif matrix:
         try:
             matrix_file(matrix)
         except UsageError as error:
-            yield Problem(where="imatrix", message=error.message, hint=error.hint)
+            yield Problem(code=error.code, where="imatrix", message=error.message, hint=error.hint)

@@ -46,7 +46,7 @@ def matrix_file(option: str) -> Path:
     """
     path = Path(option, FILE) if Path(option).is_dir() else Path(option)
     if not path.is_file():
-        raise UsageError(f"there is no importance matrix at {path}", where="imatrix", hint=HINT)
+        raise UsageError(f"there is no importance matrix at {path}", code="SERVE-022", where="imatrix", hint=HINT)
     return path
 
 
@@ -62,7 +62,7 @@ def read_matrix(file: Path) -> dict[str, array[float]]:
     tensors = _tensors(file)
     names = [name.removesuffix(_SUMS) for name in tensors if name.endswith(_SUMS)]
     if not names or any(name + _COUNTS not in tensors for name in names):
-        raise UsageError("not an importance matrix in GGUF format", where=str(file), hint=HINT)
+        raise UsageError("not an importance matrix in GGUF format", code="SERVE-023", where=str(file), hint=HINT)
     means: dict[str, array[float]] = {}
     for name in names:
         sums, counts = tensors[name + _SUMS], tensors[name + _COUNTS]
@@ -104,7 +104,7 @@ def _c_structure(params: Any) -> _Params:
         pointers = (structure.imatrix, structure.kv_overrides, structure.tt_overrides, structure.prune_layers)
         if [getattr(structure, name) for name in scalars] != [getattr(params, name) for name in scalars] or any(pointers):
             hint = "Quantize with llama.cpp's own program: llama-quantize --imatrix FILE MODEL OUTPUT TYPE."
-            raise SwiftError("this version of cyllama does not support importance matrices", where="imatrix", hint=hint)
+            raise SwiftError("this version of cyllama does not support importance matrices", code="SERVE-024", where="imatrix", hint=hint)
     params.nthread, params.dry_run = before
     return structure
 

@@ -40,7 +40,7 @@ class LoadedGguf:
             SwiftError: the row is longer than the context.
         """
         if len(ids) > _MAX_TOKENS:
-            raise SwiftError(f"the row has {len(ids)} tokens; the maximum is {_MAX_TOKENS}")
+            raise SwiftError(f"the row has {len(ids)} tokens; the maximum is {_MAX_TOKENS}", code="SERVE-025")
         self._context.kv_cache_clear()
         batch = LlamaBatch(n_tokens=_MAX_TOKENS, embd=0, n_seq_max=1)
         for position, token in enumerate(ids):

@@ -66,7 +66,7 @@ class LlamaQuantize:
         if len(files) != 1:
             message = f"the folder has {len(files)} GGUF files" if files else "the folder has no GGUF file"
             hint = "Name a folder with exactly one; create it with: swift export CHECKPOINT --to gguf --type f16."
-            raise UsageError(message, where=str(checkpoint), hint=hint)
+            raise UsageError(message, code="EXPORT-043", where=str(checkpoint), hint=hint)
         name = f"{files[0].stem.removesuffix('-F16').removesuffix('-BF16').removesuffix('-F32')}-{self._options.type.upper()}.gguf"
         with atomic_folder(out) as folder:
             self._quantize(files[0], folder / name)
@@ -96,6 +96,7 @@ class LlamaQuantize:
         except RuntimeError as error:
             raise SwiftError(
                 "llama.cpp refused to quantize this file",
+                code="EXPORT-044",
                 where=str(source),
                 hint="Use a 32- or 16-bit file (--to gguf --type f16); llama.cpp's reason is in apart/log.txt of the run folder.",
             ) from error
@@ -105,5 +106,5 @@ class LlamaQuantize:
         matrix = read_matrix(file)
         if not matrix.keys() & tensor_names(source):
             message = f"the importance matrix belongs to another model than {source}"
-            raise UsageError(message, where=str(file), hint="Create one for this model with --to imatrix.")
+            raise UsageError(message, code="EXPORT-045", where=str(file), hint="Create one for this model with --to imatrix.")
         return matrix

@@ -52,6 +52,7 @@ class LmdeployBackend:
         if serving.adapters and options.engine == "turbomind":
             raise UsageError(
                 "the TurboMind engine does not support adapters",
+                code="SERVE-026",
                 where="backend.engine",
                 hint="Omit the engine, or merge the adapter and serve the merged model.",
             )
@@ -78,7 +79,9 @@ class LmdeployBackend:
             UsageError: always.
         """
         raise UsageError(
-            f"LMDeploy loads adapters at startup only and can't add '{name}'", hint="Restart the server with this adapter as well."
+            f"LMDeploy loads adapters at startup only and can't add '{name}'",
+            code="SERVE-027",
+            hint="Restart the server with this adapter as well.",
         )
 
     def drop_adapter(self, server: Server, name: str) -> None:
@@ -87,4 +90,4 @@ class LmdeployBackend:
         Raises:
             UsageError: always.
         """
-        raise UsageError(f"LMDeploy can't drop '{name}' at run time", hint="Restart the server without this adapter.")
+        raise UsageError(f"LMDeploy can't drop '{name}' at run time", code="SERVE-028", hint="Restart the server without this adapter.")

@@ -27,7 +27,12 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from missing_engine(choice, "Python 3.12 or newer: pip install")
     yield from unsupported_device("megatron", str(run.options.get("device", "auto")), "Use --device cpu.")
     if run.options.get("dtype") == "float16":
-        yield Problem(where="dtype", message="megatron does not support float16, which needs a loss scale", hint="Use --dtype bfloat16.")
+        yield Problem(
+            code="PARALLEL-016",
+            where="dtype",
+            message="megatron does not support float16, which needs a loss scale",
+            hint="Use --dtype bfloat16.",
+        )
     yield from _part_problems(run)
     if run.model:
         config = Checkpoint.at(run.model.path).config
@@ -40,7 +45,7 @@ def unsupported_settings(architecture: Architecture, config: Mapping[str, Any]) 
     for name, value in architecture.requires.items():
         if name in config and config[name] not in (value, None):
             message = f"megatron's weight map of {config['model_type']} does not support {name} {config[name]!r}"
-            yield Problem(where="parallel", message=message, hint=_HINT)
+            yield Problem(code="PARALLEL-017", where="parallel", message=message, hint=_HINT)
 
 
 def _model_problems(config: Mapping[str, Any], *, quantized: bool) -> Iterator[Problem]:
@@ -48,12 +53,15 @@ def _model_problems(config: Mapping[str, Any], *, quantized: bool) -> Iterator[P
     if kind not in architectures():
         message = f"megatron has no weight map for the model type '{kind}'"
         hint = f"{_HINT} Supported: {', '.join(sorted(architectures()))}; plugins can add more (swift.megatron_maps)."
-        yield Problem(where="parallel", message=message, hint=hint)
+        yield Problem(code="PARALLEL-018", where="parallel", message=message, hint=hint)
     else:
         yield from unsupported_settings(architectures()[kind], config)
     if quantized or quantization_of(config):
         yield Problem(
-            where="parallel", message="megatron can't shard quantized weights", hint="Use --parallel ddp, or an unquantized model."
+            code="PARALLEL-019",
+            where="parallel",
+            message="megatron can't shard quantized weights",
+            hint="Use --parallel ddp, or an unquantized model.",
         )
 
 
@@ -61,13 +69,16 @@ def _part_problems(run: Run) -> Iterator[Problem]:
     tuner, optimizer = (run.parts[kind].name if kind in run.parts else "" for kind in ("tuner", "optimizer"))
     if tuner and tuner not in _TUNERS:
         hint = f"Use --tuner {', '.join(_TUNERS)}; or --parallel fsdp."
-        yield Problem(where="tuner", message=f"megatron does not support the tuner '{tuner}'", hint=hint)
+        yield Problem(code="PARALLEL-020", where="tuner", message=f"megatron does not support the tuner '{tuner}'", hint=hint)
     elif tuner and run.part("tuner").options.get("dora"):
         yield Problem(
-            where="tuner.dora", message="DoRA's magnitudes need whole columns, which megatron shards", hint="Leave --tuner.dora out."
+            code="PARALLEL-021",
+            where="tuner.dora",
+            message="DoRA's magnitudes need whole columns, which megatron shards",
+            hint="Leave --tuner.dora out.",
         )
     if optimizer not in ("", "adamw"):
         message = f"megatron shards weights; '{optimizer}' may compute different updates on shards"
-        yield Problem(where="optimizer", message=message, hint="Use --optimizer adamw.")
+        yield Problem(code="PARALLEL-022", where="optimizer", message=message, hint="Use --optimizer adamw.")
     if "task" in run.parts and run.part("task").options.get("compile"):
-        yield Problem(where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")
+        yield Problem(code="PARALLEL-023", where="compile", message="megatron-core's layers can't be compiled", hint="Leave --compile out.")

@@ -69,7 +69,12 @@ def find_adapters(module: Module, placements: Sequence[Placement]) -> Mapping[st
         message = (
             f"megatron does not support the adapter weight {unsupported[0].removeprefix(_PEFT_PREFIX)} (and {len(unsupported) - 1} more)"
         )
-        raise UsageError(message, where="tuner", hint="Use plain LoRA on the linear layers of attention and MLP, or --parallel fsdp.")
+        raise UsageError(
+            message,
+            code="PARALLEL-024",
+            where="tuner",
+            hint="Use plain LoRA on the linear layers of attention and MLP, or --parallel fsdp.",
+        )
     return found
 
 
@@ -166,7 +171,12 @@ def _lora_weights(path: str, module: Module) -> LoraWeights:
     layer: Any = module.get_submodule(path)
     name = layer.active_adapters[0]
     if len(layer.active_adapters) > 1 or getattr(layer, "lora_variant", {}).get(name) or getattr(layer, "lora_bias", {}).get(name):
-        raise UsageError("megatron supports a single plain LoRA adapter only", where="tuner", hint="Use --tuner lora, or --parallel fsdp.")
+        raise UsageError(
+            "megatron supports a single plain LoRA adapter only",
+            code="PARALLEL-025",
+            where="tuner",
+            hint="Use --tuner lora, or --parallel fsdp.",
+        )
     return LoraWeights(
         a=f"{path}.lora_A.{name}.weight",
         b=f"{path}.lora_B.{name}.weight",

@@ -108,4 +108,4 @@ def _substitute(pattern: str, layer: int, suffix: str) -> str:
 
 def _unmapped(reason: str) -> UsageError:
     hint = "Use --parallel fsdp, or write a weight map for it (swift_plugin_megatron.maps)."
-    return UsageError(f"megatron can't convert this model: it {reason}", where="parallel", hint=hint)
+    return UsageError(f"megatron can't convert this model: it {reason}", code="PARALLEL-026", where="parallel", hint=hint)

@@ -143,7 +143,7 @@ class ShardedModel:
 def raise_first(problems: Iterable[Problem]) -> None:
     """Raise the first problem, if there is one, as a UsageError."""
     for problem in problems:
-        raise UsageError(problem.message, where=problem.where, hint=problem.hint)
+        raise UsageError(problem.message, code=problem.code, where=problem.where, hint=problem.hint)
 
 
 def _base_placements(architecture: Architecture, names: Iterable[str], partition: Partition) -> list[Placement]:
@@ -166,9 +166,11 @@ def _check_trainable(placements: Iterable[Placement], weights: dict[str, Paramet
         if len(trainable) > 1:
             names = " and ".join(map(lora.base_name, placement.hf_names))
             message = f"{names} are one fused weight in megatron, but only some of them are trainable"
-            raise UsageError(message, where="tuner", hint="Train or freeze them together, or use --parallel fsdp.")
+            raise UsageError(message, code="PARALLEL-027", where="tuner", hint="Train or freeze them together, or use --parallel fsdp.")
         if trainable == {True}:
             trainable_stages.add(placement.stage)
     if frozen := [stage for stage in range(partition.stages) if stage not in trainable_stages]:
         hint = "Train layers of every stage, or use a smaller --parallel.pipeline."
-        raise UsageError(f"pipeline stage {frozen[0] + 1} of {partition.stages} has no trainable weights", where="tuner", hint=hint)
+        raise UsageError(
+            f"pipeline stage {frozen[0] + 1} of {partition.stages} has no trainable weights", code="PARALLEL-028", where="tuner", hint=hint
+        )

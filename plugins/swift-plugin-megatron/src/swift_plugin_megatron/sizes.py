@@ -71,7 +71,9 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
     yield from _division_problem("pipeline", options.pipeline, {"layers": layers})
     if options.chunks > 1 and options.pipeline == 1:
         message = "interleaved stages require pipeline parallelism"
-        yield Problem(where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or add --parallel.pipeline 2.")
+        yield Problem(
+            code="PARALLEL-029", where="parallel.chunks", message=message, hint="Leave --parallel.chunks out, or add --parallel.pipeline 2."
+        )
     elif layers % options.pipeline == 0:
         yield from _division_problem(
             "chunks", options.chunks, {f"layers of each of {options.pipeline} processes": layers // options.pipeline}
@@ -81,7 +83,7 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
     if options.sequence and options.tensor == 1:
         message = "sequence parallelism requires tensor parallelism"
         hint = "Leave --parallel.sequence out, or add --parallel.tensor 2; --parallel.context shards tokens without tensor parallelism."
-        yield Problem(where="parallel.sequence", message=message, hint=hint)
+        yield Problem(code="PARALLEL-030", where="parallel.sequence", message=message, hint=hint)
     if processes % (options.tensor * options.context * options.pipeline):
         context = options.context if processes % options.context == 0 else 1
         valid = [
@@ -90,22 +92,22 @@ def size_problems(options: MegatronOptions, processes: int, config: Mapping[str,
             if not (heads % (t * context) or keys % t or width % t or layers % p)
         ]
         message = f"{_format(options.tensor, options.context, options.pipeline)} does not divide {processes} processes"
-        yield Problem(where="parallel", message=message, hint=f"Choose one of: {'; '.join(valid)}.")
+        yield Problem(code="PARALLEL-031", where="parallel", message=message, hint=f"Choose one of: {'; '.join(valid)}.")
     elif options.expert > 1 and config:
         yield from _expert_problems(options, processes // options.pipeline, config)
     if options.tensor > 1 and _expert_count(config) and not options.sequence:
         message = "experts are not sharded, so without sequence parallelism all tensor-parallel processes would compute the same tokens"
-        yield Problem(where="parallel.tensor", message=message, hint="Add --parallel.sequence.")
+        yield Problem(code="PARALLEL-032", where="parallel.tensor", message=message, hint="Add --parallel.sequence.")
 
 
 def _expert_problems(options: MegatronOptions, processes: int, config: Mapping[str, Any]) -> Iterator[Problem]:
     experts = _expert_count(config)
     if not experts:
-        yield Problem(where="parallel.expert", message="the model has no experts", hint="Leave --parallel.expert out.")
+        yield Problem(code="PARALLEL-033", where="parallel.expert", message="the model has no experts", hint="Leave --parallel.expert out.")
     elif processes % options.expert or experts % options.expert:
         valid = [str(size) for size in range(1, processes + 1) if not (processes % size or experts % size)]
         message = f"expert {options.expert} does not divide both {experts} experts and a stage's {processes} processes"
-        yield Problem(where="parallel.expert", message=message, hint=f"Choose one of: {', '.join(valid)}.")
+        yield Problem(code="PARALLEL-034", where="parallel.expert", message=message, hint=f"Choose one of: {', '.join(valid)}.")
 
 
 def _expert_count(config: Mapping[str, Any]) -> int:
@@ -118,7 +120,7 @@ def _division_problem(name: str, size: int, counts: Mapping[str, int]) -> Iterat
         if count % size:
             valid = [number for number in range(1, min(count, 64) + 1) if not any(other % number for other in counts.values())]
             hint = f"Choose one of: {', '.join(map(str, valid))}."
-            yield Problem(where=f"parallel.{name}", message=f"{name} {size} does not divide {count} {what}", hint=hint)
+            yield Problem(code="PARALLEL-035", where=f"parallel.{name}", message=f"{name} {size} does not divide {count} {what}", hint=hint)
             return
 
 

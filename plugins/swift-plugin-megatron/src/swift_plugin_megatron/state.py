@@ -51,12 +51,18 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
         UsageError: the trainable weights have other names or shapes.
     """
     if not (folder / _METADATA).is_file():
-        raise SwiftError("this checkpoint was not written by megatron", where=str(folder), hint="Resume with the strategy that wrote it.")
+        raise SwiftError(
+            "this checkpoint was not written by megatron",
+            code="PARALLEL-036",
+            where=str(folder),
+            hint="Resume with the strategy that wrote it.",
+        )
     metadata = torch.load(folder / _METADATA, weights_only=True)
     if metadata["sizes"] != _sizes(strategy):
         saved_sizes, sizes = (", ".join(f"{name} {size}" for name, size in each.items()) for each in (metadata["sizes"], _sizes(strategy)))
         raise SwiftError(
             f"this checkpoint was written with {saved_sizes} and can't be resharded; this run has {sizes}",
+            code="PARALLEL-037",
             where=str(folder),
             hint="Resume with the same sizes, or start a new run from the checkpoint's model/.",
         )
@@ -65,7 +71,9 @@ def load(folder: Path, strategy: MegatronStrategy) -> None:
     shapes = [{name: tuple(weight.shape) for name, weight in each.items()} for each in (saved, weights)]
     if shapes[0] != shapes[1]:
         name = min(name for name in {**shapes[0], **shapes[1]} if shapes[0].get(name) != shapes[1].get(name))
-        raise UsageError(f"the weight {name} of the checkpoint does not match the run's", where="resume", hint=SAME_MODEL)
+        raise UsageError(
+            f"the weight {name} of the checkpoint does not match the run's", code="PARALLEL-038", where="resume", hint=SAME_MODEL
+        )
     with torch.no_grad():
         for name, weight in saved.items():
             weights[name].copy_(weight)

@@ -74,4 +74,9 @@ def _shard_elements(shape: torch.Size, placement: Placement, sizes: Sizes) -> in
 
 def _require(condition: bool, reason: str) -> None:
     if not condition:
-        raise SwiftError(f"megatron-core did not shard the model as requested: {reason}", where="parallel", hint="Please report this.")
+        raise SwiftError(
+            f"megatron-core did not shard the model as requested: {reason}",
+            code="PARALLEL-039",
+            where="parallel",
+            hint="Please report this.",
+        )

@@ -54,7 +54,7 @@ class MeshStrategy(ABC):
         self.options = options
         rank, processes = rank_and_size()
         for problem in size_problems(options, processes):
-            raise UsageError(problem.message, where=problem.where, hint=problem.hint)
+            raise UsageError(problem.message, code=problem.code, where=problem.where, hint=problem.hint)
         self.data_size = data_size(options, processes)
         self.data_rank = rank // (options.tensor * options.context) % self.data_size
         self.ranks_per_row = processes // self.data_size  # processes with the same rows
@@ -137,7 +137,12 @@ class MeshStrategy(ABC):
         if not (folder / self.metadata).is_file():
             stages = f"{self.options.pipeline} stages" if self.options.pipeline > 1 else "one stage"
             message = f"this checkpoint was not written by a mesh of {stages}"
-            raise SwiftError(message, where=str(folder), hint="Resume with the strategy that wrote it and the same --parallel.pipeline.")
+            raise SwiftError(
+                message,
+                code="PARALLEL-040",
+                where=str(folder),
+                hint="Resume with the strategy that wrote it and the same --parallel.pipeline.",
+            )
         load_sharded(folder, self.metadata, self.module, self.optimizer, **self._state())
 
     def _state(self) -> dict[str, Any]:

@@ -36,12 +36,17 @@ def problems(run: Run) -> Iterator[Problem]:
     yield from quantized_weights("a mesh", run)
     if options.context > 1 and (attention := run.options.get("attention", "auto")) not in ("auto", "sdpa"):
         message = f"context parallelism uses its own attention, not '{attention}'"
-        yield Problem(where="attention", message=message, hint="Leave --attention out.")
+        yield Problem(code="PARALLEL-041", where="attention", message=message, hint="Leave --attention out.")
     if "tuner" in run.parts:
         yield from _tuner(run, options)
     if "task" in run.parts and run.part("task").options.get("compile") and max(options.context, options.tensor, options.pipeline) > 1:
         hint = "Leave --compile out, or use --parallel fsdp."
-        yield Problem(where="compile", message="a model that is sharded over context, tensor or pipeline can't be compiled", hint=hint)
+        yield Problem(
+            code="PARALLEL-042",
+            where="compile",
+            message="a model that is sharded over context, tensor or pipeline can't be compiled",
+            hint=hint,
+        )
 
 
 def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
@@ -52,13 +57,15 @@ def _tuner(run: Run, options: MeshOptions) -> Iterator[Problem]:
         if tuner.name not in supported:
             message = f"{kind} parallelism does not support the tuner '{tuner.name}'"
             choices = ", ".join(name for name in supported if all(name in names for names, _ in active))
-            yield Problem(where="tuner", message=message, hint=f"Use --tuner {choices}; or --parallel fsdp.")
+            yield Problem(code="PARALLEL-043", where="tuner", message=message, hint=f"Use --tuner {choices}; or --parallel fsdp.")
             return
     if options.tensor == 1 and tuner.name in ("adalora", "vblora"):
         message = f"'{tuner.name}' needs whole weights, which the mesh shards"
-        yield Problem(where="tuner", message=message, hint="Use --parallel ddp, or --tuner lora.")
+        yield Problem(code="PARALLEL-044", where="tuner", message=message, hint="Use --parallel ddp, or --tuner lora.")
     if options.tensor > 1 and tuner.name in _LORA:
         for name, plain in _PLAIN.items():
             if (value := tuner.options.get(name)) not in (None, *plain):
                 message = f"tensor parallelism can't shard an adapter with {name} {value}"
-                yield Problem(where=f"tuner.{name}", message=message, hint=f"Leave tuner.{name} out, or use --parallel fsdp.")
+                yield Problem(
+                    code="PARALLEL-045", where=f"tuner.{name}", message=message, hint=f"Leave tuner.{name} out, or use --parallel fsdp."
+                )

@@ -58,7 +58,7 @@ class ContextParallel:
         self.difference = difference.item()
         if self.difference > _TOLERANCE[dtype]:
             message = f"{type(model).__name__} computes different logits with context parallelism (by {self.difference:.2g})"
-            raise UsageError(message, where="parallel.context", hint=_HINT)
+            raise UsageError(message, code="PARALLEL-046", where="parallel.context", hint=_HINT)
 
     def wrap(self, task: LossTask) -> LossTask:
         """Return a task whose forward pass runs on this process's part of the tokens."""
@@ -83,7 +83,7 @@ class ContextParallel:
         """Implement transformers' attention interface: (1, heads, local tokens, size) of each → (1, local tokens, heads, size)."""
         if unsupported := unsupported_argument(more):
             message = f"context parallelism does not support the '{unsupported}' of {type(module).__name__}"
-            raise UsageError(message, where="parallel.context", hint=_HINT)
+            raise UsageError(message, code="PARALLEL-047", where="parallel.context", hint=_HINT)
         dropout = dropout if module.training else 0.0
 
         def per_row(*states: Tensor) -> Tensor:

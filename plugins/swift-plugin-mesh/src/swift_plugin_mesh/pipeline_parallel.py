@@ -78,7 +78,7 @@ class PipelineStrategy(MeshStrategy):
         expected = {name for name in self.layout.names if self.layout.has(self.number, name)}
         if (actual := set(self.names.values())) != expected:
             message = f"pipeline stage {self.number} does not have its own parameters: {', '.join(sorted(actual ^ expected)[:3])}"
-            raise SwiftError(message, where="parallel", hint="Please report this.")
+            raise SwiftError(message, code="PARALLEL-048", where="parallel", hint="Please report this.")
         every = dict(self.module.named_parameters())
         held = {name: parameter for name, parameter in every.items() if not parameter.is_meta}
         check_placements(held.items(), self.plan)

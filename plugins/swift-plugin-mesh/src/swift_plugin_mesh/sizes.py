@@ -26,7 +26,9 @@ def size_problems(options: MeshOptions, processes: int) -> Iterator[Problem]:
     """Yield a problem if the mesh does not fit the number of processes, or combines unsupported dimensions."""
     if options.pipeline > 1 and options.context > 1:
         message = "a mesh can't combine context and pipeline parallelism"
-        yield Problem(where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron.")
+        yield Problem(
+            code="PARALLEL-049", where="parallel.pipeline", message=message, hint="Leave one of them out, or use --parallel megatron."
+        )
         return
     if data_size(options, processes):
         return
@@ -38,7 +40,7 @@ def size_problems(options: MeshOptions, processes: int) -> Iterator[Problem]:
     hints = (_format({"data": processes // prod(others), **dict(zip(sizes, others, strict=True))}) for others in near)
     where = "parallel.data" if options.data else "parallel"
     message = f"a mesh of {requested} does not fit {processes} process{'es' if processes > 1 else ''}"
-    yield Problem(where=where, message=message, hint=f"Use {' or '.join(hints)}; or change --processes.")
+    yield Problem(code="PARALLEL-050", where=where, message=message, hint=f"Use {' or '.join(hints)}; or change --processes.")
 
 
 def _format(sizes: Mapping[str, int]) -> str:
@@ -62,18 +64,18 @@ def model_problems(options: MeshOptions, config: Mapping[str, Any]) -> Iterator[
         if size % options.tensor:
             message = f"tensor {options.tensor} does not divide the model's {_SHARDED[key]}, {size}"
             valid = _valid(lambda parts: not any(other % parts for other in sizes.values()), min(sizes.values()))
-            yield Problem(where="parallel.tensor", message=message, hint=f"Choose one of: {valid}.")
+            yield Problem(code="PARALLEL-051", where="parallel.tensor", message=message, hint=f"Choose one of: {valid}.")
             break
     heads = text.get("num_attention_heads", 0) // options.tensor
     if isinstance(heads, int) and heads % options.context:
         message = f"context {options.context} does not divide the {heads} attention heads of a process"
         valid = _valid(lambda parts: heads % parts == 0, heads)
-        yield Problem(where="parallel.context", message=message, hint=f"Choose one of: {valid}.")
+        yield Problem(code="PARALLEL-052", where="parallel.context", message=message, hint=f"Choose one of: {valid}.")
     layers = text.get("num_hidden_layers")
     if isinstance(layers, int) and layers % options.pipeline:
         message = f"pipeline {options.pipeline} does not divide the model's {layers} blocks"
         valid = _valid(lambda parts: layers % parts == 0, layers)
-        yield Problem(where="parallel.pipeline", message=message, hint=f"Choose one of: {valid}.")
+        yield Problem(code="PARALLEL-053", where="parallel.pipeline", message=message, hint=f"Choose one of: {valid}.")
 
 
 def _valid(divides: Callable[[int], bool], maximum: int) -> str:

@@ -42,7 +42,7 @@ class Layout:
         if len(lists) != 1 or len(lists[0][1]) % stages:
             count = len(lists[0][1]) if len(lists) == 1 else 0
             what = f"{count} blocks, which {stages} stages do not divide" if count else "no single list of blocks"
-            raise UsageError(f"the model has {what}", where="parallel.pipeline", hint=_HINT)
+            raise UsageError(f"the model has {what}", code="PARALLEL-054", where="parallel.pipeline", hint=_HINT)
         self.name, self.count = lists[0][0], len(lists[0][1])
         model: Any = next(part for part in module.modules() if isinstance(part, PreTrainedModel))
         names = {id(part): name for name, part in module.named_modules()}
@@ -53,7 +53,7 @@ class Layout:
         self.shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
         if not all(name.startswith((f"{self.name}.", *_outer_prefixes(model, names))) for name in self.names):
             message = f"the architecture {type(model).__name__} has no plan for pipeline parallelism"
-            raise UsageError(message, where="parallel.pipeline", hint=_HINT)
+            raise UsageError(message, code="PARALLEL-055", where="parallel.pipeline", hint=_HINT)
 
     def has(self, stage: int, name: str) -> bool:
         """Return whether a stage has a parameter; a tied head's is in the first and the last one."""

@@ -117,7 +117,7 @@ def _layer(name: str, part: Any, style: ShardingStyle) -> dict[str, ShardingStyl
 
 
 def _refusal(message: str) -> UsageError:
-    return UsageError(message, where="parallel.tensor", hint="Use --parallel fsdp, which shards any architecture.")
+    return UsageError(message, code="PARALLEL-056", where="parallel.tensor", hint="Use --parallel fsdp, which shards any architecture.")
 
 
 def _with_wildcards(name: str) -> str:

@@ -55,4 +55,6 @@ def placement_along(parameter: Tensor, dimension: str) -> Placement:
 
 
 def _mismatch(reason: str) -> SwiftError:
-    return SwiftError(f"the model was not placed over the mesh as requested: {reason}", where="parallel", hint="Please report this.")
+    return SwiftError(
+        f"the model was not placed over the mesh as requested: {reason}", code="PARALLEL-057", where="parallel", hint="Please report this."
+    )

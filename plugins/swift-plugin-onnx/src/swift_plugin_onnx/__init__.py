@@ -51,15 +51,15 @@ def swift_check(run: Run) -> Iterator[Problem]:
         if method == "embedder":
             pooling_of(Path(run.model.path))
     except UsageError as error:
-        yield Problem(where="model", message=error.message, hint=error.hint)
+        yield Problem(code=error.code, where="model", message=error.message, hint=error.hint)
         return
     try:
         check_type(method, chosen.options.get("type", "fp32"))
     except UsageError as error:
-        yield Problem(where=error.where, message=error.message, hint=error.hint)
+        yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)
     if method == "decoder":
         message = "the model builder does not support this architecture: torch.onnx exports it without a KV cache, so it is not for serving"
-        yield Problem(where="model", message=message, fatal=False)
+        yield Problem(code="EXPORT-046", where="model", message=message, fatal=False)
     if chosen.options.get("type") == "int4" and chosen.options.get("plain"):
         message = "int4 with round-to-nearest has a high quantization error: without --plain, the most sensitive matrices keep 8 bits"
-        yield Problem(where="plain", message=message, fatal=False)
+        yield Problem(code="EXPORT-047", where="plain", message=message, fatal=False)

@@ -38,17 +38,21 @@ def export_method(checkpoint: Path) -> ExportMethod:
         UsageError: the architecture is not supported, the weights are quantized, or this is not a safetensors checkpoint.
     """
     if (found := Checkpoint.at(checkpoint).format) != "safetensors":
-        raise UsageError(f"expected a safetensors checkpoint, found {found}", where=str(checkpoint), hint="Merge or convert it first.")
+        raise UsageError(
+            f"expected a safetensors checkpoint, found {found}", code="EXPORT-002", where=str(checkpoint), hint="Merge or convert it first."
+        )
     config = Checkpoint.at(checkpoint).config
     if quantization_of(config):
-        raise UsageError("the checkpoint is already quantized", where=str(checkpoint), hint="Export the full-precision model.")
+        raise UsageError(
+            "the checkpoint is already quantized", code="EXPORT-003", where=str(checkpoint), hint="Export the full-precision model."
+        )
     named = str((config.get("architectures") or ["?"])[0])
     method: ExportMethod | None = "builder" if named in KNOWN else next((kind for ending, kind in _TRACED if named.endswith(ending)), None)
     if (checkpoint / MODULES).is_file() and not str(method).endswith("classifier"):
         method = "embedder"  # a sentence-transformers model, whatever its base architecture
     if method is None or config.get("is_encoder_decoder"):
         hint = "Supported: decoders, encoders, sequence and token classifiers; see `architectures` in config.json."
-        raise UsageError(f"ONNX export does not support the architecture {named}", where=str(checkpoint), hint=hint)
+        raise UsageError(f"ONNX export does not support the architecture {named}", code="EXPORT-048", where=str(checkpoint), hint=hint)
     return method
 
 
@@ -60,4 +64,4 @@ def check_type(method: ExportMethod, type_: str) -> None:
     """
     if method != "builder" and type_ not in _TRACED_TYPES:
         message = f"{type_} needs onnxruntime-genai's model builder, which does not support this architecture"
-        raise UsageError(message, where="type", hint=f"Use --type {' or '.join(_TRACED_TYPES)}.")
+        raise UsageError(message, code="EXPORT-049", where="type", hint=f"Use --type {' or '.join(_TRACED_TYPES)}.")

@@ -82,4 +82,6 @@ class OnnxExporter:
         sys.stderr.write(done.stderr)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise SwiftError(f"the model builder failed: {last}", where=str(checkpoint), hint="See apart/log.txt in the run folder.")
+            raise SwiftError(
+                f"the model builder failed: {last}", code="EXPORT-050", where=str(checkpoint), hint="See apart/log.txt in the run folder."
+            )

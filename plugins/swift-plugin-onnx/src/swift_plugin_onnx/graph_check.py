@@ -95,4 +95,4 @@ def compare(file: Path, batches: Sequence[Batch], expected: Sequence[NDArray[np.
 
 def _broken(message: str) -> SwiftError:
     hint = "The traced graph does not hold for all input lengths, or needs a more precise type (--type fp32)."
-    return SwiftError(f"the ONNX graph does not reproduce the model: {message}", hint=hint)
+    return SwiftError(f"the ONNX graph does not reproduce the model: {message}", code="EXPORT-051", hint=hint)

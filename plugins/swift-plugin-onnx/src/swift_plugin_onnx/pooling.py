@@ -74,9 +74,11 @@ def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"the file can't be read: {error}", where=str(file), hint="Check that the checkpoint is complete.") from error
+        raise UsageError(
+            f"the file can't be read: {error}", code="EXPORT-052", where=str(file), hint="Check that the checkpoint is complete."
+        ) from error
 
 
 def _unsupported(problem: str, where: Path) -> UsageError:
     hint = f"Supported: {', '.join(_MODES)}. Remove {MODULES} to export the states of all tokens instead."
-    return UsageError(f"unsupported sentence-transformers model: {problem}", where=str(where), hint=hint)
+    return UsageError(f"unsupported sentence-transformers model: {problem}", code="EXPORT-053", where=str(where), hint=hint)

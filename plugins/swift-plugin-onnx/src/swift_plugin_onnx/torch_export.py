@@ -73,7 +73,7 @@ def export_graph(checkpoint: Path, folder: Path, method: ExportMethod, type_: st
         expected = [reference(graph, batch) for batch in batches]
     except (ValueError, RuntimeError) as error:
         hint = "A classifier on top of a decoder needs a pad_token_id in config.json."
-        raise UsageError(f"the model failed on a batch: {error}", where=str(checkpoint), hint=hint) from error
+        raise UsageError(f"the model failed on a batch: {error}", code="EXPORT-054", where=str(checkpoint), hint=hint) from error
     _trace(graph if type_ == "fp32" else graph.half(), batches[-1], pooled, folder / "model.onnx")
     for file in sorted(checkpoint.iterdir()):
         if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in _COPIED):
@@ -104,11 +104,13 @@ def _load(checkpoint: Path, method: ExportMethod) -> Any:
         model, info = kind.from_pretrained(checkpoint, output_loading_info=True, **arguments)
     except (ValueError, KeyError) as error:
         hint = "Models with custom code are not supported."
-        raise UsageError(f"transformers can't load the checkpoint: {error}", where=str(checkpoint), hint=hint) from error
+        raise UsageError(f"transformers can't load the checkpoint: {error}", code="EXPORT-055", where=str(checkpoint), hint=hint) from error
     # the output of an embedding model does not use the pooler, which many checkpoints lack
     missing = sorted(name for name in info["missing_keys"] if method != "embedder" or not name.startswith("pooler."))
     if missing:
-        raise UsageError(f"the checkpoint lacks weights: {', '.join(missing[:3])}", where=str(checkpoint), hint="Is it complete?")
+        raise UsageError(
+            f"the checkpoint lacks weights: {', '.join(missing[:3])}", code="EXPORT-056", where=str(checkpoint), hint="Is it complete?"
+        )
     model.config.use_cache = False
     return model.eval()
 
@@ -117,7 +119,9 @@ def _inputs(model: Any, checkpoint: Path) -> tuple[str, ...]:
     """Return the names of the inputs; token_type_ids only if the model has more than one segment type."""
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters:
-        raise UsageError("not a text model: it takes no input_ids", where=str(checkpoint), hint="Only text models are supported.")
+        raise UsageError(
+            "not a text model: it takes no input_ids", code="EXPORT-057", where=str(checkpoint), hint="Only text models are supported."
+        )
     names = ["input_ids", "attention_mask"]
     if (getattr(model.config, "type_vocab_size", None) or 0) > 1:
         names.append("token_type_ids")
@@ -144,5 +148,7 @@ def _trace(graph: _Graph, batch: Mapping[str, torch.Tensor], pooled: bool, file:
             )
         except Exception as error:  # the model's code may raise anything
             last = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise SwiftError(f"torch.onnx failed: {last[0]}", hint="Some architectures can't be expressed in ONNX.") from error
+            raise SwiftError(
+                f"torch.onnx failed: {last[0]}", code="EXPORT-058", hint="Some architectures can't be expressed in ONNX."
+            ) from error
         onnx.save_model(onnx.load(str(whole)), str(file), save_as_external_data=True, location=f"{file.name}.data")

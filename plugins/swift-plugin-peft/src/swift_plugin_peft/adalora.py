@@ -35,7 +35,10 @@ class AdaLoraTuner(PeftTuner):
         warmup, settle = int(steps * self.options.warmup), int(steps * self.options.settle)
         if warmup + settle >= steps:
             raise UsageError(
-                f"none of the {steps} steps is left for pruning", where="tuner.warmup", hint="Lower tuner.warmup or tuner.settle."
+                f"none of the {steps} steps is left for pruning",
+                code="TUNER-001",
+                where="tuner.warmup",
+                hint="Lower tuner.warmup or tuner.settle.",
             )
         adapted: Any = model
         config = adapted.peft_config["default"]

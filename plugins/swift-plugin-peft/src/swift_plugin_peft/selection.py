@@ -95,6 +95,7 @@ def _check_groups(groups: list[TargetGroup], excluded: Mapping[str, str]) -> Non
             named = f"'{group.name}'" if group.name else "every linear layer"
             raise UsageError(
                 f"{named} can't be adapted: {path} {excluded[path]}",
+                code="TUNER-002",
                 where="tuner.targets",
                 hint="Name other modules, or omit tuner.targets to select the trainable layers automatically.",
             )

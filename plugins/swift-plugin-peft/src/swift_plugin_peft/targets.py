@@ -49,7 +49,9 @@ def match_targets(requested: list[str] | str, model: Module, family: ModelFamily
         return [TargetGroup("", tuple(own))]
     if requested in _AUTOMATIC or requested in [[name] for name in _AUTOMATIC]:
         if not linear:
-            raise UsageError("the model has no linear layer to adapt", where="tuner.targets", hint="Name modules with tuner.targets.")
+            raise UsageError(
+                "the model has no linear layer to adapt", code="TUNER-003", where="tuner.targets", hint="Name modules with tuner.targets."
+            )
         return [TargetGroup("", tuple(linear))]
     paths = [path for path, _ in model.named_modules() if path]
     if isinstance(requested, str):
@@ -76,6 +78,7 @@ def find_modules_to_save(names: list[str], model: Module) -> list[str]:
             known = {path.rpartition(".")[2] for path, _ in model.named_modules()}
             raise UsageError(
                 f"'{name}' matches no module",
+                code="TUNER-004",
                 where="tuner.modules_to_save",
                 hint=suggestion(name, known) or "Try embed_tokens, lm_head, norm.",
             )
@@ -142,7 +145,7 @@ def _require(name: str, paths: list[str], model: Module) -> tuple[str, ...]:
     kinds = sorted({path.rpartition(".")[2] for path in linear_layers(model)} - set(map(str, range(1000))))
     near = suggestion(name, [*kinds, *(path for path, _ in model.named_modules() if path)])
     message = f"'{name}' matches no layer. {near}".strip()
-    raise UsageError(message, where="tuner.targets", hint=f"Linear layers of this model: {', '.join(kinds)}.")
+    raise UsageError(message, code="TUNER-005", where="tuner.targets", hint=f"Linear layers of this model: {', '.join(kinds)}.")
 
 
 def _matches(pattern: str, path: str) -> bool:
@@ -150,7 +153,7 @@ def _matches(pattern: str, path: str) -> bool:
         return re.fullmatch(pattern, path) is not None
     except re.error as error:
         raise UsageError(
-            f"invalid regular expression: {error}", where="tuner.targets", hint=r"Example: '.*layers\.(0|1)\..*_proj'"
+            f"invalid regular expression: {error}", code="TUNER-006", where="tuner.targets", hint=r"Example: '.*layers\.(0|1)\..*_proj'"
         ) from None
 
 

@@ -50,6 +50,7 @@ def check_can_untie(model: Any, paths: Iterable[str], where: str) -> None:
         raise UsageError(
             f"'{path}' shares its weight with '{found[path][0]}', and {type(model).__name__} can't save them separately: "
             "an adapter trained there could not be merged",
+            code="TUNER-007",
             where=where,
             hint="Leave the module out, or train the weight itself: --tuner freeze.",
         )

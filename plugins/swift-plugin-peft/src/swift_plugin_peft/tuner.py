@@ -56,6 +56,7 @@ class PeftTuner:
         if self._init_modifies_base() and getattr(model, "is_quantized", False):
             raise UsageError(
                 "this initialisation modifies the base weights, which are quantized",
+                code="TUNER-008",
                 where="tuner.init",
                 hint="Use --tuner.init default, or load the base unquantized.",
             )
@@ -64,6 +65,7 @@ class PeftTuner:
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(
                 f"PEFT rejected the options: {_MODULE_REPR.sub('', str(error))}",
+                code="TUNER-009",
                 where="tuner",
                 hint="Check the tuner's options against the layer sizes.",
             ) from error
@@ -73,6 +75,7 @@ class PeftTuner:
         ):
             raise SwiftError(
                 f"the base model is not frozen: {', '.join(trainable[:3])} would be trained",
+                code="TUNER-010",
                 where="tuner",
                 hint="Use another tuner, and report this as a bug.",
             )
@@ -90,7 +93,12 @@ class PeftTuner:
             UsageError: the adapter does not match the base model, which is left unchanged.
         """
         if "." in name:
-            raise UsageError(f"an adapter name must not contain a dot: '{name}'", where="adapter", hint="Choose another name: name=folder.")
+            raise UsageError(
+                f"an adapter name must not contain a dot: '{name}'",
+                code="TUNER-011",
+                where="adapter",
+                hint="Choose another name: name=folder.",
+            )
         adapted: Any = model
         try:
             if not isinstance(model, PeftModel):
@@ -103,6 +111,7 @@ class PeftTuner:
             reason = str(error).strip().splitlines()
             raise UsageError(
                 f"the adapter does not match the base model: {reason[-1].strip() if reason else type(error).__name__}",
+                code="TUNER-012",
                 where=str(folder),
                 hint=_CHECK_BASE,
             ) from error
@@ -110,6 +119,7 @@ class PeftTuner:
             _remove_partial_adapter(model, name)
             raise UsageError(
                 f"the adapter does not match the base model: {len(wrong)} weights are missing or unexpected, such as {wrong[0]}",
+                code="TUNER-013",
                 where=str(folder),
                 hint=_CHECK_BASE,
             )
@@ -155,7 +165,10 @@ class PeftTuner:
         adapted: Any = model
         if getattr(adapted.get_base_model(), "is_quantized", False):
             raise SwiftError(
-                "an adapter can't be merged into a quantized base", where="merge", hint="Load the base unquantized, or dequantize it first."
+                "an adapter can't be merged into a quantized base",
+                code="TUNER-014",
+                where="merge",
+                hint="Load the base unquantized, or dequantize it first.",
             )
         base: Any = adapted.get_base_model()
         # Trainable token rows (token_adapter) are meant for all modules that share the embedding, so they stay tied.
@@ -166,7 +179,10 @@ class PeftTuner:
             merged: Module = adapted.merge_and_unload(safe_merge=True)
         except (ValueError, AttributeError, NotImplementedError) as error:
             raise SwiftError(
-                f"PEFT can't merge this adapter: {error}", where="merge", hint="Serve the adapter with its base model instead."
+                f"PEFT can't merge this adapter: {error}",
+                code="TUNER-015",
+                where="merge",
+                hint="Serve the adapter with its base model instead.",
             ) from error
         return merged
 
@@ -229,6 +245,7 @@ class PeftTuner:
             if name not in known:
                 raise UsageError(
                     f"{config_class.__name__} has no field '{name}' that can be set",
+                    code="TUNER-016",
                     where=f"tuner.config.{name}",
                     hint=suggestion(name, known) or f"Known: {', '.join(sorted(known))}.",
                 )
@@ -242,6 +259,7 @@ def _check_dora_magnitudes(adapted: Module) -> None:
             path = name.removeprefix("base_model.model.").partition(".lora_magnitude_vector")[0]
             raise UsageError(
                 f"DoRA divides by the norm of each weight row, and '{path}' has rows of zeros",
+                code="TUNER-017",
                 where="tuner.targets",
                 hint="Exclude this module, or use --tuner lora.",
             )
@@ -289,6 +307,7 @@ def _config_class(name: str) -> type[PeftConfig]:
     if name.lower() not in methods:
         raise UsageError(
             f"PEFT has no method '{name}' that adapts layers",
+            code="TUNER-018",
             where="tuner.method",
             hint=suggestion(name, methods) or f"Known: {', '.join(sorted(methods))}.",
         )

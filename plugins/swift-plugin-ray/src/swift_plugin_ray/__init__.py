@@ -35,4 +35,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     ours = chosen and chosen.factory.startswith("swift_plugin_ray.")
     if ours and importlib.util.find_spec("ray") is None:
         hint = "pip install 'swift-plugin-ray[engine]'"
-        yield Problem(where="launcher", message="the launcher 'ray' needs Ray", hint=hint)
+        yield Problem(code="NODE-022", where="launcher", message="the launcher 'ray' needs Ray", hint=hint)

@@ -33,7 +33,7 @@ def main() -> int:
         _check_resources(job["workers"], options)
     except (SwiftError, ConnectionError) as error:
         hint = "Check that the Ray cluster is running: ray status"
-        report.error(error if isinstance(error, SwiftError) else SwiftError(str(error), hint=hint))
+        report.error(error if isinstance(error, SwiftError) else SwiftError(str(error), code="NODE-023", hint=hint))
         return 2
     done = threading.Event()
 
@@ -65,7 +65,9 @@ def _check_resources(workers: int, options: RayOptions) -> None:
             message = (
                 f"{workers} workers with {each:g} {name} each were requested, but the Ray cluster has {available.get(name, 0.0):g} {name}"
             )
-            raise UsageError(message, where="processes", hint="Request fewer workers, or fewer CPUs per worker with --launcher.cpus.")
+            raise UsageError(
+                message, code="NODE-024", where="processes", hint="Request fewer workers, or fewer CPUs per worker with --launcher.cpus."
+            )
 
 
 def _trainer(job: dict[str, Any], options: RayOptions, run: Path) -> TorchTrainer:

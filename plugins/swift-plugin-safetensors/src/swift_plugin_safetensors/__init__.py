@@ -40,4 +40,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
 
     for adapter in run.adapters.values():
         for note in vllm_notes(Path(adapter.path)):
-            yield Problem(where="adapter", message=note, fatal=False)
+            yield Problem(code="EXPORT-059", where="adapter", message=note, fatal=False)

@@ -56,6 +56,7 @@ class SafetensorsExporter:
         if not files:
             raise UsageError(
                 "no safetensors weights",
+                code="EXPORT-060",
                 where=str(checkpoint),
                 hint="Pickled weights are not supported.",
             )
@@ -105,7 +106,12 @@ class SafetensorsExporter:
             return None
         if Checkpoint.at(checkpoint).quantization:
             hint = "Omit --type to copy it unchanged, or export the full-precision model."
-            raise UsageError("the weights of a quantized checkpoint can't be converted to another dtype", where=str(checkpoint), hint=hint)
+            raise UsageError(
+                "the weights of a quantized checkpoint can't be converted to another dtype",
+                code="EXPORT-061",
+                where=str(checkpoint),
+                hint=hint,
+            )
         found: torch.dtype = getattr(torch, self._options.type)
         return found
 
@@ -148,7 +154,12 @@ def _converted(source: Any, name: str, dtype: torch.dtype | None, checkpoint: Pa
         return tensor
     found = tensor.to(dtype)
     if bool(torch.isfinite(tensor).all()) and not bool(torch.isfinite(found).all()):
-        raise SwiftError(f"the weight {name} has values that float16 can't represent", where=str(checkpoint), hint="Use --type bfloat16.")
+        raise SwiftError(
+            f"the weight {name} has values that float16 can't represent",
+            code="EXPORT-062",
+            where=str(checkpoint),
+            hint="Use --type bfloat16.",
+        )
     return found
 
 
@@ -157,7 +168,12 @@ def _check(file: Path, readers: Mapping[str, Any], names: Iterable[str], dtype: 
     with safe_open(file, "pt") as written:
         for name in names:
             if not torch.equal(_bits(written.get_tensor(name)), _bits(_converted(readers[name], name, dtype, checkpoint))):
-                raise SwiftError(f"the weight {name} written differs from the one read", where=str(file), hint="Check the disk for errors.")
+                raise SwiftError(
+                    f"the weight {name} written differs from the one read",
+                    code="EXPORT-063",
+                    where=str(file),
+                    hint="Check the disk for errors.",
+                )
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:

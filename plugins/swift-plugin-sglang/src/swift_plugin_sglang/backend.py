@@ -74,6 +74,7 @@ class SglangBackend:
         if at_run_time and not (adapters or self._options.max_lora_rank):
             raise UsageError(
                 "SGLang allocates memory for adapters at startup and needs their maximum rank",
+                code="SERVE-029",
                 where="backend.max_lora_rank",
                 hint="Set the highest rank of the adapters that will be loaded: --max-lora-rank 16.",
             )

@@ -35,4 +35,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     chosen = run.parts.get("launcher")
     if chosen and chosen.factory.startswith("swift_plugin_slurm.") and chosen.options["submit"] and not shutil.which("sbatch"):
         hint = "Run the command on a machine with Slurm, or write only the script with --launcher.no-submit and submit it there."
-        yield Problem(where="launcher", message="sbatch is not installed on this machine", hint=hint)
+        yield Problem(code="NODE-026", where="launcher", message="sbatch is not installed on this machine", hint=hint)

@@ -59,5 +59,5 @@ def _run_slurm(*argv: str) -> str:
     result = subprocess.run(argv, capture_output=True, text=True, check=False)
     if result.returncode:
         hint = "The message is Slurm's; check the launcher's options, or ask the cluster's administrators."
-        raise SwiftError(f"{argv[0]} failed: {result.stderr.strip()}", hint=hint)
+        raise SwiftError(f"{argv[0]} failed: {result.stderr.strip()}", code="NODE-027", hint=hint)
     return result.stdout.strip()

@@ -52,4 +52,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     try:
         check_checkpoint(Path(run.model.path), chosen.make_options())
     except UsageError as error:
-        yield Problem(where=error.where, message=error.message, hint=error.hint)
+        yield Problem(code=error.code, where=error.where, message=error.message, hint=error.hint)

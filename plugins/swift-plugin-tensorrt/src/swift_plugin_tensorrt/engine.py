@@ -50,7 +50,9 @@ def graph_of(checkpoint: Path) -> Path:
     found = sorted(checkpoint.glob("*.onnx"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise UsageError(f"expected one ONNX file, found {names}", where=str(checkpoint), hint="Keep one ONNX model per folder.")
+        raise UsageError(
+            f"expected one ONNX file, found {names}", code="SERVE-030", where=str(checkpoint), hint="Keep one ONNX model per folder."
+        )
     return found[0]
 
 
@@ -64,6 +66,7 @@ def profile(shape: Sequence[int], options: EngineOptions) -> tuple[tuple[int, ..
     if len(dynamic) > 2:
         raise UsageError(
             f"an input of shape {list(shape)} has dynamic dimensions other than batch and length",
+            code="SERVE-031",
             where="model",
             hint="Use TensorRT-LLM for decoders with a KV cache: swift export CHECKPOINT --to tensorrt.",
         )
@@ -85,6 +88,7 @@ def _build(graph: Path, options: EngineOptions) -> bytes:
     if not parser.parse_from_file(str(graph)):
         raise UsageError(
             f"TensorRT can't parse the ONNX model: {_errors(parser)}",
+            code="SERVE-032",
             where=str(graph),
             hint="Export it with other options, or use the ONNX model directly.",
         )
@@ -99,7 +103,10 @@ def _build(graph: Path, options: EngineOptions) -> bytes:
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise SwiftError(
-            "TensorRT failed to build the engine", where=str(graph), hint="See the log of the run; a larger --workspace may help."
+            "TensorRT failed to build the engine",
+            code="SERVE-033",
+            where=str(graph),
+            hint="See the log of the run; a larger --workspace may help.",
         )
     return bytes(plan)
 

@@ -29,23 +29,27 @@ def check_checkpoint(checkpoint: Path, options: TensorrtOptions) -> None:
         UsageError: the architecture or quantization is not supported, the tokenizer is missing, or a parallel size does not fit the model.
     """
     if (found := Checkpoint.at(checkpoint).format) != "safetensors":
-        raise UsageError(f"expected a safetensors checkpoint, found {found}", where="model", hint="Merge or convert it first.")
+        raise UsageError(
+            f"expected a safetensors checkpoint, found {found}", code="SERVE-034", where="model", hint="Merge or convert it first."
+        )
     config = Checkpoint.at(checkpoint).config
     named = str((config.get("architectures") or ["?"])[0])
     if named not in KNOWN:
         hint = f"{suggestion(named, KNOWN)} Supported: {', '.join(KNOWN)}.".strip()
-        raise UsageError(f"TensorRT-LLM does not support the architecture {named}", where="model", hint=hint)
+        raise UsageError(f"TensorRT-LLM does not support the architecture {named}", code="SERVE-035", where="model", hint=hint)
     method = quantization_of(config)
     if method and method not in QUANTIZED and not (checkpoint / MODELOPT).is_file():
         hint = f"Supported: {', '.join(QUANTIZED)}, or ModelOpt checkpoints with {MODELOPT}."
-        raise UsageError(f"TensorRT-LLM does not support checkpoints quantized with {method}", where="model", hint=hint)
+        raise UsageError(f"TensorRT-LLM does not support checkpoints quantized with {method}", code="SERVE-036", where="model", hint=hint)
     if not any((checkpoint / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
-        raise UsageError("the checkpoint has no tokenizer", where="model", hint="Copy the tokenizer's files into the folder.")
+        raise UsageError(
+            "the checkpoint has no tokenizer", code="SERVE-037", where="model", hint="Copy the tokenizer's files into the folder."
+        )
     heads, layers = int(config.get("num_attention_heads") or 0), int(config.get("num_hidden_layers") or 0)
     if heads % options.tensor_parallel_size:
         divisors = [str(size) for size in range(1, heads + 1) if heads % size == 0]
         message = f"{heads} attention heads can't be divided among {options.tensor_parallel_size} GPUs"
-        raise UsageError(message, where="tensor_parallel_size", hint=f"Use one of {', '.join(divisors)}.")
+        raise UsageError(message, code="SERVE-038", where="tensor_parallel_size", hint=f"Use one of {', '.join(divisors)}.")
     if options.pipeline_parallel_size > layers:
         message = f"{layers} layers can't be divided among {options.pipeline_parallel_size} GPUs"
-        raise UsageError(message, where="pipeline_parallel_size", hint=f"Use at most {layers}.")
+        raise UsageError(message, code="SERVE-039", where="pipeline_parallel_size", hint=f"Use at most {layers}.")

@@ -42,4 +42,4 @@ def swift_check(run: Run) -> Iterator[Problem]:
     tuner = registry().spec(run.parts["tuner"], TunerSpec)
     if tuner.trains == "weights" or not tuner.quantized_base:
         message = f"the tuner '{tuner.name}' does not support weights quantized by torchao"
-        yield Problem(where="quantizer", message=message, hint="Use --tuner lora, or omit --quantizer.")
+        yield Problem(code="QUANT-014", where="quantizer", message=message, hint="Use --tuner lora, or omit --quantizer.")

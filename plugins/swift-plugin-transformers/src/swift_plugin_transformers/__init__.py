@@ -117,7 +117,9 @@ def swift_check(run: Run) -> Iterator[Problem]:
     options = run.part("task").options
     if not options.get("max_steps"):
         hint = "Set the number of steps, for example --max-steps 1000."
-        yield Problem(where="max_steps", message="streaming requires max_steps, since the length of a stream is unknown", hint=hint)
+        yield Problem(
+            code="MODEL-001", where="max_steps", message="streaming requires max_steps, since the length of a stream is unknown", hint=hint
+        )
     if options.get("validation_ratio"):
         hint = "Use a separate validation set: --val-dataset FILE."
-        yield Problem(where="validation_ratio", message="streaming does not support a validation split", hint=hint)
+        yield Problem(code="MODEL-002", where="validation_ratio", message="streaming does not support a validation split", hint=hint)

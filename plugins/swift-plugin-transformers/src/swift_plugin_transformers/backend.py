@@ -27,10 +27,12 @@ class TransformersBackend:
         """
         if serving.runtime_adapters and not self._options.adapter_folder:
             hint = "Name the folders, for example --adapter-folder runs."
-            raise UsageError("--runtime-adapters requires folders from which adapters may be loaded", where="adapter_folder", hint=hint)
+            raise UsageError(
+                "--runtime-adapters requires folders from which adapters may be loaded", code="MODEL-003", where="adapter_folder", hint=hint
+            )
         if self._options.adapter_folder and not serving.runtime_adapters:
             hint = "Add --runtime-adapters, or remove --adapter-folder."
-            raise UsageError("--adapter-folder requires --runtime-adapters", where="adapter_folder", hint=hint)
+            raise UsageError("--adapter-folder requires --runtime-adapters", code="MODEL-004", where="adapter_folder", hint=hint)
         named = [argument for alias, path in serving.adapters.items() for argument in ("--adapter", f"{alias}={path}")]
         place = ("--host", serving.host, "--port", str(serving.port), "--name", serving.name)
         return Command(
@@ -73,6 +75,7 @@ class TransformersBackend:
         if not self._options.adapter_folder:
             raise UsageError(
                 f"can't change the adapter '{body['lora_name']}': the server was started without runtime adapters",
+                code="MODEL-005",
                 hint="Start it with --runtime-adapters --adapter-folder FOLDER.",
             )
         Client(server).command(route, body)

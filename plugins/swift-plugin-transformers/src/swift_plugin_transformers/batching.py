@@ -113,6 +113,7 @@ class Batcher(Worker[Request]):
         if max_new_tokens > available:
             raise UsageError(
                 f"{len(request.prompt)} prompt tokens and max_tokens of {max_new_tokens} exceed the cache memory of {capacity} tokens",
+                code="MODEL-006",
                 hint="Reduce max_tokens, or start the server with more --memory.",
             )
         cache = self.prefix_cache.allocate(request.model, request.prompt, len(request.prompt) + max_new_tokens, reuse=request.score is None)

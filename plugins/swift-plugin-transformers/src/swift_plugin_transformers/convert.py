@@ -42,7 +42,10 @@ def convert(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     file = gguf_file(Path(run.model.path)) if run.model else None
     if run.model is None or file is None:
         raise UsageError(
-            "not a GGUF file", where=run.model.path if run.model else "model", hint="The checkpoint needs no conversion; use it as it is."
+            "not a GGUF file",
+            code="MODEL-007",
+            where=run.model.path if run.model else "model",
+            hint="The checkpoint needs no conversion; use it as it is.",
         )
     report.progress("convert", 0, 3, unit="stages")
     reader = read_gguf(file)

@@ -66,7 +66,11 @@ class EmbeddedEngine:
     ) -> list[int]:
         """Return the token ids of a conversation; arguments and errors as in `ChatEngine.render`."""
         if not self._tokenizer.chat_template:
-            raise UsageError("this model has no chat template", hint="Use /v1/completions, or add a chat_template.jinja to the checkpoint.")
+            raise UsageError(
+                "this model has no chat template",
+                code="SERVE-040",
+                hint="Use /v1/completions, or add a chat_template.jinja to the checkpoint.",
+            )
         values = dict(variables or {})
         with self._lock:
             check_template_variables(self._tokenizer, values)
@@ -74,6 +78,7 @@ class EmbeddedEngine:
             if tools and text == self._rendered(messages, (), generation_prompt, values):
                 raise UsageError(
                     "the model's chat template does not support tools",
+                    code="SERVE-006",
                     where="tools",
                     hint="Remove 'tools', or serve a model that supports them.",
                 )
@@ -93,7 +98,7 @@ class EmbeddedEngine:
                 )
             )
         except Exception as error:  # templates may raise any exception
-            raise UsageError(f"the model's chat template rejects these messages: {error}", where="messages") from None
+            raise UsageError(f"the model's chat template rejects these messages: {error}", code="SERVE-007", where="messages") from None
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """Return the token ids of a text."""
@@ -108,7 +113,7 @@ class EmbeddedEngine:
         """
         size = len(self._tokenizer)
         if wrong := [token for token in tokens if not 0 <= token < size]:
-            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})")
+            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})", code="SERVE-041")
         return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
@@ -142,7 +147,12 @@ class EmbeddedEngine:
 
         def work() -> None:
             if name in self._model_names:
-                raise UsageError(f"'{name}' is already served", where="lora_name", hint="Choose another name, or unload that one first.")
+                raise UsageError(
+                    f"'{name}' is already served",
+                    code="SERVE-042",
+                    where="lora_name",
+                    hint="Choose another name, or unload that one first.",
+                )
             number = 1 + max((int(inner.removeprefix("adapter")) for inner in self._served.adapters.values()), default=-1)
             served, allowed = self._served, allow_other_base or self._served.allow_other_base
             tuner = switching_tuner([folder], served.tuner if served.adapters else None)
@@ -162,9 +172,11 @@ class EmbeddedEngine:
 
         def work() -> None:
             if name not in self._served.adapters:
-                raise UsageError(f"there is no adapter '{name}'", where="lora_name")
+                raise UsageError(f"there is no adapter '{name}'", code="SERVE-043", where="lora_name")
             if self.worker.is_using(name):
-                raise UsageError(f"the adapter '{name}' has active requests", where="lora_name", hint="Try again when they are done.")
+                raise UsageError(
+                    f"the adapter '{name}' has active requests", code="SERVE-044", where="lora_name", hint="Try again when they are done."
+                )
             self.worker.evict(name)
             self._model_names.remove(name)
             self._served.drop_adapter(name)
@@ -201,5 +213,10 @@ def _worker(served: ServedModel, grammars: Grammars, options: ServeOptions) -> B
         return SequentialWorker(served, grammars)
     tokens = int(cache_bytes(options.memory, served.device) / per_token)
     if tokens < 2:
-        raise UsageError(f"{options.memory} of memory holds only {tokens} tokens of this model", where="memory", hint="Increase --memory.")
+        raise UsageError(
+            f"{options.memory} of memory holds only {tokens} tokens of this model",
+            code="SERVE-045",
+            where="memory",
+            hint="Increase --memory.",
+        )
     return Batcher(served, grammars, cache_tokens=tokens, batch_size=options.batch)

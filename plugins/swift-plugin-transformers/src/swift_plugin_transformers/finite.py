@@ -22,6 +22,7 @@ def check_finite(model: Any, folder: Path) -> None:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise UsageError(
             f"NaN or infinite values in {len(wrong)} of the weights: {shown}",
+            code="MODEL-008",
             where=str(folder),
             hint="Fetch the checkpoint again; if you trained it, the training has diverged: use an earlier checkpoint.",
         )

@@ -108,7 +108,7 @@ class ServedModel:
             UsageError: the adapter was unloaded in the meantime.
         """
         if name != self.name and name not in self.adapters:
-            raise UsageError(f"the adapter '{name}' was unloaded", where="model")
+            raise UsageError(f"the adapter '{name}' was unloaded", code="MODEL-009", where="model")
         if not self.adapters or self.tuner is None:
             yield
             return
@@ -150,7 +150,7 @@ class ServedModel:
     def _check_ids(self, tokens: Sequence[int], field: str) -> None:
         size = self.unwrapped.get_input_embeddings().weight.shape[0]
         if wrong := [token for token in tokens if not 0 <= token < size]:
-            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})", where=field)
+            raise UsageError(f"token id {wrong[0]} is not in the vocabulary (0 to {size - 1})", code="MODEL-010", where=field)
 
     def generation_config(self, length: int, sampling: Sampling) -> GenerationConfig:
         """Return the model's generation config with the request's parameters; `length` is the number of prompt tokens.
@@ -219,4 +219,6 @@ def out_of_memory_as_error() -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and _CPU_OUT_OF_MEMORY not in str(error):
             raise
-        raise SwiftError("not enough memory for this request", hint="Send a shorter prompt, or serve with a smaller dtype.") from error
+        raise SwiftError(
+            "not enough memory for this request", code="MODEL-011", hint="Send a shorter prompt, or serve with a smaller dtype."
+        ) from error

@@ -43,7 +43,7 @@ def read_tokenizer(reader: GGUFReader, file: Path) -> Any:
         backend = Tokenizer.from_str(json.dumps({"version": "1.0", "truncation": None, "padding": None, **parts}))
     except Exception as error:  # tokenizers raises plain Exception
         raise UsageError(
-            f"invalid tokenizer metadata: {error}", where=str(file), hint="Fetch the model again, or use another file."
+            f"invalid tokenizer metadata: {error}", code="MODEL-012", where=str(file), hint="Fetch the model again, or use another file."
         ) from error
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, clean_up_tokenization_spaces=False, **{f"{name}_token": text for name, text in special.items()}
@@ -76,6 +76,7 @@ def _splitting(name: str, file: Path) -> Splitting:
     problem = f"unknown pre-tokenizer '{name}'" if name not in ("", "default") else "the file names no pre-tokenizer"
     raise UsageError(
         f"{problem} (tokenizer.ggml.pre)",
+        code="MODEL-013",
         where=str(file),
         hint="Use the model's safetensors. If you know llama.cpp's name for it: gguf-new-metadata --pre-tokenizer NAME IN OUT. "
         f"Known names: {', '.join(sorted(SPLITTINGS))}.",

@@ -123,7 +123,9 @@ def gguf_file(checkpoint: Path) -> Path | None:
         return None
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
-        raise UsageError(f"multiple GGUF files: {names}", where=str(checkpoint), hint="Move the one to use into its own folder.")
+        raise UsageError(
+            f"multiple GGUF files: {names}", code="MODEL-014", where=str(checkpoint), hint="Move the one to use into its own folder."
+        )
     return files[0]
 
 
@@ -140,7 +142,7 @@ def read_gguf(file: Path) -> GGUFReader:
     except (ValueError, IndexError, KeyError) as error:
         size = file.stat().st_size
         raise UsageError(
-            f"not a GGUF file, or truncated ({size:,} bytes): {error}", where=str(file), hint="Fetch the model again."
+            f"not a GGUF file, or truncated ({size:,} bytes): {error}", code="MODEL-015", where=str(file), hint="Fetch the model again."
         ) from error
 
 
@@ -158,6 +160,7 @@ def check_all_tensors_loaded(model: Any, reader: GGUFReader, file: Path) -> None
         shown = f" (the file has biases, such as {biases[0]})" if biases else ""
         raise UsageError(
             f"transformers' GGUF reader skips {stored - read:,} of the file's {stored:,} parameters{shown}",
+            code="MODEL-016",
             where=str(file),
             hint="Use the model's safetensors, or serve the file with llama.cpp.",
         )
@@ -175,9 +178,13 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError("has no config.json", where=str(folder), hint="Check that this is the checkpoint folder.") from None
+        raise UsageError(
+            "has no config.json", code="MODEL-017", where=str(folder), hint="Check that this is the checkpoint folder."
+        ) from None
     except ValueError as error:
-        raise UsageError(f"not JSON: {error}", where=str(folder / "config.json"), hint="Fetch the checkpoint again.") from None
+        raise UsageError(
+            f"not JSON: {error}", code="MODEL-018", where=str(folder / "config.json"), hint="Fetch the checkpoint again."
+        ) from None
     model_type = config.get("model_type", "")
     if trusted:
         return
@@ -188,6 +195,7 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
             reason = " ".join(str(error).split())
             raise UsageError(
                 f"invalid config of a '{model_type}' model: {reason}",
+                code="MODEL-019",
                 where=str(folder / "config.json"),
                 hint="Copy it from the model's page again.",
             ) from error
@@ -196,11 +204,15 @@ def check_architecture(folder: Path, *, trusted: bool) -> None:
     if "auto_map" in config:
         raise UsageError(
             f"the architecture '{model_type}' needs Python code from the checkpoint, which is not trusted",
+            code="MODEL-020",
             where=str(folder),
             hint="Review its *.py files; to trust them: --trust-remote-code org/name@revision, with the full commit as revision.",
         )
     raise UsageError(
-        f"transformers has no architecture '{model_type}'", where=str(folder / "config.json"), hint="pip install --upgrade transformers"
+        f"transformers has no architecture '{model_type}'",
+        code="MODEL-021",
+        where=str(folder / "config.json"),
+        hint="pip install --upgrade transformers",
     )
 
 
@@ -219,6 +231,7 @@ def check_loaded(info: Mapping[str, Any], folder: Path) -> None:
         shown = ", ".join(wrong[:5]) + (", …" if len(wrong) > 5 else "")
         raise SwiftError(
             f"the checkpoint lacks {len(wrong)} of the model's weights: {shown}",
+            code="MODEL-022",
             where=str(folder),
             hint="Check that it is complete and that config.json belongs to it.",
         )
@@ -239,18 +252,21 @@ def loading_error(error: Exception, folder: Path) -> SwiftError:
     if "trust_remote_code" in str(error):
         return UsageError(
             "the tokenizer or processor needs Python code from the checkpoint, which is not trusted",
+            code="MODEL-023",
             where=str(folder),
             hint="To trust it: --trust-remote-code org/name@revision.",
         )
     if "backend tokenizer" in str(error):
         hint = "Copy tokenizer.json and tokenizer_config.json, or tokenizer.model, from the model's page into the folder."
-        return UsageError("transformers can't read its tokenizer", where=str(folder), hint=hint)
+        return UsageError("transformers can't read its tokenizer", code="MODEL-024", where=str(folder), hint=hint)
     if "ignore_mismatched_sizes" in str(error):
         hint = "Check that config.json belongs to the checkpoint; the log names the weights."
-        return UsageError("the weights' shapes do not match config.json", where=str(folder), hint=hint)
+        return UsageError("the weights' shapes do not match config.json", code="MODEL-025", where=str(folder), hint=hint)
     if "flash_attn" in str(error) or "attention" in text.lower():
-        return UsageError(text, where="attention", hint="--attention auto selects an implementation that is available.")
-    return SwiftError(f"transformers can't load the checkpoint: {text}", where=str(folder), hint="Check that it is complete.")
+        return UsageError(text, code="MODEL-026", where="attention", hint="--attention auto selects an implementation that is available.")
+    return SwiftError(
+        f"transformers can't load the checkpoint: {text}", code="MODEL-027", where=str(folder), hint="Check that it is complete."
+    )
 
 
 def with_pad_token(processor: Any) -> Any:

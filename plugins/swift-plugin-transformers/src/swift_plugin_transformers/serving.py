@@ -160,9 +160,9 @@ def _adapters(given: Sequence[str], name: str) -> dict[str, Path]:
     aliases = [alias for alias, _, _ in pairs]
     for alias, _, folder in pairs:
         if not alias or not folder:
-            raise UsageError("--adapter must be NAME=FOLDER", where="adapter")
+            raise UsageError("--adapter must be NAME=FOLDER", code="SERVE-046", where="adapter")
         if alias == name or aliases.count(alias) > 1:
-            raise UsageError(f"duplicate model name '{alias}'", where="adapter", hint="Choose another name.")
+            raise UsageError(f"duplicate model name '{alias}'", code="SERVE-047", where="adapter", hint="Choose another name.")
     return {alias: Path(folder) for alias, _, folder in pairs}
 
 

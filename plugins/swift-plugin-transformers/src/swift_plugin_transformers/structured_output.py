@@ -41,9 +41,9 @@ class Grammars:
         try:
             grammar = _grammar(llguidance, sampling)
         except ValueError as error:
-            raise UsageError(f"not a JSON Schema: {error}", where=field) from None
+            raise UsageError(f"not a JSON Schema: {error}", code="MODEL-028", where=field) from None
         if why := llguidance.LLMatcher.validate_grammar(grammar, self._vocabulary):
-            raise UsageError(f"unsupported JSON Schema: {' '.join(str(why).split())[:300]}", where=field)
+            raise UsageError(f"unsupported JSON Schema: {' '.join(str(why).split())[:300]}", code="MODEL-029", where=field)
 
     def processors(self, sampling: Sampling, length: int) -> list[LogitsProcessor]:
         """Return the processor that enforces the request's schema; empty if it has none. `length` is the number of prompt tokens.
@@ -63,7 +63,7 @@ class Grammars:
 
     def _library(self, field: str) -> Any:
         if importlib.util.find_spec("llguidance") is None:
-            raise UsageError("structured output requires llguidance, which is not installed", where=field, hint=HINT)
+            raise UsageError("structured output requires llguidance, which is not installed", code="MODEL-030", where=field, hint=HINT)
         import llguidance
         import llguidance.hf
 
@@ -72,7 +72,9 @@ class Grammars:
                 try:
                     self._vocabulary = llguidance.hf.from_tokenizer(self._tokenizer, eos_token=self._eos_token_ids)
                 except ValueError as error:
-                    raise UsageError(f"structured output is not supported with this tokenizer: {error}", where=field) from None
+                    raise UsageError(
+                        f"structured output is not supported with this tokenizer: {error}", code="MODEL-031", where=field
+                    ) from None
         return llguidance
 
 
@@ -113,6 +115,6 @@ class _GrammarProcessor(LogitsProcessor):
             bias = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.uint8)[: len(allowed)]
             if self._matcher.is_error():  # it would then allow the end only, and the output would look complete
                 why = self._matcher.get_error().split("\n")[0][:300]
-                raise UsageError(f"generation by this JSON Schema failed: {why}", where=self._field)
+                raise UsageError(f"generation by this JSON Schema failed: {why}", code="MODEL-032", where=self._field)
             allowed[: len(bias)] = bias != 0
         return scores.masked_fill(~allowed.to(scores.device), float("-inf"))

@@ -31,7 +31,7 @@ def check_template_variables(tokenizer: Any, variables: Mapping[str, Any]) -> No
             known = ", ".join(sorted(used - reserved))
             hint = f"Its variables: {known}." if known else "It has no variables."
             field = "reasoning_effort" if name == "reasoning_effort" else "chat_template_kwargs"
-            raise UsageError(f"the model's chat template has no variable '{name[:50]}'", where=field, hint=hint)
+            raise UsageError(f"the model's chat template has no variable '{name[:50]}'", code="MODEL-033", where=field, hint=hint)
 
 
 @lru_cache

@@ -31,13 +31,14 @@ class FullTuner:
         if getattr(model, "is_quantized", False):
             raise UsageError(
                 "the weights of a quantized model can't be trained",
+                code="TUNER-019",
                 where="tuner",
                 hint="Train an adapter (--tuner qlora), or load it unquantized.",
             )
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self.is_trainable(name, family, model))
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise UsageError("no trainable weights left", where="tuner", hint="Freeze fewer weights.")
+            raise UsageError("no trainable weights left", code="TUNER-020", where="tuner", hint="Freeze fewer weights.")
         return model.train()
 
     def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
@@ -51,6 +52,7 @@ class FullTuner:
         if info["missing_keys"]:
             raise SwiftError(
                 f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}",
+                code="TUNER-021",
                 where=str(folder),
                 hint="Check that the checkpoint was written completely.",
             )
@@ -89,16 +91,24 @@ class FreezeTuner(FullTuner):
                 if not any(starts_with(name, prefix) for name in names):
                     if tied := _tied_to(prefix, model):
                         message = f"'{prefix}' is tied to '{tied}' and has no weight of its own"
-                        raise UsageError(message, where=f"tuner.{field}", hint=f"Use {tied}: tied weights are trained together.")
+                        raise UsageError(
+                            message, code="TUNER-022", where=f"tuner.{field}", hint=f"Use {tied}: tied weights are trained together."
+                        )
                     raise UsageError(
                         f"no weight name starts with '{prefix}'",
+                        code="TUNER-023",
                         where=f"tuner.{field}",
                         hint=suggestion(prefix, prefixes(names)) or f"Weights: {', '.join(names[:3])}, …",
                     )
         for field in ("train_regex", "freeze_regex"):
             pattern = getattr(self.options, field)
             if pattern and not any(_search(pattern, name, field) for name in names):
-                raise UsageError(f"'{pattern}' matches no weight name", where=f"tuner.{field}", hint=f"Weights: {', '.join(names[:3])}, …")
+                raise UsageError(
+                    f"'{pattern}' matches no weight name",
+                    code="TUNER-024",
+                    where=f"tuner.{field}",
+                    hint=f"Weights: {', '.join(names[:3])}, …",
+                )
         return super().attach(model, family)
 
     def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
@@ -132,7 +142,9 @@ def _search(pattern: str, name: str, field: str) -> bool:
     try:
         return bool(pattern) and re.search(pattern, name) is not None
     except re.error as error:
-        raise UsageError(f"invalid regular expression: {error}", where=f"tuner.{field}", hint=r"Example: '\.mlp\.'") from None
+        raise UsageError(
+            f"invalid regular expression: {error}", code="TUNER-006", where=f"tuner.{field}", hint=r"Example: '\.mlp\.'"
+        ) from None
 
 
 def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
@@ -146,6 +158,7 @@ def _last_blocks(model: Module, family: ModelFamily, count: int) -> list[str]:
         problem = f"the model has only {blocks} blocks" if blocks else f"the family '{family.name}' does not declare its decoder blocks"
         raise UsageError(
             problem,
+            code="TUNER-025",
             where="tuner.last_blocks",
             hint="Select the weights with tuner.train instead." if not blocks else f"Use at most {blocks}.",
         )

@@ -81,6 +81,7 @@ class VllmBackend:
         if rank > RANKS[-1]:
             raise UsageError(
                 f"vLLM supports adapters up to rank {RANKS[-1]}, not {rank}",
+                code="SERVE-048",
                 where="adapter",
                 hint="Merge the adapter and serve the merged model.",
             )
@@ -133,6 +134,7 @@ def adapter_rank(folder: Path) -> int:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
             "not a LoRA adapter in PEFT's format: it states no rank",
+            code="SERVE-049",
             where=str(path),
             hint="vLLM serves LoRA adapters only; merge adapters of other methods first.",
         ) from error

@@ -45,12 +45,14 @@ def read_recipe(path: Path) -> list[Step]:
     if not isinstance(steps, list) or not steps:
         raise UsageError(
             "no steps",
+            code="RECIPE-002",
             where=str(path),
             hint="Write a recipe as a list, `steps: [{id: …, run: sft, …}]`, or the YAML file of one verb with `run: sft` at the top.",
         )
     if extra := sorted(set(whole.values) - {"steps", "title"}):
         raise UsageError(
             f"unknown key '{extra[0]}' in a recipe",
+            code="RECIPE-003",
             where=whole.where(extra[0]),
             hint=suggestion(extra[0], ["steps", "title", "plugins"]),
         )
@@ -58,13 +60,15 @@ def read_recipe(path: Path) -> list[Step]:
     for index, values in enumerate(steps):
         line = whole.lines.get(f"steps.{index}", str(path))
         if not isinstance(values, dict):
-            raise UsageError("a step must be a mapping", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
+            raise UsageError("a step must be a mapping", code="RECIPE-004", where=line, hint="Write `- {id: tuned, run: sft, model: …}`.")
         verb = verb_named(str(values.get("run", "")), where=whole.lines.get(f"steps.{index}.run", line))
         if verb.interactive:
-            raise UsageError(f"'{verb.name}' can't be a step: it needs a terminal", where=line, hint="Use `run: ask` for questions.")
+            raise UsageError(
+                f"'{verb.name}' can't be a step: it needs a terminal", code="RECIPE-005", where=line, hint="Use `run: ask` for questions."
+            )
         name = str(values.get("id", f"{index + 1}-{verb.name.rpartition('/')[2]}"))
         if any(step.id == name for step in found):
-            raise UsageError(f"duplicate step id '{name}'", where=line, hint="Give one of the steps another id.")
+            raise UsageError(f"duplicate step id '{name}'", code="RECIPE-006", where=line, hint="Give one of the steps another id.")
         prefix = f"steps.{index}."
         lines = {key.removeprefix(prefix): value for key, value in whole.lines.items() if key.startswith(prefix)}
         settings = Settings({key: value for key, value in values.items() if key not in ("id", "run")}, lines)
@@ -74,7 +78,9 @@ def read_recipe(path: Path) -> list[Step]:
                     suggestion(used, [step.id for step in found])
                     or f"Earlier steps: {', '.join(step.id for step in found) or 'none'}; each gives {', '.join(_GIVES)}."
                 )
-                raise UsageError(f"'${{{used}.{gives}}}' does not refer to a result of an earlier step", where=line, hint=hint)
+                raise UsageError(
+                    f"'${{{used}.{gives}}}' does not refer to a result of an earlier step", code="RECIPE-007", where=line, hint=hint
+                )
         found.append(Step(name, verb, settings, line))
     return found
 

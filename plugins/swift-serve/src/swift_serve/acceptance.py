@@ -59,6 +59,7 @@ def check_key(server: Server, note: Note) -> None:
     if open_:
         raise SwiftError(
             f"the engine does not enforce its API key: {'; '.join(open_)}",
+            code="SERVE-050",
             where=server.url,
             hint="Its port would be open to everyone. Serve with another backend, or without a key on 127.0.0.1 only.",
         )
@@ -105,7 +106,7 @@ def check_tokens(server: Server, model: str, checkpoint: Path, note: Note, *, re
         return
     message = f"the engine gives '{model}' other tokens than it was trained on: {different}"
     if refuse:
-        raise SwiftError(message, where=str(checkpoint), hint=f"{parity.hint} To serve it anyway, use --parity warn.")
+        raise SwiftError(message, code="SERVE-051", where=str(checkpoint), hint=f"{parity.hint} To serve it anyway, use --parity warn.")
     note(f"{message}. {parity.hint}")
 
 
@@ -121,6 +122,7 @@ def check_effect(server: Server, base: str, model: str, checkpoint: Path, note: 
     elif _difference(before, after) <= _difference(before, again):
         raise SwiftError(
             f"the output of '{model}' equals that of '{base}': the adapter has no effect",
+            code="SERVE-052",
             where=str(checkpoint),
             hint="Check that it was trained, and on this base model. Before the first step its update is zero.",
         )

@@ -82,12 +82,14 @@ def add(
     known = registry()
     running = _changeable(where, known)
     if name in (running.base, *running.adapters()):
-        raise UsageError(f"the server already has a model '{name}'", where=running.server.url, hint="Choose another name.")
+        raise UsageError(
+            f"the server already has a model '{name}'", code="SERVE-053", where=running.server.url, hint="Choose another name."
+        )
     fetcher = Fetcher(known, hub=str(running.run.options["hub"]), progress=progress)
     source = fetcher.source(str(adapter), "adapter")
     if not Checkpoint.at(source.path).spec.adapter:
         message = f"'{adapter}' is a {source.format} checkpoint, not an adapter"
-        raise UsageError(message, where="adapter", hint="Serve it with swift serve.")
+        raise UsageError(message, code="SERVE-054", where="adapter", hint="Serve it with swift serve.")
     folder = Path(source.path).resolve()
     if running.run.model and not allow_other_base:
         check_base(folder, running.run.model)
@@ -116,7 +118,7 @@ def drop(where: str | Path | Server, name: str) -> None:
     running = _changeable(where, registry())
     if name not in (names := running.adapters()):
         hint = suggestion(name, names) or (f"Its adapters: {', '.join(names)}." if names else "It has no adapters.")
-        raise UsageError(f"the server has no adapter '{name}'", where=running.server.url, hint=hint)
+        raise UsageError(f"the server has no adapter '{name}'", code="SERVE-055", where=running.server.url, hint=hint)
     running.backend.drop_adapter(running.server, name)
     _record(running.folder, event="adapter_dropped", name=name)
 
@@ -126,12 +128,16 @@ def _changeable(where: str | Path | Server, known: Registry) -> _Running:
     if not running.spec.runtime_adapters:
         raise UsageError(
             f"{running.spec.name} can't change adapters while it runs",
+            code="SERVE-056",
             where=str(running.folder),
             hint="Start it again with other --adapter flags.",
         )
     if not running.run.options["runtime_adapters"]:
         raise UsageError(
-            "the server's adapters are fixed", where=str(running.folder), hint="Start it with --runtime-adapters to change them later."
+            "the server's adapters are fixed",
+            code="SERVE-057",
+            where=str(running.folder),
+            hint="Start it with --runtime-adapters to change them later.",
         )
     return running
 
@@ -139,10 +145,17 @@ def _changeable(where: str | Path | Server, known: Registry) -> _Running:
 def _running(where: str | Path | Server, known: Registry) -> _Running:
     folder = where.folder if isinstance(where, Server) else Path(where)
     if folder is None:
-        raise UsageError("the server has no run folder", hint="Give a server that swift serve or swift_core.serve started.")
+        raise UsageError(
+            "the server has no run folder", code="SERVE-058", hint="Give a server that swift serve or swift_core.serve started."
+        )
     run = read_run(folder)
     if run.verb != "serve":
-        raise UsageError(f"this is a run of swift {run.verb}, not a server", where=str(folder), hint="Give a run folder of swift serve.")
+        raise UsageError(
+            f"this is a run of swift {run.verb}, not a server",
+            code="SERVE-059",
+            where=str(folder),
+            hint="Give a run folder of swift serve.",
+        )
     ready = _ready(folder)
     key = os.environ.get(str(run.options["api_key_env"])) or ready.get("api_key")
     choice = run.part("backend")
@@ -159,9 +172,9 @@ def _ready(folder: Path) -> Mapping[str, Any]:
     """Return the server's ready event."""
     ready: Mapping[str, Any] | None = next((event for event in read_events(folder) if event["event"] == "ready"), None)
     if (folder / "result.json").is_file():
-        raise UsageError("the server has stopped", where=str(folder), hint="Start it again: swift serve.")
+        raise UsageError("the server has stopped", code="SERVE-060", where=str(folder), hint="Start it again: swift serve.")
     if ready is None:
-        raise UsageError("the server is not ready yet", where=str(folder), hint="Check its progress in log.txt.")
+        raise UsageError("the server is not ready yet", code="SERVE-061", where=str(folder), hint="Check its progress in log.txt.")
     return ready
 
 

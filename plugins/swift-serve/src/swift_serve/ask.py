@@ -51,7 +51,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     check_free(output, overwrite=bool(options["overwrite"]))
     questions = [*(_question(text, options) for text in options["questions"]), *_from_rows(run.datasets)]
     if not questions:
-        raise UsageError("no questions", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
+        raise UsageError("no questions", code="SERVE-062", where="questions", hint="Add --questions 'Who are you?' or --dataset FILE.")
     client = Client(server_of(run))
     sampling = {name: options[name] for name in SAMPLING if options[name] not in (None, [])} | dict(options["extra"])
 
@@ -63,7 +63,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
         received = []
         for piece in client.chat(messages, **{**tools, **sampling}):
             if report.stop_requested:
-                raise Stopped("stopped")
+                raise Stopped("stopped", code="SERVE-063")
             received.append(piece)
         return "".join(received)
 
@@ -72,7 +72,7 @@ def ask(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     done = _answered(partial, questions) if options["resume"] else 0
     report.progress("ask", done, len(questions), unit="questions")
     if report.stop_requested:
-        raise Stopped("stopped")
+        raise Stopped("stopped", code="SERVE-063")
     with partial.open("a" if done else "w", encoding="utf-8") as out:
         try:
             for question, text in _in_order(answer, questions[done:], int(options["concurrency"])):
@@ -116,6 +116,7 @@ def _answered(partial: Path, questions: list[Question]) -> int:
     if asked != [json.loads(json.dumps(question.messages)) for question in questions[: len(asked)]]:
         raise UsageError(
             "the partial answers belong to a different set of questions",
+            code="SERVE-064",
             where=str(partial),
             hint="Give the same questions in the same order, or omit --resume to start again.",
         )

@@ -80,7 +80,7 @@ class Client:
         try:
             return [int(token) for token in self.post("../tokenize", {**body, **fields})["tokens"]]
         except (KeyError, TypeError):
-            raise Refused("the server does not tokenize conversations", where=self.server.url) from None
+            raise Refused("the server does not tokenize conversations", code="SERVE-065", where=self.server.url) from None
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """POST a request and return the JSON body of the response.
@@ -124,7 +124,9 @@ class Client:
             if error.status != 404 or not body or "model" not in body or body["model"] in (served := self.models()):
                 raise
             hint = f"{suggestion(body['model'], served)} Served: {', '.join(served)}.".strip()
-            raise UsageError(f"there is no model '{body['model']}' on this server", where=self.server.url, hint=hint) from None
+            raise UsageError(
+                f"there is no model '{body['model']}' on this server", code="SERVE-066", where=self.server.url, hint=hint
+            ) from None
 
     def _pieces(self, response: httpx2.Response) -> Iterator[str]:
         """Yield the text of a stream of server-sent events."""
@@ -137,7 +139,7 @@ class Client:
             chunk = json.loads(data)
             if "error" in chunk:
                 message = chunk["error"].get("message", chunk["error"])
-                raise SwiftError(f"the server failed: {message}", where=self.server.url, hint="Check the server's log.")
+                raise SwiftError(f"the server failed: {message}", code="SERVE-067", where=self.server.url, hint="Check the server's log.")
             for choice in chunk["choices"]:
                 if text := choice["delta"].get("content"):
                     yield text

@@ -28,7 +28,9 @@ def image_part(source: str) -> dict[str, Any]:
     try:
         return {"type": "image", "image": resolve(Source(where, "$"), "image", Path("/"))}
     except Wrong as wrong:
-        raise UsageError(wrong.message, where="images", hint="Give an image file: png, jpeg, gif, webp, bmp or tiff.") from None
+        raise UsageError(
+            wrong.message, code=wrong.code, where="images", hint="Give an image file: png, jpeg, gif, webp, bmp or tiff."
+        ) from None
 
 
 def api_message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
     """
     options = run.options
     if run.model is None:
-        raise UsageError("no model given", where="model", hint="Give a checkpoint: swift serve CHECKPOINT.")
+        raise UsageError("no model given", code="SERVE-074", where="model", hint="Give a checkpoint: swift serve CHECKPOINT.")
     spec = registry().spec(run.part("backend"), BackendSpec)
     _check_adapters(run, spec)
     host, port = str(options["host"]), int(options["port"]) or free_port()
@@ -103,20 +103,23 @@ def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
     """Return the error of an engine that ended with `code`, or was not ready in `patience` seconds (None), with the end of its log."""
     if code is None:
         hint = f"{last_error_in(log)} Allow more time with --startup-timeout."
-        return SwiftError(f"the engine was not ready within {patience:.0f} seconds", where=str(log), hint=hint)
+        return SwiftError(f"the engine was not ready within {patience:.0f} seconds", code="SERVE-075", where=str(log), hint=hint)
     killed = " (killed, often because memory ran out)" if code == 137 else ""
-    return SwiftError(f"the engine ended with code {code}{killed}", where=str(log), hint=last_error_in(log))
+    return SwiftError(f"the engine ended with code {code}{killed}", code="SERVE-076", where=str(log), hint=last_error_in(log))
 
 
 def _check_adapters(run: Run, spec: BackendSpec) -> None:
     """Raise UsageError if the backend does not support the adapters; checked before anything is started."""
     if run.adapters and not spec.adapters:
         raise UsageError(
-            f"{spec.name} does not serve adapters", where="adapter", hint="Merge it first: swift merge; then serve the merged model."
+            f"{spec.name} does not serve adapters",
+            code="SERVE-077",
+            where="adapter",
+            hint="Merge it first: swift merge; then serve the merged model.",
         )
     if run.options["runtime_adapters"] and not spec.runtime_adapters:
         hint = "Give them with --adapter, or choose another --backend."
-        raise UsageError(f"{spec.name} can't change adapters while it runs", where="runtime_adapters", hint=hint)
+        raise UsageError(f"{spec.name} can't change adapters while it runs", code="SERVE-078", where="runtime_adapters", hint=hint)
 
 
 def served_name(source: Source) -> str:
@@ -152,5 +155,8 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"can't listen on {host}:{port}: {error.strerror}", where="port", hint="Choose another --port; 0 selects a free one."
+                f"can't listen on {host}:{port}: {error.strerror}",
+                code="SERVE-079",
+                where="port",
+                hint="Choose another --port; 0 selects a free one.",
             ) from None

@@ -58,7 +58,12 @@ def server_of(run: Run) -> Server:
         SwiftError: the server does not list its models.
     """
     if run.server is None:
-        raise UsageError("no model and no --url given", where="url", hint="Give a checkpoint with --model, or a running server with --url.")
+        raise UsageError(
+            "no model and no --url given",
+            code="SERVE-073",
+            where="url",
+            hint="Give a checkpoint with --model, or a running server with --url.",
+        )
     server = replace(run.server, api_key=os.environ.get(str(run.options["api_key_env"])))
     return server if server.models else replace(server, models=tuple(Client(server).models()))
 
@@ -73,7 +78,10 @@ def serve_run(run: Run) -> Run:
 
     if run.model is None:
         raise UsageError(
-            "no model and no --url given", where="model", hint="Name a checkpoint with --model, or a running server with --url."
+            "no model and no --url given",
+            code="SERVE-073",
+            where="model",
+            hint="Name a checkpoint with --model, or a running server with --url.",
         )
     shared = {key: run.options[key] for key in _SHARED if key in run.options}
     options = ServeOptions.checked({**shared, "port": 0}).model_dump(mode="json")

@@ -103,7 +103,9 @@ def status(server: Server, method: str, path: str, body: Any = None) -> int:
 
 def lost(url: str) -> SwiftError:
     """Return the error of a connection that was lost during an answer."""
-    return SwiftError("the connection was lost during the answer", where=url, hint="Check the server's log, then try again.")
+    return SwiftError(
+        "the connection was lost during the answer", code="SERVE-080", where=url, hint="Check the server's log, then try again."
+    )
 
 
 def json_of(response: httpx2.Response, url: str) -> Any:
@@ -117,7 +119,7 @@ def json_of(response: httpx2.Response, url: str) -> Any:
         return response.json()
     except ValueError as error:
         raise SwiftError(
-            "the response is not JSON", where=url, hint="Give the base URL of an OpenAI-compatible API, ending in /v1."
+            "the response is not JSON", code="SERVE-081", where=url, hint="Give the base URL of an OpenAI-compatible API, ending in /v1."
         ) from error
 
 
@@ -130,11 +132,15 @@ def _errors(url: str) -> Iterator[None]:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
         hint = "Check that the server is running. Start one with: swift serve CHECKPOINT"
-        raise SwiftError("connection refused", where=url, hint=hint) from error
+        raise SwiftError("connection refused", code="SERVE-082", where=url, hint=hint) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise UsageError("not a valid server URL", where=url, hint="Write a URL such as http://127.0.0.1:8000/v1.") from error
+        raise UsageError(
+            "not a valid server URL", code="SERVE-083", where=url, hint="Write a URL such as http://127.0.0.1:8000/v1."
+        ) from error
     except httpx2.TimeoutException as error:
-        raise SwiftError(f"no response for {SILENCE_SECONDS:.0f} seconds", where=url, hint="Check the server's log.") from error
+        raise SwiftError(
+            f"no response for {SILENCE_SECONDS:.0f} seconds", code="SERVE-084", where=url, hint="Check the server's log."
+        ) from error
     except httpx2.TransportError as error:
         raise lost(url) from error
 
@@ -158,16 +164,19 @@ def _refusal(response: httpx2.Response, url: str) -> SwiftError:
     if response.status_code in (401, 403):
         return UsageError(
             f"the server rejects the API key: {message}",
+            code="SERVE-085",
             where=url,
             hint="Set the environment variable SWIFT_API_KEY to the server's key.",
         )
     if response.status_code in (429, 503):
-        return SwiftError(f"the server is busy: {message}", where=url, hint="Try again later, or with a lower concurrency.")
+        return SwiftError(
+            f"the server is busy: {message}", code="SERVE-086", where=url, hint="Try again later, or with a lower concurrency."
+        )
     if response.status_code < 500:
-        refused = Refused(f"the server rejects the request: {message}", where=url)
+        refused = Refused(f"the server rejects the request: {message}", code="SERVE-087", where=url)
         refused.status = response.status_code
         return refused
-    return Failed(f"the server failed ({response.status_code}): {message}", where=url, hint="Check the server's log.")
+    return Failed(f"the server failed ({response.status_code}): {message}", code="SERVE-088", where=url, hint="Check the server's log.")
 
 
 def _pause(response: httpx2.Response, attempt: int) -> float:

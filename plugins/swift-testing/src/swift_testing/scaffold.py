@@ -38,7 +38,12 @@ def plugin_name(text: str) -> str:
     if not _NAME.fullmatch(name) or len(name) > 40:
         near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f"Try '{near}'." if _NAME.fullmatch(near) and len(near) <= 40 else "Try something like 'my-tuner'."
-        raise UsageError(f"'{text}' is not a valid plugin name: use lower-case letters, digits and single dashes", where="NAME", hint=hint)
+        raise UsageError(
+            f"'{text}' is not a valid plugin name: use lower-case letters, digits and single dashes",
+            code="TEST-007",
+            where="NAME",
+            hint=hint,
+        )
     return name
 
 
@@ -56,7 +61,10 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
     """
     if kind == "hub" and "-" in name:
         raise UsageError(
-            f"'{name}' can't be used as a reference scheme", where="NAME", hint=f"Leave out the dash: {name.replace('-', '')}."
+            f"'{name}' can't be used as a reference scheme",
+            code="TEST-008",
+            where="NAME",
+            hint=f"Leave out the dash: {name.replace('-', '')}.",
         )
     values = _values(kind, name)
     with paths.atomic_folder(target, overwrite=overwrite) as aside:

@@ -30,12 +30,15 @@ def check_adapter(folder: Path) -> None:
 
     if not (folder / "adapter_config.json").is_file():
         raise UsageError(
-            "not an adapter: adapter_config.json is missing", where=str(folder), hint="Give the output folder of a training run."
+            "not an adapter: adapter_config.json is missing",
+            code="TUNER-026",
+            where=str(folder),
+            hint="Give the output folder of a training run.",
         )
     if not (folder / WEIGHTS).is_file():
         pickled = (folder / "adapter_model.bin").is_file()
         problem = "the weights are pickled (adapter_model.bin), and loading them can run code" if pickled else f"{WEIGHTS} is missing"
-        raise UsageError(problem, where=str(folder), hint="Get the adapter in safetensors format.")
+        raise UsageError(problem, code="TUNER-027", where=str(folder), hint="Get the adapter in safetensors format.")
     read_header(folder / WEIGHTS)
 
 
@@ -67,6 +70,7 @@ def switching_tuner(folders: Iterable[Path], found: SwitchingTuner | None = None
             problem = "can't be switched on and off at runtime" if found is None else "can't share a base with adapters of another tuner"
             raise UsageError(
                 f"an adapter made by the tuner '{tuner_name(folder)}' {problem}",
+                code="TUNER-028",
                 where=str(folder),
                 hint=f"Merge it with `swift merge {shlex.quote(str(folder))}`, then serve the merged model.",
             )

@@ -50,4 +50,6 @@ def _configuration(family: ModelFamily) -> Any:
 
 
 def _broken(family: ModelFamily, problem: str) -> SwiftError:
-    return SwiftError(f"the classes of the family '{family.name}': {problem}", hint="Fix ModelFamily.classes in its plugin.")
+    return SwiftError(
+        f"the classes of the family '{family.name}': {problem}", code="MODEL-034", hint="Fix ModelFamily.classes in its plugin."
+    )

@@ -48,7 +48,11 @@ def load_on_first_rank(load: Callable[[torch.device], Module], device: torch.dev
     own = _layout(module) if module is not None else _FAILED
     rank_zero = all_reduce(own if first else _OTHER, "max", device)
     if rank_zero == _FAILED:
-        raise (failure if first and failure else PeerFailed("process 0 could not load the model", hint="See its error in log.txt."))
+        raise (
+            failure
+            if first and failure
+            else PeerFailed("process 0 could not load the model", code="TRAIN-001", hint="See its error in log.txt.")
+        )
     if module is None or own != rank_zero or _has_unregistered_meta_tensors(module):
         module = load(torch.device("cpu"))
     whole = all_reduce(float(not any(parameter.is_meta for parameter in module.parameters())), "sum", device)

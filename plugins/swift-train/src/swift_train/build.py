@@ -72,11 +72,15 @@ def attach(run: Run, model: Module, tuner: Tuner) -> Module:
     if not run.adapters:
         return tuner.attach(model, family_of(base_of(run)))
     if len(run.adapters) > 1:
-        raise UsageError("only one adapter can be trained at a time", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}.")
+        raise UsageError(
+            "only one adapter can be trained at a time", code="TRAIN-002", where="adapter", hint=f"Choose one of {', '.join(run.adapters)}."
+        )
     folder = Path(next(iter(run.adapters.values())).path)
     if not compatible_tuners(tuner, tuner_of(folder)):
         name = tuner_name(folder)
-        raise UsageError(f"this adapter was made by the tuner '{name}'", where=str(folder), hint=f"Use the same tuner: --tuner {name}.")
+        raise UsageError(
+            f"this adapter was made by the tuner '{name}'", code="TRAIN-003", where=str(folder), hint=f"Use the same tuner: --tuner {name}."
+        )
     return load_adapter(
         model, folder, base_of(run), tuner=tuner, trainable=True, allow_other_base=bool(run.options.get("allow_other_base"))
     )
@@ -92,7 +96,10 @@ def carry_out(run: Run, context: Context) -> Module:
     builder = registry().spec(choice, LoaderSpec).builder
     if builder is None:
         raise UsageError(
-            f"the loader '{choice.name}' can't load a model into this process", where="loader", hint="Choose another --loader."
+            f"the loader '{choice.name}' can't load a model into this process",
+            code="TRAIN-004",
+            where="loader",
+            hint="Choose another --loader.",
         )
     model: Module = builder.load()(run)
     return model
@@ -198,9 +205,16 @@ def base_of(run: Run) -> Source:
         UsageError: the run has no model, or its model is an adapter.
     """
     if run.model is None:
-        raise UsageError("no model given", where="model", hint="Give a checkpoint folder or a reference such as hf:org/name.")
+        raise UsageError(
+            "no model given", code="TRAIN-005", where="model", hint="Give a checkpoint folder or a reference such as hf:org/name."
+        )
     if Checkpoint.at(run.model.path).spec.adapter:
-        raise UsageError("this is an adapter, not a model", where=run.model.path, hint="Give its base as --model and this as --adapter.")
+        raise UsageError(
+            "this is an adapter, not a model",
+            code="TRAIN-006",
+            where=run.model.path,
+            hint="Give its base as --model and this as --adapter.",
+        )
     return run.model
 
 
@@ -239,6 +253,11 @@ def _loader(run: Run, form: str) -> Choice:
         names = [spec.name for spec in registry().all(LoaderSpec) if form in spec.reads]
         names.sort(key=lambda name: name != LOAD.parts["loader"])
         if not names:
-            raise UsageError(f"no installed plugin loads {form} checkpoints", where="loader", hint="pip install swift-plugin-transformers")
+            raise UsageError(
+                f"no installed plugin loads {form} checkpoints",
+                code="TRAIN-007",
+                where="loader",
+                hint="pip install swift-plugin-transformers",
+            )
         choice = registry().default("loader", names[0])
     return choice

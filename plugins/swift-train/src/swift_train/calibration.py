@@ -45,14 +45,19 @@ def calibration_rows(
     kind = commonest_kind(choices, run.options["data"])
     if kind not in _TASKS:
         problem = f"'{choices[0].asked}' has {kind or 'unknown'} rows; conversations or texts are needed"
-        raise UsageError(problem, where=where.partition(".")[0], hint="Give another data set, or rename its fields with --data.columns.")
+        raise UsageError(
+            problem,
+            code="TRAIN-008",
+            where=where.partition(".")[0],
+            hint="Give another data set, or rename its fields with --data.columns.",
+        )
     preprocessing = preprocessing_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
     truncated = replace(preprocessing, truncation="right", max_length=min(max_length, preprocessing.max_length))
     samples = load_samples(choices, truncated, report, seed=seed)
     available = int(samples.lengths.sum())
     if available < tokens:
         problem = f"the rows have {available:,} tokens in total, but {tokens:,} are needed"
-        raise UsageError(problem, where=where, hint=f"Give more rows, or set --{where} {available}.")
+        raise UsageError(problem, code="TRAIN-009", where=where, hint=f"Give more rows, or set --{where} {available}.")
     order = np.random.default_rng(seed).permutation(len(samples))
     count = int(np.searchsorted(np.cumsum(samples.lengths[order]), tokens)) + 1
     return [samples[int(index)].ids for index in order[:count]]

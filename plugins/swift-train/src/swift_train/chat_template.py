@@ -54,7 +54,10 @@ class ChatTemplate:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str] = ()) -> None:
         if not tokenizer.chat_template:
             raise UsageError(
-                "the model has no chat template", where="model", hint="Start from its chat (instruct) version, or use swift pretrain."
+                "the model has no chat template",
+                code="TRAIN-010",
+                where="model",
+                hint="Start from its chat (instruct) version, or use swift pretrain.",
             )
         self.tokenizer = tokenizer
         self._variables: Mapping[str, Any] = {}
@@ -70,6 +73,7 @@ class ChatTemplate:
         if self.silent and not self._next_plain:
             raise UsageError(
                 "the chat template writes nothing after the assistant's turn, so the model would never learn to stop",
+                code="TRAIN-011",
                 where="model",
                 hint="Set --family if a model family knows this model's end-of-turn token, or fix the template.",
             )
@@ -100,8 +104,12 @@ class ChatTemplate:
         except _refusals() as error:
             if (line := getattr(error, "lineno", None)) is not None:  # jinja2's TemplateSyntaxError
                 problem = f"the model's chat template is not a valid Jinja template: {error} (line {line})"
-                raise UsageError(problem, where="model", hint="Download chat_template.jinja from the model's page again.") from error
-            raise UsageError(f"the chat template refuses the conversation: {error}", hint="Change the row, or remove it.") from error
+                raise UsageError(
+                    problem, code="TRAIN-012", where="model", hint="Download chat_template.jinja from the model's page again."
+                ) from error
+            raise UsageError(
+                f"the chat template refuses the conversation: {error}", code="TRAIN-013", hint="Change the row, or remove it."
+            ) from error
 
     def prepare(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """Return the messages in the form that this template takes: contents as strings or parts, call arguments as objects or JSON."""

@@ -46,11 +46,11 @@ def run_on_all_ranks(strategy: Strategy, folder: Path, action: Callable[[], None
         raise failure
     if worst == _DISK_FULL:
         hint = "Free some space and run the command again."
-        raise DiskFull("the disk is full, as reported by another process of the run", where=str(folder), hint=hint)
+        raise DiskFull("the disk is full, as reported by another process of the run", code="TRAIN-014", where=str(folder), hint=hint)
     if worst == _NOT_WRITABLE:
-        raise NotWritable("another process of the run can't write to this folder", where=str(folder), hint=_SEE_LOG)
+        raise NotWritable("another process of the run can't write to this folder", code="TRAIN-015", where=str(folder), hint=_SEE_LOG)
     if worst == _OTHER:
-        raise PeerFailed("another process of the run failed", hint=_SEE_LOG)
+        raise PeerFailed("another process of the run failed", code="TRAIN-016", hint=_SEE_LOG)
 
 
 def _kind(failure: Exception | None) -> float:

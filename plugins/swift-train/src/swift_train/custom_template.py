@@ -26,10 +26,18 @@ def use_template(processor: Any, options: SftOptions) -> None:
     template = _template(options.chat_template) if options.chat_template else tokenizer.chat_template
     if options.template_variables:
         if not isinstance(template, str):
-            raise UsageError("the model has no single chat template", where="template_variables", hint="Pass one: --chat-template FILE.")
+            raise UsageError(
+                "the model has no single chat template",
+                code="TRAIN-017",
+                where="template_variables",
+                hint="Pass one: --chat-template FILE.",
+            )
         if wrong := next((name for name in options.template_variables if not name.isidentifier()), ""):
             raise UsageError(
-                f"'{wrong}' is not a valid variable name", where="template_variables", hint="Use a name that the template reads."
+                f"'{wrong}' is not a valid variable name",
+                code="TRAIN-018",
+                where="template_variables",
+                hint="Use a name that the template reads.",
             )
         template = "".join(f"{{% set {name} = {_literal(value)} %}}" for name, value in options.template_variables.items()) + template
     if options.chat_template or options.template_variables:
@@ -52,4 +60,4 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         hint = f"Pass a UTF-8 file with a Jinja template, or one of: {', '.join(patched_templates())}."
-        raise UsageError(f"the chat template can't be read: {error}", where="chat_template", hint=hint) from None
+        raise UsageError(f"the chat template can't be read: {error}", code="TRAIN-019", where="chat_template", hint=hint) from None

@@ -222,6 +222,7 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
             skips.finish(skips.count)
             raise UsageError(
                 "no training rows",
+                code="TRAIN-020",
                 where="dataset",
                 hint="Check whether the data set is empty, or every row is longer than max_length.",
             )
@@ -245,6 +246,7 @@ def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> N
                 shutil.rmtree(store.folder)
                 raise SwiftError(
                     "the cached samples do not match the data set",
+                    code="TRAIN-021",
                     where=str(store.folder),
                     hint="They have been removed; start the run again.",
                 )

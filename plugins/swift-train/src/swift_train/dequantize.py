@@ -40,7 +40,7 @@ def check_dequantizable(base: Path) -> None:
     method = Checkpoint.at(base).quantization
     if method and method not in {*_WHILE_LOADING, *_AFTERWARDS, *gptq_awq_unpack.METHODS}:
         problem = f"a base quantized with {method} can't be dequantized"
-        raise UsageError(problem, where=str(base), hint=gptq_awq_unpack.OTHERWISE)
+        raise UsageError(problem, code="TRAIN-022", where=str(base), hint=gptq_awq_unpack.OTHERWISE)
 
 
 def load_dequantized(run: Run, quantizer: Choice | None, device: str, scratch: Path) -> Loaded:

@@ -29,7 +29,7 @@ def pick_device(name: str = "auto") -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         hint = "Use 'auto' for the device that is available."
-        raise UsageError(f"the device '{name}' can't be used: {reason}", where="device", hint=hint) from None
+        raise UsageError(f"the device '{name}' can't be used: {reason}", code="TRAIN-023", where="device", hint=hint) from None
     return name
 
 

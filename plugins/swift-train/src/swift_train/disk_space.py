@@ -57,6 +57,7 @@ def check_disk_space(strategy: Strategy, size: CheckpointSize, run: Run, report:
             if needed > (available := free_space(place)):
                 raise DiskFull(
                     f"the disk has {format_size(available)} free, and this run writes at least {format_size(needed)}",
+                    code="TRAIN-024",
                     where=str(place),
                     hint="Free some space, or choose other folders: --output for the result, --runs for the run folders.",
                 )

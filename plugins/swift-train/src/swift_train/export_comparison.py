@@ -81,7 +81,7 @@ def compare(source: Source, result: Result, *, tokens: int, scratch: Path, trust
         found = result.answer(question_file, answer_file)
         for (text, expected), actual in zip(conversations, found["texts"], strict=True):
             if list(expected) != list(actual):
-                raise SwiftError(f"the export tokenises {text!r} differently from its source", where=source.path)
+                raise SwiftError(f"the export tokenises {text!r} differently from its source", code="TRAIN-025", where=source.path)
         figures = compare_logits(_pairs(saved, answer_file, rows))
     return {**figures, "load_seconds_before": seconds, **{name: found[name] for name in _RESULT_FIGURES if name in found}}
 
@@ -101,5 +101,7 @@ def _pairs(saved: list[Path], answers: Path, rows: list[list[int]]) -> Iterator[
         for number, (path, row) in enumerate(zip(saved, rows, strict=True)):
             before, after = torch.load(path), file.get_tensor(str(number))[:-1]
             if before.shape != after.shape:
-                raise SwiftError(f"the export has a vocabulary of {after.shape[1]} tokens, but its source one of {before.shape[1]}")
+                raise SwiftError(
+                    f"the export has a vocabulary of {after.shape[1]} tokens, but its source one of {before.shape[1]}", code="TRAIN-026"
+                )
             yield before, after, torch.tensor(list(row))

@@ -123,6 +123,7 @@ def _check(packing: Mapping[str, Any], checkpoint: Path) -> None:
     if form not in known[0] or bits not in known[1]:
         raise UsageError(
             f"{method} with {bits} bits in the format '{form or method}' can't be unpacked",
+            code="TRAIN-027",
             where=str(checkpoint / "config.json"),
             hint=OTHERWISE,
         )

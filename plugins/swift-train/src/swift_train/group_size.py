@@ -28,7 +28,7 @@ def problems(run: Run) -> Iterator[Problem]:
         usable = ", ".join(map(str, dividing_sizes(sizes.values()))) or "-1 (one scale per row)"
         layers = f"{name} and {len(indivisible) - 1} more" if len(indivisible) > 1 else name
         message = f"a group size of {size} does not divide the {width} inputs of {layers}"
-        yield Problem(where="group_size", message=message, hint=f"Group sizes that divide every layer: {usable}.")
+        yield Problem(code="TRAIN-028", where="group_size", message=message, hint=f"Group sizes that divide every layer: {usable}.")
 
 
 def input_sizes(checkpoint: Path, skip: Sequence[str]) -> dict[str, int]:

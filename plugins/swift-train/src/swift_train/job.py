@@ -184,7 +184,7 @@ class _Trainer:
         if resuming:
             name = self.run.part("tuner").name
             hint = "Start a new run from its checkpoint with --adapter."
-            raise UsageError(f"a run with the tuner '{name}' can't be resumed", where="resume", hint=hint)
+            raise UsageError(f"a run with the tuner '{name}' can't be resumed", code="TRAIN-029", where="resume", hint=hint)
         self.tuner.prepare(self.module, self.optimizer, steps)
 
     def setup(self, rows: Samples | Stream) -> dict[str, Any]:

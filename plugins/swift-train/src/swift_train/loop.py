@@ -154,6 +154,7 @@ class Loop:
         if state.skipped == _MAX_SKIPPED:
             raise SwiftError(
                 f"the gradient was not finite in {_MAX_SKIPPED} consecutive steps, up to step {state.step}",
+                code="TRAIN-030",
                 hint="Try a lower --learning-rate, or --dtype bfloat16 or float32.",
             )
         state.tokens, state.supervised = state.tokens + tokens, state.supervised + supervised
@@ -205,7 +206,7 @@ class Loop:
     def _stopped(self) -> Stopped:
         self._save(needed=True)
         hint = f"To continue, run the same command with --resume {shlex.quote(str(self.report.folder))}"
-        return Stopped(f"stopped after step {self.state.step} of {self.total}; a checkpoint was written", hint=hint)
+        return Stopped(f"stopped after step {self.state.step} of {self.total}; a checkpoint was written", code="TRAIN-031", hint=hint)
 
     def _save(self, *, needed: bool = False) -> None:
         """Write a checkpoint, at most once per step. Unless it is `needed`, training continues if the disk is full or fails."""
@@ -245,13 +246,13 @@ class Loop:
             self.report.note(f"The run differs from the interrupted one; changed settings:\n{changed}")
         if self.state.step > self.total:
             problem = f"the checkpoint is of step {self.state.step}, but the run has only {self.total} steps"
-            raise UsageError(problem, where=str(checkpoint), hint="Set more steps: --max-steps or --epochs.")
+            raise UsageError(problem, code="TRAIN-032", where=str(checkpoint), hint="Set more steps: --max-steps or --epochs.")
 
     def _not_finite(self, loss: float, samples: Samples, rows: list[int]) -> SwiftError:
         named, hint = nonfinite_rows(
             samples, rows, alone=lambda rank: self._micro_batches(rows, samples, rank, max_rows=1), strategy=self.strategy, task=self.task
         )
-        return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", where=named, hint=hint)
+        return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", code="TRAIN-033", where=named, hint=hint)
 
 
 def total_steps(options: TrainOptions, steps_per_epoch: int | None) -> int:
@@ -261,5 +262,7 @@ def total_steps(options: TrainOptions, steps_per_epoch: int | None) -> int:
         UsageError: `max_steps` is not set, and the steps per epoch are not known.
     """
     if not options.max_steps and not steps_per_epoch:
-        raise UsageError("the length of a stream is not known", where="max_steps", hint="Set the number of steps: --max-steps 1000.")
+        raise UsageError(
+            "the length of a stream is not known", code="TRAIN-034", where="max_steps", hint="Set the number of steps: --max-steps 1000."
+        )
     return options.max_steps or ceil(options.epochs * (steps_per_epoch or 0))

@@ -37,15 +37,21 @@ def check_turns(encoder: ChatEncoder, row: ChatRow, sequences: Sequence[Encoded]
         for start, stop, _ in spans:
             turn = next((index for index, prompt in prompts.items() if prompt == ids[:start]), None)
             if turn is None:
-                raise MaskError(f"a supervised turn does not begin where a prompt ends: {_around(tokenizer, ids, start)}", hint=_REPORT)
+                raise MaskError(
+                    f"a supervised turn does not begin where a prompt ends: {_around(tokenizer, ids, start)}",
+                    code="TRAIN-035",
+                    hint=_REPORT,
+                )
             supervised = str(tokenizer.decode(ids[start:stop])).rstrip()
             if not supervised.endswith(template.stops):
                 raise MaskError(
-                    f"message {turn + 1} is not supervised through its stop token: {_around(tokenizer, ids, stop)}", hint=_REPORT
+                    f"message {turn + 1} is not supervised through its stop token: {_around(tokenizer, ids, stop)}",
+                    code="TRAIN-036",
+                    hint=_REPORT,
                 )
             found.append(turn)
     if sorted(found) != sorted(prompts):
-        raise MaskError(f"messages {_numbers(prompts)} should be supervised, but {_numbers(found)} are", hint=_REPORT)
+        raise MaskError(f"messages {_numbers(prompts)} should be supervised, but {_numbers(found)} are", code="TRAIN-037", hint=_REPORT)
 
 
 _REPORT = "This is a bug in the mask or the chat template; please report it with the row and the model's name."

@@ -51,7 +51,9 @@ class ChatEncoder:
             return [SupervisedText(text, (Span(0, len(text), 1.0),))]
         supervised = self.supervised_messages(row)
         if not supervised:
-            raise UsageError("no token of this row is supervised: each assistant message has loss_scale 0", hint="Remove the row.")
+            raise UsageError(
+                "no token of this row is supervised: each assistant message has loss_scale 0", code="TRAIN-038", hint="Remove the row."
+            )
         turns = [(locate(template, row.messages, row.tools, index), row.messages[index].get("loss_scale", 1.0)) for index in supervised]
         check_shown("\n".join(turn.text for turn, _ in turns), row.messages[: supervised[-1]], row.tools)
         return list(self._joined(turns))
@@ -96,5 +98,7 @@ def _text_only(row: ChatRow) -> None:
         content = message.get("content")
         if isinstance(content, list | tuple) and (kinds := sorted({part.get("type", "?") for part in content} - {"text"})):
             raise UsageError(
-                f"message {number} contains {' and '.join(kinds)}, and this task trains on text only", hint="Remove such rows."
+                f"message {number} contains {' and '.join(kinds)}, and this task trains on text only",
+                code="TRAIN-039",
+                hint="Remove such rows.",
             )

@@ -82,7 +82,9 @@ def merge(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         again = load_checkpoint(folder, device=device, dtype="float32", family=source.family, loader=run.parts.get("loader"))
         seconds = time.perf_counter() - began
         if golden(again.processor, run.date) != golden(processor, run.date):
-            raise SwiftError("the tokenizer of the merged model gives other token ids than the adapter's", where=str(last))
+            raise SwiftError(
+                "the tokenizer of the merged model gives other token ids than the adapter's", code="TRAIN-040", where=str(last)
+            )
         found_logits, effect = prompt_logits(again.model, inputs), min(folded.effects.values())
         figures: dict[str, Any] = check_logits(folded.expected, found_logits, effect, dtype, last)
         if limits:
@@ -127,7 +129,10 @@ def _adapters(run: Run) -> dict[str, Path]:
     """Return the adapters by name, in merge order; raise UsageError if there is none, or they were trained on different bases."""
     if not run.adapters:
         raise UsageError(
-            "this is a full model: there is no adapter to merge", where="adapter", hint="Pass the adapter checkpoint that training wrote."
+            "this is a full model: there is no adapter to merge",
+            code="TRAIN-041",
+            where="adapter",
+            hint="Pass the adapter checkpoint that training wrote.",
         )
     folders = {name: Path(source.path) for name, source in run.adapters.items()}
     for folder in folders.values():
@@ -136,6 +141,7 @@ def _adapters(run: Run) -> dict[str, Path]:
         forms = ", ".join(f"{name}: {choice.name if (choice := quantizer_of(folder)) else 'none'}" for name, folder in folders.items())
         raise UsageError(
             f"the adapters were trained on differently quantized bases ({forms})",
+            code="TRAIN-042",
             where="adapter",
             hint="Add --allow-other-base to merge them into the base of the last one, or serve base and adapters together.",
         )
@@ -147,6 +153,7 @@ def _effect(before: list[Tensor], after: list[Tensor], adapter: Path) -> float:
     if effect == 0:
         raise SwiftError(
             "the adapter changes nothing: the logits are the same with and without it",
+            code="TRAIN-043",
             where=str(adapter),
             hint="Check that it was trained: a new adapter's update is zero.",
         )

@@ -55,6 +55,7 @@ def check_logits(expected: Sequence[Tensor], found: Sequence[Tensor], effect: fl
         raise SwiftError(
             f"the merged model differs from base + adapter: maximum logit difference {found_difference:.3g}, allowed {tolerance:.3g} "
             f"(the adapter's effect is {effect:.3g})",
+            code="TRAIN-044",
             where=str(adapter),
             hint=f"The update is too small for {dtype}: merge with --dtype float32."
             if dtype != "float32"

@@ -35,7 +35,7 @@ def problems(run: Run) -> Iterator[Problem]:
     device = _kind(str(options.get("device", "auto")))
     if options.get("device", "auto").startswith("cuda") and _cpu_build():
         hint = "Install a build of torch for this GPU (https://pytorch.org/get-started), or omit --device."
-        yield Problem(where="device", message="the installed torch is a CPU build, which has no CUDA", hint=hint)
+        yield Problem(code="TRAIN-045", where="device", message="the installed torch is a CPU build, which has no CUDA", hint=hint)
     if "attention" in options:
         yield from _attention(str(options["attention"]), device, str(options.get("dtype", "auto")), trains="task" in run.parts)
     if "task" in run.parts:
@@ -46,25 +46,29 @@ def _attention(name: str, device: str, dtype: str, *, trains: bool) -> Iterator[
     other = "Use --attention sdpa, or omit it."
     if "/" in name:
         message = f"'{name}' is a kernel from a hub, whose code is not executed"
-        yield Problem(where="attention", message=message, hint=other)
+        yield Problem(code="TRAIN-046", where="attention", message=message, hint=other)
     elif name not in _ATTENTION:
         hint = suggestion(name, _ATTENTION) or f"Known: {', '.join(_ATTENTION)}."
-        yield Problem(where="attention", message=f"there is no attention implementation '{name}'", hint=hint)
+        yield Problem(code="TRAIN-047", where="attention", message=f"there is no attention implementation '{name}'", hint=hint)
     elif name in _FLASH and device == "cpu":
-        yield Problem(where="attention", message=f"{name} needs an accelerator, and this run uses the CPU", hint=other)
+        yield Problem(code="TRAIN-048", where="attention", message=f"{name} needs an accelerator, and this run uses the CPU", hint=other)
     elif name in _FLASH and device != "npu" and not _installed(_FLASH[name][0]):
         message = f"{name} needs the package {_FLASH[name][0]}, which is not installed"
-        yield Problem(where="attention", message=message, hint=f"{_FLASH[name][1]}; or {other[0].lower()}{other[1:]}")
+        yield Problem(code="TRAIN-049", where="attention", message=message, hint=f"{_FLASH[name][1]}; or {other[0].lower()}{other[1:]}")
     elif name in _FLASH and dtype == "float32":
-        yield Problem(where="attention", message=f"{name} supports only bfloat16 and float16", hint="Use --dtype bfloat16.")
+        yield Problem(
+            code="TRAIN-050", where="attention", message=f"{name} supports only bfloat16 and float16", hint="Use --dtype bfloat16."
+        )
     elif name == "flex_attention" and device == "cpu" and trains:
-        yield Problem(where="attention", message="flex_attention has no backward pass on a CPU", hint=other)
+        yield Problem(code="TRAIN-051", where="attention", message="flex_attention has no backward pass on a CPU", hint=other)
 
 
 def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Problem]:
     if task.get("compile") and device == "cpu" and not _compiler():
         hint = "Install g++ (apt-get install g++), or omit --compile."
-        yield Problem(where="compile", message="torch.compile needs a C++ compiler on a CPU, and none was found", hint=hint)
+        yield Problem(
+            code="TRAIN-052", where="compile", message="torch.compile needs a C++ compiler on a CPU, and none was found", hint=hint
+        )
     template = task.get("chat_template")
     if template and template not in patched_templates():
         yield from _file(
@@ -77,12 +81,12 @@ def _training(run: Run, task: Mapping[str, Any], device: str) -> Iterator[Proble
         try:
             candidates(Path(name))
         except SwiftError as error:
-            yield Problem(where="resume", message=f"'{name}': {error.message}", hint=error.hint)
+            yield Problem(code=error.code, where="resume", message=f"'{name}': {error.message}", hint=error.hint)
 
 
 def _file(path: Path, where: str, what: str, *, folder: bool = False) -> Iterator[Problem]:
     if not (path.is_dir() if folder else path.is_file()):
-        yield Problem(where=where, message=f"there is no {'folder' if folder else 'file'} '{path}'", hint=f"Pass {what}.")
+        yield Problem(code="TRAIN-053", where=where, message=f"there is no {'folder' if folder else 'file'} '{path}'", hint=f"Pass {what}.")
 
 
 def _kind(device: str) -> str:

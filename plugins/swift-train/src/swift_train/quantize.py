@@ -83,7 +83,7 @@ def check_finite(folder: Path) -> None:
             for name in tensors.keys():  # noqa: SIM118 (not a dict)
                 if not tensors.get_tensor(name).isfinite().all():
                     hint = "The training that wrote it diverged: use an earlier checkpoint."
-                    raise UsageError(f"the weight {name} has values that are not finite", where=str(file), hint=hint)
+                    raise UsageError(f"the weight {name} has values that are not finite", code="TRAIN-054", where=str(file), hint=hint)
 
 
 def _spec(run: Run) -> QuantizerSpec:
@@ -145,7 +145,9 @@ def _saved(run: Run, folder: Path) -> dict[str, Any]:
         write_model(folder, loaded.model, loaded.processor)
     except (NotImplementedError, ValueError) as error:
         problem = f"weights quantized by {choice.name} can't be saved: {str(error).splitlines()[0]}"
-        raise UsageError(problem, where="quantizer", hint="Use it as a load-time quantizer, in training and serving.") from error
+        raise UsageError(
+            problem, code="TRAIN-055", where="quantizer", hint="Use it as a load-time quantizer, in training and serving."
+        ) from error
     return {}
 
 

@@ -44,7 +44,9 @@ def resume_of(run: Run, folder: Path) -> Resume | None:
     option = run.options.get("resume") or ""
     name, allow = (option["name"], bool(option.get("allow_change"))) if isinstance(option, Mapping) else (option, False)
     if allow and not name:
-        raise UsageError("no run to resume from", where="resume.allow_change", hint="Name the run folder: --resume FOLDER.")
+        raise UsageError(
+            "no run to resume from", code="TRAIN-056", where="resume.allow_change", hint="Name the run folder: --resume FOLDER."
+        )
     own = [
         path
         for path in reversed(complete_checkpoints(folder / "checkpoints"))
@@ -72,7 +74,7 @@ def candidates(path: Path) -> list[Path]:
     if not found:
         others = ", ".join(other.name for other in complete_checkpoints(path.parent)) if path.parent.name == "checkpoints" else ""
         hint = f"Available: {others}." if others else "Name a run folder that contains checkpoints/step-…, or one of these folders."
-        raise UsageError("no checkpoint to resume from", where=str(path), hint=hint)
+        raise UsageError("no checkpoint to resume from", code="TRAIN-057", where=str(path), hint=hint)
     return found
 
 
@@ -94,6 +96,7 @@ def first_intact(choices: Sequence[Path], strategy: Strategy, report: Report) ->
         report.note(f"WARNING: {checkpoint} can't be used: {fault}. Using the previous one.")
     raise SwiftError(
         "all checkpoints are damaged",
+        code="TRAIN-058",
         where=str(choices[0]),
         hint="Start a new run; an intact model/ folder in one can be passed as --model.",
     )
@@ -124,10 +127,11 @@ def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoin
     if fixed := [key for key in keys if key in _FIXED]:
         others = " and ".join(fixed)
         hint = f"{base}Use the original {others}; or {restart}."
-        raise UsageError(f"the run can't resume with another {others}:\n{lines}", where=str(checkpoint), hint=hint)
+        raise UsageError(f"the run can't resume with another {others}:\n{lines}", code="TRAIN-059", where=str(checkpoint), hint=hint)
     if keys and not allow:
         raise UsageError(
             f"the run can't resume exactly, since these settings have changed:\n{lines}",
+            code="TRAIN-060",
             where=str(checkpoint),
             hint=f"{base}Use the original settings; or resume with the new ones: --resume.allow-change; or {restart}.",
         )

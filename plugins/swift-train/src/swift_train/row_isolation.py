@@ -107,10 +107,10 @@ def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strat
     """
     if options.packing and not isolation.together:
         hint = "Omit --packing: each row is then computed by itself."
-        raise UsageError(f"rows can't be packed: {isolation.reason}", where="packing", hint=hint)
+        raise UsageError(f"rows can't be packed: {isolation.reason}", code="TRAIN-061", where="packing", hint=hint)
     if strategy.fixed_shapes and not isolation.causal:
         message = f"this strategy pads rows to one length, and {isolation.reason}"
-        raise UsageError(message, where="parallel", hint="Use --parallel ddp or fsdp.")
+        raise UsageError(message, code="TRAIN-062", where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
 def probe_isolation(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int) -> Isolation:

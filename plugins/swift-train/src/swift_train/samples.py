@@ -104,6 +104,7 @@ class Samples:
         if rows < 2:
             raise UsageError(
                 "one row can't be split into training and validation rows",
+                code="TRAIN-063",
                 where="validation_ratio",
                 hint="Provide more rows, or set it to 0.",
             )

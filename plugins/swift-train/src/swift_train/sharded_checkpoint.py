@@ -66,7 +66,12 @@ def load_sharded(
     """
     if not (folder / facts).is_file():
         name = facts.removesuffix(".pt")
-        raise SwiftError(f"this checkpoint was not written by {name}", where=str(folder), hint="Resume with the strategy that wrote it.")
+        raise SwiftError(
+            f"this checkpoint was not written by {name}",
+            code="TRAIN-064",
+            where=str(folder),
+            hint="Resume with the strategy that wrote it.",
+        )
     saved = torch.load(folder / facts, weights_only=True)
     load_states(folder / _SHARDS, module, optimizer, saved["settings"], settings, part=part)
     scale.load(saved["scale"])
@@ -99,7 +104,9 @@ def load_states(
         shape = tuple(getattr(saved.get(f"weights.{name}"), "size", ()))
         if shape != tuple(weight.shape):
             has = f"has {name} with shape {shape}" if shape else f"has no {name}"
-            raise UsageError(f"the checkpoint {has}; the model's has shape {tuple(weight.shape)}", where="resume", hint=SAME_MODEL)
+            raise UsageError(
+                f"the checkpoint {has}; the model's has shape {tuple(weight.shape)}", code="TRAIN-065", where="resume", hint=SAME_MODEL
+            )
     try:
         load(state, checkpoint_id=folder)
     except CheckpointException as error:

@@ -110,6 +110,7 @@ def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
         if name not in known:
             raise UsageError(
                 f"the model has no module of class '{name}'",
+                code="TRAIN-066",
                 where="parallel.wrap",
                 hint=suggestion(name, known) or f"Classes: {', '.join(sorted(known))}.",
             )
@@ -118,6 +119,7 @@ def blocks(module: Module, wrap: Collection[str]) -> list[Module]:
     if not found:
         raise UsageError(
             "the model does not declare its blocks (_no_split_modules), so the whole model would have to be gathered at once",
+            code="TRAIN-067",
             where="parallel.wrap",
             hint=f"Set it to the class of its blocks; classes: {', '.join(sorted(known))}.",
         )
@@ -135,10 +137,12 @@ def check_shardable(module: Module, units: Collection[Module]) -> None:
             what = "is a scalar, which can't be sharded"
             if not parameter.is_floating_point():
                 what = f"is {parameter.dtype}: quantized weights can't be sharded"
-            raise UsageError(f"the weight {name} {what}", where="parallel", hint="Use --parallel ddp.")
+            raise UsageError(f"the weight {name} {what}", code="TRAIN-068", where="parallel", hint="Use --parallel ddp.")
     owners: dict[int, Module] = {}
     for unit in units:
         for name, parameter in unit.named_parameters():
             owner = owners.setdefault(id(parameter), unit)
             if owner is not unit and unit not in set(owner.modules()):
-                raise UsageError(f"the weight {name} is shared by several blocks", where="parallel", hint="Use --parallel ddp.")
+                raise UsageError(
+                    f"the weight {name} is shared by several blocks", code="TRAIN-069", where="parallel", hint="Use --parallel ddp."
+                )

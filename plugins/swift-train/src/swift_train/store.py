@@ -81,7 +81,11 @@ class StoreWriter:
     def _code(self, weight: float) -> int:
         code = self._codes.setdefault(weight, len(self._codes))
         if code == _MAX_WEIGHTS:
-            raise UsageError(f"more than {_MAX_WEIGHTS} different loss_scale values in one data set", hint="Round them to two decimals.")
+            raise UsageError(
+                f"more than {_MAX_WEIGHTS} different loss_scale values in one data set",
+                code="TRAIN-070",
+                hint="Round them to two decimals.",
+            )
         return code
 
     def _flush(self) -> None:

@@ -23,13 +23,18 @@ def missing_engine(choice: Choice, how: str = "pip install") -> Iterator[Problem
     found = engine_state(registry().spec(choice), choice.distribution)
     if not found.present:
         hint = " ".join((how, *map(repr, found.missing)))
-        yield Problem(where="parallel", message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed", hint=hint)
+        yield Problem(
+            code="PARALLEL-058",
+            where="parallel",
+            message=f"'{choice.name}' needs {', '.join(found.missing)}, which is not installed",
+            hint=hint,
+        )
 
 
 def unsupported_device(who: str, device: str, hint: str = "Use --device cpu, or --parallel ddp.") -> Iterator[Problem]:
     """Yield a problem if torch has no collectives for the device (mps); `who` is the strategy in the message."""
     if kind_of(device) == "mps":
-        yield Problem(where="device", message=f"{who} can't run on mps: torch has no collectives for it", hint=hint)
+        yield Problem(code="PARALLEL-059", where="device", message=f"{who} can't run on mps: torch has no collectives for it", hint=hint)
 
 
 def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
@@ -37,7 +42,7 @@ def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
     hint = "Use --parallel ddp, or an unquantized model."
     quantizer = run.parts["quantizer"].name if "quantizer" in run.parts else ""
     if quantizer not in ("", "bnb"):
-        yield Problem(where="parallel", message=f"{who} can't shard weights quantized by {quantizer}", hint=hint)
+        yield Problem(code="PARALLEL-060", where="parallel", message=f"{who} can't shard weights quantized by {quantizer}", hint=hint)
     form = Checkpoint.at(run.model.path).quantization if run.model and not quantizer else ""
     if form:
-        yield Problem(where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)
+        yield Problem(code="PARALLEL-061", where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)

@@ -110,4 +110,6 @@ class Stream:
                 count += 1
                 yield row
             if not count:
-                raise UsageError(f"{choice.asked} has no rows", where="dataset", hint="Choose another set, subset or split.")
+                raise UsageError(
+                    f"{choice.asked} has no rows", code="TRAIN-071", where="dataset", hint="Choose another set, subset or split."
+                )

@@ -133,7 +133,12 @@ class PretrainTask(NextToken):
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Return the encoder of text rows, with the tokenizer's start and end-of-text tokens."""
         if tokenizer.eos_token_id is None:
-            raise UsageError("the tokenizer has no end-of-text token", where="model", hint="Set eos_token in its tokenizer_config.json.")
+            raise UsageError(
+                "the tokenizer has no end-of-text token",
+                code="TRAIN-072",
+                where="model",
+                hint="Set eos_token in its tokenizer_config.json.",
+            )
         return _Texts(tokenizer)
 
 
@@ -177,7 +182,7 @@ class _Texts:
     def check(self, raw: RawRow, sequences: Sequence[Encoded]) -> None:
         end = self.tokeniser.tokenizer.eos_token_id
         if any(encoded.ids[-1] != end for encoded in sequences):
-            raise MaskError("a text does not end with the end-of-text token")
+            raise MaskError("a text does not end with the end-of-text token", code="TRAIN-073")
 
 
 def _selects(model: Module) -> bool:

@@ -122,5 +122,6 @@ class TokenBoundaryError(UsageError):
         around = f"{text[max(0, boundary - 12) : boundary]!r} + {text[boundary : boundary + 12]!r}"
         super().__init__(
             f"a token spans the boundary of an assistant turn ({around})",
+            code="TRAIN-074",
             hint="Check that the template's control tokens are special tokens of the tokenizer, and that the answer has no leading spaces.",
         )

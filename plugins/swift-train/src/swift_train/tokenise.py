@@ -59,6 +59,7 @@ class Tokeniser:
         if not tokenizer.is_fast:
             raise UsageError(
                 "the model has only a slow tokenizer, which has no character offsets",
+                code="TRAIN-075",
                 where="model",
                 hint="Save it with tokenizer.json: AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained(…).",
             )

@@ -39,7 +39,7 @@ def load_weights(module: Module, weights: Mapping[str, Tensor]) -> None:
         if shape != tuple(value.shape):
             own_shape = f"has shape {shape}" if shape else "does not exist"
             message = f"the checkpoint has {name} with shape {tuple(value.shape)}; in the model it {own_shape}"
-            raise UsageError(message, where="resume", hint=SAME_MODEL)
+            raise UsageError(message, code="TRAIN-076", where="resume", hint=SAME_MODEL)
     with torch.no_grad():
         for name, value in weights.items():
             own[name].copy_(value)
@@ -65,7 +65,9 @@ def load_optimizer(
     try:
         optimizer.load_state_dict(dict(state))
     except ValueError as error:
-        raise UsageError(f"the optimizer state belongs to other weights: {error}", where="resume", hint=SAME_MODEL) from None
+        raise UsageError(
+            f"the optimizer state belongs to other weights: {error}", code="TRAIN-077", where="resume", hint=SAME_MODEL
+        ) from None
     set_changed(optimizer, saved, settings)
 
 

@@ -20,7 +20,9 @@ def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -
     """
     pieces = [piece for encoded in sequences for piece in truncate(encoded, preprocessing.truncation, preprocessing.max_length)]
     if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
-        raise UsageError("no token of this row is supervised", hint="Check that it has an answer, within max_length tokens.")
+        raise UsageError(
+            "no token of this row is supervised", code="TRAIN-078", hint="Check that it has an answer, within max_length tokens."
+        )
     return pieces
 
 
@@ -50,6 +52,7 @@ def too_long(count: str, max_length: int) -> UsageError:
     """Return the error for a sequence of `count` tokens, which exceeds the maximum length."""
     return UsageError(
         f"{count} tokens, but max_length is {max_length}",
+        code="TRAIN-079",
         hint="Set a larger --max-length, or choose what to do with such rows: --truncation right (or left) truncates them, split cuts "
         "them into pieces, drop removes them.",
     )

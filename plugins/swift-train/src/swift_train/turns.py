@@ -97,6 +97,7 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
         if message["role"] != "assistant" and (absent := _absent(text, _texts(message))) is not None:
             raise UsageError(
                 f"the chat template omits a part of message {number} ({message['role']}): {_short(absent)}",
+                code="TRAIN-080",
                 hint="Use a model whose template renders such messages, or change the row.",
             )
     for tool in tools or ():
@@ -105,6 +106,7 @@ def check_shown(text: str, messages: Sequence[Message], tools: Tools) -> None:
         if (absent := _absent(text, [function["name"], function.get("description") or "", *map(str, properties)])) is not None:
             raise UsageError(
                 f"the chat template does not support tools: it omits {_short(absent)}",
+                code="TRAIN-081",
                 hint="Use a model whose template renders tools, or remove 'tools' from the row.",
             )
 
@@ -120,6 +122,7 @@ def check_everything(text: str, messages: Sequence[Message], tools: Tools) -> No
         if "loss_scale" in message:
             raise UsageError(
                 f"message {number} has loss_scale {message['loss_scale']}, but with --mask.turns everything all text has the same weight",
+                code="TRAIN-082",
                 hint="Omit --mask.turns everything, or remove loss_scale from the rows.",
             )
         if message["role"] == "assistant":
@@ -131,11 +134,13 @@ def _prompt_mismatch(template: ChatTemplate, before: str, through: str, number: 
     if shared < len(ahead):
         return UsageError(
             f"the chat template changes the text before message {number} once it is answered ({_short(before[shared:])})",
+            code="TRAIN-083",
             hint="At inference the model would see another prompt: use another template (--chat-template), or change the rows.",
         )
     name = matching_patch(template.tokenizer)
     return UsageError(
         f"the chat template does not begin message {number} with its generation prompt, which continues with {_short(before[shared:])}",
+        code="TRAIN-084",
         hint=f"Use --chat-template {name}: this template with turns as the model generates them (same prompts, reasoning in the last turn)."
         if name
         else "At inference the model would generate other text than the row has. If the template opens a reasoning block, use rows with "
@@ -146,6 +151,7 @@ def _prompt_mismatch(template: ChatTemplate, before: str, through: str, number: 
 def _no_end(template: ChatTemplate, number: int) -> UsageError:
     return UsageError(
         f"the rendered message {number} does not end with {' or '.join(map(repr, template.stops))}, the end-of-turn token",
+        code="TRAIN-085",
         hint="Fix the chat template: without the token, the model would never learn to stop.",
     )
 
@@ -169,17 +175,20 @@ def _check_present(generated: str, message: Message, number: int) -> None:
         if (absent := _absent(generated, [call["function"]["name"], *_leaves(call["function"]["arguments"])])) is not None:
             raise UsageError(
                 f"the chat template omits the tool call in message {number}: {_short(absent)} is missing",
+                code="TRAIN-086",
                 hint="Use a model whose template renders tool calls.",
             )
     reasoning = str(message.get("reasoning_content") or "")
     if (absent := _absent(generated, [reasoning, *_inline_reasoning(message)])) is not None:
         raise UsageError(
             f"the chat template omits the reasoning in message {number}: {_short(absent)}",
+            code="TRAIN-087",
             hint="Use a model whose template renders reasoning, or remove it from the rows.",
         )
     if (absent := _absent(generated, _texts(message))) is not None:
         raise UsageError(
             f"the chat template omits a part of message {number}: {_short(absent)}",
+            code="TRAIN-088",
             hint="Use a model whose template renders it, or change the row.",
         )
 

@@ -92,7 +92,7 @@ def compare(
         readable = result if predict else _readable(result, Path(folder, "plain"))
         after, seconds = _load(readable, device="meta" if predict else device, dtype=dtype, **loading)
         if golden(after.processor, day) != tokens_before:
-            raise SwiftError("the result's tokenizer gives other token ids than its source's", where=str(result))
+            raise SwiftError("the result's tokenizer gives other token ids than its source's", code="TRAIN-089", where=str(result))
         if predict:
             there = _made(folder, "after")
             seconds = predict(rows, there)

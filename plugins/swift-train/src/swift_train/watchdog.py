@@ -111,6 +111,7 @@ class Watchdog:
         frames = "; ".join(dict.fromkeys(self._frame(rank, ranks[rank]) for rank in behind))
         return SwiftError(
             f"{names} has made no progress for {self._limit:g} s: {ranks[behind[0]].doing}",
+            code="TRAIN-090",
             where=str(self._stack_file(behind[0])),
             hint=f"It hangs in {frames}. If this may take so long, set a longer --parallel.timeout; continue the run with --resume.",
         )

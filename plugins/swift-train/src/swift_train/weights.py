@@ -24,7 +24,7 @@ def check_weights(folder: Path) -> None:
         UsageError: there are no weights, or a file is damaged or incomplete (see `check_tensors`).
     """
     if not weight_files(folder):
-        raise UsageError("no safetensors weights here", where=str(folder), hint="Check that this is the right folder.")
+        raise UsageError("no safetensors weights here", code="TRAIN-091", where=str(folder), hint="Check that this is the right folder.")
     check_tensors(folder, Checkpoint.at(folder).config)
 
 

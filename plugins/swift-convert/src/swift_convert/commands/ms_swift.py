@@ -21,18 +21,23 @@ def export(words: Sequence[str]) -> tuple[str, list[str]]:
     rest = list(words)
     merge, upload, ollama = (_take_switch(rest, name) for name in ("merge-lora", "push-to-hub", "to-ollama"))
     if upload:
-        raise UsageError("uploading is not supported", where="--push_to_hub", hint=_UPLOAD)
+        raise UsageError("uploading is not supported", code="CONVERT-001", where="--push_to_hub", hint=_UPLOAD)
     if ollama:
         note("--to_ollama is read as --to ollama")
         rest += ["--to", "ollama"]
     quantizes, converts = _has(rest, "quant-method", "quantization-method", "quantizer"), _has(rest, "to")
     if merge and (quantizes or converts):
-        raise UsageError("merging is a separate step", where="--merge_lora", hint=_TWO_STEPS)
+        raise UsageError("merging is a separate step", code="CONVERT-002", where="--merge_lora", hint=_TWO_STEPS)
     if merge:
         note("export --merge_lora is read as merge")
         return "merge", rest
     if quantizes and converts:
-        raise UsageError("quantizing is a separate step", where="--to", hint="First run swift quantize, then swift export on its output.")
+        raise UsageError(
+            "quantizing is a separate step",
+            code="CONVERT-003",
+            where="--to",
+            hint="First run swift quantize, then swift export on its output.",
+        )
     if quantizes:
         note("export --quant_method is read as quantize")
         return "quantize", _calibration(rest)
@@ -74,5 +79,5 @@ def _take_switch(words: list[str], name: str) -> bool:
     """Remove a boolean flag and return its value."""
     value = _take(words, name)
     if value is not None and value.lower() not in (*TRUE, *FALSE, ""):
-        raise UsageError(f"must be true or false, not '{value}'", where=f"--{name}", hint="Omit it, or write true.")
+        raise UsageError(f"must be true or false, not '{value}'", code="CONVERT-004", where=f"--{name}", hint="Omit it, or write true.")
     return value is not None and value.lower() not in FALSE

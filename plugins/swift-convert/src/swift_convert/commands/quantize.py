@@ -33,7 +33,10 @@ class QuantizeCommand(VerbCommand):
 
         if values["dry_run"]:
             raise UsageError(
-                "can't be combined with --compare", where="--dry-run", hint="Use it with one quantizer: --quantizer NAME --dry-run."
+                "can't be combined with --compare",
+                code="CONVERT-005",
+                where="--dry-run",
+                hint="Use it with one quantizer: --quantizer NAME --dry-run.",
             )
         settings = self.settings(values)
         with Screen(quiet=values["json"]) as screen:

@@ -31,7 +31,9 @@ class DataCommand(FlagsCommand):
         if values["more"]:
             settings.set("dataset", [*listed(settings.values.get("dataset")), *values["more"]])
         if not settings.values.get("dataset"):
-            raise UsageError("no dataset is given", hint=f"Run swift {self.verb.name} FILE, or give the name of a dataset.")
+            raise UsageError(
+                "no dataset is given", code="DATA-012", hint=f"Run swift {self.verb.name} FILE, or give the name of a dataset."
+            )
         with offline_if(bool(settings.values.get("offline"))), Screen(quiet=values["json"]) as screen:
             self.launched(settings, screen)
             return self.work(self.verb, settings, screen)

@@ -25,5 +25,5 @@ def command(task: str) -> None:
     known |= {kind: (kind,) for kind in KINDS}
     if task not in known:
         hint = suggestion(task, known) or f"Tasks and kinds of row: {', '.join(known)}."
-        raise UsageError(f"there is no task or kind of row '{task}'", hint=hint)
+        raise UsageError(f"there is no task or kind of row '{task}'", code="DATA-013", hint=hint)
     click.echo(json.dumps(row_schema(known[task]), indent=2, ensure_ascii=False))

@@ -133,10 +133,12 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
     form = form_of(raw.data, wanted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known row formats: {KNOWN}.")
+            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known row formats: {KNOWN}.", code="DATA-021")
         if form.kind not in wanted:
             hint = way_on(raw.data, wanted) or learned_by(form, wanted)
-            raise Wrong("$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are expected", hint)
+            raise Wrong(
+                "$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are expected", hint, code="DATA-022"
+            )
         data = Fields(raw.data)
         row = _row(data, form, media_folder or raw.folder)
         refuse_lost(data, form.kind)
@@ -186,7 +188,7 @@ def _row(data: Fields, form: Form, folder: Path | None) -> Row:
 def _text(data: Mapping[str, Any]) -> str:
     text = text_of(data["text"], "$.text")
     if not text.strip():
-        raise Wrong("$.text", "the text is empty", "Remove the row.")
+        raise Wrong("$.text", "the text is empty", "Remove the row.", code="DATA-023")
     return text
 
 
@@ -196,21 +198,23 @@ def _label(data: Mapping[str, Any]) -> Any:
     if isinstance(label, str) and label.lower() in ("true", "false"):  # a table's cell
         return label.lower() == "true"
     if name == "kto_tag" and not isinstance(label, bool):
-        raise Wrong("$.kto_tag", f"must be true or false, not {kind_of(label)}")
+        raise Wrong("$.kto_tag", f"must be true or false, not {kind_of(label)}", code="DATA-024")
     for item, path in (
         [(item, f"$.{name}[{place}]") for place, item in enumerate(label)] if isinstance(label, list) else [(label, f"$.{name}")]
     ):
         if not isinstance(item, bool | int | float | str):
-            raise Wrong(path, f"must be true or false, a number or text, not {kind_of(item)}")
+            raise Wrong(path, f"must be true or false, a number or text, not {kind_of(item)}", code="DATA-025")
         if isinstance(item, float) and not math.isfinite(item):
-            raise Wrong(path, f"must be a finite number, not {item}", "Remove the row, or correct it.")
+            raise Wrong(path, f"must be a finite number, not {item}", "Remove the row, or correct it.", code="DATA-026")
     return label
 
 
 def _check_asks(placed: Messages) -> None:
     path, last = placed[-1]
     if last["role"] not in ("user", "tool"):
-        raise Wrong(path, f"a prompt must end with a user or tool message, not with role '{last['role']}'", "Remove the last turn.")
+        raise Wrong(
+            path, f"a prompt must end with a user or tool message, not with role '{last['role']}'", "Remove the last turn.", code="DATA-027"
+        )
 
 
 def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:

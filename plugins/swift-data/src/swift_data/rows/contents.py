@@ -62,7 +62,7 @@ def content_of(value: Any, path: str) -> str | list[dict[str, Any]]:
     blocks = blocks_of(value, path)
     if blocks.thinking or blocks.calls or blocks.results:
         hint = "Tool calls and thinking belong to assistant messages, tool results to user messages."
-        raise Wrong(path, "only text and media are allowed here", hint)
+        raise Wrong(path, "only text and media are allowed here", hint, code="DATA-028")
     return blocks.content
 
 
@@ -101,25 +101,32 @@ def _read(block: Any, path: str, blocks: Blocks) -> None:
     elif kind in _MEDIA:
         blocks.parts.append(_media(block, str(kind), path))
     elif not isinstance(block, Mapping):
-        raise Wrong(path, f"a content part must be an object, not {kind_of(block)}", 'Write {"type": "text", "text": "…"}.')
+        raise Wrong(
+            path, f"a content part must be an object, not {kind_of(block)}", 'Write {"type": "text", "text": "…"}.', code="DATA-029"
+        )
     elif kind == "redacted_thinking":
-        raise Wrong(path, "encrypted thinking can't be trained on", "Remove this block.")
+        raise Wrong(path, "encrypted thinking can't be trained on", "Remove this block.", code="DATA-030")
     else:
         hint = suggestion(str(kind), _KNOWN) or "Known: text, image, video, audio, thinking, tool_use, tool_result."
-        raise Wrong(f"{path}.type", f"unknown part type {kind!r}", hint)
+        raise Wrong(f"{path}.type", f"unknown part type {kind!r}", hint, code="DATA-031")
 
 
 def _check_whole(block: Mapping[str, Any], path: str) -> None:
     """Refuse a part with a loss scale of its own: a message is supervised as a whole."""
     for name in (*loss_scales.NAMES, *loss_scales.UNCLEAR):
         if block.get(name) is not None:
-            raise Wrong(f"{path}.{name}", f"'{name}' can't be set on a part: loss weights apply to messages", "Set it on the message.")
+            raise Wrong(
+                f"{path}.{name}",
+                f"'{name}' can't be set on a part: loss weights apply to messages",
+                "Set it on the message.",
+                code="DATA-032",
+            )
 
 
 def _said(block: Mapping[str, Any], name: str, path: str) -> str:
     key = next((key for key in (name, "value", "text") if key in block), None)
     if key is None:
-        raise Wrong(path, f"a part of type '{block['type']}' needs '{name}'", suggestion(name, map(str, block)))
+        raise Wrong(path, f"a part of type '{block['type']}' needs '{name}'", suggestion(name, map(str, block)), code="DATA-033")
     return text_of(block[key], f"{path}.{key}")
 
 

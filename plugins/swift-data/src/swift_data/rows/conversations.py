@@ -62,7 +62,7 @@ def with_system(data: Mapping[str, Any], placed: Messages) -> Messages:
     """
     if system := data.get("system"):
         if placed and placed[0][1]["role"] == "system":
-            raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.")
+            raise Wrong("$.system", "there are two system prompts: this field, and the first message", "Keep one of them.", code="DATA-034")
         placed.insert(0, ("$.system", {"role": "system", "content": content_of(system, "$.system")}))
     return placed
 
@@ -75,9 +75,9 @@ def messages_of(value: Any, path: str) -> Messages:
     """
     items = decoded(value, path)
     if not isinstance(items, Sequence) or isinstance(items, str):
-        raise Wrong(path, f"must be a list of messages, not {kind_of(items)}")
+        raise Wrong(path, f"must be a list of messages, not {kind_of(items)}", code="DATA-035")
     if not items:
-        raise Wrong(path, "the conversation is empty", "Remove the row, or add messages.")
+        raise Wrong(path, "the conversation is empty", "Remove the row, or add messages.", code="DATA-036")
     placed: Messages = []
     calls = False
     for number, item in enumerate(items):
@@ -90,7 +90,7 @@ def messages_of(value: Any, path: str) -> Messages:
 def message_of(item: Any, path: str, placed: Messages) -> dict[str, Any]:
     """Parse one message and append it to `placed`, after the tool results that it contains; return the message."""
     if not isinstance(item, Mapping):
-        raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.')
+        raise Wrong(path, f"a message must be an object, not {kind_of(item)}", 'Write {"role": "user", "content": "…"}.', code="DATA-037")
     role_key, content = ("from", "value") if "from" in item else ("role", "content")
     name = item.get(role_key)
     role = ROLES.get(name) if isinstance(name, str) else None
@@ -120,12 +120,12 @@ def _full_message(item: Mapping[str, Any], role: str, content: str, path: str, p
         _take_blocks(value, message, calls, (path, at), placed)
     elif value is not None or not (calls or thought):
         if content not in item:
-            raise Wrong(path, f"a message needs '{content}'", suggestion(content, map(str, item)))
+            raise Wrong(path, f"a message needs '{content}'", suggestion(content, map(str, item)), code="DATA-038")
         message["content"] = text_of(value, at)
     thoughts.add_thought(message, thought, path)
     if calls:
         if role not in ("assistant", "call"):
-            raise Wrong(path, f"a {role} message has tool calls", "Only assistant messages can call tools.")
+            raise Wrong(path, f"a {role} message has tool calls", "Only assistant messages can call tools.", code="DATA-039")
         message["tool_calls"] = calls
     placed.append((path, message))
     return message
@@ -135,18 +135,18 @@ def _check_fields(item: Mapping[str, Any], content: str, path: str) -> None:
     """Refuse fields that would be ignored: fields that belong to the row, and a second role or text under another name."""
     for key, hint in _OF_THE_ROW.items():
         if item.get(key) not in (None, "", [], {}, ()):
-            raise Wrong(f"{path}.{key}", f"'{key}' is not read in a message", hint)
+            raise Wrong(f"{path}.{key}", f"'{key}' is not read in a message", hint, code="DATA-040")
     for own, other in zip(*(_SPELLED if content == "content" else _SPELLED[::-1]), strict=True):
         same = item.get(other) in (None, item.get(own)) or (own in ("role", "from") and ROLES.get(item[other]) == ROLES.get(item[own]))
         if not same:
-            raise Wrong(f"{path}.{other}", f"contradicts '{own}'", "Keep one of them.")
+            raise Wrong(f"{path}.{other}", f"contradicts '{own}'", "Keep one of them.", code="DATA-041")
 
 
 def _calls(item: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
     """Return the tool calls in a message's fields; `function_call` is OpenAI's former name for a single one."""
     listed, lone = item.get("tool_calls"), item.get("function_call")
     if listed and lone:
-        raise Wrong(f"{path}.function_call", "tool calls are given twice: here, and in 'tool_calls'", "Keep one of them.")
+        raise Wrong(f"{path}.function_call", "tool calls are given twice: here, and in 'tool_calls'", "Keep one of them.", code="DATA-042")
     if lone:
         return calls_of(lone, f"{path}.function_call")
     return calls_of(listed, f"{path}.tool_calls") if listed else []
@@ -158,9 +158,11 @@ def _take_blocks(
     role, (path, at) = message["role"], paths
     blocks = blocks_of(value, at)
     if blocks.thinking and role != "assistant":
-        raise Wrong(at, f"a {role} message has thinking", "Only assistant messages can have thinking.")
+        raise Wrong(at, f"a {role} message has thinking", "Only assistant messages can have thinking.", code="DATA-043")
     if blocks.results and role != "user":
-        raise Wrong(at, f"a {role} message has tool results", "Write them in a user message, or as messages with the role 'tool'.")
+        raise Wrong(
+            at, f"a {role} message has tool results", "Write them in a user message, or as messages with the role 'tool'.", code="DATA-044"
+        )
     calls += blocks.calls
     message["content"] = blocks.content
     thoughts.add_thought(message, "\n".join(blocks.thinking), at)
@@ -173,12 +175,17 @@ def _take_blocks(
 def _unknown_role(item: Mapping[Any, Any], role_key: str, path: str) -> Wrong:
     if role_key not in item:
         near = suggestion(str(next(iter(item), "")), ["role", "content", "from", "value"])
-        return Wrong(path, "a message needs 'role' and 'content'", near)
+        return Wrong(path, "a message needs 'role' and 'content'", near, code="DATA-045")
     near = suggestion(str(item[role_key]), ROLES)
     guess = ROLES.get(near.partition("'")[2].partition("'")[0], "assistant")
     near = near or "Known: system, user, assistant, tool; human, gpt, function_call, observation."
     typed = json.dumps({item[role_key]: guess}, ensure_ascii=False) if isinstance(item[role_key], str) else ""
-    return Wrong(f"{path}.{role_key}", f"unknown role {item[role_key]!r}", f"{near} --data.roles '{typed}' maps it." if typed else near)
+    return Wrong(
+        f"{path}.{role_key}",
+        f"unknown role {item[role_key]!r}",
+        f"{near} --data.roles '{typed}' maps it." if typed else near,
+        code="DATA-046",
+    )
 
 
 def question_of(data: Mapping[str, Any], name: str) -> Messages:
@@ -191,7 +198,7 @@ def question_of(data: Mapping[str, Any], name: str) -> Messages:
     for number, turn in enumerate(decoded(data.get("history") or [], "$.history")):
         at = f"$.history[{number}]"
         if not isinstance(turn, list | tuple) or len(turn) != 2:
-            raise Wrong(at, "must be a pair: [question, answer]")
+            raise Wrong(at, "must be a pair: [question, answer]", code="DATA-047")
         placed.append((f"{at}[0]", {"role": "user", "content": text_of(turn[0], f"{at}[0]")}))
         placed.append((f"{at}[1]", {"role": "assistant", "content": text_of(turn[1], f"{at}[1]")}))
     return [*placed, (f"$.{fields[0]}", {"role": "user", "content": asked})]
@@ -209,7 +216,7 @@ def answer_of(value: Any, path: str) -> Messages:
         return messages_of(value, path)
     if not isinstance(value, Mapping) or value.keys().isdisjoint(("role", "from")):
         hint = "An answer is text, a message or a list of messages. Write an object as its JSON text, in quotes."
-        raise Wrong(path, f"must be text, not {kind_of(value)}", hint)
+        raise Wrong(path, f"must be text, not {kind_of(value)}", hint, code="DATA-048")
     placed: Messages = []
     message_of(value, path, placed)
     return join_calls(placed)

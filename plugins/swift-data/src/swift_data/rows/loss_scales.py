@@ -32,10 +32,17 @@ def loss_scale_of(item: Mapping[str, Any], role: str, path: str) -> float:
     flags = {value for name, value in given.items() if name in FLAGS}
     if len(factors) > 1 or len(flags) > 1 or any((factor > 0) != (flag > 0) for factor in factors for flag in flags):
         first, second = next(iter(given)), list(given)[-1]
-        raise Wrong(f"{path}.{second}", f"contradicts '{first}': {item[second]!r} and {item[first]!r}", "Keep one of them.")
+        raise Wrong(
+            f"{path}.{second}", f"contradicts '{first}': {item[second]!r} and {item[first]!r}", "Keep one of them.", code="DATA-049"
+        )
     scale = next(iter(factors or flags), 1.0)
     if given and scale > 0 and role not in ("assistant", "call"):
-        raise Wrong(f"{path}.{next(iter(given))}", f"a {role} message can't be supervised, only assistant messages can", "Remove it.")
+        raise Wrong(
+            f"{path}.{next(iter(given))}",
+            f"a {role} message can't be supervised, only assistant messages can",
+            "Remove it.",
+            code="DATA-050",
+        )
     return scale
 
 
@@ -51,15 +58,16 @@ def refuse_unclear(item: Mapping[str, Any], path: str) -> None:
                 f"{path}.{name}",
                 f"'{name}' is ambiguous: tools disagree on which value means supervised",
                 'Write "loss": true or false in each assistant message instead, and remove this field.',
+                code="DATA-051",
             )
 
 
 def _number(value: Any, name: str, path: str) -> float:
     if name in FLAGS:
         if not isinstance(value, bool):
-            raise Wrong(path, f"must be true or false, not {kind_of(value)}", "To scale the loss, use loss_scale.")
+            raise Wrong(path, f"must be true or false, not {kind_of(value)}", "To scale the loss, use loss_scale.", code="DATA-024")
         return float(value is FLAGS[name])
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         kind = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else kind_of(value)
-        raise Wrong(path, f"must be a number >= 0, not {kind}", "0 means not supervised, 1 is the default.")
+        raise Wrong(path, f"must be a number >= 0, not {kind}", "0 means not supervised, 1 is the default.", code="DATA-052")
     return float(value)

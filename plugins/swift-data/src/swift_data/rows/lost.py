@@ -35,13 +35,17 @@ def refuse_lost(data: Fields, kind: str) -> None:
     for name, value in left.items():
         if name in _LEARNED and _says_otherwise(value, name):
             before = "Remove the row, or" if kind == "text" else f"Write {_IN_MESSAGES.get(name, _FLAG)} in the messages, or"
-            raise Wrong(f"$.{name}", f"'{name}' of a whole row is not supported", _left_out(name, before))
+            raise Wrong(f"$.{name}", f"'{name}' of a whole row is not supported", _left_out(name, before), code="DATA-053")
     known = _OF_TEXTS if kind == "text" else _OF_MESSAGES
     for name, value in left.items():
         if name in known:
-            raise Wrong(f"$.{name}", f"'{name}' is not used in such a row and would be ignored", _read_as(name, known[name]))
+            raise Wrong(
+                f"$.{name}", f"'{name}' is not used in such a row and would be ignored", _read_as(name, known[name]), code="DATA-054"
+            )
         if name == "objects" and isinstance(value, Mapping) and not value.keys().isdisjoint(("ref", "bbox")):
-            raise Wrong("$.objects", "the boxes of 'objects' would be ignored", "Write them into the texts, or remove the row.")
+            raise Wrong(
+                "$.objects", "the boxes of 'objects' would be ignored", "Write them into the texts, or remove the row.", code="DATA-055"
+            )
 
 
 def _says_otherwise(value: object, name: str) -> bool:

@@ -67,7 +67,9 @@ def source_of(value: Any, kind: str, path: str) -> Source:
         for key in ("url", "path"):
             if isinstance(value.get(key), str) and value[key]:
                 return Source(value[key], f"{path}.{key}")
-    raise Wrong(path, f"must name {_ARTICLES[kind]}, not {kind_of(value)}", 'Write a path, a URL, {"path": …} or {"url": …}.')
+    raise Wrong(
+        path, f"must name {_ARTICLES[kind]}, not {kind_of(value)}", 'Write a path, a URL, {"path": …} or {"url": …}.', code="DATA-056"
+    )
 
 
 def resolve(source: Source, kind: str, folder: Path | None) -> str:
@@ -83,40 +85,42 @@ def resolve(source: Source, kind: str, folder: Path | None) -> str:
         return text
     if scheme in ("http", "https"):
         if network.offline():
-            raise Wrong(path, f"{text!r} can't be fetched in offline mode", "Download it, and write the path of the file.")
+            raise Wrong(path, f"{text!r} can't be fetched in offline mode", "Download it, and write the path of the file.", code="DATA-057")
         return text
     if scheme == "file":
         address = urlsplit(text)
         if address.netloc not in ("", "localhost"):
-            raise Wrong(path, f"{text!r} is a file on another machine", "Write file:///folder/name.")
+            raise Wrong(path, f"{text!r} is a file on another machine", "Write file:///folder/name.", code="DATA-058")
         text = unquote(address.path)
     elif "://" in text[:16]:
-        raise Wrong(path, f"unsupported URL scheme: {text[:40]!r}", "Use a path, https:// or data:.")
+        raise Wrong(path, f"unsupported URL scheme: {text[:40]!r}", "Use a path, https:// or data:.", code="DATA-059")
     return _file(text, kind, folder, path)
 
 
 def _file(text: str, kind: str, folder: Path | None, path: str) -> str:
     if folder is None:
-        raise Wrong(path, f"{text!r} is a path, but these rows have no folder to resolve it against", _FOLDER)
+        raise Wrong(path, f"{text!r} is a path, but these rows have no folder to resolve it against", _FOLDER, code="DATA-060")
     root = os.path.realpath(folder)
     named = os.path.join(root, text)
     found = os.path.realpath(named)
     if os.path.commonpath((root, found)) != root:
         if os.path.isabs(text):
-            raise Wrong(path, f"{text!r} is outside of {root}", _FOLDER)
+            raise Wrong(path, f"{text!r} is outside of {root}", _FOLDER, code="DATA-061")
         how = "leads" if ".." in Path(text).parts else "is a symbolic link that leads"
-        raise Wrong(path, f"{text!r} {how} out of {root}", _FOLDER)
+        raise Wrong(path, f"{text!r} {how} out of {root}", _FOLDER, code="DATA-062")
     try:
         status = os.stat(found)
     except (OSError, ValueError):
-        raise Wrong(path, f"there is no file {named!r}", f"Relative paths are resolved against {root}. {_FOLDER}") from None
+        raise Wrong(
+            path, f"there is no file {named!r}", f"Relative paths are resolved against {root}. {_FOLDER}", code="DATA-063"
+        ) from None
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a special file"
-        raise Wrong(path, f"{text!r} is {what}, not {_ARTICLES[kind]}", "Name the file.")
+        raise Wrong(path, f"{text!r} is {what}, not {_ARTICLES[kind]}", "Name the file.", code="DATA-064")
     try:
         start = _start(found, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        raise Wrong(path, f"{text!r} can't be read: {error.strerror}", "Check its permissions.") from None
+        raise Wrong(path, f"{text!r} can't be read: {error.strerror}", "Check its permissions.", code="DATA-065") from None
     _check(start, kind, text, path)
     return found
 
@@ -131,18 +135,18 @@ def _start(file: str, modified: int, size: int) -> bytes:
 def _data_start(text: str, path: str) -> bytes:
     head, comma, data = text.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise Wrong(path, "a data: URL must hold base64", "Write data:image/png;base64,….")
+        raise Wrong(path, "a data: URL must hold base64", "Write data:image/png;base64,….", code="DATA-066")
     try:
         return base64.b64decode(data, validate=True)[:16]
     except (binascii.Error, ValueError) as error:
-        raise Wrong(path, f"the base64 of the data: URL can't be decoded: {error}", "Check that it is complete.") from None
+        raise Wrong(path, f"the base64 of the data: URL can't be decoded: {error}", "Check that it is complete.", code="DATA-067") from None
 
 
 def _check(start: bytes, kind: str, name: str, path: str) -> None:
     kinds = kinds_of(start)
     if kind not in kinds:
         is_what = "it is empty" if not start else f"it is {_ARTICLES[kinds[0]]}" if kinds else f"it begins with {start[:8]!r}"
-        raise Wrong(path, f"{name!r} is not {_ARTICLES[kind]}: {is_what}", f"Supported formats: {_FORMATS[kind]}.")
+        raise Wrong(path, f"{name!r} is not {_ARTICLES[kind]}: {is_what}", f"Supported formats: {_FORMATS[kind]}.", code="DATA-068")
 
 
 def kinds_of(start: bytes) -> tuple[str, ...]:

@@ -37,7 +37,12 @@ def place_media(data: Mapping[str, Any], placed: Placed, folder: Path | None) ->
         message["content"] = list(_parts(message["content"], files))
         for part in message["content"]:
             if part["type"] != "text" and part["type"] not in part and part["type"] not in files:
-                raise Wrong(f"{path}.content", f"the {part['type']} has no source", f'Write its path, or add "{part["type"]}s" to the row.')
+                raise Wrong(
+                    f"{path}.content",
+                    f"the {part['type']} has no source",
+                    f'Write its path, or add "{part["type"]}s" to the row.',
+                    code="DATA-069",
+                )
     for kind, (field, sources) in reversed(files.items()):  # reversed, so that images come first if all go before the text
         _fill(placed, kind, field, sources)
     for _, message in placed:
@@ -57,7 +62,7 @@ def _files(data: Mapping[str, Any]) -> dict[str, tuple[str, list[Source]]]:
         if value is None or value in ("", []):
             continue
         if kind in found:
-            raise Wrong(f"$.{field}", f"the files are given twice: here, and in '{found[kind][0]}'", "Keep one of them.")
+            raise Wrong(f"$.{field}", f"the files are given twice: here, and in '{found[kind][0]}'", "Keep one of them.", code="DATA-070")
         if isinstance(value, str) and value.startswith("["):  # JSON text in a table cell
             value = decoded(value, f"$.{field}")
         if isinstance(value, list | tuple):
@@ -91,7 +96,12 @@ def _fill(placed: Placed, kind: str, field: str, sources: Sequence[Source]) -> N
     if not marks:
         asked = next((message for _, message in placed if message["role"] == "user"), None)
         if asked is None:
-            raise Wrong(f"$.{field}", "there is no user message to put these files into", f"Mark their places with <{kind}> in the texts.")
+            raise Wrong(
+                f"$.{field}",
+                "there is no user message to put these files into",
+                f"Mark their places with <{kind}> in the texts.",
+                code="DATA-071",
+            )
         marks = [{"type": kind} for _ in sources]
         asked["content"][:0] = marks
     if len(marks) != len(sources):
@@ -99,6 +109,7 @@ def _fill(placed: Placed, kind: str, field: str, sources: Sequence[Source]) -> N
             f"$.{field}",
             f"{len(sources)} {kind} file{'s' * (len(sources) != 1)}, but {len(marks)} <{kind}> placeholder{'s' * (len(marks) != 1)}",
             "Write one placeholder per file, in order, or none at all: then the files go before the first user message.",
+            code="DATA-072",
         )
     for part, source in zip(marks, sources, strict=True):
         part[kind] = source

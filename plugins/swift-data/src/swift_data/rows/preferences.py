@@ -39,12 +39,17 @@ def _pair(data: Mapping[str, Any]) -> _Parts:
     asked = conversation(data, "messages" if data.get("messages") or data.get("conversations") else "prompt")
     chosen, rejected = (answer_of(_given(data, name), f"$.{name}") for name in PAIRS)
     if _is_whole(chosen) != _is_whole(rejected):
-        raise Wrong("$.rejected", "one of 'chosen' and 'rejected' is an answer, the other a conversation", "Write both in the same format.")
+        raise Wrong(
+            "$.rejected",
+            "one of 'chosen' and 'rejected' is an answer, the other a conversation",
+            "Write both in the same format.",
+            code="DATA-073",
+        )
     if not _is_whole(chosen):
         return asked, chosen, rejected
     question, spoken = ([(m["role"], m["content"]) for _, m in placed if m["role"] != "system"] for placed in (asked, chosen))
     if not (spoken[: len(question)] == question or (len(question) == 1 and question[0] in spoken)):
-        raise Wrong(asked[-1][0], "the prompt differs from the one in 'chosen'", "Correct it, or remove the field.")
+        raise Wrong(asked[-1][0], "the prompt differs from the one in 'chosen'", "Correct it, or remove the field.", code="DATA-074")
     return _split(data, chosen, rejected)
 
 
@@ -59,7 +64,12 @@ def _conversation(value: Any, path: str) -> Messages:
     if is_transcript(value):
         return messages_of(turns_of(value), path)
     if isinstance(value, str) and not value.lstrip().startswith("["):
-        raise Wrong(path, "this is an answer, but the row has no prompt", "Add 'prompt' or 'messages', or write whole conversations.")
+        raise Wrong(
+            path,
+            "this is an answer, but the row has no prompt",
+            "Add 'prompt' or 'messages', or write whole conversations.",
+            code="DATA-075",
+        )
     return messages_of(value, path)
 
 
@@ -67,7 +77,7 @@ def _rejected(data: Mapping[str, Any]) -> _Parts:
     """Read a conversation with its rejected answer: text that replaces the last turn, or messages."""
     base = base_form(data)
     if base.kind != "chat":
-        raise Wrong("$", "there is a rejected answer, but no chosen one", "End the conversation with the chosen answer.")
+        raise Wrong("$", "there is a rejected answer, but no chosen one", "End the conversation with the chosen answer.", code="DATA-076")
     chosen = conversation(data, base.name)
     check_end(chosen, "$")
     name = next(name for name in REJECTED if data.get(name) is not None)
@@ -84,7 +94,7 @@ def _outputs(data: Mapping[str, Any]) -> _Parts:
     """Read LLaMA-Factory's former format: `output` is [chosen, rejected]."""
     given = data["output"]
     if len(given) != 2:
-        raise Wrong("$.output", f"must be [chosen, rejected], not {len(given)} texts")
+        raise Wrong("$.output", f"must be [chosen, rejected], not {len(given)} texts", code="DATA-077")
     chosen, rejected = (answer_of(text_of(text, f"$.output[{place}]"), f"$.output[{place}]") for place, text in enumerate(given))
     return conversation(data, "prompt"), chosen, rejected
 
@@ -100,7 +110,9 @@ _SHAPES: Mapping[str, Callable[[Mapping[str, Any]], _Parts]] = {
 def _given(data: Mapping[str, Any], name: str) -> Any:
     value = data.get(name)
     if value is None:
-        raise Wrong("$", f"'{name}' is missing: a preference needs a chosen and a rejected answer", "Add it, or remove the row.")
+        raise Wrong(
+            "$", f"'{name}' is missing: a preference needs a chosen and a rejected answer", "Add it, or remove the row.", code="DATA-078"
+        )
     return value
 
 
@@ -119,11 +131,18 @@ def _split(data: Mapping[str, Any], chosen: Messages, rejected: Messages) -> _Pa
         raise _equal(rejected[0][0])
     for answer in (chosen, rejected):
         if same == len(answer):
-            raise Wrong(answer[-1][0], "one of the two conversations is only the beginning of the other", "Add its answer.")
+            raise Wrong(
+                answer[-1][0], "one of the two conversations is only the beginning of the other", "Add its answer.", code="DATA-079"
+            )
         if answer[same][1]["role"] != "assistant":
-            raise Wrong(answer[same][0], "the chosen and the rejected conversation differ before an answer", "Both answer the same prompt.")
+            raise Wrong(
+                answer[same][0],
+                "the chosen and the rejected conversation differ before an answer",
+                "Both answer the same prompt.",
+                code="DATA-080",
+            )
     return with_system(data, chosen[:same]), chosen[same:], rejected[same:]
 
 
 def _equal(path: str) -> Wrong:
-    return Wrong(path, "the chosen and the rejected answer are equal", "Remove the row.")
+    return Wrong(path, "the chosen and the rejected answer are equal", "Remove the row.", code="DATA-081")

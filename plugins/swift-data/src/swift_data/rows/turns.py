@@ -26,7 +26,9 @@ def join_calls(placed: Placed) -> list[tuple[str, dict[str, Any]]]:
             joined.append((path, message))
             continue
         if earlier.get("loss_scale", 1.0) != message.get("loss_scale", 1.0):
-            raise Wrong(path, "two messages of one assistant turn have different loss weights", "Give both the same weight.")
+            raise Wrong(
+                path, "two messages of one assistant turn have different loss weights", "Give both the same weight.", code="DATA-097"
+            )
         earlier["tool_calls"] = [*earlier.get("tool_calls", ()), *message["tool_calls"]]
     return joined
 
@@ -47,18 +49,23 @@ def check_turns(placed: Placed) -> None:
             results.append(message.get("tool_call_id"))
         elif role == "system":
             if before == "system":
-                raise Wrong(path, "a second system message", "Merge the two.")
+                raise Wrong(path, "a second system message", "Merge the two.", code="DATA-098")
             if before:
-                raise Wrong(path, f"a system message after a {before} message", "Move it to the beginning, or make it a user message.")
+                raise Wrong(
+                    path,
+                    f"a system message after a {before} message",
+                    "Move it to the beginning, or make it a user message.",
+                    code="DATA-099",
+                )
         else:
             if calls:
                 _check_answered(calls, results, path, role)
             if role == before:
-                raise Wrong(path, f"two {role} messages in a row", "Merge them, or add the missing turn between them.")
+                raise Wrong(path, f"two {role} messages in a row", "Merge them, or add the missing turn between them.", code="DATA-100")
             if role == "assistant" and before in ("", "system"):
-                raise Wrong(path, "the conversation starts with the assistant", "Add a user message before it.")
+                raise Wrong(path, "the conversation starts with the assistant", "Add a user message before it.", code="DATA-101")
             if _empty(message):
-                raise Wrong(path, f"an empty {role} message", "Add its text, or remove the row.")
+                raise Wrong(path, f"an empty {role} message", "Add its text, or remove the row.", code="DATA-102")
             calls, results = message.get("tool_calls") or (), []
         before = role
 
@@ -70,11 +77,13 @@ def check_end(placed: Placed, path: str) -> None:
         Wrong: it does not.
     """
     if not any(message["role"] == "assistant" for _, message in placed):
-        raise Wrong(path, "no assistant message: there is nothing to train on", "Add the answer.")
+        raise Wrong(path, "no assistant message: there is nothing to train on", "Add the answer.", code="DATA-103")
     where, last = placed[-1]
     if last["role"] != "assistant":
         who = "a user message" if last["role"] == "user" else "a tool result"
-        raise Wrong(where, f"the conversation ends with {who}, without an answer", "Remove the last turn, or add the answer.")
+        raise Wrong(
+            where, f"the conversation ends with {who}, without an answer", "Remove the last turn, or add the answer.", code="DATA-104"
+        )
 
 
 def _empty(message: Mapping[str, Any]) -> bool:
@@ -87,15 +96,15 @@ def _empty(message: Mapping[str, Any]) -> bool:
 def _check_result(message: Mapping[str, Any], path: str, before: str, calls: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> None:
     identity = message.get("tool_call_id")
     if not calls and (before != "assistant" or identity):  # the assistant's text may hold a call that is not parsed
-        raise Wrong(path, "a tool result without a tool call before it", "Add the assistant's tool call before it.")
+        raise Wrong(path, "a tool result without a tool call before it", "Add the assistant's tool call before it.", code="DATA-105")
     known = [call["id"] for call in calls if "id" in call]
     if identity and identity not in known:
         hint = f"Ids of the tool calls before it: {', '.join(map(str, known))}." if known else "The tool calls before it have no ids."
-        raise Wrong(f"{path}.tool_call_id", f"no tool call has the id {identity!r}", hint)
+        raise Wrong(f"{path}.tool_call_id", f"no tool call has the id {identity!r}", hint, code="DATA-106")
     if identity and identity in results:
-        raise Wrong(f"{path}.tool_call_id", f"a second result of the tool call {identity!r}", "Keep one of them.")
+        raise Wrong(f"{path}.tool_call_id", f"a second result of the tool call {identity!r}", "Keep one of them.", code="DATA-107")
     if len(results) >= max(len(calls), 1):
-        raise Wrong(path, f"more tool results than tool calls ({len(calls)})", "Remove it, or add its tool call.")
+        raise Wrong(path, f"more tool results than tool calls ({len(calls)})", "Remove it, or add its tool call.", code="DATA-108")
 
 
 def _check_answered(calls: Sequence[Mapping[str, Any]], results: Sequence[Any], path: str, role: str) -> None:
@@ -103,4 +112,9 @@ def _check_answered(calls: Sequence[Mapping[str, Any]], results: Sequence[Any], 
         return
     missing = next((call for call in calls if call.get("id") not in results), calls[-1])
     name = f"{missing['function']['name']!r}" + (f" (id {missing['id']!r})" if "id" in missing else "")
-    raise Wrong(path, f"a {role} message before the result of the tool call {name}", "Add a tool message with the result before it.")
+    raise Wrong(
+        path,
+        f"a {role} message before the result of the tool call {name}",
+        "Add a tool message with the result before it.",
+        code="DATA-109",
+    )

@@ -26,7 +26,7 @@ def decoded(value: Any, path: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise Wrong(path, f"not JSON: {error}", f"It reads: {value[:60]!r}") from None
+        raise Wrong(path, f"not JSON: {error}", f"It reads: {value[:60]!r}", code="DATA-004") from None
 
 
 def text_of(value: Any, path: str) -> str:
@@ -36,7 +36,7 @@ def text_of(value: Any, path: str) -> str:
         Wrong: it is not text.
     """
     if not isinstance(value, str):
-        raise Wrong(path, f"must be text, not {kind_of(value)}", 'Write it in quotes: "…".')
+        raise Wrong(path, f"must be text, not {kind_of(value)}", 'Write it in quotes: "…".', code="DATA-048")
     return value
 
 

@@ -26,17 +26,17 @@ def variables_of(data: Mapping[str, Any]) -> dict[str, Any]:
     given = data.get(NAMES[0])
     found = {} if given in (None, "") else decoded(given, f"$.{NAMES[0]}")
     if not isinstance(found, Mapping):
-        raise Wrong(f"$.{NAMES[0]}", f"must be an object, not {kind_of(found)}", 'Example: {"enable_thinking": false}.')
+        raise Wrong(f"$.{NAMES[0]}", f"must be an object, not {kind_of(found)}", 'Example: {"enable_thinking": false}.', code="DATA-091")
     variables = {str(name): value for name, value in found.items() if value is not None}
     if taken := next((name for name in variables if name in _OURS), ""):
-        raise Wrong(f"$.{NAMES[0]}.{taken}", f"'{taken}' is reserved and can't be set by a row", "Remove it.")
+        raise Wrong(f"$.{NAMES[0]}.{taken}", f"'{taken}' is reserved and can't be set by a row", "Remove it.", code="DATA-110")
     thinking = data.get(NAMES[1])
     if thinking in (None, ""):
         return variables
     word = str(thinking).lower()
     if word not in (*ON, *OFF):
-        raise Wrong(f"$.{NAMES[1]}", f"must be true or false, not {kind_of(thinking)}", "Correct it, or remove it.")
+        raise Wrong(f"$.{NAMES[1]}", f"must be true or false, not {kind_of(thinking)}", "Correct it, or remove it.", code="DATA-024")
     thinks = word in ON
     if variables.setdefault(NAMES[1], thinks) is not thinks:
-        raise Wrong(f"$.{NAMES[1]}", f"contradicts '{NAMES[0]}'", "Keep one of them.")
+        raise Wrong(f"$.{NAMES[1]}", f"contradicts '{NAMES[0]}'", "Keep one of them.", code="DATA-111")
     return variables

@@ -53,7 +53,7 @@ def _where(entry: Entry[Spec]) -> tuple[Path, bool]:
     found = environment_of(entry)
     if found is None:
         hint = f"Create it: swift env create {entry.spec.name}"
-        raise UsageError(f"there is no environment for '{entry.spec.name}'", where="NAME", hint=hint)
+        raise UsageError(f"there is no environment for '{entry.spec.name}'", code="ENV-004", where="NAME", hint=hint)
     return found.python, True
 
 

@@ -23,7 +23,7 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
     if found is None or found.record is None or found.state != "ready":
         state = f"; {found.folder.name} is not usable: {found.state}" if found else ""
         hint = f"Create it: swift env create {entry.spec.name}"
-        raise UsageError(f"there is no environment for '{entry.spec.name}'{state}", where="NAME", hint=hint)
+        raise UsageError(f"there is no environment for '{entry.spec.name}'{state}", code="ENV-009", where="NAME", hint=hint)
     return found, found.record
 
 

@@ -44,6 +44,7 @@ def search(text: str, as_json: bool) -> None:
         names = [item.name for item in registry().all(ModelFamily)]
         raise UsageError(
             f"no family matches '{text}'",
+            code="HUB-003",
             hint=suggestion(text, names) or "List them with swift models; other architectures work as the family 'unknown'.",
         )
     _show(found, as_json)

@@ -45,10 +45,15 @@ def command(url: str, checkpoint: Path, name: str, api_key_env: str, as_json: bo
     rows = [(check.name, str(check.tokens), check.how or "-", check.result) for check in parity.checks]
     print_table(("conversation", "tokens", "compared by", "result"), rows)
     if different := parity.words("different"):
-        raise SwiftError(f"the server gives the model other tokens than it was trained on: {different}", where=url, hint=parity.hint)
+        raise SwiftError(
+            f"the server gives the model other tokens than it was trained on: {different}", code="SERVE-069", where=url, hint=parity.hint
+        )
     if unchecked := parity.words("unchecked"):
         raise SwiftError(
-            f"can't be compared: {unchecked}", where=url, hint="Serve it with an engine that has POST /tokenize: transformers or vLLM."
+            f"can't be compared: {unchecked}",
+            code="SERVE-070",
+            where=url,
+            hint="Serve it with an engine that has POST /tokenize: transformers or vLLM.",
         )
     return 0
 
@@ -60,7 +65,10 @@ def _manifest(checkpoint: Path) -> Manifest:
 
     if not checkpoint.is_dir():
         raise UsageError(
-            "not a folder", where=str(checkpoint), hint="Give the folder of a checkpoint that swift sft, pretrain or merge wrote."
+            "not a folder",
+            code="SERVE-071",
+            where=str(checkpoint),
+            hint="Give the folder of a checkpoint that swift sft, pretrain or merge wrote.",
         )
     format_of(checkpoint)
     manifest = Checkpoint.at(checkpoint).manifest
@@ -68,6 +76,7 @@ def _manifest(checkpoint: Path) -> Manifest:
         return manifest
     raise UsageError(
         "the checkpoint has no golden conversations to compare with",
+        code="SERVE-072",
         where=str(checkpoint),
         hint="Give a checkpoint that swift sft, pretrain or merge wrote: they are in its swift.json.",
     )

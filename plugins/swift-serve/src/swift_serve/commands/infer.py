@@ -33,7 +33,7 @@ def infer(run: Run, screen: Screen) -> RunResult | None:
     if not run.options["url"]:
         if run.model is None:
             hint = "Name a checkpoint: swift infer CHECKPOINT, or a server: --url http://127.0.0.1:8000/v1."
-            raise UsageError("no model and no --url given", where="model", hint=hint)
+            raise UsageError("no model and no --url given", code="SERVE-073", where="model", hint=hint)
         screen.note("loading the model")
     with server_for(run, Path(run.options["runs"]), watch=screen.watch) as server:
         screen.close()

@@ -27,7 +27,7 @@ def serve(run: Run, screen: Screen) -> RunResult:
 
     result = screen.carry_out(run, watch=watch)
     if stopping:
-        raise Stopped("stopped")
+        raise Stopped("stopped", code="SERVE-063")
     return result
 
 

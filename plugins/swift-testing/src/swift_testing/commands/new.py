@@ -43,4 +43,4 @@ def _refuse_taken(name: str, kind: str) -> None:
         mine = known.plugins.found.get(name)
         yours = mine.distribution if mine and mine.distribution not in first_party else ""
         again = f" To create it again: pip uninstall {yours}, then use --overwrite." if yours else ""
-        raise UsageError(f"there is {taken} '{name}' already", where="NAME", hint=f"Choose another name.{again}")
+        raise UsageError(f"there is {taken} '{name}' already", code="TEST-001", where="NAME", hint=f"Choose another name.{again}")

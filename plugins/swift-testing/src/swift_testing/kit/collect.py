@@ -87,7 +87,7 @@ def entries_of(distribution: str) -> list[Entry]:
         names = [word for home, _, name in points for word in (home, name)]
         near = suggestion(distribution, names) or f"Installed: {', '.join(sorted({home for home, _, _ in points}))}."
         hint = f"Install it here if it is yours: pip install -e FOLDER. {near}"
-        raise UsageError(f"no installed distribution '{distribution}' has a plugin", hint=hint)
+        raise UsageError(f"no installed distribution '{distribution}' has a plugin", code="TEST-003", hint=hint)
     return found
 
 

@@ -41,9 +41,13 @@ def _check_expected(expected: Mapping[str, str], found: list[Case]) -> None:
     names = {name for case in found for name in (case.id, case.check.name)}
     for name, reason in expected.items():
         if not reason.strip():
-            raise UsageError(f"the expected failure of {name} has no reason", hint="Give the reason as the value of the mapping.")
+            raise UsageError(
+                f"the expected failure of {name} has no reason", code="TEST-004", hint="Give the reason as the value of the mapping."
+            )
         if name not in names:
-            raise UsageError(f"there is no check {name}", hint=suggestion(name, names) or "List the checks with swift plugins check.")
+            raise UsageError(
+                f"there is no check {name}", code="TEST-005", hint=suggestion(name, names) or "List the checks with swift plugins check."
+            )
 
 
 def _skipping(case: Case) -> Callable[[], None]:

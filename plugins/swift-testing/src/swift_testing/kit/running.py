@@ -84,7 +84,7 @@ def _check(what: str, given: Sequence[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             hint = suggestion(name, known) or f"Available: {', '.join(dict.fromkeys(known))}."
-            raise UsageError(f"there is no {what} '{name}'", where=what, hint=hint)
+            raise UsageError(f"there is no {what} '{name}'", code="TEST-006", where=what, hint=hint)
 
 
 def _lines(words: Sequence[str], limit: float) -> Iterator[dict[str, Any]]:

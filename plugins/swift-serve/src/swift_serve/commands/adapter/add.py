@@ -26,7 +26,9 @@ def command(run_folder: Path, adapter: str, allow_other_base: bool, as_json: boo
     name, _, checkpoint = adapter.partition("=")
     if not name or not checkpoint:
         raise UsageError(
-            f"'{adapter}' is not NAME=CHECKPOINT", hint="Write the model name for clients before the path: mine=runs/…/output."
+            f"'{adapter}' is not NAME=CHECKPOINT",
+            code="SERVE-068",
+            hint="Write the model name for clients before the path: mine=runs/…/output.",
         )
     with Screen(quiet=as_json) as screen:
         model = adapters.add(run_folder, name, checkpoint, allow_other_base=allow_other_base, note=screen.note, progress=screen.download)

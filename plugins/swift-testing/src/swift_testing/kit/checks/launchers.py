@@ -28,7 +28,7 @@ def say(_run: Run, report: Report) -> tuple[None, dict[str, Any]]:
 
 def fail(_run: Run, _report: Report) -> tuple[None, dict[str, Any]]:
     """Job for the checks that raises a SwiftError."""
-    raise SwiftError("expected failure")
+    raise SwiftError("expected failure", code="TEST-002")
 
 
 def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[dict[str, Any]], Path]:
