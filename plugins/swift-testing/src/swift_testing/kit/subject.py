@@ -166,6 +166,7 @@ def library(name: str) -> ModuleType:
 
 
 def examples_of(module: Any) -> Mapping[str, Example]:
-    """Return the examples of a plugin's parts by name, from the Ref in its `SWIFT_EXAMPLES`."""
+    """Return the examples of a plugin's parts by name, from the Ref in its `SWIFT_EXAMPLES`, to them or to a function that returns them."""
     ref = getattr(module, "SWIFT_EXAMPLES", None)
-    return load(Ref(ref)) if ref else {}
+    found = load(Ref(ref)) if ref else {}
+    return found() if callable(found) else found

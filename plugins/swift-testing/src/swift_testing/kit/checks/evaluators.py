@@ -17,10 +17,15 @@ def _scores(subject: Subject, tasks: tuple[str, ...] = (), server: FakeEngine | 
         raise Skip("it loads the checkpoint itself")
     subject.needs_engine()
     chosen = tasks or subject.example.tasks
-    if not chosen:
-        raise Skip(f"the plugin's SWIFT_EXAMPLES has no tasks for '{subject.spec.name}'")
+    out = subject.new_folder("scores")
+    out.mkdir()
     with nullcontext(server) if server else FakeEngine("The answer is 4.") as fake:
-        found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), chosen, subject.new_folder("scores"))
+        try:
+            found: Scores = subject.build().evaluate(Server(fake.url, ("fake",)), chosen, out)
+        except UsageError:
+            if chosen:
+                raise
+            raise Skip(f"the plugin's SWIFT_EXAMPLES has no tasks for '{subject.spec.name}', and it has none of its own") from None
     return found
 
 

@@ -100,11 +100,12 @@ def check_examples(subject: Subject) -> None:
     """`SWIFT_EXAMPLES`, if defined, has examples only of parts that the plugin offers."""
     import importlib
 
-    from swift_core.plugins import HOOKS
+    from swift_core.plugins import HOOKS, local
 
     if _report(subject).failure:
         raise Skip("its hooks can't be called")
-    module = importlib.import_module(subject.entry.target)
+    file = local.file_of(subject.entry.distribution)
+    module = local.load(file) if file else importlib.import_module(subject.entry.target)
     names = {spec.name for hook in HOOKS.values() if hasattr(module, hook) for spec in getattr(module, hook)()}
     unknown = sorted(set(examples_of(module)) - names)
     require(not unknown, f"SWIFT_EXAMPLES has examples of parts that it does not offer: {', '.join(unknown)}")

@@ -1,0 +1,54 @@
+"""A task in a local plugin: `swift --plugin docs/examples/task_plugin.py focal MODEL --dataset FILE` trains with a focal loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from swift_train.options import SftOptions
+
+from swift_core import hookimpl
+from swift_core.contract import Ref, TaskSpec
+from swift_core.options import option
+
+if TYPE_CHECKING:
+    from swift_train.batches import Micro
+    from torch import Tensor
+
+
+class FocalOptions(SftOptions):
+    """Options of the task `focal`: those of `swift sft`, and `gamma`."""
+
+    gamma: float = option(2.0, "Exponent of the focal loss; 0: cross entropy.", ge=0)
+
+
+# -- start swift_tasks --
+@hookimpl
+def swift_tasks() -> list[TaskSpec]:
+    """Offer the task: `swift focal` and `swift train --task focal` train it in the loop of swift-train."""
+    return [
+        TaskSpec(
+            name="focal",
+            summary="Fine-tune with a focal loss, which weighs hard tokens more",
+            rows=("chat",),
+            factory=Ref("task_plugin:focal"),
+            options=Ref("task_plugin:FocalOptions"),
+            trainer=Ref("swift_train.job:train"),
+            inspector=Ref("swift_train.inspection:Inspector"),
+        )
+    ]
+
+
+# -- end swift_tasks --
+
+
+def focal(options: FocalOptions) -> Any:
+    """Build the task: encoding and forward pass are those of SFT (Lin et al. 2017, https://arxiv.org/abs/1708.02002, equation 4)."""
+    from swift_train.tasks import SftTask
+    from torch.nn import functional
+
+    class FocalTask(SftTask):
+        def loss(self, output: Tensor, micro: Micro) -> Tensor:
+            losses = functional.cross_entropy(output.float(), micro.labels, reduction="none")
+            return ((1 - (-losses).exp()) ** options.gamma * losses * micro.weights).sum()
+
+    return FocalTask(options)
