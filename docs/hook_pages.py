@@ -26,7 +26,7 @@ PROTOCOLS = {
     "quantizer": ("swift_core.contract.roles:LoadQuantizer", "swift_core.contract.roles:OfflineQuantizer"),
     "exporter": ("swift_core.contract.roles:Exporter",),
     "backend": ("swift_core.contract.roles:Backend",),
-    "evaluator": ("swift_core.contract.roles:Evaluator",),
+    "evaluator": ("swift_core.contract.roles:Evaluator", "swift_core.contract.roles:InlineEvaluator"),
     "launcher": ("swift_core.contract.roles:Launcher",),
     "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
 }
@@ -38,6 +38,8 @@ EXAMPLES = {  # others are in run_diary.py
     "swift_environment": "cluster_environments.py",
     "swift_provision": "cluster_environments.py",
 }
+
+LOCAL = {"swift_tasks": "task_plugin.py", "swift_evaluators": "evaluator_plugin.py"}
 
 
 def hooks() -> dict[str, Any]:
@@ -111,6 +113,8 @@ def _example(name: str, kind: str) -> Iterator[str]:
         source = scaffold.folder() / kind / "src" / "swift_plugin_acme" / "__init__.py"
         yield f"`swift plugins new acme --kind {kind}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
+        if name in LOCAL:
+            yield f"\nA whole plugin in one file: [{LOCAL[name]}](../../examples/{LOCAL[name]}).\n"
     elif kind and name not in EXAMPLES:
         yield "From [swift-plugin-transformers](../../../plugins/swift-plugin-transformers):\n\n"
         yield f"```python\n{inspect.getsource(getattr(importlib.import_module('swift_plugin_transformers'), name)).strip()}\n```\n"

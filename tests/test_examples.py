@@ -56,29 +56,24 @@ def kept(figures: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", slow_if_trained)
 def test_it_does_the_same_from_the_command_line_yaml_a_recipe_and_python(swift, name, options):
     file, verb = str(EXAMPLES / f"{name}.py"), FILES[name]
-    ways = [(verb, {})] + ([("train", {"task": "focal"})] if name == "task_plugin" else [])
-    found = []
-    for run, more in ways:
-        given = {**options, **more}
-        words = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", *map(str, _listed(value)))]
-        outcome = swift("--plugin", file, run, *words, "--json")
-        assert outcome.code == 0, outcome.err
-        found.append(json.loads(outcome.out)["figures"])
-        (swift.folder / "one.yaml").write_text(json.dumps({"run": run, "plugins": [file], **given}))
-        outcome = swift("run", "one.yaml", "--json")
-        assert outcome.code == 0, outcome.err
-        found.append(json.loads(outcome.out)["figures"])
-        call = f"swift_core.{run}(**json.loads(sys.argv[2]))"
-        command = [sys.executable, "-c", PYTHON.format(call=call), file, json.dumps(given)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=swift.folder)
-        assert done.returncode == 0, done.stderr
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    steps = [{"run": run, **options, **more} for run, more in ways]
+    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", *map(str, _listed(value)))]
+    outcome = swift("--plugin", file, verb, *words, "--json")
+    assert outcome.code == 0, outcome.err
+    found = [json.loads(outcome.out)["figures"]]
+    (swift.folder / "one.yaml").write_text(json.dumps({"run": verb, "plugins": [file], **options}))
+    outcome = swift("run", "one.yaml", "--json")
+    assert outcome.code == 0, outcome.err
+    found.append(json.loads(outcome.out)["figures"])
+    command = [sys.executable, "-c", PYTHON.format(call=f"swift_core.{verb}(**json.loads(sys.argv[2]))"), file, json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=swift.folder)
+    assert done.returncode == 0, done.stderr
+    found.append(json.loads(done.stdout.splitlines()[-1]))
+    steps = [{"run": verb, **options}, *([{"run": "train", "task": "focal", **options}] if name == "task_plugin" else [])]
     (swift.folder / "recipe.yaml").write_text(json.dumps({"plugins": [file], "steps": steps}))
     outcome = swift("run", "recipe.yaml", "--runs", "recipes")
     assert outcome.code == 0, outcome.err
     found += [json.loads(path.read_text())["figures"] for path in sorted(swift.folder.glob("recipes/*/*/result.json"))]
-    assert len(found) == 4 * len(ways)
+    assert len(found) == 3 + len(steps)
     assert all(kept(figures) == kept(found[0]) for figures in found)
 
 
