@@ -11,14 +11,16 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from swift_core import SwiftError, UsageError
+from swift_core.contract import Event, Server, note
 from swift_core.contract.errors import Stopped
 from swift_core.contract.run import Run
 from swift_core.plugins.registered import registry
-from swift_core.runs import WorkerCommand, watch_processes
+from swift_core.runs import WorkerCommand, parse_event, read_events, watch_processes
 from swift_core.runs.execution import execute
 from swift_core.runs.worker import translated
 from swift_core.system import supervisor
@@ -119,12 +121,30 @@ def of_threads(variables) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name.startswith(("OMP_", "KMP_", "GOMP_"))}
 
 
+def drop_time(event):
+    assert event.pop("time") > 0
+    return event
+
+
+def test_what_a_library_prints_is_no_event():
+    assert [parse_event(line) for line in (b"loading 10%\n", b"[1, 2]", '{"level": "info"}', b"\xff")] == [None] * 4
+    assert parse_event(b'{"event": "note", "text": "up"}') == note("up")
+
+
+def test_a_ready_event_becomes_a_server(tmp_path):
+    event = {"event": "ready", "url": "http://127.0.0.1:1/v1", "models": ["base", "lora"], "api_key": "made", "metrics": ""}
+    assert Server.from_event(event, tmp_path) == Server("http://127.0.0.1:1/v1", ("base", "lora"), "made", tmp_path)
+
+
 def test_events_metrics_and_result(jobs, tmp_path):
     events = []
     result = execute(jobs("good"), tmp_path / "runs", watch=events.append)
     assert result.figures == {"answer": 42}
     assert result.output == result.folder / "output"
     assert [event["event"] for event in events] == ["progress", "metric", "note", "result"]
+    shapes = {kind: shape for shape in get_args(Event) for kind in get_args(get_type_hints(shape)["event"])}
+    assert all(set(event) == shapes[event["event"]].__required_keys__ for event in events)
+    assert [event for event in events if event["event"] != "progress"] == [drop_time(event) for event in read_events(result.folder)]
     assert json.loads((result.folder / "metrics.jsonl").read_text()) == {"step": 1, "loss": 0.5}
     assert "a library prints to stdout" in (result.folder / "log.txt").read_text()
     assert json.loads((result.folder / "result.json").read_text())["status"] == "done"
@@ -193,7 +213,7 @@ def test_a_rank_that_is_killed_is_named_and_not_the_ones_that_miss_it(jobs, tmp_
 PARENT = """
 import sys
 from pathlib import Path
-from swift_core.runs import WorkerCommand, watch_processes
+from swift_core.runs import WorkerCommand, parse_event, read_events, watch_processes
 from swift_core.runs.execution import execute
 from swift_core.runs.worker import translated
 from swift_core.plugins.registered import registry

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import Problem
+from swift_core.contract import Problem, ResultRecord
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -42,7 +42,7 @@ def swift_run_started(run: Run, folder: Path) -> None:
 
 # -- start swift_metrics --
 @hookimpl
-def swift_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+def swift_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """A hook takes the arguments that it needs: this one does without `run`."""
     if "loss" in metrics:
         _note(folder, f"step {metrics['step']}: loss {metrics['loss']:.3f}")
@@ -53,7 +53,7 @@ def swift_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 # -- start swift_run_finished --
 @hookimpl
-def swift_run_finished(folder: Path, result: Mapping[str, Any]) -> None:
+def swift_run_finished(folder: Path, result: ResultRecord) -> None:
     """End the page, however the run ended."""
     _note(folder, f"{result['status']} {json.dumps(result.get('figures', {}).get('loss_last'))} {result.get('error', '')}".strip())
 

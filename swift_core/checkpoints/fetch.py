@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from swift_core.checkpoints.checkpoint import Checkpoint
 from swift_core.checkpoints.family import identify
@@ -13,6 +12,7 @@ from swift_core.checkpoints.files import MANIFEST
 from swift_core.contract import (
     BackendSpec,
     Choice,
+    Event,
     HubSpec,
     LoaderSpec,
     ModelFamily,
@@ -161,7 +161,7 @@ class Fetcher:
         if self.progress:
             self.progress(text, 0, None)
 
-    def _watch(self, event: Any) -> None:
+    def _watch(self, event: Event) -> None:
         if self.progress and event["event"] == "progress":
             self.progress(event["what"], event["done"], event["total"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.cli.output import note
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run, RunResult, Watch
+    from swift_core.contract import Event, Run, RunResult, Watch
 
 _SHOWN = ("loss", "tokens_per_second")
 _LONG = 500_000_000  # bytes
@@ -56,13 +55,13 @@ class Screen:
             self.note(f"{what} ({total / 1e6:,.0f} MB)" if total else what)
         self._update(what, done, total, "bytes", "")
 
-    def watch(self, event: Mapping[str, Any]) -> None:
+    def watch(self, event: Event) -> None:
         """An event of a run."""
         if event["event"] == "note":
             self.note(event["text"])
         elif event["event"] == "progress":
-            shown = "  ".join(f"{name.replace('_', ' ')} {event[name]:.4g}" for name in _SHOWN if event.get(name) is not None)
-            self._update(event["what"], event["done"], event["total"], event.get("unit", ""), shown)
+            shown = "  ".join(f"{name.replace('_', ' ')} {event['figures'][name]:.4g}" for name in _SHOWN if name in event["figures"])
+            self._update(event["what"], event["done"], event["total"], event["unit"], shown)
 
     def carry_out(self, run: Run, *, watch: Watch | None = None) -> RunResult:
         """Carry out a run and show its events; `watch` sees them instead if it is given."""

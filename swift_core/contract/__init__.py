@@ -9,6 +9,7 @@ from swift_core.lazy import door
 if TYPE_CHECKING:
     from swift_core.contract.errors import (
         DiskFull as DiskFull,
+        ErrorRecord as ErrorRecord,
         NotWritable as NotWritable,
         PeerFailed as PeerFailed,
         Problems as Problems,
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
         SwiftError as SwiftError,
         UsageError as UsageError,
         suggestion as suggestion,
+    )
+    from swift_core.contract.events import (
+        AdapterEvent as AdapterEvent,
+        ErrorEvent as ErrorEvent,
+        Event as Event,
+        KilledEvent as KilledEvent,
+        MetricEvent as MetricEvent,
+        NoteEvent as NoteEvent,
+        ProgressEvent as ProgressEvent,
+        ReadyEvent as ReadyEvent,
+        ResultEvent as ResultEvent,
+        ResultRecord as ResultRecord,
+        Status as Status,
+        Watch as Watch,
+        note as note,
+        progress as progress,
     )
     from swift_core.contract.format import FormatSpec as FormatSpec
     from swift_core.contract.hookspecs import API_VERSION as API_VERSION, hookimpl as hookimpl
@@ -28,7 +45,6 @@ if TYPE_CHECKING:
         Dataset as Dataset,
         EngineEnvironment as EngineEnvironment,
         Evaluator as Evaluator,
-        Event as Event,
         Exported as Exported,
         Exporter as Exporter,
         Hub as Hub,
@@ -53,7 +69,6 @@ if TYPE_CHECKING:
         SwitchingTuner as SwitchingTuner,
         TrustingExporter as TrustingExporter,
         Tuner as Tuner,
-        Watch as Watch,
     )
     from swift_core.contract.run import (
         Choice as Choice,
@@ -91,15 +106,19 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = door(
     __name__,
     {
-        "errors": "DiskFull NotWritable PeerFailed Problems Stopped SwiftError UsageError suggestion",
+        "errors": "DiskFull ErrorRecord NotWritable PeerFailed Problems Stopped SwiftError UsageError suggestion",
         "format": "FormatSpec",
+        "events": (
+            "AdapterEvent ErrorEvent Event KilledEvent MetricEvent NoteEvent ProgressEvent ReadyEvent "
+            "ResultEvent ResultRecord Status Watch note progress"
+        ),
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (
-            "ISOLATABLE Backend CalibratingExporter CheckingExporter Dataset EngineEnvironment Evaluator Event Exported Exporter Hub "
+            "ISOLATABLE Backend CalibratingExporter CheckingExporter Dataset EngineEnvironment Evaluator Exported Exporter Hub "
             "InlineEvaluator Launcher LoadQuantizer LoadableExporter LoadableQuantizer Loaded Loader Loading OfflineQuantizer "
             "OptimizerFactory Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner Scores Server Serving SwitchingTuner "
-            "TrustingExporter Tuner Watch"
+            "TrustingExporter Tuner"
         ),
         "run": "Choice DataChoice Json Run RunResult Source",
         "specs": (

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Self
+from typing import Self, TypedDict
+
+
+class ErrorRecord(TypedDict):
+    """An error as JSON values: the name of its class, its parts, and the exit code of the process."""
+
+    type: str
+    code: str
+    message: str
+    hint: str
+    where: str
+    exit_code: int
 
 
 class SwiftError(Exception):
@@ -39,10 +50,16 @@ class SwiftError(Exception):
         """The code as it is shown after a message: ` [SWIFT-DATA-012]`; '' without a code."""
         return f" [SWIFT-{self.code}]" if self.code else ""
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> ErrorRecord:
         """Return the error as JSON values, as events and `--json` have it."""
-        kind, text = type(self).__name__, {"message": self.message, "hint": self.hint, "where": self.where}
-        return {"type": kind, "code": self.code, **text, "exit_code": self.exit_code}
+        return {
+            "type": type(self).__name__,
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "where": self.where,
+            "exit_code": self.exit_code,
+        }
 
     def with_context(self, *, message: str | None = None, hint: str | None = None, where: str | None = None) -> Self:
         """Return a copy of the error, of the same type, with these parts replaced."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
     from swift_core.cli import Screen
     from swift_core.contract import specs
+    from swift_core.contract.events import ResultRecord
     from swift_core.contract.format import FormatSpec
     from swift_core.contract.roles import EngineEnvironment
     from swift_core.contract.run import Run
@@ -244,7 +245,7 @@ def swift_run_started(run: Run, folder: Path) -> None:
 
 
 @hookspec
-def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, Any]) -> None:
+def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, float]) -> None:
     """A line of `metrics.jsonl` was written: numbers by name, with `step`.
 
     Called where the command runs, while the worker goes on; for a training about once a step.
@@ -258,7 +259,7 @@ def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 @hookspec
-def swift_run_finished(run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+def swift_run_finished(run: Run, folder: Path, result: ResultRecord) -> None:
     """A run ended: `status` (done, failed, stopped), `output`, `figures`, and `error` where there is one.
 
     Called however the run ended, Ctrl-C included; not where the command itself was killed.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract.errors import UsageError
+from swift_core.contract.events import ResultRecord, Status
 from swift_core.contract.roles.engines import Server
 from swift_core.contract.specs import Ref
 
@@ -132,11 +133,11 @@ class RunResult:
     A run that a scheduler does later is `prepared` or `submitted`; its `output` is what the scheduler gets, or got.
     """
 
-    status: str  # done, failed, stopped, prepared, submitted
+    status: Status
     folder: Path
     output: Path | None = None
     figures: Json = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ResultRecord:
         """Plain JSON values."""
         return {"status": self.status, "folder": str(self.folder), "output": str(self.output or ""), "figures": dict(self.figures)}

@@ -9,7 +9,7 @@ from swift_core.lazy import door
 if TYPE_CHECKING:
     from swift_core.runs.context import Context as Context, carry_out as carry_out, execute_run as execute_run
     from swift_core.runs.draft import Draft as Draft
-    from swift_core.runs.events import EVENTS as EVENTS, Report as Report, read_events as read_events
+    from swift_core.runs.events import EVENTS as EVENTS, Report as Report, parse_event as parse_event, read_events as read_events
     from swift_core.runs.execution import conclude as conclude, error_of as error_of, running_server as running_server
     from swift_core.runs.launch_variables import given_value as given_value, set_option as set_option, variable_number as variable_number
     from swift_core.runs.loader_record import loader_record_of as loader_record_of, recorded_loader as recorded_loader
@@ -32,7 +32,7 @@ __getattr__, __dir__ = door(
     {
         "context": "Context carry_out execute_run",
         "draft": "Draft",
-        "events": "EVENTS Report read_events",
+        "events": "EVENTS Report parse_event read_events",
         "execution": "conclude error_of running_server",
         "launch_variables": "given_value set_option variable_number",
         "loader_record": "loader_record_of recorded_loader",

@@ -1,12 +1,4 @@
-"""What a running job says: events, one JSON object a line, to the run folder and to whoever started it.
-
-{"event": "progress", "what": "train", "done": 12, "total": 60, "unit": "steps", …}
-{"event": "metric", "step": 12, "loss": 1.43, …}          also a line of metrics.jsonl
-{"event": "note", "text": "…"}
-{"event": "ready", "url": "http://127.0.0.1:8000/v1", …}
-{"event": "result", "output": "…", "figures": {…}}
-{"event": "error", "type": "UsageError", "code": "DATA-012", "message": "…", "hint": "…", "where": "…", "exit_code": 2}
-"""
+"""The channel of a job: it reports events to the run folder and to the command that started it (`swift_core.contract.events`)."""
 
 from __future__ import annotations
 
@@ -15,18 +7,28 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
-from swift_core.contract import DiskFull, NotWritable, SwiftError
+from swift_core.contract import DiskFull, ErrorEvent, Event, NotWritable, SwiftError, note, progress
 from swift_core.system import disk_error
 
 EVENTS = "events.jsonl"  # in the run folder
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events of the run in `folder` so far; none before the first."""
+def parse_event(line: str | bytes) -> Event | None:
+    """Return the event of a line; None for one that is not an event, such as what a library prints."""
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return cast(Event, value) if isinstance(value, dict) and "event" in value else None
+
+
+def read_events(folder: Path) -> list[Event]:
+    """Return the events of the run in `folder` so far; none before the first."""
     path = folder / EVENTS
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [event for line in lines if (event := parse_event(line))]
 
 
 class Report:
@@ -69,33 +71,29 @@ class Report:
         """Ask the job to save and end at the next moment that is safe."""
         self._stop.set()
 
-    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
-        """How far a stage is. `figures` are shown beside the bar."""
-        self.send({"event": "progress", "what": what, "done": done, "total": total, "unit": unit, **figures})
+    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: float) -> None:
+        """Report how far a stage is. `figures` are shown beside the bar."""
+        self.send(progress(what, done, total, unit, **figures))
 
-    def metric(self, step: int, **values: Any) -> None:
-        """Numbers of a step, kept in metrics.jsonl."""
+    def metric(self, step: int, **values: float) -> None:
+        """Report numbers of a step, kept in metrics.jsonl."""
         if self.speaks:
             self._append("metrics.jsonl", {"step": step, **values})
-        self.send({"event": "metric", "step": step, **values})
+        self.send({"event": "metric", "step": step, "values": values})
 
     def note(self, text: str) -> None:
-        """Something the user should read."""
-        self.send({"event": "note", "text": text})
-
-    def ready(self, **values: Any) -> None:
-        """A server answers."""
-        self.send({"event": "ready", **values})
+        """Report something the user should read."""
+        self.send(note(text))
 
     def result(self, output: str, figures: Mapping[str, Any]) -> None:
-        """The job is done."""
-        self.send({"event": "result", "output": output, "figures": dict(figures)})
+        """Report that the job is done."""
+        self.send({"event": "result", "status": "done", "output": output, "figures": dict(figures)})
 
     def error(self, error: SwiftError) -> None:
         """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
-        self.send({"event": "error", **error.to_json()}, always=True)
+        self.send(cast(ErrorEvent, {"event": "error", **error.to_json()}), always=True)
 
-    def send(self, event: Mapping[str, Any], *, always: bool = False) -> None:
+    def send(self, event: Event, *, always: bool = False) -> None:
         """Pass an event on."""
         if not self.speaks and not always:
             return
@@ -103,7 +101,7 @@ class Report:
             self._append(EVENTS, {"time": round(time.time(), 3), **event})
         self._pass_on(event)
 
-    def _pass_on(self, event: Mapping[str, Any]) -> None:
+    def _pass_on(self, event: Event) -> None:
         if self._channel:
             with self._lock:
                 try:
@@ -128,5 +126,5 @@ class Report:
                 raise
             lost = told.message
         if lost and not self._lost:
-            self._pass_on({"event": "note", "text": f"WARNING: {lost}: lines are missing in {self.folder / name}."})
+            self._pass_on(note(f"WARNING: {lost}: lines are missing in {self.folder / name}."))
         self._lost = bool(lost)

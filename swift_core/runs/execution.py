@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import FormatSpec, LoaderSpec, PeerFailed, Run, RunResult, Server, Stopped, SwiftError, TunerSpec, Watch, errors
+from swift_core.contract import (
+    ErrorRecord,
+    Event,
+    FormatSpec,
+    KilledEvent,
+    LoaderSpec,
+    PeerFailed,
+    ResultEvent,
+    ResultRecord,
+    Run,
+    RunResult,
+    Server,
+    Stopped,
+    SwiftError,
+    TunerSpec,
+    Watch,
+    errors,
+)
 from swift_core.plugins import Registry, registry
 from swift_core.runs.events import read_events
 from swift_core.system import new_folder, output_path, paths, read_run, threads, write_result, write_run
@@ -47,11 +64,9 @@ def execute(
         code = _launch(run, folder, known, outcome)
         result = outcome.result(code)
     except (SwiftError, KeyboardInterrupt) as error:
-        stopped = isinstance(error, Stopped | KeyboardInterrupt)
-        told = {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "code": getattr(error, "code", "")}
-        _finish(known, run, folder, told | {"seconds": time.time() - begin})
+        _finish(known, run, folder, _failed(error), time.time() - begin)
         raise
-    _finish(known, run, folder, result.to_json() | {"seconds": time.time() - begin})
+    _finish(known, run, folder, result.to_json(), time.time() - begin)
     return result
 
 
@@ -65,9 +80,15 @@ def conclude(folder: Path, code: int) -> None:
             outcome(event)
         result = outcome.result(code).to_json()
     except SwiftError as error:
-        result = {"status": "stopped" if isinstance(error, Stopped) else "failed", "error": str(error), "code": error.code}
-    seconds = events[-1]["time"] - events[0]["time"] if events else 0.0
-    _finish(known, run, folder, result | {"seconds": seconds})
+        result = _failed(error)
+    times = [event.get("time", 0.0) for event in events] or [0.0]
+    _finish(known, run, folder, result, times[-1] - times[0])
+
+
+def _failed(error: SwiftError | KeyboardInterrupt) -> ResultRecord:
+    code = error.code if isinstance(error, SwiftError) else ""
+    stopped = isinstance(error, Stopped | KeyboardInterrupt)
+    return {"status": "stopped" if stopped else "failed", "error": str(error) or "stopped", "code": code}
 
 
 class _Outcome:
@@ -75,27 +96,20 @@ class _Outcome:
 
     def __init__(self, run: Run, folder: Path, known: Registry, watch: Watch | None) -> None:
         self.run, self.folder, self.known, self.watch = run, folder, known, watch
-        self.done: Mapping[str, Any] | None = None
+        self.done: ResultEvent | None = None
         self.error: SwiftError | None = None
-        self.killed: Mapping[str, Any] | None = None
+        self.killed: KilledEvent | None = None
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        kind = event["event"]
-        if kind == "result":
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "result":
             self.done = event
-        elif kind == "error":
+        elif event["event"] == "error":
             if self.error is None or isinstance(self.error, PeerFailed):
                 self.error = error_of(event)
-        elif kind == "killed":
+        elif event["event"] == "killed":
             self.killed = self.killed or event
-        elif kind == "metric":
-            _tell(
-                self.known,
-                "swift_metrics",
-                run=self.run,
-                folder=self.folder,
-                metrics={key: value for key, value in event.items() if key != "event"},
-            )
+        elif event["event"] == "metric":
+            _tell(self.known, "swift_metrics", run=self.run, folder=self.folder, metrics={"step": event["step"], **event["values"]})
         if self.watch:
             self.watch(event)
 
@@ -103,7 +117,7 @@ class _Outcome:
         if self.done is None or code:
             raise self._failure(code)
         output = Path(self.done["output"]) if self.done["output"] else None
-        return RunResult(status=self.done.get("status", "done"), folder=self.folder, output=output, figures=self.done["figures"])
+        return RunResult(status=self.done["status"], folder=self.folder, output=output, figures=self.done["figures"])
 
     def _failure(self, code: int) -> SwiftError:
         if self.error and not (self.killed and isinstance(self.error, PeerFailed)):
@@ -122,11 +136,12 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
     """
     folder = folder or new_folder(run, runs)
     ready = threading.Event()
-    box: dict[str, Any] = {}
+    servers: list[Server] = []
+    failures: list[BaseException] = []
 
-    def on_event(event: Mapping[str, Any]) -> None:
+    def on_event(event: Event) -> None:
         if event["event"] == "ready":
-            box["server"] = Server(event["url"], tuple(event["models"]), event.get("api_key"), folder)
+            servers.append(Server.from_event(event, folder))
             ready.set()
         if watch:
             watch(event)
@@ -135,7 +150,7 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
         try:
             execute(run, runs, watch=on_event, folder=folder)
         except BaseException as error:
-            box["error"] = error
+            failures.append(error)
         finally:
             ready.set()
 
@@ -143,9 +158,13 @@ def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: 
     thread.start()
     try:
         ready.wait()
-        if "server" not in box:
-            raise box.get("error") or SwiftError("the server ended before it was ready", code="RUN-009", where=str(folder / "log.txt"))
-        yield box["server"]
+        if not servers:
+            raise (
+                failures[0]
+                if failures
+                else SwiftError("the server ended before it was ready", code="RUN-009", where=str(folder / "log.txt"))
+            )
+        yield servers[0]
     finally:
         from swift_core.runs.local_launcher import STOP_FILE
 
@@ -189,18 +208,19 @@ def _tell(known: Registry, hook: str, **arguments: Any) -> None:
         pass
 
 
-def _finish(known: Registry, run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+def _finish(known: Registry, run: Run, folder: Path, result: ResultRecord, seconds: float) -> None:
+    result["seconds"] = seconds
     paths.remove_asides(output_path(run, folder), folder.absolute().name)
-    write_result(folder, {"folder": str(folder), **result})
+    write_result(folder, result)
     _tell(known, "swift_run_finished", run=run, folder=folder, result=result)
 
 
-def error_of(event: Mapping[str, Any]) -> SwiftError:
+def error_of(event: ErrorRecord) -> SwiftError:
     """The error that a worker reported."""
     known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
     kind = {each.__name__: each for each in known}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
-    return kind(event["message"], code=event.get("code", ""), hint=event["hint"], where=event["where"])
+    return kind(event["message"], code=event["code"], hint=event["hint"], where=event["where"])
 
 
 def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:

@@ -6,7 +6,6 @@ that closes, the worker saves and ends. A file `stop` in the run folder asks the
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -19,14 +18,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from swift_core.contract import UsageError, Watch
+from swift_core.contract import Event, UsageError, Watch, note
+from swift_core.runs.events import parse_event
 from swift_core.system import forget, supervisor
 
 STOP_FILE = "stop"
 STOPPED = 130
-STOPPING = {"event": "note", "text": "Stopping in good order. Ctrl-C again ends at once."}
+STOPPING = note("Stopping in good order. Ctrl-C again ends at once.")
 CONTROL_PIPE = "SWIFT_CONTROL_PIPE"  # set for workers whose stdin is the control pipe
 _LAST_WORDS = 5.0  # seconds for what ended workers said to be read; a child of theirs that lives on may hold their stdout
 _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: they wait for it in a collective
@@ -91,7 +91,7 @@ def watch_processes(commands: Sequence[WorkerCommand], run: Path, watch: Watch) 
 
     Ctrl-C once asks them to stop and save, twice ends them at once.
     """
-    events: queue.Queue[dict[str, Any]] = queue.Queue()
+    events: queue.Queue[Event] = queue.Queue()
     (run / STOP_FILE).unlink(missing_ok=True)
     running: _Running = []
     readers: list[threading.Thread] = []
@@ -173,17 +173,13 @@ def _tell_who(codes: Sequence[int | None], watch: Watch) -> None:
                 watch({"event": "killed", "rank": rank, "ranks": len(codes), "code": 128 - code})
 
 
-def _read(stream: IO[bytes] | None, events: queue.Queue[dict[str, Any]]) -> None:
+def _read(stream: IO[bytes] | None, events: queue.Queue[Event]) -> None:
     for line in stream or ():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # not ours: a library's own child wrote to the stdout it inherited
-        if isinstance(event, dict) and "event" in event:
+        if event := parse_event(line):
             events.put(event)
 
 
-def _drain(events: queue.Queue[dict[str, Any]], watch: Watch, patience: float = 0.2) -> None:
+def _drain(events: queue.Queue[Event], watch: Watch, patience: float = 0.2) -> None:
     with suppress(queue.Empty):
         while True:
             watch(events.get(timeout=patience))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         made_by as made_by,
         new_folder as new_folder,
         output_path as output_path,
+        read_result as read_result,
         read_run as read_run,
         write_result as write_result,
         write_run as write_run,
@@ -51,6 +52,6 @@ __getattr__, __dir__ = door(
         "paths": (
             "atomic_folder cache_dir check_free copy_file digest disk_error disk_errors make_folder sha256 size_of write_json write_text"
         ),
-        "run_folder": "fingerprint made_by new_folder output_path read_run write_result write_run",
+        "run_folder": "fingerprint made_by new_folder output_path read_result read_run write_result write_run",
     },
 )

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
-from swift_core.contract import Json, Run, UsageError
+from swift_core.contract import ResultRecord, Run, UsageError
 from swift_core.system import paths
 
 
@@ -55,10 +56,20 @@ def _with_absolute_paths(run: Run) -> Run:
     return replace(run, options=options)
 
 
-def write_result(folder: Path, result: Json) -> None:
-    """Write `result.json`, with absolute places."""
-    places = {key: str(Path(result[key]).absolute()) for key in ("folder", "output") if result.get(key)}
+def write_result(folder: Path, result: ResultRecord) -> None:
+    """Write `result.json`, with absolute paths."""
+    places = {"folder": str(folder.absolute())}
+    if output := result.get("output"):
+        places["output"] = str(Path(output).absolute())
     paths.write_json(folder / "result.json", {"schema": 1, **result, **places})
+
+
+def read_result(folder: Path) -> ResultRecord | None:
+    """Return what `result.json` holds; None for a run that has not ended."""
+    try:
+        return cast(ResultRecord, json.loads((folder / "result.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
 
 
 def made_by(folder: Path) -> Path | None:
@@ -66,11 +77,8 @@ def made_by(folder: Path) -> Path | None:
 
     What lay in the run folder is looked for in it, though that has been moved or copied.
     """
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if not result.get("output"):
+    result = read_result(folder)
+    if not result or not result.get("output"):
         return None
     made, before = Path(result["output"]), Path(result.get("folder") or folder)
     return folder / made.relative_to(before) if made.is_relative_to(before) else made

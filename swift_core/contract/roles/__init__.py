@@ -17,7 +17,7 @@ from swift_core.contract.roles.checkpoints import (
     ReportingQuantizer,
     TrustingExporter,
 )
-from swift_core.contract.roles.common import ISOLATABLE, Event, Progress, Watch
+from swift_core.contract.roles.common import ISOLATABLE, Progress
 from swift_core.contract.roles.engines import Backend, EngineEnvironment, Evaluator, InlineEvaluator, Launcher, Scores, Server, Serving
 from swift_core.contract.roles.modules import (
     Loaded,
@@ -40,7 +40,6 @@ __all__ = [
     "Dataset",
     "EngineEnvironment",
     "Evaluator",
-    "Event",
     "Exported",
     "Exporter",
     "Hub",
@@ -65,5 +64,4 @@ __all__ = [
     "SwitchingTuner",
     "TrustingExporter",
     "Tuner",
-    "Watch",
 ]

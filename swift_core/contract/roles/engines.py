@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from swift_core.contract.roles.common import Watch
+    from swift_core.contract.events import ReadyEvent, Watch
     from swift_core.contract.specs import Command
 
 
@@ -32,6 +32,11 @@ class Server:
     def at(cls, url: str, *, api_key: str | None = None) -> Server:
         """Return the server at a URL, whose models are not known yet."""
         return cls(url, api_key=api_key)
+
+    @classmethod
+    def from_event(cls, event: ReadyEvent, folder: Path) -> Server:
+        """Return the server of the run in `folder`, which has reported that it is ready."""
+        return cls(event["url"], tuple(event["models"]), event["api_key"], folder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

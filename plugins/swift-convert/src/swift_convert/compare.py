@@ -20,7 +20,7 @@ from typing import Any
 from swift_recipes import charts
 from swift_recipes.page import write_page
 
-from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Stopped, SwiftError, UsageError, Watch
+from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Stopped, SwiftError, UsageError, Watch, progress
 from swift_core.options import Settings
 from swift_core.plugins import Registry, catalogue, registry
 from swift_core.runs import Resolved
@@ -98,7 +98,7 @@ def compare(asked: str, settings: Settings, resolver: Resolver, *, keep: bool = 
     found = []
     for number, method in enumerate(methods):
         if watch:
-            watch({"event": "progress", "what": "compare", "done": number, "total": len(methods), "unit": "methods"})
+            watch(progress("compare", number, len(methods), "methods"))
         if method.asked in reasons:
             found.append({"method": method.asked, **_reason(reasons[method.asked])})
         else:

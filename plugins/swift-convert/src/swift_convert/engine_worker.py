@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Choice, Run, Stopped, SwiftError, UsageError
+from swift_core.contract import Choice, ErrorEvent, Event, ResultEvent, Run, Stopped, SwiftError, UsageError
 from swift_core.environments import CLEARED, interpreter_variables, look
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
@@ -39,11 +39,14 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
     _check_versions(run, python)
     folder = report.folder / name
     write_run(run, folder)
-    told: dict[str, Mapping[str, Any]] = {}
+    errors: list[ErrorEvent] = []
+    results: list[ResultEvent] = []
 
-    def watch(event: Mapping[str, Any]) -> None:
-        if event["event"] in ("result", "error"):
-            told.setdefault(event["event"], event)
+    def watch(event: Event) -> None:
+        if event["event"] == "error":
+            errors.append(event)
+        elif event["event"] == "result":
+            results.append(event)
         elif event != STOPPING:  # which the parent has said
             report.send(event)
 
@@ -51,18 +54,18 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
     environment = {**interpreter_variables(python), **dict.fromkeys(CLEARED[:2], "")}  # the parent's are added to these
     command = WorkerCommand(argv=[python, "-m", "swift_core.runs.worker", str(folder)], env=environment, grace=_GRACE)
     code = watch_processes([command], folder, watch)
-    if error := told.get("error"):
-        raise error_of(error)
+    if errors:
+        raise error_of(errors[0])
     if report.stop_requested:
         raise Stopped("stopped", code="CONVERT-010", where=str(report.folder))
-    if code or "result" not in told:
+    if code or not results:
         log = folder / "log.txt"
         raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
-    figures = told["result"]["figures"]
+    figures = results[0]["figures"]
     if missing := [each for each in wanted if each not in figures]:
         message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"
         raise UsageError(message, code="CONVERT-012", where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
-    return told["result"]["output"], figures
+    return results[0]["output"], figures
 
 
 def _ours(run: Run) -> list[str]:

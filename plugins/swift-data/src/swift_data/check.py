@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import DataChoice, RawRow, Run, SwiftError, UsageError, Watch
+from swift_core.contract import DataChoice, RawRow, Run, SwiftError, UsageError, Watch, progress
 from swift_data.bad_rows import Fault, Faults
 from swift_data.duplicates import Prints, Same
 from swift_data.facts import Counting, Facts, characters
@@ -201,7 +201,7 @@ class _Reader:
     def _tell(self) -> None:
         self._done += 1
         if self._watch and self._done % _TOLD_EVERY == 0:
-            self._watch({"event": "progress", "what": "check", "done": self._done, "total": None, "unit": "rows"})
+            self._watch(progress("check", self._done, None, "rows"))
 
 
 @dataclass(slots=True)

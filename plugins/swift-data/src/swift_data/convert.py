@@ -11,7 +11,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import IO, Any
 
-from swift_core.contract import Run, SwiftError, UsageError, Watch
+from swift_core.contract import Run, SwiftError, UsageError, Watch, progress
 from swift_core.system import paths
 from swift_data.reading import Skips, raw_rows
 from swift_data.rows import canonical, normalise
@@ -61,7 +61,7 @@ def convert(run: Run, watch: Watch | None = None) -> Converted:
             for raw in raw_rows(choice, how):
                 total += 1
                 if watch and total % _TOLD_EVERY == 0:
-                    watch({"event": "progress", "what": "convert", "done": total, "total": None, "unit": "rows"})
+                    watch(progress("convert", total, None, "rows"))
                 try:
                     line = _json(canonical(normalise(raw, (kind,), media_folder=media)))
                 except SwiftError as error:

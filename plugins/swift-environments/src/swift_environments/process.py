@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from swift_core.contract import Watch
+from swift_core.contract import Watch, progress
 from swift_core.environments import cleared_variables
 from swift_core.system import supervisor
 from swift_environments.installer_errors import failure
@@ -73,7 +73,7 @@ class Work:
                 self._count(line)
             if self.watch and time.monotonic() - looked >= _COUNT_SIZE:
                 looked = time.monotonic()
-                self.watch({"event": "progress", "what": "installed", "done": size_of(self.folder), "total": None, "unit": "bytes"})
+                self.watch(progress("installed", size_of(self.folder), None, "bytes"))
 
     def _count(self, line: str) -> None:
         if not self.watch:
@@ -86,7 +86,7 @@ class Work:
             self._collected += 1
         else:
             return
-        self.watch({"event": "progress", "what": "collected", "done": self._collected, "total": total, "unit": "packages"})
+        self.watch(progress("collected", self._collected, total, "packages"))
 
     def _keep(self, line: str) -> None:
         self.lines.append(line)

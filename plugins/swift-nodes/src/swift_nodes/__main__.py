@@ -13,12 +13,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from swift_core.contract import SwiftError
+from swift_core.contract import ResultEvent, SwiftError
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, Report, conclude, read_events
 from swift_core.system import read_run, supervisor
@@ -88,7 +86,7 @@ def _work(argv: list[str], own: Path, folder: Path) -> int:
     return process.returncode
 
 
-def _result(folder: Path) -> Mapping[str, Any] | None:
+def _result(folder: Path) -> ResultEvent | None:
     """Return the result event of rank 0, on whichever node it ran."""
     return next((event for event in reversed(read_events(folder)) if event["event"] == "result"), None)
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Watch
-from swift_core.runs import EVENTS, STOP_FILE, STOPPED, STOPPING
+from swift_core.contract import Status, Watch, note
+from swift_core.runs import EVENTS, STOP_FILE, STOPPED, STOPPING, parse_event
 from swift_core.system import forget
 
 _PATIENCE = 1.0  # seconds between two polls
 _LAST_LOOKS = 10  # further reads after the end, since a shared file system may show the last lines late
 
 
-def hand_over(watch: Watch, status: str, output: Path, text: str, **figures: Any) -> int:
+def hand_over(watch: Watch, status: Status, output: Path, text: str, **figures: Any) -> int:
     """Report the run as `prepared` or `submitted`, for launchers that do not wait for it; return the exit code 0."""
-    watch({"event": "note", "text": text})
+    watch(note(text))
     watch({"event": "result", "status": status, "output": str(output), "figures": figures})
     return 0
 
@@ -50,7 +49,7 @@ def follow(run: Path, watch: Watch, poll: Callable[[], int | None], cancel: Call
         (run / STOP_FILE).unlink(missing_ok=True)
 
 
-_ENDING = {"event": "note", "text": "The job is being cancelled."}
+_ENDING = note("The job is being cancelled.")
 
 
 def _rest(events: _Tail, code: int) -> int:
@@ -79,6 +78,6 @@ class _Tail:
                 if not line.endswith(b"\n"):
                     break
                 self._at += len(line)
-                event = json.loads(line)
-                self.ended = self.ended or event["event"] in ("result", "error")
-                self.watch(event)
+                if event := parse_event(line):
+                    self.ended = self.ended or event["event"] in ("result", "error")
+                    self.watch(event)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from swift_nodes.follow_job import follow, hand_over
 
-from swift_core.contract import Watch
+from swift_core.contract import Watch, note
 from swift_core.system import paths
 from swift_plugin_kubernetes.cluster import Cluster
 from swift_plugin_kubernetes.manifests import PLURALS, manifests
@@ -43,5 +43,5 @@ class KubernetesLauncher:
         if not options.follow:
             text = f"Submitted as {made[0]['kind']} {workload.name} in {cluster.namespace}. To stop it: touch {run / 'stop'}"
             return hand_over(watch, "submitted", path, text, job=workload.name)
-        watch({"event": "note", "text": f"Submitted as {made[0]['kind']} {workload.name} in {cluster.namespace}."})
+        watch(note(f"Submitted as {made[0]['kind']} {workload.name} in {cluster.namespace}."))
         return follow(run, watch, lambda: cluster.exit_code(made[0]), lambda: cluster.delete(made[0]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swift_nodes.follow_job import follow, hand_over
 
-from swift_core.contract import SwiftError, Watch
+from swift_core.contract import SwiftError, Watch, note
 from swift_core.system import paths
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
@@ -37,7 +37,7 @@ class SlurmLauncher:
         job = _run_slurm("sbatch", "--parsable", str(path)).partition(";")[0]
         if not self.options.follow:
             return hand_over(watch, "submitted", path, f"Submitted as job {job}. To stop it: touch {run / 'stop'}", job=job)
-        watch({"event": "note", "text": f"Submitted as job {job}; its output is in {run}/slurm-{job}.txt."})
+        watch(note(f"Submitted as job {job}; its output is in {run}/slurm-{job}.txt."))
         return follow(run, watch, lambda: _exit_code(job), lambda: _cancel(job))
 
 

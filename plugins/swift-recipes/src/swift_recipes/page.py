@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import Choice, Run, __version__
-from swift_core.system import format_value, read_run, write_text
+from swift_core.system import format_value, read_result, read_run, write_text
 from swift_recipes.charts import line_chart
 
 _STYLE = """
@@ -30,7 +30,7 @@ svg{width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}.grid{stroke
 
 def write_report(folder: Path) -> Path:
     """Write the report of a run folder and return its path."""
-    run, result = read_run(folder), _json(folder / "result.json")
+    run, result = read_run(folder), read_result(folder) or {}
     title = f"{run.verb}: {run.model.reference if run.model else folder.name}"
     body = [_tiles(result.get("figures", {})), curves(folder), _rows(folder), _asked(run), _sources(run), _versions(run)]
     if error := result.get("error"):

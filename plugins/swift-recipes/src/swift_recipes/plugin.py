@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swift_core.contract import hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run
+    from swift_core.contract import ResultRecord, Run
 
 
 @hookimpl
-def swift_run_finished(run: Run, folder: Path, result: Mapping[str, Any]) -> None:
+def swift_run_finished(run: Run, folder: Path, result: ResultRecord) -> None:
     """Write `report.html` into the run folder."""
     from swift_recipes.page import write_report
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from swift_core.contract import Progress, Run, RunResult, SwiftError, Watch
+from swift_core.contract import Progress, ResultRecord, Run, RunResult, SwiftError, Watch, note
 from swift_core.options import Settings
 from swift_core.plugins import registry
 from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
-from swift_core.system import fingerprint, made_by, paths, write_result
+from swift_core.system import fingerprint, made_by, paths, read_result, write_result
 from swift_recipes.page import answers_by_question, answers_table, curves, table, write_page
 from swift_recipes.recipe import Step, filled, read_recipe
 
@@ -35,7 +34,7 @@ class Done:
 
     step: Step
     values: dict[str, str]
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: ResultRecord = field(default_factory=ResultRecord)
     kept: bool = False
 
 
@@ -91,7 +90,7 @@ class RecipeRun:
         notes = launch_variables.apply(step.verb, settings, registry())
         if self.watch:
             for text in notes:
-                self.watch({"event": "note", "text": text})
+                self.watch(note(text))
         run = resolve(step.verb, settings, progress=self.progress).run
         model = run.model.path if run.model else ""
         if not step.verb.records:
@@ -109,16 +108,17 @@ class RecipeRun:
     def _entry(self, run: Run) -> Path:
         return self.runs / ".finished" / f"{fingerprint(run)[:32]}.json"
 
-    def _kept(self, run: Run) -> dict[str, Any] | None:
+    def _kept(self, run: Run) -> ResultRecord | None:
         """Return the result of an earlier run with this fingerprint, if its output still exists."""
         try:
             folder = self.runs / json.loads(self._entry(run).read_text(encoding="utf-8"))["folder"]
-            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+            result = read_result(folder) or {}
         except (OSError, ValueError, KeyError):
             return None
         made = made_by(folder)
         whole = result.get("status") == "done" and (made is None or made.exists())
-        return {**result, "folder": str(folder), "output": str(made or "")} if whole else None
+        result["folder"], result["output"] = str(folder), str(made or "")
+        return result if whole else None
 
     def _write_report(self, folder: Path) -> None:
         """Write one page on all steps: answers side by side, loss curves, figures."""

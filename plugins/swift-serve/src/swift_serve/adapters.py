@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from swift_core.checkpoints import Checkpoint, Fetcher, check_base
-from swift_core.contract import Backend, BackendSpec, Progress, Run, Server, SwiftError, UsageError, suggestion
+from swift_core.contract import AdapterEvent, Backend, BackendSpec, Progress, ReadyEvent, Run, Server, SwiftError, UsageError, suggestion
 from swift_core.plugins import Registry, registry
 from swift_core.runs import EVENTS, read_events
 from swift_core.system import read_run
@@ -101,7 +99,7 @@ def add(
     except SwiftError:
         running.backend.drop_adapter(running.server, name)
         raise
-    _record(running.folder, event="adapter_added", name=name, path=str(folder), hash=source.hash)
+    _record(running.folder, {"event": "adapter_added", "name": name, "path": str(folder), "hash": source.hash})
     return model
 
 
@@ -120,7 +118,7 @@ def drop(where: str | Path | Server, name: str) -> None:
         hint = suggestion(name, names) or (f"Its adapters: {', '.join(names)}." if names else "It has no adapters.")
         raise UsageError(f"the server has no adapter '{name}'", code="SERVE-055", where=running.server.url, hint=hint)
     running.backend.drop_adapter(running.server, name)
-    _record(running.folder, event="adapter_dropped", name=name)
+    _record(running.folder, {"event": "adapter_dropped", "name": name})
 
 
 def _changeable(where: str | Path | Server, known: Registry) -> _Running:
@@ -156,21 +154,20 @@ def _running(where: str | Path | Server, known: Registry) -> _Running:
             where=str(folder),
             hint="Give a run folder of swift serve.",
         )
-    ready = _ready(folder)
-    key = os.environ.get(str(run.options["api_key_env"])) or ready.get("api_key")
+    server = Server.from_event(_ready(folder), folder)
     choice = run.part("backend")
     return _Running(
         folder=folder,
         run=run,
         spec=known.spec(choice, BackendSpec),
         backend=choice.build(),
-        server=Server(ready["url"], tuple(ready["models"]), key, folder),
+        server=replace(server, api_key=os.environ.get(str(run.options["api_key_env"])) or server.api_key),
     )
 
 
-def _ready(folder: Path) -> Mapping[str, Any]:
+def _ready(folder: Path) -> ReadyEvent:
     """Return the server's ready event."""
-    ready: Mapping[str, Any] | None = next((event for event in read_events(folder) if event["event"] == "ready"), None)
+    ready = next((event for event in read_events(folder) if event["event"] == "ready"), None)
     if (folder / "result.json").is_file():
         raise UsageError("the server has stopped", code="SERVE-060", where=str(folder), hint="Start it again: swift serve.")
     if ready is None:
@@ -178,7 +175,7 @@ def _ready(folder: Path) -> Mapping[str, Any]:
     return ready
 
 
-def _record(folder: Path, **event: Any) -> None:
+def _record(folder: Path, event: AdapterEvent) -> None:
     """Append an event to the run folder, as a record of what was served when."""
     with (folder / EVENTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps({"time": round(time.time(), 3), **event}, ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Backend, BackendSpec, Run, Server, Serving, Source, SwiftError, UsageError
+from swift_core.contract import Backend, BackendSpec, ReadyEvent, Run, Server, Serving, Source, SwiftError, UsageError
 from swift_core.environments import interpreter_variables
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
@@ -79,15 +79,17 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
             check_tokens(server, model, folder, report.note, refuse=options["parity"] == "refuse")
         for model, folder in named.items():
             check_effect(server, name, model, folder, report.note)
-        report.ready(
-            url=url,
-            models=server.models,
-            metrics=metrics if Client(server).serves("../metrics") else "",
-            host=host,
-            port=port,
-            api_key=key if made else None,
-            seconds=round(started, 2),
-        )
+        ready_event: ReadyEvent = {
+            "event": "ready",
+            "url": url,
+            "models": server.models,
+            "metrics": metrics if Client(server).serves("../metrics") else "",
+            "host": host,
+            "port": port,
+            "api_key": key if made else None,
+            "seconds": round(started, 2),
+        }
+        report.send(ready_event)
         while not report.wait_for_stop(0.2):
             if process.poll() is not None:
                 raise _fault(process.returncode, log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -13,9 +12,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from swift_core.contract import Server
+from swift_core.contract import ReadyEvent, Server
+from swift_core.runs import read_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,9 @@ class SwiftServe:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _event(self) -> dict[str, Any] | None:
-        for path in self.folder.glob("runs/*-serve-*/events.jsonl"):
-            for line in path.read_text(encoding="utf-8").split("\n")[:-1]:  # the last line may be incomplete
-                if (event := json.loads(line))["event"] == "ready":
-                    return dict(event)
-        return None
+    def _event(self) -> ReadyEvent | None:
+        events = (event for folder in self.folder.glob("runs/*-serve-*") for event in read_events(folder))
+        return next((event for event in events if event["event"] == "ready"), None)
 
 
 def _restore_sigint() -> None:

@@ -142,14 +142,14 @@ class Recorder(Report):
         self.metrics: list[dict[str, Any]] = []
         self.stop_after, self.held = stop_after, held
 
-    def metric(self, step: int, **values: Any) -> None:
+    def metric(self, step: int, **values: float) -> None:
         """Record the metric; request a stop after step `stop_after`."""
         super().metric(step, **values)
         self.metrics.append({"step": step, **values})
         if self.stop_after and step >= self.stop_after:
             self.request_stop()
 
-    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: Any) -> None:
+    def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: float) -> None:
         """Report progress; if `held`, wait forever before the last step."""
         super().progress(what, done, total, unit=unit, **figures)
         while self.held and what == "train" and total and done >= total - 1:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from swift_core.cli import Screen, VerbCommand
-from swift_core.contract import Run, RunResult, Stopped
+from swift_core.contract import Event, ReadyEvent, Run, RunResult, Stopped
 
 
 def serve(run: Run, screen: Screen) -> RunResult:
@@ -17,7 +14,7 @@ def serve(run: Run, screen: Screen) -> RunResult:
 
     stopping = False
 
-    def watch(event: Mapping[str, Any]) -> None:
+    def watch(event: Event) -> None:
         nonlocal stopping
         stopping = stopping or event == STOPPING
         screen.watch(event)
@@ -31,15 +28,15 @@ def serve(run: Run, screen: Screen) -> RunResult:
     return result
 
 
-def _ready(event: Mapping[str, Any]) -> None:
+def _ready(event: ReadyEvent) -> None:
     click.secho(f"ready: {event['url']}  (models: {', '.join(event['models'])})", bold=True)
     if event["metrics"]:
         click.echo(f"metrics: {event['metrics']}")
     key = "$SWIFT_API_KEY"
-    if event.get("api_key"):
+    if event["api_key"]:
         click.echo(f"API key, generated because {event['host']} is reachable from other machines: {event['api_key']}")
         key = event["api_key"]
-    header = f" -H 'Authorization: Bearer {key}'" if event.get("api_key") else ""
+    header = f" -H 'Authorization: Bearer {key}'" if event["api_key"] else ""
     body = f'{{"model": "{event["models"][0]}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     click.echo(f"try: curl {event['url']}/chat/completions{header} -H 'Content-Type: application/json' -d '{body}'")
     click.echo("Press Ctrl-C to stop.")

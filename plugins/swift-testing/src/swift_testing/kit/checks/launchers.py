@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Run, SwiftError, UsageError
+from swift_core.contract import Event, Run, SwiftError, UsageError
 from swift_core.runs import Report
 from swift_core.system import write_run
 from swift_testing.kit.model import CheckFailed, Skip, check, require
@@ -31,14 +31,12 @@ def fail(_run: Run, _report: Report) -> tuple[None, dict[str, Any]]:
     raise SwiftError("expected failure", code="TEST-002")
 
 
-def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[dict[str, Any]], Path]:
+def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[Event], Path]:
     subject.needs_engine()
     folder = subject.new_folder(job)
     write_run(Run(verb="check", job=f"{__name__}:{job}"), folder)
-    events: list[dict[str, Any]] = []
-    code = subject.build().launch(
-        folder, processes=processes, nodes=1, environment={"SWIFT_CHECK": "seen"}, watch=lambda event: events.append(dict(event))
-    )
+    events: list[Event] = []
+    code = subject.build().launch(folder, processes=processes, nodes=1, environment={"SWIFT_CHECK": "seen"}, watch=events.append)
     return code, events, folder
 
 
