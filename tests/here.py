@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from swift_core.cli import invoke as command_line
-from swift_core.contract.roles import Watch
+from swift_core.contract import Watch
 from swift_core.runs.events import Report
 from swift_core.runs.local_launcher import LocalLauncher
 from swift_core.runs.worker import _pass_warnings_on, work
