@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from swift_testing.commands.check import command
 from swift_testing.kit import collect
 from swift_testing.kit.collect import cases
 from swift_testing.kit.model import CheckFailed, Skip
 from swift_testing.kit.probe import Entry
+from swift_testing.kit.running import Result
 from swift_testing.serving import descendants
 
 BAD = Path(__file__).parent / "bad_plugins"
@@ -40,6 +43,20 @@ def test_an_engine_ends_with_its_subject_whichever_checks_were_done():
     assert children() - before
     other["check_summary"]()
     assert not children() - before
+
+
+def test_json_lines_are_printed_as_the_checks_finish(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    before = []
+
+    def results(*_, **__):
+        yield Result("check_a", "tuner", "x", "passed")
+        before.append(json.loads(capsys.readouterr().out)["check"])
+        yield Result("check_b", "tuner", "x", "failed", "why")
+
+    monkeypatch.setattr("swift_testing.kit.running.results", results)
+    assert command.main(["x", "--json-lines"], standalone_mode=False) == 1
+    assert before == ["check_a"]
+    assert [json.loads(line)["reason"] for line in capsys.readouterr().out.splitlines()] == ["why"]
 
 
 @pytest.mark.slow

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.option("--kind", "kinds", multiple=True, help="Check only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
 @click.option("--check", "checks", multiple=True, help="Run only the check of this name.")
 @click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Maximum seconds per check.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON when all checks are done.")
+@click.option("--json-lines", is_flag=True, help="Print one line of JSON per check, as soon as it is done.")
+def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool, json_lines: bool) -> int:
     """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) fulfil their contracts, on a tiny model.
 
     The exit code is 1 if a check fails. The checks run the plugin's code in a separate process, which is ended if a check exceeds the
@@ -38,9 +39,13 @@ def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], 
     for result in results(distribution, kinds=kinds, checks=checks, limit=limit, begun=begun):
         click.echo(f"{result.outcome}, {result.seconds:.1f} s", err=True)
         found.append(result)
-    if as_json:
+        if json_lines:
+            click.echo(json.dumps(asdict(result), ensure_ascii=False))
+        elif result.outcome == "failed" and not as_json:
+            click.echo(f"  {result.reason.splitlines()[0]}", err=True)
+    if as_json and not json_lines:
         click.echo(json.dumps([asdict(result) for result in found], indent=2, ensure_ascii=False))
-    else:
+    elif not json_lines:
         _print(found)
     return int(any(result.outcome == "failed" for result in found))
 
