@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Maximum seconds per check.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON when all checks are done.")
 @click.option("--json-lines", is_flag=True, help="Print one line of JSON per check, as soon as it is done.")
-def command(distribution: str, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool, json_lines: bool) -> int:
+def command(distribution: str, *, kinds: tuple[str, ...], checks: tuple[str, ...], limit: float, as_json: bool, json_lines: bool) -> int:
     """Check that the plugins and commands of DISTRIBUTION (or of a FILE.py) fulfil their contracts, on a tiny model.
 
     The exit code is 1 if a check fails. The checks run the plugin's code in a separate process, which is ended if a check exceeds the
