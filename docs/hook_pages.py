@@ -29,6 +29,7 @@ PROTOCOLS = {
     "evaluator": ("swift_core.contract.roles:Evaluator", "swift_core.contract.roles:InlineEvaluator"),
     "launcher": ("swift_core.contract.roles:Launcher",),
     "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
+    "callback": ("swift_train.callbacks:Callback", "swift_train.callbacks:Training"),
 }
 KINDS = {hook: spec.kind for spec, hook in HOOKS.items()}
 EXAMPLES = {  # others are in run_diary.py
@@ -37,6 +38,7 @@ EXAMPLES = {  # others are in run_diary.py
     "swift_settings": "launch_note.py",
     "swift_environment": "cluster_environments.py",
     "swift_provision": "cluster_environments.py",
+    "swift_callbacks": "step_timer.py",
 }
 
 LOCAL = {"swift_tasks": "task_plugin.py", "swift_evaluators": "evaluator_plugin.py"}
@@ -101,7 +103,7 @@ def _spec(spec: type) -> Iterator[str]:
 def _protocol(ref: str) -> Iterator[str]:
     module, _, name = ref.partition(":")
     protocol = getattr(importlib.import_module(module), name)
-    yield f"\n## Its factory builds: {name}\n\n" if name != "Encoder" else f"\n### {name}\n\n"
+    yield f"\n## Its factory builds: {name}\n\n" if name not in ("Encoder", "Training") else f"\n### {name}\n\n"
     yield f"{_text(protocol)}\n\nIn `{module}`.\n"
     for method in vars(protocol).values():
         if inspect.isfunction(method) and not method.__name__.startswith("_"):

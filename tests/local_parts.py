@@ -14,6 +14,7 @@ import click
 from swift_core import hookimpl
 from swift_core.contract import (  # fmt: skip
     BackendSpec,
+    CallbackSpec,
     Command,
     DatasetSpec,
     EvaluatorSpec,
@@ -101,6 +102,12 @@ def optimizer(options):
     from swift_plugin_transformers.options import AdamWOptions
 
     return AdamW(AdamWOptions())
+
+
+def callback(options):
+    from swift_train.callbacks import Callback
+
+    return Callback()
 
 
 def launcher(options):
@@ -251,3 +258,8 @@ def swift_launchers():
 @hookimpl
 def swift_optimizers():
     return [OptimizerSpec(name="mine", summary="Mine", factory=Ref("mine:optimizer"))]
+
+
+@hookimpl
+def swift_callbacks():
+    return [CallbackSpec(name="mine", summary="Mine", factory=Ref("mine:callback"))]

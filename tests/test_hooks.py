@@ -9,6 +9,7 @@ import pytest
 
 from swift_core import UsageError, hookimpl
 from swift_core.contract import hookspecs
+from swift_core.contract.callback import CallbackSpec
 from swift_core.contract.format import FormatSpec
 from swift_core.contract.specs import (
     BackendSpec,
@@ -50,6 +51,7 @@ SPECS = {
     "swift_evaluators": EvaluatorSpec(**COMMON),
     "swift_launchers": LauncherSpec(**COMMON),
     "swift_optimizers": OptimizerSpec(**COMMON),
+    "swift_callbacks": CallbackSpec(**COMMON),
     "swift_verbs": VerbSpec(name="x", summary="An x", options=Ref("a:B")),
 }
 

@@ -41,6 +41,8 @@ FAULTS = {
     "clash": ("check_names_are_its_own", "'lora' is offered by swift-plugin-peft too"),
     "ref": ("check_refs", "faults.tuners:Nowhere"),
     "engine": ("check_engines", "can't be installed"),
+    "noisy": ("check_it_changes_nothing", "on_step_end changes torch's random generator"),
+    "unsaved": ("check_state_survives_a_checkpoint", "{'steps': 0} after load_state_dict()"),
     "half": ("check_optional_members", "it has load, but not max_kl"),
     "role": ("check_role", "has no push()"),
     "loose": ("check_options_class", "accepts unknown options"),

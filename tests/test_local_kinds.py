@@ -55,7 +55,17 @@ def checkpoint(tiny_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(file, checkpoint):
-    return train("mine", model=f"mine:{checkpoint}", family="mine", dataset="mine", max_steps=2, save_steps=1, device="cpu", **PARTS)
+    return train(
+        "mine",
+        model=f"mine:{checkpoint}",
+        family="mine",
+        dataset="mine",
+        max_steps=2,
+        save_steps=1,
+        device="cpu",
+        callbacks=["mine"],
+        **PARTS,
+    )
 
 
 def test_the_file_offers_every_kind(file):
@@ -67,7 +77,7 @@ def test_what_was_trained_says_which_file_it_was(file, trained):
     manifest, run = Checkpoint.at(trained.output).manifest, read_run(trained.folder)
     assert manifest.versions[home] == run.versions[home] == version
     assert (manifest.tuner["name"], manifest.tuner["plugin"], manifest.family) == ("mine", "mine", "mine")
-    assert {choice.distribution for kind, choice in run.parts.items() if kind in (*PARTS, "task")} == {home}
+    assert {choice.distribution for kind, choice in run.parts.items() if kind in (*PARTS, "task", "callback.mine")} == {home}
 
 
 def test_it_is_gone_on_with(file, checkpoint, trained):

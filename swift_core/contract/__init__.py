@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from swift_core.lazy import door
 
 if TYPE_CHECKING:
+    from swift_core.contract.callback import CallbackSpec as CallbackSpec
     from swift_core.contract.errors import (
         DiskFull as DiskFull,
         ErrorRecord as ErrorRecord,
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = door(
     __name__,
     {
+        "callback": "CallbackSpec",
         "errors": "DiskFull ErrorRecord NotWritable PeerFailed Problems Stopped SwiftError UsageError suggestion",
         "format": "FormatSpec",
         "events": (

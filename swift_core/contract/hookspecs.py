@@ -15,6 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from swift_core.cli import Screen
     from swift_core.contract import specs
+    from swift_core.contract.callback import CallbackSpec
     from swift_core.contract.events import ResultRecord
     from swift_core.contract.format import FormatSpec
     from swift_core.contract.roles import EngineEnvironment
@@ -170,6 +171,16 @@ def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
     """Parameter groups → optimizer: adamw, muon, …
 
     Asked when a training is resolved (`--optimizer`). The factory builds it in every process, after the model.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def swift_callbacks() -> Iterable[CallbackSpec]:
+    """Code that runs inside the training processes: early stopping, monitoring, …
+
+    Asked when a training is resolved; only the callbacks that the user names (`--callback`) are built, in every process of the run. To
+    observe a run from where the command runs, use `swift_run_started`, `swift_metrics` and `swift_run_finished`.
     """
     raise NotImplementedError
 

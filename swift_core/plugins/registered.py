@@ -15,7 +15,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Generic, TypeVar, overload
 
-from swift_core.contract import ISOLATABLE, Choice, FormatSpec, Named, Spec, UsageError, VerbSpec, specs, suggestion
+from swift_core.contract import ISOLATABLE, CallbackSpec, Choice, FormatSpec, Named, Spec, UsageError, VerbSpec, specs, suggestion
 from swift_core.plugins.loader import OWN, Plugin, Plugins, plugins
 
 HOOKS: Mapping[type[Named], str] = {
@@ -33,6 +33,7 @@ HOOKS: Mapping[type[Named], str] = {
     specs.EvaluatorSpec: "swift_evaluators",
     specs.LauncherSpec: "swift_launchers",
     specs.OptimizerSpec: "swift_optimizers",
+    CallbackSpec: "swift_callbacks",
     VerbSpec: "swift_verbs",
 }
 KINDS: Mapping[str, type[Named]] = {spec.kind: spec for spec in HOOKS}

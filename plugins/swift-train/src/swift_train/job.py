@@ -17,6 +17,7 @@ from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
+from swift_train.callbacks import Callbacks
 from swift_train.checkpoints import run_on_all_ranks
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
@@ -64,18 +65,22 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """
     task: LossTask = run.part("task").build()
     options = task.options
-    resume = resume_of(run, report.folder)
+    resume, callbacks = resume_of(run, report.folder), Callbacks(run, report)
     shapes = load_base(run, "meta")  # tokenizer and configuration, without weights
     rows, heldout = load_rows(run, task, shapes, report)
     strategy: Strategy = _strategy(run)
     watchdog = Watchdog(report, float(run.part("parallel").options["timeout"]))
     watchdog.stage("loading the model", patience=_PATIENCE)
     with watchdog:
+        callbacks.watchdog = watchdog
+        callbacks.call("on_load_begin")
         trainer = _Trainer(run, options, shapes.processor, strategy, watchdog)
         report.progress("load", 0, 1)
         trainer.build()
         for remark in trainer.tuner.remarks if isinstance(trainer.tuner, RemarkingTuner) else ():
             report.note(remark)
+        callbacks.training.model = trainer.module
+        callbacks.call("on_load_end")
         watchdog.stage("checking row isolation")
         max_length = max_length_of(shapes, options)
         isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length)
@@ -87,7 +92,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         loop = Loop(
             task=task, strategy=strategy, rows=rows, heldout=heldout, options=options, rate=trainer.rate,
             max_length=max_length, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write,
-            report=report, watchdog=watchdog,
+            report=report, watchdog=watchdog, callbacks=callbacks,
         )  # fmt: skip
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
@@ -101,6 +106,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
                 raise
             hint = f"{error.hint} {_recovery_hint(loop.last, report.folder)}".strip()
             raise error.with_context(hint=hint) from error.__cause__
+        callbacks.call("on_train_end", out)
     return out, figures
 
 

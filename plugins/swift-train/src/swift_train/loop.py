@@ -28,6 +28,7 @@ from swift_train.watchdog import WatchedTask
 if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.batches import Micro
+    from swift_train.callbacks import Callbacks
     from swift_train.options import TrainOptions
     from swift_train.row_isolation import Isolation
     from swift_train.samples import Samples
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from swift_train.tasks import LossTask
     from swift_train.watchdog import Watchdog
 
-_SAVE, _STOP = 1.0, 2.0  # requests, reduced over the ranks after each step
+_SAVE, _END, _STOP = 1.0, 2.0, 3.0  # requests (save, end as a callback asks, stop as the user asks), reduced over the ranks after each step
 _MAX_SKIPPED = 30  # consecutive updates; float16's loss scale needs up to about 16 halvings to fit
 _EVALUATED_AT_ONCE = 32  # micro-batches between two checks for a stop request
 
@@ -56,16 +57,17 @@ class Loop:
         run: the run as JSON, saved with each checkpoint.
         watchdog: a running watchdog.
         write_model: writes the model as a checkpoint folder; called on every rank.
+        callbacks: called at fixed points, and may end the run.
         report: receives metrics, progress and notes.
     """
 
     def __init__(
         self, *, task: LossTask, strategy: Strategy, rows: Samples | Stream, heldout: Samples | None, options: TrainOptions,
         rate: float, max_length: int, isolation: Isolation, setup: Mapping[str, Any], run: Mapping[str, Any], watchdog: Watchdog,
-        write_model: Callable[[Path, Mapping[str, Any]], None], report: Report,
+        write_model: Callable[[Path, Mapping[str, Any]], None], callbacks: Callbacks, report: Report,
     ) -> None:  # fmt: skip
         self.strategy, self.heldout, self.options, self.report, self.max_length = strategy, heldout, options, report, max_length
-        self.isolation, self.watchdog = isolation, watchdog
+        self.isolation, self.watchdog, self.callbacks = isolation, watchdog, callbacks
         self.task: LossTask = WatchedTask(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
         self.sampler = make_sampler(rows, per_step, options, max_length)
@@ -77,6 +79,7 @@ class Loop:
         )
         self.write_model = write_model
         self.state, self.saved, self.failed_saves = RunState(), -1, 0
+        self.ended = ""  # why a callback ended the run
         self.last: Path | None = None  # checkpoint of the step `saved`
         self.clock = SaveTimer(options.save_minutes * 60)
 
@@ -93,9 +96,13 @@ class Loop:
         began, before = time.perf_counter(), self.state.seconds
         self.clock.start()
         window = MetricsWindow()
+        self._call("on_train_begin")
         while True:
             scored = self._evaluate()
             request = self._request()
+            if request == _END and self.state.step < self.total:
+                self._end()
+                continue
             if request == _SAVE or (self.state.step == self.total and scored):
                 self._save()
             if self.state.step == self.total and scored:
@@ -107,6 +114,8 @@ class Loop:
             self.clock.step()
             window.add(values)
             window = self._report_step(values, window)
+            self.callbacks.training.metrics = values
+            self._call("on_step_end")
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run so far, by name."""
@@ -115,6 +124,8 @@ class Loop:
             figures["failed_saves"] = self.failed_saves
         if lowest := best_checkpoint(complete_checkpoints(self.checkpoints.folder)):
             figures["best_checkpoint"] = lowest.name
+        if self.ended:
+            figures["ended_by"] = self.ended
         return figures
 
     def _report_step(self, values: Mapping[str, float], window: MetricsWindow) -> MetricsWindow:
@@ -192,13 +203,28 @@ class Loop:
         self.report.progress("evaluate", len(groups), len(groups))
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
         self.report.metric(state.step, heldout_loss=total)
+        self._call("on_evaluate")
         return True
 
     def _request(self) -> float:
         """Return what all ranks do next: save, stop or neither. The clock of rank 0 decides whether a checkpoint is due."""
         step, every = self.state.step, self.options.save_steps
         due = step % every == 0 if every else self.strategy.writer and self.clock.due()
-        return self.strategy.reduce(max(_STOP * self.report.stop_requested, _SAVE * bool(step and due)), "max")
+        ends = _END * bool(self.callbacks.stopped_by)
+        return self.strategy.reduce(max(_STOP * self.report.stop_requested, ends, _SAVE * bool(step and due)), "max")
+
+    def _end(self) -> None:
+        """Make this step the last one, on all ranks."""
+        self.ended = self.callbacks.reason(int(self.strategy.reduce(float(self.callbacks.stopped_by), "max")))
+        self.report.note(f"Training ends after step {self.state.step} of {self.total}: {self.ended}.")
+        self.total = self.state.step
+
+    def _call(self, method: str, *arguments: Path) -> None:
+        """Call the callbacks with the current state."""
+        training, state = self.callbacks.training, self.state
+        training.step, training.total_steps = state.step, self.total
+        training.heldout_loss = state.heldout[-1] if state.heldout else None
+        self.callbacks.call(method, *arguments)
 
     def _stop_requested(self) -> bool:
         return bool(self.strategy.reduce(float(self.report.stop_requested), "max"))
@@ -215,6 +241,7 @@ class Loop:
         step = self.state.step
         self.watchdog.stage(f"checkpoint of step {step}")
         state = {"state": asdict(self.state), "setup": self.setup, "position": self.sampler.position()}
+        state["callbacks"] = self.callbacks.state()
         score = self.state.heldout[-1] if self.state.evaluated == step else None
         try:
             path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
@@ -231,6 +258,7 @@ class Loop:
             self.clock.start()
         self.saved, self.last = step, path
         self.report.note(f"Checkpoint: {path}")
+        self._call("on_save", path)
 
     def _resume(self, resume: Resume) -> None:
         self.watchdog.stage("loading the checkpoint to resume from")
@@ -240,6 +268,7 @@ class Loop:
         self.strategy.load(checkpoint / "state")
         self.state = RunState(**saved["state"])
         self.sampler.seek(saved["position"])
+        self.callbacks.restore(saved.get("callbacks", {}))
         self.saved = self.state.step if self.state.step < self.total else -1  # the last one is written to this run's folder too
         self.report.note(f"Resuming from {checkpoint}, after step {self.state.step} of {self.total}.")
         if changed:

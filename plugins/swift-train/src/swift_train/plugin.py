@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract import Ref, TaskSpec, VerbSpec, hookimpl
+from swift_core.contract import CallbackSpec, Ref, TaskSpec, VerbSpec, hookimpl
 
 _SPELLINGS = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
@@ -28,7 +28,7 @@ TRAIN = VerbSpec(
         "launcher": "local",
     },
     job_from=("parallel.trains", "task.trainer"),
-    prepare=(Ref("swift_data.resolving:prepare"),),
+    prepare=(Ref("swift_data.resolving:prepare"), Ref("swift_train.callback_choices:prepare")),
     check=Ref("swift_train.verb_checks:problems"),
     output_ratio=1.0,
     spellings=_SPELLINGS,
@@ -54,6 +54,17 @@ LOAD = VerbSpec(
 def swift_verbs() -> list[VerbSpec]:
     """Return the training verbs."""
     return [TRAIN, LOAD]
+
+
+@hookimpl
+def swift_callbacks() -> list[CallbackSpec]:
+    """Return early stopping."""
+    return [
+        CallbackSpec(
+            name="early-stopping", summary="End a training whose validation loss no longer improves",
+            factory=Ref("swift_train.early_stopping:EarlyStopping"), options=Ref("swift_train.early_stopping:EarlyStoppingOptions"),
+        )
+    ]  # fmt: skip
 
 
 @hookimpl

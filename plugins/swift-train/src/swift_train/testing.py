@@ -20,6 +20,7 @@ from swift_core.checkpoints import Checkpoint
 from swift_core.contract import DataChoice, Run, Source
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
+from swift_train.callbacks import PART
 from swift_train.samples import Samples
 from swift_train.store import Store, StoreWriter
 from swift_train.tokenise import Encoded, Span
@@ -69,6 +70,7 @@ def training_run(
     parallel_options: Mapping[str, Any] | None = None,
     validation: Path | None = None,
     verb_options: Mapping[str, Any] | None = None,
+    callbacks: Mapping[str, Mapping[str, Any]] | None = None,
     **task_options: Any,
 ) -> Run:
     """Return a training run on the CPU in float32 without weight decay; `task_options` are the options of the task."""
@@ -91,6 +93,7 @@ def training_run(
             "optimizer": known.choose("optimizer", "adamw", {"weight_decay": 0.0, "beta2": 0.999}),
             "parallel": known.choose("parallel", parallel, parallel_options or {}),
             "loader": known.choose("loader", "transformers"),
+            **{f"{PART}{name}": known.choose("callback", name, options) for name, options in (callbacks or {}).items()},
         },
         datasets=(data(rows),),
         validation=(data(validation),) if validation else (),

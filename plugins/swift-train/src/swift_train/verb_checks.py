@@ -9,6 +9,7 @@ from swift_convert.quantize import load_time_problems
 from swift_data import resolving
 
 from swift_core.contract import Problem
+from swift_train import callback_choices
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Yield datasets whose rows the task does not accept, and quantizers that cannot quantize while a model is loaded."""
+    """Yield datasets whose rows the task does not accept, quantizers that quantize offline, and callbacks that can't work."""
     yield from resolving.problems(run, known)
     yield from load_time_problems(run, known)
+    yield from callback_choices.problems(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swift_data.options import RowsOptions
 
-from swift_core.options import DeviceOptions, Options, OutputOptions, option
+from swift_core.options import DeviceOptions, Options, OutputOptions, Several, option
 
 
 class ResumeOptions(Options):
@@ -20,5 +20,10 @@ class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     """Options of every training verb."""
 
     resume: str | ResumeOptions = option("", "Run folder, or checkpoint in it, to resume from.", also=("resume_from_checkpoint",))
+    callbacks: Several = option(
+        list,
+        "Training callbacks: NAME, or NAME:OPTION=VALUE; in YAML {name: NAME, option: value}.",
+        also=("callback",),
+    )
     processes: int = option(1, "Processes per node.", ge=1, also=("nproc_per_node", "num_gpus"))
     nodes: int = option(1, "Number of nodes.", ge=1, also=("nnodes", "num_nodes"))

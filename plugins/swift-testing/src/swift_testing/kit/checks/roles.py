@@ -36,6 +36,8 @@ def _role(spec: Any) -> Any:
         return roles.LoadQuantizer if spec.when == "load" else roles.OfflineQuantizer
     if spec.kind == "parallel":
         return library("swift_train.strategy").Strategy if spec.trains is None else None
+    if spec.kind == "callback":
+        return library("swift_train.callbacks").Callback
     if isinstance(spec, TaskSpec):
         return library("swift_train.tasks").LossTask if spec.trainer.startswith("swift_train.") else None
     return _ROLES.get(spec.kind)

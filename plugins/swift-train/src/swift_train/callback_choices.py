@@ -1,0 +1,69 @@
+"""The callbacks of a run, from its settings: `--callback NAME:OPTION=VALUE`, in YAML `callbacks: [{name: NAME, option: value}]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contract import Choice, Problem, Problems, SwiftError, UsageError
+from swift_core.options import Invalid
+from swift_train.callbacks import PART
+
+if TYPE_CHECKING:
+    from swift_core.contract import Run
+    from swift_core.runs import Draft
+
+_HOW = "Write a name with options after colons, early-stopping:patience=2; in YAML {name: early-stopping, patience: 2}."
+
+
+def prepare(draft: Draft) -> None:
+    """Make the callbacks that the option `callbacks` names parts of the run (`VerbSpec.prepare`).
+
+    Raises:
+        UsageError: with every callback that does not exist, is named twice, or has invalid options.
+    """
+    errors: list[SwiftError] = []
+    for index, item in enumerate(draft.options.pop("callbacks", ())):
+        path = f"callbacks.{index}"
+        where = draft.settings.where(path if path in draft.settings.lines else "callbacks")
+        try:
+            choice = _chosen(draft, item, where)
+        except Invalid as invalid:
+            errors += [UsageError(message, where=f"{where}.{option}") for option, message in invalid.problems]
+        except SwiftError as error:
+            errors.append(error)
+        else:
+            if PART + choice.name in draft.parts:
+                errors.append(UsageError(f"the callback '{choice.name}' is named twice", where=where, hint="Name it once."))
+            draft.parts[PART + choice.name] = choice
+    Problems.raise_any(errors)
+
+
+def problems(run: Run) -> Iterator[Problem]:
+    """Yield the evaluations that early stopping lacks."""
+    choice = run.parts.get(f"{PART}early-stopping")
+    if choice is None or choice.distribution != "swift-train":
+        return
+    options = run.part("task").options
+    if not run.validation and not options.get("validation_ratio"):
+        hint = "Give a validation set: --val-dataset FILE, or --validation-ratio 0.05."
+        yield Problem(where="callbacks", message="early-stopping needs a validation loss", hint=hint)
+    elif not options.get("eval_steps"):
+        message = "without it, the run is evaluated only before and after training, and early-stopping can't end it"
+        yield Problem(where="eval_steps", message=message, hint="Set the steps between evaluations: --eval-steps 100.")
+
+
+def _chosen(draft: Draft, item: Any, where: str) -> Choice:
+    if isinstance(item, str):
+        name, *pairs = item.split(":")
+        options: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if not name or len(options) != len(pairs):
+            raise UsageError(f"'{item}' is not a callback with options", where=where, hint=_HOW)
+    elif isinstance(item, Mapping) and item.get("name"):
+        options = dict(item)
+        name = str(options.pop("name"))
+    else:
+        raise UsageError(f"{item!r} is not a callback", where=where, hint=_HOW)
+    origin = str(options.pop("from", ""))
+    values = {key.replace("-", "_"): value for key, value in options.items()}
+    return draft.known.choose("callback", name, values, origin=origin, where=where)
