@@ -1,8 +1,12 @@
-"""What a backend reads is served as it is; what it does not read is converted, or refused with the names of those that read it."""
+"""Checkpoint formats are plugins: a third party's works everywhere, and what a backend does not read is converted or refused by name."""
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from swift_core.plugins.loader import Plugin
 from swift_core.plugins.registered import Entry, registry
 from swift_core.runs import convert
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 GGUF, OPENVINO, SAFETENSORS = "gguf", "openvino", "safetensors"
 
 
@@ -119,3 +124,87 @@ def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     with pytest.raises(UsageError, match="seen"):
         resolve(verb_named("serve"), Settings({"model": str(folder), "backend": "transformers"}))
     assert asked == {"reads": registry().get("backend", "transformers").reads, "reader": "transformers"}
+
+
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "format_plugin.py"
+CHECKS = ["check_patterns", "check_other_formats", "check_example_is_recognised", "check_hash_covers_every_file", "check_missing_weights"]
+STEPS = "plugins: [{file}]\nsteps:\n  - {{id: first, run: norms, model: arrays}}\n"
+
+
+@pytest.fixture
+def arrays(swift):
+    """A checkpoint in the format of the example."""
+    import numpy as np
+
+    (swift.folder / "arrays").mkdir()
+    np.savez(swift.folder / "arrays" / "weights.npz", weight=np.ones((2, 2)))
+    (swift.folder / "arrays" / "config.json").write_text("{}")
+    return swift
+
+
+def test_a_folder_in_no_installed_format_is_refused_with_those_that_are(arrays):
+    refused = arrays("fetch", "arrays")
+    assert refused.code == 2
+    assert "arrays: not a checkpoint in any installed format" in refused.err
+    assert all(f"{name} (" in refused.err for name in ("adapter", "safetensors", "gguf", "onnx"))
+
+
+def test_the_format_of_a_local_file_is_fetched_used_and_listed(arrays):
+    fetched = arrays("--plugin", str(EXAMPLE), "fetch", "arrays", "--json")
+    assert json.loads(fetched.out)["figures"]["sha256"]
+    done = arrays("--plugin", str(EXAMPLE), "norms", "arrays")
+    assert (done.code, "weight: 2" in done.out) == (0, True)
+    assert "format npz" in arrays("--plugin", str(EXAMPLE), "plugins").out
+    assert "Print the norms" in arrays("--plugin", str(EXAMPLE), "norms", "--help").out
+
+
+def test_the_format_of_a_local_file_is_checked_before_any_work(arrays):
+    file = arrays.folder / "arrays" / "weights.npz"
+    file.write_bytes(file.read_bytes()[:-30])
+    refused = arrays("--plugin", str(EXAMPLE), "norms", "arrays")
+    assert (refused.code, "weights.npz: not an .npz archive" in refused.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
+    (arrays.folder / "one.yaml").write_text(f"plugins: [{EXAMPLE}]\nrun: norms\nmodel: arrays\n")
+    assert "weight: 2" in arrays("norms", "one.yaml").out
+    (arrays.folder / "steps.yaml").write_text(STEPS.format(file=EXAMPLE))
+    assert "weight: 2" in arrays("run", "steps.yaml").out
+    code = "import swift_core; print(swift_core.norms(model='arrays').figures)"
+    env = {**os.environ, "SWIFT_LOCAL_PLUGINS": str(EXAMPLE)}
+    told = subprocess.run([sys.executable, "-c", code], cwd=arrays.folder, env=env, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "{'weight': 2.0}"
+
+
+def test_the_kit_checks_the_format_of_a_local_file(arrays):
+    outcome = arrays("plugins", "check", str(EXAMPLE), "--json")
+    found = {row["check"]: row["result"] for row in json.loads(outcome.out) if row["subject"] == "format npz"}
+    assert {name: found[name] for name in CHECKS} == dict.fromkeys(CHECKS, "passed")
+
+
+def test_pickles_are_refused_whatever_is_beside_them(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    for name in ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt", "model.pkl"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(UsageError, match="pickled") as refused:
+            Checkpoint.at(tmp_path).check()
+        assert refused.value.hint
+        (tmp_path / name).unlink()
+
+
+def test_the_core_knows_no_format_by_name():
+    """Neither by the name of a format that is installed, nor by the pattern of its files."""
+    known = {spec.name for spec in registry().all("format")} - {"adapter"}  # which is also a word
+    known |= {pattern.strip("*") for spec in registry().all("format") for pattern in (*spec.recognised_by, *spec.weights)}
+    for file in sorted((EXAMPLE.parents[2] / "swift_core").rglob("*.py")):
+        tree = ast.parse(file.read_text())
+        texts = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, DOCUMENTED) and ast.get_docstring(node)}
+        named = [
+            (file.name, node.lineno, word)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts
+            for word in known
+            if word in node.value
+        ]
+        assert not named

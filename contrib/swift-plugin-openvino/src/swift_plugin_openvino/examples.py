@@ -89,4 +89,13 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-EXAMPLES = {"openvino": Example(options={"cache_gib": 1, "exact": True}, checkpoint=write_gguf)}
+def write_ir(source: Path, folder: Path) -> None:
+    """Write the names of the files that an export to OpenVINO IR has."""
+    for name in ("openvino_model.xml", "openvino_model.bin", "openvino_tokenizer.xml", "openvino_tokenizer.bin", "config.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+
+
+EXAMPLES = {
+    "backend openvino": Example(options={"cache_gib": 1, "exact": True}, checkpoint=write_gguf),
+    "format openvino": Example(checkpoint=write_ir),
+}

@@ -115,7 +115,8 @@ def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
     known, examples = Registry(found), examples_of(module)
     for kind, offered in KINDS.items():
         for spec in known.all(offered):
-            subject = Subject(entry, spec, examples.get(spec.name, Example()), environments)
+            example = examples.get(f"{kind} {spec.name}") or examples.get(spec.name, Example())
+            subject = Subject(entry, spec, example, environments)
             kinds = ((PART, OPTIONS) if spec.options else (PART,)) if isinstance(spec, Spec) else ()
             yield from _of(subject, EVERY, *kinds, kind)
     for name, target in getattr(module, local.COMMANDS, {}).items() if file else ():
