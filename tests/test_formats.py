@@ -168,7 +168,7 @@ def test_the_format_of_a_local_file_is_checked_before_any_work(arrays):
 @pytest.mark.slow
 def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     (arrays.folder / "one.yaml").write_text(f"plugins: [{EXAMPLE}]\nrun: norms\nmodel: arrays\n")
-    assert "weight: 2" in arrays("norms", "one.yaml").out
+    assert "weight: 2" in arrays("run", "one.yaml").out
     (arrays.folder / "steps.yaml").write_text(STEPS.format(file=EXAMPLE))
     assert "weight: 2" in arrays("run", "steps.yaml").out
     code = "import swift_core; print(swift_core.norms(model='arrays').figures)"
@@ -179,7 +179,7 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
 
 def test_the_kit_checks_the_format_of_a_local_file(arrays):
     outcome = arrays("plugins", "check", str(EXAMPLE), "--json")
-    found = {row["check"]: row["result"] for row in json.loads(outcome.out) if row["subject"] == "format npz"}
+    found = {row["check"]: row["outcome"] for row in json.loads(outcome.out) if row["kind"] == "format"}
     assert {name: found[name] for name in CHECKS} == dict.fromkeys(CHECKS, "passed")
 
 
