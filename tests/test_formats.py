@@ -14,6 +14,7 @@ import pytest
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.fetch import Fetcher
 from swift_core.contract.errors import UsageError
+from swift_core.contract.format import FormatSpec
 from swift_core.contract.run import Choice
 from swift_core.contract.specs import BackendSpec, LoaderSpec, Ref
 from swift_core.plugins.loader import Plugin
@@ -28,11 +29,11 @@ class Known:
     """A registry with two backends and one loader that converts GGUF."""
 
     specs = {  # noqa: RUF012
-        "backend": [
+        BackendSpec: [
             BackendSpec(name="one", summary="x", factory=Ref("a:b"), reads=(SAFETENSORS,)),
             BackendSpec(name="other", summary="x", factory=Ref("a:b"), reads=(GGUF, OPENVINO)),
         ],
-        "loader": [
+        LoaderSpec: [
             LoaderSpec(name="plain", summary="x", factory=Ref("a:b"), reads=(SAFETENSORS,)),
             LoaderSpec(name="maker", summary="x", factory=Ref("a:b"), reads=(GGUF,), converts=(GGUF,), converter=Ref("a:convert")),
         ],
@@ -123,7 +124,7 @@ def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     monkeypatch.setattr(Fetcher, "model", model)
     with pytest.raises(UsageError, match="seen"):
         resolve(verb_named("serve"), Settings({"model": str(folder), "backend": "transformers"}))
-    assert asked == {"reads": registry().get("backend", "transformers").reads, "reader": "transformers"}
+    assert asked == {"reads": registry().get(BackendSpec, "transformers").reads, "reader": "transformers"}
 
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "format_plugin.py"
@@ -195,8 +196,8 @@ def test_pickles_are_refused_whatever_is_beside_them(tmp_path):
 
 def test_the_core_knows_no_format_by_name():
     """Neither by the name of a format that is installed, nor by the pattern of its files."""
-    known = {spec.name for spec in registry().all("format")} - {"adapter"}  # which is also a word
-    known |= {pattern.strip("*") for spec in registry().all("format") for pattern in (*spec.recognised_by, *spec.weights)}
+    known = {spec.name for spec in registry().all(FormatSpec)} - {"adapter"}  # which is also a word
+    known |= {pattern.strip("*") for spec in registry().all(FormatSpec) for pattern in (*spec.recognised_by, *spec.weights)}
     for file in sorted((EXAMPLE.parents[2] / "swift_core").rglob("*.py")):
         tree = ast.parse(file.read_text())
         texts = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, DOCUMENTED) and ast.get_docstring(node)}
