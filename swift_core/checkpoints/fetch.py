@@ -41,16 +41,16 @@ class Fetcher:
     converted by `loader`, or by any that can.
     """
 
-    registry: Registry
+    registry: Registry  # the registry with the hubs
     loader: Choice | None = None
     reads: tuple[str, ...] = ()
     reader: str = ""
-    hub: str = "hf"
+    hub: str = "hf"  # the hub of references without a scheme
     family: str = ""
     trusted: tuple[str, ...] = ()
-    progress: Progress | None = None
-    convert: Convert | None = None
-    notes: list[str] = field(default_factory=list)
+    progress: Progress | None = None  # called with the progress of downloads
+    convert: Convert | None = None  # (loader, source) -> the converted checkpoint; None: nothing is converted
+    notes: list[str] = field(default_factory=list)  # texts for the user
 
     def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
         """The base checkpoint that `text` names, and the adapters it named on it (one called 'adapter', or none)."""

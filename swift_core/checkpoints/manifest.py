@@ -22,23 +22,23 @@ SCHEMA = 1
 class Manifest:
     """What `swift.json` holds. `base` is {reference, revision, hash, path} of what this was made from; `files` are SHA-256 by name."""
 
-    kind: Literal["model", "adapter", "dataset"] = "model"
+    kind: Literal["model", "adapter", "dataset"] = "model"  # what the folder holds
     origin: str = ""  # the reference it was fetched from, or the verb that made it
-    revision: str = ""
-    licence: str = ""
+    revision: str = ""  # the revision it was fetched from
+    licence: str = ""  # the licence as the hub names it
     base: Mapping[str, str] = field(default_factory=dict)
-    family: str = ""
-    dtype: str = ""
-    tuner: Mapping[str, Any] = field(default_factory=dict)
-    quantizer: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""  # name of the model family
+    dtype: str = ""  # dtype of the weights
+    tuner: Mapping[str, Any] = field(default_factory=dict)  # name and options of the tuner
+    quantizer: Mapping[str, Any] = field(default_factory=dict)  # name and options of the quantizer
     loader: Mapping[str, Any] = field(default_factory=dict)  # name and options of what loaded the model that this was made of
     template: Mapping[str, Any] = field(default_factory=dict)  # chat template's hash, stop tokens, default system prompt
     golden: tuple[Mapping[str, Any], ...] = ()  # conversations {name, messages, tools} with the token `ids` they must render to
     generation: Mapping[str, Any] = field(default_factory=dict)  # generation config: eos ids, temperature, …
-    figures: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)  # figures of the run that made it
+    versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version
     files: Mapping[str, str] = field(default_factory=dict)
-    schema: int = SCHEMA
+    schema: int = SCHEMA  # version of this format
 
     @property
     def hash(self) -> str:

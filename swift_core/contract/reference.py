@@ -13,9 +13,9 @@ from swift_core.contract.errors import UsageError
 class Reference:
     """A parsed reference. `str()` gives the canonical spelling back."""
 
-    scheme: str
-    name: str
-    revision: str = ""
+    scheme: str  # the hub: `hf`, `ms`, `file`, …
+    name: str  # what the hub calls it
+    revision: str = ""  # branch, tag, commit or version; '': the latest
 
     def __str__(self) -> str:
         mark = "==" if self.scheme == "pypi" else "@"

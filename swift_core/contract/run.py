@@ -23,15 +23,15 @@ Json = Mapping[str, Any]
 class Choice:
     """The implementation chosen for a part, with its validated options; `python` has its engine, where that is not this interpreter."""
 
-    kind: str
-    name: str
+    kind: str  # the part: tuner, backend, …
+    name: str  # the implementation's name
     plugin: str  # entry-point name of the plugin that offers it
-    distribution: str
-    version: str
-    factory: str
-    options_class: str = ""
-    options: Json = field(default_factory=dict)
-    python: str = ""
+    distribution: str  # the distribution of the plugin
+    version: str  # the distribution's version
+    factory: str  # Ref of the spec's factory
+    options_class: str = ""  # Ref of the options class; '': no options
+    options: Json = field(default_factory=dict)  # validated options, as JSON
+    python: str = ""  # interpreter that has its engine; empty: the running one
 
     def make_options(self) -> Any:
         """The validated options object (None for a spec without options)."""
@@ -49,9 +49,9 @@ class DataChoice(Choice):
     `columns` renames its fields (theirs → ours). `weight` says how often each row is seen an epoch; a fraction is a seeded choice.
     """
 
-    asked: str
-    limit: int | None = None
-    hash: str = ""
+    asked: str  # as the user wrote it
+    limit: int | None = None  # maximum number of rows; None: all
+    hash: str = ""  # one hash over its files
     columns: Mapping[str, str] = field(default_factory=dict)
     weight: float = 1.0
 
@@ -60,11 +60,11 @@ class DataChoice(Choice):
 class Source:
     """A checkpoint that a run starts from, already on this machine. `format` is the name of a `FormatSpec`."""
 
-    reference: str
-    path: str
-    hash: str
+    reference: str  # as the user wrote it
+    path: str  # its folder or file on this machine
+    hash: str  # content hash of the checkpoint
     format: str
-    family: str
+    family: str  # name of the model family
     plugin: str = ""  # of the family
 
 
@@ -77,19 +77,19 @@ class Run:
     running server that the run uses, without its API key, which is never written down.
     """
 
-    verb: str
+    verb: str  # name of the verb
     job: str  # 'module:function' that a worker calls with (run, report)
     model: Source | None = None
     adapters: Mapping[str, Source] = field(default_factory=dict)
     options: Json = field(default_factory=dict)
-    parts: Mapping[str, Choice] = field(default_factory=dict)
-    datasets: tuple[DataChoice, ...] = ()
-    validation: tuple[DataChoice, ...] = ()
-    versions: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, Choice] = field(default_factory=dict)  # part -> the implementation chosen
+    datasets: tuple[DataChoice, ...] = ()  # the training, calibration or question rows
+    validation: tuple[DataChoice, ...] = ()  # the rows for evaluation
+    versions: Mapping[str, str] = field(default_factory=dict)  # distribution -> version
     plugins: tuple[str, ...] = ()
     date: str = ""
     server: Server | None = None
-    schema: int = SCHEMA
+    schema: int = SCHEMA  # version of this format
 
     def part(self, kind: str) -> Choice:
         """The choice for a part that the verb is known to have."""
@@ -133,8 +133,8 @@ class RunResult:
     A run that a scheduler does later is `prepared` or `submitted`; its `output` is what the scheduler gets, or got.
     """
 
-    status: Status
-    folder: Path
+    status: Status  # done, failed, stopped, prepared or submitted
+    folder: Path  # the run folder
     output: Path | None = None
     figures: Json = field(default_factory=dict)
 

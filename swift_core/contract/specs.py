@@ -72,9 +72,9 @@ class Named:
 
     kind: ClassVar[str] = ""
 
-    name: str
-    summary: str
-    also: tuple[str, ...] = ()
+    name: str  # what users type
+    summary: str  # one line, without a full stop
+    also: tuple[str, ...] = ()  # other names for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class FlagFor:
     It applies to values that end in `suffix`. One that `yields` chooses nothing if the command line names an implementation.
     """
 
-    flag: str
-    option: str
+    flag: str  # its name, without dashes
+    option: str  # the option that gets its value
     suffix: str = ""
     yields: bool = False
 
@@ -94,11 +94,11 @@ class FlagFor:
 class Spec(Named):
     """An implementation: `factory(options)` builds what the role's Protocol in `swift_core.contract.roles` describes."""
 
-    factory: Ref
+    factory: Ref  # (options) -> the object with the role's Protocol
     options: Ref | None = None  # a pydantic class (swift_core.options.model.Options) in a torch-free module
-    engines: tuple[Engine, ...] = ()
+    engines: tuple[Engine, ...] = ()  # what it needs, one entry per kind of device
     isolated: bool = False  # may run in an environment of its own
-    flags: tuple[FlagFor, ...] = ()
+    flags: tuple[FlagFor, ...] = ()  # flags of other tools that choose it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +127,19 @@ class ModelFamily(Named):
     architectures: tuple[str, ...]  # config.json "architectures"
     model_types: tuple[str, ...] = ()  # config.json "model_type"
     targets: tuple[str, ...] = ()
-    skip_quantization: tuple[str, ...] = ("lm_head",)
+    skip_quantization: tuple[str, ...] = ("lm_head",)  # modules that are not quantized
     blocks: str = "model.layers"
-    embeddings: str = "model.embed_tokens"
-    head: str = "lm_head"
-    language_model: str = ""
-    vision_tower: str = ""
-    aligner: str = ""
-    modalities: tuple[str, ...] = ("text",)
+    embeddings: str = "model.embed_tokens"  # path of the token embedding
+    head: str = "lm_head"  # path of the output layer
+    language_model: str = ""  # module path of the language model
+    vision_tower: str = ""  # module path of the image encoder
+    aligner: str = ""  # module path of the projector from image to text features
+    modalities: tuple[str, ...] = ("text",)  # of its inputs: text, image, video, audio
     stop_tokens: tuple[str, ...] = ()  # end-of-turn tokens that the chat template writes
-    tool_parser: str = ""
-    reasoning_parser: str = ""
+    tool_parser: str = ""  # format of the model's tool calls, a name of the serving engines
+    reasoning_parser: str = ""  # format of its reasoning, likewise
     remote_code: bool = False  # the library has no native class; the repository's own code is needed
-    hub_ids: tuple[str, ...] = ()
+    hub_ids: tuple[str, ...] = ()  # models of the family on the hubs, as examples
     models: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, Ref] = field(default_factory=dict)
 
@@ -196,8 +196,8 @@ class TunerSpec(Spec):
     """
 
     kind: ClassVar[str] = "tuner"
-    trains: Literal["adapter", "weights"]
-    quantized_base: bool = False
+    trains: Literal["adapter", "weights"]  # what its checkpoints have: an adapter, or all weights
+    quantized_base: bool = False  # it trains on a base that is quantized
     merger: Ref | None = None
     implies: str = ""
 
@@ -207,8 +207,8 @@ class ParallelSpec(Spec):
     """How training is spread. `trains` names a trainer that replaces the task's own (Megatron)."""
 
     kind: ClassVar[str] = "parallel"
-    launcher: str = "local"
-    shards: bool = False
+    launcher: str = "local"  # the launcher that starts its processes
+    shards: bool = False  # each process holds only a part of the weights
     trains: Ref | None = None
 
 
@@ -217,10 +217,10 @@ class QuantizerSpec(Spec):
     """Fewer bits a weight, when a model is loaded or as a checkpoint of its own."""
 
     kind: ClassVar[str] = "quantizer"
-    when: Literal["load", "offline"]
-    format: str
-    bits: tuple[int, ...]
-    calibrates: bool = False
+    when: Literal["load", "offline"]  # while a model is loaded, or to a checkpoint of its own
+    format: str  # the name of the quantization method in config.json
+    bits: tuple[int, ...]  # the bit widths that it supports
+    calibrates: bool = False  # it needs calibration rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,8 +228,8 @@ class ExporterSpec(Spec):
     """Checkpoint → another format. `calibrates`: it is a `roles.CalibratingExporter`, and not isolated. `predicts`: into a model."""
 
     kind: ClassVar[str] = "exporter"
-    reads: tuple[str, ...]
-    writes: str
+    reads: tuple[str, ...]  # the checkpoint formats it can export
+    writes: str  # the format of the result
     calibrates: bool = False
     predicts: bool = True
 
@@ -244,8 +244,8 @@ class BackendSpec(Spec):
 
     kind: ClassVar[str] = "backend"
     reads: tuple[str, ...]
-    serves: tuple[str, ...] = ("chat", "completions")
-    modalities: tuple[str, ...] = ("text",)
+    serves: tuple[str, ...] = ("chat", "completions")  # routes of OpenAI's API: chat, completions, embeddings
+    modalities: tuple[str, ...] = ("text",)  # of the messages: text, image, video, audio
     adapters: bool = False
     adapter_names: str = "{adapter}"
     runtime_adapters: bool = False
@@ -283,8 +283,8 @@ class Problem:
     """A reason, found before anything heavy is imported, why a run would fail (`fatal`) or surprise."""
 
     where: str  # dotted option path
-    message: str
-    hint: str = ""
+    message: str  # what is wrong
+    hint: str = ""  # what to do
     fatal: bool = True
     code: str = ""  # stable, AREA-NNN, as a SwiftError's
 
@@ -293,6 +293,6 @@ class Problem:
 class Command:
     """A process to start: arguments (never a shell string), variables to add, and the path that answers 200 when it is ready."""
 
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    ready: str = "/health"
+    argv: tuple[str, ...]  # program and arguments; others can read them, so they hold no secret
+    env: Mapping[str, str] = field(default_factory=dict)  # variables added to the environment
+    ready: str = "/health"  # path that returns 200 once it is ready

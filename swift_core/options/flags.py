@@ -25,10 +25,10 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 class Flag:
     """A flag: its name without dashes in front, the settings path it sets, the option behind it, and the help section."""
 
-    name: str
-    path: str
-    field: fields.Field
-    section: str
+    name: str  # without dashes
+    path: str  # dotted path of the setting
+    field: fields.Field  # the option
+    section: str  # heading in --help
 
 
 @dataclass(frozen=True, slots=True)

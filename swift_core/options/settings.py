@@ -16,7 +16,7 @@ Path_ = tuple[str, ...]
 class Settings:
     """Nested values with the place of each: `lines` maps a dotted path to 'file:line'; `flags` are the paths set by flags."""
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # option -> value, nested by part
     lines: dict[str, str] = field(default_factory=dict)
     flags: set[str] = field(default_factory=set)
 

@@ -29,8 +29,8 @@ CORE = "swift-core"
 class Offer:
     """A command that a plugin brings, under the name that is typed."""
 
-    name: str
-    point: Point
+    name: str  # what users type
+    point: Point  # its entry point
 
     @property
     def place(self) -> str:

@@ -39,13 +39,13 @@ class BrokenPlugin(UsageError):
 class Plugin:
     """One entry point or local file: what it is called, where it comes from, and what became of it."""
 
-    name: str
-    distribution: str
-    version: str
-    target: str
+    name: str  # of the entry point
+    distribution: str  # of the entry point; of a local file, its path
+    version: str  # of the distribution
+    target: str  # the module
     failure: str = ""  # one sentence; empty for a plugin that works
-    trace: str = ""
-    hooks: tuple[str, ...] = field(default_factory=tuple)
+    trace: str = ""  # traceback of the failure
+    hooks: tuple[str, ...] = field(default_factory=tuple)  # the hooks that it answers
     local: bool = False  # a file that the user has named
 
     @property

@@ -27,13 +27,13 @@ _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle o
 class Point:
     """An entry point, and the distribution it belongs to."""
 
-    group: str
-    name: str
-    value: str
-    distribution: str
-    version: str
+    group: str  # the entry-point group
+    name: str  # of the entry point
+    value: str  # module, or module:attribute
+    distribution: str  # the distribution
+    version: str  # of the distribution
     summary: str = ""  # of a verb or command, from the source
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()  # other names of a verb
 
     def load(self) -> Any:
         """Import what it names: a module, or an attribute of one."""

@@ -45,8 +45,8 @@ SpecT_co = TypeVar("SpecT_co", bound=Named, covariant=True)
 class Entry(Generic[SpecT_co]):
     """A spec and the plugin that offers it."""
 
-    spec: SpecT_co
-    plugin: Plugin
+    spec: SpecT_co  # what the plugin offers
+    plugin: Plugin  # who offers it
 
     @property
     def first_party(self) -> bool:

@@ -18,14 +18,14 @@ class Draft:
     `VerbSpec.prepare` are done. `settings` tell where each value was given; `notes` are shown to the user.
     """
 
-    verb: VerbSpec
+    verb: VerbSpec  # the verb
     settings: Settings
-    known: Registry
+    known: Registry  # the registry
     options: dict[str, Any]
     parts: dict[str, Choice]
-    progress: Progress | None = None
+    progress: Progress | None = None  # called with the progress of downloads
     model: Source | None = None
     adapters: dict[str, Source] = field(default_factory=dict)
-    datasets: tuple[DataChoice, ...] = ()
-    validation: tuple[DataChoice, ...] = ()
+    datasets: tuple[DataChoice, ...] = ()  # the rows of the run
+    validation: tuple[DataChoice, ...] = ()  # the rows for evaluation
     notes: list[str] = field(default_factory=list)

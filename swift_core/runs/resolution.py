@@ -39,8 +39,8 @@ from swift_core.system import offline_if, paths
 class Resolved:
     """A run, and notes for the user to read before it starts."""
 
-    run: Run
-    notes: tuple[str, ...]
+    run: Run  # the frozen run
+    notes: tuple[str, ...]  # texts for the user
 
 
 def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = None, using: Registry | None = None) -> Resolved:

@@ -49,12 +49,12 @@ class Serving:
     are to be added and dropped while it runs.
     """
 
-    checkpoint: Path
+    checkpoint: Path  # the folder of the base model
     name: str
     adapters: Mapping[str, Path] = field(default_factory=dict)
-    host: str = "127.0.0.1"
-    port: int
-    api_key: str | None = None
+    host: str = "127.0.0.1"  # the address to listen on
+    port: int  # the port to listen on
+    api_key: str | None = None  # the key that clients must send; belongs into `Command.env`
     python: str
     trust_remote_code: bool = False
     runtime_adapters: bool = False
@@ -104,8 +104,8 @@ class Scores:
     `standard_errors` has the same keys, for the scores whose standard error is known.
     """
 
-    values: Mapping[str, Mapping[str, float]]
-    folder: Path
+    values: Mapping[str, Mapping[str, float]]  # task -> metric -> score
+    folder: Path  # the predictions behind the scores
     standard_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Loaded:
     """A model with what turns text (and images) into its inputs: a tokenizer, or a processor that holds one."""
 
-    model: Module
-    processor: Any
+    model: Module  # in evaluation mode, on the device and in the dtype of `Loading`
+    processor: Any  # the tokenizer, or a processor with one as `tokenizer`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Loading:
 
     device: str
     dtype: str
-    attention: str = "auto"
+    attention: str = "auto"  # implementation of attention; auto: the library's choice
     trust_remote_code: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 

@@ -40,7 +40,7 @@ class RawRow:
     where the rows after it still can; whoever makes sense of rows raises it (`swift_data.rows.normalise` does).
     """
 
-    data: Any
+    data: Any  # the row as parsed, usually a mapping
     file: str
     number: int
     folder: Path | None = None

@@ -19,24 +19,24 @@ class Measured:
 
     lengths: tuple[int, ...]
     learned: int
-    fault: SwiftError | None = None
+    fault: SwiftError | None = None  # why training refuses the row; None: it does not
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Adjacent tokens with the same loss weight (0: not supervised): their joined text, and the id and text of each."""
 
-    text: str
-    weight: float
-    ids: tuple[int, ...]
-    texts: tuple[str, ...]
+    text: str  # the joined text
+    weight: float  # loss weight
+    ids: tuple[int, ...]  # token ids
+    texts: tuple[str, ...]  # the text of each token
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A sequence as the model is trained on it; `whole` is its number of tokens before it was truncated or split."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Piece, ...]  # the sequence, in order
     whole: int
 
 

@@ -25,9 +25,9 @@ _OF_ROWS = ("dataset", "dataset_options", "data", "hub", "offline")
 class Rows:
     """A resolved run over datasets, the kinds of row that it accepts, and notes for the user."""
 
-    run: Run
-    kinds: Sequence[str]
-    notes: tuple[str, ...] = ()
+    run: Run  # the resolved run
+    kinds: Sequence[str]  # the kinds of row
+    notes: tuple[str, ...] = ()  # texts for the user
 
 
 def resolve_rows(verb: VerbSpec, settings: Settings, *, progress: Progress | None = None) -> Rows:

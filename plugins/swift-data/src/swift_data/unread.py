@@ -18,11 +18,11 @@ _SHOWN = 8
 class UnreadField:
     """An unused field: its path, the number and share of rows that have it, whether it only describes the row, and a hint."""
 
-    path: str
-    rows: int
-    share: float
-    metadata: bool
-    hint: str
+    path: str  # JSON path of the field
+    rows: int  # number of rows with it
+    share: float  # share of rows with it, 0 to 1
+    metadata: bool  # it only describes the row
+    hint: str  # how it could be used; '' if it can't
 
     def __str__(self) -> str:
         return f"'{self.path}' in {_percent(self.share)} of the rows" + (f" ({self.hint})" if self.hint else "")

@@ -57,7 +57,7 @@ class Sampling:
 class Function:
     """A callable function; `arguments` is the JSON Schema of its arguments, as text."""
 
-    name: str
+    name: str  # the function's name
     arguments: str
 
 
@@ -69,9 +69,9 @@ class Token:
     requested; bytes that are no whole character are surrogate escapes (PEP 383): `bytes.decode("utf-8", "surrogateescape")`.
     """
 
-    id: int
+    id: int  # the token id
     text: str
-    logprob: float | None = None
+    logprob: float | None = None  # None if it was not requested
     top: tuple[tuple[str, float], ...] = ()
 
 

@@ -34,10 +34,10 @@ _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+h
 class IndexFile:
     """A file of a project; `sha256` is '' if the index does not provide it."""
 
-    name: str
-    url: str
+    name: str  # the file's name
+    url: str  # where it is
     sha256: str
-    yanked: bool = False
+    yanked: bool = False  # the publisher withdrew it
 
 
 def index_url() -> str:

@@ -34,11 +34,11 @@ class Check:
     """The result for one conversation: its number of tokens, the method of comparison, the result and its reason. `more` is the number
     of tokens that the server has in excess."""
 
-    name: str
-    tokens: int
-    how: Literal["tokens", "token count", "log-probabilities", ""]
-    result: Result
-    why: str = ""
+    name: str  # of the conversation
+    tokens: int  # its number of token ids in the manifest
+    how: Literal["tokens", "token count", "log-probabilities", ""]  # the method of comparison
+    result: Result  # of the comparison
+    why: str = ""  # the reason, if it is not `same`
     more: int = 0
 
 
@@ -46,7 +46,7 @@ class Check:
 class Parity:
     """The results for all golden conversations; `hint` is the probable cause of a difference."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...]  # one per conversation
     hint: str = ""
 
     @property

@@ -41,13 +41,13 @@ class Training:
     folder: Path
     rank: int
     ranks: int
-    report: Report = field(repr=False)
+    report: Report = field(repr=False)  # events of the run
     model: Module | None = None
     step: int = 0
     total_steps: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     heldout_loss: float | None = None
-    stop_reason: str = ""
+    stop_reason: str = ""  # why the training is to end; empty: it is not
 
     def log(self, **values: float) -> None:
         """Add metrics of the current step, by name; those of rank 0 are written."""

@@ -57,8 +57,8 @@ class Read:
     Unread fields of messages are still passed to the chat template, which may use them.
     """
 
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    unread: tuple[str, ...] = field(default=(), compare=False)
+    variables: Mapping[str, Any] = field(default_factory=dict)  # chat template variables of the row
+    unread: tuple[str, ...] = field(default=(), compare=False)  # paths of the fields that are not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ChatRow(Read):
     `tools` are OpenAI's {"type": "function", "function": …} or None.
     """
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...]  # the conversation
     tools: Tools = None
 
 
@@ -78,34 +78,34 @@ class ChatRow(Read):
 class TextRow(Read):
     """Plain text; every token is supervised."""
 
-    text: str
+    text: str  # the text
 
 
 @dataclass(frozen=True, slots=True)
 class PreferenceRow(Read):
     """A prompt with a chosen and a rejected answer. Each answer is an assistant turn, or several turns that end with one."""
 
-    prompt: tuple[Message, ...]
-    chosen: tuple[Message, ...]
-    rejected: tuple[Message, ...]
-    tools: Tools = None
+    prompt: tuple[Message, ...]  # the messages before the answers
+    chosen: tuple[Message, ...]  # the better answer
+    rejected: tuple[Message, ...]  # the worse answer
+    tools: Tools = None  # as in `ChatRow`
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRow(Read):
     """A conversation (which may end with a user turn) and its label."""
 
-    messages: tuple[Message, ...]
-    label: bool | int | float | str | list[Any]
-    tools: Tools = None
+    messages: tuple[Message, ...]  # the conversation
+    label: bool | int | float | str | list[Any]  # its label: a class, a score or a list
+    tools: Tools = None  # as in `ChatRow`
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRow(Read):
     """A conversation that ends with a prompt to be answered; `extra` are the row's other fields, passed to reward functions."""
 
-    messages: tuple[Message, ...]
-    tools: Tools = None
+    messages: tuple[Message, ...]  # the conversation
+    tools: Tools = None  # as in `ChatRow`
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -45,8 +45,8 @@ _FOLDER = "Set the folder of the media files with --data.media-folder."
 class Source:
     """The source of a media file (path or URL), and its JSON path in the row, which is ignored in comparisons."""
 
-    text: str
-    path: str = field(compare=False)
+    text: str  # path or URL
+    path: str = field(compare=False)  # JSON path in the row
 
 
 def source_of(value: Any, kind: str, path: str) -> Source:
