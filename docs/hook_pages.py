@@ -19,16 +19,16 @@ ROOT = Path(__file__).parent.parent
 PROTOCOLS = {
     "hub": ("swift_core.contract.roles:Hub",),
     "dataset": ("swift_core.contract.roles:Dataset",),
-    "loader": ("swift_core.contract.roles:Loader",),
+    "loader": ("swift_train.roles:Loader",),
     "task": ("swift_train.tasks:LossTask", "swift_train.tasks:Encoder"),
-    "tuner": ("swift_core.contract.roles:Tuner",),
+    "tuner": ("swift_train.roles:Tuner",),
     "parallel": ("swift_train.strategy:Strategy",),
-    "quantizer": ("swift_core.contract.roles:LoadQuantizer", "swift_core.contract.roles:OfflineQuantizer"),
-    "exporter": ("swift_core.contract.roles:Exporter",),
+    "quantizer": ("swift_train.roles:LoadQuantizer", "swift_convert.roles:OfflineQuantizer"),
+    "exporter": ("swift_convert.roles:Exporter",),
     "backend": ("swift_core.contract.roles:Backend",),
     "evaluator": ("swift_core.contract.roles:Evaluator", "swift_core.contract.roles:InlineEvaluator"),
     "launcher": ("swift_core.contract.roles:Launcher",),
-    "optimizer": ("swift_core.contract.roles:OptimizerFactory",),
+    "optimizer": ("swift_train.roles:OptimizerFactory",),
     "callback": ("swift_train.callbacks:Callback", "swift_train.callbacks:Training"),
 }
 KINDS = {hook: spec.kind for spec, hook in HOOKS.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def entered(file: Path) -> set[str]:
         name for node in nodes for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names])
     }
     inside = {name for name in names if name.startswith("swift_core.") and name.count(".") > 1}
-    return {name for name in inside if name.split(".")[1] not in (own, "cli")}  # the command line's classes are used one by one
+    return {name for name in inside if name.split(".")[1] != own}
 
 
 def test_a_room_is_entered_through_its_door():
@@ -88,3 +89,32 @@ def test_a_room_is_entered_through_its_door():
     assert len(files) > 300
     found = {str(file.relative_to(ROOT)): modules for file in files if (modules := entered(file))}
     assert not found, "import from the package itself, which exports its public names"
+
+
+def door(room: str) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+    """What a room's `__init__.py` imports for type checkers, and what its table has: module and name."""
+    tree = ast.parse((ROOT / "swift_core" / room / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    assert all(each.asname == each.name for node in imports for each in node.names), "a name is exported as itself"
+    typed = {((node.module or "").removeprefix(f"swift_core.{room}."), each.name) for node in imports for each in node.names}
+    call = next(node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call))
+    return typed, {(module, name) for module, names in ast.literal_eval(call.args[1]).items() for name in names.split()}
+
+
+ROOMS = sorted(path.parent.name for path in (ROOT / "swift_core").glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_door_exports_the_same_names_to_type_checkers(room):
+    typed, exported = door(room)
+    assert typed == exported
+    package = importlib.import_module(f"swift_core.{room}")
+    assert all(hasattr(package, name) for _, name in exported)
+
+
+def test_the_core_is_small():
+    files = sorted((ROOT / "swift_core").rglob("*.py"))
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 8300
+    assert len(ROOMS) <= 12
+    assert {file.name for file in files if file.parent.name == "swift_core"} == {"__init__.py", "api.py", "lazy.py", "start.py"}

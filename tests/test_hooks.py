@@ -103,6 +103,7 @@ def test_a_check_that_is_not_fatal_becomes_a_note(tiny_model):
 
 
 def test_no_hook_is_forgotten():
-    """The observers are tested in test_workers.py, where a run is carried out, and swift_settings in test_launch_variables.py."""
+    """The others are tested in test_workers.py, test_launch_variables.py and test_environments.py."""
     here = set(HOOKS.values()) | {"swift_settings", "swift_check", "swift_run_started", "swift_metrics", "swift_run_finished"}
+    here |= {"swift_environment", "swift_provision"}
     assert here == {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("swift_")}

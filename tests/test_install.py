@@ -106,7 +106,7 @@ def test_each_wheel_has_all_files_that_the_repository_has(wheels):
 def test_the_core_alone_says_what_to_install(wheels, empty, tmp_path):
     repack(tmp_path / "index", closure("swift-core") - {"swift-core"})
     empty.pip("install", "--quiet", "--no-index", "--find-links", wheels, "--find-links", tmp_path / "index", "swift-core")
-    assert set(empty.commands()) == {"plugins", "schema"}
+    assert set(empty.commands()) == {"plugins"}
     for verb in ("serve", "sft", "infer", "data", "run"):
         refused = empty.swift(verb, "--model", "x")
         assert refused.returncode == 2
@@ -140,7 +140,7 @@ def test_core_and_vllm_are_all_that_serving_by_vllm_needs(wheels, empty, tmp_pat
     assert sum(path.stat().st_size for path in site.rglob("*") if path.suffix != ".pyc" and path.is_file()) < 60 * 2**20
 
     commands = empty.commands()
-    assert {"ask", "data", "env", "fetch", "infer", "models", "plugins", "schema", "serve"} <= set(commands)
+    assert {"ask", "data", "env", "fetch", "infer", "models", "plugins", "serve"} <= set(commands)
     assert not {"sft", "merge", "quantize", "export"} & set(commands)
     assert all(commands.values())
     shown = empty.swift("plugins").stdout

@@ -10,10 +10,11 @@ import subprocess
 import sys
 
 import pytest
+from swift_convert import disk_space
 
 from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.contract.run import Run
-from swift_core.runs import reservation, space
+from swift_core.runs import reservation
 from swift_core.runs.context import Context, carry_out
 from swift_core.runs.worker import translated
 from swift_core.system import paths
@@ -170,9 +171,9 @@ def test_a_disk_without_room_is_told_before_anything_starts(project, tmp_path, w
 
 
 def test_needs_on_one_disk_add_up(tmp_path):
-    assert space.sum_per_disk([(tmp_path / "a", 3), (tmp_path / "b/c", 4)]) == {tmp_path / "a": 7}
-    assert space.free_space(tmp_path / "not/yet") > 0
-    assert [space.format_size(size) for size in (7, 2_500, 3e6, 4.56e9)] == ["7 bytes", "2.5 kB", "3 MB", "4.56 GB"]
+    assert disk_space.sum_per_disk([(tmp_path / "a", 3), (tmp_path / "b/c", 4)]) == {tmp_path / "a": 7}
+    assert disk_space.free_space(tmp_path / "not/yet") > 0
+    assert [disk_space.format_size(size) for size in (7, 2_500, 3e6, 4.56e9)] == ["7 bytes", "2.5 kB", "3 MB", "4.56 GB"]
 
 
 def in_a_namespace(folder, mounts: str, *command: str, **env: str):

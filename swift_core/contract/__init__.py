@@ -41,35 +41,17 @@ if TYPE_CHECKING:
     from swift_core.contract.roles import (
         ISOLATABLE as ISOLATABLE,
         Backend as Backend,
-        CalibratingExporter as CalibratingExporter,
-        CheckingExporter as CheckingExporter,
         Dataset as Dataset,
         EngineEnvironment as EngineEnvironment,
         Evaluator as Evaluator,
-        Exported as Exported,
-        Exporter as Exporter,
         Hub as Hub,
         InlineEvaluator as InlineEvaluator,
         Launcher as Launcher,
-        LoadableExporter as LoadableExporter,
-        LoadableQuantizer as LoadableQuantizer,
-        Loaded as Loaded,
-        Loader as Loader,
-        Loading as Loading,
-        LoadQuantizer as LoadQuantizer,
-        OfflineQuantizer as OfflineQuantizer,
-        OptimizerFactory as OptimizerFactory,
         Progress as Progress,
         RawRow as RawRow,
-        RemarkingTuner as RemarkingTuner,
-        ReportingQuantizer as ReportingQuantizer,
-        ScheduledTuner as ScheduledTuner,
         Scores as Scores,
         Server as Server,
         Serving as Serving,
-        SwitchingTuner as SwitchingTuner,
-        TrustingExporter as TrustingExporter,
-        Tuner as Tuner,
     )
     from swift_core.contract.run import (
         Choice as Choice,
@@ -117,10 +99,7 @@ __getattr__, __dir__ = door(
         "hookspecs": "API_VERSION hookimpl",
         "reference": "Reference parse_reference",
         "roles": (
-            "ISOLATABLE Backend CalibratingExporter CheckingExporter Dataset EngineEnvironment Evaluator Exported Exporter Hub "
-            "InlineEvaluator Launcher LoadQuantizer LoadableExporter LoadableQuantizer Loaded Loader Loading OfflineQuantizer "
-            "OptimizerFactory Progress RawRow RemarkingTuner ReportingQuantizer ScheduledTuner Scores Server Serving SwitchingTuner "
-            "TrustingExporter Tuner"
+            "ISOLATABLE Backend Dataset EngineEnvironment Evaluator Hub InlineEvaluator Launcher Progress RawRow Scores Server Serving"
         ),
         "run": "Choice DataChoice Json Run RunResult Source",
         "specs": (

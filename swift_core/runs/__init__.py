@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     )
     from swift_core.runs.provenance import maker_of as maker_of
     from swift_core.runs.resolution import Resolved as Resolved, resolve as resolve
-    from swift_core.runs.space import format_size as format_size, free_space as free_space, sum_per_disk as sum_per_disk
 
 __getattr__, __dir__ = door(
     __name__,
@@ -39,6 +38,5 @@ __getattr__, __dir__ = door(
         "local_launcher": "CONTROL_PIPE STOPPED STOPPING STOP_FILE LocalLauncher WorkerCommand free_port watch_processes",
         "provenance": "maker_of",
         "resolution": "Resolved resolve",
-        "space": "format_size free_space sum_per_disk",
     },
 )

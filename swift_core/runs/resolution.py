@@ -27,7 +27,7 @@ from swift_core.contract import (
 )
 from swift_core.options import Settings, normalise
 from swift_core.plugins import Registry, local, registry
-from swift_core.runs import outputs, provenance, reservation, space
+from swift_core.runs import outputs, provenance, reservation
 from swift_core.runs.choose import job_of, options_and_parts, with_engines, with_implied_quantizer
 from swift_core.runs.convert import converted
 from swift_core.runs.draft import Draft
@@ -143,7 +143,7 @@ def _frozen(draft: Draft) -> Run:
 
 def _check(run: Run, draft: Draft) -> list[str]:
     """Run the checks of the core, the verb and the plugins; return the problems that are no reason to stop."""
-    problems = [*outputs.problems(run), *space.problems(run, draft.verb, draft.known)]
+    problems = [*outputs.problems(run)]
     problems += draft.verb.check.load()(run, draft.known) if draft.verb.check else ()
     for _, answer in draft.known.plugins.ask("swift_check", run=run):
         problems += list(answer or ())

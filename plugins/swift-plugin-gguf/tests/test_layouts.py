@@ -17,10 +17,10 @@ from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_testing.kit.tiny import difference, logits
 from swift_testing.rig import TINY_SIZES, tiny_tokenizer
+from swift_train.roles import Loading
 
 from swift_core.checkpoints.family import UNKNOWN
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Loading
 
 # settings that GGUF doesn't store, and for which transformers' reader uses its defaults, have those defaults here
 CASES = {

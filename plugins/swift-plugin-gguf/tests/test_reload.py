@@ -9,10 +9,10 @@ from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.reload import load
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_testing.rig import write_tiny_model
+from swift_train.roles import Loading
 
 from swift_core.checkpoints.family import UNKNOWN
 from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Loading
 
 
 @pytest.mark.parametrize("biases", ["attention_bias", "mlp_bias"])

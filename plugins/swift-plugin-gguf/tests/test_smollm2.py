@@ -9,11 +9,11 @@ import torch
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_serve import chat
 from swift_testing.serving import SwiftServe
+from swift_train.roles import Loading
 
 import swift_core as api
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
-from swift_core.contract.roles import Loading
 from swift_core.environments import isolated_entry, python_for
 from swift_core.plugins.registered import registry
 

@@ -13,11 +13,11 @@ from swift_plugin_transformers.gguf_tokenizer import eos_token_ids, read_tokeniz
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_testing.rig import CHATML
 from swift_train.pre_tokenizers import SPLITTINGS
+from swift_train.roles import Loading
 from transformers import AutoTokenizer
 
 from swift_core.checkpoints.family import UNKNOWN
 from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Loading
 
 LLAMA_CPP = json.loads((Path(__file__).parent / "llama_cpp_tokens.json").read_text())
 """A byte-level vocabulary whose merges go across words, digits and spaces, and llama.cpp's tokens of each text by name of the splitting."""

@@ -13,6 +13,7 @@ from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_testing.rig import write_tiny_model
 from swift_train import build, devices
+from swift_train.roles import Loading
 from swift_train.save_model import write_model
 from swift_train.weights import check_weights, stored_dtype
 from transformers import AutoModelForCausalLM
@@ -21,7 +22,6 @@ from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
 from swift_core.checkpoints.manifest import Manifest, write_manifest
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.roles import Loading
 from swift_core.contract.run import Run, Source
 from swift_core.plugins.registered import registry
 from swift_core.runs.events import Report

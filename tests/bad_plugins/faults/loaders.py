@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from swift_train.roles import Loaded
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-from swift_core.contract import Loaded
 
 
 class Trusting:

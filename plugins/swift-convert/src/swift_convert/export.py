@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_convert.quantize import calibration_problems
+from swift_convert.roles import CalibratingExporter
 from swift_convert.verify import prove, traits_of
 from swift_core.checkpoints import Checkpoint, Manifest, write_manifest
-from swift_core.contract import CalibratingExporter, ExporterSpec, Problem, Ref, UsageError, __version__
+from swift_core.contract import ExporterSpec, Problem, Ref, UsageError, __version__
 from swift_core.system import output_path, paths
 
 if TYPE_CHECKING:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from swift_core.contract import Ref, VerbSpec, hookimpl
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from swift_core.contract import Problem, Ref, VerbSpec, hookimpl
+
+if TYPE_CHECKING:
+    from swift_core.contract import Run
 
 MERGE = VerbSpec(
     name="merge",
@@ -58,3 +64,12 @@ EXPORT = VerbSpec(
 def swift_verbs() -> list[VerbSpec]:
     """Return merge, quantize and export."""
     return [MERGE, QUANTIZE, EXPORT]
+
+
+@hookimpl
+def swift_check(run: Run) -> Iterable[Problem]:
+    """Refuse a run whose checkpoint does not fit on the disk (`VerbSpec.output_ratio`)."""
+    from swift_convert import disk_space
+    from swift_core.plugins import registry
+
+    return list(disk_space.problems(run, registry()))

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_convert.roles import LoadableQuantizer, ReportingQuantizer
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import LoadableQuantizer, Problem, QuantizerSpec, Ref, ReportingQuantizer, UsageError
+from swift_core.contract import Problem, QuantizerSpec, Ref, UsageError
 from swift_core.plugins import engine_state
 from swift_core.system import disk_errors
 
 if TYPE_CHECKING:
-    from swift_core.contract import Choice, OfflineQuantizer, Run
+    from swift_convert.roles import OfflineQuantizer
+    from swift_core.contract import Choice, Run
     from swift_core.plugins import Registry
     from swift_core.runs import Report
 

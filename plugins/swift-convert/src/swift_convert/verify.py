@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_convert.engine_worker import elsewhere, run_apart
+from swift_convert.roles import CheckingExporter, LoadableExporter
 from swift_convert.verify_worker import answer
-from swift_core.contract import CheckingExporter, ExporterSpec, LoadableExporter, LoaderSpec, Ref, SwiftError
+from swift_core.contract import ExporterSpec, LoaderSpec, Ref, SwiftError
 from swift_core.plugins import registry
 
 if TYPE_CHECKING:
-    from swift_core.contract import Exporter, Run, Source
+    from swift_convert.roles import Exporter
+    from swift_core.contract import Run, Source
     from swift_core.runs import Report
 
 HERE = Ref("swift_convert.verify_worker:answer_here")

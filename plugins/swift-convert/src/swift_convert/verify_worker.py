@@ -15,10 +15,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import SwiftError, TrustingExporter
+from swift_convert.roles import TrustingExporter
+from swift_core.contract import SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.contract import Exported, LoadableExporter, Run
+    from swift_convert.roles import Exported, LoadableExporter
+    from swift_core.contract import Run
     from swift_core.runs import Report
 
 _KIB = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss

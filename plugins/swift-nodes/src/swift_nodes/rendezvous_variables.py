@@ -22,7 +22,7 @@ def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) ->
     if not found or "launcher" not in verb.parts:
         return
     variables = " ".join(f"{name}={value}" for name, value in found.items())
-    if int(given_value(settings, "nodes") or 1) == 1:
+    if int(given_value(settings, "nodes") or variable_number("NNODES", environment.get("NNODES", "").strip() or "1")) == 1:
         yield f"{variables} has no effect on a single node, where the rendezvous address is chosen automatically"
         return
     if given_value(settings, "launcher") is None:

@@ -5,8 +5,15 @@ One module per hub; `cache` lists and removes their downloads.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from swift_core import hookimpl
 from swift_core.contract import Engine, HubSpec, Ref
+
+if TYPE_CHECKING:
+    from swift_core.contract import VerbSpec
+    from swift_core.options import Settings
 
 
 @hookimpl
@@ -29,3 +36,11 @@ def swift_hubs() -> list[HubSpec]:
             factory=Ref("swift_plugin_hubs.pypi:PypiHub"),
         ),
     ]
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Apply ms-swift's variables that choose the hub."""
+    from swift_plugin_hubs import launch_variables
+
+    return list(launch_variables.apply(verb, settings, environment))

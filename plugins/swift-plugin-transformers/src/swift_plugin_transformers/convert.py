@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_formats.files import copy_licence
+from swift_train.roles import Loading
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
-from swift_core.contract import Loading, ModelFamily, UsageError
+from swift_core.contract import ModelFamily, UsageError
 from swift_core.system import atomic_folder, check_free, output_path
 
 if TYPE_CHECKING:

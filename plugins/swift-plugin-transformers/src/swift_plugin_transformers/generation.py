@@ -14,9 +14,10 @@ import torch
 from swift_http import Piece, Sampling
 from swift_train.adapters import inner_model
 from swift_train.processors import tokenizer_of
+from swift_train.roles import Loaded, SwitchingTuner
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from swift_core.contract import Loaded, Source, SwiftError, SwitchingTuner, UsageError
+from swift_core.contract import Source, SwiftError, UsageError
 from swift_plugin_transformers.detokenizer import context_length
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ import torch
 from swift_formats.generation_config import readable_generation_config, repaired_generation_config
 from swift_train.auto_classes import register
 from swift_train.processors import tokenizer_of
+from swift_train.roles import Loaded, Loading
 from swift_train.weights import check_weights
 
-from swift_core.contract import Loaded, Loading, SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_plugin_transformers.config_checks import check_eos_token_ids, check_rope_types
 from swift_plugin_transformers.finite import check_finite
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer

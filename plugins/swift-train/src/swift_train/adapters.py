@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Choice, SwitchingTuner, UsageError
+from swift_core.contract import Choice, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import maker_of
+from swift_train.roles import SwitchingTuner
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract import Tuner
+    from swift_train.roles import Tuner
 
 WEIGHTS = "adapter_model.safetensors"
 

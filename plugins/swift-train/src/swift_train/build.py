@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.checkpoints import UNKNOWN, Checkpoint, check_base, family_of, identify
-from swift_core.contract import Choice, Loaded, LoaderSpec, Loading, ModelFamily, QuantizerSpec, RemarkingTuner, Run, Source, UsageError
+from swift_core.contract import Choice, LoaderSpec, ModelFamily, QuantizerSpec, Run, Source, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import recorded_loader
 from swift_train.adapters import check_adapter, compatible_tuners, tuner_name, tuner_of
 from swift_train.devices import pick_device, pick_dtype
 from swift_train.plugin import LOAD
+from swift_train.roles import Loaded, Loading, RemarkingTuner
 from swift_train.weights import stored_dtype
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract import Tuner
     from swift_core.runs import Context
+    from swift_train.roles import Tuner
 
 
 log = logging.getLogger(__name__)

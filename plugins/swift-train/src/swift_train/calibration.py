@@ -19,8 +19,9 @@ from swift_train.job import preprocessing_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from swift_core.contract import DataChoice, Loaded, Run
+    from swift_core.contract import DataChoice, Run
     from swift_core.runs import Report
+    from swift_train.roles import Loaded
 
     Rows = list[NDArray[np.int32]]
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Loaded, UsageError
+from swift_core.contract import UsageError
 from swift_train import gptq_awq_unpack
 from swift_train.build import base_of, load_with
+from swift_train.roles import Loaded
 from swift_train.save_model import unquantized_copy
 
 if TYPE_CHECKING:

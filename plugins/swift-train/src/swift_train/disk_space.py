@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swift_convert.disk_space import format_size, free_space, sum_per_disk
+
 from swift_core.contract import DiskFull
-from swift_core.runs import format_size, free_space, sum_per_disk
 from swift_core.system import copy_file, output_path
 from swift_train.checkpoints import run_on_all_ranks
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from swift_convert.verify import Result
     from torch import Tensor
 
-    from swift_core.contract import Loaded, Source
+    from swift_core.contract import Source
+    from swift_train.roles import Loaded
 
 _RESULT_FIGURES = ("load_seconds", "peak_bytes")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoints import Manifest, family_of, write_manifest
-from swift_core.contract import RemarkingTuner, Run, ScheduledTuner, SwiftError, TunerSpec, UsageError
+from swift_core.contract import Run, SwiftError, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
@@ -28,6 +28,7 @@ from swift_train.options import SftOptions, peak_learning_rate
 from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
 from swift_train.resume import resume_of
+from swift_train.roles import RemarkingTuner, ScheduledTuner
 from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of
 from swift_train.samples import Samples
 from swift_train.save_model import versions
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from swift_core.contract import Loaded
     from swift_core.runs import Report
     from swift_train.options import TrainOptions
+    from swift_train.roles import Loaded
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 

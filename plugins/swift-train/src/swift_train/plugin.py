@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from swift_core.contract import CallbackSpec, Ref, TaskSpec, VerbSpec, hookimpl
+
+if TYPE_CHECKING:
+    from swift_core.options import Settings
 
 _SPELLINGS = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",
@@ -81,3 +87,11 @@ def swift_tasks() -> list[TaskSpec]:
             inspector=inspector, factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
         ),
     ]  # fmt: skip
+
+
+@hookimpl
+def swift_settings(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterable[str]:
+    """Apply the launch variables of other training tools."""
+    from swift_train import launch_variables
+
+    return list(launch_variables.apply(verb, settings, environment))

@@ -36,8 +36,9 @@ from swift_train.verify_worker import PREDICT_JOB, predict
 from swift_train.weights import check_weights, stored_dtype
 
 if TYPE_CHECKING:
-    from swift_core.contract import Loaded, QuantizerSpec
+    from swift_core.contract import QuantizerSpec
     from swift_core.runs import Report
+    from swift_train.roles import Loaded
 
 
 def quantize(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:

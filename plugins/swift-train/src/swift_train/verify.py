@@ -28,7 +28,7 @@ from swift_train.template_facts import golden
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from swift_core.contract import Loaded
+    from swift_train.roles import Loaded
 
 Predict = Callable[[Sequence[Sequence[int]], Path], float]
 """Writes the result's logits for rows into a folder, as `save_logits` does, and returns the seconds to load the result."""

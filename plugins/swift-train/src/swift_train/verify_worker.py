@@ -17,7 +17,9 @@ from swift_core.contract import Ref
 from swift_train.verify import save_logits
 
 if TYPE_CHECKING:
-    from swift_core.contract import LoadableQuantizer, Run
+    from swift_convert.roles import LoadableQuantizer
+
+    from swift_core.contract import Run
     from swift_core.runs import Report
 
 PREDICT_JOB = Ref("swift_train.verify_worker:predict_job")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import SwitchingTuner
 from swift_testing.kit import tiny
 from swift_testing.kit.checks.tuners import CLOSE, DRIFT, NEEDS, TUNER, attached, learned_by
 from swift_testing.kit.model import CheckFailed, Skip, check, require
@@ -91,7 +90,7 @@ def check_adapters_switch(subject: Subject) -> None:
     """A tuner that switches adapters reproduces the logits of each adapter and of the base in any order, and can remove adapters."""
     _adapter(subject)
     tuner = subject.build()
-    if not isinstance(tuner, SwitchingTuner):
+    if not isinstance(tuner, library("swift_train.roles").SwitchingTuner):
         raise Skip("it does not switch adapters; they are served merged")
     folder, first = learned_by(subject)
     plain = tiny.logits(tiny.base(subject.tiny_model))

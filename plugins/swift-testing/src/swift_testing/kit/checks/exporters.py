@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from swift_convert.roles import LoadableExporter
 from swift_convert.verify_worker import answer
 
-from swift_core.contract import LoadableExporter, SwiftError
+from swift_core.contract import SwiftError
 from swift_core.system import paths
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import Loaded, Loading, SwiftError, UsageError
+from swift_core.contract import SwiftError, UsageError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
-from swift_testing.kit.subject import Subject
+from swift_testing.kit.subject import Subject, library
+
+if TYPE_CHECKING:
+    from swift_train.roles import Loaded
 
 LOADER = "loader"
 _NEEDS = ("torch", "transformers")
@@ -19,7 +22,7 @@ def _load(subject: Subject, checkpoint: Any, device: str = "cpu") -> Loaded:
     subject.needs_engine()
     if "safetensors" not in subject.spec.reads:
         raise Skip("it does not read safetensors, the only format of the tiny model")
-    loaded: Loaded = subject.build().load(checkpoint, tiny.FAMILY, Loading(device=device, dtype="float32"))
+    loaded: Loaded = subject.build().load(checkpoint, tiny.FAMILY, library("swift_train.roles").Loading(device=device, dtype="float32"))
     return loaded
 
 
@@ -40,7 +43,9 @@ def check_dtype(subject: Subject) -> None:
     subject.needs_engine()
     if "safetensors" not in subject.spec.reads:
         raise Skip("it does not read safetensors, the only format of the tiny model")
-    loaded: Loaded = subject.build().load(subject.tiny_model, tiny.FAMILY, Loading(device="cpu", dtype="bfloat16"))
+    loaded: Loaded = subject.build().load(
+        subject.tiny_model, tiny.FAMILY, library("swift_train.roles").Loading(device="cpu", dtype="bfloat16")
+    )
     kinds = {str(parameter.dtype) for parameter in loaded.model.parameters()}
     require(kinds == {"torch.bfloat16"}, f"bfloat16 was requested, but it loaded {', '.join(sorted(kinds))}")
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_convert.roles import LoadableQuantizer
+
 from swift_core.checkpoints import Checkpoint, hash_files
-from swift_core.contract import LoadableQuantizer, QuantizerSpec, SwiftError
+from swift_core.contract import QuantizerSpec, SwiftError
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library

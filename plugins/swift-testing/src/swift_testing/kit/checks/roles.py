@@ -6,41 +6,45 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from swift_core.contract import ExporterSpec, QuantizerSpec, TaskSpec, roles
+from swift_convert.roles import CalibratingExporter
+
+from swift_core.contract import ExporterSpec, QuantizerSpec, TaskSpec
 from swift_core.system import failure_site_of
 from swift_testing.kit.model import PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library
 
+_CORE, _TRAIN, _CONVERT = "swift_core.contract.roles", "swift_train.roles", "swift_convert.roles"
 _ROLES = {
-    "hub": roles.Hub,
-    "loader": roles.Loader,
-    "dataset": roles.Dataset,
-    "tuner": roles.Tuner,
-    "exporter": roles.Exporter,
-    "backend": roles.Backend,
-    "evaluator": roles.Evaluator,
-    "launcher": roles.Launcher,
-    "optimizer": roles.OptimizerFactory,
+    "hub": (_CORE, "Hub"),
+    "loader": (_TRAIN, "Loader"),
+    "dataset": (_CORE, "Dataset"),
+    "tuner": (_TRAIN, "Tuner"),
+    "exporter": (_CONVERT, "Exporter"),
+    "backend": (_CORE, "Backend"),
+    "evaluator": (_CORE, "Evaluator"),
+    "launcher": (_CORE, "Launcher"),
+    "optimizer": (_TRAIN, "OptimizerFactory"),
 }
 
 
-_OPTIONAL: dict[str, tuple[Any, ...]] = {
-    "tuner": (roles.RemarkingTuner, roles.ScheduledTuner, roles.SwitchingTuner),
-    "quantizer": (roles.ReportingQuantizer, roles.LoadableQuantizer),
-    "exporter": (roles.LoadableExporter, roles.TrustingExporter, roles.CalibratingExporter, roles.CheckingExporter),
+_OPTIONAL = {
+    "tuner": (_TRAIN, "RemarkingTuner ScheduledTuner SwitchingTuner"),
+    "quantizer": (_CONVERT, "ReportingQuantizer LoadableQuantizer"),
+    "exporter": (_CONVERT, "LoadableExporter TrustingExporter CalibratingExporter CheckingExporter"),
 }
 
 
 def _role(spec: Any) -> Any:
     if isinstance(spec, QuantizerSpec):
-        return roles.LoadQuantizer if spec.when == "load" else roles.OfflineQuantizer
+        return library(_TRAIN).LoadQuantizer if spec.when == "load" else library(_CONVERT).OfflineQuantizer
     if spec.kind == "parallel":
         return library("swift_train.strategy").Strategy if spec.trains is None else None
     if spec.kind == "callback":
         return library("swift_train.callbacks").Callback
     if isinstance(spec, TaskSpec):
         return library("swift_train.tasks").LossTask if spec.trainer.startswith("swift_train.") else None
-    return _ROLES.get(spec.kind)
+    module, name = _ROLES.get(spec.kind, ("", ""))
+    return getattr(library(module), name) if module else None
 
 
 def _methods(role: Any) -> Iterator[tuple[str, inspect.Signature]]:
@@ -75,7 +79,8 @@ def check_role(subject: Subject) -> None:
 def check_optional_members(subject: Subject) -> None:
     """It has all members of an optional role or none, since half of one is not recognised; `calibrates` is true to it."""
     made = subject.build()
-    for role in _OPTIONAL[subject.kind]:
+    module, names = _OPTIONAL[subject.kind]
+    for role in (getattr(library(module), each) for each in names.split()):
         methods = dict(_methods(role))
         members = sorted({*inspect.get_annotations(role), *(name for name in vars(role) if not name.startswith("_"))})
         missing = [name for name in members if not hasattr(made, name)]
@@ -85,7 +90,7 @@ def check_optional_members(subject: Subject) -> None:
             for name, wanted in methods.items():
                 _takes(getattr(made, name), wanted, f"{subject.spec.factory}.{name}")
     if isinstance(subject.spec, ExporterSpec):
-        calibrates = isinstance(made, roles.CalibratingExporter)
+        calibrates = isinstance(made, CalibratingExporter)
         problem = f"it has calibrates={subject.spec.calibrates}, but {'a' if calibrates else 'no'} method calibrate()"
         require(subject.spec.calibrates == calibrates, problem)
 

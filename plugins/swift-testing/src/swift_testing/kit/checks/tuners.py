@@ -6,10 +6,10 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import ScheduledTuner, SwiftError, TunerSpec
+from swift_core.contract import SwiftError, TunerSpec
 from swift_testing.kit import tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
-from swift_testing.kit.subject import Subject
+from swift_testing.kit.subject import Subject, library
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ def check_it_learns(subject: Subject) -> None:
     tuner = subject.build()
     model = attached(subject, tuner).train()
     optimizer = torch.optim.AdamW([parameter for group in tuner.parameter_groups(model) for parameter in group["params"]], lr=1e-2)
-    if isinstance(tuner, ScheduledTuner):
+    if isinstance(tuner, library("swift_train.roles").ScheduledTuner):
         tuner.prepare(model, optimizer, 6)
     losses = tiny.learn(model, optimizer, 6)
     require(losses[-1] < losses[0], f"the loss went from {losses[0]:.4f} to {losses[-1]:.4f} in six steps")

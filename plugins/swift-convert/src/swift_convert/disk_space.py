@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract import Problem, TunerSpec
+from swift_core.plugins import find_verb
 
 if TYPE_CHECKING:
     from swift_core.contract import Run, VerbSpec
     from swift_core.plugins import Registry
 
 
-def problems(run: Run, verb: VerbSpec, known: Registry) -> Iterator[Problem]:
+def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Yield one problem for each disk that has too little free space for the run."""
+    verb = find_verb(run.verb, known)
+    if verb is None:
+        return
     for place, (where, size) in _needs(run, verb, known).items():
         if size > (available := free_space(place)):
             message = f"at least {format_size(size)} are needed, but only {format_size(available)} are free on the disk of '{place}'"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer as TorchOptimizer
 
-    from swift_core.contract.specs import ModelFamily
+    from swift_core.contract import ModelFamily
 
 
 @dataclass(frozen=True, slots=True)

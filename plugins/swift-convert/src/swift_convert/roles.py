@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from swift_core.contract.run import Run
+    from swift_core.contract import Run
     from swift_core.runs import Report
 
 

@@ -1,0 +1,58 @@
+"""Environment variables of other training tools: numbers of processes and nodes, visible devices, and those of media inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from swift_core.contract import UsageError, VerbSpec
+from swift_core.options import Settings, fields
+from swift_core.runs import given_value, set_option, variable_number
+
+_NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}
+_NO_EFFECT = (
+    "MAX_PIXELS", "MIN_PIXELS", "VIDEO_MAX_PIXELS", "VIDEO_MIN_PIXELS", "VIDEO_TOTAL_PIXELS", "IMAGE_MAX_TOKEN_NUM", "IMAGE_MIN_TOKEN_NUM",
+    "VIDEO_MAX_TOKEN_NUM", "VIDEO_MIN_TOKEN_NUM", "FPS", "FPS_MAX_FRAMES", "FPS_MIN_FRAMES", "NFRAMES", "MAX_NUM", "INPUT_SIZE",
+    "VIDEO_MAX_NUM", "VIDEO_SEGMENTS", "MAX_SLICE_NUMS", "VIDEO_MAX_SLICE_NUMS", "MAX_NUM_FRAMES", "SIZE_FACTOR", "ENABLE_AUDIO_OUTPUT",
+    "USE_AUDIO_IN_VIDEO", "QWENVL_BBOX_FORMAT", "CELOSS_PARALLEL_SIZE", "SWIFT_UI_LANG", "USE_OPENMIND_HUB", "DISABLE_VERSION_CHECK",
+)  # fmt: skip
+_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ASCEND_RT_VISIBLE_DEVICES")
+
+
+def apply(verb: VerbSpec, settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Apply the variables to the settings of a run, and yield notes for the user.
+
+    Raises:
+        UsageError: a value is not a number, or a distributed launcher started this command once per process.
+    """
+    own = {field.path for field in fields.fields(verb.options)}
+    if "processes" in own:
+        _refuse_launched(environment)
+    for name, path in _NUMBERS.items():
+        if value := environment.get(name, "").strip():
+            number = variable_number(name, value)
+            yield from set_option(settings, path, number, f"{name}={value}", known=path in own, trivial=number == 1)
+    for name in _NO_EFFECT:
+        if environment.get(name, "").strip():
+            yield f"{name}={environment[name]} has no effect: swift does not read it"
+    if "processes" in own:
+        yield from _devices(settings, environment)
+
+
+def _devices(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
+    """Compare the number of visible devices with the number of processes; the workers read the variable itself."""
+    name = next((name for name in _DEVICES if environment.get(name, "").strip()), "")
+    processes = given_value(settings, "processes") or 1
+    if not name or str(given_value(settings, "device") or "auto").startswith("cpu") or not str(processes).isdecimal():
+        return
+    visible = len(environment[name].strip(", ").split(","))
+    if visible > int(processes):
+        yield f"{name} lists {visible} devices, but each process uses one: use --processes {visible} to use all of them"
+    elif 0 < visible < int(processes):
+        yield f"{name} lists {visible} devices for {processes} processes: each process needs its own accelerator"
+
+
+def _refuse_launched(environment: Mapping[str, str]) -> None:
+    if environment.get("LOCAL_RANK") and int(environment.get("WORLD_SIZE") or 1) > 1:
+        message = f"swift starts its own processes, but a launcher started this command {environment['WORLD_SIZE']} times"
+        hint = "Run it without torchrun, accelerate or deepspeed: use --processes N, and --nodes M on each node of a multi-node run."
+        raise UsageError(message, code="RUN-013", where="LOCAL_RANK, WORLD_SIZE", hint=hint)
