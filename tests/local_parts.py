@@ -31,8 +31,9 @@ from swift_core.contract import (  # fmt: skip
     Ref,
     TaskSpec,
     TunerSpec,
+    VerbSpec,
 )
-from swift_core.options import Options
+from swift_core.options import Options, RunOptions
 
 MERGER, TRAINER = Ref("swift_train.merge:merge"), Ref("swift_train.job:train")
 SWIFT_COMMANDS = {"mine-says": "mine:says"}
@@ -253,6 +254,22 @@ def swift_evaluators():
 @hookimpl
 def swift_launchers():
     return [LauncherSpec(name="mine", summary="Mine", factory=Ref("mine:launcher"))]
+
+
+class SayOptions(RunOptions):
+    """Options of the verb."""
+
+
+def say(run, report):
+    """Write a file: the job of the verb."""
+    output = report.folder / "said.txt"
+    output.write_text("mine", encoding="utf-8")
+    return output, {"letters": 4}
+
+
+@hookimpl
+def swift_verbs():
+    return [VerbSpec(name="mine-verb", summary="Mine", options=Ref("mine:SayOptions"), gives="file", job=Ref("mine:say"))]
 
 
 @hookimpl

@@ -115,7 +115,7 @@ def test_yaml_that_is_none(project):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", ["bad.jsonl", "empty"]),
+        ("", ["bad.jsonl", "no rows"]),
         ((ROW + "\n") * 6 + '{"messages": [\n', ["bad.jsonl, row 7"]),
         ('{"colour": "red"}\n', ["bad.jsonl, row 1"]),
         (

@@ -285,7 +285,7 @@ def test_get_model_in_other_tools_words(tiny_model, monkeypatch):
     loss.backward()
     assert torch.isfinite(loss)
     assert all(parameter.requires_grad == ("lora_" in name) for name, parameter in model.named_parameters())
-    with pytest.raises(Exception, match="there is no option 'lora_rnk' for load"):
+    with pytest.raises(Exception, match="there is no option 'lora_rnk' for get-model"):
         get_model(tiny_model, lora_rnk=8)
 
 

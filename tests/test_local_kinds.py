@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import swift_core
 from swift_core import merge, quantize, serve, train
 from swift_core.checkpoints import Checkpoint
 from swift_core.cli import cli, print_error
@@ -70,6 +71,11 @@ def trained(file, checkpoint):
 
 def test_the_file_offers_every_kind(file):
     assert {kind for kind in KINDS if any(entry.plugin.local for entry in registry().entries(kind))} == set(KINDS)
+
+
+def test_a_verb_of_the_file(file, tmp_path):
+    done = swift_core.mine_verb(runs=str(tmp_path))
+    assert (done.output.read_text(), done.figures) == ("mine", {"letters": 4})
 
 
 def test_what_was_trained_says_which_file_it_was(file, trained):

@@ -145,7 +145,7 @@ def older(tmp_path):
         place = next(tmp_path.glob("older/lib/python*/site-packages"))
         (place / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
         for name, text in files.items():
-            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
             (place / name).write_text(text)
         return tmp_path / "older/bin/python"
 
@@ -161,7 +161,7 @@ def older(tmp_path):
             "-m pip install -U swift-core==",
         ),
         (
-            {"swift_core/__init__.py": "", "swift_core/worker.py": OLDER},
+            {"swift_core/__init__.py": "", "swift_core/runs/__init__.py": "", "swift_core/runs/worker.py": OLDER},
             "has other code of ours than this one: it doesn't tell figures and own_reader",
             "-m pip install -U swift-core swift-plugin-slow",
         ),

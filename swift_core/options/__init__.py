@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         HubOptions as HubOptions,
         ModelOptions as ModelOptions,
         OutputOptions as OutputOptions,
+        RunOptions as RunOptions,
     )
     from swift_core.options.flags import FALSE as FALSE, TRUE as TRUE, Flag as Flag
     from swift_core.options.keywords import settings_of as settings_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = door(
     __name__,
     {
-        "common": "ENVS AdapterOptions DeviceOptions EngineOptions HubOptions ModelOptions OutputOptions",
+        "common": "ENVS AdapterOptions DeviceOptions EngineOptions HubOptions ModelOptions OutputOptions RunOptions",
         "flags": "FALSE TRUE Flag",
         "keywords": "settings_of",
         "model": "Invalid Names Options Several names option",
