@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 from swift_testing import scaffold
 from swift_testing.kit import parametrize_with_checks
-from swift_testing.kit.collect import Case, all_checks, cases
+from swift_testing.kit.collect import Case, all_checks, cases, entries_of
 from swift_testing.kit.model import CheckFailed, Example, Skip
 from swift_testing.kit.probe import Entry, NotImported, probe
 from swift_testing.kit.subject import Subject
 
+from swift_core.contract import VerbSpec
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.loader import plugins
 from swift_core.plugins.registered import registry
@@ -116,6 +118,12 @@ FAULTS = {
     "command_chat": ("check_command_name_is_its_own", "'chat' is a verb"),
     "command_help": ("check_command_has_help", "its function has no docstring"),
     "command_traceback": ("check_wrong_words_are_refused", "it raises FileNotFoundError"),
+    "verb_part": ("check_parts_exist", "there is no kind of part 'tokeniser'"),
+    "verb_positional": ("check_positional_is_an_option", "`positional` is 'dataset'"),
+    "verb_job": ("check_something_carries_it_out", "no `job`, no `job_from` and no `carry_out`"),
+    "verb_spelling": ("check_spellings_name_something", "model_path → modle"),
+    "verb_gives": ("check_it_gives_what_it_says", "it gives file, but its output is None"),
+    "verb_unlisted": ("check_verbs_are_listed", "not in the entry-point group swift.verbs: verb-unlisted"),
     "missing": ("check_missing_checkpoint_ends_it", "it serves although the checkpoint is missing"),
 }
 
@@ -153,10 +161,11 @@ def outcomes(module: str, *names: str) -> dict[str, str]:
 @pytest.fixture
 def _installed(request, distribution, swift, monkeypatch):
     """A training asks the registry for its parts by name, so that these plugins must be installed for this process too."""
-    if request.param in ("strategy", "resume", "task", "joined", "stale"):
-        name = f"bad-{request.param}"
+    if request.param in ("strategy", "resume", "task", "joined", "stale", "verb_gives", "verb_unlisted"):
+        name = f"bad-{request.param}".replace("_", "-")
         distribution(name, (BAD / f"bad_{request.param}.py").read_text(), entry=name)
         monkeypatch.syspath_prepend(swift.paths[0])
+        monkeypatch.setenv("PYTHONPATH", str(BAD))
         registry.cache_clear()
         plugins.cache_clear()
         yield
@@ -206,6 +215,18 @@ def test_a_task_s_options_may_derive_from_those_of_swift_train(tmp_path, monkeyp
     monkeypatch.syspath_prepend(str(tmp_path))
     report = probe(Entry("mine", "swift_plugin_mine", "swift-plugin-mine"))
     assert (report.stage, report.foreign_for_options) == ("done", {})
+
+
+@pytest.mark.parametrize("home", sorted({entry.plugin.distribution for entry in registry().entries(VerbSpec)}))
+def test_our_verbs_pass(home):
+    found = {}
+    for entry in entries_of(home):
+        for case in cases(entry):
+            if case.check.kind == "verb" or case.check.name == "check_verbs_are_listed":
+                with contextlib.suppress(Skip):
+                    case()
+                found[case.id] = case.subject.kind
+    assert set(found.values()) >= {"plugin", "verb"}
 
 
 def test_an_example_gives_the_tiny_model_other_sizes():

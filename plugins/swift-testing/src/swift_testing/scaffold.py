@@ -16,10 +16,12 @@ from swift_core.contract import UsageError
 from swift_core.system import paths
 
 KINDS = (
-    "backend", "family", "tuner", "quantizer", "exporter", "evaluator", "dataset", "hub", "task", "parallel", "launcher", "command",
+    "backend", "family", "tuner", "quantizer", "exporter", "evaluator", "dataset", "hub", "task", "parallel", "launcher", "verb",
+    "command",
 )  # fmt: skip
 PREFIX = "swift-plugin-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VERBS = '\n[project.entry-points."swift.verbs"]\nacme = "swift_plugin_acme"\n'  # in pyproject.toml, if the kind has a verb
 _PLACEHOLDERS = re.compile(r"ACME_(?:KIND|DOES|TRY|NEEDS|TESTS|GROUP|TARGET)|swift_plugin_acme|ACME|Acme|acme")
 
 
@@ -74,7 +76,8 @@ def write(kind: str, name: str, target: Path, *, overwrite: bool = False) -> Non
                 if path.is_file() and "__pycache__" not in path.parts:
                     place = aside / filled(str(path.relative_to(source)), values)
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    place.write_text(filled(path.read_text(encoding="utf-8"), values), encoding="utf-8")
+                    text = path.read_text(encoding="utf-8").replace("# VERBS\n", _VERBS if kind in ("verb", "task") else "")
+                    place.write_text(filled(text, values), encoding="utf-8")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

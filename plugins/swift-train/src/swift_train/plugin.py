@@ -52,7 +52,7 @@ LOAD = VerbSpec(
     check=Ref("swift_convert.quantize:load_time_problems"),
     carry_out=Ref("swift_train.build:carry_out"),
     records=False,
-    spellings=_SPELLINGS,
+    spellings={old: part for old, part in _SPELLINGS.items() if part in ("tuner", "quantizer")},
 )
 
 

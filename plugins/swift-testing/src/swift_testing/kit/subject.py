@@ -109,16 +109,16 @@ class Subject:
         if self.spec.options is None:
             return None
         model = load(self.spec.options)
-        given = {**{name: self._placed(value) for name, value in self.example.options.items()}, **more}
+        given = {**{name: self.placed(value) for name, value in self.example.options.items()}, **more}
         required = [name for name, item in model.model_fields.items() if item.is_required() and name not in given]
         if required:
             raise Skip(f"it requires {', '.join(required)}, and the plugin's SWIFT_EXAMPLES has no example of '{self.spec.name}'")
         return model(**given)
 
-    def _placed(self, value: Any) -> Any:
+    def placed(self, value: Any) -> Any:
         """Replace `{folder}` in a value of the example by the subject's folder."""
         if isinstance(value, list):
-            return [self._placed(item) for item in value]
+            return [self.placed(item) for item in value]
         return value.replace("{folder}", str(self.folder)) if isinstance(value, str) else value
 
     def build(self, **more: Any) -> Any:

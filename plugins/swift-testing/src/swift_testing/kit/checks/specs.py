@@ -50,10 +50,10 @@ def check_names_are_its_own(subject: Subject) -> None:
 
 
 def _refs(spec: Any) -> Iterator[tuple[str, Ref]]:
-    """Yield the Refs of a spec with their fields, including those in mappings."""
+    """Yield the Refs of a spec with their fields, including those in mappings and tuples."""
     for item in fields(spec):
         value = getattr(spec, item.name)
-        for ref in value.values() if isinstance(value, Mapping) else (value,):
+        for ref in value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,):
             if isinstance(ref, Ref):
                 yield item.name, ref
 

@@ -1,0 +1,13 @@
+"""Nothing carries it out."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract import Ref, VerbSpec
+
+OPTIONS = Ref("swift_core.options.common:ModelOptions")
+
+
+@hookimpl
+def swift_verbs():
+    return [VerbSpec(name="verb-job", summary="Does it badly", options=OPTIONS, takes=("checkpoint",))]

@@ -1,0 +1,13 @@
+"""Names a part that is no kind."""
+
+from __future__ import annotations
+
+from swift_core import hookimpl
+from swift_core.contract import Ref, VerbSpec
+
+OPTIONS = Ref("swift_core.options.common:ModelOptions")
+
+
+@hookimpl
+def swift_verbs():
+    return [VerbSpec(name="verb-part", summary="Does it badly", options=OPTIONS, job=Ref("faults.verbs:nothing"), parts={"tokeniser": ""})]
