@@ -59,7 +59,7 @@ class Checkpoint:
         """The contents of `config.json`, or {} if there is none.
 
         Raises:
-            UsageError: it is not JSON.
+            UsageError: it is not a JSON object.
         """
         path = self.folder / "config.json"
         if not path.is_file():
@@ -68,7 +68,9 @@ class Checkpoint:
             config = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(f"not JSON: {error}", code="CKPT-013", where=str(path), hint="Fetch the file again.") from error
-        return config if isinstance(config, dict) else {}
+        if not isinstance(config, dict):
+            raise UsageError("not a JSON object", code="CKPT-014", where=str(path), hint="Fetch the file again.")
+        return config
 
     @property
     def quantization(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from swift_core.checkpoints import Checkpoint
 from swift_core.contract import UsageError
 from swift_formats.weights import ADAPTER, INDEX, WHOLE, read_header, weight_files, weight_map
 
@@ -38,7 +39,7 @@ def check(folder: Path) -> None:
             raise UsageError("has an adapter's weights but no adapter_config.json", code="CKPT-003", where=str(folder), hint=hint)
         hint = "Copy config.json from the model's page into the folder."
         raise UsageError("has weights but no config.json", code="CKPT-004", where=str(folder), hint=hint)
-    config = json_object(folder / "config.json")
+    config = Checkpoint.at(folder).config
     if not config.get("model_type"):
         raise UsageError(
             "has no model_type, so the architecture is unknown",
