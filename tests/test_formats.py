@@ -171,7 +171,9 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     (arrays.folder / "one.yaml").write_text(f"plugins: [{EXAMPLE}]\nrun: norms\nmodel: arrays\n")
     assert "weight: 2" in arrays("run", "one.yaml").out
     (arrays.folder / "steps.yaml").write_text(STEPS.format(file=EXAMPLE))
-    assert "weight: 2" in arrays("run", "steps.yaml").out
+    assert arrays("run", "steps.yaml").code == 0
+    (made,) = arrays.folder.glob("runs/*/1-first/norms.json")
+    assert json.loads(made.read_text()) == {"weight": 2.0}
     code = "import swift_core; print(swift_core.norms(model='arrays').figures)"
     env = {**os.environ, "SWIFT_LOCAL_PLUGINS": str(EXAMPLE)}
     told = subprocess.run([sys.executable, "-c", code], cwd=arrays.folder, env=env, capture_output=True, text=True, check=True)
