@@ -176,6 +176,7 @@ def _invoked(argv: Sequence[str]) -> Any:
 
 
 def _from_click(error: click.ClickException) -> SwiftError:
+    """Return what click says of a command line, as an error of ours."""
     hint = ""
     if isinstance(error, click.UsageError) and error.ctx:
         hint = f"{error.ctx.command_path} --help lists the options."
