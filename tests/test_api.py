@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import fetch
 from swift_core.contract.errors import UsageError
@@ -42,7 +43,7 @@ def test_adapters_are_named_by_paths(tiny_model, tmp_path):
 
 
 def test_a_path_that_leads_nowhere_is_named(tmp_path):
-    with pytest.raises(UsageError, match="missing"):
+    with pytest.raises(UsageError, check=coded("CKPT-033"), match="missing"):
         resolved("get-model", model=tmp_path / "missing")
 
 
@@ -53,7 +54,7 @@ def test_a_lone_data_set_needs_no_list(asked, tiny_model, tmp_path, monkeypatch)
     Path("rows.jsonl").write_text(json.dumps(row) + "\n")
     run = resolved("sft", model=tiny_model, dataset=asked, val_dataset=asked, runs=tmp_path)
     assert [choice.asked for choice in (*run.datasets, *run.validation)] == ["rows.jsonl"] * 2
-    with pytest.raises(UsageError, match="at least 1 item"):
+    with pytest.raises(UsageError, check=coded("OPTION-005"), match="at least 1 item"):
         resolved("sft", model=tiny_model, dataset=[], runs=tmp_path)
 
 

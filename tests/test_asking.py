@@ -10,6 +10,7 @@ import pytest
 from swift_serve.ask import ask
 from swift_serve.messages import api_message, image_part
 from swift_serve.options import AskOptions
+from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, events, reply
 
 from swift_core.contract.errors import Stopped, SwiftError, UsageError
@@ -74,7 +75,7 @@ def test_several_at_once_and_answers_in_order(server, questions):
 def test_a_failure_keeps_what_was_answered_and_a_resumed_run_asks_only_the_rest(server, questions, tmp_path):
     output = tmp_path / "a.jsonl"
     server.fails_at = "12"
-    with pytest.raises(SwiftError, match="too long") as caught:
+    with pytest.raises(SwiftError, check=coded("SERVE-087"), match="too long") as caught:
         questions(output=str(output), concurrency=3)
     assert "12 of 20 answers are kept" in caught.value.hint
     assert "--resume" in caught.value.hint
@@ -93,7 +94,7 @@ def test_answers_to_other_questions_are_not_gone_on_with(server, questions, tmp_
     server.fails_at = "3"
     with pytest.raises(SwiftError):
         questions(output=str(output))
-    with pytest.raises(UsageError, match="belong to a different set of questions"):
+    with pytest.raises(UsageError, check=coded("SERVE-064")):
         questions(output=str(output), resume=True, questions=["x", "y", "z", "w"])
 
 

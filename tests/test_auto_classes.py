@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core.api import resolved
 from swift_core.checkpoints import Checkpoint
@@ -106,7 +107,7 @@ def test_the_recorded_loader_is_taken_unless_another_is_named(tiny_model, tmp_pa
     assert resolved("get-model", {"model": str(folder)}, None).parts["loader"].name == "aaa"
     assert resolved("get-model", {"model": str(folder), "loader": "transformers"}, None).parts["loader"].name == "transformers"
     write_manifest(folder, Manifest(loader={"name": "gone", "plugin": "nowhere", "options": {}}))
-    with pytest.raises(UsageError, match="there is no loader 'gone'"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-023"), match="there is no loader 'gone'"):
         resolved("get-model", {"model": str(folder)}, None)
 
 

@@ -13,6 +13,7 @@ import pytest
 from swift_serve import chat, transport
 from swift_serve.client import Client, Refused, wait_ready
 from swift_serve.temporary_server import server_of
+from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, events, reply
 
 from swift_core.contract.errors import SwiftError, UsageError
@@ -88,7 +89,7 @@ def test_a_run_keeps_its_server_without_the_key(monkeypatch: pytest.MonkeyPatch)
     assert again.server == Server("http://there/v1", ("m",))
     monkeypatch.setenv("A_KEY", "secret")
     assert server_of(again) == Server("http://there/v1", ("m",), "secret")
-    with pytest.raises(UsageError, match="no model and no --url"):
+    with pytest.raises(UsageError, check=coded("SERVE-073"), match="--url"):
         server_of(Run(verb="ask", job=""))
 
 
@@ -96,7 +97,7 @@ def test_nobody_there():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    with pytest.raises(SwiftError, match="connection refused") as caught:
+    with pytest.raises(SwiftError, check=coded("SERVE-082")) as caught:
         Client(Server.at(url)).complete(HELLO, model="m")
     assert "swift serve" in caught.value.hint
     assert caught.value.where == url
@@ -104,13 +105,13 @@ def test_nobody_there():
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://there/v1"])
 def test_not_a_url(url: str):
-    with pytest.raises(UsageError, match="not a valid server URL"):
+    with pytest.raises(UsageError, check=coded("SERVE-083"), match="URL"):
         Client(Server.at(url)).models()
 
 
 def test_wrong_key(script: ScriptedServer):
     script.answer = lambda handler: reply(handler, 401, error("no"))
-    with pytest.raises(UsageError, match="rejects the API key: no") as caught:
+    with pytest.raises(UsageError, check=coded("SERVE-085"), match="rejects the API key: no") as caught:
         Client(Server(script.url, ("m",), "sk-secret")).complete(HELLO)
     assert "SWIFT_API_KEY" in caught.value.hint
     assert "sk-secret" not in str(caught.value)
@@ -122,7 +123,7 @@ def test_unknown_model_says_which_there_are(script: ScriptedServer, client: Clie
         if handler.command == "POST"
         else reply(handler, 200, {"data": [{"id": "smollm2"}, {"id": "poet"}]})
     )
-    with pytest.raises(UsageError, match="there is no model 'smollm'") as caught:
+    with pytest.raises(UsageError, check=coded("SERVE-066"), match="'smollm'") as caught:
         client.complete(HELLO, model="smollm")
     assert caught.value.hint == "Did you mean 'smollm2'? Served: smollm2, poet."
 
@@ -159,7 +160,7 @@ def test_a_server_that_stays_busy(script: ScriptedServer, client: Client, monkey
     pauses: list[float] = []
     monkeypatch.setattr(transport.time, "sleep", pauses.append)
     script.answer = lambda handler: reply(handler, 429, error("full"))
-    with pytest.raises(SwiftError, match="busy: full"):
+    with pytest.raises(SwiftError, check=coded("SERVE-086"), match="busy: full"):
         client.complete(HELLO)
     assert pauses == [0.5, 1, 2, 4, 8]
 
@@ -168,22 +169,22 @@ def test_a_stream_that_is_cut(script: ScriptedServer, client: Client):
     script.answer = lambda handler: reply(handler, 200, events(delta("Bon"), done=False))
     stream = client.chat(HELLO)
     assert next(stream) == "Bon"
-    with pytest.raises(SwiftError, match="lost during the answer"):
+    with pytest.raises(SwiftError, check=coded("SERVE-080")):
         next(stream)
     script.answer = lambda handler: reply(handler, 200, events(delta("Bon"), done=False), content_length="1000")
-    with pytest.raises(SwiftError, match="lost during the answer"):
+    with pytest.raises(SwiftError, check=coded("SERVE-080")):
         list(client.chat(HELLO))
 
 
 def test_a_failure_in_mid_stream(script: ScriptedServer, client: Client):
     script.answer = lambda handler: reply(handler, 200, events(delta("Bon"), error("out of memory"), done=False))
-    with pytest.raises(SwiftError, match="out of memory"):
+    with pytest.raises(SwiftError, check=coded("SERVE-067"), match="out of memory"):
         list(client.chat(HELLO))
 
 
 def test_something_else_answers(script: ScriptedServer, client: Client):
     script.answer = lambda handler: reply(handler, 200, b"<html>welcome</html>")
-    with pytest.raises(SwiftError, match="not JSON"):
+    with pytest.raises(SwiftError, check=coded("SERVE-081"), match="not JSON"):
         client.models()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import UsageError
 from swift_core.options.settings import parse_yaml, read_yaml
@@ -55,10 +56,10 @@ def test_what_is_wrong_has_file_and_line(text, where, message):
 
 
 def test_missing_and_binary_files(tmp_path):
-    with pytest.raises(UsageError, match="there is no file"):
+    with pytest.raises(UsageError, check=coded("OPTION-006")):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError, check=coded("OPTION-007"), match="can't be read"):
         read_yaml(tmp_path / "b.yaml")
 
 

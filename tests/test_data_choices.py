@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from swift_data.choices import choose_dataset, fetch_dataset
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import DataChoice, Run
@@ -123,7 +124,7 @@ def test_what_is_wrong(asked, where, message, hint):
 
 
 def test_unknown_keys_are_the_options_of_the_set():
-    with pytest.raises(UsageError, match="wieght: there is no such option"):
+    with pytest.raises(UsageError, check=coded("OPTION-005"), match="wieght: there is no such option"):
         choose({"name": "rows.jsonl", "wieght": 2})
 
 
@@ -148,7 +149,7 @@ def test_the_hash_is_over_names_contents_and_order(here):
 
 
 def test_a_file_that_is_not_there_is_found_out_before_any_work():
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, check=coded("DATA-123")):
         fetch_dataset(choose("./none.jsonl"))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from swift_hub import downloads
 from swift_hub.package_index import fetch_from_index, index_url
+from swift_testing.codes import coded
 from swift_testing.servers import FileServer
 
 from swift_core.contract.errors import SwiftError, UsageError
@@ -58,7 +59,7 @@ def test_cut_again_and_again_keeps_what_came_for_the_next_call(server, tmp_path,
 
 
 def test_a_wrong_hash_is_said_and_the_file_deleted(server, tmp_path):
-    with pytest.raises(SwiftError, match="differs from the expected one"):
+    with pytest.raises(SwiftError, check=coded("HUB-005")):
         fetch(server, tmp_path / "a.bin", sha256="0" * 64)
     assert list(tmp_path.iterdir()) == []
     assert len(server.requests) == 1
@@ -78,7 +79,7 @@ def test_a_piece_that_is_the_whole_file_is_enough(server, tmp_path):
 
 
 def test_missing_and_refused(server, tmp_path):
-    with pytest.raises(UsageError, match="there is no such file"):
+    with pytest.raises(UsageError, check=coded("HUB-006"), match="there is no such file"):
         fetch(server, tmp_path / "b", path="/b")
 
 
@@ -98,7 +99,7 @@ def test_no_network(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/a.bin"
-        with downloads.client() as http, pytest.raises(SwiftError, match="no connection") as caught:
+        with downloads.client() as http, pytest.raises(SwiftError, check=coded("HUB-009")) as caught:
             downloads.download(http, url, tmp_path / "a.bin", sha256=SHA256)
     assert caught.value.exit_code == 1
     assert "SWIFT_OFFLINE=1" in caught.value.hint
@@ -117,7 +118,7 @@ def small_disk(tmp_path):
 
 
 def test_full_disk(server, small_disk):
-    with pytest.raises(SwiftError, match="the disk is full"):
+    with pytest.raises(SwiftError, check=coded("FILE-005"), match="the disk is full"):
         fetch(server, small_disk / "a.bin")
     assert list(small_disk.iterdir()) == []
 
@@ -127,7 +128,7 @@ def test_full_disk_without_a_disk(server, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(downloads, "_receive", full)
-    with pytest.raises(SwiftError, match="the disk is full"):
+    with pytest.raises(SwiftError, check=coded("FILE-005"), match="the disk is full"):
         fetch(server, tmp_path / "a.bin")
 
 
@@ -144,17 +145,17 @@ def test_fetch_from_index(server, tmp_path, monkeypatch, html):
     server.add("thing", "thing-1.0.tar.gz", CONTENTS)
     monkeypatch.setenv("PIP_INDEX_URL", server.index + "/")
     assert fetch_from_index("thing", "thing-1.0.tar.gz", tmp_path, sha256=SHA256).read_bytes() == CONTENTS
-    with pytest.raises(UsageError, match=r"no file 'thing-1\.0\.tar'") as caught:
+    with pytest.raises(UsageError, check=coded("HUB-012"), match=r"no file 'thing-1\.0\.tar'") as caught:
         fetch_from_index("thing", "thing-1.0.tar", tmp_path)
     assert "thing-1.0.tar.gz" in caught.value.hint
-    with pytest.raises(UsageError, match="no project 'other'"):
+    with pytest.raises(UsageError, check=coded("HUB-006"), match="no project 'other'"):
         fetch_from_index("other", "x", tmp_path)
 
 
 def test_the_pinned_hash_wins_over_the_index(server, tmp_path, monkeypatch):
     server.add("thing", "thing-1.0.tar.gz", b"replaced")
     monkeypatch.setenv("PIP_INDEX_URL", server.index)
-    with pytest.raises(SwiftError, match="differs from the expected one"):
+    with pytest.raises(SwiftError, check=coded("HUB-005")):
         fetch_from_index("thing", "thing-1.0.tar.gz", tmp_path, sha256=SHA256)
 
 
@@ -170,11 +171,11 @@ def test_the_index_is_the_one_of_pip(tmp_path, monkeypatch):
 
 def test_offline(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UsageError, match=r"offline, and thing-1\.0\.tar\.gz is not in the cache"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match=r"thing-1\.0\.tar\.gz"):
         fetch_from_index("thing", "thing-1.0.tar.gz", tmp_path)
 
 
 def test_a_certificate_file_that_is_not_there(monkeypatch):
     monkeypatch.setenv("PIP_CERT", "/nowhere/ca.pem")
-    with pytest.raises(UsageError, match="the certificate file does not exist"):
+    with pytest.raises(UsageError, check=coded("HUB-004")):
         downloads.client()

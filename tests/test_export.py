@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from swift_convert import export as exporting
+from swift_testing.codes import coded
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import SwiftError, UsageError
@@ -205,7 +206,7 @@ def test_an_adapter_is_refused_with_what_to_do(project, tmp_path, tiny_model):
 def test_a_failed_export_leaves_nothing_and_keeps_what_was_there(here, tmp_path):
     here()
     before = (tmp_path / "out/swift.json").read_text()
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, check=coded("FILE-004")):
         here()
     with pytest.raises(RuntimeError, match="half way"):
         here(fail=True, overwrite=True)

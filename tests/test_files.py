@@ -7,6 +7,7 @@ import json
 import os
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import SwiftError, UsageError
 from swift_core.checkpoints import Checkpoint, manifest as checkpoints
@@ -52,7 +53,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with atomic_folder(target) as aside:
         (aside / "a").write_text("whole")
     assert (target / "a").read_text() == "whole"
-    with pytest.raises(UsageError, match="exists"), atomic_folder(target) as aside:
+    with pytest.raises(UsageError, check=coded("FILE-004")), atomic_folder(target) as aside:
         pass
     assert (target / "a").read_text() == "whole"
     with pytest.raises(RuntimeError), atomic_folder(target, overwrite=True) as aside:
@@ -66,7 +67,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_a_full_disk_is_said_in_words(tmp_path):
-    with pytest.raises(SwiftError, match="the disk is full"), atomic_folder(tmp_path / "out"):
+    with pytest.raises(SwiftError, check=coded("FILE-005"), match="the disk is full"), atomic_folder(tmp_path / "out"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
 
@@ -76,7 +77,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
-    with pytest.raises(SwiftError, match="full"):
+    with pytest.raises(SwiftError, check=coded("FILE-005"), match="full"):
         write_text(path, "other")
     assert json.loads(path.read_text()) == {"a": 1}
     assert len(list(tmp_path.iterdir())) == 1
@@ -112,10 +113,10 @@ def test_the_manifest_round_trips_and_hashes_the_files(tmp_path):
 
 def test_manifest_of_the_future_and_of_nonsense(tmp_path):
     (tmp_path / "swift.json").write_text('{"schema": 99}')
-    with pytest.raises(UsageError, match="newer"):
+    with pytest.raises(UsageError, check=coded("CKPT-041")):
         read_manifest(tmp_path)
     (tmp_path / "swift.json").write_text("{")
-    with pytest.raises(UsageError, match="not JSON"):
+    with pytest.raises(UsageError, check=coded("CKPT-013"), match="not JSON"):
         read_manifest(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import UsageError
 from swift_core.cli import command_for
@@ -159,7 +160,7 @@ def test_targets_in_yaml(text, expected):
 
 
 def test_a_choice_of_all_layers_is_none_of_several_names():
-    with pytest.raises(UsageError, match=r"'all-linear' .*can't be combined"):
+    with pytest.raises(UsageError, check=coded("OPTION-005"), match=r"'all-linear' .*can't be combined"):
         chosen_parts("sft", set_by("sft", "--model", "m", "--dataset", "d.jsonl", "--target_modules", "all-linear", "lm_head"))
 
 

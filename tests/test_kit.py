@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from swift_testing import scaffold
+from swift_testing.codes import coded
 from swift_testing.kit import parametrize_with_checks
 from swift_testing.kit.collect import Case, all_checks, cases, entries_of
 from swift_testing.kit.model import CheckFailed, Example, Skip
@@ -307,5 +308,5 @@ class TestParametrize:
             parametrize_with_checks("swift-plugin-sglang", expected_failures=expected)
 
     def test_a_distribution_that_is_not_there_is_named(self):
-        with pytest.raises(UsageError, match="no installed distribution 'swift-plugin-sglan'"):
+        with pytest.raises(UsageError, check=coded("TEST-003"), match="'swift-plugin-sglan'"):
             parametrize_with_checks("swift-plugin-sglan")

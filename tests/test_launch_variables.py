@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import UsageError
 from swift_core.options.settings import Settings
@@ -90,7 +91,7 @@ def test_what_is_no_value_is_refused(environment):
 
 def test_a_command_that_a_launcher_has_started_is_refused():
     launched = {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "4"}
-    with pytest.raises(UsageError, match="started this command 4 times"):
+    with pytest.raises(UsageError, check=coded("RUN-013"), match="command 4"):
         applied(launched)
     assert applied(launched, "merge") == ({}, [])
     assert applied({"RANK": "1", "WORLD_SIZE": "2"}) == ({}, []), "as some clusters name their machines"

@@ -21,6 +21,7 @@ from swift_nodes.facts import differences, fingerprint
 from swift_nodes.follow_job import follow
 from swift_nodes.hosts import Host, read_hostfile
 from swift_nodes.preflight import RECORD, Meeting, preflight
+from swift_testing.codes import coded
 
 from swift_core import SwiftError, UsageError
 from swift_core.contract.run import Choice, Run, Source
@@ -218,7 +219,7 @@ def test_a_hostfile_is_read_with_its_faults(tmp_path):
         path.write_text(text)
         with pytest.raises(UsageError, match=words):
             read_hostfile(path)
-    with pytest.raises(UsageError, match="the hostfile can't be read"):
+    with pytest.raises(UsageError, check=coded("NODE-001")):
         read_hostfile(tmp_path / "absent")
 
 
@@ -314,13 +315,13 @@ def test_both_ends_of_a_big_file_count(tmp_path):
 
 def test_a_node_that_does_not_come_is_named(tmp_path):
     (folder,) = nodes_with(tmp_path, a_run())
-    with pytest.raises(SwiftError, match=r"node 1, 2 of 3 did not connect to 127.0.0.1:\d+ in time"):
+    with pytest.raises(SwiftError, check=coded("NODE-006"), match=r"node 1, 2 of 3 did not connect to 127.0.0.1:\d+ in time"):
         preflight(folder, Meeting("127.0.0.1", free_port(), 0, 3, 0.5))
 
 
 def test_node_0_that_is_not_there_is_named(tmp_path):
     (folder,) = nodes_with(tmp_path, a_run())
-    with pytest.raises(SwiftError, match=r"node 1 can't reach node 0 at 127.0.0.1:\d+: .*refused"):
+    with pytest.raises(SwiftError, check=coded("NODE-008"), match=r"node 1 can't reach node 0 at 127.0.0.1:\d+: .*refused"):
         preflight(folder, Meeting("127.0.0.1", free_port(), 1, 2, 0.5))
 
 
@@ -333,7 +334,7 @@ def test_a_number_twice_is_named(tmp_path):
 
 def test_a_taken_port_is_named(tmp_path):
     (folder,) = nodes_with(tmp_path, a_run())
-    with socket.create_server(("", 0)) as other, pytest.raises(UsageError, match="can't listen on port"):
+    with socket.create_server(("", 0)) as other, pytest.raises(UsageError, check=coded("NODE-007")):
         preflight(folder, Meeting("127.0.0.1", other.getsockname()[1], 0, 2, 1))
 
 
@@ -367,7 +368,7 @@ def test_a_node_that_comes_later_is_compared_with_what_node_0_had(tmp_path):
         threading.Thread(target=hang_up, daemon=True).start()
         late = Meeting("127.0.0.1", other.getsockname()[1], 1, 2, 5)
         assert preflight(folders[0], late) == folders[0]
-        with pytest.raises(SwiftError, match="responds, but not as node 0 of this run"):
+        with pytest.raises(SwiftError, check=coded("NODE-009"), match="node 0"):
             preflight(folders[1], late)
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from swift_convert.transformers4 import as_the_source, older_view
+from swift_testing.codes import coded
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
@@ -42,7 +43,7 @@ def test_the_default_needs_no_scaling(checkpoint, tmp_path):
 
 
 def test_what_the_older_form_can_not_say_is_refused(checkpoint, tmp_path):
-    with pytest.raises(UsageError, match="rotary settings that differ between layers"):
+    with pytest.raises(UsageError, check=coded("CONVERT-029")):
         older_view(checkpoint(rope_parameters={"full_attention": {"rope_theta": 1e6}}), tmp_path / "old")
 
 

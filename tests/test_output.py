@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from swift_convert import disk_space
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.contract.run import Run
@@ -61,9 +62,9 @@ def test_the_output_is_held_while_a_run_works(tmp_path, monkeypatch):
     seen = []
 
     def watch(event):
-        with pytest.raises(UsageError, match=r"is being written by the run .*-toy-"):
+        with pytest.raises(UsageError, check=coded("RUN-020"), match=r"is being written by the run .*-toy-"):
             reservation.check_unheld(tmp_path / "out")
-        with pytest.raises(UsageError, match="is being written"), reservation.held(tmp_path / "out"):
+        with pytest.raises(UsageError, check=coded("RUN-020")), reservation.held(tmp_path / "out"):
             pass
         seen.append(event)
 
@@ -85,7 +86,7 @@ with held(Path({str(tmp_path / "out")!r})) as tell:
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
-    with pytest.raises(UsageError, match="runs/dead"):
+    with pytest.raises(UsageError, check=coded("RUN-020"), match="runs/dead"):
         reservation.check_unheld(tmp_path / "out")
     process.kill()
     process.wait()
@@ -118,7 +119,7 @@ def test_a_place_that_is_no_place_is_refused_at_the_start(project, tmp_path):
 
 
 def test_what_came_meanwhile_is_not_replaced_and_what_was_made_is_kept(tmp_path):
-    with pytest.raises(UsageError, match="made by something else meanwhile") as caught, paths.atomic_folder(tmp_path / "out") as aside:
+    with pytest.raises(UsageError, check=coded("FILE-002")) as caught, paths.atomic_folder(tmp_path / "out") as aside:
         (aside / "ours").touch()
         (tmp_path / "out").mkdir()
         (tmp_path / "out/theirs").touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core import SwiftError, UsageError, hookimpl
 from swift_core.contract.specs import BackendSpec, LauncherSpec, Ref, TunerSpec
@@ -129,7 +130,7 @@ def test_a_name_taken_twice_is_an_error_that_from_settles():
     plugins.register(launcher("moon"), "a", distribution="dist-a")
     plugins.register(launcher("moon"), "b", distribution="dist-b")
     known = Registry(plugins)
-    with pytest.raises(UsageError, match="two plugins offer the launcher 'moon': dist-a and dist-b") as caught:
+    with pytest.raises(UsageError, check=coded("PLUGIN-021"), match="two plugins offer the launcher 'moon': dist-a and dist-b") as caught:
         known.get("launcher", "moon")
     assert "from: dist-a" in caught.value.hint
     assert known.entry("launcher", "moon", origin="dist-b").plugin.name == "b"
@@ -140,14 +141,14 @@ def test_unknown_names_have_three_texts():
     plugins = Plugins()
     plugins.register(launcher("moon"), "a", distribution="dist-a")
     known = Registry(plugins)
-    with pytest.raises(UsageError, match="there is no launcher 'moonn'") as caught:
+    with pytest.raises(UsageError, check=coded("PLUGIN-023"), match="there is no launcher 'moonn'") as caught:
         known.get("launcher", "moonn")
     assert caught.value.hint == "Did you mean 'moon'?"
-    with pytest.raises(UsageError, match="the backend 'vllm' is not installed") as caught:
+    with pytest.raises(UsageError, check=coded("PLUGIN-022"), match="the backend 'vllm' is not installed") as caught:
         known.get("backend", "vllm")
     assert caught.value.hint == "pip install swift-plugin-vllm"
     plugins.register(object(), "vllm", distribution="swift-plugin-vllm", version="0.1")
-    with pytest.raises(UsageError, match=r"comes with swift-plugin-vllm 0.1, which is installed but broken"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-025"), match=r"comes with swift-plugin-vllm 0.1, which is installed but broken"):
         Registry(plugins).get("backend", "vllm")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from swift_testing import scaffold
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 
@@ -112,7 +113,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_are_none_are_refused(name):
-    with pytest.raises(UsageError, match="is not a valid plugin name") as caught:
+    with pytest.raises(UsageError, check=coded("TEST-007")) as caught:
         scaffold.plugin_name(name)
     assert BAD[name] in caught.value.hint
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from swift_testing.codes import coded
 from swift_testing.rig import write_tiny_model
 
 from swift_core.checkpoints import Checkpoint, manifest
@@ -293,7 +294,7 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
 def test_a_path_in_a_folder_that_exists_is_no_hubs_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "tiger").mkdir(parents=True)
-    with pytest.raises(UsageError, match="no 'tigre' in the folder 'models'") as refused:
+    with pytest.raises(UsageError, check=coded("CKPT-033"), match=r"'tigre'.*'models'") as refused:
         Fetcher(registry()).source("models/tigre", "model")
     assert "'tiger'" in refused.value.hint
     assert "hf:models/tigre" in refused.value.hint
@@ -324,7 +325,7 @@ def test_an_output_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "out").symlink_to("disk")
     (tmp_path / "dangling").symlink_to("nowhere")
     for name in ("out", "dangling"):
-        with pytest.raises(UsageError, match="is a link") as refused:
+        with pytest.raises(UsageError, check=coded("FILE-003")) as refused:
             manifest.paths.check_free(tmp_path / name, overwrite=True)
         assert "--output" in refused.value.hint
 
@@ -378,9 +379,9 @@ def test_an_adapter_that_is_not_whole_is_told_before_any_work(tmp_path):
         with pytest.raises(UsageError, match=said):
             Fetcher(registry()).source(str(tmp_path), "adapter")
     file.unlink()
-    with pytest.raises(UsageError, match=r"no adapter_config\.json") as refused:
+    with pytest.raises(UsageError, check=coded("CKPT-003"), match=r"no adapter_config\.json") as refused:
         Fetcher(registry()).source(str(tmp_path), "adapter")
     assert "hub" not in refused.value.hint
     file.write_text("[]")
-    with pytest.raises(UsageError, match="not a JSON object"):
+    with pytest.raises(UsageError, check=coded("CKPT-014"), match="not a JSON object"):
         Fetcher(registry()).source(str(tmp_path), "adapter")

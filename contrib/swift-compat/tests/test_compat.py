@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import swift
+from swift_testing.codes import coded
 
 import swift_core
 from swift_core.contract.errors import SwiftError
@@ -18,11 +19,11 @@ def test_the_names_are_the_cores():
 
 def test_awq_needs_its_engine(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
-    with pytest.raises(EngineAbsent, match="quantizer 'awq'"):
+    with pytest.raises(EngineAbsent, check=coded("ENV-028"), match="quantizer 'awq'"):
         swift.export_awq_model("llama", tiny_model, tmp_path / "out", 1, 512)
     assert not (tmp_path / "out").exists()
 
 
 def test_arguments_become_options(tiny_model, tmp_path):
-    with pytest.raises(SwiftError, match=r"calibration\.max_length|max_length"):
+    with pytest.raises(SwiftError, check=coded("OPTION-005"), match=r"calibration\.max_length|max_length"):
         swift.export_awq_model(None, tiny_model, tmp_path / "out", batch_size=4, seqlen=1)

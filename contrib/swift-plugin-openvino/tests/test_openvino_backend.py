@@ -13,6 +13,7 @@ from swift_plugin_openvino.detokenizer import Detokenizer
 from swift_plugin_openvino.model import find_model
 from swift_plugin_openvino.options import OpenvinoOptions
 from swift_testing import backends
+from swift_testing.codes import coded
 from swift_testing.kit import parametrize_with_checks
 from swift_testing.rig import CHATML
 
@@ -52,7 +53,7 @@ def test_adapters_are_refused() -> None:
 def test_other_engines_spellings() -> None:
     fields = OpenvinoOptions.model_json_schema()["properties"]
     assert fields["batch"]["also"] == ["max_num_seqs"]
-    with pytest.raises(Invalid, match="cache_gib"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="cache_gib"):
         OpenvinoOptions.checked({"cache_gig": 1})
 
 
@@ -99,15 +100,15 @@ def test_templates_are_rendered_as_transformers_does() -> None:
 
 
 def test_errors_of_a_template_are_reported() -> None:
-    with pytest.raises(UsageError, match="rejects these messages: only one turn"):
+    with pytest.raises(UsageError, check=coded("SERVE-007"), match="rejects these messages: only one turn"):
         ChatTemplate("{{ raise_exception('only one turn') }}", {}).render(TURNS)
-    with pytest.raises(UsageError, match="does not support tools"):
+    with pytest.raises(UsageError, check=coded("SERVE-006")):
         ChatTemplate(CHATML, {}).render(TURNS, tools=[{"type": "function", "function": {"name": "f"}}])
-    with pytest.raises(UsageError, match="no chat template"):
+    with pytest.raises(UsageError, check=coded("SERVE-005")):
         ChatTemplate("", {}).render(TURNS)
-    with pytest.raises(UsageError, match="can't be read"):
+    with pytest.raises(UsageError, check=coded("SERVE-004"), match="can't be read"):
         ChatTemplate("{% if %}", {})
-    with pytest.raises(UsageError, match="rejects these messages"):
+    with pytest.raises(UsageError, check=coded("SERVE-007")):
         ChatTemplate("{{ ''.__class__.__mro__[1].__subclasses__() }}", {}).render(TURNS)
 
 

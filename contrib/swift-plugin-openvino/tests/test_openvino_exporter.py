@@ -9,6 +9,7 @@ import pytest
 from swift_plugin_openvino.export_options import OpenvinoExportOptions
 from swift_plugin_openvino.exporter import OpenvinoExporter
 from swift_serve import chat
+from swift_testing.codes import coded
 from swift_testing.serving import SwiftServe
 
 import swift_core as api
@@ -21,13 +22,13 @@ def test_unsupported_checkpoints_are_rejected(tiny_model: Path, tmp_path: Path) 
     exporter = OpenvinoExporter(OpenvinoExportOptions())
     (tmp_path / "gguf").mkdir()
     (tmp_path / "gguf" / "model.gguf").touch()
-    with pytest.raises(UsageError, match="found gguf"):
+    with pytest.raises(UsageError, check=coded("EXPORT-002"), match="found gguf"):
         exporter.export(tmp_path / "gguf", tmp_path / "out")
     (tmp_path / "packed").mkdir()
     config = json.loads((tiny_model / "config.json").read_text())
     (tmp_path / "packed" / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
     (tmp_path / "packed" / "model.safetensors").touch()
-    with pytest.raises(UsageError, match="already quantized"):
+    with pytest.raises(UsageError, check=coded("EXPORT-003")):
         exporter.export(tmp_path / "packed", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from swift_http import Piece, Sampling, Token
 from swift_http.testing import KEY, FakeEngine, Served, chat
+from swift_testing.codes import coded
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": CITY}}
@@ -185,5 +186,5 @@ def test_origins_that_may_read_answers():
 def test_what_is_no_origin_is_refused_at_the_start(wrong: str):
     from swift_core.contract.errors import UsageError
 
-    with pytest.raises(UsageError, match="is not an origin"):
+    with pytest.raises(UsageError, check=coded("SERVE-013")):
         Served(origins=[wrong])

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from swift_http import Limits, Piece, Sampling, Token, bind
 from swift_http.testing import HANG, KEY, WORDS, FakeEngine, Served, chat, until
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 
@@ -526,6 +527,6 @@ def test_a_stop_ends_what_runs(stream: bool, caplog: pytest.LogCaptureFixture):
 def test_port_in_use():
     taken = bind("127.0.0.1", 0)
     taken.listen()
-    with pytest.raises(UsageError, match=r"can't bind 127.0.0.1:.*in use"):
+    with pytest.raises(UsageError, check=coded("SERVE-014"), match=r"can't bind 127.0.0.1:.*in use"):
         bind("127.0.0.1", taken.getsockname()[1])
     taken.close()

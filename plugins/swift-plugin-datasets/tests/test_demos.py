@@ -13,6 +13,7 @@ from swift_data.rows import form_of, normalise
 from swift_plugin_datasets import demos
 from swift_plugin_datasets.hub import HubDataset
 from swift_plugin_datasets.options import HubOptions, IdentityOptions
+from swift_testing.codes import coded
 from swift_testing.servers import FileServer
 
 from swift_core.checkpoints import Checkpoint
@@ -71,13 +72,13 @@ def test_identity_fills_name_and_author_and_the_others_nothing(index):
 
 def test_another_archive_is_refused(index, monkeypatch):
     monkeypatch.setattr(demos, "_SHA256", "0" * 64)
-    with pytest.raises(SwiftError, match="differs from the expected one"):
+    with pytest.raises(SwiftError, check=coded("HUB-005")):
         demos.wiki_demo(None).fetch()
 
 
 def test_offline(index, monkeypatch):
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
-    with pytest.raises(UsageError, match="offline, and"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match="offline, and"):
         demos.wiki_demo(None).fetch()
 
 
@@ -112,9 +113,9 @@ def test_a_data_set_of_a_hub_folder(tmp_path, monkeypatch):
         assert len(files) == (0 if streaming else 1)
         assert all(file.is_file() for file in files)
         assert [(row.data, row.file, row.number) for row in found.rows()][1] == ({"text": "Two."}, "hf:org/set train", 2)
-        with pytest.raises(UsageError, match="test"):
+        with pytest.raises(UsageError, check=coded("DATA-126"), match="test"):
             HubDataset(HubOptions(path="org/set", split="test", streaming=streaming)).fetch()
-        with pytest.raises(UsageError, match="'sub' not found"):
+        with pytest.raises(UsageError, check=coded("DATA-126"), match="'sub' not found"):
             HubDataset(HubOptions(path="org/set", subset="sub", streaming=streaming)).fetch()
 
 
@@ -149,7 +150,7 @@ def test_rows_of_a_hub_data_set_are_checked(tmp_path, monkeypatch):
 
 
 def test_a_data_set_of_another_hub():
-    with pytest.raises(UsageError, match="read from hf: only"):
+    with pytest.raises(UsageError, check=coded("DATA-125")):
         HubDataset(HubOptions(path="ms:org/set"))
 
 
@@ -158,7 +159,7 @@ def test_a_hub_data_set_offline(monkeypatch, tmp_path):
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UsageError, match="offline, and 'hf:org/absent' is not in the cache"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match="'hf:org/absent'"):
         HubDataset(HubOptions(path="org/absent")).fetch()
-    with pytest.raises(UsageError, match="offline, and 'hf:org/absent', to be streamed"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match="offline, and 'hf:org/absent', to be streamed"):
         HubDataset(HubOptions(path="org/absent", streaming=True)).fetch()

@@ -9,6 +9,7 @@ from swift_plugin_datasets.file import FileDataset
 from swift_plugin_datasets.file_discovery import find_files
 from swift_plugin_datasets.options import FileOptions
 from swift_plugin_datasets.readers import READERS, read
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 
@@ -110,7 +111,7 @@ def test_folders_of_save_to_disk(tmp_path):
     rows = [row.data for file in find_files(str(tmp_path / "one")) for row in read(file)]
     assert [row["messages"][0]["content"] for row in rows] == ["4", "2"]
     datasets.DatasetDict(train=saved, test=saved.select([0])).save_to_disk(tmp_path / "two")
-    with pytest.raises(UsageError, match="several splits") as caught:
+    with pytest.raises(UsageError, check=coded("DATA-146")) as caught:
         find_files(str(tmp_path / "two"))
     assert str(tmp_path / "two" / "train") in caught.value.hint
     assert len(find_files(str(tmp_path / "two" / "train"))) == 1

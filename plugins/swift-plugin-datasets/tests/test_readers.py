@@ -16,6 +16,7 @@ import zstandard
 from swift_plugin_datasets import json_rows
 from swift_plugin_datasets.file import FileDataset
 from swift_plugin_datasets.options import FileOptions
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 
@@ -120,7 +121,7 @@ def test_parquet_has_absent_fields_as_absent_and_images_as_they_are(read, tmp_pa
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "b.parquet")
     assert [row.data for row in read("a.parquet", (tmp_path / "b.parquet").read_bytes())] == rows
     parquet.write_table(arrow.Table.from_pylist([{"text": "x\0"}]), tmp_path / "b.parquet")
-    with pytest.raises(UsageError, match="NUL"):
+    with pytest.raises(UsageError, check=coded("DATA-140"), match="NUL"):
         first_fault(read("a.parquet", (tmp_path / "b.parquet").read_bytes()))
 
 
@@ -135,7 +136,7 @@ def test_rows_of_an_array_of_any_kind_across_the_ends_of_the_buffer(read, monkey
     for size in (1, 7, 64):
         monkeypatch.setattr(json_rows, "_CHUNK", size)
         assert [row.data for row in read("a.json", contents)] == rows * 30
-        with pytest.raises(UsageError, match="delimiter") as caught:
+        with pytest.raises(UsageError, check=coded("DATA-136"), match="delimiter") as caught:
             read("a.json", contents[:-3] + ', {"a"\r\n 1}]')
         lines = contents.count("\n")
         assert f"row {len(rows) * 30 + 1}, line {lines + 1}" in caught.value.where
@@ -145,7 +146,7 @@ def test_a_fault_early_in_a_large_array_does_not_read_all_of_it(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('[{"a" 1},' + '{"text": "x"},' * 1_000_000)
     tracemalloc.start()
-    with pytest.raises(UsageError, match="delimiter"):
+    with pytest.raises(UsageError, check=coded("DATA-136"), match="delimiter"):
         list(FileDataset(FileOptions(path=str(path))).rows())
     assert tracemalloc.get_traced_memory()[1] < 6_000_000
     tracemalloc.stop()

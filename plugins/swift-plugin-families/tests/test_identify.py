@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import swift_plugin_families
+from swift_testing.codes import coded
 
 from swift_core.checkpoints.family import UNKNOWN, family_of, identify
 from swift_core.contract.errors import UsageError
@@ -45,7 +46,7 @@ def test_family_of_a_source() -> None:
     assert family_of(source("llama")).targets == ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     assert family_of(source("")) is UNKNOWN
     assert family_of(source("unknown")) is UNKNOWN
-    with pytest.raises(UsageError, match="llam_a"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-023"), match="llam_a"):
         family_of(source("llam_a"))
 
 

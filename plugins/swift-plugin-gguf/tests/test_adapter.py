@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions
+from swift_testing.codes import coded
 from swift_testing.rig import write_tiny_model
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, merge_run
@@ -85,7 +86,7 @@ def test_adapters_that_llama_cpp_does_not_support_are_rejected(tiny_model, tmp_p
             write(tmp_path / name, tmp_path / "out")
         assert "swift merge" in error.value.hint
     learned_adapter(tiny_model, tmp_path / "lora")
-    with pytest.raises(UsageError, match="as f32, f16, bf16, not as q8_0"):
+    with pytest.raises(UsageError, check=coded("EXPORT-013"), match=r"f32, f16, bf16.*q8_0"):
         write(tmp_path / "lora", tmp_path / "out", type="q8_0")
     assert not (tmp_path / "out").exists()
 
@@ -94,13 +95,13 @@ def test_a_base_that_was_moved_is_passed_as_an_option(tiny_model, tmp_path):
     base = shutil.copytree(tiny_model, tmp_path / "base")
     learned_adapter(base, tmp_path / "adapter")
     shutil.move(base, tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="base model was not found") as error:
+    with pytest.raises(UsageError, check=coded("EXPORT-017")) as error:
         write(tmp_path / "adapter", tmp_path / "out")
     assert "--base" in error.value.hint
     assert str(base) in error.value.message
     assert write(tmp_path / "adapter", tmp_path / "out", base=str(tmp_path / "elsewhere")).is_file()
     other = write_tiny_model(tmp_path / "other", seed=3)
-    with pytest.raises(UsageError, match="the adapter was trained on"):
+    with pytest.raises(UsageError, check=coded("CKPT-039")):
         write(tmp_path / "adapter", tmp_path / "out2", base=str(other))
 
 

@@ -8,6 +8,7 @@ from swift_plugin_gguf.exporter import GgufExporter
 from swift_plugin_gguf.options import GgufOptions, SplitOptions
 from swift_plugin_gguf.shards import model_files
 from swift_plugin_gguf.split import GgufSplit, tensor_hashes
+from swift_testing.codes import coded
 from swift_testing.kit.tiny import base, difference, inputs, logits
 
 from swift_core.contract.errors import UsageError
@@ -52,9 +53,9 @@ def test_incomplete_and_ambiguous_folders_are_rejected(whole, tmp_path):
     with pytest.raises(UsageError, match=f"{count - 1} of the model's {count} files"):
         GgufSplit(SplitOptions()).export(first.parent, tmp_path / "out")
     (whole.parent / "other.gguf").write_bytes(whole.read_bytes())
-    with pytest.raises(UsageError, match="several GGUF models"):
+    with pytest.raises(UsageError, check=coded("EXPORT-033"), match="several GGUF models"):
         GgufSplit(SplitOptions()).export(whole.parent, tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="no GGUF file"):
+    with pytest.raises(UsageError, check=coded("EXPORT-032"), match="no GGUF file"):
         GgufSplit(SplitOptions()).export(tmp_path / "empty", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from swift_plugin_gguf.options import GgufOptions
 from swift_plugin_gguf.pre_tokenizers import pre_tokenizer_name
 from swift_plugin_gguf.tokens import read_tokens
 from swift_plugin_transformers.gguf_tokenizer import read_tokenizer
+from swift_testing.codes import coded
 from swift_testing.rig import CHATML
 from swift_train.pre_tokenizers import SPLITTINGS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -156,7 +157,7 @@ def test_the_name_implies_ignore_merges_and_the_normalizer():
     qwen = [pre_tokenizers.Split(Regex(SPLITTINGS["qwen2"].splits[0]), "isolated")]
     assert pre_tokenizer_name(tokenizer_json(*qwen, normalizer=normalizers.NFC()), "x") == "qwen2"
     assert pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True), "x") == "gpt-2"  # its merges produce all of its tokens
-    with pytest.raises(UsageError, match="'cc' is matched as a whole, which no merge produces"):
+    with pytest.raises(UsageError, check=coded("EXPORT-030"), match="'cc' is matched as a whole, which no merge produces"):
         pre_tokenizer_name(tokenizer_json(use_regex=True, ignore_merges=True, vocab={"c": 0, "cc": 1}), "x")
 
 
@@ -170,26 +171,26 @@ def test_the_name_implies_ignore_merges_and_the_normalizer():
     ],
 )
 def test_pre_tokenizers_without_a_name_are_rejected(unknown):
-    with pytest.raises(UsageError, match="no name for this pre-tokenizer") as refused:
+    with pytest.raises(UsageError, check=coded("EXPORT-029")) as refused:
         pre_tokenizer_name(unknown, "tokenizer.json")
     assert "--pre-tokenizer" in refused.value.hint
 
 
 def test_unsupported_normalizers_are_rejected(tmp_path):
-    with pytest.raises(UsageError, match="Lowercase"):
+    with pytest.raises(UsageError, check=coded("EXPORT-031"), match="Lowercase"):
         pre_tokenizer_name(tokenizer_json(normalizer=normalizers.Lowercase(), use_regex=True), "tokenizer.json")
     folder = sentencepiece(tmp_path / "model")
     stored = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(stored | {"normalizer": {"type": "NFKC"}}))
-    with pytest.raises(UsageError, match="NFKC"):
+    with pytest.raises(UsageError, check=coded("EXPORT-039"), match="NFKC"):
         exported(folder, tmp_path / "out")
 
 
 def test_unsupported_tokenizers_are_rejected(tiny_model, tmp_path):
-    with pytest.raises(UsageError, match=r"no tokenizer\.json"):
+    with pytest.raises(UsageError, check=coded("EXPORT-036"), match=r"no tokenizer\.json"):
         read_tokens(tmp_path, 320)
-    with pytest.raises(UsageError, match="320 tokens, but the model has 300 embeddings"):
+    with pytest.raises(UsageError, check=coded("EXPORT-038"), match=r"320.*has 300"):
         read_tokens(tiny_model, 300)
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
-    with pytest.raises(UsageError, match="Unigram"):
+    with pytest.raises(UsageError, check=coded("EXPORT-037"), match="Unigram"):
         read_tokens(tmp_path, 320)

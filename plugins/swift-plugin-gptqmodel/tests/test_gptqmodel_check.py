@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from swift_plugin_gptqmodel import swift_check
+from swift_testing.codes import coded
 
 from swift_core.contract.run import Run, Source
 from swift_core.plugins.registered import registry
@@ -49,5 +50,5 @@ def test_a_compiler_is_required(found, monkeypatch, tmp_path):
 def test_other_tools_names(found):
     known = registry()
     assert known.choose("quantizer", "gptqmodel", {"group_size": -1}).name == "gptq-native"
-    with pytest.raises(Exception, match="group_size"):
+    with pytest.raises(Exception, check=coded("OPTION-005"), match="group_size"):
         known.choose("quantizer", "gptq-native", {"group_size": 48})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from swift_plugin_hubs.file import FileHub
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.reference import parse_reference
@@ -30,22 +31,22 @@ def test_a_gguf_file_stands_for_its_folder(tmp_path):
     (tmp_path / "a.gguf").write_text("weights")
     assert fetch(tmp_path / "a.gguf") == tmp_path
     (tmp_path / "b.gguf").write_text("weights")
-    with pytest.raises(UsageError, match=r"other GGUF files too \(b\.gguf\)"):
+    with pytest.raises(UsageError, check=coded("HUB-015"), match=r"GGUF.*\(b\.gguf\)"):
         fetch(tmp_path / "a.gguf")
 
 
 def test_what_is_no_checkpoint(folder, tmp_path):
     with pytest.raises(UsageError, match="Did you mean 'model'"):
         fetch(tmp_path / "modle")
-    with pytest.raises(UsageError, match="a file, not a checkpoint folder"):
+    with pytest.raises(UsageError, check=coded("HUB-016")):
         fetch(folder / "config.json")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="only pickled weights"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-010")):
         fetch(folder)
 
 
 def test_push_copies_to_a_free_path(folder, tmp_path):
     target = FileHub().push(folder, parse_reference(f"file:{tmp_path / 'copy'}"), message="m")
     assert fetch(target) == tmp_path / "copy"
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, check=coded("FILE-004")):
         FileHub().push(folder, parse_reference(f"file:{target}"), message="m")

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import constants
 from swift_plugin_hubs import cache
 from swift_plugin_hubs.hf import HuggingFaceHub
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import parse_reference
@@ -138,7 +139,7 @@ def test_offline(hub, monkeypatch):
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
     del hub.requests[:]
     assert fetch("hf:org/plain") == folder
-    with pytest.raises(UsageError, match="offline, and 'hf:org/gguf' is not in the cache"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match="'hf:org/gguf'"):
         fetch("hf:org/gguf")
     assert hub.requests == []
 
@@ -172,7 +173,7 @@ def test_what_is_refused(hub, text, message):
 
 def test_no_network(monkeypatch, tmp_path):
     use(monkeypatch, tmp_path, 9)
-    with pytest.raises(SwiftError, match="no connection") as caught:
+    with pytest.raises(SwiftError, check=coded("HUB-009")) as caught:
         fetch("hf:org/plain")
     assert not isinstance(caught.value, UsageError)
 

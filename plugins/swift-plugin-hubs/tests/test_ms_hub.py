@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from swift_plugin_hubs.ms import ModelScopeHub
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import parse_reference
@@ -28,7 +29,7 @@ def test_offline(monkeypatch, tmp_path):
     pytest.importorskip("modelscope")
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
-    with pytest.raises(UsageError, match="offline, and 'ms:org/plain' is not in the cache"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match="'ms:org/plain'"):
         fetch()
 
 

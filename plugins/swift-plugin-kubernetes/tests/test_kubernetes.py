@@ -13,6 +13,7 @@ from swift_plugin_kubernetes.launcher import KubernetesLauncher
 from swift_plugin_kubernetes.manifests import MANIFESTS, manifests, service
 from swift_plugin_kubernetes.options import KubernetesOptions
 from swift_plugin_kubernetes.pod import Workload
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.run import Run
@@ -106,7 +107,7 @@ def test_names_are_fit_for_a_cluster():
 
 
 def test_a_volume_that_is_none_is_refused():
-    with pytest.raises(UsageError, match="'runs:data'") as caught:
+    with pytest.raises(UsageError, check=coded("NODE-021"), match="'runs:data'") as caught:
         manifests(work(volumes=["runs:data"]))
     assert caught.value.where == "launcher.volumes"
 
@@ -146,7 +147,7 @@ def test_a_manifest_alone(run, monkeypatch):
     made = list(yaml.safe_load_all((run / "job.yaml").read_text()))
     assert [item["kind"] for item in made] == ["Job", "Service"]
     assert "--conclude" in made[0]["spec"]["template"]["spec"]["containers"][0]["command"]
-    with pytest.raises(UsageError, match="needs the package kubernetes") as caught:
+    with pytest.raises(UsageError, check=coded("NODE-017")) as caught:
         launch(run)
     assert "pip install 'swift-plugin-kubernetes[submit]'" in caught.value.hint
 
@@ -160,7 +161,7 @@ def test_a_train_job_is_submitted_and_left(run, cluster):
 
 def test_the_clusters_own_words_reach_the_user(run, cluster):
     cluster.refusal = (403, "jobs.batch is forbidden")
-    with pytest.raises(SwiftError, match=r"the cluster refused the request: .*jobs\.batch is forbidden") as caught:
+    with pytest.raises(SwiftError, check=coded("NODE-019"), match=r"the cluster refused the request: .*jobs\.batch is forbidden") as caught:
         launch(run)
     assert "permission to manage jobs in the namespace" in caught.value.hint
 
@@ -168,6 +169,6 @@ def test_the_clusters_own_words_reach_the_user(run, cluster):
 def test_no_cluster_is_said(run, monkeypatch, tmp_path):
     pytest.importorskip("kubernetes")
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    with pytest.raises(UsageError, match="no cluster is configured") as caught:
+    with pytest.raises(UsageError, check=coded("NODE-018")) as caught:
         launch(run)
     assert "--launcher.no-submit" in caught.value.hint

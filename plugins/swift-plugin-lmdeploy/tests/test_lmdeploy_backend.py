@@ -11,6 +11,7 @@ from swift_plugin_lmdeploy.backend import LmdeployBackend
 from swift_plugin_lmdeploy.options import LmdeployOptions
 from swift_serve import keyed_launch
 from swift_testing import backends
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
@@ -82,15 +83,15 @@ def test_adapters_choose_the_engine_that_serves_them() -> None:
         *(*START, *PLACE, "--backend", "pytorch", *ONE_GPU),
         *("--logprobs-mode", "raw_logprobs", "--adapters", "one=/a b=c", "two=/two"),
     )
-    with pytest.raises(UsageError, match="TurboMind"):
+    with pytest.raises(UsageError, check=coded("SERVE-026"), match="TurboMind"):
         command(adapters, engine="turbomind")
 
 
 def test_adapters_stay_as_they_are() -> None:
     backend, server = LmdeployBackend(LmdeployOptions()), Server("http://127.0.0.1:9/v1", ("base",))
-    with pytest.raises(UsageError, match="can't add 'one'"):
+    with pytest.raises(UsageError, check=coded("SERVE-027"), match="can't add 'one'"):
         backend.add_adapter(server, "one", Path("/one"))
-    with pytest.raises(UsageError, match="can't drop 'one'"):
+    with pytest.raises(UsageError, check=coded("SERVE-028"), match="can't drop 'one'"):
         backend.drop_adapter(server, "one")
 
 
@@ -103,7 +104,7 @@ def test_the_key_reaches_the_engine_but_no_argument(tmp_path: Path) -> None:
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(Invalid, match="kv_cache_dtype"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="kv_cache_dtype"):
         LmdeployOptions.checked({"kv_cache_dtype": "int3"})
 
 

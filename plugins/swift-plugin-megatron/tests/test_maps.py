@@ -9,6 +9,7 @@ import torch
 from swift_plugin_megatron import layout, maps
 from swift_plugin_megatron.layout import Heads
 from swift_plugin_megatron.placement import Partition, place_weights
+from swift_testing.codes import coded
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from swift_core.contract.errors import UsageError
@@ -104,10 +105,14 @@ def test_a_tied_head_is_a_copy_on_the_last_stage():
 
 def test_unmapped_weights_are_refused():
     names = [*dict(model_of("llama").named_parameters()), "model.layers.0.extra.weight"]
-    with pytest.raises(UsageError, match=r"1 weights that its map does not name, such as model\.layers\.0\.extra\.weight"):
+    with pytest.raises(
+        UsageError, check=coded("PARALLEL-026"), match=r"1 weights that its map does not name, such as model\.layers\.0\.extra\.weight"
+    ):
         place_weights(maps.architectures()["llama"], names, Partition(4, 1))
     without = [name for name in names[:-1] if "k_proj" not in name]
-    with pytest.raises(UsageError, match=r"q_proj\.weight without model\.layers\.0\.self_attn\.k_proj\.weight"):
+    with pytest.raises(
+        UsageError, check=coded("PARALLEL-026"), match=r"q_proj\.weight without model\.layers\.0\.self_attn\.k_proj\.weight"
+    ):
         place_weights(maps.architectures()["llama"], without, Partition(4, 1))
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
+from swift_testing.codes import coded
 
 import swift_core as api
 from swift_core.contract.errors import UsageError
@@ -76,7 +77,7 @@ def test_plain_int4_is_warned_of(tiny_model):
 
 def test_a_gguf_folder_is_rejected(tmp_path):
     (tmp_path / "model.gguf").touch()
-    with pytest.raises(UsageError, match="found gguf"):
+    with pytest.raises(UsageError, check=coded("EXPORT-002"), match="found gguf"):
         export_method(tmp_path)
 
 

@@ -9,6 +9,7 @@ import torch
 from swift_plugin_onnx import swift_check
 from swift_plugin_onnx.architectures import export_method
 from swift_plugin_onnx.pooling import Pooling, pooling_of
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.run import Run, Source
@@ -76,7 +77,7 @@ def test_unsupported_poolings_are_rejected(pooling, more, message, tmp_path):
 def test_a_broken_file_is_named(tmp_path):
     write(tmp_path, {"pooling_mode": "mean"})
     (tmp_path / "1_Pooling" / "config.json").unlink()
-    with pytest.raises(UsageError, match="can't be read") as refused:
+    with pytest.raises(UsageError, check=coded("EXPORT-052"), match="can't be read") as refused:
         pooling_of(tmp_path)
     assert "1_Pooling" in refused.value.where
 

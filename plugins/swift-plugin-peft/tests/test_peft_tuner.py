@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from swift_plugin_peft import options as all_options, swift_tuners
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions, LoraPlusOptions, PissaOptions
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.codes import coded
 from swift_testing.kit import tiny
 from transformers import AutoModelForCausalLM
 
@@ -99,10 +100,10 @@ def test_any_other_method_of_peft_by_name(tiny_model, tmp_path):
 
 
 def test_unknown_methods_and_fields_are_named(tiny_model):
-    with pytest.raises(UsageError, match="no method 'graloraa'") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-018"), match="no method 'graloraa'") as error:
         PeftTuner(AnyPeftOptions(method="graloraa")).attach(load(tiny_model), FAMILY)
     assert "gralora" in error.value.hint
-    with pytest.raises(UsageError, match="'rank_patern'") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-016"), match="'rank_patern'") as error:
         PeftTuner(LoraOptions(config={"rank_patern": {}})).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner.config.rank_patern"
     assert "rank_pattern" in error.value.hint
@@ -125,16 +126,16 @@ def test_targets(targets, adapted, tiny_model):
 
 
 def test_targets_that_are_not_there_list_those_that_are(tiny_model):
-    with pytest.raises(UsageError, match=r"'q_porj' .*\. Did you mean 'q_proj'") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-005"), match=r"'q_porj' .*\. Did you mean 'q_proj'") as error:
         PeftTuner(LoraOptions(targets=["v_proj", "q_porj"])).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner.targets"
     assert "down_proj, gate_proj, k_proj" in error.value.hint
-    with pytest.raises(UsageError, match="matches no layer"):
+    with pytest.raises(UsageError, check=coded("TUNER-005"), match="matches no layer"):
         PeftTuner(LoraOptions(targets=r"transformer\..*")).attach(load(tiny_model), FAMILY)
-    with pytest.raises(UsageError, match="regular expression") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-006")) as error:
         PeftTuner(LoraOptions(targets="(q_proj")).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner.targets"
-    with pytest.raises(UsageError, match="'embed_token' matches no module") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-004"), match="'embed_token'") as error:
         PeftTuner(LoraOptions(modules_to_save=["embed_token"])).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner.modules_to_save"
     assert "'embed_tokens'" in error.value.hint
@@ -147,10 +148,10 @@ def test_a_multimodal_family_keeps_to_its_language_model(tiny_model):
 
 
 def test_values_that_the_layers_do_not_allow(tiny_model):
-    with pytest.raises(UsageError, match="PEFT rejected the options") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-009"), match="PEFT") as error:
         PeftTuner(SPECS["boft"].options.load()(block_size=7)).attach(load(tiny_model), FAMILY)
     assert error.value.where == "tuner"
-    with pytest.raises(Invalid, match="use one of them"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="use one of them"):
         LoraOptions.checked({"dora": True, "init": "pissa"})
 
 
@@ -247,7 +248,7 @@ def test_a_second_adapter_that_does_not_fit_leaves_the_first(tiny_model, tmp_pat
     before = logits(served)
     file = tmp_path / "two" / "adapter_model.safetensors"
     save_file({name.replace("v_proj", "w_proj"): tensor for name, tensor in load_file(file).items()}, file)
-    with pytest.raises(UsageError, match=r"does not match the base model: .*[vw]_proj"):
+    with pytest.raises(UsageError, check=coded("TUNER-013"), match=r"does not match the base model: .*[vw]_proj"):
         tuner.restore(served, tmp_path / "two", name="two")
     assert list(served.peft_config) == ["one"]
     torch.testing.assert_close(logits(served), before)
@@ -257,7 +258,7 @@ def test_merging_into_a_quantized_base_is_refused(tiny_model):
     tuner = tuner_for("lora")
     model = tuner.attach(load(tiny_model), FAMILY)
     model.get_base_model().is_quantized = True
-    with pytest.raises(SwiftError, match="can't be merged into a quantized base"):
+    with pytest.raises(SwiftError, check=coded("TUNER-014")):
         tuner.merge(model)
 
 
@@ -309,7 +310,7 @@ def test_adalora_needs_steps_to_prune_in(tiny_model):
     tuner.options = tuner.options.model_copy(update={"warmup": 0.6, "settle": 0.6})
     from swift_plugin_peft.adalora import AdaLoraTuner
 
-    with pytest.raises(UsageError, match="10 steps") as error:
+    with pytest.raises(UsageError, check=coded("TUNER-001"), match="10 steps") as error:
         AdaLoraTuner(tuner.options).prepare(model, torch.optim.SGD(model.parameters()), 10)
     assert error.value.where == "tuner.warmup"
 
@@ -321,7 +322,7 @@ def test_dora_on_rows_of_zeros_is_refused(tiny_model):
         model = load(tiny_model)
         model.model.embed_tokens.weight.data[7] = 0
         if refused:
-            with pytest.raises(UsageError, match="lm_head") as caught:
+            with pytest.raises(UsageError, check=coded("TUNER-017"), match="lm_head") as caught:
                 tuner.attach(model, FAMILY)
             assert caught.value.where == "tuner.targets"
         else:
@@ -330,6 +331,6 @@ def test_dora_on_rows_of_zeros_is_refused(tiny_model):
 
 def test_what_peft_refuses_is_one_line(tiny_model):
     tuner = SPECS["lora"].factory.load()(SPECS["lora"].options.load()(targets=["layers.0"]))
-    with pytest.raises(UsageError, match="LlamaDecoderLayer is not supported") as caught:
+    with pytest.raises(UsageError, check=coded("TUNER-009"), match="LlamaDecoderLayer is not supported") as caught:
         tuner.attach(load(tiny_model), FAMILY)
     assert "\n" not in caught.value.message

@@ -13,6 +13,7 @@ from swift_plugin_peft.gradient_probe import modules_without_gradient
 from swift_plugin_peft.options import LoraOptions
 from swift_plugin_peft.targets import match_targets, to_target_modules
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.codes import coded
 from swift_train.testing_architectures import small_model
 from torch import nn
 
@@ -125,7 +126,7 @@ def test_the_users_names_mean_what_they_mean_to_peft(toy):
         assert {path for group in match_targets(wanted, toy, family) for path in group.paths} == theirs
     for wanted in ("all-linear", "all", ["all-linear"], "auto"):
         assert {path for group in match_targets(wanted, toy, family) for path in group.paths} == set(paths(toy))
-    with pytest.raises(UsageError, match=r"'layers\.7\.q' .*\. Did you mean 'layers\.[01]\.q'"):
+    with pytest.raises(UsageError, check=coded("TUNER-005"), match=r"'layers\.7\.q' .*\. Did you mean 'layers\.[01]\.q'"):
         match_targets(["layers.7.q"], toy, family)
 
 
@@ -141,5 +142,7 @@ def test_a_name_that_stands_for_nothing_that_learns_is_refused_and_others_lose_w
     tuner.save(model, tmp_path)
     written = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
     assert sorted(written) == ["self_attn.k_proj", "self_attn.q_proj"]
-    with pytest.raises(UsageError, match=r"'model\.decoder\.layers\.1\.encoder_attn\.k_proj' can't be adapted: .* no gradient"):
+    with pytest.raises(
+        UsageError, check=coded("TUNER-002"), match=r"'model\.decoder\.layers\.1\.encoder_attn\.k_proj' can't be adapted: .* no gradient"
+    ):
         PeftTuner(LoraOptions(targets=["q_proj", "model.decoder.layers.1.encoder_attn.k_proj"])).attach(small_model("bart"), UNKNOWN)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from swift_plugin_peft.options import AnyPeftOptions, LoraOptions
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.codes import coded
 from swift_testing.kit import tiny
 from swift_train import build
 from swift_train.merge import merge
@@ -103,7 +104,7 @@ def test_an_architecture_that_has_only_one_weight_is_refused_before_training(opt
 
     model = tiny.base(tiny_model)
     monkeypatch.setattr(LlamaForCausalLM, "__init__", always_tied)
-    with pytest.raises(UsageError, match="shares its weight with") as refused:
+    with pytest.raises(UsageError, check=coded("TUNER-007")) as refused:
         PeftTuner(options).attach(model, tiny.FAMILY)
     assert refused.value.where == where
     assert not any("lora_" in name for name, _ in model.named_parameters())
@@ -119,5 +120,5 @@ def test_blocks_that_stand_in_two_places(tiny_model):
     assert any("up_proj (2): it shares its weight" in remark for remark in tuner.remarks)
     model = tiny.base(tiny_model)
     model.model.layers[1].mlp.up_proj.weight = model.model.layers[0].mlp.up_proj.weight
-    with pytest.raises(UsageError, match="shares its weight with"):
+    with pytest.raises(UsageError, check=coded("TUNER-007")):
         PeftTuner(LoraOptions(targets=["up_proj"])).attach(model, tiny.FAMILY)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from swift_plugin_safetensors.exporter import SafetensorsExporter
 from swift_plugin_safetensors.options import SafetensorsOptions
 from swift_plugin_safetensors.vllm_support import vllm_notes
+from swift_testing.codes import coded
 from swift_testing.kit.tiny import base, difference, logits, pretend_to_learn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -69,7 +70,7 @@ def test_a_quantized_checkpoint_is_copied_and_not_converted(tiny_model, tmp_path
     export(tiny_model, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
-    with pytest.raises(UsageError, match="quantized"):
+    with pytest.raises(UsageError, check=coded("EXPORT-061")):
         export(folder, tmp_path / "out", type="float16")
     assert export(folder, tmp_path / "copy").is_dir()
 
@@ -79,7 +80,7 @@ def test_values_out_of_range_leave_no_output(tiny_model, tmp_path):
     with torch.no_grad():
         model.model.norm.weight[0] = 1e6
     model.save_pretrained(tmp_path / "large")
-    with pytest.raises(SwiftError, match=r"model\.norm\.weight"):
+    with pytest.raises(SwiftError, check=coded("EXPORT-062"), match=r"model\.norm\.weight"):
         export(tmp_path / "large", tmp_path / "out", type="float16")
     assert [path.name for path in tmp_path.iterdir()] == ["large"]
 

@@ -14,6 +14,7 @@ from swift_plugin_sglang.options import SglangOptions
 from swift_serve import keyed_launch
 from swift_serve.client import Refused
 from swift_testing import backends
+from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, reply
 
 from swift_core.contract.errors import UsageError
@@ -89,7 +90,7 @@ def test_adapters() -> None:
 def test_adapters_at_run_time() -> None:
     lora = command(later=True, max_lora_rank=32).argv[len(DEFAULT) :]
     assert lora == ("--enable-lora", "--lora-target-modules", "all", "--max-lora-rank", "32")
-    with pytest.raises(UsageError, match="maximum rank") as refused:
+    with pytest.raises(UsageError, check=coded("SERVE-029")) as refused:
         command(later=True)
     assert refused.value.where == "backend.max_lora_rank"
 
@@ -129,5 +130,5 @@ def test_adapters_while_it_runs(script: ScriptedServer, tmp_path: Path) -> None:
         {"path": "/unload_lora_adapter", "key": "Bearer key", "body": {"lora_name": "one"}},
     ]
     script.answer = lambda handler: reply(handler, 400, {"success": False, "error_message": "rank too high"})
-    with pytest.raises(Refused, match="rank too high"):
+    with pytest.raises(Refused, check=coded("SERVE-087"), match="rank too high"):
         backend.add_adapter(server, "two", tmp_path)

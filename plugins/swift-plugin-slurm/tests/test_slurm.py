@@ -11,6 +11,7 @@ from swift_plugin_slurm import swift_check
 from swift_plugin_slurm.launcher import SlurmLauncher
 from swift_plugin_slurm.options import SlurmOptions
 from swift_plugin_slurm.script import script
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError
 from swift_core.contract.run import Run
@@ -117,5 +118,5 @@ def test_no_slurm_is_said_before_anything_is_loaded(slurm, monkeypatch):
 
 def test_slurms_own_words_reach_the_user(run, slurm):
     (slurm / "sbatch").write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: gpu' >&2\nexit 1\n")
-    with pytest.raises(SwiftError, match="sbatch failed: sbatch: error: invalid partition specified: gpu"):
+    with pytest.raises(SwiftError, check=coded("NODE-027"), match="sbatch failed: sbatch: error: invalid partition specified: gpu"):
         launch(run("ranks"), partition="gpu")

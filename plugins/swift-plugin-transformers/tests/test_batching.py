@@ -18,6 +18,7 @@ from swift_plugin_transformers.prefix_cache import PrefixCache
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 from swift_plugin_transformers.varlen import VarlenUnsupported, forward, probe
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError, UsageError
 
@@ -161,7 +162,7 @@ def test_memory_never_exceeds_its_limit_and_nobody_hangs(tiny_model: Path):
     assert all(len(one.tokens()) <= 20 for one in asked)
     assert 100 <= most <= 150
     assert prefixes.in_use == 0
-    with pytest.raises(UsageError, match="150 tokens"):
+    with pytest.raises(UsageError, check=coded("MODEL-006"), match="150 tokens"):
         Asked(engine, ids[:30], Sampling(max_tokens=130)).tokens()
     assert len(Asked(engine, ids[:30], Sampling(temperature=0)).tokens()) <= 120  # no limit of its own: what fits
     engine.close()
@@ -221,7 +222,7 @@ def test_one_bad_prompt_harms_no_other(engine: EmbeddedEngine):
     prompt = engine.encode("hello")
     good = Asked(engine, prompt, Sampling(max_tokens=20, temperature=0))
     bad = Asked(engine, [10**6], Sampling(max_tokens=20))
-    with pytest.raises(UsageError, match="1000000"):
+    with pytest.raises(UsageError, check=coded("MODEL-010"), match="1000000"):
         bad.tokens()
     assert len(good.tokens()) == 20
 
@@ -233,7 +234,7 @@ def test_a_failed_step_is_told_and_the_next_works(engine: EmbeddedEngine, monkey
     prompt = engine.encode("hello")
     with monkeypatch.context() as patch:
         patch.setattr("swift_plugin_transformers.batching.forward", full)
-        with pytest.raises(SwiftError, match="not enough memory"):
+        with pytest.raises(SwiftError, check=coded("MODEL-011")):
             Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     assert batcher(engine).prefix_cache.in_use == 0
     assert len(Asked(engine, prompt, Sampling(max_tokens=5, temperature=0)).tokens()) == 5
@@ -283,7 +284,7 @@ def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: Embedded
     monkeypatch.setattr(type(engine.worker._served.unwrapped), "forward", lost)  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="device-side"):
         Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
-    with pytest.raises(SwiftError, match="worker thread has failed"):
+    with pytest.raises(SwiftError, check=coded("SERVE-020")):
         Asked(engine, prompt, Sampling(max_tokens=5)).tokens()
     assert "device-side" in str(engine.fault)
 
@@ -293,12 +294,12 @@ def test_memory_of_the_processor_that_runs_out_is_told(engine: EmbeddedEngine, m
         torch.empty(2**55)
 
     monkeypatch.setattr("swift_plugin_transformers.batching.forward", full)
-    with pytest.raises(SwiftError, match="not enough memory"):
+    with pytest.raises(SwiftError, check=coded("MODEL-011")):
         Asked(engine, engine.encode("hello"), Sampling(max_tokens=5)).tokens()
 
 
 def test_an_adapter_that_is_gone_is_not_answered_for_by_the_base(engine: EmbeddedEngine):
-    with pytest.raises(UsageError, match="'poet' was unloaded"):
+    with pytest.raises(UsageError, check=coded("MODEL-009"), match="'poet'"):
         Asked(engine, engine.encode("hello"), Sampling(max_tokens=5), model="poet").tokens()
 
 
@@ -306,7 +307,7 @@ def test_closing_tells_those_who_wait(long_model: Path):
     engine = engine_of(long_model)
     asked = Asked(engine, engine.encode("hello"), Sampling(max_tokens=20_000, temperature=0))
     engine.close()
-    with pytest.raises(SwiftError, match="stopping"):
+    with pytest.raises(SwiftError, check=coded("SERVE-019")):
         asked.tokens()
 
 

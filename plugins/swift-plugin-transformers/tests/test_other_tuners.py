@@ -17,6 +17,7 @@ from swift_plugin_transformers.batching import Batcher
 from swift_plugin_transformers.sequential import SequentialWorker
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import load
+from swift_testing.codes import coded
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.manifest import Manifest, write_manifest
@@ -132,7 +133,7 @@ def options() -> ServeOptions:
 def test_a_tuner_that_cannot_switch_is_refused_before_anything_is_loaded(adapter, tiny_model, monkeypatch):
     monkeypatch.setattr("swift_train.build.load_base", lambda *_: pytest.fail("loaded"))
     folder = adapter(PlainTuner)
-    with pytest.raises(UsageError, match="can't be switched on and off") as refused:
+    with pytest.raises(UsageError, check=coded("TUNER-028"), match="can't be switched on and off") as refused:
         load(tiny_model, {"mine": folder}, "m", options())
     assert f"swift merge {folder}" in refused.value.hint
 
@@ -160,7 +161,7 @@ def test_an_adapter_that_comes_later_must_be_of_the_same_tuner(adapter, tiny_mod
     engine = load(tiny_model, {"lora": tmp_path / "lora"}, "m", options())
     try:
         before = answer(engine, "lora")
-        with pytest.raises(UsageError, match="can't share a base"):
+        with pytest.raises(UsageError, check=coded("TUNER-028"), match="can't share a base"):
             asyncio.run(engine.load_adapter("mine", adapter(SwitchingShift)))
         assert answer(engine, "lora") == before
     finally:

@@ -14,6 +14,7 @@ from swift_plugin_vllm.options import VllmOptions
 from swift_serve.client import Refused
 from swift_testing import backends
 from swift_testing.backends import write_adapter
+from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, reply
 
 from swift_core.contract.errors import UsageError
@@ -115,18 +116,18 @@ def test_adapters_at_run_time_only_when_asked_for() -> None:
 
 
 def test_adapters_that_it_can_not_serve(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="rank 512, not 600"):
+    with pytest.raises(UsageError, check=coded("SERVE-048"), match="rank 512, not 600"):
         command({"big": write_adapter(tmp_path / "big", r=600)})
-    with pytest.raises(UsageError, match="states no rank"):
+    with pytest.raises(UsageError, check=coded("SERVE-049")):
         command({"other": write_adapter(tmp_path / "other", peft_type="IA3")})
-    with pytest.raises(UsageError, match="states no rank"):
+    with pytest.raises(UsageError, check=coded("SERVE-049")):
         command({"none": tmp_path})
 
 
 def test_options_are_checked() -> None:
-    with pytest.raises(Invalid, match="gpu_memory_utilization"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="gpu_memory_utilization"):
         VllmOptions.checked({"gpu_memory_utilization": 1.5})
-    with pytest.raises(Invalid, match="Did you mean 'max_model_len'"):
+    with pytest.raises(Invalid, check=coded("OPTION-005"), match="Did you mean 'max_model_len'"):
         VllmOptions.checked({"max_model_length": 1})
 
 
@@ -159,5 +160,5 @@ def test_adapters_while_it_runs(script: ScriptedServer, tmp_path: Path) -> None:
         {"path": "/v1/unload_lora_adapter", "key": "Bearer key", "body": {"lora_name": "one"}},
     ]
     script.answer = lambda handler: reply(handler, 400, {"error": {"message": "rank 64 is greater than max_lora_rank 16"}})
-    with pytest.raises(Refused, match="rank 64 is greater"):
+    with pytest.raises(Refused, check=coded("SERVE-087"), match="rank 64 is greater"):
         backend.add_adapter(server, "two", tmp_path)

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import pytest
 from swift_data.rows import ChatRow
+from swift_testing.codes import coded
 from swift_train.custom_template import use_template
 from swift_train.mask_check import check_turns
 from swift_train.masks import ChatEncoder
@@ -80,7 +81,7 @@ def test_a_thought_ahead_of_a_call_that_is_gone_once_it_is_answered(with_templat
 
 def test_a_message_that_no_turn_was_shown_is_refused(with_template):
     silent = MISTRAL_V3.replace("loop.last and system_message is defined", "false")
-    with pytest.raises(UsageError, match="omits a part of message 1"):
+    with pytest.raises(UsageError, check=coded("TRAIN-080"), match="message 1"):
         learned(with_template(silent), ChatRow((SYSTEM, ASK, SAY)))
 
 

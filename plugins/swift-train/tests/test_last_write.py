@@ -7,6 +7,7 @@ import os
 
 import pytest
 from safetensors.torch import load_file
+from swift_testing.codes import coded
 from swift_train import job, save_interval
 from swift_train.checkpoints import complete_checkpoints, integrity_error
 from swift_train.job import train
@@ -61,7 +62,7 @@ class Meddler(Recorder):
 def test_a_name_that_is_taken_meanwhile_loses_nothing(tiny_model, rows, tmp_path):
     (tmp_path / "run").mkdir()
     settings = {"max_steps": 3, "verb_options": {"output": str(tmp_path / "out")}}
-    with pytest.raises(UsageError, match="exists") as caught:
+    with pytest.raises(UsageError, check=coded("FILE-004")) as caught:
         train(training_run(tiny_model, rows, **settings), Meddler(tmp_path / "run"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["theirs"]
     (last,) = complete_checkpoints(tmp_path / "run/checkpoints")
@@ -102,7 +103,7 @@ def test_where_no_checkpoint_can_be_kept_the_output_is_written_all_the_same(tiny
 def test_a_disk_that_can_not_hold_the_result_is_refused_before_the_first_step(tiny_model, rows, tmp_path, monkeypatch):
     monkeypatch.setattr("swift_train.disk_space.free_space", lambda place: 1000)
     report = Recorder(tmp_path)
-    with pytest.raises(DiskFull, match="1 kB free"):
+    with pytest.raises(DiskFull, check=coded("TRAIN-024"), match="1 kB free"):
         train(training_run(tiny_model, rows, max_steps=2), report)
     assert not report.metrics
 

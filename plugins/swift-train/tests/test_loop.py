@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from swift_testing.codes import coded
 from swift_testing.rig import CHATML
 from swift_train.build import load_base
 from swift_train.checkpoints import complete_checkpoints
@@ -96,7 +97,7 @@ def test_resume_is_exact(tiny_model, rows, tmp_path, tuner):
 
 def test_stopping_writes_a_checkpoint_and_says_how_to_go_on(tiny_model, rows, tmp_path):
     report = Recorder(tmp_path, stop_after=2)
-    with pytest.raises(Stopped, match="after step 2 of 5") as caught:
+    with pytest.raises(Stopped, check=coded("TRAIN-031"), match=r"step 2.*of 5") as caught:
         train(training_run(tiny_model, rows, max_steps=5), report)
     assert f"--resume {tmp_path}" in caught.value.hint
     checkpoint = newest_checkpoint(tmp_path)
@@ -147,7 +148,7 @@ def test_a_loss_that_is_no_number_names_its_row(tiny_model, tmp_path, monkeypatc
     chats = ragged_chats(4)
     chats[1]["messages"][0]["content"] = "zzz"
     rows = write_rows(tmp_path / "rows.jsonl", chats)
-    with pytest.raises(SwiftError, match="the loss is nan at step 1") as caught:
+    with pytest.raises(SwiftError, check=coded("TRAIN-033"), match="the loss is nan at step 1") as caught:
         train(training_run(broken, rows, max_steps=2, batch_size=4), Recorder(tmp_path))
     assert caught.value.where.endswith("rows.jsonl, row 2")
 
@@ -163,7 +164,7 @@ def test_a_full_disk_is_an_error_where_a_checkpoint_is_needed(tiny_model, rows, 
     _, figures = train(training_run(tiny_model, rows, max_steps=3, save_steps=1), Recorder(tmp_path))
     assert figures["failed_saves"] == 3
     (tmp_path / "again").mkdir()
-    with pytest.raises(SwiftError, match="the disk is full"):
+    with pytest.raises(SwiftError, check=coded("FILE-005"), match="the disk is full"):
         train(run, Recorder(tmp_path / "again", stop_after=1))
     assert not complete_checkpoints(tmp_path / "again/checkpoints")
     assert not list((tmp_path / "again/checkpoints").iterdir()), "nothing half-written"
@@ -231,7 +232,7 @@ def test_a_chat_template_of_the_users_own_is_used_and_saved(tiny_model, rows, tm
 
 
 def test_a_chat_template_that_is_not_there(tiny_model, rows, tmp_path):
-    with pytest.raises(UsageError, match="chat template can't be read") as caught:
+    with pytest.raises(UsageError, check=coded("TRAIN-019")) as caught:
         train(training_run(tiny_model, rows, max_steps=1, chat_template=str(tmp_path / "no.jinja")), Recorder(tmp_path))
     assert caught.value.where == "chat_template"
 

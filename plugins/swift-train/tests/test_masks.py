@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from swift_data.rows import ChatRow
+from swift_testing.codes import coded
 from swift_train.custom_template import use_template
 from swift_train.mask_check import MaskError, check_turns
 from swift_train.masks import ChatEncoder
@@ -128,7 +129,7 @@ def test_what_a_message_weighs(tokenizer):
 
 
 def test_a_row_in_which_nothing_is_learned(tokenizer):
-    with pytest.raises(UsageError, match="loss_scale 0"):
+    with pytest.raises(UsageError, check=coded("TRAIN-038"), match="loss_scale 0"):
         encode(tokenizer, ChatRow((*PLAIN[:2], {**PLAIN[2], "loss_scale": 0.0})))
 
 
@@ -162,7 +163,7 @@ def test_an_earlier_turn_that_ends_otherwise(tokenizer):
 
 def test_a_generation_prompt_that_the_turn_does_not_begin_with(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n<think>'")
-    with pytest.raises(UsageError, match="with its generation prompt, which continues with '<think>'"):
+    with pytest.raises(UsageError, check=coded("TRAIN-084"), match="'<think>'"):
         encode(tokenizer, ChatRow(PLAIN))
 
 
@@ -181,7 +182,7 @@ def test_a_template_that_shows_the_system_prompt_only_to_the_last_question(token
 
 def test_a_template_without_an_end_of_turn(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "")
-    with pytest.raises(UsageError, match="never learn to stop"):
+    with pytest.raises(UsageError, check=coded("TRAIN-011")):
         ChatEncoder(tokenizer, MaskOptions())
 
 
@@ -193,7 +194,7 @@ def test_a_turn_that_ends_by_naming_who_speaks_next(tokenizer):
         "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
     )
-    with pytest.raises(UsageError, match="never learn to stop"):
+    with pytest.raises(UsageError, check=coded("TRAIN-011")):
         encode(tokenizer, ChatRow(PLAIN))
     stops = ("<|user|>", "<|tool|>")
     (encoded,) = encode(tokenizer, ChatRow(PLAIN), stops)
@@ -220,7 +221,7 @@ def test_what_follows_the_stop_token_is_not_learned(tokenizer):
 
 def test_a_turn_that_does_not_end(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("+ '<|im_end|>'", "+ ('<|other|>' if loop.index0 == 6 else '<|im_end|>')")
-    with pytest.raises(UsageError, match="message 7 does not end with"):
+    with pytest.raises(UsageError, check=coded("TRAIN-085"), match="message 7"):
         encode(tokenizer, ChatRow(PLAIN))
 
 
@@ -238,7 +239,7 @@ def test_a_token_across_the_border(tokenizer):
 
 def test_a_tool_call_that_the_template_drops(tokenizer):
     messages = (*PLAIN[:4], {"role": "assistant", "content": "", "tool_calls": [CALL]})
-    with pytest.raises(UsageError, match="omits the tool call in message 5: 'get_weather'"):
+    with pytest.raises(UsageError, check=coded("TRAIN-086"), match="message 5: 'get_weather'"):
         encode(tokenizer, ChatRow(messages))
 
 
@@ -251,13 +252,13 @@ def test_a_tool_call_that_the_template_drops(tokenizer):
 )
 def test_thinking_that_the_template_drops(tokenizer, message):
     tokenizer.chat_template = tokenizer.chat_template.replace("message['content'] +", "message['content'].split('</think>')[-1] +")
-    with pytest.raises(UsageError, match="omits the reasoning in message 2: 'They greet me"):
+    with pytest.raises(UsageError, check=coded("TRAIN-087"), match="omits the reasoning in message 2: 'They greet me"):
         encode(tokenizer, ChatRow((PLAIN[1], message)))
 
 
 def test_a_system_message_that_the_template_drops(tokenizer):
     tokenizer.chat_template = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + tokenizer.chat_template
-    with pytest.raises(UsageError, match=r"omits a part of message 1 \(system\)"):
+    with pytest.raises(UsageError, check=coded("TRAIN-080"), match=r"omits a part of message 1 \(system\)"):
         encode(tokenizer, ChatRow(({"role": "system", "content": "Be brief."}, *PLAIN[1:])))
 
 
@@ -268,7 +269,7 @@ def test_whitespace_that_the_template_strips_is_no_loss(tokenizer):
 
 
 def test_tools_that_the_template_has_no_place_for(tokenizer):
-    with pytest.raises(UsageError, match="does not support tools: it omits 'get_weather'"):
+    with pytest.raises(UsageError, check=coded("TRAIN-081"), match="'get_weather'"):
         encode(tokenizer, ChatRow(PLAIN, TOOLS))
 
 
@@ -316,7 +317,7 @@ def test_generation_marks_tell_how_a_turn_may_end(tokenizer):
     (encoded,) = encode(tokenizer, ChatRow(messages))
     assert said(tokenizer, encoded)[1].endswith("<|call|>")
     tokenizer.chat_template = MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    with pytest.raises(UsageError, match="message 5 does not end with"):
+    with pytest.raises(UsageError, check=coded("TRAIN-085"), match="message 5"):
         encode(tokenizer, ChatRow(messages))
 
 
@@ -333,19 +334,19 @@ def test_a_refusal_of_the_template_says_so(tokenizer):
     tokenizer.chat_template = (
         "{% if messages | length > 3 %}{{ raise_exception('roles must alternate') }}{% endif %}" + tokenizer.chat_template
     )
-    with pytest.raises(UsageError, match="refuses the conversation: roles must alternate"):
+    with pytest.raises(UsageError, check=coded("TRAIN-013"), match="refuses the conversation: roles must alternate"):
         encode(tokenizer, ChatRow(PLAIN))
 
 
 def test_images_are_not_for_a_task_of_text(tokenizer):
     content = [{"type": "image", "image": "/cat.png"}, {"type": "text", "text": "What is it?"}]
-    with pytest.raises(UsageError, match="message 1 contains image"):
+    with pytest.raises(UsageError, check=coded("TRAIN-039"), match="message 1 contains image"):
         encode(tokenizer, ChatRow(({"role": "user", "content": content}, {"role": "assistant", "content": "A cat."})))
 
 
 def test_no_template(tokenizer):
     tokenizer.chat_template = None
-    with pytest.raises(UsageError, match="no chat template"):
+    with pytest.raises(UsageError, check=coded("TRAIN-010")):
         ChatEncoder(tokenizer, MaskOptions())
 
 
@@ -371,9 +372,9 @@ def test_the_gate_catches_a_wrong_mask(tokenizer, mutation, says):
 def test_the_gate_catches_turns_that_are_missing_or_too_many(tokenizer):
     encoder, row = ChatEncoder(tokenizer, MaskOptions()), ChatRow(PLAIN)
     (encoded,) = encode(tokenizer, row)
-    with pytest.raises(MaskError, match=r"messages 3, 5, 7 .* but 3, 5 are"):
+    with pytest.raises(MaskError, check=coded("TRAIN-037"), match=r"messages 3, 5, 7 .* but 3, 5 are"):
         check_turns(encoder, row, [Encoded(encoded.ids, encoded.spans[:2])])
-    with pytest.raises(MaskError, match="but 3, 3, 5, 5, 7, 7 are"):
+    with pytest.raises(MaskError, check=coded("TRAIN-037"), match="but 3, 3, 5, 5, 7, 7 are"):
         check_turns(encoder, row, [encoded, encoded])
 
 
@@ -382,7 +383,7 @@ def test_the_gate_catches_tokens_that_inference_does_not_see(tokenizer):
     (encoded,) = encode(tokenizer, row)
     ids = encoded.ids.copy()
     ids[2] += 1
-    with pytest.raises(MaskError, match="does not begin where a prompt ends"):
+    with pytest.raises(MaskError, check=coded("TRAIN-035")):
         check_turns(encoder, row, [Encoded(ids, encoded.spans)])
 
 
@@ -391,5 +392,5 @@ def test_variables_are_written_into_the_template_as_they_are(tokenizer):
     tokenizer.chat_template = "{{ greeting }}{% for m in messages %}{{ m.content }}{% endfor %}"
     use_template(tokenizer, SftOptions(template_variables={"greeting": text}))
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == f"{text}Hi"
-    with pytest.raises(UsageError, match="my-greeting"):
+    with pytest.raises(UsageError, check=coded("TRAIN-018"), match="my-greeting"):
         use_template(tokenizer, SftOptions(template_variables={"my-greeting": text}))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from swift_testing.codes import coded
 from swift_train import build
 from swift_train.merge import merge
 from swift_train.testing_adapters import learned_adapter, logits, merge_run, source_of
@@ -58,7 +59,7 @@ def test_rounding_is_allowed_for_and_not_more(tiny_model, tmp_path, report):
     _, figures = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16"), report)
     assert 1e-4 < figures["max_logit_difference"] <= figures["tolerance"]
     learned_adapter(tiny_model, tmp_path / "small", size=2e-4)
-    with pytest.raises(SwiftError, match="differs from base \\+ adapter") as error:
+    with pytest.raises(SwiftError, check=coded("TRAIN-044")) as error:
         merge(merge_run(tiny_model, tmp_path / "small", out=tmp_path / "out2", dtype="bfloat16"), report)
     assert "--dtype float32" in error.value.hint
     assert not (tmp_path / "out2").exists()
@@ -71,14 +72,14 @@ def test_a_merge_that_loses_the_adapter_is_refused(tiny_model, tmp_path, report,
 
     learned_adapter(tiny_model, tmp_path / "adapter")
     monkeypatch.setattr(PeftTuner, "merge", lambda self, model: model.unload())
-    with pytest.raises(SwiftError, match="differs from base \\+ adapter"):
+    with pytest.raises(SwiftError, check=coded("TRAIN-044")):
         merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out"), report)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_adapter_that_changes_nothing(tiny_model, tmp_path, report):
     learned_adapter(tiny_model, tmp_path / "adapter", size=0)
-    with pytest.raises(SwiftError, match="the adapter changes nothing"):
+    with pytest.raises(SwiftError, check=coded("TRAIN-043")):
         merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out"), report)
 
 
@@ -87,7 +88,7 @@ def test_another_base_is_refused_unless_allowed(tiny_model, tmp_path, report):
 
     other = write_tiny_model(tmp_path / "other", seed=3)
     learned_adapter(tiny_model, tmp_path / "adapter")
-    with pytest.raises(UsageError, match=r"trained on file:.*model.*file:.*other"):
+    with pytest.raises(UsageError, check=coded("CKPT-039"), match=r"trained on file:.*model.*file:.*other"):
         merge(merge_run(other, tmp_path / "adapter", out=tmp_path / "out"), report)
     merge(merge_run(other, tmp_path / "adapter", out=tmp_path / "out", allow_other_base=True), report)
 
@@ -104,17 +105,17 @@ def test_damaged_and_pickled_adapters(tiny_model, tmp_path, report):
     cut = Path(shutil.copytree(tmp_path / "adapter", tmp_path / "cut"))
     file = cut / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(UsageError, match="truncated"):
+    with pytest.raises(UsageError, check=coded("CKPT-020"), match="truncated"):
         merge(merge_run(tiny_model, cut, out=tmp_path / "out"), report)
     torch.save(load_file(tmp_path / "adapter" / file.name), cut / "adapter_model.bin")
     file.unlink()
-    with pytest.raises(UsageError, match="pickled"):
+    with pytest.raises(UsageError, check=coded("TUNER-027"), match="pickled"):
         merge(merge_run(tiny_model, cut, out=tmp_path / "out"), report)
 
 
 def test_a_whole_model_has_nothing_to_merge(tiny_model, tmp_path, report):
     run = Run(verb="merge", job="", model=source_of(tiny_model), options={"output": str(tmp_path / "out")})
-    with pytest.raises(UsageError, match="no adapter to merge"):
+    with pytest.raises(UsageError, check=coded("TRAIN-041")):
         merge(run, report)
 
 
@@ -163,7 +164,7 @@ def test_adapters_by_name(tiny_model, tmp_path):
         torch.testing.assert_close(logits(model), expected)
     tensors = load_file(tmp_path / "small" / "adapter_model.safetensors")
     save_file(dict(list(tensors.items())[1:]), tmp_path / "small" / "adapter_model.safetensors")
-    with pytest.raises(UsageError, match="does not match the base model"):
+    with pytest.raises(UsageError, check=coded("TUNER-013")):
         build.load_checkpoint(tiny_model, device="cpu", adapters={"small": tmp_path / "small"})
 
 
@@ -217,14 +218,14 @@ def test_one_of_several_that_is_lost_is_found(tiny_model, tmp_path, report, monk
         return model.unload() if len(calls) == 1 else merge_one(self, model)
 
     monkeypatch.setattr(PeftTuner, "merge", lose_the_first)
-    with pytest.raises(SwiftError, match="differs from base \\+ adapter"):
+    with pytest.raises(SwiftError, check=coded("TRAIN-044")):
         merge(merge_run(tiny_model, tmp_path / "first", tmp_path / "second", out=tmp_path / "out"), report)
 
 
 def test_held_out_text_shows_what_the_type_lost(tiny_model, tmp_path, report):
     learned_adapter(tiny_model, tmp_path / "adapter")
     run = merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16", verify={"tokens": 64, "max_kl": 1e-9})
-    with pytest.raises(SwiftError, match=r"KL divergence is .* nats per token, the limit is 1e-09"):
+    with pytest.raises(SwiftError, check=coded("CONVERT-030"), match=r"KL.*1e-09"):
         merge(run, report)
     _, figures = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out", dtype="bfloat16"), report)
     assert 0 < figures["kl"] < 0.02

@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from swift_data.choices import fetch_dataset
+from swift_testing.codes import coded
 from swift_train.data import Preprocessing, load_samples
 from swift_train.options import PretrainOptions, SftOptions
 from swift_train.tasks import PretrainTask, SftTask
@@ -60,7 +61,7 @@ def test_the_first_bad_row_ends_it(load):
 def test_too_long_says_which_row_and_what_to_do(load):
     rows = ragged_chats(3)
     rows[1]["messages"][1]["content"] *= 20
-    with pytest.raises(UsageError, match=r"\d+ tokens, but max_length is 200") as caught:
+    with pytest.raises(UsageError, check=coded("TRAIN-079"), match=r"\d+ tokens, but max_length is 200") as caught:
         load(rows, most=200)
     assert caught.value.where.endswith("rows.jsonl, row 2")
     assert "--truncation right" in caught.value.hint
@@ -79,7 +80,7 @@ def test_truncation(load):
 
 
 def test_a_row_cut_to_nothing_supervised_is_an_error(load):
-    with pytest.raises(UsageError, match="no token of this row is supervised") as caught:
+    with pytest.raises(UsageError, check=coded("TRAIN-078")) as caught:
         load(ragged_chats(1), truncation="right", most=10)
     assert caught.value.where.endswith("row 1")
 
@@ -168,7 +169,7 @@ def test_more_bad_rows_than_allowed_stop_the_run(load, most, says):
 
 
 def test_not_a_single_good_row(load):
-    with pytest.raises(UsageError, match="none of the 3 rows is valid"):
+    with pytest.raises(UsageError, check=coded("DATA-019"), match="none of the 3 rows is valid"):
         load([{"messages": []}] * 3, on_error="skip", max_skipped="100%")
 
 
@@ -215,7 +216,7 @@ def test_kept_rows_that_are_not_those_of_the_data_set_are_found_out(load, cache)
     load(ragged_chats(6), kept=True)
     (ids,) = cache.glob("*/ids.bin")
     ids.write_bytes(b"\7" + ids.read_bytes()[1:])
-    with pytest.raises(SwiftError, match="do not match the data set"):
+    with pytest.raises(SwiftError, check=coded("TRAIN-021")):
         load(ragged_chats(6), kept=True)
     assert len(load(ragged_chats(6), kept=True)) == 6
 
@@ -223,5 +224,5 @@ def test_kept_rows_that_are_not_those_of_the_data_set_are_found_out(load, cache)
 def test_a_text_that_is_surely_too_long_is_not_tokenised(load):
     rows = ragged_chats(1)
     rows[0]["messages"][1]["content"] = "why " * 1_000_000
-    with pytest.raises(UsageError, match=r"at least \d+ tokens, but max_length is 512"):
+    with pytest.raises(UsageError, check=coded("TRAIN-079"), match=r"at least \d+ tokens, but max_length is 512"):
         load(rows)

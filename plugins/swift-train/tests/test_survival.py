@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 import torch
+from swift_testing.codes import coded
 from swift_train import job
 from swift_train.checkpoints import best_checkpoint, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
@@ -65,7 +66,7 @@ def test_a_damaged_checkpoint_is_passed_over(tiny_model, rows, tmp_path):
     assert losses(run_training(resumed, tmp_path / "again")) == whole_run[2:]
     assert "step-000004 can't be used: state/training.pt is damaged" in notes(tmp_path / "again")[0]
     (tmp_path / "run/checkpoints/step-000002/state/random-0.pt").unlink()
-    with pytest.raises(SwiftError, match="all checkpoints are damaged"):
+    with pytest.raises(SwiftError, check=coded("TRAIN-058")):
         run_training(resumed, tmp_path / "third")
 
 
@@ -73,7 +74,7 @@ def test_a_run_that_died_before_its_first_checkpoint_goes_on_from_where_it_came_
     run_training(training_run(tiny_model, rows, max_steps=2, save_steps=2), tmp_path / "first")
     write_run(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "first")}), tmp_path / "second")
     assert newest_checkpoint(tmp_path / "second") == tmp_path / "first/checkpoints/step-000002"
-    with pytest.raises(UsageError, match="no checkpoint to resume from"):
+    with pytest.raises(UsageError, check=coded("TRAIN-057")):
         candidates(tmp_path / "nowhere")
 
 
@@ -109,7 +110,7 @@ def test_changed_settings_count_where_they_are_allowed(tiny_model, rows, tmp_pat
     run_training(training_run(tiny_model, rows, learning_rate=1e-2, **settings), tmp_path / "run", stop_after=2)
     changed = {"learning_rate": 1e-12, **settings}
     asked = str(tmp_path / "run")
-    with pytest.raises(UsageError, match="learning_rate") as caught:
+    with pytest.raises(UsageError, check=coded("TRAIN-060"), match="learning_rate") as caught:
         run_training(training_run(tiny_model, rows, verb_options={"resume": asked}, **changed), tmp_path / "refused")
     assert "--resume.allow-change" in caught.value.hint
     allowed = training_run(tiny_model, rows, verb_options={"resume": {"name": asked, "allow_change": True}}, **changed)
@@ -121,11 +122,11 @@ def test_changed_settings_count_where_they_are_allowed(tiny_model, rows, tmp_pat
 def test_what_can_not_be_changed_is_refused_in_words(tiny_model, rows, tmp_path):
     run_training(training_run(tiny_model, rows, max_steps=4, tuner_options=LORA), tmp_path / "run", stop_after=2)
     allow = {"resume": {"name": str(tmp_path / "run"), "allow_change": True}}
-    with pytest.raises(UsageError, match="another tuner"):
+    with pytest.raises(UsageError, check=coded("TRAIN-059"), match="another tuner"):
         run_training(training_run(tiny_model, rows, max_steps=4, tuner="full", verb_options=allow), tmp_path / "full")
-    with pytest.raises(UsageError, match=r"the checkpoint has .*lora_A.* with shape \(4, 64\); in the model it has shape \(2, 64\)"):
+    with pytest.raises(UsageError, check=coded("TRAIN-076"), match=r"lora_A.*\(4, 64\).*\(2, 64\)"):
         run_training(training_run(tiny_model, rows, max_steps=4, tuner_options={**LORA, "rank": 2}, verb_options=allow), tmp_path / "rank")
-    with pytest.raises(UsageError, match="no run to resume from"):
+    with pytest.raises(UsageError, check=coded("TRAIN-056")):
         run_training(training_run(tiny_model, rows, verb_options={"resume": {"name": "", "allow_change": True}}), tmp_path / "none")
 
 
@@ -176,7 +177,7 @@ def test_a_stop_in_an_evaluation_loses_neither(tiny_model, rows, tmp_path, monke
 
     report = Stopper(tmp_path / "run")
     report.folder.mkdir()
-    with pytest.raises(Stopped, match="after step 2 of 4"):
+    with pytest.raises(Stopped, check=coded("TRAIN-031"), match=r"step 2.*of 4"):
         train(training_run(tiny_model, rows, **settings), report)
     assert [line["step"] for line in report.metrics if "heldout_loss" in line] == [0]
     rest = run_training(training_run(tiny_model, rows, verb_options={"resume": str(tmp_path / "run")}, **settings), tmp_path / "rest")
