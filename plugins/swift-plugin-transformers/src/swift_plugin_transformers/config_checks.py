@@ -27,6 +27,7 @@ def check_rope_types(config: Any, folder: Path) -> None:
         if kind not in known:
             raise UsageError(
                 f"transformers has no rotary embedding of type {kind!r} (rope_type)",
+                code="MODEL-035",
                 where=str(folder / "config.json"),
                 hint=f"Known types: {', '.join(known)}. Copy config.json from the model's page again; or upgrade transformers.",
             )
@@ -61,6 +62,7 @@ def check_eos_token_ids(folder: Path, vocabulary: int) -> None:
         if token is not None and (type(token) is not int or not 0 <= token < vocabulary):
             raise UsageError(
                 f"eos_token_id {token!r} is not the id of one of the model's {vocabulary:,} tokens",
+                code="MODEL-036",
                 where=str(path),
                 hint="Copy generation_config.json from the model's page again, or remove eos_token_id from it.",
             )

@@ -29,12 +29,14 @@ def prepare(draft: Draft) -> None:
         try:
             choice = _chosen(draft, item, where)
         except Invalid as invalid:
-            errors += [UsageError(message, where=f"{where}.{option}") for option, message in invalid.problems]
+            errors += [UsageError(message, code="TRAIN-092", where=f"{where}.{option}") for option, message in invalid.problems]
         except SwiftError as error:
             errors.append(error)
         else:
             if PART + choice.name in draft.parts:
-                errors.append(UsageError(f"the callback '{choice.name}' is named twice", where=where, hint="Name it once."))
+                errors.append(
+                    UsageError(f"the callback '{choice.name}' is named twice", code="TRAIN-093", where=where, hint="Name it once.")
+                )
             draft.parts[PART + choice.name] = choice
     Problems.raise_any(errors)
 
@@ -47,10 +49,10 @@ def problems(run: Run) -> Iterator[Problem]:
     options = run.part("task").options
     if not run.validation and not options.get("validation_ratio"):
         hint = "Give a validation set: --val-dataset FILE, or --validation-ratio 0.05."
-        yield Problem(where="callbacks", message="early-stopping needs a validation loss", hint=hint)
+        yield Problem(code="TRAIN-094", where="callbacks", message="early-stopping needs a validation loss", hint=hint)
     elif not options.get("eval_steps"):
         message = "without it, the run is evaluated only before and after training, and early-stopping can't end it"
-        yield Problem(where="eval_steps", message=message, hint="Set the steps between evaluations: --eval-steps 100.")
+        yield Problem(code="TRAIN-095", where="eval_steps", message=message, hint="Set the steps between evaluations: --eval-steps 100.")
 
 
 def _chosen(draft: Draft, item: Any, where: str) -> Choice:
@@ -58,12 +60,12 @@ def _chosen(draft: Draft, item: Any, where: str) -> Choice:
         name, *pairs = item.split(":")
         options: dict[str, Any] = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
         if not name or len(options) != len(pairs):
-            raise UsageError(f"'{item}' is not a callback with options", where=where, hint=_HOW)
+            raise UsageError(f"'{item}' is not a callback with options", code="TRAIN-096", where=where, hint=_HOW)
     elif isinstance(item, Mapping) and item.get("name"):
         options = dict(item)
         name = str(options.pop("name"))
     else:
-        raise UsageError(f"{item!r} is not a callback", where=where, hint=_HOW)
+        raise UsageError(f"{item!r} is not a callback", code="TRAIN-097", where=where, hint=_HOW)
     origin = str(options.pop("from", ""))
     values = {key.replace("-", "_"): value for key, value in options.items()}
     return draft.known.choose("callback", name, values, origin=origin, where=where)

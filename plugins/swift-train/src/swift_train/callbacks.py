@@ -170,4 +170,4 @@ class Callbacks:
             raise error.with_context(message=f"{place}: {error.message}") from error.__cause__
         except Exception as error:
             hint = f"Leave it out to train without it: --callback {choice.name}. SWIFT_DEBUG=1 shows the traceback."
-            raise SwiftError(f"{place}: {type(error).__name__}: {error}", where="callbacks", hint=hint) from error
+            raise SwiftError(f"{place}: {type(error).__name__}: {error}", code="TRAIN-098", where="callbacks", hint=hint) from error
