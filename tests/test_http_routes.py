@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from swift_serve.acceptance import GUARDED, TELLING
+from swift_serve.acceptance import GUARDED, INFORMATIVE
 from swift_serve.http_routes import ROUTES
 from swift_testing.kit.collect import all_checks
 
@@ -19,7 +19,7 @@ def documented(path: str) -> bool:
 
 
 def test_every_route_that_is_called_is_in_the_table():
-    called = set(GUARDED) | set(TELLING)
+    called = set(GUARDED) | set(INFORMATIVE)
     for source in SOURCES:
         called |= set(re.findall(r'(?:post|command|status|serves|_request)\((?:"(?:GET|POST)", )?"([./][^"]*)"', source.read_text()))
     assert len(called) > 8

@@ -236,10 +236,10 @@ class ExporterSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec(Spec):
-    """A serving engine. `reads` are checkpoint formats, `adapters` whether it serves adapters beside the base.
+    """A serving engine. `reads` are the checkpoint formats that it can read; `adapters`: it serves adapters beside the base model.
 
-    `adapter_names` is what clients send for an adapter, of the model's name and its own; `runtime_adapters` whether adapters can be
-    added and dropped while it runs.
+    `adapter_names` is the pattern of the model name that clients send for an adapter, with `{model}` and `{adapter}`; `runtime_adapters`:
+    adapters can be added and removed while it runs.
     """
 
     kind: ClassVar[str] = "backend"
@@ -251,7 +251,7 @@ class BackendSpec(Spec):
     runtime_adapters: bool = False
 
     def adapter_model(self, model: str, adapter: str) -> str:
-        """The model name that clients send for an adapter."""
+        """Return the model name that clients send for an adapter."""
         return self.adapter_names.format(model=model, adapter=adapter)
 
 

@@ -1,4 +1,4 @@
-"""What serves, asks and starts processes."""
+"""Roles that serve models, evaluate servers and start processes."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What an engine is to serve, and where. A dataclass, so that it can grow without breaking the backends there are.
+    """What an engine serves, and at which address. A dataclass, so that fields can be added without breaking existing backends.
 
-    `name` is what clients call the model, `adapters` are more names beside it; `python` is the interpreter that has the engine;
-    `hash` is the checkpoint's content hash, where it is known, and `allow_other_base` true where adapters may be of another base.
-    `trust_remote_code` is true where the user has named this very repository and revision as trusted, `runtime_adapters` where adapters
-    are to be added and dropped while it runs.
+    `name` is the model name that clients send, `adapters` maps further names to folders; `python` is the interpreter that has the engine;
+    `hash` is the checkpoint's content hash if it is known; `allow_other_base`: accept adapters that were trained on another base model;
+    `trust_remote_code`: the user trusts the Python code of this repository at this revision; `runtime_adapters`: allow adapters to be
+    added and removed while the engine runs.
     """
 
     checkpoint: Path  # the folder of the base model
@@ -63,22 +63,24 @@ class Serving:
 
 
 class Backend(Protocol):
-    """An engine is a command line: the core starts it, watches it, and stops it."""
+    """A serving engine, started by a command line; `swift serve` starts, monitors and stops it."""
 
     def command(self, serving: Serving) -> Command:
-        """The process that serves.
+        """Return the command that starts the engine.
 
-        The key goes into the environment, never into the arguments, which every user of the machine can read. A backend that serves
-        no adapters refuses them with a UsageError.
+        The API key goes into the environment, never into the arguments, which every user of the machine can read.
+
+        Raises:
+            UsageError: the backend does not support adapters, and some are given.
         """
         ...
 
     def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Serve one more adapter, from a folder that the server can read. Whether it acts, the caller sees."""
+        """Add an adapter to the running server, from a folder that it can read. The caller checks that it has an effect."""
         ...
 
     def drop_adapter(self, server: Server, name: str) -> None:
-        """Stop serving an adapter."""
+        """Remove an adapter from the running server."""
         ...
 
 

@@ -34,7 +34,7 @@ GUARDED: Mapping[
     "../load_lora_adapter": {},
     "../unload_lora_adapter": {},
 }
-TELLING: Mapping[str, dict[str, Any] | None] = {  # routes that only return information
+INFORMATIVE: Mapping[str, dict[str, Any] | None] = {  # routes that only return information
     "/models": None,
     "../metrics": None,
     "../tokenize": {"prompt": PROMPT},
@@ -55,7 +55,7 @@ def check_key(server: Server, note: Note) -> None:
     """
     if not server.api_key:
         return
-    open_, tells, asked = open_routes(server)
+    open_, informative, present = open_routes(server)
     if open_:
         raise SwiftError(
             f"the engine does not enforce its API key: {'; '.join(open_)}",
@@ -63,27 +63,27 @@ def check_key(server: Server, note: Note) -> None:
             where=server.url,
             hint="Its port would be open to everyone. Serve with another backend, or without a key on 127.0.0.1 only.",
         )
-    if not asked:
+    if not present:
         note("could not check that the engine enforces its API key: it has none of the routes to check")
-    if tells:
-        note(f"the engine serves some routes without its API key: {'; '.join(tells)}")
+    if informative:
+        note(f"the engine serves some routes without its API key: {'; '.join(informative)}")
 
 
 def open_routes(server: Server) -> tuple[list[str], list[str], bool]:
-    """Return the routes that accept a request without the server's key or with a wrong one: those in `GUARDED`, and those in `TELLING`,
+    """Return the routes that accept a request without the server's key or with a wrong one: those in `GUARDED`, and those in `INFORMATIVE`,
     each with its status; and whether any route in `GUARDED` exists.
     """
     model = server.models[0]
     found: dict[str, str] = {}
     present = False
-    for path, body in {**GUARDED, **TELLING}.items():
+    for path, body in {**GUARDED, **INFORMATIVE}.items():
         for key, words in ((None, "without a key"), (f"{server.api_key}-wrong", "with a wrong key")):
             client = Client(replace(server, api_key=key))
             code = client.status(path, body if body is None else {"model": model, **body})
             present = present or (path in GUARDED and code not in _ABSENT)
             if code not in (*_REFUSED, *_ABSENT):
                 found.setdefault(path, f"{'GET' if body is None else 'POST'} {_route(path)} {words} returns {code}")
-    return [found[path] for path in GUARDED if path in found], [found[path] for path in TELLING if path in found], present
+    return [found[path] for path in GUARDED if path in found], [found[path] for path in INFORMATIVE if path in found], present
 
 
 def _route(path: str) -> str:

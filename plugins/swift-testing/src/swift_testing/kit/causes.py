@@ -14,7 +14,7 @@ from swift_testing.kit.subject import Subject
 _LOG_LINES = 12  # lines shown of the end of an engine's log
 
 
-def tell(subject: Subject, check: str, error: Exception) -> NoReturn:
+def report_failure(subject: Subject, check: str, error: Exception) -> NoReturn:
     """Raise the failure of a check, with the line that raised it and the end of the engine's log.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from swift_core.contract import Spec, UsageError, suggestion
 from swift_core.plugins import KINDS, PLUGIN_GROUP, Plugins, Registry, commands, local
-from swift_testing.kit.causes import tell
+from swift_testing.kit.causes import report_failure
 from swift_testing.kit.model import CHECKS, COMMAND, EVERY, OPTIONS, PART, PLUGIN, Check, CommandSpec, Example, Skip
 from swift_testing.kit.probe import Entry, NotImported, probe
 from swift_testing.kit.subject import Subject, examples_of
@@ -46,7 +46,7 @@ class Case:
         except Skip:
             raise
         except Exception as error:
-            tell(self.subject, self.check.name, error)
+            report_failure(self.subject, self.check.name, error)
 
 
 def close() -> None:
