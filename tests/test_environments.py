@@ -265,6 +265,17 @@ def test_an_environment_made_elsewhere(made, tiny_model, tmp_path):
         assert said in told.err
 
 
+def test_another_plugin_may_have_the_environment(swift, tiny_model):
+    python = swift.folder / "engines" / "tiny" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    swift.env["CLUSTER_ENGINES"] = str(swift.folder / "engines")
+    example = Path(__file__).parent.parent / "docs" / "examples" / "cluster_environments.py"
+    done = swift("--plugin", str(example), "serve", str(tiny_model), "--backend", "tiny", "--dry-run")
+    assert json.loads(done.out)["parts"]["backend"]["python"] == str(python)
+    assert swift("serve", str(tiny_model), "--backend", "tiny", "--dry-run").code == 2
+
+
 def test_the_other_device_and_the_wrong_name_are_told(swift):
     assert "It runs on npu; this machine has" in swift("env", "create", "elsewhere").err
     assert "Did you mean 'tiny'?" in swift("env", "create", "tinny").err
