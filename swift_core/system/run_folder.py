@@ -24,8 +24,8 @@ def fingerprint(run: Run) -> str:
             del source["path"], source["reference"]
     for choice in data["parts"].values():
         del choice["python"]
-    places = ("output", "runs", "overwrite", "model", "adapter", "envs")
-    data["options"] = {key: value for key, value in data["options"].items() if key not in places}
+    del data["without_effect"]
+    data["options"] = run.options_with_effect()
     return paths.digest(data)
 
 

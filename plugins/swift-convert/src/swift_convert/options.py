@@ -45,7 +45,7 @@ class ExportOptions(AdapterOptions, OutputOptions):
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")
     calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
     verify: bool | VerifyOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
-    envs: dict[str, str] = option(dict, ENVS)
+    envs: dict[str, str] = option(dict, ENVS, affects_result=False)
 
 
 class QuantizeOptions(DeviceOptions, OutputOptions):
@@ -56,4 +56,4 @@ class QuantizeOptions(DeviceOptions, OutputOptions):
     data: SkippingOptions = option(SkippingOptions, "How rows are read.")
     calibration: CalibrationOptions = option(CalibrationOptions, "How the calibration set is built.")
     verify: bool | VerifyOnRowsOptions = option(True, "Compare the result with its source, and fail if it differs too much.")
-    envs: dict[str, str] = option(dict, ENVS)
+    envs: dict[str, str] = option(dict, ENVS, affects_result=False)

@@ -77,8 +77,8 @@ class DataConvertOptions(HubOptions):
     """Options of swift data convert."""
 
     dataset: Several = option(..., DATASETS, min_length=1)
-    output: str = option(..., "File for the rows (JSONL).")
-    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",))
+    output: str = option(..., "File for the rows (JSONL).", affects_result=False)
+    overwrite: bool = option(False, "Replace the output file if it exists.", also=("exist_ok",), affects_result=False)
     kind: Literal["", "chat", "text", "preference", "label", "prompt"] = option(
         "", "Kind of the rows; default: the most frequent kind among the first rows."
     )

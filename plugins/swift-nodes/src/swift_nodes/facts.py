@@ -19,7 +19,6 @@ RUN_FOLDER = "the run folder"
 SAME = "All nodes need the same versions, plugins, model and data, and access to the run folder under the same path."
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "peft", "deepspeed", "bitsandbytes")
 _WHOLE = 1 << 20  # files up to this number of bytes are hashed whole
-_OWN = ("runs", "output", "resume")  # options that are paths, and may differ
 
 Facts = Mapping[str, str]
 
@@ -72,9 +71,8 @@ def fingerprint(path: Path) -> str:
 
 def _settings(run: Run) -> Iterator[tuple[str, str]]:
     yield "the command", run.verb
-    for name, value in run.options.items():
-        if name not in _OWN:
-            yield f"the option {name}", json.dumps(value, sort_keys=True)
+    for name, value in run.options_with_effect().items():
+        yield f"the option {name}", json.dumps(value, sort_keys=True)
     for kind, choice in run.parts.items():
         if kind != "launcher":  # its options differ by node
             yield f"the {kind}", f"{choice.name} {json.dumps(choice.options, sort_keys=True)}"

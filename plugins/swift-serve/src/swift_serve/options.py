@@ -43,10 +43,12 @@ class AskOptions(EngineOptions):
     extra: dict[str, Any] = option(dict, 'Additional request fields, as JSON: {"top_k": 20, "repetition_penalty": 1.1}.')
     images: list[str] = option(list, "Images for each question: paths or URLs.")
     concurrency: int = option(8, "Maximum concurrent requests.", ge=1, also=("max_batch_size",))
-    resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.")
+    resume: bool = option(False, "Continue after the answers that an interrupted run left beside --output.", affects_result=False)
     api_key_env: str = option("SWIFT_API_KEY", "Environment variable with the server's API key.")
     parity: Literal["refuse", "warn"] = option(
         "refuse", "If the server renders the checkpoint's golden conversations to other tokens: refuse to start, or only warn."
     )
-    output: str = option("", "File for the answers (JSONL); default: answers.jsonl in the run folder.", also=("result_path",))
-    overwrite: bool = option(False, "Replace the output file if it exists.")
+    output: str = option(
+        "", "File for the answers (JSONL); default: answers.jsonl in the run folder.", also=("result_path",), affects_result=False
+    )
+    overwrite: bool = option(False, "Replace the output file if it exists.", affects_result=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from swift_core.checkpoints import Manifest, family_of, write_manifest
-from swift_core.contract import Run, SwiftError, TunerSpec, UsageError
+from swift_core.contract import Choice, Ref, Run, SwiftError, TunerSpec, UsageError
 from swift_core.plugins import registry
 from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
-# options that a resumed run may change
-_NOT_COMPARED = ("save_steps", "save_minutes", "save_total_limit", "logging_steps", "eval_steps", "eval_batch_size", "on_nan")
 _PATIENCE = 2.5  # factor on the timeout for reading or writing a whole model, which makes no watchdog mark meanwhile
 # options that determine the number of steps and rows per step, which the loop compares itself
 _COUNTED = ("max_steps", "epochs", "batch_size", "gradient_accumulation_steps")
@@ -199,10 +197,9 @@ class _Trainer:
         run = self.run
         chosen = {kind: run.parts[kind] for kind in ("task", "tuner", "quantizer", "optimizer", "parallel") if kind in run.parts}
         parts = {kind: choice.name for kind, choice in chosen.items()}
-        options = {f"{kind}.{name}": value for kind, choice in chosen.items() for name, value in choice.options.items()}
-        for name in (*_NOT_COMPARED, *_COUNTED):
+        options = {f"{kind}.{name}": value for kind, choice in chosen.items() for name, value in _with_effect(choice).items()}
+        for name in _COUNTED:
             options.pop(f"task.{name}", None)
-        options.pop("parallel.timeout", None)
         model = {"model": base_of(run).hash, **{f"adapter.{name}": source.hash for name, source in run.adapters.items()}}
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
@@ -282,3 +279,9 @@ def _strategy(run: Run) -> Any:
     choice = run.part("parallel")
     device = {"device": run.options.get("device", "auto")} if choice.options.get("device", "auto") == "auto" else {}
     return dataclasses.replace(choice, options={**choice.options, **device}).build()
+
+
+def _with_effect(choice: Choice) -> dict[str, Any]:
+    """Return the options of a part that affect the result; a resumed run may change the others."""
+    others = Ref(choice.options_class).load().without_effect() if choice.options_class else ()
+    return {name: value for name, value in choice.options.items() if name not in others}

@@ -18,6 +18,7 @@ class StrategyOptions(Options):
         "Seconds without progress after which the run is aborted; the error names the process that hangs and its stage.",
         gt=0,
         also=("ddp_timeout",),
+        affects_result=False,
     )
 
 
@@ -66,23 +67,32 @@ class TrainOptions(Options):
         lt=1,
         also=("split_dataset_ratio", "val_size"),
     )
-    eval_steps: int | None = option(None, "Evaluate on the held-out rows every N steps, in addition to before and after training.", ge=1)
-    eval_batch_size: int | None = option(
-        None, "Micro-batch size for evaluation, in rows; default: batch_size.", ge=1, also=("per_device_eval_batch_size",)
+    eval_steps: int | None = option(
+        None, "Evaluate on the held-out rows every N steps, in addition to before and after training.", ge=1, affects_result=False
     )
-    save_steps: int | None = option(None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1)
+    eval_batch_size: int | None = option(
+        None,
+        "Micro-batch size for evaluation, in rows; default: batch_size.",
+        ge=1,
+        also=("per_device_eval_batch_size",),
+        affects_result=False,
+    )
+    save_steps: int | None = option(
+        None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1, affects_result=False
+    )
     save_minutes: float = option(
-        10.0,
-        "Without save_steps: maximum minutes between checkpoints. The last step is always saved.",
-        gt=0,
+        10.0, "Without save_steps: maximum minutes between checkpoints. The last step is always saved.", gt=0, affects_result=False
     )
     save_total_limit: int | None = option(
-        2, "Number of newest checkpoints to keep, in addition to the one with the lowest validation loss; null keeps all.", ge=1
+        2,
+        "Number of newest checkpoints to keep, in addition to the one with the lowest validation loss; null keeps all.",
+        ge=1,
+        affects_result=False,
     )
     on_nan: Literal["stop", "skip"] = option(
-        "stop", "What to do if the loss is not finite: stop the run, or skip the step; the rows are named either way."
+        "stop", "What to do if the loss is not finite: stop the run, or skip the step; the rows are named either way.", affects_result=False
     )
-    logging_steps: int = option(1, "Report metrics every N steps.", ge=1)
+    logging_steps: int = option(1, "Report metrics every N steps.", ge=1, affects_result=False)
     gradient_checkpointing: bool = option(
         False, "Activation checkpointing: recompute activations in the backward pass; saves memory, costs time."
     )

@@ -19,7 +19,9 @@ class ResumeOptions(Options):
 class TrainingOptions(DeviceOptions, RowsOptions, OutputOptions):
     """Options of every training verb."""
 
-    resume: str | ResumeOptions = option("", "Run folder, or checkpoint in it, to resume from.", also=("resume_from_checkpoint",))
+    resume: str | ResumeOptions = option(
+        "", "Run folder, or checkpoint in it, to resume from.", also=("resume_from_checkpoint",), affects_result=False
+    )
     callbacks: Several = option(
         list,
         "Training callbacks: NAME, or NAME:OPTION=VALUE; in YAML {name: NAME, option: value}.",
