@@ -264,7 +264,7 @@ def test_an_engine_of_another_environment_answers_there(here, tmp_path):
     assert figures["verified"]
     assert figures["kl"] < 1e-6
     assert figures["peak_bytes"] > 1e8
-    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"apart", "verify"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= {"engine", "verify"}
     assert here("whole", python=str(python), verify=FEW, fault="engine", overwrite=True)[1]["verified"] is False
 
 

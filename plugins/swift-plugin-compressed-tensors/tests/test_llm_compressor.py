@@ -169,7 +169,7 @@ def test_killed_it_leaves_nothing_and_is_started_again(tiny, tmp_path, tiny_mode
     words += ["--calibration.tokens", "2048", "--envs", f'{{"gptq": "{python}"}}', "--runs", str(tmp_path / "runs")]
     process = subprocess.Popen([sys.executable, "-m", "swift_core.cli", *words], start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("runs/*/apart/run.json")):
+    while not list(tmp_path.glob("runs/*/engine/run.json")):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(1)

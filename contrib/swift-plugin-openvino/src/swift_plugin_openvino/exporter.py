@@ -52,7 +52,7 @@ class OpenvinoExporter:
             if done.returncode or not (folder / "openvino_model.xml").is_file():
                 last = (done.stderr.strip().splitlines() or ["no output"])[-1]
                 raise SwiftError(
-                    f"optimum failed: {last}", code="EXPORT-004", where=str(checkpoint), hint="See apart/log.txt in the run folder."
+                    f"optimum failed: {last}", code="EXPORT-004", where=str(checkpoint), hint="See engine/log.txt in the run folder."
                 )
             copy_licence(checkpoint, folder)
         return out

@@ -1,41 +1,77 @@
-"""A job in the environment of its engine: a worker there, started and watched by the worker here, which passes on what it says."""
+"""Jobs with the engine of a part: in this process, or in a worker of the engine's environment, whose events are passed on."""
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Choice, ErrorEvent, Event, ResultEvent, Run, Stopped, SwiftError, UsageError
+from swift_core.contract import Choice, ErrorEvent, Event, Ref, ResultEvent, Run, Stopped, SwiftError, UsageError
 from swift_core.environments import CLEARED, interpreter_variables, look
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
 from swift_core.system import last_error_in, write_run
 
 _GRACE = 10.0  # seconds that the worker has to end after SIGTERM
-FOLDER = "apart"  # in the run folder, with its own run.json, events and log
+FOLDER = "engine"  # in the run folder, with its own run.json, events and log
+_KIB = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
 
 
-def elsewhere(choice: Choice) -> bool:
-    """Whether a part has its engine in another environment than this one."""
-    return bool(choice.python) and choice.python != sys.executable
+def in_engine(
+    run: Run, choice: Choice, job: Ref, report: Report, *, folder: str = FOLDER, expected: Sequence[str] = (), **options: Path | str
+) -> tuple[Path | None, Mapping[str, Any]]:
+    """Call a job with the engine of a part: in this process, or in a worker of the engine's environment if it has one.
 
+    Args:
+        run: the run; the job gets it with `choice` as its only part.
+        choice: the part whose engine is needed.
+        job: (run, report) -> (output path or None, figures). It may not rely on state of this process.
+        report: receives the events of the job.
+        folder: subfolder of the run folder for the worker's own run.json, events and log.
+        expected: figures that the job must return.
+        options: options that the job gets in addition to those of the run; paths are made absolute.
 
-def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted: Sequence[str] = ()) -> tuple[str, Mapping[str, Any]]:
-    """Do `run` with the interpreter `python`, which has swift-core and the plugins that the run needs; its output and figures.
-
-    What it says is kept in the folder `name` of the run folder; `wanted` are figures that must be among what it says.
+    Returns:
+        The output and the figures of the job; those of a worker include `peak_bytes`, its peak memory.
 
     Raises:
-        Stopped: a stop was asked for.
-        UsageError: the environment has other versions of our code, or none.
-        SwiftError: it failed, for the reason that it told.
+        Stopped: a stop was requested.
+        UsageError: the environment has no swift-core, or another version of a distribution.
+        SwiftError: the job failed.
     """
+    given = {name: str(value.absolute()) if isinstance(value, Path) else value for name, value in options.items()}
+    inner = replace(run, job=str(job), parts={choice.kind: choice}, options={**run.options, **given})
+    if not choice.python or choice.python == sys.executable:
+        output, figures = job.load()(inner, report)
+    else:
+        outer = replace(inner, job="swift_convert.engine_worker:run_job", options={**inner.options, "engine_job": str(job)})
+        output, figures = _in_worker(outer, choice.python, report, folder, expected)
+    return (Path(output) if output else None), figures
+
+
+def run_job(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
+    """Call the job `engine_job` in a worker of an engine's environment.
+
+    Such a job can't be stopped half-way and leaves nothing: a stop ends this process.
+    """
+
+    def end() -> None:
+        report.wait_for_stop()
+        os._exit(130)
+
+    threading.Thread(target=end, daemon=True).start()
+    output, figures = Ref(run.options["engine_job"]).load()(run, report)
+    return output, {**figures, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB}
+
+
+def _in_worker(run: Run, python: str, report: Report, name: str, expected: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
     _check_versions(run, python)
     folder = report.folder / name
     write_run(run, folder)
@@ -62,7 +98,7 @@ def run_apart(run: Run, python: str, report: Report, name: str = FOLDER, wanted:
         log = folder / "log.txt"
         raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
     figures = results[0]["figures"]
-    if missing := [each for each in wanted if each not in figures]:
+    if missing := [each for each in expected if each not in figures]:
         message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"
         raise UsageError(message, code="CONVERT-012", where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
     return results[0]["output"], figures
@@ -87,16 +123,6 @@ def _check_versions(run: Run, python: str) -> None:
             raise UsageError(
                 f"the environment of '{python}' has {name} {version}, and this one {here}", code="CONVERT-014", where="envs", hint=hint
             )
-
-
-def end_when_stopped(report: Report) -> None:
-    """For a job in an engine's environment that can't be stopped half-way and leaves nothing: end this process when a stop is asked for."""
-
-    def end() -> None:
-        report.wait_for_stop()
-        os._exit(130)
-
-    threading.Thread(target=end, daemon=True).start()
 
 
 def _pass_on_a_stop(report: Report, folder: Path) -> None:

@@ -5,11 +5,12 @@ An exporter whose engine has a separate environment runs in a worker there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_convert.engine_worker import in_engine
 from swift_convert.quantize import calibration_problems
 from swift_convert.roles import CalibratingExporter
 from swift_convert.verify import prove, traits_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from swift_core.plugins import Registry
     from swift_core.runs import Report
 
-HERE = Ref("swift_convert.export:export_here")
+JOB = Ref("swift_convert.export:export_job")
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
@@ -64,7 +65,9 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     report.progress("export", 0, 1)
     with paths.atomic_folder(out, overwrite=overwrite) as folder:
         folder.rmdir()  # the exporter creates its file or folder
-        opened, traits = _written(run, source, folder, report)
+        written, traits = in_engine(run, exporter, JOB, report, output=folder)
+        assert written is not None
+        opened = written.relative_to(folder.absolute())
         report.progress("export", 1, 1)
         figures = {"bytes": paths.size_of(folder), "bytes_before": paths.size_of(Path(source.path))}
         figures |= prove(run, source, folder.absolute() / opened, traits, report)
@@ -73,30 +76,12 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     return out / opened, figures
 
 
-def export_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Export to the run's option `output` with the engine in this Python; return the path to open, and the facts for `prove`."""
-    from swift_convert.engine_worker import end_when_stopped
-
-    end_when_stopped(report)
+def export_job(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+    """Export to the run's option `output`; return the path to open, and the facts for `prove`."""
     exporter = run.part("exporter").build()
+    if run.datasets and isinstance(exporter, CalibratingExporter):
+        exporter.calibrate(run, report)
     return exporter.export(Path(_subject(run).path), Path(run.options["output"])), traits_of(exporter)
-
-
-def _written(run: Run, source: Source, folder: Path, report: Report) -> tuple[Path, Mapping[str, Any]]:
-    """Run the exporter; return the path to open, relative to `folder`, and the exporter's facts for `prove`."""
-    from swift_convert.engine_worker import elsewhere, run_apart
-
-    exporter = run.part("exporter")
-    traits: Mapping[str, Any]
-    if elsewhere(exporter):
-        there = replace(run, job=HERE, options={**run.options, "output": str(folder.absolute())})
-        opened, traits = run_apart(there, exporter.python, report)
-    else:
-        built = exporter.build()
-        if run.datasets and isinstance(built, CalibratingExporter):
-            built.calibrate(run, report)
-        opened, traits = built.export(Path(source.path), folder.absolute()), traits_of(built)
-    return Path(opened).relative_to(folder.absolute()), traits
 
 
 def _subject(run: Run) -> Source:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from swift_core.plugins import Registry
     from swift_core.runs import Report
 
-HERE = Ref("swift_convert.quantize:quantize_here")
+JOB = Ref("swift_convert.quantize:quantize_job")
 
 
 def load_time_problems(run: Run, known: Registry) -> Iterator[Problem]:
@@ -105,15 +105,12 @@ def calibration_rows(file: Path | None, encode: Callable[[str], Sequence[int]]) 
     return [row["ids"] if "ids" in row else list(encode(row["text"])) for row in rows]
 
 
-def quantize_here(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
+def quantize_job(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     """Quantize with the engine in this Python; the run's options `output` and `calibration` are the target folder and the rows.
 
     Returns:
         The folder, and the result of `quantize`.
     """
-    from swift_convert.engine_worker import end_when_stopped
-
-    end_when_stopped(report)
     assert run.model is not None
     out, rows = Path(run.options["output"]), run.options["calibration"]
     return out, quantize(run.part("quantizer").build(), Path(run.model.path), out, Path(rows) if rows else None, report)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_convert.engine_worker import elsewhere, run_apart
+from swift_convert.engine_worker import in_engine
 from swift_convert.roles import CheckingExporter, LoadableExporter
-from swift_convert.verify_worker import answer
 from swift_core.contract import ExporterSpec, LoaderSpec, Ref, SwiftError
 from swift_core.plugins import registry
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from swift_core.contract import Run, Source
     from swift_core.runs import Report
 
-HERE = Ref("swift_convert.verify_worker:answer_here")
+JOB = Ref("swift_convert.verify_worker:answer_job")
 FOLDER = "verify"  # subfolder of the run folder, for the worker in the engine's environment
 
 
@@ -35,12 +33,8 @@ class Result:
             NotImplementedError: the engine can't load the result.
             SwiftError: the engine failed.
         """
-        exporter = self._run.part("exporter")
-        if not elsewhere(exporter):
-            return answer(exporter.build(), self._opened, questions, logits, trusted=bool(self._run.options.get("trust_remote_code")))
-        files = {"exported": str(self._opened), "questions": str(questions.absolute()), "logits": str(logits.absolute())}
-        there = replace(self._run, job=HERE, options={**self._run.options, **files})
-        found = run_apart(there, exporter.python, self._report, FOLDER)[1]
+        exporter, opened = self._run.part("exporter"), self._opened
+        _, found = in_engine(self._run, exporter, JOB, self._report, folder=FOLDER, exported=opened, questions=questions, logits=logits)
         if "refused" in found:
             raise NotImplementedError(found["refused"])
         return found
@@ -128,7 +122,7 @@ def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str, what
 def _check_comparable(run: Run, traits: Mapping[str, Any]) -> None:
     if run.adapters:
         raise NotImplementedError("an adapter alone predicts nothing")
-    if not traits:
+    if "max_kl" not in traits:
         raise NotImplementedError(f"{run.part('exporter').name} has no engine here that loads its results")
 
 

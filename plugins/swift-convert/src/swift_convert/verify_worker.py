@@ -7,8 +7,6 @@ conversation. The logits are written to a safetensors file: float32 tensors `0`,
 from __future__ import annotations
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from itertools import accumulate
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from swift_convert.roles import Exported, LoadableExporter
     from swift_core.contract import Run
     from swift_core.runs import Report
-
-_KIB = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss
 
 
 def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: Path, *, trusted: bool = False) -> dict[str, Any]:
@@ -50,20 +46,14 @@ def answer(exporter: LoadableExporter, exported: Path, questions: Path, logits: 
     return {"load_seconds": seconds, "texts": [list(loaded.encode(item["text"])) for item in asked if "text" in item]}
 
 
-def answer_here(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
-    """Run `answer` as a job with the engine in this Python; the figures add `peak_bytes`, the process's peak memory.
-
-    If the engine can't load the export, the only figure is `refused`, the reason.
-    """
-    from swift_convert.engine_worker import end_when_stopped
-
-    end_when_stopped(report)
+def answer_job(run: Run, report: Report) -> tuple[None, dict[str, Any]]:
+    """Run `answer` as a job. If the engine can't load the export, the only figure is `refused`, the reason."""
+    del report
     files = (Path(run.options[name]) for name in ("exported", "questions", "logits"))
     try:
-        found = answer(run.part("exporter").build(), *files, trusted=bool(run.options.get("trust_remote_code")))
+        return None, answer(run.part("exporter").build(), *files, trusted=bool(run.options.get("trust_remote_code")))
     except NotImplementedError as reason:
         return None, {"refused": str(reason)}
-    return None, {**found, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB}
 
 
 def write_logits(loaded: Exported, rows: Sequence[Sequence[int]], file: Path) -> None:

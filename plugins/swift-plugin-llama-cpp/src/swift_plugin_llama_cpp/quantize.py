@@ -98,7 +98,7 @@ class LlamaQuantize:
                 "llama.cpp refused to quantize this file",
                 code="EXPORT-044",
                 where=str(source),
-                hint="Use a 32- or 16-bit file (--to gguf --type f16); llama.cpp's reason is in apart/log.txt of the run folder.",
+                hint="Use a 32- or 16-bit file (--to gguf --type f16); llama.cpp's reason is in engine/log.txt of the run folder.",
             ) from error
 
     def _matrix(self, source: Path) -> Mapping[str, array[float]]:

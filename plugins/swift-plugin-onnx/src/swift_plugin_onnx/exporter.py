@@ -83,5 +83,5 @@ class OnnxExporter:
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
             raise SwiftError(
-                f"the model builder failed: {last}", code="EXPORT-050", where=str(checkpoint), hint="See apart/log.txt in the run folder."
+                f"the model builder failed: {last}", code="EXPORT-050", where=str(checkpoint), hint="See engine/log.txt in the run folder."
             )

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
-from swift_convert.engine_worker import elsewhere, run_apart
-from swift_convert.quantize import HERE, quantize as write
+from swift_convert.engine_worker import in_engine
+from swift_convert.quantize import JOB
 from swift_convert.verify import judge, limits_of
 from swift_formats.files import copy_licence
 from swift_formats.weights import weight_files
@@ -32,7 +32,7 @@ from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts
 from swift_train.verify import MAX_KL, compare, held_out_text
-from swift_train.verify_worker import PREDICT_JOB, predict
+from swift_train.verify_worker import PREDICT_JOB
 from swift_train.weights import check_weights, stored_dtype
 
 if TYPE_CHECKING:
@@ -116,14 +116,9 @@ def _write(run: Run, folder: Path, rows: Path | None, report: Report) -> tuple[d
     """Write the quantized weights; return the quantizer's figures, and whether only its own environment can load them."""
     if _spec(run).when == "load":
         return _saved(run, folder), False
-    choice, target = _with_family_skips(run), str(folder.absolute())
     folder.rmdir()  # an offline quantizer creates its output folder
-    if elsewhere(choice):
-        options = {**run.options, "output": target, "calibration": str(rows or "")}
-        job = replace(run, job=HERE, parts={"quantizer": choice}, options=options)
-        result = run_apart(job, choice.python, report, wanted=("figures", "own_reader"))[1]
-    else:
-        result = write(choice.build(), Path(base_of(run).path), Path(target), rows, report)
+    expected = ("figures", "own_reader")
+    result = in_engine(run, _with_family_skips(run), JOB, report, expected=expected, output=folder, calibration=rows or "")[1]
     return dict(result["figures"]), result["own_reader"]
 
 
@@ -166,15 +161,11 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
 
 def _predicted(run: Run, folder: Path, report: Report, rows: Sequence[Sequence[int]], out: Path) -> float:
     """Write the result's logits for each row into the folder `out`, in its engine's environment; return the seconds to load it."""
-    choice = run.part("quantizer")
-    if not elsewhere(choice):
-        return predict(choice.build(), folder, rows, out)
     file = out.with_suffix(".jsonl")
     file.write_text("".join(json.dumps({"ids": list(map(int, row))}) + "\n" for row in rows), encoding="utf-8")
-    paths = {"checkpoint": folder, "rows": file, "output": out}
-    options = {**run.options, **{name: str(path.absolute()) for name, path in paths.items()}}
-    job = replace(run, job=PREDICT_JOB, parts={"quantizer": choice}, options=options)
-    return float(run_apart(job, choice.python, report, "verify", wanted=("load_seconds",))[1]["load_seconds"])
+    choice, expected = run.part("quantizer"), ("load_seconds",)
+    _, figures = in_engine(run, choice, PREDICT_JOB, report, folder="verify", expected=expected, checkpoint=folder, rows=file, output=out)
+    return float(figures["load_seconds"])
 
 
 def _bits(run: Run) -> int:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_convert.engine_worker import end_when_stopped
-
 from swift_core.contract import Ref
 from swift_train.verify import save_logits
 
@@ -27,7 +25,7 @@ PREDICT_JOB = Ref("swift_train.verify_worker:predict_job")
 
 def predict_job(run: Run, report: Report) -> tuple[None, dict[str, float]]:
     """Load the option `checkpoint` with the run's quantizer, and write its logits for the rows of `rows` into `output`."""
-    end_when_stopped(report)
+    del report
     checkpoint, file, out = (Path(run.options[name]) for name in ("checkpoint", "rows", "output"))
     rows = [json.loads(line)["ids"] for line in file.read_text(encoding="utf-8").splitlines()]
     return None, {"load_seconds": predict(run.part("quantizer").build(), checkpoint, rows, out)}
