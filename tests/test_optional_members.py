@@ -11,13 +11,15 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from swift_train import strategy, tasks
+from swift_convert import roles as convert_roles
+from swift_train import roles as train_roles, strategy, tasks
 
 from swift_core.contract import roles, specs, verb
 
 ROOT = Path(__file__).parent.parent
 LIBRARIES = [path / "src" for path in sorted((ROOT / "plugins").iterdir()) if not path.name.startswith("swift-plugin-")]
 SOURCES = [ROOT / "swift_core", *LIBRARIES]
+ROLES: list[ModuleType] = [roles, train_roles, convert_roles, tasks]
 # variables that hold what a plugin has built or answered
 BUILT = {
     "backend", "built", "callback", "choice", "encoder", "evaluator", "exporter", "family", "hub", "launcher", "loader", "optimizer",
@@ -28,7 +30,7 @@ BUILT = {
 def members() -> set[str]:
     """Return the public members of all roles and the fields of all specs."""
     found: set[str] = set()
-    for module in (roles, strategy, tasks):
+    for module in (*ROLES, strategy):
         for value in vars(module).values():
             if is_protocol(value):
                 found |= {*inspect.get_annotations(value), *(name for name in vars(value) if not name.startswith("_"))}
@@ -74,7 +76,7 @@ def probes(source: str, known: set[str]) -> Iterator[tuple[int, str]]:
 
 
 def test_no_member_of_a_plugins_object_is_probed_by_name() -> None:
-    """Replace such a call by `isinstance` with a runtime-checkable Protocol in `swift_core.contract.roles`, or by a flag on the spec."""
+    """Replace such a call by `isinstance` with a runtime-checkable Protocol in the roles of its library, or by a flag on the spec."""
     known = members()
     assert {"max_kl", "report_to", "prepare", "speaking_as", "isolated", "when"} <= known
     found = {
@@ -108,10 +110,9 @@ def test_other_objects_are_not_meant(code: str) -> None:
 
 
 def optional_roles() -> list[Any]:
-    modules: list[ModuleType] = [roles, tasks]
     return [
         value
-        for module in modules
+        for module in ROLES
         for value in vars(module).values()
         if is_protocol(value) and any(is_protocol(base) and base.__name__ != "Protocol" for base in value.__mro__[1:])
     ]
