@@ -13,8 +13,15 @@ Capability flags are tested both ways: a backend with `adapters=True` must serve
 
 from __future__ import annotations
 
-from swift_testing.kit.model import CheckFailed, Example, Skip
-from swift_testing.kit.pytest_cases import parametrize_with_checks
-from swift_testing.kit.subject import Subject
+from typing import TYPE_CHECKING
 
-__all__ = ["CheckFailed", "Example", "Skip", "Subject", "parametrize_with_checks"]
+from swift_core.lazy import door
+
+if TYPE_CHECKING:
+    from swift_testing.kit.model import CheckFailed as CheckFailed, Example as Example, Skip as Skip
+    from swift_testing.kit.pytest_cases import parametrize_with_checks as parametrize_with_checks
+    from swift_testing.kit.subject import Subject as Subject
+
+__getattr__, __dir__ = door(
+    __name__, {"model": "CheckFailed Example Skip", "pytest_cases": "parametrize_with_checks", "subject": "Subject"}
+)

@@ -17,10 +17,10 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import packages_distributions
+from importlib import metadata
 from types import FrameType
 from typing import Any
 
@@ -89,8 +89,7 @@ class Watcher:
 
     def _import(self, name: str) -> None:
         top = name.partition(".")[0]
-        standard = top in sys.stdlib_module_names or top.startswith("_sysconfigdata")
-        if not standard and top not in self.own | OURS and (place := self._place()):
+        if not _standard(top) and top not in self.own | OURS and (place := self._place()):
             self.imports.setdefault(top, place)
 
     def _place(self) -> str:
@@ -101,6 +100,10 @@ class Watcher:
                 return f" ({frame.f_code.co_filename}, line {frame.f_lineno})"
             frame = frame.f_back
         return ""
+
+
+def _standard(top: str) -> bool:
+    return top in sys.stdlib_module_names or top.startswith("_sysconfigdata")
 
 
 def state() -> dict[str, Any]:
@@ -150,7 +153,7 @@ def observe(name: str, target: str, distribution: str, command: str = "") -> Rep
     file = local.file_of(distribution)
     module = target.partition(":")[0]
     top = module.partition(".")[0]
-    own = frozenset({top, *(module for module, homes in packages_distributions().items() if distribution in homes)})
+    own = frozenset({top, *_modules(distribution)})
     watcher = Watcher(report, own | {"click"} if command else own | {"click", *FOR_OPTIONS} if file else own)
     before = state()
     with captured(report):
@@ -168,6 +171,13 @@ def observe(name: str, target: str, distribution: str, command: str = "") -> Rep
         watcher.on = False
     report.changed = list(changes(before, state()))
     return report
+
+
+def _modules(distribution: str) -> set[str]:
+    """Return the names of a distribution's modules and packages, as far as its list of files has them."""
+    with suppress(metadata.PackageNotFoundError):
+        return {file.parts[0].removesuffix(".py") for file in metadata.files(distribution) or () if file.suffix == ".py"}
+    return set()
 
 
 def _ask(report: Report, watcher: Watcher, load: Callable[[], Any], name: str) -> None:
@@ -197,8 +207,9 @@ def _options(report: Report, watcher: Watcher, ref: specs.Ref, before: set[str])
         importlib.import_module(ref.module)
     except Exception:
         return
-    new = {name.partition(".")[0] for name in set(sys.modules) - before} & set(packages_distributions())
-    for top in sorted(new - watcher.own - OURS - FOR_OPTIONS - {ref.module.partition(".")[0]}):
+    allowed = watcher.own | OURS | FOR_OPTIONS | {ref.module.partition(".")[0]}
+    new = {top for name in set(sys.modules) - before if not _standard(top := name.partition(".")[0])} - allowed
+    for top in sorted(new & metadata.packages_distributions().keys()) if new else ():
         report.foreign_for_options.setdefault(top, ref.module)
 
 
