@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-SWIFT = [sys.executable, "-m", "swift_core.cli"]
+SWIFT = [sys.executable, "-c", "from swift_core.start import main; main()"]  # as the script `swift` does
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "python -c 'import click'": [sys.executable, "-c", "import click"],

@@ -59,7 +59,7 @@ def install(site: Path, count: int) -> None:
 def seconds(site: Path, words: list[str]) -> float:
     """CPU seconds of one process tree."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "swift_core.cli", *words]
+    command = [sys.executable, "-c", "from swift_core.start import main; main()", *words]  # as the script `swift` does
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "100"}
     )

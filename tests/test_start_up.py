@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -51,6 +52,40 @@ def test_verb_help_needs_no_pydantic_once_warm():
     warm = "from swift_core.cli import invoke as run; assert run(['sft', '--help']) == 0; assert run(['serve', '--help']) == 0"
     python(warm)
     assert "--learning-rate" in python(POISON.format(names=HEAVY) + warm)
+
+
+def start(site: Path, *words: str) -> tuple[str, set[str]]:
+    """What `swift WORDS` prints with what is under `site` installed too, and the modules that it imports."""
+    code = (
+        f"import atexit, sys; sys.path.append({str(site)!r}); sys.argv[1:] = {list(words)!r}; "
+        "atexit.register(lambda: print('== modules', *sys.modules, sep='\\n')); from swift_core.start import main; main()"
+    )
+    printed, _, modules = python(code).partition("== modules\n")
+    return printed, set(modules.splitlines())
+
+
+def test_the_list_of_commands_is_kept_until_something_is_installed(tmp_path, monkeypatch):
+    """What a start imports can be counted without a quiet machine; 200 plugins do not change it, and a new command is listed at once."""
+    monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
+    few, many = tmp_path / "few", tmp_path / "many"
+    few.mkdir()
+    for number in range(200):
+        info = many / f"swift_plugin_synthetic_{number}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: swift-plugin-synthetic-{number}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[swift.plugins]\nsynthetic-{number} = swift_plugin_synthetic_{number}\n")
+    for site in (few, many):
+        os.utime(site, (1, 1))  # settled: what changed just now is not kept
+    shown, _ = start(few, "--help")
+    again, bare = start(few, "--help")
+    assert again == shown == python("from swift_core.cli import invoke; invoke(['--help'])")
+    assert not bare & {"click", "pluggy", "pathlib", "json", "importlib.metadata", "swift_core.plugins", "swift_core.contract.specs"}
+    assert len(bare) < 80
+    assert start(many, "--help")[0] == shown
+    assert start(many, "--help") == (shown, bare)
+    (many / "swift_plugin_synthetic_0-1.0.dist-info" / "entry_points.txt").write_text("[swift.commands]\nglow = glow:command\n")
+    os.utime(many, (2, 2))  # as installing does
+    assert "glow" in start(many, "--help")[0]
 
 
 def core_modules() -> list[str]:

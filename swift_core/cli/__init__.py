@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from swift_core.lazy import door
 
 if TYPE_CHECKING:
-    from swift_core.cli.group import cli as cli, invoke as invoke, main as main
+    from swift_core.cli.group import cli as cli, help_text as help_text, invoke as invoke, main as main
     from swift_core.cli.output import (
         note as note,
         print_error as print_error,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = door(
     __name__,
     {
-        "group": "cli invoke main",
+        "group": "cli help_text invoke main",
         "output": "note print_error print_table printable",
         "provision": "resolve_with_engines",
         "screen": "Screen",

@@ -108,6 +108,12 @@ def cli(ctx: click.Context, trace: bool) -> None:
         click.echo(ctx.get_help())
 
 
+def help_text() -> str:
+    """Return the text of `swift --help`."""
+    with cli.make_context("swift", []) as context:
+        return cli.get_help(context)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 (failed), 2 (the user's mistake), 130 (stopped). SIGTERM is a Ctrl-C."""
     try:
