@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import zlib
 from contextlib import suppress
 
 from swift_core.contract.version import __version__
@@ -36,7 +37,8 @@ def main() -> None:
 
 def _help() -> str:
     home = os.environ.get("SWIFT_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "swift-core")
-    file, changed = os.path.join(home, "help.txt"), [(path, _changed(path)) for path in sys.path]
+    file = os.path.join(home, f"help-{zlib.crc32(ascii(sys.path).encode()):08x}.txt")  # one for each environment
+    changed = [(path, _changed(path)) for path in sys.path]
     key = ascii([__version__, sys.stdout.encoding, _columns(), *map(os.environ.get, _VARIABLES), *changed]) + "\n"
     with suppress(OSError, ValueError), open(file, encoding="utf-8") as kept:
         if kept.readline() == key:
