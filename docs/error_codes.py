@@ -13,6 +13,7 @@ from error_sites import ROOT, Site, says_something, sites
 
 PAGE = ROOT / "docs/reference/error-codes.md"
 _ROW = re.compile(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", re.MULTILINE)
+_RETIRED = "\n## Retired\n"
 
 AREAS = {
     "CLI": "the command line",
@@ -55,9 +56,10 @@ def registered() -> dict[str, list[Site]]:
 
 
 def retired() -> list[str]:
-    """Return the codes that the page knows and no source names any more."""
-    known = _ROW.findall(PAGE.read_text(encoding="utf-8")) if PAGE.is_file() else []
-    return sorted(set(known) - set(registered()))
+    """Return the codes that the page lists as retired, and those that no source names any more."""
+    known = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    gone = known.partition(_RETIRED)[2]
+    return sorted(set(_ROW.findall(gone)) | (set(_ROW.findall(known)) - set(registered())))
 
 
 def page(note: str) -> str:
@@ -79,7 +81,7 @@ def page(note: str) -> str:
                 for code, found in rows
             ]
     if gone := retired():
-        parts.append("\n## Retired\n\nCodes of errors that no longer exist. They are not used again.\n\n| code |\n|---|\n")
+        parts.append(f"{_RETIRED}\nCodes of errors that no longer exist. They are not used again.\n\n| code |\n|---|\n")
         parts += [f"| `SWIFT-{code}` |\n" for code in gone]
     return "".join(parts)
 

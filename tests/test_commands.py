@@ -82,7 +82,7 @@ def test_run_of_one_verb_with_overriding_flags(swift, tmp_path, tiny_model):
     run = json.loads(swift("run", "sft.yaml", "--max-steps", "7", "--dry-run").out)
     assert run["verb"] == "sft"
     assert run["parts"]["task"]["options"]["max_steps"] == 7
-    assert "no option" in swift("run", "sft.yaml", "--max-stpes", "7").err
+    assert "SWIFT-CLI-003" in swift("run", "sft.yaml", "--max-stpes", "7").err
 
 
 def test_version_and_no_arguments(swift):

@@ -157,4 +157,6 @@ def test_on_the_command_line(swift):
     ended = swift("sft", "--model", "none", "--dataset", '{"name": "rows.jsonl", "weight": -1}')
     assert ended.code == 2
     assert "--dataset" in ended.err
-    assert "must be a number > 0, not -1" in ended.err
+    assert "SWIFT-DATA-005" in ended.err
+    assert "> 0" in ended.err
+    assert "-1" in ended.err

@@ -405,7 +405,9 @@ def test_cut_weighted_and_refused_rows(data, tiny_model):
     code, _, err = data("show", "a.jsonl", "--row", "2", "--model", tiny_model, "--max-length", "100")
     assert code == 2
     assert "a.jsonl, row 2: " in err
-    assert "max_length is 100" in err
+    assert "SWIFT-TRAIN-079" in err
+    assert "max_length" in err
+    assert "is 100" in err
     assert "a.jsonl, row 3, $.messages[1]: an empty assistant message" in data("show", "a.jsonl", "--row", "3", "--model", tiny_model)[2]
 
 

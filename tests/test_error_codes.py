@@ -61,3 +61,12 @@ def test_no_retired_code_is_used_again():
     listed = re.findall(r"^\| `SWIFT-([A-Z]+-\d{3})` \|", page, flags=re.MULTILINE)
     assert set(listed) == set(error_codes.registered()) | gone
     assert len(set(listed)) == len(listed)
+
+
+@pytest.mark.parametrize("words", [["merge", "none"], ["merge", "none", "--no-such-option", "1"]])
+def test_a_command_that_fails_with_json_prints_the_error_as_json(swift, words):
+    outcome = swift.here(*words, "--json")
+    told = json.loads(outcome.out)
+    assert outcome.code == told["exit_code"] == 2
+    assert f"{told['message']} [SWIFT-{told['code']}]" in outcome.err
+    assert not swift.here(*words).out

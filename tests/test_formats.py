@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from swift_testing.codes import coded
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.fetch import Fetcher
@@ -93,7 +94,7 @@ def test_a_backend_that_does_not_gets_its_conversion(folder, converted):
 def test_what_nothing_converts_is_refused_by_name(tmp_path, converted):
     (tmp_path / "openvino_model.xml").write_text("<net/>")
     (tmp_path / "openvino_model.bin").write_text("weights")
-    with pytest.raises(UsageError, match=r"one reads safetensors checkpoints, and 'file:.*' is openvino") as error:
+    with pytest.raises(UsageError, check=coded("CKPT-028"), match=r"one reads safetensors checkpoints, and 'file:.*' is openvino") as error:
         source(tmp_path, reads=(SAFETENSORS,), reader="one")
     assert error.value.hint == "These read it: other."
     assert converted == []
@@ -190,7 +191,7 @@ def test_pickles_are_refused_whatever_is_beside_them(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     for name in ("pytorch_model.bin", "model.pt", "model.pth", "model.ckpt", "model.pkl"):
         (tmp_path / name).write_bytes(b"x")
-        with pytest.raises(UsageError, match="pickled") as refused:
+        with pytest.raises(UsageError, check=coded("PLUGIN-010")) as refused:
             Checkpoint.at(tmp_path).check()
         assert refused.value.hint
         (tmp_path / name).unlink()

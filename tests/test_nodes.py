@@ -114,7 +114,7 @@ def test_numbers_that_can_not_be_are_refused_before_anything_is_loaded(tiny_mode
     swift_project.write({"hosts": "alpha slots=4\nbeta slots=4\n"})
     common = ["sft", "--model", str(tiny_model), "--dataset", "rows.jsonl", "--device", "cpu", "--dry-run"]
     for words, said in {
-        ("--nodes", "2"): "the launcher 'local' starts one machine's processes, and 2 nodes are asked for",
+        ("--nodes", "2"): "[SWIFT-RUN-002]",
         ("--nodes", "2", "--launcher", "torchrun", "--launcher.node-rank", "2"): "rank 2 is too large for 2 nodes",
         ("--nodes", "2", "--launcher", "torchrun", "--launcher.min-nodes", "3"): "the minimum of 3 nodes exceeds",
         ("--num_nodes", "3", "--hostfile", "hosts"): "3 nodes are requested, but the hostfile has 2",
@@ -276,6 +276,7 @@ def test_another_model_is_named(tmp_path):
     first, second = meet(nodes_with(tmp_path, *runs))
     assert "the model hf:org/moon is" in str(first)
     assert str(first) == str(second)
+    assert first.code == "NODE-005"
 
 
 def test_other_rows_are_named(tmp_path):

@@ -166,7 +166,7 @@ def test_a_disk_without_room_is_told_before_anything_starts(project, tmp_path, w
     done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert f"--{option}: " in done.stderr
-    assert " are needed, but only " in done.stderr
+    assert "SWIFT-RUN-023" in done.stderr
     assert done.stdout.split() == ["small:", "tiny:"], "nothing is left"
     assert not (tmp_path / "runs").exists()
 

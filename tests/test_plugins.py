@@ -179,4 +179,4 @@ def test_strict_error_is_a_usage_error(monkeypatch):
 def test_a_misspelt_command_is_no_plugin(swift):
     refused = swift("plugins", "chek", "peft")
     assert refused.code == 2
-    assert "there is no command 'plugins chek'\n  Did you mean 'check'?" in refused.err
+    assert "there is no command 'plugins chek' [SWIFT-PLUGIN-002]\n  Did you mean 'check'?" in refused.err

@@ -150,7 +150,7 @@ def test_an_existing_folder_is_kept_unless_told(swift):
     (project / "mine.txt").write_text("work of a week")
     outcome = swift("plugins", "new", "sample", "--kind", "dataset")
     assert outcome.code == 2
-    assert "exists" in outcome.err
+    assert "SWIFT-FILE-004" in outcome.err
     assert (project / "mine.txt").is_file()
     assert swift("plugins", "new", "sample", "--kind", "dataset", "--overwrite").code == 0
     assert not (project / "mine.txt").exists()

@@ -134,25 +134,10 @@ def invoke(argv: Sequence[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as end:  # --help, --version
         return end.exit_code
-    except Stopped as error:
-        print_error(error)
-        return error.exit_code
     except SwiftError as error:
-        if interrupts.seen():  # an import or a library was interrupted, and told of something else
-            print_error(Stopped("stopped", code="CLI-001"))
-            return interrupts.CODE
-        if os.environ.get("SWIFT_DEBUG") == "1":
-            traceback.print_exc()
-        if "--json" in argv:
-            click.echo(json.dumps(error.to_json(), ensure_ascii=False))
-        print_error(error)
-        return error.exit_code
+        return _failed(error, argv)
     except click.ClickException as error:
-        if interrupts.seen():
-            print_error(Stopped("stopped", code="CLI-001"))
-            return interrupts.CODE
-        print_error(_from_click(error))
-        return error.exit_code
+        return _failed(_from_click(error), argv)
     except (click.Abort, KeyboardInterrupt):
         print_error(Stopped("stopped", code="CLI-001"))
         return 130
@@ -169,8 +154,20 @@ def invoke(argv: Sequence[str]) -> int:
             told = SwiftError(
                 f"the system says: {error.strerror}", code="CLI-002", where=place, hint="SWIFT_DEBUG=1 shows what was being done."
             )
-        print_error(told)
-        return told.exit_code
+        return _failed(told, argv)
+
+
+def _failed(error: SwiftError, argv: Sequence[str]) -> int:
+    """Print what ended the command, with `--json` on stdout too, and return the exit code."""
+    if interrupts.seen():  # an import or a library was interrupted, and raised something else
+        error = Stopped("stopped", code="CLI-001")
+    elif not isinstance(error, Stopped):
+        if os.environ.get("SWIFT_DEBUG") == "1":
+            traceback.print_exc()
+        if "--json" in argv:
+            click.echo(json.dumps(error.to_json(), ensure_ascii=False))
+    print_error(error)
+    return error.exit_code
 
 
 def _invoked(argv: Sequence[str]) -> Any:

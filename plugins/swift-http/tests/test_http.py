@@ -443,7 +443,7 @@ def test_full_queue(own: Served):
 def test_engine_failure_has_a_status_even_for_a_stream(own: Served, stream: bool):
     response = own.ask("fail early", stream=stream)
     assert response.status_code == 500
-    assert error_of(response)["message"] == "out of memory\n  Use a smaller model."
+    assert error_of(response)["message"] == "out of memory [SWIFT-SERVE-018]\n  Use a smaller model."
     assert own.ask().status_code == 200
 
 

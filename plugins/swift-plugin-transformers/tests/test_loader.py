@@ -106,7 +106,7 @@ def test_missing_shards_are_named(copied):
 def test_an_unknown_rope_type_is_named(copied, rotary):
     path = copied / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **rotary}))
-    with pytest.raises(UsageError, match="foo") as caught:
+    with pytest.raises(UsageError, check=coded("MODEL-035"), match="foo") as caught:
         load(copied)
     assert caught.value.where == str(path)
     assert "yarn" in caught.value.hint

@@ -141,9 +141,9 @@ def _join(folder: Path, meeting: Meeting, facts: Facts) -> Path:
                 message, code="NODE-009", hint="Another program may use that port; otherwise read the log of node 0."
             ) from error
     if verdict["problems"]:
-        raise UsageError("\n".join(verdict["problems"]), code="NODE-010", hint=SAME)
+        raise UsageError("\n".join(verdict["problems"]), code="NODE-005", hint=SAME)
     if verdict["late"]:
-        raise SwiftError(verdict["late"], code="NODE-011", hint="The run did not start. Start the command on the missing machines too.")
+        raise SwiftError(verdict["late"], code="NODE-006", hint="The run did not start. Start the command on the missing machines too.")
     return shared
 
 
@@ -151,7 +151,7 @@ def _join_late(folder: Path, meeting: Meeting, facts: Facts) -> Path:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     problems = differences(record["facts"], facts, we="node 0", they=f"node {meeting.node} ({socket.gethostname()})")
     if problems:
-        raise UsageError("\n".join(problems), code="NODE-012", hint=SAME)
+        raise UsageError("\n".join(problems), code="NODE-005", hint=SAME)
     return folder
 
 

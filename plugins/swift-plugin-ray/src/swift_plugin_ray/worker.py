@@ -81,7 +81,7 @@ def _preflight(run: Path, rank: int) -> None:
         if not seen:
             problems.append(unseen(run, we="worker 0", they=they))
     if problems:
-        error = UsageError("\n".join(problems), code="NODE-025", hint=SAME)
+        error = UsageError("\n".join(problems), code="NODE-005", hint=SAME)
         if rank == 0:
             Report(run).error(error)
         raise error
