@@ -77,7 +77,7 @@ def page(note: str) -> str:
         if rows:
             parts.append(f"\n## {area}: {about}\n\n| code | cause | remedy | raised in |\n|---|---|---|---|\n")
             parts += [
-                f"| `SWIFT-{code}` | {_cell(_of(found, 'messages'))} | {_cell(_of(found, 'hints'))} | {_files(found)} |\n"
+                f"| `SWIFT-{code}` | {_cell(_of(found, 'causes'))} | {_cell(_of(found, 'hints'))} | {_files(found)} |\n"
                 for code, found in rows
             ]
     if gone := retired():
@@ -88,7 +88,7 @@ def page(note: str) -> str:
 
 def _of(found: list[Site], name: str) -> tuple[str, ...]:
     texts = tuple(dict.fromkeys(text for site in found for text in getattr(site, name) if text))
-    return texts if name == "messages" else tuple(text for text in texts if says_something((text,)))
+    return texts if name == "causes" else tuple(text for text in texts if says_something((text,)))
 
 
 def _cell(texts: tuple[str, ...]) -> str:

@@ -26,6 +26,12 @@ class Site:
     passed: bool  # the code is that of another error
     messages: tuple[str, ...]  # the templates of its message; several where a variable holds one of several
     hints: tuple[str, ...]
+    about: str  # the docstring above it, for a message that is filled in as a whole
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The messages, or what is known beside them if they have no words of their own."""
+        return self.messages if says_something(self.messages) or not self.about else (self.about,)
 
 
 @dataclass
@@ -111,9 +117,7 @@ def _site(module: _Module, call: ast.Call) -> Site:
     message = named.get("message") or message_of(call)
     hints = _texts(module, call, named["hint"]) if "hint" in named else ()
     messages = _texts(module, call, message) if message else ()
-    if not says_something(messages):
-        messages = (_doc(module, call) or "; ".join(messages),)
-    return Site(module.file, call, literal, code is not None and not literal, messages, hints)
+    return Site(module.file, call, literal, code is not None and not literal, messages, hints, _doc(module, call))
 
 
 def says_something(messages: tuple[str, ...]) -> bool:
