@@ -116,6 +116,6 @@ def test_a_door_exports_the_same_names_to_type_checkers(room):
 
 def test_the_core_is_small():
     files = sorted((ROOT / "swift_core").rglob("*.py"))
-    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 8300
+    assert sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files) <= 8_300
     assert len(ROOMS) <= 12
     assert {file.name for file in files if file.parent.name == "swift_core"} == {"__init__.py", "api.py", "lazy.py", "start.py"}

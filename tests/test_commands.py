@@ -94,4 +94,4 @@ def test_the_text_to_compare_on_is_a_users_only_where_there_is_a_flag_for_it(swi
     for verb in ("merge", "export", "quantize"):
         text = " ".join(swift(verb, "--help").out.split())
         assert "--verify.tokens INTEGER" in text
-        assert ("--val-dataset, or else Python's own documentation" in text) is ("--val-dataset VALUE" in text) is (verb == "quantize")
+        assert ("or else from Python's documentation" in text) is ("--val-dataset VALUE" in text) is (verb == "quantize")

@@ -64,7 +64,7 @@ class Installed:
 
     def commands(self) -> dict[str, str]:
         """The verbs and commands that `swift --help` lists, with their summaries."""
-        listed = self.swift("--help").stdout.partition("Commands:\n")[2]
+        listed = re.split(r"^(?:Verbs|Commands):\n", self.swift("--help").stdout, maxsplit=1, flags=re.MULTILINE)[1]
         return dict(re.findall(r"^  (\S+?)(?:, \S+)*  +(.+)$", listed, re.MULTILINE))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from swift_core.system.log_tail import last_error_in
+from swift_environments.log_tail import last_error_in
 
 TRACEBACK = """INFO 11-24 08:46:40 [api_server.py:10] vLLM API server version 0.32.0
 Traceback (most recent call last):

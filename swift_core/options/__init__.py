@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from swift_core.options.common import (
         ENVS as ENVS,
         AdapterOptions as AdapterOptions,
-        DeviceOptions as DeviceOptions,
         EngineOptions as EngineOptions,
         HubOptions as HubOptions,
         ModelOptions as ModelOptions,
-        OutputOptions as OutputOptions,
         RunOptions as RunOptions,
     )
     from swift_core.options.flags import FALSE as FALSE, TRUE as TRUE, Flag as Flag
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = door(
     __name__,
     {
-        "common": "ENVS AdapterOptions DeviceOptions EngineOptions HubOptions ModelOptions OutputOptions RunOptions",
+        "common": "ENVS AdapterOptions EngineOptions HubOptions ModelOptions RunOptions",
         "flags": "FALSE TRUE Flag",
         "keywords": "settings_of",
         "model": "Invalid Names Options Several names option",

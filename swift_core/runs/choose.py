@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swift_core.contract import Choice, EvaluatorSpec, Problems, QuantizerSpec, SwiftError, TunerSpec, UsageError, VerbSpec, suggestion
+from swift_core.contract import Choice, EvaluatorSpec, Problems, QuantizerSpec, SwiftError, UsageError, VerbSpec, suggestion
 from swift_core.options import Invalid, Settings, fields
 from swift_core.plugins import Registry
 
@@ -88,23 +88,6 @@ def with_engines(
         if spec.isolated and not unusable:
             found[part] = replace(choice, python=python_for(known.entry(part, choice.name, origin=choice.plugin), envs))
     return found
-
-
-def with_implied_quantizer(parts: Mapping[str, Choice], known: Registry, settings: Settings) -> dict[str, Choice]:
-    """Return the parts, with the quantizer that the tuner implies if none is chosen.
-
-    Raises:
-        UsageError: that quantizer is not installed.
-    """
-    tuner = parts.get("tuner")
-    implied = known.spec(tuner, TunerSpec).implies if tuner else ""
-    if not tuner or not implied or "quantizer" in parts:
-        return dict(parts)
-    try:
-        return {**parts, "quantizer": known.default("quantizer", implied, where=settings.where("tuner"))}
-    except UsageError as error:
-        message = f"the tuner '{tuner.name}' loads the base model quantized, and {error.message}"
-        raise UsageError(message, code=error.code, where=settings.where("tuner"), hint=error.hint) from None
 
 
 def job_of(verb: VerbSpec, parts: Mapping[str, Choice], known: Registry) -> str:

@@ -28,7 +28,7 @@ from swift_core.contract import (
 from swift_core.options import Settings, normalise
 from swift_core.plugins import Registry, local, registry
 from swift_core.runs import outputs, provenance, reservation
-from swift_core.runs.choose import job_of, options_and_parts, with_engines, with_implied_quantizer
+from swift_core.runs.choose import job_of, options_and_parts, with_engines
 from swift_core.runs.convert import converted
 from swift_core.runs.draft import Draft
 from swift_core.runs.loader_record import recorded_loader
@@ -67,7 +67,6 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
         draft.parts["loader"] = recorded_loader(sources, known) or draft.parts["loader"]
     for step in verb.complete:
         step.load()(draft)
-    draft.parts = with_implied_quantizer(draft.parts, known, settings)
     run = _frozen(draft)
     return Resolved(run, (*draft.notes, *provenance.notes(run), *_check(run, draft)))
 

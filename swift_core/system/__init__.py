@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from swift_core.system.formatting import format_value as format_value
     from swift_core.system.hashes import sha256_of as sha256_of
     from swift_core.system.interrupts import forget as forget
-    from swift_core.system.log_tail import last_error_in as last_error_in
     from swift_core.system.network import offline_if as offline_if
     from swift_core.system.paths import (
         atomic_folder as atomic_folder,
@@ -47,7 +46,6 @@ __getattr__, __dir__ = door(
         "formatting": "format_value",
         "hashes": "sha256_of",
         "interrupts": "forget",
-        "log_tail": "last_error_in",
         "network": "offline_if",
         "paths": (
             "atomic_folder cache_dir check_free copy_file digest disk_error disk_errors make_folder sha256 size_of write_json write_text"

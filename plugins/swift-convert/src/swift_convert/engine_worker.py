@@ -17,7 +17,7 @@ from swift_core.contract import Choice, ErrorEvent, Event, Ref, ResultEvent, Run
 from swift_core.environments import CLEARED, interpreter_variables, look
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
-from swift_core.system import last_error_in, write_run
+from swift_core.system import write_run
 
 _GRACE = 10.0  # seconds that the worker has to end after SIGTERM
 FOLDER = "engine"  # in the run folder, with its own run.json, events and log
@@ -95,6 +95,8 @@ def _in_worker(run: Run, python: str, report: Report, name: str, expected: Seque
     if report.stop_requested:
         raise Stopped("stopped", code="CONVERT-010", where=str(report.folder))
     if code or not results:
+        from swift_environments.log_tail import last_error_in  # not there in an environment
+
         log = folder / "log.txt"
         raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
     figures = results[0]["figures"]

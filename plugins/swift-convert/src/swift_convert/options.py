@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from swift_data.options import DATASETS, SkippingOptions
 
-from swift_core.options import ENVS, AdapterOptions, DeviceOptions, Options, OutputOptions, Several, option
+from swift_convert.common_options import DeviceOptions, OutputOptions
+from swift_core.options import ENVS, AdapterOptions, Options, Several, option
 
 
 class VerifyOptions(Options):

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils import AuxiliaryTrainingWrapper
 from safetensors.torch import save_file
 
 from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
 from swift_plugin_peft.options import AdapterOptions, AnyPeftOptions, Ia3Options, LoraOptions
+from swift_plugin_peft.restoring import remove_partial_adapter, truly_missing, under_all_names
 from swift_plugin_peft.selection import Selection, select
 from swift_plugin_peft.targets import find_modules_to_save
 from swift_plugin_peft.tied_weights import check_can_untie, untie
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 # Fields of PEFT's configuration that are set here and can't be given in `config`.
 _MANAGED_FIELDS = frozenset({"task_type", "inference_mode", "peft_type", "target_modules", "modules_to_save", "base_model_name_or_path"})
 
+_CHECK_BASE = "Use the base model that the adapter was trained on."
 _MODULE_REPR = re.compile(r"\(\n.*\n\)", re.DOTALL)  # the multi-line repr of a module's children in PEFT's messages
 
 
@@ -107,7 +107,7 @@ class PeftTuner:
                 adapted = get_peft_model(adapted, config, adapter_name=name)
             result = adapted.load_adapter(folder, name, is_trainable=trainable, torch_device=str(adapted.device))
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
-            _remove_partial_adapter(model, name)
+            remove_partial_adapter(model, name)
             reason = str(error).strip().splitlines()
             raise UsageError(
                 f"the adapter does not match the base model: {reason[-1].strip() if reason else type(error).__name__}",
@@ -115,8 +115,8 @@ class PeftTuner:
                 where=str(folder),
                 hint=_CHECK_BASE,
             ) from error
-        if wrong := [*_truly_missing(adapted, result.missing_keys), *result.unexpected_keys]:
-            _remove_partial_adapter(model, name)
+        if wrong := [*truly_missing(adapted, result.missing_keys), *result.unexpected_keys]:
+            remove_partial_adapter(model, name)
             raise UsageError(
                 f"the adapter does not match the base model: {len(wrong)} weights are missing or unexpected, such as {wrong[0]}",
                 code="TUNER-013",
@@ -139,7 +139,7 @@ class PeftTuner:
     def save(self, model: Module, folder: Path, weights: Mapping[str, Tensor] | None = None) -> None:
         """Write adapter_model.safetensors and adapter_config.json; `weights` are full (gathered) tensors by parameter name."""
         state = get_peft_model_state_dict(
-            model, state_dict={**model.state_dict(), **_under_all_names(model, weights or {})}, save_embedding_layers=False
+            model, state_dict={**model.state_dict(), **under_all_names(model, weights or {})}, save_embedding_layers=False
         )
         config: Any = model.peft_config["default"]  # type: ignore[index]
         if initial := pissa_to_lora.initial_values(model):
@@ -263,38 +263,6 @@ def _check_dora_magnitudes(adapted: Module) -> None:
                 where="tuner.targets",
                 hint="Exclude this module, or use --tuner lora.",
             )
-
-
-def _under_all_names(model: Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the tensors under every name of their parameters: some methods share one between layers (VB-LoRA's vector bank)."""
-    parameters = list(model.named_parameters(remove_duplicate=False))
-    given = {id(parameter): weights[name] for name, parameter in parameters if name in weights}
-    return {**weights, **{name: given[id(parameter)] for name, parameter in parameters if id(parameter) in given}}
-
-
-def _remove_partial_adapter(model: Any, name: str) -> None:
-    """Restore a model after an adapter failed to load, so that a server can continue with it."""
-    if isinstance(model, PeftModel):
-        if name in model.peft_config:
-            model.delete_adapter(name)
-        return
-    for path, module in reversed(list(model.named_modules())):
-        inner = getattr(module, "base_layer", None) if isinstance(module, BaseTunerLayer) else None
-        inner = module.original_module if isinstance(module, AuxiliaryTrainingWrapper) else inner
-        if inner is not None:
-            parent, _, last = path.rpartition(".")
-            setattr(model.get_submodule(parent), last, inner)
-    vars(model).pop("peft_config", None)
-
-
-def _truly_missing(model: Module, missing: list[str]) -> list[str]:
-    """Drop from the missing names those of parameters that were loaded under another name (VB-LoRA's shared vector bank)."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    found = {id(parameter) for name, parameter in parameters.items() if name not in missing}
-    return [name for name in missing if name not in parameters or id(parameters[name]) not in found]
-
-
-_CHECK_BASE = "Use the base model that the adapter was trained on."
 
 
 def _config_class(name: str) -> type[PeftConfig]:

@@ -16,7 +16,7 @@ from swift_core.contract import Backend, BackendSpec, ReadyEvent, Run, Server, S
 from swift_core.environments import interpreter_variables
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
-from swift_core.system import last_error_in, supervisor
+from swift_core.system import supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
 from swift_serve.client import Client, wait_ready
 
@@ -103,6 +103,8 @@ def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
 def _fault(code: int | None, log: Path, patience: float = 0) -> SwiftError:
     """Return the error of an engine that ended with `code`, or was not ready in `patience` seconds (None), with the end of its log."""
+    from swift_environments.log_tail import last_error_in  # not there in an environment
+
     if code is None:
         hint = f"{last_error_in(log)} Allow more time with --startup-timeout."
         return SwiftError(f"the engine was not ready within {patience:.0f} seconds", code="SERVE-075", where=str(log), hint=hint)

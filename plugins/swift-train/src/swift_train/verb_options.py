@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from swift_convert.common_options import DeviceOptions, OutputOptions
 from swift_data.options import RowsOptions
 
-from swift_core.options import DeviceOptions, Options, OutputOptions, Several, option
+from swift_core.options import Options, Several, option
 
 
 class ResumeOptions(Options):
