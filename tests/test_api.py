@@ -57,6 +57,7 @@ def test_a_path_stands_for_its_text(tiny_model, tmp_path):
 
 def test_adapters_are_named_by_paths(tiny_model, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     run = resolved("export", model=tiny_model, adapter=[tmp_path], exporter="safetensors", output=tmp_path / "out")
     assert run.adapters["adapter"].path == str(tmp_path)
 
