@@ -102,7 +102,7 @@ def test_another_state_of_the_file_is_another_run(poems, tiny_model):
 
 
 BAD = {
-    "missing": ("my_plugi.py", "", "--plugin: there is no file 'my_plugi.py'\n  Did you mean 'my_plugin.py'?"),
+    "missing": ("my_plugi.py", "", "--plugin: there is no file 'my_plugi.py' [SWIFT-PLUGIN-018]\n  Did you mean 'my_plugin.py'?"),
     "no Python file": ("my-plugin.txt", POEMS, "'my-plugin.txt' can't be imported as a Python module"),
     "a colon": ("a:b/bad.py", POEMS, "bad.py' contains ':'"),
     "fails": ("bad.py", "x = 1\n1 / 0", "bad.py: the plugin does not work: ZeroDivisionError: division by zero, line 2"),
