@@ -156,7 +156,7 @@ def test_adapters_come_and_go(sglang, tiny_model, tmp_path):
             ((f"mine={one}",), 2, "the server already has a model 'mine'"),
             (("mine",), 2, "is not NAME=CHECKPOINT"),
             ((f"other={tmp_path / 'nowhere'}",), 2, "there is no 'nowhere' in the folder"),
-            ((f"other={tiny_model}",), 2, "is not an adapter"),
+            ((f"other={tiny_model}",), 2, "not an adapter"),
             ((f"other={idle}",), 1, "the adapter has no effect"),
         ):
             refused = running.adapter("add", folder, *words)

@@ -197,6 +197,7 @@ def test_an_adapter_is_refused_with_what_to_do(project, tmp_path, tiny_model):
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tiny_model), "peft_type": "LORA"}))
+    (adapter / "adapter_model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     refused = project("adapter", "--to", "copy")
     assert refused.code == 2
     assert "copy exports whole models, but 'file:adapter' is an adapter" in refused.err

@@ -137,10 +137,11 @@ def started(tmp_path, monkeypatch):
 import sys
 from pathlib import Path
 from swift_core import cli
+import swift_core.cli.group
 from swift_core.system import interrupts
 from swift_core.runs.execution import execute
 from swift_core.contract.run import Run
-cli._invoked = lambda _: execute(Run(verb="toy", job=f"toy_jobs:{sys.argv[1]}", options={"output": "out"}), Path("runs"))
+cli.group._invoked = lambda _: execute(Run(verb="toy", job=f"toy_jobs:{sys.argv[1]}", options={"output": "out"}), Path("runs"))
 cli.main([])
 """
     processes = []

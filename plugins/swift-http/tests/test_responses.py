@@ -72,7 +72,7 @@ def test_the_events_of_a_stream(shared: Served):
 def test_a_failure_in_mid_stream_is_an_event(shared: Served):
     *_, last = shared.openai.responses.create(model="base", input="fail late", stream=True)
     assert last.type == "error"
-    assert last.message == "out of memory"
+    assert last.message.startswith("out of memory")
     assert "response.completed" not in shared.post("/v1/responses", {"model": "base", "input": "fail late", "stream": True}).text
     assert shared.post("/v1/responses", {"model": "base", "input": "fail early", "stream": True}).status_code == 500
 

@@ -14,6 +14,7 @@ from swift_core.plugins.registered import registry
 
 
 def run_with(tmp_path, *, parallel="fsdp", config=None, quantizer="", tuner="", verb_options=None, **options):
+    (tmp_path / "model.safetensors").touch()
     (tmp_path / "config.json").write_text(json.dumps(config or {}))
     parts = {"parallel": registry().choose("parallel", parallel, options)}
     if tuner:

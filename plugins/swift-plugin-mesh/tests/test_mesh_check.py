@@ -16,6 +16,7 @@ LLAMA = {"num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size
 
 
 def run_with(tmp_path, *, parallel="mesh", config=None, quantizer="", tuner="", tuner_options=None, task=None, verb=None, **options):
+    (tmp_path / "model.safetensors").touch()
     (tmp_path / "config.json").write_text(json.dumps(LLAMA if config is None else config))
     parts = {"parallel": registry().choose("parallel", parallel, options)}
     if tuner:

@@ -9,7 +9,7 @@ import click
 
 from swift_core.contract import VerbSpec
 from swift_core.options import fields
-from swift_core.plugins import Registry, registry, verb_named, verbs
+from swift_core.plugins import KINDS, Registry, registry, verb_named, verbs
 
 _LOCAL = {"type": "array", "items": {"type": "string"}, "description": "Python files to load as plugins, for a quick try."}
 
@@ -22,7 +22,7 @@ def command(verb: str | None) -> None:
     if verb:
         click.echo(json.dumps(schema_of(verb_named(verb, where="verb"), known), indent=2, ensure_ascii=False))
         return
-    schemas = [schema_of(item, known) for item in verbs(known) if item.gives != "model"]
+    schemas = [schema_of(item, known) for item in verbs(known) if item.gives != "model" and set(item.parts) <= set(KINDS)]
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": schemas}
     click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
 
