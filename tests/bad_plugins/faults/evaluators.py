@@ -20,7 +20,7 @@ class Moody:
         if list(tasks) != ["arithmetic"]:
             raise UsageError("there is no such task", where="tasks", hint="There is: arithmetic.")
         said = Client(server).complete([{"role": "user", "content": "2 + 2"}])
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         (out / "predictions.jsonl").write_text(said)
         return Scores({"arithmetic": {"accuracy": time.monotonic()}}, out)
 
