@@ -43,7 +43,7 @@ def options(request, swift, tiny_model) -> dict[str, Any]:
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "linear"}')
     np.savez(folder / "weights.npz", weight=np.ones((2, 2)))
-    return {"model": str(folder), "digits": 2}
+    return {"model": str(folder)}
 
 
 def kept(figures: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _listed(value: Any) -> list[Any]:
     ("count_verb", "verb", "count", "--digits"),
     ("task_plugin", "task", "focal", "--gamma"),
     ("evaluator_plugin", "evaluator", "sums", "--questions"),
-    ("format_plugin", "format", "npz", "--digits"),
+    ("format_plugin", "format", "npz", "--family"),
 ])  # fmt: skip
 def test_it_is_listed_and_documented(swift, name, kind, part, flag):
     file, verb = str(EXAMPLES / f"{name}.py"), FILES[name]

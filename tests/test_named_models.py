@@ -24,7 +24,7 @@ class Known:
         self.families = families
 
     def entries(self, kind):
-        assert kind == "family"
+        assert kind in ("family", ModelFamily)
         return [Entry(spec, Plugin(name=spec.name, distribution=f"dist-{spec.name}", version="1", target="t")) for spec in self.families]
 
 

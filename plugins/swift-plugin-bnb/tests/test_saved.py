@@ -42,7 +42,7 @@ def test_it_reloads_unchanged(bits, layer, tiny_model):
     assert Checkpoint.at(done.output).manifest.quantizer["bits"] == bits
     loaded = load_checkpoint(done.output, device="cpu", dtype="float32").model
     assert type(loaded.model.layers[0].mlp.up_proj).__name__ == layer
-    with pytest.raises(UsageError, match="is quantized already \\(bitsandbytes\\)"):
+    with pytest.raises(UsageError, match="is already quantized \\(bitsandbytes\\)"):
         quantize(done.output, "bnb", output="again")
 
 
