@@ -45,13 +45,15 @@ class Swift(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve as click does, with a suggestion for an unknown name, and with other tools' command lines rewritten."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise _unknown(args[0])
-        name, command, rest = super().resolve_command(ctx, args)
-        verb = None if args[0].startswith("-") else _verb(args[0])
+        name, rest = args[0], args[1:]
+        if name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        verb = _verb(name)
         if verb and verb.rewrite:
-            new_name, rest = verb.rewrite.load()(rest)
-            return new_name, self.get_command(ctx, new_name), rest
+            name, rest = verb.rewrite.load()(rest)
+        command = self.get_command(ctx, name)
+        if command is None:
+            raise _unknown(name)
         return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

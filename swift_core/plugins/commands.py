@@ -6,7 +6,6 @@ a name that two other distributions have is an error until `swift distribution/n
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -17,7 +16,7 @@ import click
 
 from swift_core.contract import SwiftError, UsageError
 from swift_core.plugins import local
-from swift_core.plugins.metadata import Point, entry_points
+from swift_core.plugins.metadata import Point, blocked, entry_points
 from swift_core.plugins.registered import first_party
 from swift_core.system import failure_site_of
 
@@ -69,8 +68,8 @@ class Offer:
 
 def commands_offered() -> list[Offer]:
     """All of them, by name; SWIFT_BLOCK_PLUGINS leaves some out."""
-    blocked = {name.strip() for name in os.environ.get("SWIFT_BLOCK_PLUGINS", "").split(",")}
-    found = [Offer(spelled(point.name), point) for point in [*entry_points(GROUP), *_local()] if point.name not in blocked]
+    left_out = blocked()
+    found = [Offer(spelled(point.name), point) for point in [*entry_points(GROUP), *_local()] if point.name not in left_out]
     return sorted(found, key=lambda offer: (offer.name, offer.point.distribution))
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from swift_core.plugins import commands, local
-from swift_core.plugins.metadata import VERBS, Point, entry_points
+from swift_core.plugins.metadata import VERBS, Point, blocked, entry_points
 from swift_core.plugins.registered import first_party
 
 
@@ -43,11 +42,11 @@ def lines() -> list[Line]:
 
 def verb_lines() -> Iterator[Line]:
     """Yield the verbs: those in metadata, and those of the files that the user has named, which are loaded already."""
-    blocked = {name.strip() for name in os.environ.get("SWIFT_BLOCK_PLUGINS", "").split(",")}
+    left_out = blocked()
     plugins = {(point.distribution, point.value): point.name for point in entry_points("swift.plugins")}
     for point in entry_points(VERBS):
         plugin = plugins.get((point.distribution, point.value), "")
-        if plugin not in blocked:
+        if plugin and plugin not in left_out:
             yield _of(point, plugin, point.name, verb=True)
     if local.local_plugins():
         from swift_core.contract import VerbSpec

@@ -23,7 +23,7 @@ import pluggy
 
 from swift_core.contract import SwiftError, UsageError, hookspecs, suggestion
 from swift_core.plugins import local as local_plugins
-from swift_core.plugins.metadata import Point, entry_points
+from swift_core.plugins.metadata import Point, blocked, entry_points, names_in
 from swift_core.system import failure_site_of
 
 PLUGIN_GROUP = "swift.plugins"
@@ -67,12 +67,12 @@ class Plugins:
         """Load what the installed distributions offer, in the order of their names; of two with one name the first-party one."""
         from swift_core.plugins.registered import first_party
 
-        only = _names("SWIFT_LOAD_PLUGINS")
-        blocked = _names("SWIFT_BLOCK_PLUGINS") or set()
+        only = names_in("SWIFT_LOAD_PLUGINS")
+        left_out = blocked()
         for point in sorted(
             entry_points(PLUGIN_GROUP), key=lambda item: (item.name != OWN, item.name, item.distribution not in first_party())
         ):
-            if point.name in blocked or (only is not None and point.name not in only | {OWN}):
+            if point.name in left_out or (only is not None and point.name not in only | {OWN}):
                 self.left_out[point.name] = point.distribution
                 continue
             self._load(point)
@@ -170,11 +170,6 @@ def plugins() -> Plugins:
     loaded.load_installed()
     loaded.load_local()
     return loaded
-
-
-def _names(variable: str) -> set[str] | None:
-    value = os.environ.get(variable)
-    return None if value is None else {name.strip() for name in value.split(",") if name.strip()}
 
 
 def _trace(what: str, plugin: Plugin, begin: float) -> None:

@@ -44,6 +44,17 @@ class Point:
         return found
 
 
+def names_in(variable: str) -> set[str] | None:
+    """Return the names in an environment variable, separated by commas; None if it is not set."""
+    value = os.environ.get(variable)
+    return None if value is None else {name.strip() for name in value.split(",") if name.strip()}
+
+
+def blocked() -> set[str]:
+    """Return the plugins and commands that SWIFT_BLOCK_PLUGINS leaves out."""
+    return names_in("SWIFT_BLOCK_PLUGINS") or set()
+
+
 def entry_points(group: str) -> list[Point]:
     """Those of one of our groups, in the order of `sys.path`; of two distributions with one name the first counts, as for imports."""
     file = paths.cache_dir("entry-points-2.json")

@@ -23,7 +23,6 @@ from swift_core.contract import (
     Server,
     Stopped,
     SwiftError,
-    TaskSpec,
     TunerSpec,
     Watch,
     errors,
@@ -200,9 +199,8 @@ def _needed(run: Run, known: Registry) -> set[str]:
     adapters = run.adapters or run.options.get("runtime_adapters")
     tuners = {entry.plugin.name for entry in known.entries(TunerSpec)} if adapters else set()
     loaders = {entry.plugin.name for entry in known.entries(LoaderSpec) if entry.spec.verifying} if "exporter" in run.parts else set()
-    tasks = {entry.plugin.name for entry in known.entries(TaskSpec)} if run.datasets else set()  # calibration renders rows as one does
     formats = {entry.plugin.name for entry in known.entries(FormatSpec)}
-    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders | formats | tasks
+    return {choice.plugin for choice in choices} | {source.plugin for source in sources} | tuners | loaders | formats
 
 
 def _tell(known: Registry, hook: str, **arguments: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from swift_core.contract import Ref, VerbSpec
 
-_PARTS = {"task": "sft", "loader": "transformers"}
 _PREPARE = (Ref("swift_data.resolving:prepare"),)
-_CHECK = Ref("swift_data.resolving:problems")
 
 CHECK = VerbSpec(
     name="data check",
@@ -15,20 +15,15 @@ CHECK = VerbSpec(
     takes=("rows",),
     positional="dataset",
     main="task",
-    parts=_PARTS,
+    parts={"task": "sft", "loader": "transformers"},
     prepare=_PREPARE,
-    check=_CHECK,
+    check=Ref("swift_data.resolving:problems"),
 )
-SHOW = VerbSpec(
+SHOW = replace(
+    CHECK,
     name="data show",
     summary="Show a row as the model sees it, with its loss mask",
     options=Ref("swift_data.options:DataShowOptions"),
-    takes=("rows",),
-    positional="dataset",
-    main="task",
-    parts=_PARTS,
-    prepare=_PREPARE,
-    check=_CHECK,
 )
 CONVERT = VerbSpec(
     name="data convert",

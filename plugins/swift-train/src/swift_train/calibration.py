@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ import numpy as np
 from swift_data.task import commonest_kind
 
 from swift_core.contract import UsageError
-from swift_core.plugins import registry
 from swift_train.data import load_samples
 from swift_train.job import preprocessing_of
+from swift_train.options import PretrainOptions, SftOptions
+from swift_train.tasks import PretrainTask, SftTask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
     Rows = list[NDArray[np.int32]]
 
-_TASKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {"chat": ("sft", {"mask": {"turns": "everything"}}), "text": ("pretrain", {})}
-"""Kind of rows → the task that tokenises them, with its options; every message is supervised, so that truncated rows stay valid."""
+_TASKS: Mapping[str, Callable[[], Any]] = {
+    "chat": lambda: SftTask(SftOptions.model_validate({"mask": {"turns": "everything"}})),
+    "text": lambda: PretrainTask(PretrainOptions()),
+}
+"""Kind of rows → the task that tokenises them; every message is supervised, so that truncated rows stay valid."""
 
 
 def calibration_rows(
@@ -52,7 +56,7 @@ def calibration_rows(
             where=where.partition(".")[0],
             hint="Give another data set, or rename its fields with --data.columns.",
         )
-    preprocessing = preprocessing_of(run, registry().choose("task", *_TASKS[kind]).build(), shapes)
+    preprocessing = preprocessing_of(run, _TASKS[kind](), shapes)
     truncated = replace(preprocessing, truncation="right", max_length=min(max_length, preprocessing.max_length))
     samples = load_samples(choices, truncated, report, seed=seed)
     available = int(samples.lengths.sum())
