@@ -85,12 +85,17 @@ class Checkpoint:
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The files that make up the checkpoint."""
-        return tuple(files_of(self.folder, format_or_none(self.folder)))
+        return tuple(files_of(self.folder, self._file_patterns))
 
     @property
     def weights(self) -> list[Path]:
         """The files with the tensors."""
-        return [path for path in self.files if matches(path.name, format_or_none(self.folder).weights)]
+        return [path for path in self.files if matches(path.name, self._file_patterns.weights)]
+
+    @cached_property
+    def _file_patterns(self) -> FormatSpec:
+        """The format, whose patterns name the files; `NO_FORMAT` for a folder that no installed format recognises."""
+        return format_or_none(self.folder)
 
     def check(self) -> None:
         """Check that the checkpoint is complete, as its format requires.

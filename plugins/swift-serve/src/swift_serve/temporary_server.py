@@ -58,12 +58,7 @@ def server_of(run: Run) -> Server:
         SwiftError: the server does not list its models.
     """
     if run.server is None:
-        raise UsageError(
-            "no model and no --url given",
-            code="SERVE-073",
-            where="url",
-            hint="Give a checkpoint with --model, or a running server with --url.",
-        )
+        raise _no_server("url")
     server = replace(run.server, api_key=os.environ.get(str(run.options["api_key_env"])))
     return server if server.models else replace(server, models=tuple(Client(server).models()))
 
@@ -77,13 +72,13 @@ def serve_run(run: Run) -> Run:
     from swift_serve.options import ServeOptions
 
     if run.model is None:
-        raise UsageError(
-            "no model and no --url given",
-            code="SERVE-073",
-            where="model",
-            hint="Name a checkpoint with --model, or a running server with --url.",
-        )
+        raise _no_server("model")
     shared = {key: run.options[key] for key in _SHARED if key in run.options}
     options = ServeOptions.checked({**shared, "port": 0}).model_dump(mode="json")
     options["trust_remote_code"] = run.options["trust_remote_code"]
     return replace(run, verb=SERVE.name, job=str(SERVE.job), options=options, datasets=())
+
+
+def _no_server(where: str) -> UsageError:
+    hint = "Name a checkpoint with --model, or a running server with --url."
+    return UsageError("no model and no --url given", code="SERVE-073", where=where, hint=hint)
