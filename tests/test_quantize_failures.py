@@ -162,7 +162,7 @@ def older(tmp_path):
         ),
         (
             {"swift_core/__init__.py": "", "swift_core/runs/__init__.py": "", "swift_core/runs/worker.py": OLDER},
-            "has other code of ours than this one: it doesn't tell figures and own_reader",
+            "has different swift-core code: its result lacks figures and own_reader",
             "-m pip install -U swift-core swift-plugin-slow",
         ),
     ],

@@ -164,7 +164,7 @@ class Registry:
         names = [entry.spec.name for entry in self.entries(kind)]
         also = [alias for entry in self.entries(kind) for alias in entry.spec.also]
         hint = suggestion(name, [*names, *also, *catalogue().get(kind, {})]) or (
-            f"Known: {', '.join(names)}." if names else f"No installed plugin offers a {kind}."
+            f"Known: {', '.join(names)}." if names else f"No {kind} is installed."
         )
         broken_ones = [plugin.name for plugin in self.plugins.found.values() if plugin.failure]
         if broken_ones:

@@ -94,5 +94,5 @@ def unknown(kind: str, name: str, names: Iterable[str], known: Registry, *, wher
     names, installed = sorted(names), {point.distribution for group in GROUPS for point in entry_points(group)}
     homes = [catalogue()[part][bare] for part in ("verb", "task", "command") if bare in catalogue().get(part, {})]
     hint = pip_line(bare) if homes and homes[0] not in installed else suggestion(name, names)
-    fallback = "swift --help lists them." if names else f"No installed plugin offers a {kind}."
+    fallback = "swift --help lists them." if names else f"No {kind} is installed."
     return UsageError(f"there is no {kind} '{name}'", code="PLUGIN-029", where=where, hint=hint or fallback)

@@ -101,7 +101,7 @@ def _in_worker(run: Run, python: str, report: Report, name: str, expected: Seque
         raise SwiftError(f"the engine ended with code {code}", code="CONVERT-011", where=str(log), hint=last_error_in(log))
     figures = results[0]["figures"]
     if missing := [each for each in expected if each not in figures]:
-        message = f"the environment of '{python}' has other code of ours than this one: it doesn't tell {' and '.join(missing)}"
+        message = f"the environment of '{python}' has different swift-core code: its result lacks {' and '.join(missing)}"
         raise UsageError(message, code="CONVERT-012", where="envs", hint=f"{python} -m pip install -U {' '.join(_ours(run))}")
     return results[0]["output"], figures
 
