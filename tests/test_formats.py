@@ -129,7 +129,7 @@ def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
 
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "format_plugin.py"
-CHECKS = ["check_patterns", "check_other_formats", "check_example_is_recognised", "check_hash_covers_every_file", "check_missing_weights"]
+CHECKS = ["check_patterns", "check_format_is_unambiguous", "check_example_is_recognised", "check_hash_covers_every_file", "check_missing_weights"]
 STEPS = "plugins: [{file}]\nsteps:\n  - {{id: first, run: norms, model: arrays}}\n"
 
 

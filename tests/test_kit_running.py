@@ -83,12 +83,12 @@ def test_one_cause_is_told_once(tmp_path, monkeypatch):
     found = cases_of("raising")
     with pytest.raises(CheckFailed, match=r"can't be built with its options: KeyError: 'rank' \(.*raising.py, line 7\)"):
         found["check_role"]()
-    for name in ("check_it_steps", "check_it_takes_groups", "check_state_comes_back"):
+    for name in ("check_optimizer_steps", "check_optimizer_groups", "check_optimizer_state"):
         with pytest.raises(Skip, match="same cause as the failure of check_role"):
             found[name]()
     again = cases_of("raising")
     with pytest.raises(CheckFailed, match=r"^KeyError: 'rank' \(.*raising.py, line 7\)"):  # it alone says what is wrong
-        again["check_it_steps"]()
+        again["check_optimizer_steps"]()
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_each_check_is_announced_and_a_local_file_is_checked(swift):
     outcome = swift("plugins", "check", "mine.py")
     assert outcome.code == 1
     assert "plugin mine: check_import_is_light … passed, " in outcome.err  # with click, for its commands
-    assert "launcher mine: check_workers … passed, " in outcome.err
+    assert "launcher mine: check_ranks … passed, " in outcome.err
     assert "command mine-says: check_command_import_is_light … passed, " in outcome.err
     assert "with there-is-no-such-thing it raises ValueError: invalid literal" in outcome.out
     assert "mine.py, line 12)" in outcome.out

@@ -48,7 +48,7 @@ ROUTES = (
         path="/health",
         need="required",
         use="Polled until it returns 200: the engine is ready. `Command.ready` may name another path. No key is sent.",
-        checks=("check_serves", "check_missing_checkpoint_ends_it"),
+        checks=("check_serves", "check_missing_checkpoint_exits"),
     ),
     Route(
         method="GET",
@@ -80,12 +80,12 @@ ROUTES = (
             "choices[0].logprobs.content[]": "`token`, `logprob` and `top_logprobs` of each token, if they were requested",
         },
         checks=(
-            "check_stream_is_the_answer",
+            "check_streaming",
             "check_max_tokens",
-            "check_stop_words",
-            "check_stop_words_in_a_stream",
+            "check_stop_strings",
+            "check_stop_strings_in_stream",
             "check_unknown_model_is_refused",
-            "check_a_client_that_leaves",
+            "check_client_disconnect",
         ),
     ),
     Route(
@@ -119,7 +119,7 @@ ROUTES = (
             "add_special_tokens": "false: the chat template writes them",
         },
         response={"tokens": "the token ids"},
-        checks=("check_golden_tokens",),
+        checks=("check_prompt_tokens",),
     ),
     Route(
         method="POST",
@@ -157,7 +157,7 @@ ROUTES = (
         need="probed",
         use="Only to check that it requires the API key.",
         request={"model": _MODEL, "input": "a text"},
-        checks=("check_key_is_asked_for",),
+        checks=("check_api_key_is_required",),
     ),
     Route(
         method="POST",
@@ -165,7 +165,7 @@ ROUTES = (
         need="probed",
         use="Only to check that it requires the API key.",
         request={"model": _MODEL, "input": "a text", "max_output_tokens": "1"},
-        checks=("check_key_is_asked_for",),
+        checks=("check_api_key_is_required",),
     ),
 )
 

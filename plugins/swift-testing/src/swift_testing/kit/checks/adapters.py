@@ -30,7 +30,7 @@ def _trainable(model: Module) -> set[str]:
 
 
 @check(TUNER, needs=NEEDS)
-def check_peft_reads_it(subject: Subject) -> None:
+def check_peft_compatibility(subject: Subject) -> None:
     """PEFT restores the same model from the saved adapter: vLLM and other tools read adapters in PEFT's format."""
     _adapter(subject)
     peft = library("peft")
@@ -44,7 +44,7 @@ def check_peft_reads_it(subject: Subject) -> None:
 
 
 @check(TUNER, needs=NEEDS)
-def check_training_goes_on(subject: Subject) -> None:
+def check_training_can_continue(subject: Subject) -> None:
     """Restored with `trainable=True`, the same parameters are trainable as in a new adapter, else none: `--adapter` relies on it."""
     _adapter(subject)
     folder, expected = learned_by(subject)
@@ -65,7 +65,7 @@ def check_training_goes_on(subject: Subject) -> None:
 
 
 @check(TUNER, needs=NEEDS)
-def check_it_is_saved_as_it_is_given(subject: Subject) -> None:
+def check_save_of_gathered_weights(subject: Subject) -> None:
     """`save` writes the weights that are passed to it, not those of the module, which a sharding strategy has only in part."""
     folder, expected = learned_by(subject)
     tuner = subject.build()
@@ -86,7 +86,7 @@ def check_it_is_saved_as_it_is_given(subject: Subject) -> None:
 
 
 @check(TUNER, needs=NEEDS)
-def check_adapters_switch(subject: Subject) -> None:
+def check_adapter_switching(subject: Subject) -> None:
     """A tuner that switches adapters reproduces the logits of each adapter and of the base in any order, and can remove adapters."""
     _adapter(subject)
     tuner = subject.build()

@@ -134,7 +134,7 @@ def check_serves(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_key_is_asked_for(subject: Subject) -> None:
+def check_api_key_is_required(subject: Subject) -> None:
     """Requests without the API key, or with a wrong one, are refused."""
     found, _, asked = open_routes(engine_of(subject).server)
     require(asked, "it has none of the routes /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses")
@@ -142,7 +142,7 @@ def check_key_is_asked_for(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_stream_is_the_answer(subject: Subject) -> None:
+def check_streaming(subject: Subject) -> None:
     """A streamed answer is identical to the answer without streaming."""
     running = engine_of(subject)
     whole = answer(running)
@@ -151,7 +151,7 @@ def check_stream_is_the_answer(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_golden_tokens(subject: Subject) -> None:
+def check_prompt_tokens(subject: Subject) -> None:
     """A conversation is tokenized to the ids that the checkpoint's chat template gives: other ids would lower the quality of answers."""
     running = engine_of(subject)
     from transformers import AutoTokenizer
@@ -173,7 +173,7 @@ def check_golden_tokens(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_stop_words(subject: Subject) -> None:
+def check_stop_strings(subject: Subject) -> None:
     """An answer ends before a `stop` text and does not contain it: agents rely on that."""
     running = engine_of(subject)
     whole = answer(running)

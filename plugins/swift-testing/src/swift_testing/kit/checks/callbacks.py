@@ -21,7 +21,7 @@ _AT_STEP = ("on_step_end", "on_evaluate", "on_save")
 
 
 @check(CALLBACK, needs=_NEEDS)
-def check_it_changes_nothing(subject: Subject) -> None:
+def check_callback_side_effects(subject: Subject) -> None:
     """Its methods change no weight, gradient, optimizer state or random generator: a resumed run must be exact."""
     import torch
 
@@ -49,7 +49,7 @@ def check_it_changes_nothing(subject: Subject) -> None:
 
 
 @check(CALLBACK)
-def check_state_survives_a_checkpoint(subject: Subject) -> None:
+def check_callback_state(subject: Subject) -> None:
     """`state_dict` returns JSON values, and `load_state_dict` restores them: a resumed run continues with them."""
     callback, training = subject.build(), _training(subject)
     training.step, training.heldout_loss, training.metrics = 1, 1.0, {"loss": 1.0}

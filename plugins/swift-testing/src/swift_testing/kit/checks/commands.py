@@ -62,7 +62,7 @@ def check_command_import_is_light(subject: Subject) -> None:
 
 
 @check(COMMAND)
-def check_command_import_does_nothing(subject: Subject) -> None:
+def check_command_import_side_effects(subject: Subject) -> None:
     """The import has no side effects: it prints, writes, starts and changes nothing and does not use the network."""
     report = _report(subject)
     effects = [*report.network, *report.files, *report.processes, *report.changed, *([repr(report.printed)] if report.printed else [])]
@@ -70,7 +70,7 @@ def check_command_import_does_nothing(subject: Subject) -> None:
 
 
 @check(COMMAND)
-def check_command_name_is_its_own(subject: Subject) -> None:
+def check_command_name_is_unique(subject: Subject) -> None:
     """Its name can be typed and is unique: a first-party command takes precedence, and of two other commands neither is called."""
     name = subject.spec.name
     require(_NAME.fullmatch(name), f"'{name}' is not a valid name: use lower-case words with dashes between them")
@@ -90,7 +90,7 @@ def check_command_has_help(subject: Subject) -> None:
 
 
 @check(COMMAND)
-def check_wrong_words_are_refused(subject: Subject) -> None:
+def check_usage_errors(subject: Subject) -> None:
     """An unknown option, a missing argument and a missing file end in a message and a non-zero exit code, never in a traceback."""
     import click
 

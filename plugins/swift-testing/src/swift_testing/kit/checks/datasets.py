@@ -40,7 +40,7 @@ def _rows(subject: Subject) -> list[RawRow]:
 
 
 @check(DATASET)
-def check_kinds_of_rows(subject: Subject) -> None:
+def check_row_kinds(subject: Subject) -> None:
     """`rows` lists kinds of row that tasks know."""
     unknown = [kind for kind in subject.spec.rows if kind not in _KINDS]
     require(not unknown, f"rows: unknown kind {', '.join(unknown)}; the kinds are {', '.join(_KINDS)}")
@@ -63,14 +63,14 @@ def check_rows(subject: Subject) -> None:
 
 
 @check(DATASET)
-def check_rows_come_again(subject: Subject) -> None:
+def check_rows_are_reproducible(subject: Subject) -> None:
     """It yields the same rows in the same order every time: a resumed training continues in the middle of them."""
     first, second = [[(raw.data, raw.number) for raw in _rows(subject)] for _ in range(2)]
     require(first == second, "read twice, it yields different rows")
 
 
 @check(DATASET)
-def check_rows_begin_anew(subject: Subject) -> None:
+def check_rows_restart(subject: Subject) -> None:
     """`rows()` starts with the first row each time, wherever the previous reader stopped: rows are checked before training."""
     _rows(subject)
     dataset = _made(subject)
@@ -83,7 +83,7 @@ def check_rows_begin_anew(subject: Subject) -> None:
 
 
 @check(DATASET)
-def check_rows_are_numbered(subject: Subject) -> None:
+def check_row_numbers(subject: Subject) -> None:
     """Row numbers increase within a file: errors name a row by its number, and `--row 7` shows one."""
     last: dict[str, int] = {}
     for raw in _rows(subject):

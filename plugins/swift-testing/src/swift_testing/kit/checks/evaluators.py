@@ -43,7 +43,7 @@ def check_scores(subject: Subject) -> None:
 
 
 @check(EVALUATOR)
-def check_it_asks_the_server(subject: Subject) -> None:
+def check_evaluator_uses_server(subject: Subject) -> None:
     """It sends requests to the server, with the name of the server's model: scores must come from that model."""
     with FakeEngine("The answer is 4.") as fake:
         _scores(subject, server=fake)
@@ -54,7 +54,7 @@ def check_it_asks_the_server(subject: Subject) -> None:
 
 
 @check(EVALUATOR)
-def check_a_server_that_fails(subject: Subject) -> None:
+def check_server_failure(subject: Subject) -> None:
     """An unreachable server is a SwiftError: questions without an answer must not count as wrong."""
     with FakeEngine() as fake:
         pass
@@ -70,7 +70,7 @@ def check_a_server_that_fails(subject: Subject) -> None:
 
 
 @check(EVALUATOR)
-def check_same_scores_twice(subject: Subject) -> None:
+def check_scores_are_reproducible(subject: Subject) -> None:
     """The same answers get the same scores: otherwise two models can't be compared."""
     first, second = _scores(subject).values, _scores(subject).values
     require(first == second, f"the same answers get the scores {dict(first)} and then {dict(second)}")

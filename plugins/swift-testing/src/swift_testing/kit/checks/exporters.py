@@ -56,7 +56,7 @@ def check_export_is_deterministic(subject: Subject) -> None:
 
 
 @check(EXPORTER, needs=_NEEDS)
-def check_it_loads_what_it_writes(subject: Subject) -> None:
+def check_export_accuracy(subject: Subject) -> None:
     """Loaded again, its output tokenizes text as the checkpoint does, and its KL divergence from the checkpoint is within `max_kl`."""
     import torch
     from safetensors.torch import load_file

@@ -112,7 +112,7 @@ def check_skipped_modules_exist(subject: Subject) -> None:
 
 
 @check(FAMILY, needs=_NEEDS)
-def check_prefixes_partition(subject: Subject) -> None:
+def check_prefixes_partition_parameters(subject: Subject) -> None:
     """Every parameter of a multimodal model belongs to one of its parts (language model, vision tower, aligner), which can be frozen."""
     spec: ModelFamily = subject.spec
     prefixes = [prefix for prefix in (spec.language_model, spec.vision_tower, spec.aligner) if prefix]

@@ -47,7 +47,7 @@ def check_patterns(subject: Subject) -> None:
 
 
 @check(FORMAT)
-def check_other_formats(subject: Subject) -> None:
+def check_format_is_unambiguous(subject: Subject) -> None:
     """It does not take the place of another format: a folder with only the files of another one is still recognised as that one."""
     for entry in registry().entries(FormatSpec):
         if entry.spec.name != subject.spec.name:

@@ -41,7 +41,7 @@ def _launched(subject: Subject, job: str, processes: int) -> tuple[int, list[Eve
 
 
 @check(LAUNCHER)
-def check_workers(subject: Subject) -> None:
+def check_ranks(subject: Subject) -> None:
     """Two processes are two ranks that have the world size and the environment, and only the events of rank 0 are relayed, in order."""
     code, events, folder = _launched(subject, "say", 2)
     require(code == 0, f"the workers succeeded, but it returns {code}")
@@ -52,7 +52,7 @@ def check_workers(subject: Subject) -> None:
 
 
 @check(LAUNCHER)
-def check_failure_is_told(subject: Subject) -> None:
+def check_worker_failure(subject: Subject) -> None:
     """If a worker fails, it returns a non-zero exit code and relays the error."""
     code, events, _ = _launched(subject, "fail", 1)
     require(code, "a worker failed, but it returns 0")

@@ -14,7 +14,7 @@ _REFUSAL_SECONDS = 240.0
 
 
 @check(BACKEND, needs=NEEDS)
-def check_stop_frees_the_port(subject: Subject) -> None:
+def check_shutdown_frees_port(subject: Subject) -> None:
     """SIGTERM during an answer ends the engine and all its processes and frees the port, so that it can be started again."""
     running = engine_of(subject)
     pieces = stream(running, temperature=1.5, max_tokens=400)
@@ -26,7 +26,7 @@ def check_stop_frees_the_port(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_missing_checkpoint_ends_it(subject: Subject) -> None:
+def check_missing_checkpoint_exits(subject: Subject) -> None:
     """With a missing checkpoint the engine ends with an error that names the checkpoint, instead of never becoming ready."""
     missing = subject.folder / "nowhere"
     what = serving(subject, missing, python=interpreter(subject))

@@ -51,7 +51,7 @@ def check_dtype(subject: Subject) -> None:
 
 
 @check(LOADER, needs=_NEEDS)
-def check_code_is_not_trusted(subject: Subject) -> None:
+def check_untrusted_code_is_refused(subject: Subject) -> None:
     """A checkpoint with its own Python code is a UsageError unless it is trusted, and its code does not run."""
     folder = subject.new_folder("code")
     shutil.copytree(subject.tiny_model, folder)
@@ -82,7 +82,7 @@ def check_meta_device(subject: Subject) -> None:
 
 
 @check(LOADER, needs=_NEEDS)
-def check_damage_is_refused(subject: Subject) -> None:
+def check_damaged_weights_are_refused(subject: Subject) -> None:
     """Missing, truncated and pickled weights are a UsageError with a hint: random weights in their place would go unnoticed."""
     for damage in ("missing", "truncated", "pickled"):
         folder = subject.new_folder(damage)

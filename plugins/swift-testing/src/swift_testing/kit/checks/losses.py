@@ -77,7 +77,7 @@ def _same(one: float, other: float) -> bool:
 
 
 @check(TASK, needs=_NEEDS)
-def check_the_loss_is_a_sum(subject: Subject) -> None:
+def check_loss_is_a_sum(subject: Subject) -> None:
     """The loss of a row is the sum over its tokens: the loop normalises by the whole step, so a mean would weight short rows more."""
     micro = _micro(subject, [0])
     half = len(micro.labels) // 2
@@ -90,7 +90,7 @@ def check_the_loss_is_a_sum(subject: Subject) -> None:
 
 
 @check(TASK, needs=_NEEDS)
-def check_the_loss_is_weighed(subject: Subject) -> None:
+def check_loss_weights(subject: Subject) -> None:
     """The loss of each token is multiplied by its weight: rows and turns have weights, and padding rows of a rank have weight 0."""
     micro = _micro(subject, [0])
     once, thrice, none = (_loss(subject, replace(micro, weights=micro.weights * factor)) for factor in (1, 3, 0))
@@ -99,7 +99,7 @@ def check_the_loss_is_weighed(subject: Subject) -> None:
 
 
 @check(TASK, needs=_NEEDS)
-def check_rows_are_apart(subject: Subject) -> None:
+def check_packed_rows_are_isolated(subject: Subject) -> None:
     """Two rows packed into one micro-batch have the same losses as alone: they must not attend to each other."""
     together = _loss(subject, _micro(subject, [0, 1]))
     alone = [_loss(subject, _micro(subject, [row])) for row in (0, 1)]

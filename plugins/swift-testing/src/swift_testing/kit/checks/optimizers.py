@@ -43,7 +43,7 @@ def _steps(layer: Module, optimizer: Any, count: int) -> list[float]:
 
 
 @check(OPTIMIZER, needs=("torch",))
-def check_it_steps(subject: Subject) -> None:
+def check_optimizer_steps(subject: Subject) -> None:
     """Twenty steps lower the loss and change every parameter."""
     layer = _layer()
     before = copy.deepcopy(layer.state_dict())
@@ -54,7 +54,7 @@ def check_it_steps(subject: Subject) -> None:
 
 
 @check(OPTIMIZER, needs=("torch",))
-def check_it_takes_groups(subject: Subject) -> None:
+def check_optimizer_groups(subject: Subject) -> None:
     """It keeps the tuner's parameter groups and their `mult`, by which the schedule multiplies the learning rate (LoRA+)."""
     layer = _layer()
     first, *rest = layer.parameters()
@@ -66,7 +66,7 @@ def check_it_takes_groups(subject: Subject) -> None:
 
 
 @check(OPTIMIZER, needs=("torch",))
-def check_it_takes_the_rate(subject: Subject) -> None:
+def check_learning_rate(subject: Subject) -> None:
     """It uses the learning rate that it is built with, and the rates that the schedule sets in its groups later."""
 
     def change(built: float, scheduled: float) -> float:
@@ -88,7 +88,7 @@ def check_it_takes_the_rate(subject: Subject) -> None:
 
 
 @check(OPTIMIZER, needs=("torch",))
-def check_state_comes_back(subject: Subject) -> None:
+def check_optimizer_state(subject: Subject) -> None:
     """Continuing from its `state_dict` gives the same losses as an uninterrupted run: resuming relies on it."""
     import torch
 

@@ -44,7 +44,7 @@ def check_options_are_described(subject: Subject) -> None:
 
 
 @check(OPTIONS)
-def check_spellings_differ(subject: Subject) -> None:
+def check_aliases_are_unique(subject: Subject) -> None:
     """An alternative spelling of an option (`also`) is not the name of an option and stands for one option only."""
     found = list(_fields(_model(subject)))
     seen = {path: path for path, _ in found}
@@ -70,7 +70,7 @@ def check_defaults(subject: Subject) -> None:
 
 
 @check(OPTIONS)
-def check_options_survive_json(subject: Subject) -> None:
+def check_options_json_round_trip(subject: Subject) -> None:
     """Options survive a round trip through JSON: workers read them from `run.json`."""
     _model(subject)
     options = subject.options()
@@ -86,7 +86,7 @@ def check_options_survive_json(subject: Subject) -> None:
 
 
 @check(OPTIONS)
-def check_options_have_a_schema(subject: Subject) -> None:
+def check_options_json_schema(subject: Subject) -> None:
     """Its options have a JSON Schema, from which flags, shell completion and `swift schema` are generated."""
     model = _model(subject)
     try:

@@ -35,7 +35,7 @@ def check_import_is_light(subject: Subject) -> None:
 
 
 @check(PLUGIN)
-def check_import_asks_no_network(subject: Subject) -> None:
+def check_import_uses_no_network(subject: Subject) -> None:
     """The import does not use the network: commands must work, and be as fast, without one."""
     requests = _report(subject).network
     require(not requests, f"it uses the network while it is imported: {'; '.join(requests)}")
@@ -80,7 +80,7 @@ def check_hooks(subject: Subject) -> None:
 
 
 @check(PLUGIN)
-def check_answers(subject: Subject) -> None:
+def check_hook_results(subject: Subject) -> None:
     """Each hook returns a list of specs of its kind, and only kinds that can run in their own process are `isolated`."""
     report = _report(subject)
     if report.stage in ("import", "register"):

@@ -54,7 +54,7 @@ def _read(subject: Subject, out: Path) -> Module:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_it_quantizes(subject: Subject) -> None:
+def check_quantization(subject: Subject) -> None:
     """The quantized model is smaller than the original, and its logits differ from the original's, but not by much."""
     model: Any = _loaded(subject) if subject.spec.when == "load" else _read(subject, _written(subject)[0])
     whole = tiny.base(subject.tiny_model)
@@ -67,7 +67,7 @@ def check_it_quantizes(subject: Subject) -> None:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_it_is_deterministic(subject: Subject) -> None:
+def check_quantization_is_deterministic(subject: Subject) -> None:
     """The same input gives bitwise the same output: otherwise two runs can't be compared."""
     if subject.spec.when == "load":
         difference = tiny.difference(tiny.logits(_loaded(subject)), tiny.logits(_loaded(subject)))
@@ -80,7 +80,7 @@ def check_it_is_deterministic(subject: Subject) -> None:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_skipped_layers_stay_whole(subject: Subject) -> None:
+def check_skipped_layers_keep_precision(subject: Subject) -> None:
     """Modules in the family's `skip_quantization` stay in full precision: routers and towers lose more accuracy than they save memory."""
     model: Any = _loaded(subject)
     head = model.get_output_embeddings()
@@ -88,7 +88,7 @@ def check_skipped_layers_stay_whole(subject: Subject) -> None:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_an_adapter_learns_on_it(subject: Subject) -> None:
+def check_adapter_training(subject: Subject) -> None:
     """An adapter on the quantized model, prepared by `ready_to_train`, can be trained: that is the purpose of load-time quantization."""
     peft = library("peft")
     model = _loaded(subject)
@@ -102,7 +102,7 @@ def check_an_adapter_learns_on_it(subject: Subject) -> None:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_folder_loads(subject: Subject) -> None:
+def check_quantized_checkpoint_loads(subject: Subject) -> None:
     """It writes a complete checkpoint with tokenizer that transformers, or its own `load`, can read: other tools will use it."""
     out, _ = _written(subject)
     try:
@@ -119,7 +119,7 @@ def check_folder_loads(subject: Subject) -> None:
 
 
 @check(QUANTIZER, needs=_NEEDS)
-def check_what_it_says_is_true(subject: Subject) -> None:
+def check_quantization_metadata(subject: Subject) -> None:
     """config.json and swift.json state the format, the bits and the hashes of the files correctly, since readers rely on them."""
     spec: QuantizerSpec = subject.spec
     out, figures = _written(subject)

@@ -54,7 +54,7 @@ def check_max_tokens(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_stop_words_in_a_stream(subject: Subject) -> None:
+def check_stop_strings_in_stream(subject: Subject) -> None:
     """A stream ends before a `stop` text, and sends no part of that text."""
     engine = engine_of(subject)
     whole = answer(engine)
@@ -66,7 +66,7 @@ def check_stop_words_in_a_stream(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_a_client_that_leaves(subject: Subject) -> None:
+def check_client_disconnect(subject: Subject) -> None:
     """Requests that clients cancel don't affect others: the next one gets the same answer as before, and in time."""
     engine = engine_of(subject)
     before = answer(engine)
@@ -88,7 +88,7 @@ def check_a_client_that_leaves(subject: Subject) -> None:
 
 
 @check(BACKEND, needs=NEEDS)
-def check_adapters_take_turns(subject: Subject) -> None:
+def check_concurrent_adapters(subject: Subject) -> None:
     """Concurrent requests to the base and to an adapter get the same answers as sequential ones."""
     if not subject.spec.adapters:
         raise Skip("it serves no adapters")

@@ -37,7 +37,7 @@ def check_summary(subject: Subject) -> None:
 
 
 @check(EVERY)
-def check_names_are_its_own(subject: Subject) -> None:
+def check_names_are_unique(subject: Subject) -> None:
     """No other installed part of its kind has one of its names: users would have to qualify the name."""
     spec = subject.spec
     twice = [name for name, count in Counter((spec.name, *spec.also)).items() if count > 1]

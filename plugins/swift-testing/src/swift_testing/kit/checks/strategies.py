@@ -60,7 +60,7 @@ def _whole(subject: Subject, ranks: int) -> list[float]:
 
 
 @check(PARALLEL, needs=_NEEDS)
-def check_as_one_process(subject: Subject) -> None:
+def check_data_parallel_loss(subject: Subject) -> None:
     """Two processes have the loss curve of one: the result must not depend on the number of GPUs."""
     one, two = _whole(subject, 1), _whole(subject, 2)
     require(len(one) == 4, f"four steps were requested, but one process reported {len(one)}")
@@ -69,7 +69,7 @@ def check_as_one_process(subject: Subject) -> None:
 
 
 @check(PARALLEL, needs=_NEEDS)
-def check_what_is_saved(subject: Subject) -> None:
+def check_saved_weights(subject: Subject) -> None:
     """The checkpoint of two processes contains all final weights, equal to those of a single process with ddp."""
     from safetensors.torch import load_file
 
@@ -86,7 +86,7 @@ def check_what_is_saved(subject: Subject) -> None:
 
 
 @check(PARALLEL, needs=_NEEDS)
-def check_rows_of_a_micro_batch(subject: Subject) -> None:
+def check_micro_batch_rows(subject: Subject) -> None:
     """A micro-batch of two rows is computed in one pass, without attention across rows, and has the loss curve of single rows."""
     training = library("swift_train.testing")
     single = _whole(subject, 1)

@@ -24,7 +24,7 @@ def _encoder(subject: Subject) -> Any:
 
 
 @check(TASK)
-def check_kinds(subject: Subject) -> None:
+def check_row_kinds(subject: Subject) -> None:
     """`rows` lists kinds of row that datasets can have."""
     spec: TaskSpec = subject.spec
     require(spec.rows, "it accepts no kind of row")
@@ -33,7 +33,7 @@ def check_kinds(subject: Subject) -> None:
 
 
 @check(TASK, needs=_NEEDS)
-def check_rows_are_encoded(subject: Subject) -> None:
+def check_encoding(subject: Subject) -> None:
     """A row of each of its kinds is encoded with some supervised tokens, and its own `check` accepts the result."""
     encoder = _encoder(subject)
     for kind in subject.spec.rows:
@@ -46,7 +46,7 @@ def check_rows_are_encoded(subject: Subject) -> None:
 
 
 @check(TASK, needs=_NEEDS)
-def check_other_rows_are_refused(subject: Subject) -> None:
+def check_other_row_kinds_are_refused(subject: Subject) -> None:
     """A row of another kind is a SwiftError that names file and row: it must not be trained on in part."""
     encoder = _encoder(subject)
     for kind in ("text", "chat"):
@@ -60,7 +60,7 @@ def check_other_rows_are_refused(subject: Subject) -> None:
 
 
 @check(TASK, needs=_NEEDS)
-def check_the_loss_falls(subject: Subject) -> None:
+def check_loss_decreases(subject: Subject) -> None:
     """A few training steps, run as in a worker, lower the loss and write a checkpoint."""
     if not subject.spec.trainer.startswith("swift_train."):
         raise Skip("it has its own trainer")

@@ -64,7 +64,7 @@ def _unwrapped(name: str) -> str:
 
 
 @check(TUNER, needs=NEEDS)
-def check_groups_hold_what_trains(subject: Subject) -> None:
+def check_parameter_groups(subject: Subject) -> None:
     """`parameter_groups` contains every trainable parameter once: a missing one would silently never be trained."""
     tuner = subject.build()
     model = attached(subject, tuner)
@@ -77,7 +77,7 @@ def check_groups_hold_what_trains(subject: Subject) -> None:
 
 
 @check(TUNER, needs=NEEDS)
-def check_it_learns(subject: Subject) -> None:
+def check_loss_decreases(subject: Subject) -> None:
     """A few steps on two rows lower the loss, so gradients reach the trainable parameters."""
     import torch
 
@@ -102,7 +102,7 @@ def check_save_and_restore(subject: Subject) -> None:
 
 
 @check(TUNER, needs=NEEDS)
-def check_files(subject: Subject) -> None:
+def check_file_format(subject: Subject) -> None:
     """It saves files in standard formats: PEFT's for an adapter, a safetensors model for weights, so that other tools can read them."""
     from swift_core.checkpoints import Checkpoint
 

@@ -9,7 +9,7 @@ from swift_core import run_verb
 from swift_core.contract import SwiftError, VerbSpec
 from swift_core.options import fields
 from swift_core.plugins import KINDS, entry_points, local, registry, summaries
-from swift_testing.kit.checks.options import check_options_are_described, check_options_class, check_options_have_a_schema
+from swift_testing.kit.checks.options import check_options_are_described, check_options_class, check_options_json_schema
 from swift_testing.kit.checks.specs import check_refs
 from swift_testing.kit.model import PLUGIN, CheckFailed, Example, Skip, check, require
 from swift_testing.kit.subject import Subject
@@ -17,7 +17,7 @@ from swift_testing.kit.subject import Subject
 VERB = "verb"
 _FILES = ("rows", "answers", "scores", "file")  # of VerbSpec.gives
 
-for function in (check_refs, check_options_class, check_options_are_described, check_options_have_a_schema):
+for function in (check_refs, check_options_class, check_options_are_described, check_options_json_schema):
     check(VERB)(function)
 
 
@@ -35,7 +35,7 @@ def check_parts_exist(subject: Subject) -> None:
 
 
 @check(VERB)
-def check_positional_is_an_option(subject: Subject) -> None:
+def check_positional(subject: Subject) -> None:
     """The option that bare words set exists, and a verb that takes a server has an option `url`."""
     options = _options(subject)
     wanted = subject.spec.positional
@@ -44,7 +44,7 @@ def check_positional_is_an_option(subject: Subject) -> None:
 
 
 @check(VERB)
-def check_spellings_name_something(subject: Subject) -> None:
+def check_spellings(subject: Subject) -> None:
     """Each flag of another tool in `spellings` stands for an option or a part of it."""
     known = {*_options(subject), *subject.spec.parts}
     wrong = [f"{old} → {new}" for old, new in subject.spec.spellings.items() if new.replace("-", "_") not in known]
@@ -52,14 +52,14 @@ def check_spellings_name_something(subject: Subject) -> None:
 
 
 @check(VERB)
-def check_something_carries_it_out(subject: Subject) -> None:
+def check_implementation(subject: Subject) -> None:
     """It has a job, parts that bring one, or a function that carries it out."""
     verb = subject.spec
     require(verb.job or verb.job_from or verb.carry_out, "it has no `job`, no `job_from` and no `carry_out`")
 
 
 @check(VERB)
-def check_it_gives_what_it_says(subject: Subject) -> None:
+def check_result(subject: Subject) -> None:
     """With the options of its example it gives what `gives` says: later steps of a recipe rely on it."""
     verb = subject.spec
     if subject.example == Example():
@@ -85,7 +85,7 @@ def check_it_gives_what_it_says(subject: Subject) -> None:
 
 
 @check(PLUGIN)
-def check_verbs_are_listed(subject: Subject) -> None:
+def check_verb_entry_points(subject: Subject) -> None:
     """Its verbs are named in the entry-point group `swift.verbs`, with summaries found without an import: `swift --help` lists them so."""
     entry = subject.entry
     if local.file_of(entry.distribution):
