@@ -130,7 +130,7 @@ def lost(source: Path, result: Path) -> dict[str, float]:
     return compare(source, result, rows, device="cpu", dtype=pick_dtype("auto", "cpu", stored_dtype(source)), scratch=result.parent)
 
 
-def apart(source: Path, result: Path) -> dict[str, float]:
+def divergence(source: Path, result: Path) -> dict[str, float]:
     """`lost` in a process of its own: the sides start as copies of this one, and its peak would count as theirs."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(lost, source, result).result()
@@ -146,8 +146,8 @@ def row(work: Work, rounds: int) -> tuple[list[str], dict[str, float]]:
     """A line of the table, and what was found of our result."""
     found = sides(work, rounds)
     results = work.folder / "ours", work.folder / "bare"
-    figures = apart(work.checkpoint, results[0])
-    bares = "the same" if same(*results) else f"KL {apart(work.checkpoint, results[1])['kl']:.3f}"
+    figures = divergence(work.checkpoint, results[0])
+    bares = "the same" if same(*results) else f"KL {divergence(work.checkpoint, results[1])['kl']:.3f}"
     cells = []
     for name in Spent._fields:
         ours, bare = ([getattr(one, name) for one in found[side]] for side in ("ours", "bare"))

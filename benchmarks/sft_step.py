@@ -240,13 +240,13 @@ def show(threads: int, tokens: int, results: dict[str, list[dict[str, Any]]]) ->
     wall = {side: statistics.median(tokens / sum(one["wall"][1:]) for one in found) for side, found in results.items()}
     peak = {side: statistics.median(one["peak_gb"] for one in found) for side, found in results.items()}
     losses = {side: found[0]["losses"] for side, found in results.items()}
-    apart = max(abs(a - b) for side in losses for a, b in zip(losses[side], losses["ours"], strict=True))
-    print(f"\n{threads} thread(s), {tokens} tokens, {len(results['ours'])} rounds; losses of all sides within {apart:.4f}")
+    spread = max(abs(a - b) for side in losses for a, b in zip(losses[side], losses["ours"], strict=True))
+    print(f"\n{threads} thread(s), {tokens} tokens, {len(results['ours'])} rounds; losses of all sides within {spread:.4f}")
     print(f"{'side':12} {'tokens/CPU s':>13} {'ours is':>9} {'tokens/s':>9} {'ours is':>9} {'peak GB':>8} {'ours is':>9}")
     for side in results:
         cpu_ratio, wall_ratio, memory = speed["ours"] / speed[side], wall["ours"] / wall[side], peak["ours"] / peak[side]
         print(f"{side:12} {speed[side]:13.1f} {cpu_ratio:8.2f}× {wall[side]:9.1f} {wall_ratio:8.2f}× {peak[side]:8.2f} {memory:8.2f}×")
-    assert apart < 0.005, f"the sides do not learn the same: {losses}"
+    assert spread < 0.005, f"the sides do not learn the same: {losses}"
 
 
 if __name__ == "__main__":

@@ -46,8 +46,8 @@ def adapter(tmp_path: Path):
         if tokenizer:
             shutil.copyfile(tokenizer / "tokenizer.json", folder / "tokenizer.json")
         if base:
-            told = {"reference": f"file:{base}", "hash": Checkpoint.at(base).hash(), "path": str(base)}
-            write_manifest(folder, Manifest(kind="adapter", base=told))
+            reported = {"reference": f"file:{base}", "hash": Checkpoint.at(base).hash(), "path": str(base)}
+            write_manifest(folder, Manifest(kind="adapter", base=reported))
         return folder
 
     return write

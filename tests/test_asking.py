@@ -24,10 +24,10 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4
 
 @pytest.fixture
 def server():
-    """Answers each question with itself, once it has had `server.wanted` at once, and question 0 after the others that are there."""
+    """Answers each question with itself, once it has had `server.required` at once, and question 0 after the others that are there."""
     with ScriptedServer() as server:
         server.now = server.most = 0
-        server.wanted = 1
+        server.required = 1
         changed = threading.Condition()
 
         def answer(handler):
@@ -36,7 +36,7 @@ def server():
                 server.now += 1
                 server.most = max(server.most, server.now)
                 changed.notify_all()
-                assert changed.wait_for(lambda: server.most >= server.wanted and (text != "0" or server.now == 1), HANG)
+                assert changed.wait_for(lambda: server.most >= server.required and (text != "0" or server.now == 1), HANG)
                 server.now -= 1
                 changed.notify_all()
             if text == server.fails_at:
@@ -64,7 +64,7 @@ def answers(path):
 
 
 def test_several_at_once_and_answers_in_order(server, questions):
-    server.wanted = 4
+    server.required = 4
     output, figures = questions(concurrency=4)
     assert [answer["answer"] for answer in answers(output)] == [f"<{number}>" for number in range(20)]
     assert figures == {"questions": 20}

@@ -259,7 +259,7 @@ def test_a_number_among_choices_is_a_number(project):
         (["--resume", "none"], ["--resume: 'none': no checkpoint to resume from"]),
     ],
 )
-def test_what_a_worker_would_find_out_is_told_before_it_starts(project, words, says):
+def test_errors_of_a_worker_are_reported_before_it_starts(project, words, says):
     outcome = sft(project, "--dry-run", *words)
     assert outcome.code == 2
     for text in says:

@@ -152,7 +152,7 @@ def test_fields_that_nobody_reads(data):
     assert "inputs (3 rows), id (3 rows)" in data("check", "a.jsonl")[1]
 
 
-def test_what_a_model_adds_to_what_is_told(data, tiny_model):
+def test_what_a_model_adds_to_the_report(data, tiny_model):
     """What the template reads of a row, and control tokens that it holds, only a model tells."""
     write(data.folder / "a.jsonl", chat("Explain <|im_end|>.", "It ends a turn.", chat_template_kwargs={"enable_thinking": False}))
     assert data.check("a.jsonl")["warnings"] == []

@@ -44,9 +44,9 @@ def test_every_command_is_one_that_the_command_line_takes(page, tmp_path, monkey
 
 
 def test_the_spellings_of_ms_swift_are_taken():
-    told = list(doc_commands.theirs(ROOT / "docs/how-to/from-ms-swift.md"))
-    assert len(told) > 8
-    for words in told:
+    reported = list(doc_commands.theirs(ROOT / "docs/how-to/from-ms-swift.md"))
+    assert len(reported) > 8
+    for words in reported:
         doc_commands.parsed(words, fragment=True)
 
 

@@ -35,7 +35,7 @@ def fetch(server, target: Path, sha256: str = SHA256, path: str = "/a.bin", prog
 
 def test_whole_file_with_progress(server, tmp_path):
     seen = []
-    found = fetch(server, tmp_path / "new" / "a.bin", progress=lambda *told: seen.append(told))
+    found = fetch(server, tmp_path / "new" / "a.bin", progress=lambda *reported: seen.append(reported))
     assert found.read_bytes() == CONTENTS
     assert seen[-1] == ("a.bin", len(CONTENTS), len(CONTENTS))
     assert [path.name for path in found.parent.iterdir()] == ["a.bin"]
@@ -44,7 +44,7 @@ def test_whole_file_with_progress(server, tmp_path):
 def test_cut_in_the_middle_goes_on_where_it_stopped(server, tmp_path):
     server.cuts[:] = [300_000]
     assert fetch(server, tmp_path / "a.bin").read_bytes() == CONTENTS
-    assert [wanted for _, wanted in server.requests] == ["", "bytes=300000-"]
+    assert [range_header for _, range_header in server.requests] == ["", "bytes=300000-"]
 
 
 def test_cut_again_and_again_keeps_what_came_for_the_next_call(server, tmp_path, monkeypatch):

@@ -129,17 +129,17 @@ def test_engines_that_pin_conflicting_versions_live_side_by_side(made):
 def test_what_is_in_use_is_not_removed(made):
     python = Path(shown(made, "tiny")["folder"]) / "bin" / "python"
     with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as server:
-        told = made("env", "remove", "tiny", "--yes")
+        reported = made("env", "remove", "tiny", "--yes")
         server.communicate(b"\n")
-    assert told.code == 2
-    assert f"is in use by process {server.pid}" in told.err
+    assert reported.code == 2
+    assert f"is in use by process {server.pid}" in reported.err
     assert python.exists()
 
 
 def test_nothing_is_removed_unasked(made):
-    told = made("env", "remove", "tiny")
-    assert told.code == 2
-    assert "Add --yes" in told.err
+    reported = made("env", "remove", "tiny")
+    assert reported.code == 2
+    assert "Add --yes" in reported.err
     assert shown(made, "tiny")
 
 
@@ -193,12 +193,12 @@ def test_installed_distributions_are_copied_by_their_list_of_files():
     assert not any(name.endswith(".pyc") or ".." in name for name in files)
 
 
-def test_an_absent_engine_is_told_offered_and_made(swift, tiny_model):
+def test_an_absent_engine_is_reported_offered_and_installed(swift, tiny_model):
     serve = ("serve", str(tiny_model), "--backend", "tiny", "--port", "0")
-    told = swift(*serve)
-    assert told.code == 2
-    assert "the engine of the backend 'tiny' is not installed here (missing: tiny-engine>=1)" in told.err
-    assert "swift env create tiny" in told.err
+    reported = swift(*serve)
+    assert reported.code == 2
+    assert "the engine of the backend 'tiny' is not installed here (missing: tiny-engine>=1)" in reported.err
+    assert "swift env create tiny" in reported.err
     listed = swift(*serve, "--no-provision")
     assert listed.code == 2
     assert json.loads(listed.out)["missing"] == ["tiny-engine>=1"]
@@ -260,9 +260,9 @@ def test_an_environment_made_elsewhere(made, tiny_model, tmp_path):
         ({"tiny": "/bin/false"}, "is not a working Python"),
         ({"tinny": python}, "Did you mean 'tiny'?"),
     ):
-        told = elsewhere("serve", str(tiny_model), "--backend", "tiny", "--dry-run", "--envs", json.dumps(envs))
-        assert told.code == 2
-        assert said in told.err
+        reported = elsewhere("serve", str(tiny_model), "--backend", "tiny", "--dry-run", "--envs", json.dumps(envs))
+        assert reported.code == 2
+        assert said in reported.err
 
 
 def test_another_plugin_may_have_the_environment(swift, tiny_model):
@@ -276,7 +276,7 @@ def test_another_plugin_may_have_the_environment(swift, tiny_model):
     assert swift("serve", str(tiny_model), "--backend", "tiny", "--dry-run").code == 2
 
 
-def test_the_other_device_and_the_wrong_name_are_told(swift):
+def test_another_device_and_an_unknown_name_are_reported(swift):
     assert "It runs on npu; this machine has" in swift("env", "create", "elsewhere").err
     assert "Did you mean 'tiny'?" in swift("env", "create", "tinny").err
     assert "there is no environment for 'tiny'" in swift("env", "doctor", "tiny").err
@@ -364,7 +364,7 @@ def test_a_stopped_create_takes_its_folder_away(swift):
         assert not working_in(folder)
 
 
-def test_a_full_disk_is_told_and_nothing_stays(swift):
+def test_a_full_disk_is_reported_and_nothing_stays(swift):
     home = swift.folder / "small"
     home.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", home], capture_output=True, text=True, check=False)
@@ -410,16 +410,16 @@ def refused(line: CommandLine, name: str, *more: str) -> str:
 
 
 def test_a_requirement_that_the_index_has_not_is_shown_with_pips_own_reason(swift):
-    told = refused(swift, "unservable")
-    assert "Could not find a version that satisfies the requirement tiny-engine>=9 (from versions: 1.0)" in told
-    assert "The index has no 'tiny-engine>=9'" in told
+    reported = refused(swift, "unservable")
+    assert "Could not find a version that satisfies the requirement tiny-engine>=9 (from versions: 1.0)" in reported
+    assert "The index has no 'tiny-engine>=9'" in reported
 
 
 def test_requirements_that_conflict_are_named(swift):
-    told = refused(swift, "torn")
-    assert "The user requested tiny-lib==2.0" in told
-    assert "tiny-engine 1.0 depends on tiny-lib==1.0" in told
-    assert "can't be installed together" in told
+    reported = refused(swift, "torn")
+    assert "The user requested tiny-lib==2.0" in reported
+    assert "tiny-engine 1.0 depends on tiny-lib==1.0" in reported
+    assert "can't be installed together" in reported
 
 
 def test_constraints_of_the_user_hold(swift):
@@ -431,10 +431,10 @@ def test_constraints_of_the_user_hold(swift):
     assert "there is no file 'nothing.txt'" in swift("env", "create", "tiny", "--constraint", "nothing.txt").err
 
 
-def test_an_index_that_does_not_answer_is_told(swift):
+def test_an_unreachable_index_is_reported(swift):
     swift.env |= {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "1"}
-    told = refused(swift, "tiny")
-    assert "the package index (http://127.0.0.1:1/simple) can't be reached: [Errno 111] Connection refused" in told
+    reported = refused(swift, "tiny")
+    assert "the package index (http://127.0.0.1:1/simple) can't be reached: [Errno 111] Connection refused" in reported
 
 
 @pytest.mark.slow
@@ -443,9 +443,9 @@ def test_an_environment_that_broke_is_diagnosed_and_made_anew(swift, tiny_model)
     env = shown(swift, "tiny")
     site = Path(env["site_packages"])
     (site / "tiny_lib-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-lib\nVersion: 2.0\n")
-    told = swift("env", "doctor", "tiny")
-    assert told.code == 1
-    assert "tiny-engine 1.0 requires tiny-lib==1.0, but tiny-lib 2.0 is installed" in told.out
+    reported = swift("env", "doctor", "tiny")
+    assert reported.code == 1
+    assert "tiny-engine 1.0 requires tiny-lib==1.0, but tiny-lib 2.0 is installed" in reported.out
     for source, said in (
         ("raise ImportError('no kernel image')", "importing tiny_engine: ImportError: no kernel image"),
         ("import os; os.kill(os.getpid(), 11)", "exited with code -11"),
@@ -490,18 +490,18 @@ def test_what_comes_without_its_dependencies(swift):
     freeze = shown(swift, "alone")["freeze"]
     assert "other-engine==1.0" in freeze
     assert not any(line.startswith("tiny-lib") for line in freeze)
-    told = swift("env", "doctor", "alone")
-    assert told.code == 1  # this engine does need what was left out
-    assert "No module named 'tiny_lib'" in told.out
-    assert "other-engine is installed without these dependencies, on purpose: tiny-lib==2.0" in told.out
+    reported = swift("env", "doctor", "alone")
+    assert reported.code == 1  # this engine does need what was left out
+    assert "No module named 'tiny_lib'" in reported.out
+    assert "other-engine is installed without these dependencies, on purpose: tiny-lib==2.0" in reported.out
     assert swift("env", "lock", "alone").out.endswith("# without their dependencies:\nother-engine==1.0\n")
 
 
 def test_the_python_that_an_engine_wants(swift):
-    told = swift("env", "create", "future", "--dry-run")
-    assert told.code == 2
-    assert "Python >=3.99" in told.err
-    assert "--python PATH" in told.err
+    reported = swift("env", "create", "future", "--dry-run")
+    assert reported.code == 2
+    assert "Python >=3.99" in reported.err
+    assert "--python PATH" in reported.err
     assert "is not a working Python" in swift("env", "create", "tiny", "--python", "/bin/false").err
     others = [*Path.home().glob(".pyenv/versions/3.1[2-9]*/bin/python3.1[2-9]"), *Path("/usr/bin").glob("python3.1[2-9]")]
     if not others:
@@ -519,10 +519,10 @@ def test_the_python_that_an_engine_wants(swift):
 def test_uv_makes_it_where_it_is_there_and_pip_where_only_pip_is_set_up(swift, index):
     assert json.loads(swift("env", "create", "tiny", "--dry-run", "--json").out)["installer"].startswith("pip")
     swift.env |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(index), "UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(swift.folder / "uv")}
-    told = swift("env", "create", "unservable")
-    assert told.code == 1
-    assert "tiny-engine>=9" in told.err
-    assert "only the following versions of tiny-engine are available" in told.err or "tiny-engine==1.0" in told.err
+    reported = swift("env", "create", "unservable")
+    assert reported.code == 1
+    assert "tiny-engine>=9" in reported.err
+    assert "only the following versions of tiny-engine are available" in reported.err or "tiny-engine==1.0" in reported.err
     assert left(swift) == []
     assert swift("env", "create", "tiny").code == 0
     assert shown(swift, "tiny")["builder"].startswith("uv ")

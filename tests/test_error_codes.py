@@ -68,7 +68,7 @@ def test_no_retired_code_is_used_again():
 @pytest.mark.parametrize("words", [["merge", "./none"], ["merge", "./none", "--no-such-option", "1"]])
 def test_a_command_that_fails_with_json_prints_the_error_as_json(swift, words):
     outcome = swift.here(*words, "--json")
-    told = json.loads(outcome.out)
-    assert outcome.code == told["exit_code"] == 2
-    assert f"{told['message']} [SWIFT-{told['code']}]" in outcome.err
+    reported = json.loads(outcome.out)
+    assert outcome.code == reported["exit_code"] == 2
+    assert f"{reported['message']} [SWIFT-{reported['code']}]" in outcome.err
     assert not swift.here(*words).out

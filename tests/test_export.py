@@ -43,11 +43,11 @@ class WholeOptions(Options):
     fault: str = option("", "What is wrong with what it writes.")
 
 
-class ProvedOptions(CopyOptions):
+class VerifiedOptions(CopyOptions):
     pass
 
 
-class Proved(Copy):
+class Verified(Copy):
     checked = {}
 
     def export(self, checkpoint, out):
@@ -111,7 +111,7 @@ def swift_exporters():
             reads=("safetensors",), writes="safetensors",
         ),
         ExporterSpec(
-            name="proved", summary="It compares both itself", factory=Ref("copying:Proved"), options=Ref("copying:ProvedOptions"),
+            name="verified", summary="It compares both itself", factory=Ref("copying:Verified"), options=Ref("copying:VerifiedOptions"),
             reads=("safetensors",), writes="json",
         ),
         ExporterSpec(
@@ -186,7 +186,7 @@ def test_a_run_folder_a_manifest_and_what_a_reader_opens(project, tmp_path):
         (["nowhere/at/all", "--to", "copy", "--offline"], "nowhere"),
     ],
 )
-def test_what_is_wrong_is_told_before_it_starts(project, tmp_path, words, message):
+def test_errors_are_reported_before_it_starts(project, tmp_path, words, message):
     refused = project(*words)
     assert refused.code == 2
     assert message in refused.err
@@ -251,9 +251,9 @@ def test_an_engine_that_can_not_load_it_is_said(here, tmp_path):
 
 
 def test_an_exporter_that_has_compared_both_itself_is_believed(here, tmp_path):
-    _, figures = here("proved", verify=FEW)
+    _, figures = here("verified", verify=FEW)
     assert (figures["verified"], figures["max_difference"]) == (True, 0.5)
-    assert "proved has verified the result itself" in (tmp_path / "run/events.jsonl").read_text()
+    assert "verified has verified the result itself" in (tmp_path / "run/events.jsonl").read_text()
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_other_spellings(words, expected):
     assert rewritten(*words) == expected
 
 
-def test_other_spellings_are_told_once():
+def test_other_spellings_are_reported_once():
     found = known("--lora_rank", "8")
     flags.rewrite(["--lora_rank", "8"], found)
     assert found.notes == ["--lora_rank is --tuner.rank here"]

@@ -129,7 +129,13 @@ def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
 
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "format_plugin.py"
-CHECKS = ["check_patterns", "check_format_is_unambiguous", "check_example_is_recognised", "check_hash_covers_every_file", "check_missing_weights"]
+CHECKS = [
+    "check_patterns",
+    "check_format_is_unambiguous",
+    "check_example_is_recognised",
+    "check_hash_covers_every_file",
+    "check_missing_weights",
+]
 STEPS = "plugins: [{file}]\nsteps:\n  - {{id: first, run: norms, model: arrays}}\n"
 
 
@@ -177,8 +183,8 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     assert json.loads(made.read_text()) == {"weight": 2.0}
     code = "import swift_core; print(swift_core.norms(model='arrays').figures)"
     env = {**os.environ, "SWIFT_LOCAL_PLUGINS": str(EXAMPLE)}
-    told = subprocess.run([sys.executable, "-c", code], cwd=arrays.folder, env=env, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "{'weight': 2.0}"
+    reported = subprocess.run([sys.executable, "-c", code], cwd=arrays.folder, env=env, capture_output=True, text=True, check=True)
+    assert reported.stdout.strip() == "{'weight': 2.0}"
 
 
 def test_the_kit_checks_the_format_of_a_local_file(arrays):

@@ -73,7 +73,7 @@ def test_one_check_alone_leaves_nothing_running(tmp_path):
     assert not Path(f"/proc/{done.stdout.split()[-1]}").exists()
 
 
-def test_one_cause_is_told_once(tmp_path, monkeypatch):
+def test_one_cause_is_reported_once(tmp_path, monkeypatch):
     (tmp_path / "raising.py").write_text(
         "from swift_core import hookimpl\nfrom swift_core.contract.specs import OptimizerSpec, Ref\n\n\n"
         "class Raising:\n    def __init__(self, options):\n        raise KeyError('rank')\n\n\n"

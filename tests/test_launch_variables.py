@@ -62,9 +62,9 @@ def applied(environment: dict[str, str], verb: str = "sft", **given) -> tuple[di
     ],
 )
 def test_what_is_set(environment, given, values, notes):
-    settings, told = applied(environment, **given)
+    settings, reported = applied(environment, **given)
     assert settings == values
-    assert sorted(told) == sorted(notes)
+    assert sorted(reported) == sorted(notes)
 
 
 def test_several_machines():

@@ -132,13 +132,13 @@ class TestLater:
             code = run(list(words))
         return code, capsys.readouterr()
 
-    def test_merge_says_which_file_is_wanted(self, file, trained, capsys):
+    def test_merge_says_which_file_is_missing(self, file, trained, capsys):
         code, said = self.swift(capsys, "merge", str(trained.output), "--dry-run")
         assert code == 2
         assert f"--plugin: the loader 'mine' was defined in the local file {file}" in said.err  # the first part that is asked for
         assert f"swift --plugin {file}" in said.err
 
-    def test_resume_says_which_file_is_wanted(self, file, checkpoint, trained, capsys):
+    def test_resume_says_which_file_is_missing(self, file, checkpoint, trained, capsys):
         words = ("sft", "--model", str(checkpoint), "--dataset", "rows.jsonl", "--resume", str(trained.folder), "--dry-run")
         code, said = self.swift(capsys, *words)
         assert code == 2

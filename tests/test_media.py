@@ -37,10 +37,10 @@ def folder(tmp_path: Path) -> Path:
     return inside
 
 
-def read(data, folder, wanted=("chat",), **kwargs):
-    row = normalise(RawRow(data, "rows.jsonl", 7, folder), wanted, **kwargs)
+def read(data, folder, accepted=("chat",), **kwargs):
+    row = normalise(RawRow(data, "rows.jsonl", 7, folder), accepted, **kwargs)
     again = RawRow(json.loads(json.dumps(canonical(row))), "rows.jsonl", 7, folder)
-    assert normalise(again, wanted, **kwargs) == row
+    assert normalise(again, accepted, **kwargs) == row
     return row
 
 

@@ -45,7 +45,7 @@ SFT = ["sft", "--model", "model", "--dataset", "rows.jsonl", "--max-steps", "1"]
     [SFT, ["export", "model", "--to", "gguf"], ["quantize", "model", "--quantizer", "bnb"], ["ask", "model", "--questions", "Hi"]],
     ids=["sft", "export", "quantize", "ask"],
 )
-def test_a_second_run_into_one_output_is_told_whose_it_is(project, tmp_path, words):
+def test_a_second_run_into_one_output_names_its_owner(project, tmp_path, words):
     with reservation.held(tmp_path / "out") as tell:
         tell(tmp_path / "runs/the-first")
         outcome = project(*words, "--output", "out")
@@ -157,7 +157,7 @@ def test_what_is_to_be_replaced_stays_if_that_fails(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
-def test_a_disk_without_room_is_told_before_anything_starts(project, tmp_path, words, option):
+def test_a_full_disk_is_reported_before_anything_starts(project, tmp_path, words, option):
     mounts = "mkdir small tiny && mount -t tmpfs -o size=200k tmpfs small && mount -t tmpfs -o size=4k tmpfs tiny"
     command = [sys.executable, "-m", "swift_core.cli", *words]
     if subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode:
@@ -200,7 +200,7 @@ READ_ONLY_HERE = 'mount --bind "$PWD" "$PWD" && mount -o remount,ro,bind "$PWD" 
     ids=["sft", "sft-output", "merge", "export", "convert"],
 )
 @pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
-def test_a_read_only_folder_is_told_in_words(project, tmp_path, words):
+def test_a_read_only_folder_is_reported(project, tmp_path, words):
     done = in_a_namespace(tmp_path, READ_ONLY_HERE, sys.executable, "-m", "swift_core.cli", *words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -232,9 +232,9 @@ def test_a_read_only_cache_costs_time_and_no_run(project, tmp_path):
         (errno.EMFILE, SwiftError, "too many files are open"),
     ],
 )
-def test_what_the_system_refuses_a_worker_is_told_in_words(tmp_path, number, kind, says):
-    told = translated(OSError(number, os.strerror(number), "/a/file"), tmp_path)
-    assert type(told) is kind
-    assert says in told.message
-    assert told.hint
+def test_system_errors_of_a_worker_are_explained(tmp_path, number, kind, says):
+    reported = translated(OSError(number, os.strerror(number), "/a/file"), tmp_path)
+    assert type(reported) is kind
+    assert says in reported.message
+    assert reported.hint
     assert "Internal error" in translated(OSError(errno.ENOENT, "no", "/a/file"), tmp_path).hint

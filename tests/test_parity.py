@@ -155,7 +155,7 @@ def test_a_date_in_the_template_is_left_out_of_the_comparison(tiny_model: Path, 
         assert {check.result for check in parity(url, trained).checks} == {"unchecked"}
 
 
-def test_generation_is_told_as_the_files_say_it(tiny_model: Path):
+def test_generation_settings_are_those_of_the_files(tiny_model: Path):
     from swift_train.build import load_checkpoint
     from swift_train.template_facts import generation_facts
 
@@ -192,7 +192,7 @@ def test_a_change_of_the_template_is_found(change, differ, hint, missing, made, 
     assert hint in found.hint or "unchecked" in {check.result for check in found.checks}
 
 
-def test_the_difference_is_told_in_tokens_and_words(made: Path, tmp_path: Path):
+def test_the_difference_is_reported_in_tokens_and_text(made: Path, tmp_path: Path):
     with served(changed(made, tmp_path / "changed", *OTHER_SYSTEM)) as url:
         why = parity(url, made).checks[0].why
     assert "the first difference is at token" in why
@@ -269,7 +269,7 @@ def test_check_parity_needs_golden_conversations(tiny_model: Path, tmp_path: Pat
     assert swift("check-parity", "http://127.0.0.1:9/v1", str(tmp_path / "nowhere")).code == 2
 
 
-def test_serve_refuses_other_tokens_and_warns_where_told_to(made: Path, tmp_path: Path, swift):
+def test_serve_refuses_other_tokens_or_warns_if_configured(made: Path, tmp_path: Path, swift):
     other = str(changed(made, tmp_path / "changed", *OTHER_SYSTEM))
     refused = swift("serve", other, "--port", "0", "--device", "cpu")
     assert refused.code == 1

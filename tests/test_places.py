@@ -95,7 +95,7 @@ def test_a_base_that_is_gone_is_named_with_what_to_type(trained, elsewhere, tmp_
 
 
 @pytest.mark.slow
-def test_what_a_run_made_and_is_gone_is_told_with_its_last_checkpoint(trained, elsewhere, tmp_path):
+def test_a_deleted_output_is_reported_with_the_last_checkpoint_of_its_run(trained, elsewhere, tmp_path):
     _, run = trained
     shutil.copytree(run, tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy/output")
@@ -109,8 +109,8 @@ def test_places_in_records(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"output": "out", "runs": "runs", "resume": {"name": "runs/before", "allow_change": True}}
     write_run(Run(verb="sft", job="", options=options), tmp_path / "runs/one")
-    told = read_run(tmp_path / "runs/one").options
-    assert told == {
+    reported = read_run(tmp_path / "runs/one").options
+    assert reported == {
         "output": str(tmp_path / "out"),
         "runs": str(tmp_path / "runs"),
         "resume": {"name": str(tmp_path / "runs/before"), "allow_change": True},

@@ -235,18 +235,18 @@ def test_an_engine_of_another_environment_works_in_a_worker_there(here, tmp_path
     assert (tmp_path / "out/swift.json").is_file()
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_what_only_the_engine_loads_is_compared_where_the_engine_is(apart, here, tmp_path):
+@pytest.mark.parametrize("isolated", [False, True])
+def test_what_only_the_engine_loads_is_compared_where_the_engine_is(isolated, here, tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    figures = here("own", python=str(python) if apart else "")[1]
+    figures = here("own", python=str(python) if isolated else "")[1]
     assert (tmp_path / "out/own.safetensors").exists()
     assert figures["load_seconds"] > 0
     same = here("round", output="other")[1]
     assert figures["kl"] == pytest.approx(same["kl"])
     assert figures["max_logit_difference"] == pytest.approx(same["max_logit_difference"])
-    assert not apart or "run/verify" in (tmp_path / "called").read_text()
+    assert not isolated or "run/verify" in (tmp_path / "called").read_text()
     assert not list((tmp_path / "run").glob("logits-*"))
 
 

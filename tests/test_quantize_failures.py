@@ -56,8 +56,8 @@ def spec(name, builds, **more):
 
 @hookimpl
 def swift_quantizers():
-    apart = {"engines": (Engine(requirements=("torch",)),), "isolated": True}
-    return [spec("slow", "Slow", **apart), spec("round-apart", "Round", **apart), spec("round", "Round")]
+    isolated = {"engines": (Engine(requirements=("torch",)),), "isolated": True}
+    return [spec("slow", "Slow", **isolated), spec("round-isolated", "Round", **isolated), spec("round", "Round")]
 """
 
 
@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_takes_the_engine_with_it(swift, distribution, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantizer", ["round", "round-apart"])
+@pytest.mark.parametrize("quantizer", ["round", "round-isolated"])
 def test_a_full_disk_is_named_and_nothing_is_left_on_it(quantizer, swift, distribution, tiny_model, elsewhere, tmp_path):  # noqa: PLR0917
     shutil.copytree(tiny_model, tmp_path / "model")
     before = hash_files(tmp_path / "model")
@@ -116,7 +116,7 @@ def test_a_full_disk_is_named_and_nothing_is_left_on_it(quantizer, swift, distri
     (tmp_path / "disk").mkdir()
     if subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", tmp_path / "disk"], capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
-    envs = f'{{"round-apart": "{elsewhere}"}}'
+    envs = f'{{"round-isolated": "{elsewhere}"}}'
     command = shlex.join([sys.executable, "-m", "swift_core.cli", "quantize", "model", "--quantizer", quantizer, "--envs", envs])
     script = f"mount -t tmpfs -o size=200k tmpfs disk && {command} --output disk/out; code=$?; ls -A disk | sed 's/^/LEFT /'; exit $code"
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "COLUMNS": "200"}

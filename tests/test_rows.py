@@ -15,16 +15,16 @@ ANSWER = {"role": "assistant", "content": "Hello"}
 CALL = {"type": "function", "function": {"name": "search", "arguments": {"q": "x"}}}
 
 
-def chat(data, wanted=("chat",)) -> ChatRow:
-    row = normalise(RawRow(data, "rows.jsonl", 7), wanted)
+def chat(data, accepted=("chat",)) -> ChatRow:
+    row = normalise(RawRow(data, "rows.jsonl", 7), accepted)
     again = RawRow(json.loads(json.dumps(canonical(row))), "rows.jsonl", 7)
-    assert normalise(again, wanted) == row
+    assert normalise(again, accepted) == row
     return row
 
 
-def refused(data, wanted=("chat",)) -> RowError:
+def refused(data, accepted=("chat",)) -> RowError:
     with pytest.raises(RowError) as caught:
-        normalise(RawRow(data, "rows.jsonl", 7), wanted)
+        normalise(RawRow(data, "rows.jsonl", 7), accepted)
     assert caught.value.where.startswith("rows.jsonl, row 7, $")
     return caught.value
 
@@ -524,7 +524,7 @@ def test_a_prompt_may_follow_earlier_turns_but_not_end_with_an_answer():
     assert "must end with a user or tool message, not" in refused({"prompt": [QUESTION, ANSWER]}, ("prompt",)).message
 
 
-def test_what_a_row_is_read_as_depends_on_what_is_wanted():
+def test_the_kind_of_a_row_depends_on_the_accepted_kinds():
     row = {"text": "Hi", "messages": [QUESTION, ANSWER], "label": "sport"}
     assert chat(row, ("chat",)) == ChatRow((QUESTION, ANSWER))
     assert chat(row, ("text",)) == TextRow("Hi")

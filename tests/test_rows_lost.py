@@ -15,16 +15,16 @@ CALL = {"name": "tide", "arguments": {"harbour": "Brest"}}
 TOOL = {"name": "tide", "description": "Height", "parameters": {}}
 
 
-def read(data, *wanted):
-    row = normalise(RawRow(data, "rows.jsonl", 7), wanted or ("chat",))
+def read(data, *accepted):
+    row = normalise(RawRow(data, "rows.jsonl", 7), accepted or ("chat",))
     again = RawRow(json.loads(json.dumps(canonical(row))), "rows.jsonl", 7)
-    assert normalise(again, wanted or ("chat",)) == row
+    assert normalise(again, accepted or ("chat",)) == row
     return row
 
 
-def refused(data, *wanted):
+def refused(data, *accepted):
     with pytest.raises(UsageError) as caught:
-        normalise(RawRow(data, "rows.jsonl", 7), wanted or ("chat",))
+        normalise(RawRow(data, "rows.jsonl", 7), accepted or ("chat",))
     assert caught.value.where.startswith("rows.jsonl, row 7, $")
     assert caught.value.hint
     return caught.value
@@ -192,7 +192,7 @@ def test_transcripts_of_hh_rlhf():
 
 
 @pytest.mark.parametrize(
-    ("row", "wanted", "typed"),
+    ("row", "accepted", "typed"),
     [
         ({"conversation": [ASK, SAY]}, "chat", '{"conversation": "messages"}'),
         ({"dialogue": [{"from": "human", "value": "Hi"}]}, "chat", '{"dialogue": "messages"}'),
@@ -201,8 +201,8 @@ def test_transcripts_of_hh_rlhf():
         ({"content": "Once."}, "text", '{"content": "text"}'),
     ],
 )
-def test_other_names_of_a_form_are_answered_with_what_to_type(row, wanted, typed):
-    assert f"--data.columns '{typed}'" in refused(row, wanted).hint
+def test_other_names_of_a_form_are_answered_with_what_to_type(row, accepted, typed):
+    assert f"--data.columns '{typed}'" in refused(row, accepted).hint
 
 
 @pytest.mark.parametrize(

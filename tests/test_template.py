@@ -145,7 +145,7 @@ def test_one_of_your_own_can_be_made_anew(swift):
     assert "uninstall" not in swift("plugins", "new", "peft", "--kind", "tuner").err
 
 
-def test_an_existing_folder_is_kept_unless_told(swift):
+def test_an_existing_folder_is_kept_without_overwrite(swift):
     project = make(swift, "dataset")
     (project / "mine.txt").write_text("work of a week")
     outcome = swift("plugins", "new", "sample", "--kind", "dataset")

@@ -173,7 +173,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("break_it", "where", "said"), FAULTS, ids=[fault.__name__ for fault, _, _ in FAULTS])
-def test_each_fault_is_told_before_any_work(break_it, where, said, copied):
+def test_each_fault_is_reported_before_any_work(break_it, where, said, copied):
     break_it(copied)
     with pytest.raises(UsageError) as refused:
         resolved(copied)
@@ -196,8 +196,8 @@ def test_a_whole_checkpoint_is_taken(copied):
 def test_the_command_line_tells_the_fault(copied, swift):
     int8_weights(copied)
     (swift.folder / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n')
-    told = swift("sft", "--model", str(copied), "--dataset", "rows.jsonl", "--dry-run")
-    assert (told.code, "quantization_config" in told.err) == (2, True)
+    reported = swift("sft", "--model", str(copied), "--dataset", "rows.jsonl", "--dry-run")
+    assert (reported.code, "quantization_config" in reported.err) == (2, True)
 
 
 @pytest.fixture
@@ -217,11 +217,11 @@ def hashed(tmp_path, monkeypatch):
 
 def test_a_big_file_is_read_once(hashed):
     folder, read = hashed
-    told = []
-    first = Checkpoint.at(folder).hash(lambda *words: told.append(words))
+    reported = []
+    first = Checkpoint.at(folder).hash(lambda *words: reported.append(words))
     assert Checkpoint.at(folder).hash() == first
     assert read == ["model.safetensors"]
-    assert told == [("hashing the checkpoint", 1000, 1000)]
+    assert reported == [("hashing the checkpoint", 1000, 1000)]
 
 
 def test_a_changed_file_is_read_again(hashed):
@@ -273,8 +273,8 @@ def test_two_first_uses_convert_once(tmp_path, monkeypatch):
     found = []
 
     def use():
-        told = lambda what, done, total: notes.append(what)  # noqa: E731
-        found.append(Fetcher(registry(), progress=told, convert=converted).source(str(tmp_path / "gguf"), "model"))
+        reported = lambda what, done, total: notes.append(what)  # noqa: E731
+        found.append(Fetcher(registry(), progress=reported, convert=converted).source(str(tmp_path / "gguf"), "model"))
 
     threads = [threading.Thread(target=use) for _ in range(2)]
     for thread in threads:
@@ -310,7 +310,7 @@ def test_a_path_in_a_folder_that_exists_is_no_hubs_name(tmp_path, monkeypatch):
         (["serve", "m", "n"], "swift serve --help"),
     ],
 )
-def test_a_word_too_many_is_told_what_to_type(words, typed, tmp_path, monkeypatch, capsys):
+def test_a_surplus_argument_is_reported_with_the_right_command(words, typed, tmp_path, monkeypatch, capsys):
     from swift_core.cli import invoke
 
     monkeypatch.chdir(tmp_path)
@@ -371,7 +371,7 @@ def test_values_that_transformers_does_not_read_are_left_out_of_a_generation_con
     assert "max_new_tokens" in left_out
 
 
-def test_an_adapter_that_is_not_whole_is_told_before_any_work(tmp_path):
+def test_an_incomplete_adapter_is_reported_before_any_work(tmp_path):
     file = tmp_path / "adapter_config.json"
     for weights, said in (("adapter_model.bin", "pickled"), ("adapter_model.safetensors", "not a safetensors file")):
         file.write_text("{}")

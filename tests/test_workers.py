@@ -152,7 +152,7 @@ def test_events_metrics_and_result(jobs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "said", "wanted"),
+    ("launcher", "said", "expected"),
     [
         ("local", {}, {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}),
         ("torchrun", {}, {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}),
@@ -160,7 +160,7 @@ def test_events_metrics_and_result(jobs, tmp_path):
         ("local", {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "3"}, {"GOMP_SPINCOUNT": "1000", "OMP_NUM_THREADS": "3"}),
     ],
 )
-def test_threads_wait_asleep_unless_the_user_says_otherwise(jobs, monkeypatch, launcher, said, wanted):
+def test_threads_wait_asleep_unless_the_user_says_otherwise(jobs, monkeypatch, launcher, said, expected):
     for name in of_threads(os.environ):
         monkeypatch.delenv(name)
     for name, value in said.items():
@@ -169,7 +169,7 @@ def test_threads_wait_asleep_unless_the_user_says_otherwise(jobs, monkeypatch, l
     folder = execute(run, Path(os.environ["PYTHONPATH"]) / "runs").folder
     share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2)) if launcher == "local" else "1"}
     for rank in (0, 1):
-        assert of_threads(json.loads((folder / f"seen-{rank}").read_text())) == share | wanted
+        assert of_threads(json.loads((folder / f"seen-{rank}").read_text())) == share | expected
 
 
 def test_a_users_mistake_comes_back_as_one(jobs, tmp_path):
@@ -385,11 +385,11 @@ def test_a_command_says_itself_whether_it_stops_when_its_stdin_closes(tmp_path):
     assert watch_processes([WorkerCommand(argv=argv, control_pipe=True)], tmp_path, interrupt(1)) == 7
 
 
-@pytest.mark.parametrize(("grace", "told"), [(10.0, True), (0.0, False)])
-def test_a_command_says_itself_how_it_is_ended(tmp_path, grace, told):
+@pytest.mark.parametrize(("grace", "reported"), [(10.0, True), (0.0, False)])
+def test_a_command_says_itself_how_it_is_ended(tmp_path, grace, reported):
     argv = ["env", "WRAPPED=1", sys.executable, "-c", WRAPPED, str(tmp_path / "ended"), "sleep"]
     assert watch_processes([WorkerCommand(argv=argv, grace=grace)], tmp_path, interrupt(2)) == 130
-    assert (tmp_path / "ended").exists() is told
+    assert (tmp_path / "ended").exists() is reported
 
 
 @pytest.mark.parametrize(

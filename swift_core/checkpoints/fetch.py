@@ -171,9 +171,9 @@ class Fetcher:
             return entry.spec.name, entry.plugin.name
         entries = self.registry.entries(ModelFamily)
         manifest = None if found.spec.adapter else found.manifest
-        told = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
-        if told:  # what it was made from was of this family, whatever others claim its architecture
-            return told.spec.name, told.plugin.name
+        declared = next((entry for entry in entries if manifest and entry.spec.name == manifest.family), None)
+        if declared:  # what it was made from was of this family, whatever others claim its architecture
+            return declared.spec.name, declared.plugin.name
         if not found.spec.family_from:
             return "", ""
         config = found.config

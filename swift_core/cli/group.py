@@ -148,15 +148,15 @@ def invoke(argv: Sequence[str]) -> int:
             sys.stdout.close()
         return 0
     except OSError as error:
-        told = disk_error(error, Path())
-        if not isinstance(told, SwiftError):
+        translated = disk_error(error, Path())
+        if not isinstance(translated, SwiftError):
             if error.filename is None or os.environ.get("SWIFT_DEBUG") == "1":
                 raise
             place = str(error.filename)
-            told = SwiftError(
+            translated = SwiftError(
                 f"the system says: {error.strerror}", code="CLI-002", where=place, hint="SWIFT_DEBUG=1 shows what was being done."
             )
-        return _failed(told, argv)
+        return _failed(translated, argv)
 
 
 def _failed(error: SwiftError, argv: Sequence[str]) -> int:

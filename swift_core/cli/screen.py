@@ -24,7 +24,7 @@ class Screen:
         self.terminal = sys.stderr.isatty() and not quiet
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def __enter__(self) -> Screen:
         return self
@@ -50,8 +50,8 @@ class Screen:
 
     def download(self, what: str, done: int, total: int | None) -> None:
         """A download's progress, in bytes; where there is no terminal, a line for each that takes a while."""
-        if not self.terminal and what not in self._told and (total is None or total > _LONG):
-            self._told.add(what)
+        if not self.terminal and what not in self._reported and (total is None or total > _LONG):
+            self._reported.add(what)
             self.note(f"{what} ({total / 1e6:,.0f} MB)" if total else what)
         self._update(what, done, total, "bytes", "")
 

@@ -166,11 +166,11 @@ def _entry(registry: Registry, part: str, name: str) -> Any:
     return matches[0].spec if matches else None
 
 
-def _values(argv: Sequence[str], wanted: str, aliases: dict[str, str]) -> Iterator[str]:
+def _values(argv: Sequence[str], option: str, aliases: dict[str, str]) -> Iterator[str]:
     words = iter(range(len(argv)))
     for at in words:
         given, equals, value = argv[at].removeprefix("--").partition("=")
-        if not argv[at].startswith("--") or aliases.get(dashed(given), dashed(given)) != dashed(wanted):
+        if not argv[at].startswith("--") or aliases.get(dashed(given), dashed(given)) != dashed(option):
             continue
         if equals:
             yield value

@@ -179,18 +179,18 @@ def _trace(what: str, plugin: Plugin, begin: float) -> None:
 
 
 def _check_version(module: ModuleType) -> None:
-    wanted = getattr(module, "SWIFT_API", None)
-    if wanted is None:
+    specifier = getattr(module, "SWIFT_API", None)
+    if specifier is None:
         return
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
     try:
-        fits = SpecifierSet(wanted).contains(hookspecs.API_VERSION)
+        fits = SpecifierSet(specifier).contains(hookspecs.API_VERSION)
     except InvalidSpecifier:
-        raise UsageError(f"its SWIFT_API is no version specifier: {wanted!r}", code="PLUGIN-014") from None
+        raise UsageError(f"its SWIFT_API is no version specifier: {specifier!r}", code="PLUGIN-014") from None
     if not fits:
         raise UsageError(
-            f"it requires plugin API {wanted}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older",
+            f"it requires plugin API {specifier}, and this swift-core has {hookspecs.API_VERSION}: upgrade whichever is older",
             code="PLUGIN-015",
         )
 

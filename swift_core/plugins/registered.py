@@ -227,12 +227,12 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(resources.files("swift_core").joinpath("catalogue.toml").read_text(encoding="utf-8"))
 
 
-def _wrong(answer: Any, wanted: type[Named], kind: str, *, local: bool) -> str:
+def _wrong(answer: Any, expected: type[Named], kind: str, *, local: bool) -> str:
     if not isinstance(answer, Iterable) or isinstance(answer, str):
-        return f"must return a list of {wanted.__name__}, not {type(answer).__name__}"
+        return f"must return a list of {expected.__name__}, not {type(answer).__name__}"
     for spec in answer:
-        if not isinstance(spec, wanted):
-            return f"must return {wanted.__name__} objects, not {type(spec).__name__}"
+        if not isinstance(spec, expected):
+            return f"must return {expected.__name__} objects, not {type(spec).__name__}"
         isolated = isinstance(spec, specs.Spec) and spec.isolated
         while_loading = isinstance(spec, specs.QuantizerSpec) and spec.when == "load"
         if isolated and (kind not in ISOLATABLE or while_loading):

@@ -121,10 +121,10 @@ class Report:
                     lost = "the disk is full"
                     file.truncate(length)
         except OSError as error:
-            told = disk_error(error, self.folder)
-            if not isinstance(told, DiskFull | NotWritable):
+            translated = disk_error(error, self.folder)
+            if not isinstance(translated, DiskFull | NotWritable):
                 raise
-            lost = told.message
+            lost = translated.message
         if lost and not self._lost:
             self._pass_on(note(f"WARNING: {lost}: lines are missing in {self.folder / name}."))
         self._lost = bool(lost)

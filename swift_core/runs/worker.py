@@ -76,11 +76,11 @@ def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
 def translated(error: Exception, folder: Path) -> SwiftError:
     """Return the error to report: one that the user can fix says how, any other points to the log."""
-    told = disk_error(error, folder)
-    if isinstance(told, DiskFull):
-        return told.with_context(hint="Free some space and go on with --resume; nothing half-written was left.")
-    if isinstance(told, SwiftError):
-        return told
+    translated = disk_error(error, folder)
+    if isinstance(translated, DiskFull):
+        return translated.with_context(hint="Free some space and go on with --resume; nothing half-written was left.")
+    if isinstance(translated, SwiftError):
+        return translated
     if is_out_of_memory(error):
         return SwiftError(
             "out of memory", code="RUN-024", hint="Use a smaller --batch-size or --max-length, --gradient-checkpointing, or --quantizer."
@@ -101,12 +101,12 @@ class _Noted(logging.Handler):
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
         self._report = report
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.name.startswith("swift_") and text not in self._told:
-            self._told.add(text)
+        if record.name.startswith("swift_") and text not in self._reported:
+            self._reported.add(text)
             self._report.note(text)
 
 

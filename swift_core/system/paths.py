@@ -193,10 +193,10 @@ def disk_errors(target: Path) -> Iterator[None]:
     except SwiftError:
         raise
     except Exception as error:
-        told = disk_error(error, target)
-        if told is error:
+        translated = disk_error(error, target)
+        if translated is error:
             raise
-        raise told from error
+        raise translated from error
 
 
 def disk_error(error: Exception, target: Path) -> Exception:

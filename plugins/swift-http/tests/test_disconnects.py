@@ -146,7 +146,7 @@ def test_a_request_whose_client_is_gone_counts_as_cancelled(served: Served):
     until(lambda: 'endpoint="embeddings",model="base",status="cancelled"' in served.get("/metrics").text)
 
 
-def test_a_worker_that_dies_is_told_of_and_ends_the_server():
+def test_a_worker_that_dies_is_reported_and_ends_the_server():
     engine = Threaded()
     ready, end = threading.Event(), []
 
@@ -209,9 +209,9 @@ def test_after_its_end_a_worker_tells_everybody():
     until(lambda: worker.fault is not None)
     with pytest.raises(SwiftError, check=coded("SERVE-020")):
         worker.run(lambda: 1).result(HANG)
-    told: list[Any] = []
-    worker.submit(Job(told.append))
-    assert isinstance(told[0], SwiftError)
+    reported: list[Any] = []
+    worker.submit(Job(reported.append))
+    assert isinstance(reported[0], SwiftError)
     closed = Words()
     closed.close()
     with pytest.raises(SwiftError, check=coded("SERVE-019")):
@@ -219,7 +219,7 @@ def test_after_its_end_a_worker_tells_everybody():
     assert closed.fault is None
 
 
-def test_a_request_that_fails_when_it_is_told_harms_nobody():
+def test_a_request_whose_callback_fails_affects_no_other():
     def broken(item: Any) -> None:
         if item is None:
             raise RuntimeError("nobody listens")

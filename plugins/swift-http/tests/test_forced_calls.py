@@ -109,15 +109,15 @@ def test_an_engine_that_is_older_refuses_what_it_would_ignore():
         assert served.ask(frequency_penalty=0, logit_bias={}, min_tokens=0, ignore_eos=False, stop_token_ids=[]).status_code == 200
 
 
-def test_one_call_where_several_are_not_wanted():
+def test_one_call_if_parallel_tool_calls_is_false():
     class Talker(FakeEngine):
         async def generate(self, prompt: Sequence[int], sampling: Sampling, *, model: str) -> AsyncIterator[Piece]:
             yield Piece("".join(f'<tool_call>{{"name": "{name}", "arguments": {{}}}}</tool_call>' for name in "ab"), (Token(1, ""),))
             yield Piece("", (), "stop")
 
     with Served(engine=Talker(), tool_parser="hermes") as served:
-        for wanted, count in ((None, 2), (True, 2), (False, 1)):
-            message = served.ask(tools=[TIDE], parallel_tool_calls=wanted).json()["choices"][0]["message"]
+        for allowed, count in ((None, 2), (True, 2), (False, 1)):
+            message = served.ask(tools=[TIDE], parallel_tool_calls=allowed).json()["choices"][0]["message"]
             assert len(message["tool_calls"]) == count
 
 

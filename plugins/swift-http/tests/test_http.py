@@ -266,7 +266,7 @@ def test_adapters_come_and_go(tmp_path: Path):
             assert served.engine.loaded == {}
 
 
-def test_no_path_outside_the_adapter_folders_is_readable_or_told_of(tmp_path: Path):
+def test_no_path_outside_the_adapter_folders_is_readable_or_disclosed(tmp_path: Path):
     (tmp_path / "roots").mkdir()
     (tmp_path / "roots2").mkdir()
     (tmp_path / "secret").mkdir()
@@ -447,7 +447,7 @@ def test_engine_failure_has_a_status_even_for_a_stream(own: Served, stream: bool
     assert own.ask().status_code == 200
 
 
-def test_a_fault_is_not_told(own: Served):
+def test_internal_errors_are_not_disclosed(own: Served):
     response = own.ask("crash")
     assert response.status_code == 500
     assert "private" not in response.text

@@ -261,7 +261,7 @@ def test_the_rows_after_a_bad_one_can_still_be_read(read):
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"])
-def test_compression_is_told_by_the_content(read, pack, name):
+def test_compression_is_detected_by_content(read, pack, name):
     assert [row.data for row in read(name, pack(b'{"a": 1}\n{"a": 2}\n'))] == [{"a": 1}, {"a": 2}]
 
 
@@ -288,7 +288,7 @@ def test_lines_with_a_list_called_data_are_rows(read):
     assert [row.data for row in read("a.json", "\n".join(map(json.dumps, rows)))] == rows
 
 
-def test_parquet_and_arrow_are_told_by_the_content(read, tmp_path):
+def test_parquet_and_arrow_are_detected_by_content(read, tmp_path):
     import pyarrow
     from pyarrow import ipc, parquet
 

@@ -112,7 +112,7 @@ def test_another_number_of_processes_is_refused(tiny_model, rows, tmp_path, para
     on_ranks(2, partial(run_training, run_of(tiny_model, rows, parallel, 2), tmp_path / "parts", stop_after=2))
     (checkpoint,) = (tmp_path / "parts/checkpoints").iterdir()
 
-    def told(ranks):
+    def reported(ranks):
         strategy = built(parallel, checkpoint.parent.parent)
         with pytest.raises(SwiftError, match=f"written by 2 processes of ZeRO-{parallel[-1]}.*this run has {ranks} of"):
             strategy.load(checkpoint / "state")
@@ -123,7 +123,7 @@ def test_another_number_of_processes_is_refused(tiny_model, rows, tmp_path, para
         return strategy
 
     for ranks in (1, 4):
-        on_ranks(ranks, partial(told, ranks))
+        on_ranks(ranks, partial(reported, ranks))
 
 
 @pytest.mark.parametrize(("parallel", "tuner"), [("zero2-offload", "lora"), ("zero3-offload", "full")])
@@ -160,7 +160,7 @@ def proof_of(name, ranks=2, options=None):
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_what_a_process_holds_is_proved(stage):
+def test_the_shards_of_a_process_are_verified(stage):
     whole = SIZE * SIZE + SIZE
     cut = {"config": {"zero_optimization": {"stage3_param_persistence_threshold": 0}}} if stage == 3 else {}
     one, two, four = (proof_of(f"zero{stage}", ranks, cut) for ranks in (1, 2, 4))
@@ -303,7 +303,7 @@ def never(*given):
     ("config", "says"),
     [({"fp16": {"enabled": True}}, "does not support float16"), ({"zero_optimization": {"reduce_buckt_size": 1}}, "reduce_buckt_size")],
 )
-def test_what_deepspeed_refuses_is_told_before_anything_is_loaded(config, says, monkeypatch):
+def test_what_deepspeed_refuses_is_reported_before_anything_is_loaded(config, says, monkeypatch):
     from deepspeed.accelerator import get_accelerator
 
     monkeypatch.setattr(type(get_accelerator()), "is_fp16_supported", lambda self: False)  # as on most CPUs

@@ -52,14 +52,14 @@ def test_base_and_adapter_are_the_merged_model(options, tiny_model, tmp_path):
     base, adapter, merged = three_files(tiny_model, tmp_path, **options)
     keys = {name: field.contents() for name, field in gguf.GGUFReader(adapter).fields.items()}
     assert (keys["general.type"], keys["general.architecture"], keys["adapter.type"]) == ("adapter", "llama", "lora")
-    halves, weights, wanted = tensors(adapter), tensors(base), tensors(merged)
+    halves, weights, expected = tensors(adapter), tensors(base), tensors(merged)
     changed = {name.removesuffix(".lora_a") for name in halves if name.endswith(".lora_a")}
     assert {f"blk.1.{part}.weight" for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")} <= changed
     for name in changed:
         a, b = halves[f"{name}.lora_a"], halves[f"{name}.lora_b"]
         weights[name] = weights[name] + keys["adapter.lora.alpha"] / len(a) * b @ a
     for name, weight in weights.items():
-        np.testing.assert_allclose(weight, wanted[name], atol=1e-5)
+        np.testing.assert_allclose(weight, expected[name], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -131,6 +131,6 @@ def test_llama_cpp_lays_it_over_the_base(xllamacpp, tiny_model, tmp_path):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environment)
         return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("ANSWER")).removeprefix("ANSWER"))
 
-    found, wanted = ask(base, adapter), ask(merged)
-    assert [token for token, _ in found] == [token for token, _ in wanted] != [token for token, _ in ask(base)]
-    assert [score for _, score in found] == pytest.approx([score for _, score in wanted], abs=1e-4)
+    found, expected = ask(base, adapter), ask(merged)
+    assert [token for token, _ in found] == [token for token, _ in expected] != [token for token, _ in ask(base)]
+    assert [score for _, score in found] == pytest.approx([score for _, score in expected], abs=1e-4)

@@ -73,8 +73,8 @@ def test_the_sums_match_recorded_activations(tmp_path):
         for length in (7, 12):
             model(input_ids=torch.arange(length)[None])
     for name, rows in seen.items():
-        wanted = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows]).square().sum(0)
-        torch.testing.assert_close(stats.sums[f"{name}.weight"][0], wanted)
+        expected = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows]).square().sum(0)
+        torch.testing.assert_close(stats.sums[f"{name}.weight"][0], expected)
         assert stats.counts[f"{name}.weight"].item() == 19
 
 
@@ -98,9 +98,9 @@ def test_experts_have_separate_statistics(kind, tmp_path, monkeypatch):
         states = torch.cat([states[(index == expert).any(-1)] for states, index, _ in sent])
         gate, up = (states @ experts.gate_up_proj[expert].T).chunk(2, -1)
         down = torch.nn.functional.silu(gate) * up
-        for part, wanted in (("ffn_gate_exps", states), ("ffn_up_exps", states), ("ffn_down_exps", down)):
+        for part, expected in (("ffn_gate_exps", states), ("ffn_up_exps", states), ("ffn_down_exps", down)):
             assert found[f"blk.1.{part}.weight.counts"][expert] == len(states)
-            sums = wanted.square().sum(0).detach().numpy()
+            sums = expected.square().sum(0).detach().numpy()
             np.testing.assert_allclose(found[f"blk.1.{part}.weight.in_sum2"][expert], sums, rtol=1e-4, atol=1e-8)
 
 

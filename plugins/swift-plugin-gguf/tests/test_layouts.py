@@ -75,8 +75,8 @@ def load(path):
 def test_logits_are_the_same(name, tmp_path):
     checkpoint = write(tmp_path / "model", name)
     file = GgufExporter(GgufOptions(type="f32")).export(checkpoint, tmp_path / "gguf")
-    wanted = logits(load(checkpoint))
-    assert difference(wanted, logits(load(file))) < 1e-4 * float(wanted.abs().max())
+    expected = logits(load(checkpoint))
+    assert difference(expected, logits(load(file))) < 1e-4 * float(expected.abs().max())
 
 
 TYPES = {"f16": 1e-3, "bf16": 1e-2, "q8_0": 3e-2, "q5_1": 0.2, "q5_0": 0.2, "q4_1": 0.4, "q4_0": 0.4}
@@ -84,15 +84,15 @@ TYPES = {"f16": 1e-3, "bf16": 1e-2, "q8_0": 3e-2, "q5_1": 0.2, "q5_0": 0.2, "q4_
 
 def test_fewer_bits_lose_more(tmp_path):
     checkpoint = write(tmp_path / "model", "llama")
-    wanted = logits(load(checkpoint))
+    expected = logits(load(checkpoint))
     lost, sizes = [], []
     for kind, most in TYPES.items():
         file = GgufExporter(GgufOptions(type=kind)).export(checkpoint, tmp_path / kind)
         matrices = {tensor.tensor_type.name for tensor in gguf.GGUFReader(file).tensors if tensor.name.startswith("blk.0.attn_q.")}
         assert matrices == {kind.upper()}
-        lost.append(float((wanted - logits(load(file))).abs().mean()))
+        lost.append(float((expected - logits(load(file))).abs().mean()))
         sizes.append(file.stat().st_size)
-        assert lost[-1] < most * float(wanted.abs().mean()), kind
+        assert lost[-1] < most * float(expected.abs().mean()), kind
     assert lost == sorted(lost)
     assert sizes[0] == max(sizes)
 
@@ -187,11 +187,11 @@ def test_another_distribution_adds_layouts(tmp_path, monkeypatch):
     )
     monkeypatch.setattr("swift_plugin_gguf.layouts.entry_points", lambda group: [SimpleNamespace(name="moon", load=lambda: (theirs,))])
     checkpoint = write(tmp_path / "model", "llama")
-    wanted = logits(load(checkpoint))
+    expected = logits(load(checkpoint))
     tensors = load_file(checkpoint / "model.safetensors")
     renamed = {re.sub(r"mlp\.(gate|up|down)_proj", r"moon.\1", name): tensor for name, tensor in tensors.items()}
     save_file(renamed, checkpoint / "model.safetensors", {"format": "pt"})
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, "architectures": ["MoonForCausalLM"]}))
     file = GgufExporter(GgufOptions(type="f32")).export(checkpoint, tmp_path / "out")
-    assert difference(wanted, logits(load(file))) < 1e-4
+    assert difference(expected, logits(load(file))) < 1e-4

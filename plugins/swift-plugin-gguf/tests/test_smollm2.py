@@ -37,12 +37,12 @@ def scores(loaded):
 
 def test_the_kl_divergence_of_every_type_is_within_its_limit(smollm2, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    wanted = scores(load(smollm2))
+    expected = scores(load(smollm2))
     divergence = {}
     for kind in MOST:
         done = api.export(smollm2, "gguf", type=kind, output=kind)
         found = scores(load(done.output))
-        divergence[kind] = float(torch.nn.functional.kl_div(found, wanted, log_target=True, reduction="none").sum(-1).mean())
+        divergence[kind] = float(torch.nn.functional.kl_div(found, expected, log_target=True, reduction="none").sum(-1).mean())
     (tmp_path / "kl.json").write_text(json.dumps(divergence))
     assert all(value <= MOST[kind] for kind, value in divergence.items()), divergence
     assert divergence["q4_1"] < divergence["q8_0"] < divergence["q5_0"] < divergence["q4_0"]

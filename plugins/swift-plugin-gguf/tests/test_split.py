@@ -40,8 +40,8 @@ def test_several_files_are_loaded_as_one(tiny_model, tmp_path):
 
     exporter = GgufExporter(GgufOptions(type="f32", shard_size=1e-4))
     loaded = exporter.load(exporter.export(tiny_model, tmp_path / "cut"))
-    wanted = logits(base(tiny_model))
-    for row, each in zip(inputs().tolist(), wanted, strict=True):
+    expected = logits(base(tiny_model))
+    for row, each in zip(inputs().tolist(), expected, strict=True):
         assert difference(torch.tensor(loaded.logits(row)), each) < 1e-4
     assert not [path for path in (tmp_path / "cut").iterdir() if path.is_dir()]
 

@@ -121,7 +121,7 @@ def names(folder):
 
 def test_only_what_makes_the_model_comes_pinned_to_the_commit(hub):
     seen = []
-    folder = fetch("hf:org/plain", progress=lambda *told: seen.append(told))
+    folder = fetch("hf:org/plain", progress=lambda *reported: seen.append(reported))
     assert names(folder) == ["config.json", "model.safetensors", "tokenizer.json"]
     assert folder.name == COMMIT
     assert seen[-1][:2] == ("org/plain", len(WEIGHTS) + 5)

@@ -96,11 +96,11 @@ def test_adapters_stay_as_they_are() -> None:
 
 
 def test_the_key_reaches_the_engine_but_no_argument(tmp_path: Path) -> None:
-    told = backends.run_stand_in(LmdeployBackend(LmdeployOptions()), "lmdeploy", tmp_path)
-    assert told["argv"] == [*told["made"].argv[4:], "--api-keys", backends.KEY]
-    assert backends.KEY not in told["seen"]
-    assert backends.KEY not in told["env"].values()
-    assert str(Path(keyed_launch.__file__).parent) not in told["path"]
+    reported = backends.run_stand_in(LmdeployBackend(LmdeployOptions()), "lmdeploy", tmp_path)
+    assert reported["argv"] == [*reported["made"].argv[4:], "--api-keys", backends.KEY]
+    assert backends.KEY not in reported["seen"]
+    assert backends.KEY not in reported["env"].values()
+    assert str(Path(keyed_launch.__file__).parent) not in reported["path"]
 
 
 def test_options_are_checked() -> None:

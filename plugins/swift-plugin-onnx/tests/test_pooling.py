@@ -87,8 +87,8 @@ def test_padding_does_not_change_the_vectors():
     states = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [0, 0, 1, 1, 1]])
     rows = [states[number][mask[number].bool()] for number in range(3)]
-    wanted = {"mean": [row.mean(0) for row in rows], "cls": [row[0] for row in rows], "lasttoken": [row[-1] for row in rows]}
-    for mode, vectors in wanted.items():
+    expected = {"mean": [row.mean(0) for row in rows], "cls": [row[0] for row in rows], "lasttoken": [row[-1] for row in rows]}
+    for mode, vectors in expected.items():
         torch.testing.assert_close(Pooling(mode, False)(states, mask), torch.stack(vectors))
         unit = torch.stack([vector / vector.norm() for vector in vectors])
         torch.testing.assert_close(Pooling(mode, True)(states.half(), mask), unit, atol=1e-3, rtol=1e-3)

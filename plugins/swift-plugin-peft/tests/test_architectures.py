@@ -43,8 +43,8 @@ def logits(model: Any) -> torch.Tensor:
     return model.eval()(input_ids=ROW, use_cache=False).logits.float()
 
 
-def close(found: torch.Tensor, wanted: torch.Tensor, most: float) -> None:
-    assert float((found - wanted).abs().max() / wanted.abs().max()) <= most
+def close(found: torch.Tensor, expected: torch.Tensor, most: float) -> None:
+    assert float((found - expected).abs().max() / expected.abs().max()) <= most
 
 
 def goes_through(kind: str, folder: Path, tokenizer: Any) -> Any:

@@ -77,24 +77,24 @@ def paths(model: nn.Module) -> list[str]:
 
 
 def test_what_is_read_ignored_or_not_called_is_not_reached(toy):
-    wanted = {f"layers.{layer}.{name}" for layer in (0, 1) for name in ("read", "ignored", "unused")} | {"layers.1.k"}
+    expected = {f"layers.{layer}.{name}" for layer in (0, 1) for name in ("read", "ignored", "unused")} | {"layers.1.k"}
     state = torch.random.get_rng_state()
     toy.eval()
-    assert modules_without_gradient(toy, paths(toy)) == wanted  # and no expert, whichever this row was sent to
+    assert modules_without_gradient(toy, paths(toy)) == expected  # and no expert, whichever this row was sent to
     assert torch.equal(torch.random.get_rng_state(), state)
     assert not toy.training
     assert all(parameter.requires_grad and parameter.grad is None for parameter in toy.parameters())
     assert not any(module._forward_hooks for module in toy.modules())
 
 
-def test_a_model_that_text_alone_does_not_compute_is_not_judged(toy, caplog, monkeypatch):
+def test_a_model_that_text_alone_does_not_compute_is_not_probed(toy, caplog, monkeypatch):
     monkeypatch.setattr(Toy, "forward", lambda *_, **__: 1 / 0)
     assert modules_without_gradient(toy, paths(toy)) == set()
     assert "ZeroDivisionError" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("chosen", "wanted"),
+    ("chosen", "expected"),
     [
         (["layers.0.q", "layers.1.q"], ["q"]),
         (["layers.0.mlp.0", "layers.1.mlp.0"], ["mlp.0"]),
@@ -102,9 +102,9 @@ def test_a_model_that_text_alone_does_not_compute_is_not_judged(toy, caplog, mon
         (["layers.0.q", "layers.1.q", "layers.0.mlp.2", "layers.1.experts.2"], ["layers.0.mlp.2", "layers.1.experts.2", "q"]),
     ],
 )
-def test_names_are_as_short_as_they_are_clear(chosen, wanted, toy):
+def test_names_are_as_short_as_they_are_clear(chosen, expected, toy):
     found = to_target_modules(chosen, toy)
-    assert found == wanted
+    assert found == expected
     config = SimpleNamespace(target_modules=found, exclude_modules=None, layers_to_transform=None, layers_pattern=None)
     assert {path for path, _ in toy.named_modules() if path and check_target_module_exists(config, path)} == set(chosen)
 
@@ -120,12 +120,12 @@ def test_below_a_language_model_one_expression_says_it():
 
 def test_the_users_names_mean_what_they_mean_to_peft(toy):
     family = ModelFamily(name="toy", summary="Toy", architectures=())
-    for wanted in (["q", "mlp.0"], ["layers.1.k"], r"layers\.0\..*", ["experts.3"]):
-        config = SimpleNamespace(target_modules=wanted, exclude_modules=None, layers_to_transform=None, layers_pattern=None)
+    for expected in (["q", "mlp.0"], ["layers.1.k"], r"layers\.0\..*", ["experts.3"]):
+        config = SimpleNamespace(target_modules=expected, exclude_modules=None, layers_to_transform=None, layers_pattern=None)
         theirs = {path for path, _ in toy.named_modules() if path and check_target_module_exists(config, path)}
-        assert {path for group in match_targets(wanted, toy, family) for path in group.paths} == theirs
-    for wanted in ("all-linear", "all", ["all-linear"], "auto"):
-        assert {path for group in match_targets(wanted, toy, family) for path in group.paths} == set(paths(toy))
+        assert {path for group in match_targets(expected, toy, family) for path in group.paths} == theirs
+    for expected in ("all-linear", "all", ["all-linear"], "auto"):
+        assert {path for group in match_targets(expected, toy, family) for path in group.paths} == set(paths(toy))
     with pytest.raises(UsageError, check=coded("TUNER-005"), match=r"'layers\.7\.q' .*\. Did you mean 'layers\.[01]\.q'"):
         match_targets(["layers.7.q"], toy, family)
 

@@ -48,10 +48,10 @@ def test_many_files_are_the_same_model(tiny_model, tmp_path):
 
 def test_the_weights_are_rounded_once(tiny_model, tmp_path):
     out = export(tiny_model, tmp_path / "out", type="bfloat16")
-    wanted = load_file(tiny_model / "model.safetensors")
+    expected = load_file(tiny_model / "model.safetensors")
     found = load_file(out / "model.safetensors")
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(found[name], wanted[name].bfloat16()) for name in wanted)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name].bfloat16()) for name in expected)
     assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
     assert AutoModelForCausalLM.from_pretrained(out).dtype == torch.bfloat16
 

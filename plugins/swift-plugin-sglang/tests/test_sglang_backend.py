@@ -96,13 +96,13 @@ def test_adapters_at_run_time() -> None:
 
 
 def test_the_key_reaches_the_engine_but_no_argument_and_no_log(tmp_path: Path) -> None:
-    told = backends.run_stand_in(SglangBackend(SglangOptions()), "sglang.launch_server", tmp_path)
-    made = told["made"]
-    assert told["argv"] == [*made.argv[4:], "--api-key", backends.KEY]
-    assert backends.KEY not in told["seen"]
-    assert backends.KEY not in told["env"].values()
-    assert str(Path(keyed_launch.__file__).parent) not in told["path"]
-    assert told["argv"][-4:-2] == ["--log-level", "warning"]
+    reported = backends.run_stand_in(SglangBackend(SglangOptions()), "sglang.launch_server", tmp_path)
+    made = reported["made"]
+    assert reported["argv"] == [*made.argv[4:], "--api-key", backends.KEY]
+    assert backends.KEY not in reported["seen"]
+    assert backends.KEY not in reported["env"].values()
+    assert str(Path(keyed_launch.__file__).parent) not in reported["path"]
+    assert reported["argv"][-4:-2] == ["--log-level", "warning"]
 
 
 def test_spec() -> None:

@@ -51,9 +51,9 @@ def test_the_command_passes_the_folder_and_extra_arguments(tiny_model, tmp_path)
         text=True,
         check=True,
     )
-    told = done.stdout.splitlines()
-    assert told[0] == told[1] == str(out)
-    assert told[-1] == "--trust_remote_code"
+    reported = done.stdout.splitlines()
+    assert reported[0] == reported[1] == str(out)
+    assert reported[-1] == "--trust_remote_code"
 
 
 @pytest.mark.parametrize(

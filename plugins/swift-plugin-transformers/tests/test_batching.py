@@ -227,7 +227,7 @@ def test_one_bad_prompt_harms_no_other(engine: EmbeddedEngine):
     assert len(good.tokens()) == 20
 
 
-def test_a_failed_step_is_told_and_the_next_works(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_step_is_reported_and_the_next_works(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
     def full(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("no")
 
@@ -289,7 +289,7 @@ def test_a_model_that_computes_nothing_any_more_ends_the_worker(engine: Embedded
     assert "device-side" in str(engine.fault)
 
 
-def test_memory_of_the_processor_that_runs_out_is_told(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
+def test_running_out_of_cpu_memory_is_reported(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch):
     def full(*_: Any, **__: Any) -> None:
         torch.empty(2**55)
 
@@ -345,7 +345,7 @@ def test_sliding_windows_are_kept():
     assert got == expected
 
 
-def test_architectures_that_cannot_are_told_and_left_as_they_were():
+def test_unsupported_architectures_are_reported_and_left_unchanged():
     model = small("Gemma2", head_dim=8)
     with pytest.raises(VarlenUnsupported, match="softcap"):
         probe(model)

@@ -110,7 +110,7 @@ def test_layer_1_is_no_prefix_of_layer_10():
     assert not starts_with("model.layers.10.mlp", "model.layers.1")
 
 
-def test_freeze_needs_to_be_told_something():
+def test_freeze_needs_a_value():
     with pytest.raises(Invalid, check=coded("OPTION-005"), match="set what to train"):
         FreezeOptions.checked({})
 

@@ -251,7 +251,7 @@ def test_a_checkpoint_for_inference(tiny_model):
         build.load_checkpoint(tiny_model / "nowhere")
 
 
-def test_a_family_that_is_not_installed_any_more_is_told_by_the_architecture(copied):
+def test_a_family_that_is_no_longer_installed_is_found_by_the_architecture(copied):
     write_manifest(copied, Manifest(family="moon"))
     assert build.source_of(copied).family == "llama"
 

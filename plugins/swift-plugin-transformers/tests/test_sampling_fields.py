@@ -184,9 +184,9 @@ def test_log_probabilities_are_the_model_s_own(served: Asked):
 
 def test_the_chosen_token_is_among_the_likeliest_of_a_completion(served: Asked):
     asked: Any = {"model": "m", "prompt": PROMPT, "max_tokens": 3, "temperature": 0, "logprobs": 1, "logit_bias": {"77": 100}}
-    told = served.openai.completions.create(**asked).choices[0].logprobs
-    assert told
-    for token, value, likeliest in zip(told.tokens or [], told.token_logprobs or [], told.top_logprobs or [], strict=True):
+    reported = served.openai.completions.create(**asked).choices[0].logprobs
+    assert reported
+    for token, value, likeliest in zip(reported.tokens or [], reported.token_logprobs or [], reported.top_logprobs or [], strict=True):
         assert likeliest[token] == value
         assert max(likeliest.values()) > value
 

@@ -93,7 +93,7 @@ def test_another_base_is_refused_unless_allowed(tiny_model, tmp_path, report):
     merge(merge_run(other, tmp_path / "adapter", out=tmp_path / "out", allow_other_base=True), report)
 
 
-def test_a_changed_embedding_comes_apart_from_the_head(tiny_model, tmp_path, report):
+def test_a_changed_embedding_is_untied_from_the_head(tiny_model, tmp_path, report):
     learned = learned_adapter(tiny_model, tmp_path / "adapter", modules_to_save=["embed_tokens"])
     out, _ = merge(merge_run(tiny_model, tmp_path / "adapter", out=tmp_path / "out"), report)
     assert json.loads((out / "config.json").read_text())["tie_word_embeddings"] is False

@@ -40,10 +40,10 @@ def isolation_of(model, tokens=TOKENS, longest=64) -> Isolation:
     return probe_isolation(strategy_of(model), PretrainTask(PretrainOptions()), tokens, longest)
 
 
-def of_step(strategy, samples, max_rows, told, *, train):
+def of_step(strategy, samples, max_rows, reported, *, train):
     """Loss and gradients of all rows in one step."""
     pieces = split_rows(range(len(samples)), samples.lengths, rank=0, ranks=1, max_rows=max_rows, max_tokens=inf)
-    task, micros = PretrainTask(PretrainOptions()), [collate(samples, piece, told) for piece in pieces]
+    task, micros = PretrainTask(PretrainOptions()), [collate(samples, piece, reported) for piece in pieces]
     loss = strategy.accumulate(micros, task, 1 / int(samples.supervised.sum()), train=train)
     gradients = [parameter.grad.clone() for parameter in strategy.trainable if parameter.grad is not None]
     strategy.optimizer.zero_grad(set_to_none=True)
@@ -122,7 +122,7 @@ def test_a_model_with_dropout_is_asked_all_the_same():
     assert isolation_of(model).together
 
 
-def test_what_can_not_be_told_goes_alone():
+def test_rows_that_can_not_be_separated_run_alone():
     broken = small_model("llama")
     broken.model.norm.weight.data.fill_(torch.nan)
     assert "not finite" in isolation_of(broken).reason

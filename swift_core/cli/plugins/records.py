@@ -69,10 +69,12 @@ def _offers(known: Registry, plugin: Plugin) -> Iterator[dict[str, Any]]:
         for entry in known.entries(kind):
             if entry.plugin is plugin:
                 engine = engine_state(entry.spec, plugin.distribution) if isinstance(entry.spec, Spec) else None
-                apart = engine is not None and engine.missing and entry.spec.isolated and environment_of(entry).python
-                missing = "" if engine is None or engine.present or apart else _few(engine.missing) or "no engine for this machine"
+                own_environment = engine is not None and engine.missing and entry.spec.isolated and environment_of(entry).python
+                missing = (
+                    "" if engine is None or engine.present or own_environment else _few(engine.missing) or "no engine for this machine"
+                )
                 yield {
-                    "environment": bool(apart),
+                    "environment": bool(own_environment),
                     "kind": kind,
                     "name": entry.spec.name,
                     "summary": entry.spec.summary,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_convert.engine_worker import in_engine
 from swift_convert.quantize import calibration_problems
 from swift_convert.roles import CalibratingExporter
-from swift_convert.verify import prove, traits_of
+from swift_convert.verify import compare_result, traits_of
 from swift_core.checkpoints import Checkpoint, Manifest, write_manifest
 from swift_core.contract import ExporterSpec, Problem, Ref, UsageError, __version__
 from swift_core.system import output_path, paths
@@ -53,7 +53,7 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
     Returns:
         The file or folder to open, and figures: `bytes` of the result, `bytes_before` of the checkpoint, and those of
-        `swift_convert.verify.prove`.
+        `swift_convert.verify.compare_result`.
 
     Raises:
         UsageError: the output exists, or the exporter refuses the checkpoint.
@@ -70,14 +70,14 @@ def export(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         opened = written.relative_to(folder.absolute())
         report.progress("export", 1, 1)
         figures = {"bytes": paths.size_of(folder), "bytes_before": paths.size_of(Path(source.path))}
-        figures |= prove(run, source, folder.absolute() / opened, traits, report)
+        figures |= compare_result(run, source, folder.absolute() / opened, traits, report)
         if folder.is_dir():
             write_manifest(folder, _manifest(run, source, {**figures, "exporter": exporter.name, "options": dict(exporter.options)}))
     return out / opened, figures
 
 
 def export_job(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Export to the run's option `output`; return the path to open, and the facts for `prove`."""
+    """Export to the run's option `output`; return the path to open, and the facts for `compare_result`."""
     exporter = run.part("exporter").build()
     if run.datasets and isinstance(exporter, CalibratingExporter):
         exporter.calibrate(run, report)

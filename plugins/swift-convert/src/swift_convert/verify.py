@@ -50,7 +50,7 @@ def traits_of(exporter: Exporter) -> dict[str, Any]:
     return {**limit, "checked": dict(checked)} if checked else limit
 
 
-def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], report: Report) -> dict[str, Any]:
+def compare_result(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Verify the result of an exporter against its source, unless the run disables that.
 
     Args:
@@ -81,7 +81,7 @@ def prove(run: Run, source: Source, opened: Path, traits: Mapping[str, Any], rep
     except NotImplementedError as reason:
         report.note(f"WARNING: not verified: {reason}")
         return {"verified": False}
-    judge(figures, limits["max_kl"] or traits["max_kl"], source.path, "A type with more bits diverges less.")
+    require_divergence_below(figures, limits["max_kl"] or traits["max_kl"], source.path, "A type with more bits diverges less.")
     report.progress("verify", 1, 1)
     return {"verified": True, **figures}
 
@@ -96,7 +96,9 @@ def limits_of(run: Run) -> Mapping[str, Any]:
     return asked if isinstance(asked, Mapping) else VerifyOptions().model_dump()
 
 
-def judge(figures: Mapping[str, Any], max_kl: float, where: str, less: str, what: str = "the result is too far from its source") -> None:
+def require_divergence_below(
+    figures: Mapping[str, Any], max_kl: float, where: str, less: str, what: str = "the result is too far from its source"
+) -> None:
     """Check the KL divergence against its limit.
 
     Args:

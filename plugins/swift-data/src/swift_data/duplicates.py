@@ -69,10 +69,10 @@ class Prints:
         return self._found(self._prompts, other, other._prompts, without=frozenset(self._rows).intersection(other._rows))
 
     def _found(self, own: array[int], other: Prints, theirs: array[int], without: frozenset[int] = frozenset()) -> Same:
-        wanted = frozenset(own)
+        known = frozenset(own)
         where: dict[int, int] = {}
         for index, value in enumerate(theirs):
-            if value in wanted:
+            if value in known:
                 where.setdefault(value, index)
         found = [index for index, value in enumerate(own) if value in where and self._rows[index] not in without]
         return Same(len(found), tuple((self._place(index), other._place(where[own[index]])) for index in found[:_SHOWN]))

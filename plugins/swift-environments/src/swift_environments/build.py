@@ -20,7 +20,7 @@ from swift_environments.installers import installer, own_settings
 from swift_environments.interpreters import Interpreter
 from swift_environments.process import Work
 from swift_environments.record import STAMP, Environment, Record, clear, environments, size_of
-from swift_environments.requirements import Wanted
+from swift_environments.requirements import EnvironmentSpec
 
 Note = Callable[[str], None]
 
@@ -30,13 +30,13 @@ class Plan:
     """What `create` will do.
 
     Attributes:
-        wanted: the requirements.
+        spec: the requirements.
         interpreter: the Python to create it with.
         constraint: a pip constraints file.
         locked: the exact versions to install, from a lock file.
     """
 
-    wanted: Wanted
+    spec: EnvironmentSpec
     interpreter: Interpreter
     constraint: Path | None = None
     locked: freeze.Locked | None = None
@@ -46,16 +46,16 @@ class Plan:
         """The folder of the environment: that of another spec with the same requirements if there is one, else its own."""
         minor = self.interpreter.version.split(".")[:2]
         for each in environments():
-            if each.record and each.state == "ready" and each.serves(self.wanted) and each.record.python.split(".")[:2] == minor:
+            if each.record and each.state == "ready" and each.serves(self.spec) and each.record.python.split(".")[:2] == minor:
                 return each.folder
-        return self.wanted.folder(self.interpreter.version)
+        return self.spec.folder(self.interpreter.version)
 
 
-def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None = None, locked: Path | None = None) -> Plan:
+def plan(spec: EnvironmentSpec, *, python: Path | None = None, constraint: Path | None = None, locked: Path | None = None) -> Plan:
     """Resolve the interpreter and the lock file, so that every error in them is found before a file is written.
 
     Args:
-        wanted: the requirements.
+        spec: the requirements.
         python: the interpreter that the user chose.
         constraint: a pip constraints file.
         locked: a lock file written by `swift env lock`.
@@ -65,9 +65,9 @@ def plan(wanted: Wanted, *, python: Path | None = None, constraint: Path | None 
     """
     if constraint is not None and not constraint.is_file():
         raise UsageError(f"there is no file '{constraint}'", code="ENV-001", where="--constraint", hint="Check the path.")
-    lock = freeze.read(locked, wanted) if locked else None
-    specifier = ",".join(filter(None, (wanted.python, f"=={lock.python}.*" if lock else "")))
-    return Plan(wanted, interpreters.choose(specifier, python), constraint.resolve() if constraint else None, lock)
+    lock = freeze.read(locked, spec) if locked else None
+    specifier = ",".join(filter(None, (spec.python, f"=={lock.python}.*" if lock else "")))
+    return Plan(spec, interpreters.choose(specifier, python), constraint.resolve() if constraint else None, lock)
 
 
 def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: None) -> Environment:
@@ -87,7 +87,7 @@ def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: 
         existing = Environment.at(folder)
         if existing.record and existing.state == "ready":
             _same_versions(todo, existing.record)
-            own_code.install(own_code.distributions(todo.wanted.distribution), folder, Path(existing.record.site_packages))
+            own_code.install(own_code.distributions(todo.spec.distribution), folder, Path(existing.record.site_packages))
             return existing
         if folder.exists():
             note(f"{folder.name} is not usable ({existing.state}): creating it again")
@@ -105,29 +105,29 @@ def create(todo: Plan, *, watch: Watch | None = None, note: Note = lambda text: 
 
 
 def _build(todo: Plan, work: Work) -> None:
-    wanted, folder = todo.wanted, todo.folder
+    spec, folder = todo.spec, todo.folder
     begin = time.monotonic()
     tool = installer()
     work.run(tool.venv(todo.interpreter.path, folder))
     python = Environment(folder, None).python
     own_settings(folder)
-    extra = [*(["--extra-index-url", wanted.index] if wanted.index else []), *(["-c", str(todo.constraint)] if todo.constraint else [])]
+    extra = [*(["--extra-index-url", spec.index] if spec.index else []), *(["-c", str(todo.constraint)] if todo.constraint else [])]
     if todo.locked:
         work.run(tool.install(python, [*extra, "--no-deps", *_list(folder, "locked.txt", todo.locked.freeze)]))
     else:
-        work.run(tool.install(python, [*extra, *_list(folder, "requirements.txt", wanted.requirements)]))
-        if wanted.no_deps:
-            work.run(tool.install(python, [*extra, "--no-deps", *_list(folder, "no_deps.txt", wanted.no_deps)]))
-    ours = own_code.distributions(wanted.distribution)
+        work.run(tool.install(python, [*extra, *_list(folder, "requirements.txt", spec.requirements)]))
+        if spec.no_deps:
+            work.run(tool.install(python, [*extra, "--no-deps", *_list(folder, "no_deps.txt", spec.no_deps)]))
+    ours = own_code.distributions(spec.distribution)
     own_code.install(ours, folder, Path(look(python).site_packages))
     found = look(python)
-    required = (*wanted.requirements, *wanted.no_deps)
+    required = (*spec.requirements, *spec.no_deps)
     if unmet := [f"{requirement} (installed: {installed or 'nothing'})" for requirement, installed in found.unmet(required)]:
         where = str(todo.locked.path if todo.locked else folder)
         hint = "Write the lock file again with swift env lock." if todo.locked else "Check the constraints and the index in use."
         raise SwiftError(f"the installed packages don't meet the requirements: {', '.join(unmet)}", code="ENV-002", where=where, hint=hint)
     record = Record(
-        wanted=wanted,
+        spec=spec,
         python=found.python,
         base=found.base,
         site_packages=found.site_packages,
@@ -155,5 +155,5 @@ def _same_versions(todo: Plan, record: Record) -> None:
             f"the environment exists already, with other versions than the locked ones: {', '.join(differ[:5])}",
             code="ENV-003",
             where=str(todo.locked.path),
-            hint=f"Remove it first: swift env remove {todo.wanted.name}",
+            hint=f"Remove it first: swift env remove {todo.spec.name}",
         )

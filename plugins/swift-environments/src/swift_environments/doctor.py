@@ -11,7 +11,7 @@ from swift_core.environments import engine_distribution
 from swift_core.plugins import Entry, engines
 from swift_environments import own_code
 from swift_environments.contents import Contents, import_in, look
-from swift_environments.requirements import Wanted
+from swift_environments.requirements import EnvironmentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Finding:
     text: str
 
 
-def examine(python: Path, entry: Entry[Spec], required: Wanted, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
+def examine(python: Path, entry: Entry[Spec], required: EnvironmentSpec, *, ours: bool, limit: float = 300.0) -> Iterator[Finding]:
     """Check the environment of `python`, cheap checks first.
 
     Args:
@@ -95,7 +95,7 @@ def _engine(found: Contents, python: Path, entry: Entry[Spec], limit: float) -> 
         yield Finding("device", ok, text + problem)
 
 
-def _alone(required: Wanted) -> list[str]:
+def _alone(required: EnvironmentSpec) -> list[str]:
     from packaging.requirements import Requirement
 
     return [Requirement(text).name for text in required.no_deps]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from swift_core.contract import UsageError
 from swift_environments.record import Record
-from swift_environments.requirements import Wanted
+from swift_environments.requirements import EnvironmentSpec
 
 _HEAD = "# environment:"
 
@@ -39,22 +39,22 @@ def text_of(record: Record) -> str:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    wanted = record.wanted
-    names = {canonicalize_name(Requirement(text).name) for text in wanted.no_deps}
+    spec = record.spec
+    names = {canonicalize_name(Requirement(text).name) for text in spec.no_deps}
     alone = [line for line in record.freeze if canonicalize_name(Requirement(line).name) in names]
     lines = [
-        f"# Written by: swift env lock {wanted.name}. To reproduce the environment: swift env create {wanted.name} --locked FILE",
-        f"{_HEAD} {wanted.kind} {wanted.name}",
+        f"# Written by: swift env lock {spec.name}. To reproduce the environment: swift env create {spec.name} --locked FILE",
+        f"{_HEAD} {spec.kind} {spec.name}",
         f"# python: {_minor(record.python)}",
-        f"# platform: {wanted.platform}",
-        *([f"--extra-index-url {wanted.index}"] if wanted.index else []),
+        f"# platform: {spec.platform}",
+        *([f"--extra-index-url {spec.index}"] if spec.index else []),
         *(line for line in record.freeze if line not in alone),
         *(["# without their dependencies:", *alone] if alone else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def read(path: Path, wanted: Wanted) -> Locked:
+def read(path: Path, spec: EnvironmentSpec) -> Locked:
     """Read a lock file and check that it was written for this part and platform.
 
     Raises:
@@ -71,7 +71,7 @@ def read(path: Path, wanted: Wanted) -> Locked:
         raise UsageError("not a lock file", code="ENV-011", where=str(path), hint="Write one with swift env lock NAME -o FILE.")
     freeze = tuple(sorted((line.strip() for line in lines if line.strip() and line[0] not in "#-"), key=str.lower))
     locked = Locked(path, heads["environment"], heads["python"], heads["platform"], freeze)
-    for found, expected in ((locked.what, f"{wanted.kind} {wanted.name}"), (locked.platform, wanted.platform)):
+    for found, expected in ((locked.what, f"{spec.kind} {spec.name}"), (locked.platform, spec.platform)):
         if found != expected:
             hint = "Run swift env lock on a machine of the platform where it will be used."
             raise UsageError(f"the file was locked for {found}; this is {expected}", code="ENV-012", where=str(path), hint=hint)

@@ -9,7 +9,7 @@ from swift_core.plugins import Entry
 from swift_core.system import locked
 from swift_environments import own_code
 from swift_environments.record import Environment, environments
-from swift_environments.requirements import wanted
+from swift_environments.requirements import environment_spec
 
 
 def find(entry: Entry[Spec], *, update: bool = False) -> EngineEnvironment:
@@ -32,10 +32,10 @@ def find(entry: Entry[Spec], *, update: bool = False) -> EngineEnvironment:
 
 def environment_of(entry: Entry[Spec]) -> Environment | None:
     """Return the environment that was created for the spec: a usable one if there is one, else an unusable one, else None."""
-    made = [each for each in environments() if each.record and each.record.wanted.distribution == entry.plugin.distribution]
+    made = [each for each in environments() if each.record and each.record.spec.distribution == entry.plugin.distribution]
     if not made:
         return None  # saves the computation of the requirements, which is slow
-    required = wanted(entry)
+    required = environment_spec(entry)
     found = [each for each in made if each.serves(required)]
     return next((each for each in found if each.state == "ready"), found[0] if found else None)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from swift_core.system import locked, paths
-from swift_environments.requirements import Wanted, envs_dir
+from swift_environments.requirements import EnvironmentSpec, envs_dir
 
 STAMP = "environment.json"
 State = Literal["ready", "unfinished", "its Python is missing"]
@@ -22,7 +22,7 @@ class Record:
     """The contents of `environment.json`.
 
     Attributes:
-        wanted: the requirements that it was created from.
+        spec: the requirements that it was created from.
         python: the version of its Python.
         base: the path of the interpreter that it was created from.
         site_packages: the path of its site-packages.
@@ -35,7 +35,7 @@ class Record:
         schema: version of this format.
     """
 
-    wanted: Wanted
+    spec: EnvironmentSpec
     python: str
     base: str
     site_packages: str
@@ -49,7 +49,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values."""
-        return asdict(self) | {"wanted": self.wanted.to_json(), "freeze": list(self.freeze)}
+        return asdict(self) | {"spec": self.spec.to_json(), "freeze": list(self.freeze)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Environment:
         """Read the environment in `folder`."""
         try:
             data = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-            return cls(folder, Record(**{**data, "wanted": Wanted.from_json(data["wanted"]), "freeze": tuple(data["freeze"])}))
+            return cls(folder, Record(**{**data, "spec": EnvironmentSpec.from_json(data["spec"]), "freeze": tuple(data["freeze"])}))
         except (OSError, ValueError, KeyError, TypeError):
             return cls(folder, None)
 
@@ -76,7 +76,7 @@ class Environment:
     @property
     def name(self) -> str:
         """The name of the part that it was created for."""
-        return self.record.wanted.name if self.record else self.folder.name.rpartition("-")[0]
+        return self.record.spec.name if self.record else self.folder.name.rpartition("-")[0]
 
     @property
     def key(self) -> str:
@@ -90,10 +90,10 @@ class Environment:
             return "unfinished"
         return "ready" if os.access(self.python, os.X_OK) else "its Python is missing"
 
-    def serves(self, required: Wanted) -> bool:
+    def serves(self, required: EnvironmentSpec) -> bool:
         """Return whether it meets these requirements, with any Python; specs with the same requirements share an environment."""
         same = {"name": "", "disk": 0}
-        return self.record is not None and self.record.wanted.to_json() | same == required.to_json() | same
+        return self.record is not None and self.record.spec.to_json() | same == required.to_json() | same
 
     def log(self) -> Path:
         """Return the path of the installer's log, which is kept if the installation failed."""

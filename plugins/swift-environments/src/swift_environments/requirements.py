@@ -20,8 +20,8 @@ def envs_dir() -> Path:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """The requirements of a spec's environment, independent of the Python that is chosen.
+class EnvironmentSpec:
+    """The specification of an engine environment, independent of the Python that is chosen.
 
     Attributes:
         kind: kind of part.
@@ -60,13 +60,13 @@ class Wanted:
         return asdict(self) | {"requirements": list(self.requirements), "no_deps": list(self.no_deps)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Wanted:
+    def from_json(cls, data: dict[str, Any]) -> EnvironmentSpec:
         """Read what `to_json` returned."""
         return cls(**{**data, "requirements": tuple(data["requirements"]), "no_deps": tuple(data["no_deps"])})
 
 
-def wanted(entry: Entry[Spec]) -> Wanted:
-    """Return the requirements of the entry's environment on this machine.
+def environment_spec(entry: Entry[Spec]) -> EnvironmentSpec:
+    """Return the specification of the entry's environment on this machine.
 
     Raises:
         UsageError: its engine does not support this machine's device.
@@ -81,7 +81,7 @@ def wanted(entry: Entry[Spec]) -> Wanted:
             hint=engines.other_devices(spec),
         )
     ours = own_code.distributions(plugin.distribution)
-    return Wanted(
+    return EnvironmentSpec(
         kind=spec.kind,
         name=spec.name,
         distribution=plugin.distribution,

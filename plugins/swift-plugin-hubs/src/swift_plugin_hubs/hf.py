@@ -40,8 +40,8 @@ class HuggingFaceHub:
         """
         from huggingface_hub import get_cached_repo_tree
 
-        wanted = only or (*patterns.MODEL, *(patterns.CODE if code else ()))
-        folder = _snapshot(reference, reference.revision, wanted, () if only else patterns.OTHERS, progress)
+        selected = only or (*patterns.MODEL, *(patterns.CODE if code else ()))
+        folder = _snapshot(reference, reference.revision, selected, () if only else patterns.OTHERS, progress)
         if only or any(folder.glob("*.safetensors")):
             return folder
         names = [item.path for item in get_cached_repo_tree(reference.name, revision=folder.name)]

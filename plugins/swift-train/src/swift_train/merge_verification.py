@@ -71,7 +71,7 @@ def check_divergence(figures: Mapping[str, float], max_kl: float | None, dtype: 
         SwiftError: the limit is exceeded, or a figure is not finite.
     """
     problem, hint = "the merged model is too far from base + adapter", "Merge with --dtype float32 to avoid rounding."
-    verify.judge(figures, max_kl or MAX_KL[dtype], str(adapter), hint, problem)
+    verify.require_divergence_below(figures, max_kl or MAX_KL[dtype], str(adapter), hint, problem)
 
 
 def encode_prompts(processor: Any) -> list[Tensor]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 from swift_convert.engine_worker import in_engine
 from swift_convert.quantize import JOB
-from swift_convert.verify import judge, limits_of
+from swift_convert.verify import limits_of, require_divergence_below
 from swift_formats.files import copy_licence
 from swift_formats.weights import weight_files
 
@@ -155,7 +155,7 @@ def _verified(run: Run, source: Path, folder: Path, rows: list[Any], report: Rep
     predict_there = partial(_predicted, run, folder, report) if own_reader else None
     figures = compare(source, folder, rows, device=device, dtype=dtype, scratch=report.folder, predict=predict_there, **loading)
     max_kl = limits_of(run)["max_kl"] or MAX_KL[8 if _bits(run) >= 8 else 4]
-    judge(figures, max_kl, str(source), "Use more bits, smaller groups, or calibration rows closer to the intended use.")
+    require_divergence_below(figures, max_kl, str(source), "Use more bits, smaller groups, or calibration rows closer to the intended use.")
     return figures
 
 

@@ -116,12 +116,12 @@ class RowError(UsageError):
     """An invalid row; `where` is 'file, row N, $.path'."""
 
 
-def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None = None) -> Row:
+def normalise(raw: RawRow, accepted: Sequence[str], *, media_folder: Path | None = None) -> Row:
     """Validate a row and normalise it to the type of its kind.
 
     Args:
         raw: the row as its source stores it.
-        wanted: the kinds of row that the task accepts.
+        accepted: the kinds of row that the task accepts.
         media_folder: the folder that relative media paths are resolved against, instead of the row's own folder.
 
     Raises:
@@ -130,14 +130,14 @@ def normalise(raw: RawRow, wanted: Sequence[str], *, media_folder: Path | None =
     """
     if raw.fault:
         raise raw.fault
-    form = form_of(raw.data, wanted)
+    form = form_of(raw.data, accepted)
     try:
         if not form.kind:
-            raise Wrong("$", form.reason, way_on(raw.data, wanted) or f"Known row formats: {KNOWN}.", code="DATA-021")
-        if form.kind not in wanted:
-            hint = way_on(raw.data, wanted) or learned_by(form, wanted)
+            raise Wrong("$", form.reason, way_on(raw.data, accepted) or f"Known row formats: {KNOWN}.", code="DATA-021")
+        if form.kind not in accepted:
+            hint = way_on(raw.data, accepted) or learned_by(form, accepted)
             raise Wrong(
-                "$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(wanted)} rows are expected", hint, code="DATA-022"
+                "$", f"this is a {form.kind} row ({form.reason}), but {' or '.join(accepted)} rows are expected", hint, code="DATA-022"
             )
         data = Fields(raw.data)
         row = _row(data, form, media_folder or raw.folder)
@@ -225,10 +225,10 @@ def _extra(data: Mapping[str, Any], form: str) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key not in others and key not in FIELDS}
 
 
-def learned_by(form: Form, wanted: Sequence[str]) -> str:
+def learned_by(form: Form, accepted: Sequence[str]) -> str:
     """Return a hint for a row whose kind the task does not accept."""
-    if form.kind == "chat" and "prompt" in wanted:
+    if form.kind == "chat" and "prompt" in accepted:
         return "A prompt row ends with a user message. Rename the field of the answer to pass it to reward functions."
-    if form.kind == "chat" and ("preference" in wanted or "label" in wanted):
-        return "Such rows need 'chosen' and 'rejected'." if "preference" in wanted else "Such rows need a 'label'."
+    if form.kind == "chat" and ("preference" in accepted or "label" in accepted):
+        return "Such rows need 'chosen' and 'rejected'." if "preference" in accepted else "Such rows need a 'label'."
     return _LEARNED_BY[form.kind]

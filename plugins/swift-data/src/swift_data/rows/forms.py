@@ -38,35 +38,35 @@ class Form:
     reason: str
 
 
-def form_of(data: Any, wanted: Sequence[str] = ()) -> Form:
+def form_of(data: Any, accepted: Sequence[str] = ()) -> Form:
     """Detect a row's format by its fields. Empty values count as absent: tables have them in unused columns.
 
     Args:
         data: the row.
-        wanted: accepted kinds of row; preferred if the row can be read in several ways.
+        accepted: accepted kinds of row; preferred if the row can be read in several ways.
     """
     if not isinstance(data, Mapping):
         return Form("", "", f"a row must be an object with named fields, not {kind_of(data)}")
     first = None
     for form in _forms(data):
-        if not wanted or form.kind in wanted:
+        if not accepted or form.kind in accepted:
             return form
         first = first or form
     return first or _unknown(data)
 
 
-def way_on(data: Any, wanted: Sequence[str] = ("chat",)) -> str:
-    """Return a hint with the `--data.columns` that reads a row with other field names as one of the kinds `wanted`, or ''."""
+def way_on(data: Any, accepted: Sequence[str] = ("chat",)) -> str:
+    """Return a hint with the `--data.columns` that reads a row with other field names as one of the kinds `accepted`, or ''."""
     if not isinstance(data, Mapping):
         return ""
     keys = [str(key) for key, value in data.items() if value is not None and value != ""]
-    if "chat" in wanted:
+    if "chat" in accepted:
         listed = next((key for key in keys if key not in _FIELDS and _is_conversation(data.get(key))), "")
         answer = next((key for key in keys if key in _ANSWERED and key != listed), "")
         if listed and answer and _is_asked(data[listed], listed):
             return _renamed({listed: "prompt", answer: "completion"}, "a conversation and its answer")
         return _renamed({listed: "messages"}, "a conversation") if listed else _question_and_answer(keys)
-    text = next((key for key in keys if key in _TEXTS), "") if "text" in wanted else ""
+    text = next((key for key in keys if key in _TEXTS), "") if "text" in accepted else ""
     return _renamed({text: "text"}, "text") if text else ""
 
 

@@ -16,7 +16,7 @@ from swift_environments import build
 from swift_environments.commands.shared import KIND_HELP, megabytes
 from swift_environments.installers import installer
 from swift_environments.record import Environment
-from swift_environments.requirements import envs_dir, wanted
+from swift_environments.requirements import environment_spec, envs_dir
 
 
 @click.command("create", short_help="Create an environment for an engine")
@@ -35,7 +35,7 @@ def command(
     Packages are installed with uv if it is on the path, else with pip, using the index, constraints and proxies configured there. The
     swift code in it is a copy of what is running. Creation is atomic: a command that fails or is killed leaves no usable environment.
     """
-    todo = build.plan(wanted(isolated_entry(registry(), name, kind)), python=python, constraint=constraint, locked=locked)
+    todo = build.plan(environment_spec(isolated_entry(registry(), name, kind)), python=python, constraint=constraint, locked=locked)
     if dry_run:
         shown = plan_record(todo)
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False)) if as_json else show_plan(shown)
@@ -50,16 +50,16 @@ def plan_record(todo: build.Plan) -> dict[str, Any]:
     existing = Environment.at(todo.folder)
     home = next(parent for parent in (envs_dir(), *envs_dir().parents) if parent.exists())
     return {
-        "kind": todo.wanted.kind,
-        "name": todo.wanted.name,
+        "kind": todo.spec.kind,
+        "name": todo.spec.name,
         "folder": str(todo.folder),
         "state": existing.state if todo.folder.exists() else "absent",
         "python": {"path": str(todo.interpreter.path), "version": todo.interpreter.version},
         "installer": installer().version(),
-        "requirements": list(todo.locked.freeze if todo.locked else todo.wanted.requirements),
-        "no_deps": list(() if todo.locked else todo.wanted.no_deps),
-        "index": todo.wanted.index,
-        "bytes": int(todo.wanted.disk * 1e9) or None,
+        "requirements": list(todo.locked.freeze if todo.locked else todo.spec.requirements),
+        "no_deps": list(() if todo.locked else todo.spec.no_deps),
+        "index": todo.spec.index,
+        "bytes": int(todo.spec.disk * 1e9) or None,
         "free_bytes": shutil.disk_usage(home).free,
     }
 
@@ -84,6 +84,6 @@ def report(made: Environment, as_json: bool = False) -> None:
         click.echo(json.dumps({"folder": str(made.folder), "python_path": str(made.python), **made.record.to_json()}, ensure_ascii=False))
         return
     record = made.record
-    click.secho(f"{record.wanted.name} is ready: {made.folder}", bold=True)
+    click.secho(f"{record.spec.name} is ready: {made.folder}", bold=True)
     size = megabytes(record.size)
     click.echo(f"Python {record.python}, {len(record.freeze)} packages, {size}, created in {record.seconds:g} s with {record.builder}")

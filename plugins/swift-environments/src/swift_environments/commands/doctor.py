@@ -15,7 +15,7 @@ from swift_core.plugins import Entry, engines, registry
 from swift_environments.commands.shared import KIND_HELP
 from swift_environments.doctor import Finding, examine
 from swift_environments.lookup import environment_of
-from swift_environments.requirements import wanted
+from swift_environments.requirements import environment_spec
 
 _MARKS = {True: ("ok", "green"), False: ("bad", "red"), None: ("note", "yellow")}
 
@@ -34,7 +34,7 @@ def command(name: str, kind: str, python: Path | None, timeout: float, as_json: 
     entry = isolated_entry(registry(), name, kind)
     where, ours = (python, False) if python else _where(entry)
     findings = []
-    for finding in examine(where, entry, wanted(entry), ours=ours, limit=timeout):
+    for finding in examine(where, entry, environment_spec(entry), ours=ours, limit=timeout):
         findings.append(finding)
         if not as_json:
             _print(finding)

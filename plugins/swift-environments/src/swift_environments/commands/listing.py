@@ -58,7 +58,7 @@ def _used_by(each: Environment) -> str:
     """Return the parts that run in it, by kind, or the reason why none does."""
     if each.record is None:
         return ""
-    made_for = each.record.wanted
+    made_for = each.record.spec
     users: dict[str, list[str]] = {}
     for entry in isolated_entries(registry()):
         if entry.plugin.distribution == made_for.distribution and served(each, entry):

@@ -9,7 +9,7 @@ from swift_core.contract import Spec
 from swift_core.plugins import Entry
 from swift_environments import build
 from swift_environments.commands.create import plan_record, show_plan
-from swift_environments.requirements import wanted
+from swift_environments.requirements import environment_spec
 
 
 def provision(entry: Entry[Spec], reason: str, screen: Screen, *, ask: bool) -> bool:
@@ -21,7 +21,7 @@ def provision(entry: Entry[Spec], reason: str, screen: Screen, *, ask: bool) -> 
         screen: shows progress and notes.
         ask: whether to show the plan and ask for confirmation first.
     """
-    todo = build.plan(wanted(entry))
+    todo = build.plan(environment_spec(entry))
     if ask:
         screen.close()
         click.echo(f"{reason}. This environment can be created for it:")

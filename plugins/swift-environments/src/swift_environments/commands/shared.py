@@ -7,7 +7,7 @@ from swift_core.environments import isolated_entry
 from swift_core.plugins import Entry, registry
 from swift_environments.lookup import environment_of
 from swift_environments.record import Environment, Record
-from swift_environments.requirements import wanted
+from swift_environments.requirements import environment_spec
 
 KIND_HELP = "Kind of part (backend, evaluator, …), if several have the name."
 
@@ -30,7 +30,7 @@ def made_for(name: str, kind: str) -> tuple[Environment, Record]:
 def served(environment: Environment, entry: Entry[Spec]) -> bool:
     """Return whether the environment meets the requirements of the entry on this machine."""
     try:
-        return environment.serves(wanted(entry))
+        return environment.serves(environment_spec(entry))
     except UsageError:  # its engine does not run here
         return False
 

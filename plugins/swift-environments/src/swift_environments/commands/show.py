@@ -21,16 +21,16 @@ def command(name: str, kind: str, as_json: bool) -> None:
             json.dumps({"folder": str(found.folder), "python_path": str(found.python), **record.to_json()}, indent=2, ensure_ascii=False)
         )
         return
-    wanted = record.wanted
-    click.secho(f"{wanted.kind} {wanted.name}", bold=True)
+    spec = record.spec
+    click.secho(f"{spec.kind} {spec.name}", bold=True)
     for title, text in (
         ("folder", str(found.folder)),
         ("python", f"{record.python} ({found.python}), created from {record.base}"),
         ("created", f"{record.made} in {record.seconds:g} s with {record.builder}"),
         ("size", megabytes(record.size)),
-        ("for", f"{wanted.distribution} {wanted.version}"),
+        ("for", f"{spec.distribution} {spec.version}"),
         ("swift code", ", ".join(f"{each} {version}" for each, version in record.ours.items())),
-        ("requirements", ", ".join((*wanted.requirements, *wanted.no_deps))),
+        ("requirements", ", ".join((*spec.requirements, *spec.no_deps))),
         ("log", str(found.log())),
     ):
         click.echo(f"{title}: {text}")

@@ -67,10 +67,10 @@ def check_role(subject: Subject) -> None:
     except Exception as error:
         cause = f"{type(error).__name__}: {error}{failure_site_of(error, subject.entry.target)}"
         raise CheckFailed(f"'{subject.spec.factory}' can't be built with its options: {cause}") from error
-    for name, wanted in _methods(role):
+    for name, signature in _methods(role):
         method = getattr(made, name, None)
         require(callable(method), f"'{subject.spec.factory}' has no {name}(); see {role.__module__}.{role.__name__}")
-        _takes(method, wanted, f"{subject.spec.factory}.{name}")
+        _takes(method, signature, f"{subject.spec.factory}.{name}")
 
 
 @check("tuner")
@@ -87,20 +87,20 @@ def check_optional_members(subject: Subject) -> None:
         if len(missing) < len(members):
             present = " and ".join(name for name in members if name not in missing)
             require(not missing, f"it has {present}, but not {' and '.join(missing)}; see {role.__module__}.{role.__name__}")
-            for name, wanted in methods.items():
-                _takes(getattr(made, name), wanted, f"{subject.spec.factory}.{name}")
+            for name, signature in methods.items():
+                _takes(getattr(made, name), signature, f"{subject.spec.factory}.{name}")
     if isinstance(subject.spec, ExporterSpec):
         calibrates = isinstance(made, CalibratingExporter)
         problem = f"it has calibrates={subject.spec.calibrates}, but {'a' if calibrates else 'no'} method calibrate()"
         require(subject.spec.calibrates == calibrates, problem)
 
 
-def _takes(method: Any, wanted: inspect.Signature, name: str) -> None:
+def _takes(method: Any, signature: inspect.Signature, name: str) -> None:
     """Check that the method can be called with the arguments of the role's method."""
-    parameters = list(wanted.parameters.values())[1:]  # without self
+    parameters = list(signature.parameters.values())[1:]  # without self
     positional = [None for item in parameters if item.kind is item.POSITIONAL_OR_KEYWORD]
     keywords = {item.name: None for item in parameters if item.kind is item.KEYWORD_ONLY}
     try:
         inspect.signature(method).bind(*positional, **keywords)
     except TypeError as error:
-        raise CheckFailed(f"{name}() can't be called as {wanted}: {error}") from None
+        raise CheckFailed(f"{name}() can't be called as {signature}: {error}") from None

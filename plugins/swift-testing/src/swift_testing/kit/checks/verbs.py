@@ -38,8 +38,8 @@ def check_parts_exist(subject: Subject) -> None:
 def check_positional(subject: Subject) -> None:
     """The option that bare words set exists, and a verb that takes a server has an option `url`."""
     options = _options(subject)
-    wanted = subject.spec.positional
-    require(not wanted or wanted in options, f"`positional` is '{wanted}', which is not one of its options")
+    positional = subject.spec.positional
+    require(not positional or positional in options, f"`positional` is '{positional}', which is not one of its options")
     require("server" not in subject.spec.takes or "url" in options, "it takes a server, but has no option `url`")
 
 
