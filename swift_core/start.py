@@ -12,7 +12,7 @@ import time
 import zlib
 from contextlib import suppress
 
-from swift_core.contract import __version__
+from swift_core.contract.version import __version__
 from swift_core.system import interrupts
 
 _SETTLED = 2.0  # seconds: a folder that changed just now may be in the middle of an installation

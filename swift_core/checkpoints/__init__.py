@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from swift_core.lazy import door
 
-if TYPE_CHECKING:
-    from swift_core.checkpoints.checkpoint import Checkpoint as Checkpoint
-    from swift_core.checkpoints.family import UNKNOWN as UNKNOWN, family_of as family_of, identify as identify
-    from swift_core.checkpoints.fetch import Fetcher as Fetcher
-    from swift_core.checkpoints.files import MANIFEST as MANIFEST, hash_files as hash_files
-    from swift_core.checkpoints.lineage import base_mismatch as base_mismatch, check_base as check_base
-    from swift_core.checkpoints.manifest import Manifest as Manifest, write_manifest as write_manifest
-
-__getattr__, __dir__ = door(
-    __name__,
-    {
-        "checkpoint": "Checkpoint",
-        "family": "UNKNOWN family_of identify",
-        "fetch": "Fetcher",
-        "files": "MANIFEST hash_files",
-        "lineage": "base_mismatch check_base",
-        "manifest": "Manifest write_manifest",
-    },
-)
+__getattr__, __dir__ = door(__name__, __file__)

@@ -2,38 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from swift_core.lazy import door
 
-if TYPE_CHECKING:
-    from swift_core.options.common import (
-        ENVS as ENVS,
-        AdapterOptions as AdapterOptions,
-        EngineOptions as EngineOptions,
-        HubOptions as HubOptions,
-        ModelOptions as ModelOptions,
-        RunOptions as RunOptions,
-    )
-    from swift_core.options.flags import FALSE as FALSE, TRUE as TRUE, Flag as Flag
-    from swift_core.options.keywords import settings_of as settings_of
-    from swift_core.options.model import (
-        Invalid as Invalid,
-        Names as Names,
-        Options as Options,
-        Several as Several,
-        names as names,
-        option as option,
-    )
-    from swift_core.options.settings import Settings as Settings, listed as listed, normalise as normalise, read_yaml as read_yaml
-
-__getattr__, __dir__ = door(
-    __name__,
-    {
-        "common": "ENVS AdapterOptions EngineOptions HubOptions ModelOptions RunOptions",
-        "flags": "FALSE TRUE Flag",
-        "keywords": "settings_of",
-        "model": "Invalid Names Options Several names option",
-        "settings": "Settings listed normalise read_yaml",
-    },
-)
+__getattr__, __dir__ = door(__name__, __file__)

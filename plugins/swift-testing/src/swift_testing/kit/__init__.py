@@ -13,15 +13,6 @@ Capability flags are tested both ways: a backend with `adapters=True` must serve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from swift_core.lazy import door
 
-if TYPE_CHECKING:
-    from swift_testing.kit.model import CheckFailed as CheckFailed, Example as Example, Skip as Skip
-    from swift_testing.kit.pytest_cases import parametrize_with_checks as parametrize_with_checks
-    from swift_testing.kit.subject import Subject as Subject
-
-__getattr__, __dir__ = door(
-    __name__, {"model": "CheckFailed Example Skip", "pytest_cases": "parametrize_with_checks", "subject": "Subject"}
-)
+__getattr__, __dir__ = door(__name__, __file__)

@@ -1,0 +1,19 @@
+from swift_core.options.common import (
+    ENVS as ENVS,
+    AdapterOptions as AdapterOptions,
+    EngineOptions as EngineOptions,
+    HubOptions as HubOptions,
+    ModelOptions as ModelOptions,
+    RunOptions as RunOptions,
+)
+from swift_core.options.flags import FALSE as FALSE, TRUE as TRUE, Flag as Flag
+from swift_core.options.keywords import settings_of as settings_of
+from swift_core.options.model import (
+    Invalid as Invalid,
+    Names as Names,
+    Options as Options,
+    Several as Several,
+    names as names,
+    option as option,
+)
+from swift_core.options.settings import Settings as Settings, listed as listed, normalise as normalise, read_yaml as read_yaml
