@@ -175,10 +175,10 @@ class Evaluator:
     def __init__(self, options):
         pass
 
-    def evaluate(self, server, tasks, out):
+    def evaluate(self, server, asked):
         from swift_core.contract import Scores
 
-        return Scores({task: {"accuracy": 1.0} for task in tasks}, out)
+        return Scores(values={task: {"accuracy": 1.0} for task in asked.tasks})
 
 
 @hookimpl

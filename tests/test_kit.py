@@ -107,6 +107,8 @@ FAULTS = {
     "revision": ("check_revision", "for an unknown revision it returns"),
     "dtype": ("check_dtype", "bfloat16 was requested, but it loaded torch.float32"),
     "code": ("check_untrusted_code_is_refused", "it ran the checkpoint's own code"),
+    "again": ("check_resuming", "it sends 1 requests"),
+    "renames": ("check_item_ids", "differ from run to run"),
     "invents": ("check_evaluator_uses_server", "without sending a request to the server"),
     "zero": ("check_server_failure", "the server was unreachable, but it returns the scores"),
     "limit": ("check_max_tokens", "with max_tokens=2 it answers"),

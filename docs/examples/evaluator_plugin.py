@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from swift_core import UsageError, hookimpl
-from swift_core.contract import EvaluatorSpec, Ref, Scores, Server
+from swift_core.contract import Evaluation, EvaluatorSpec, Ref, Scores, Server
 from swift_core.options import Options, option
+
+if TYPE_CHECKING:
+    from swift_evaluate import Answer, Question
 
 TASKS = {"one-digit": 10, "two-digits": 100}  # name: upper limit of the numbers
 
@@ -37,24 +39,28 @@ class Sums:
     def __init__(self, options: SumsOptions) -> None:
         self.options = options
 
-    def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
-        """Return the accuracy on each task, and its standard error."""
-        values, errors = {}, {}
-        for task in tasks or TASKS:
+    def evaluate(self, server: Server, asked: Evaluation) -> Scores:
+        """Ask for every sum and record the answers; swift computes the accuracy and its interval from them."""
+        from swift_evaluate import ask_all
+
+        for task in asked.tasks or TASKS:
             if task not in TASKS:
                 raise UsageError(f"there is no task '{task}'", where="tasks", hint=f"Tasks: {', '.join(TASKS)}.")
-            draw, count = random.Random(0), self.options.questions
-            rows = [self.ask(server, draw.randrange(TASKS[task]), draw.randrange(TASKS[task])) for _ in range(count)]
-            (out / f"{task}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-            accuracy = sum(bool(row["correct"]) for row in rows) / count
-            values[task] = {"accuracy": accuracy}
-            errors[task] = {"accuracy": (accuracy * (1 - accuracy) / count) ** 0.5}
-        return Scores(values, out, errors)
+        ask_all(server, [question for task in asked.tasks or TASKS for question in self.questions(task)], asked, score)
+        return Scores()
 
-    def ask(self, server: Server, one: int, other: int) -> dict[str, object]:
-        """Ask for one sum."""
-        from swift_serve import chat
+    def questions(self, task: str) -> Iterator[Question]:
+        """Yield the questions of a task, the same ones each time."""
+        from swift_evaluate import Question
 
-        question = [{"role": "user", "content": f"What is {one} + {other}? Reply with the number only."}]
-        answer = chat(server, question, temperature=0, max_tokens=8)
-        return {"one": one, "other": other, "answer": answer, "correct": str(one + other) in answer}
+        draw = random.Random(0)
+        for number in range(self.options.questions):
+            one, other = draw.randrange(TASKS[task]), draw.randrange(TASKS[task])
+            text = f"What is {one} + {other}? Reply with the number only."
+            messages = [{"role": "user", "content": text}]
+            yield Question(task=task, id=str(number), messages=messages, expected=str(one + other), fields={"max_tokens": 8})
+
+
+def score(question: Question, answer: Answer) -> dict[str, float]:
+    """Return the scores of an answer."""
+    return {"accuracy": float(question.expected in answer.text)}

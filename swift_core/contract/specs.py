@@ -257,10 +257,11 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """Tasks → scores. `over`: whether it evaluates a server (`http`), or loads the checkpoint itself (`inline`)."""
+    """Tasks → scores. `over`: whether it evaluates a server (`http`), or loads the checkpoint itself (`inline`), and with `adapters`."""
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"
+    adapters: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

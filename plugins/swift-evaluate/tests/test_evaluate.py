@@ -17,13 +17,13 @@ from swift_core.contract import EvaluatorSpec, Ref, Scores
 
 class Inline:
     def __init__(self, options): pass
-    def evaluate(self, checkpoint, tasks, out):
-        (out / "seen.json").write_text(json.dumps([str(checkpoint), list(tasks)]))
-        return Scores({"size": {"files": float(len(list(checkpoint.iterdir())))}}, out)
+    def evaluate(self, checkpoint, asked):
+        (asked.folder / "seen.json").write_text(json.dumps([str(checkpoint), list(asked.tasks)]))
+        return Scores(values={"size": {"files": float(len(list(checkpoint.iterdir())))}})
 
 class Silent(Inline):
-    def evaluate(self, server, tasks, out):
-        return Scores({}, out)
+    def evaluate(self, server, asked):
+        return Scores()
 
 @hookimpl
 def swift_evaluators():
@@ -55,16 +55,19 @@ def test_a_server_is_evaluated_and_the_scores_are_recorded_and_shown(swift_proje
     outcome = swift_project.run(*words, "--questions", "50")
     outcome.assert_success()
     folder, scores, result = results(swift_project)
-    rows = [json.loads(line) for line in (folder / "predictions" / "one-digit.jsonl").read_text().splitlines()]
-    accuracy = sum(row["one"] + row["other"] == 4 for row in rows) / 50
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    accuracy = sum(item["expected"] == "4" for item in items) / 50
     assert 0 < accuracy < 1
+    assert {item["output"] for item in items} == {"The answer is 4."}
     assert {request["body"]["model"] for request in engine.seen if request["body"]} == {"tuned"}
-    error = (accuracy * (1 - accuracy) / 50) ** 0.5
-    assert scores["scores"] == {"one-digit": {"accuracy": {"value": accuracy, "standard_error": error}}}
+    error = pytest.approx((accuracy * (1 - accuracy) / 49) ** 0.5)
+    (score,) = scores["scores"]["one-digit"].values()
+    assert (score["value"], score["standard_error"], score["n"]) == (accuracy, error, 50)
+    assert score["interval"][0] < accuracy < score["interval"][1]
     assert result["figures"] == {"one-digit.accuracy": accuracy, "one-digit.accuracy.standard_error": error}
     table = [line.split() for line in outcome.out.splitlines()]
-    assert table[0] == ["task", "metric", "score", "standard", "error"]
-    assert table[1] == ["one-digit", "accuracy", f"{accuracy:.4g}", "±", f"{error:.4g}"]
+    assert table[0] == ["task", "metric", "score", "95%", "interval", "items"]
+    assert table[1][:3] == ["one-digit", "accuracy", f"{accuracy:.4g}"]
     assert list(json.loads((folder / "run.json").read_text())["parts"]) == ["evaluator"]
 
 
@@ -86,8 +89,8 @@ def test_an_inline_evaluator_gets_the_checkpoint_and_nothing_is_served(swift_pro
     outcome = swift_project.run(*others, str(tiny_model), "--evaluator", "inline")
     outcome.assert_success()
     folder, scores, _ = results(swift_project)
-    assert json.loads((folder / "predictions" / "seen.json").read_text()) == [str(tiny_model), []]
-    assert "standard error" not in outcome.out
+    assert json.loads((folder / "evaluator" / "seen.json").read_text()) == [str(tiny_model), []]
+    assert "interval" not in outcome.out
     assert scores["scores"] == {"size": {"files": {"value": float(len(list(tiny_model.iterdir())))}}}
     assert not (folder / "server").exists()
     outcome = swift_project.run(*others, "--url", "http://127.0.0.1:1/v1", "--evaluator", "inline", "--dry-run")

@@ -1,8 +1,8 @@
-"""Roles that serve models, evaluate servers and start processes."""
+"""Roles that serve models and start processes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,19 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running OpenAI-compatible server.
+    """A running OpenAI-compatible server."""
 
-    Attributes:
-        url: base URL of the API, ending in /v1.
-        models: the model names that clients send, the base model first; empty if they are not known yet.
-        api_key: the API key that clients must send, if it has one. Never written to a file.
-        folder: the run folder of a server that `swift serve` or `swift_core.serve` started.
-    """
-
-    url: str
-    models: tuple[str, ...] = ()
-    api_key: str | None = None
-    folder: Path | None = None
+    url: str  # base URL of the API, ending in /v1
+    models: tuple[str, ...] = ()  # the model names that clients send, the base model first; empty if they are not known yet
+    api_key: str | None = None  # the API key that clients must send, if it has one; never written to a file
+    folder: Path | None = None  # the run folder of a server that `swift serve` or `swift_core.serve` started
 
     @classmethod
     def at(cls, url: str, *, api_key: str | None = None) -> Server:
@@ -86,52 +79,11 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEnvironment:
-    """What a plugin knows of the environment for an engine.
+    """What a plugin knows of the environment for an engine."""
 
-    Attributes:
-        python: the interpreter of the environment; '' if there is no usable one.
-        problem: why an existing environment is not usable.
-        create: the command that creates the environment.
-    """
-
-    python: str = ""
-    problem: str = ""
-    create: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Results by task: `values["gsm8k"]["accuracy"]`, and the folder of the predictions behind them.
-
-    `standard_errors` has the same keys, for the scores whose standard error is known.
-    """
-
-    values: Mapping[str, Mapping[str, float]]  # task -> metric -> score
-    folder: Path  # the predictions behind the scores
-    standard_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-
-
-class Evaluator(Protocol):
-    """Evaluates the model of a server."""
-
-    def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
-        """Evaluate `server.models[0]`, and save every prediction below `out`, which exists.
-
-        `tasks` is empty if the user named none; return the scores of the default tasks then.
-
-        Raises:
-            UsageError: a task is unknown.
-            SwiftError: the server failed. A question without an answer must not count as a wrong answer.
-        """
-        ...
-
-
-class InlineEvaluator(Protocol):
-    """Loads a checkpoint itself and evaluates it: `EvaluatorSpec(over="inline")`."""
-
-    def evaluate(self, checkpoint: Path, tasks: Sequence[str], out: Path) -> Scores:
-        """Evaluate the checkpoint in this folder; otherwise as `Evaluator.evaluate`."""
-        ...
+    python: str = ""  # the interpreter of the environment; '' if there is no usable one
+    problem: str = ""  # why an existing environment is not usable
+    create: tuple[str, ...] = ()  # the command that creates the environment
 
 
 class Launcher(Protocol):

@@ -1,60 +1,104 @@
-"""What eval does: check the run, serve the checkpoint if needed, call the evaluator, and record its scores."""
+"""What eval does: check the run, serve the checkpoint if needed, call the evaluator, and record its items and scores."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import EvaluatorSpec, Problem, Run, RunResult, Scores, SwiftError
+from swift_core.contract import Evaluation, EvaluatorSpec, Problem, Run, RunResult, Scores, Stopped, SwiftError
 from swift_core.plugins import Registry, registry
-from swift_core.runs import Context, Report, execute_run
-from swift_evaluate.scores import figures, write
+from swift_core.runs import Context, Draft, Report, execute_run
+from swift_evaluate import resume, scores
+from swift_evaluate.provenance import made_with
+from swift_evaluate.records import Journal
 
-PREDICTIONS = "predictions"  # folder of the predictions in the run folder
+EVALUATOR = "evaluator"  # folder of the evaluator's own files in the run folder
+_ASKED = ("limit", "few_shot", "samples", "concurrency", "seed", "max_tokens", "temperature", "allow_code")
+
+
+def prepare(draft: Draft) -> None:
+    """Check what a run resumes before anything is downloaded."""
+    if draft.options["resume"]:
+        resume.check_folder(Path(draft.options["resume"]))
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
     """Yield what is missing or contradictory in the evaluator's input."""
-    inline, url = _inline(run, known), run.options["url"]
+    spec, url = _spec(run, known), run.options["url"]
+    inline = spec.over == "inline"
     if run.model is None and (inline or not url):
         hint = "Name a checkpoint with --model." if inline else "Name a checkpoint with --model, or a running server with --url."
         yield Problem(code="EVAL-001", where="model", message="no model given" if inline else "no model and no --url given", hint=hint)
     if inline and url:
-        message = f"the evaluator '{run.part('evaluator').name}' loads the checkpoint itself and evaluates no server"
+        message = f"the evaluator '{spec.name}' loads the checkpoint itself and evaluates no server"
         yield Problem(code="EVAL-002", where="url", message=message, hint="Leave out --url.")
-    if inline and run.adapters:
-        message = f"the evaluator '{run.part('evaluator').name}' loads the checkpoint itself, without adapters"
+    if inline and run.adapters and not spec.adapters:
+        message = f"the evaluator '{spec.name}' loads the checkpoint itself, without adapters"
         yield Problem(
             code="EVAL-003", where="adapter", message=message, hint="Merge the adapter first: swift merge; then evaluate the merged model."
         )
+    if run.options["samples"] > 1 and not run.options["temperature"]:
+        message = f"{run.options['samples']} samples per question would be equal: decoding is greedy"
+        yield Problem(code="EVAL-006", where="samples", message=message, hint="Set --temperature, such as --temperature 0.7.")
+    yield from resume.problems(run)
 
 
 def carry_out(run: Run, context: Context) -> RunResult:
     """Run the evaluator in a worker, with a server for the checkpoint unless the evaluator needs none."""
-    return execute_run(run, context) if _inline(run, registry()) else carry_out_with_server(run, context)
+    inline = _spec(run, registry()).over == "inline"
+    return execute_run(run, context) if inline else carry_out_with_server(run, context)
 
 
 def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Evaluate, and write `scores.json`; figures: each score by task and metric, with its standard error if there is one.
+    """Evaluate, and write `items.jsonl` and `scores.json`; figures: each score by task and metric, with its standard error.
 
     Raises:
         UsageError: the evaluator does not know a task, or its settings are wrong.
         SwiftError: the server failed, or a task has no scores.
     """
     choice, tasks = run.part("evaluator"), tuple(run.options["tasks"])
-    predictions = report.folder / PREDICTIONS
-    predictions.mkdir(exist_ok=True)
-    subject: Any = Path(run.model.path) if _inline(run, registry()) and run.model else server_of(run)
-    scores: Scores = choice.build().evaluate(subject, tasks, predictions)
-    absent = [task for task in tasks if not scores.values.get(task)] or ([] if scores.values else ["any task"])
+    folder = report.folder / EVALUATOR
+    folder.mkdir(exist_ok=True)
+    subject: Any = Path(run.model.path) if _spec(run, registry()).over == "inline" and run.model else server_of(run)
+    with Journal(report, resume.earlier(run)) as journal:
+        asked = Evaluation(
+            folder=folder,
+            record=journal.record,
+            expect=journal.expect,
+            recorded=journal.recorded,
+            tasks=tasks,
+            data={task: Path(path) for task, path in run.options["data"].items()},
+            checkpoint=Path(run.model.path) if run.model else None,
+            adapters={name: Path(source.path) for name, source in run.adapters.items()},
+            **{name: run.options[name] for name in _ASKED},
+        )
+        try:
+            found: Scores = choice.build().evaluate(subject, asked)
+        except KeyboardInterrupt:
+            raise _resumable(Stopped("stopped", code="EVAL-007", where=str(report.folder)), journal, report) from None
+        except SwiftError as error:
+            raise _resumable(error, journal, report) from error
+    record = {**made_with(run, subject, found), **scores.summary(journal.items, found)}
+    absent = [task for task in tasks if not record["scores"].get(task)] or ([] if record["scores"] else ["any task"])
     if absent:
-        hint = f"Name tasks of the evaluator with --tasks; the predictions are in {predictions}."
+        hint = f"Name tasks of the evaluator with --tasks; its files are in {folder}."
         raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", code="EVAL-004", where="tasks", hint=hint)
-    return write(scores, choice.name, report.folder), figures(scores)
+    record["warnings"] = scores.warnings(record)
+    return scores.write(record, report.folder), scores.figures(record)
 
 
-def _inline(run: Run, known: Registry) -> bool:
-    return known.spec(run.part("evaluator"), EvaluatorSpec).over == "inline"
+def _spec(run: Run, known: Registry) -> EvaluatorSpec:
+    return known.spec(run.part("evaluator"), EvaluatorSpec)
+
+
+def _resumable(error: SwiftError, journal: Journal, report: Report) -> SwiftError:
+    """Return the error with the way to resume, if items have been recorded."""
+    kept = sum(item.status != "failed" for item in journal.items)
+    if not kept:
+        return error
+    hint = f"{kept} items are kept; to continue, run the same command with --resume {shlex.quote(str(report.folder))}."
+    return error.with_context(hint=f"{error.hint} {hint}".strip())

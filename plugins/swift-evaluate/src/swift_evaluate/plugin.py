@@ -20,6 +20,7 @@ def swift_verbs() -> list[VerbSpec]:
             main="evaluator",
             parts={"evaluator": "", "backend": "transformers"},
             job=Ref("swift_evaluate.job:evaluate"),
+            prepare=(Ref("swift_evaluate.job:prepare"),),
             check=Ref("swift_evaluate.job:problems"),
             carry_out=Ref("swift_evaluate.job:carry_out"),
             spellings={"infer_backend": "backend"},

@@ -1,16 +1,13 @@
-"""Exact match: each question is sent to the server once, at temperature 0, and the answer must equal the expected one."""
+"""Exact match: each question is sent to the server once, and the answer must equal the expected one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from swift_serve.client import Client
+from swift_evaluate import Answer, Question, ask_all, question_id
 
-from swift_core.contract import Scores, Server, UsageError
-from swift_core.system import paths
+from swift_core.contract import Evaluation, Scores, Server, UsageError
 from swift_plugin_acme.options import AcmeOptions
 
 
@@ -20,25 +17,22 @@ class Acme:
     def __init__(self, options: AcmeOptions) -> None:
         self.options = options
 
-    def evaluate(self, server: Server, tasks: Sequence[str], out: Path) -> Scores:
-        """Ask all questions, save every answer in `out`, and return the fraction of correct answers.
+    def evaluate(self, server: Server, asked: Evaluation) -> Scores:
+        """Ask all questions and record every answer; the mean score and its interval are computed from them.
 
         Raises:
             UsageError: a file is missing, or one of its rows has no question or answer.
         """
-        values = {}
-        for task in tasks:
-            predictions = [self._ask(server, row) for row in read(Path(task))]
-            lines = [json.dumps(prediction, ensure_ascii=False) for prediction in predictions]
-            paths.write_text(out / f"{Path(task).stem}.jsonl", "\n".join(lines) + "\n")
-            correct = sum(prediction["correct"] for prediction in predictions)
-            values[task] = {"exact_match": correct / len(predictions), "questions": float(len(predictions))}
-        return Scores(values, out)
+        ask_all(server, [self._question(task, row) for task in asked.tasks for row in read(Path(task))], asked, self._score)
+        return Scores(settings={"ignore_case": self.options.ignore_case})
 
-    def _ask(self, server: Server, row: dict[str, str]) -> dict[str, Any]:
-        question = [{"role": "user", "content": row["question"]}]
-        given = Client(server).complete(question, temperature=0, max_tokens=self.options.max_tokens)
-        return {**row, "given": given, "correct": self._normalised(given) == self._normalised(row["answer"])}
+    def _question(self, task: str, row: dict[str, str]) -> Question:
+        messages = [{"role": "user", "content": row["question"]}]
+        limit = {"max_tokens": self.options.answer_tokens}
+        return Question(task=task, id=question_id(row["question"]), messages=messages, expected=row["answer"], fields=limit)
+
+    def _score(self, question: Question, answer: Answer) -> dict[str, float]:
+        return {"exact_match": float(self._normalised(answer.text) == self._normalised(question.expected))}
 
     def _normalised(self, text: str) -> str:
         text = " ".join(text.split()).rstrip(".")

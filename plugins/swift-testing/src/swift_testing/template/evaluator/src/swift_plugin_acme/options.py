@@ -8,5 +8,5 @@ from swift_core.options import Options, option
 class AcmeOptions(Options):
     """Options of the evaluator `acme`."""
 
-    max_tokens: int = option(64, "Maximum new tokens per answer.", ge=1)
+    answer_tokens: int = option(64, "Maximum new tokens per answer, unless --max-tokens is given.", ge=1)
     ignore_case: bool = option(True, "Compare answers case-insensitively.")

@@ -1,0 +1,8 @@
+from swift_evaluate.asking import (
+    Answer as Answer,
+    Question as Question,
+    ask_all as ask_all,
+    prompt_hash as prompt_hash,
+    question_id as question_id,
+)
+from swift_evaluate.statistics import Estimate as Estimate, estimate as estimate
