@@ -38,7 +38,10 @@ def per_question(items: Iterable[Item]) -> dict[str, dict[str, dict[str, tuple[f
 def estimates(items: Iterable[Item]) -> dict[str, dict[str, Estimate]]:
     """Return the mean of each metric of each task, with its interval."""
     return {
-        task: {metric: estimate(*zip(*questions.values(), strict=True)) for metric, questions in metrics.items()}
+        task: {
+            metric: estimate([mean for mean, _ in questions.values()], [cluster for _, cluster in questions.values()])
+            for metric, questions in metrics.items()
+        }
         for task, metrics in per_question(items).items()
     }
 
