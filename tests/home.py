@@ -2,7 +2,8 @@
 
 Every session starts with an empty HOME, SWIFT_HOME and set of XDG folders, for its own process and for every process that it starts.
 Variables that steer swift, hubs, launchers or colours are taken away; those of pip, certificates and proxies stay. Ctrl-C is heard, as it
-is not by what a script starts in the background, and one thread computes, since several processes of tests share the cores. Between
+is not by what a script starts in the background, and one thread computes, since several processes of tests share the cores. Bytecode is
+kept whatever the machine says, since every test process compiles the same modules and rewrites the same assertions. Between
 sessions nothing is kept but downloads whose hashes were checked, and what a long lane installs, in `.cache/tests` of the checkout or where
 SWIFT_TEST_CACHE says.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import venv
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ _PREFIXES = (
 )
 _NAMES = {
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "NPROC_PER_NODE", "NNODES", "NODE_RANK"),
-    *("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "NETRC"),
+    *("PYTHONDONTWRITEBYTECODE", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "NETRC"),
 }
 
 
@@ -68,6 +70,7 @@ def begin(checkout: Path) -> Session:
     for name in [name for name in os.environ if name in _NAMES or (name.startswith(_PREFIXES) and not name.startswith("SWIFT_TEST_"))]:
         del os.environ[name]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.dont_write_bytecode = False
     folder = Path(tempfile.mkdtemp(prefix="swift-tests-"))
     home, swift = folder / "home", folder / "swift"
     for each in (home, swift):

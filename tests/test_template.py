@@ -1,7 +1,7 @@
 """`swift plugins new`: each kind is made, installed, passes its own tests, keeps what the conformance kit checks, and is used.
 
-In the ordinary suite a few kinds are on the path with their metadata; the others, and tests that start a training, are left to the lane
-`plugins`, where pip installs each into an environment of its own and nothing is left out.
+In the ordinary suite a few kinds are on the path with their metadata, and tests that start a training are left out; in the lane `plugins`
+pip installs each kind into an environment of its own, and nothing is left out.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from swift_testing.codes import coded
 from swift_core.contract.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
-TRAINS = ("family", "tuner", "quantizer", "task", "parallel")  # their tests named test_swift_… start workers
 FEW = ("tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
-KINDS = [kind if kind in FEW else pytest.param(kind, marks=pytest.mark.full("plugins")) for kind in scaffold.KINDS]
 
 
 def make(swift, kind: str, name: str = "sample") -> Path:
@@ -35,11 +33,12 @@ def make(swift, kind: str, name: str = "sample") -> Path:
 def put_on_path(project: Path) -> dict[str, str]:
     """What `pip install -e` leaves: the sources on the path, and a dist-info with the entry point; as variables of a process."""
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
-    ((group, points),) = about["entry-points"].items()
+    groups = about["entry-points"].items()
     info = project / "src" / f"{about['name'].replace('-', '_')}-{about['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {about['name']}\nVersion: {about['version']}\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items()))
+    lines = (line for group, points in groups for line in (f"[{group}]", *(f"{name} = {target}" for name, target in points.items())))
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     return {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1"}
 
 
@@ -50,16 +49,21 @@ def passes(project: Path, python: str, env: dict[str, str], *words: str) -> None
     assert " passed" in done.stdout
 
 
+def is_listed(project: Path, swift: list[str], kind: str, env: dict[str, str]) -> None:
+    words = ["plugins"] if kind == "command" else ["plugins", "show", project.name.removeprefix(scaffold.PREFIX)]
+    shown = subprocess.run([*swift, *words], env={**os.environ, "COLUMNS": "200", **env}, capture_output=True, text=True, check=True).stdout
+    assert project.name in shown
+    assert "BROKEN" not in shown
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FEW)
 def test_what_is_made_passes_its_own_tests(kind, swift):
     project = make(swift, kind)
     env = put_on_path(project)
-    passes(project, sys.executable, env, *(["-k", "not test_swift and not conformance"] if kind in (*TRAINS, "backend") else []))
+    passes(project, sys.executable, env, *(["-k", "not test_swift and not conformance"] if kind == "tuner" else []))
     swift.env |= env
-    shown = swift("plugins", "show", "sample").out if kind != "command" else swift("plugins").out
-    assert "swift-plugin-sample" in shown
-    assert "BROKEN" not in shown
+    is_listed(project, [sys.executable, "-m", "swift_core.cli"], kind, swift.env)
 
 
 @pytest.mark.full("plugins")
@@ -74,8 +78,9 @@ def test_what_is_made_installs_passes_everything_and_is_checked(kind, swift):
     (site / "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
     subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", "."], cwd=project, check=True)
     passes(project, python, {"OMP_NUM_THREADS": "1"})
-    words = [python, "-m", "swift_core.cli", "plugins", "check", project.name]
-    done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
+    line = [python, "-m", "swift_core.cli"]
+    is_listed(project, line, kind, {})
+    done = subprocess.run([*line, "plugins", "check", project.name], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

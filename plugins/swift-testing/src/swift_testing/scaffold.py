@@ -22,7 +22,7 @@ KINDS = (
 PREFIX = "swift-plugin-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERBS = '\n[project.entry-points."swift.verbs"]\nacme = "swift_plugin_acme"\n'  # in pyproject.toml, if the kind has a verb
-_PLACEHOLDERS = re.compile(r"ACME_(?:KIND|DOES|TRY|NEEDS|TESTS|GROUP|TARGET)|swift_plugin_acme|ACME|Acme|acme")
+_PLACEHOLDERS = re.compile(r"ACME_(?:KIND|DOES|TRY|NEEDS|TESTS|GROUP|TARGET)|swift_(?:plugin_|core\.)acme|ACME|Acme|acme")
 
 
 def folder() -> Path:
@@ -94,6 +94,7 @@ def _values(kind: str, name: str) -> dict[str, str]:
         "Acme": "".join(part.capitalize() for part in name.split("-")),
         "ACME": module.upper(),
         "swift_plugin_acme": f"swift_plugin_{module}",
+        "swift_core.acme": f"swift_core.{module}",
         "ACME_KIND": kind,
         "ACME_DOES": about["does"],
         "ACME_TRY": about["try"],
