@@ -36,6 +36,7 @@ AREAS = {
     "EXPORT": "export formats",
     "SERVE": "serving, asking and their backends",
     "EVAL": "evaluation",
+    "SANDBOX": "untrusted code",
     "TEST": "the testing kit",
 }
 
