@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import IO
 
 from swift_core.contract import SwiftError
 from swift_sandbox.command import HOME, sandbox_command
@@ -57,20 +56,18 @@ def _watch(process: subprocess.Popen[bytes], started: float, limits: Limits) -> 
     """Read the output until the process ends; return which limit was exceeded, if any, and the output."""
     assert process.stdout is not None
     assert process.stderr is not None
-    output: dict[IO[bytes], bytearray] = {process.stdout: bytearray(), process.stderr: bytearray()}
+    output = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
     exceeded: Status | None = None
     with selectors.DefaultSelector() as selector, process.stdout, process.stderr:
-        for stream in output:
-            selector.register(stream, selectors.EVENT_READ)
+        for descriptor in output:
+            selector.register(descriptor, selectors.EVENT_READ)
         looked = started
         while selector.get_map() and not exceeded:
             for key, _ in selector.select(_TICK):
-                stream = key.fileobj
-                assert not isinstance(stream, int)
-                chunk = os.read(stream.fileno(), _CHUNK)
-                output[stream] += chunk  # type: ignore[index]
+                chunk = os.read(key.fd, _CHUNK)
+                output[key.fd] += chunk
                 if not chunk:
-                    selector.unregister(stream)
+                    selector.unregister(key.fd)
             if sum(map(len, output.values())) > limits.output:
                 exceeded = "output"
             elif (now := time.monotonic()) - looked >= _TICK:
