@@ -33,15 +33,18 @@ PROTOCOLS = {
 }
 KINDS = {hook: spec.kind for spec, hook in HOOKS.items()}
 EXAMPLES = {  # others are in run_diary.py
-    "swift_formats": "format_plugin.py",
-    "swift_verbs": "count_verb.py",
     "swift_settings": "launch_note.py",
     "swift_environment": "cluster_environments.py",
     "swift_provision": "cluster_environments.py",
-    "swift_callbacks": "step_timer.py",
 }
 
-LOCAL = {"swift_tasks": "task_plugin.py", "swift_evaluators": "evaluator_plugin.py"}
+LOCAL = {
+    "swift_callbacks": "step_timer.py",
+    "swift_evaluators": "evaluator_plugin.py",
+    "swift_formats": "format_plugin.py",
+    "swift_tasks": "task_plugin.py",
+    "swift_verbs": "count_verb.py",
+}
 
 
 def hooks() -> dict[str, Any]:
@@ -111,15 +114,12 @@ def _protocol(ref: str) -> Iterator[str]:
 
 
 def _example(name: str, kind: str) -> Iterator[str]:
-    if kind in scaffold.KINDS:
+    if kind:
         source = scaffold.folder() / kind / "src" / "swift_plugin_acme" / "__init__.py"
         yield f"`swift plugins new acme --kind {kind}` writes this, with the work behind it and tests:\n\n"
         yield f"```python\n{source.read_text(encoding='utf-8').strip()}\n```\n"
         if name in LOCAL:
             yield f"\nA whole plugin in one file: [{LOCAL[name]}](../../examples/{LOCAL[name]}).\n"
-    elif kind and name not in EXAMPLES:
-        yield "From [swift-plugin-transformers](../../../plugins/swift-plugin-transformers):\n\n"
-        yield f"```python\n{inspect.getsource(getattr(importlib.import_module('swift_plugin_transformers'), name)).strip()}\n```\n"
     else:
         file = EXAMPLES.get(name, "run_diary.py")
         yield f"From [{file}](../../examples/{file}), a [local plugin](../../how-to/write-a-plugin.md#without-packaging):\n\n"

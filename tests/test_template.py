@@ -20,7 +20,7 @@ from swift_testing.codes import coded
 from swift_core.contract.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
-FEW = ("tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
+FEW = ("callback", "tuner", "dataset", "command")  # that the ordinary suite makes; a start of torch each
 
 
 def make(swift, kind: str, name: str = "sample") -> Path:
@@ -61,7 +61,7 @@ def is_listed(project: Path, swift: list[str], kind: str, env: dict[str, str]) -
 def test_what_is_made_passes_its_own_tests(kind, swift):
     project = make(swift, kind)
     env = put_on_path(project)
-    passes(project, sys.executable, env, *(["-k", "not test_swift and not conformance"] if kind == "tuner" else []))
+    passes(project, sys.executable, env, *(["-k", "not test_swift and not conformance"] if kind in ("callback", "tuner") else []))
     swift.env |= env
     is_listed(project, [sys.executable, "-m", "swift_core.cli"], kind, swift.env)
 
@@ -88,11 +88,11 @@ def test_a_name_of_several_words_is_right_everywhere(swift):
     project = make(swift, "tuner", "my-own-tuner")
     assert (project / "src" / "swift_plugin_my_own_tuner" / "tuner.py").is_file()
     assert 'name="my-own-tuner"' in (project / "src" / "swift_plugin_my_own_tuner" / "__init__.py").read_text()
-    assert "class MyOwnTuner:" in (project / "src" / "swift_plugin_my_own_tuner" / "tuner.py").read_text()
+    assert "class MyOwnTuner(" in (project / "src" / "swift_plugin_my_own_tuner" / "tuner.py").read_text()
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     assert about["name"] == "swift-plugin-my-own-tuner"
     assert about["entry-points"] == {"swift.plugins": {"my-own-tuner": "swift_plugin_my_own_tuner"}}
-    assert about["dependencies"] == ["swift-core>=0.1"]
+    assert about["dependencies"] == ["swift-core>=0.1", "swift-train>=0.1"]
 
 
 @pytest.mark.parametrize("kind", scaffold.KINDS)
@@ -132,7 +132,7 @@ def test_names_that_are_none_are_refused(name):
         ("swift-plugin-vllm", "dataset", "there is a plugin 'vllm' already"),
         ("infer", "command", "there is a command 'infer' already"),
         ("my-hub", "hub", "'my-hub' can't be used as a reference scheme"),
-        ("x", "loader", "'loader' is not one of"),
+        ("x", "engine", "'engine' is not one of"),
         ("x", "famly", "Did you mean 'family'?"),
     ],
 )

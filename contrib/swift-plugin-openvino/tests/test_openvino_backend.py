@@ -46,7 +46,7 @@ def test_adapters_are_refused() -> None:
         lambda: backend.add_adapter(server, "a", Path("a")),
         lambda: backend.drop_adapter(server, "a"),
     ):
-        with pytest.raises(UsageError, match="does not support adapters"):
+        with pytest.raises(UsageError, match="does not serve adapters"):
             call()
 
 

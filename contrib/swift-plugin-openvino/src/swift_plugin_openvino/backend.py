@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from swift_serve.backend_mixins import NoAdapters
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Command, Serving
 from swift_plugin_openvino.options import OpenvinoOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"
-_NO_ADAPTERS = "the OpenVINO server does not support adapters"
-_MERGE = "Merge the adapter (swift merge) and serve the merged model."
 
 
-class OpenvinoBackend:
+class OpenvinoBackend(NoAdapters):
     """openvino-genai behind swift-http, in a process of its own."""
 
     def __init__(self, options: OpenvinoOptions) -> None:
@@ -24,8 +22,7 @@ class OpenvinoBackend:
         Raises:
             UsageError: adapters were requested.
         """
-        if serving.adapters:
-            raise UsageError(_NO_ADAPTERS, code="SERVE-001", where="adapter", hint=_MERGE)
+        self.refuse_adapters(serving)
         return Command(
             argv=(
                 serving.python,
@@ -37,19 +34,3 @@ class OpenvinoBackend:
             ),
             env={KEY_VARIABLE: serving.api_key or ""},
         )
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Reject the adapter: not supported.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(f"{_NO_ADAPTERS}: can't add '{name}'", code="SERVE-002", hint=_MERGE)
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Reject the adapter: not supported.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(f"{_NO_ADAPTERS}: can't remove '{name}'", code="SERVE-003", hint=_MERGE)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from swift_serve import keyed_launch
+from swift_serve.backend_mixins import NoRuntimeAdapters
 from swift_serve.engine_flags import arguments
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Command, Serving, UsageError
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
 FLAGS = {
@@ -34,7 +33,7 @@ FLAGS = {
 }
 
 
-class LmdeployBackend:
+class LmdeployBackend(NoRuntimeAdapters):
     """LMDeploy's OpenAI-compatible server. Adapters are loaded at startup only."""
 
     def __init__(self, options: LmdeployOptions) -> None:
@@ -71,23 +70,3 @@ class LmdeployBackend:
         if serving.api_key:
             environment[keyed_launch.KEY_VARIABLE] = serving.api_key
         return Command(argv=(*argv, *options.extra), env=environment)
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Refuse to add an adapter: LMDeploy can't load one at run time.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            f"LMDeploy loads adapters at startup only and can't add '{name}'",
-            code="SERVE-027",
-            hint="Restart the server with this adapter as well.",
-        )
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Refuse to drop an adapter, as `add_adapter` does.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(f"LMDeploy can't drop '{name}' at run time", code="SERVE-028", hint="Restart the server without this adapter.")

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import peft
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import save_file
+from swift_train.tuner_bases import PeftSwitching
 
 from swift_core.contract import SwiftError, UsageError, suggestion
 from swift_plugin_peft import pissa_to_lora
@@ -36,7 +36,7 @@ _CHECK_BASE = "Use the base model that the adapter was trained on."
 _MODULE_REPR = re.compile(r"\(\n.*\n\)", re.DOTALL)  # the multi-line repr of a module's children in PEFT's messages
 
 
-class PeftTuner:
+class PeftTuner(PeftSwitching):
     """Adds an adapter to a frozen base model, and saves and restores it in PEFT's format."""
 
     def __init__(self, options: AdapterOptions) -> None:
@@ -185,30 +185,6 @@ class PeftTuner:
                 hint="Serve the adapter with its base model instead.",
             ) from error
         return merged
-
-    def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
-        """Activate one adapter, or for an empty name disable all adapters while the context is open."""
-        adapted: Any = model
-        if not name:
-            return adapted.disable_adapter()  # type: ignore[no-any-return]
-        adapted.set_adapter(name)
-        return nullcontext()
-
-    def drop(self, model: Module, name: str) -> Module:
-        """Remove an adapter; with the last one, remove PEFT's wrapper as well."""
-        adapted: Any = model
-        remaining = [other for other in adapted.peft_config if other != name]
-        if not remaining:
-            base: Module = adapted.unload()
-            return base
-        adapted.set_adapter(remaining[0])
-        adapted.delete_adapter(name)
-        return model
-
-    def in_layers(self, model: Module) -> bool:
-        """Return True unless the adapter is learned as a prompt (prompt tuning, prefix tuning)."""
-        adapted: Any = model
-        return not any(config.is_prompt_learning for config in adapted.peft_config.values())
 
     def _init_modifies_base(self) -> bool:
         return isinstance(self.options, LoraOptions) and self.options.init.startswith(("pissa", "olora"))

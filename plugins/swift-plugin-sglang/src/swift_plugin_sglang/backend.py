@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_serve import keyed_launch
-from swift_serve.client import Client
+from swift_serve.backend_mixins import AdapterRoutes
 from swift_serve.engine_flags import arguments
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Command, Serving, UsageError
 from swift_plugin_sglang.options import SglangOptions
 
 FLAGS = {
@@ -37,8 +37,11 @@ FLAGS = {
 LORA_FLAGS = {"max_lora_rank": "--max-lora-rank", "max_loras": "--max-loras-per-batch", "max_cpu_loras": "--max-loaded-loras"}
 
 
-class SglangBackend:
+class SglangBackend(AdapterRoutes):
     """SGLang's OpenAI-compatible server. It serves adapters as `MODEL:ADAPTER`, and answers any other model name with the base."""
+
+    load_route = "../load_lora_adapter"
+    unload_route = "../unload_lora_adapter"
 
     def __init__(self, options: SglangOptions) -> None:
         self._options = options
@@ -82,19 +85,6 @@ class SglangBackend:
         if adapters:  # as JSON, so that a path may contain any character
             argv += ["--lora-paths", *(_lora_path(alias, path) for alias, path in adapters.items())]
         return argv
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter into the running server, from a folder that the server can read.
-
-        Raises:
-            UsageError: the server refuses it; its rank or layers may exceed those that the server was started for.
-            SwiftError: the connection was refused, or the server failed.
-        """
-        Client(server).command("../load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Unload an adapter from the running server; raises the errors of `add_adapter`."""
-        Client(server).command("../unload_lora_adapter", {"lora_name": name})
 
 
 def _lora_path(name: str, path: Path) -> str:

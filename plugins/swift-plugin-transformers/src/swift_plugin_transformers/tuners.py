@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from swift_core.contract import SwiftError, UsageError, suggestion
+from swift_train.tuner_bases import WholeModelTuner
+
+from swift_core.contract import UsageError, suggestion
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -16,64 +16,14 @@ if TYPE_CHECKING:
     from swift_plugin_transformers.options import FreezeOptions
 
 
-class FullTuner:
+class FullTuner(WholeModelTuner):
     """Trains all weights; the checkpoint is a full model."""
 
     def __init__(self, options: None = None) -> None:
         pass
 
-    def attach(self, model: Module, family: ModelFamily) -> Module:
-        """Make the selected weights trainable and freeze the others.
 
-        Raises:
-            UsageError: the model is quantized, so that its weights can't be trained; or no weight is trainable.
-        """
-        if getattr(model, "is_quantized", False):
-            raise UsageError(
-                "the weights of a quantized model can't be trained",
-                code="TUNER-019",
-                where="tuner",
-                hint="Train an adapter (--tuner qlora), or load it unquantized.",
-            )
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self.is_trainable(name, family, model))
-        if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise UsageError("no trainable weights left", code="TUNER-020", where="tuner", hint="Freeze fewer weights.")
-        return model.train()
-
-    def is_trainable(self, name: str, family: ModelFamily, model: Module) -> bool:
-        """Return whether the weight of that name is trained."""
-        return True
-
-    def restore(self, model: Module, folder: Path, *, trainable: bool = False, name: str = "default") -> Module:
-        """Load the weights that `save` wrote. `name` is ignored, since a full model has one set of weights."""
-        own: Any = type(model)
-        saved, info = own.from_pretrained(folder, dtype=model.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True)
-        if info["missing_keys"]:
-            raise SwiftError(
-                f"the checkpoint lacks {', '.join(sorted(info['missing_keys'])[:5])}",
-                code="TUNER-021",
-                where=str(folder),
-                hint="Check that the checkpoint was written completely.",
-            )
-        model.load_state_dict(saved.state_dict())
-        return model.train(trainable)
-
-    def parameter_groups(self, model: Module) -> list[dict[str, Any]]:
-        """Return one parameter group, with all trainable parameters."""
-        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
-
-    def save(self, model: Module, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
-        """Write the full model as safetensors, including frozen weights, in its training dtype."""
-        whole: Any = model
-        whole.save_pretrained(folder, state_dict=dict(weights) if weights else None)
-
-    def merge(self, model: Module) -> Module:
-        """Return the model unchanged: there is no adapter to merge."""
-        return model
-
-
-class FreezeTuner(FullTuner):
+class FreezeTuner(WholeModelTuner):
     """Trains some of the weights; the checkpoint is a full model."""
 
     def __init__(self, options: FreezeOptions) -> None:

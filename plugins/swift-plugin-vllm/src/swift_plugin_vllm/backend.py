@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from swift_serve.client import Client
+from swift_serve.backend_mixins import AdapterRoutes
 from swift_serve.engine_flags import arguments
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Command, Serving, UsageError
 from swift_plugin_vllm.options import VllmOptions
 
 FLAGS = {
@@ -35,7 +35,7 @@ FLAGS = {
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM's --max-lora-rank accepts
 
 
-class VllmBackend:
+class VllmBackend(AdapterRoutes):
     """vLLM's OpenAI-compatible server."""
 
     def __init__(self, options: VllmOptions) -> None:
@@ -106,19 +106,6 @@ class VllmBackend:
         if self._options.cpu_threads:
             environment["VLLM_CPU_OMP_THREADS_BIND"] = self._options.cpu_threads
         return environment
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Load an adapter into the running server, from a folder that the server can read.
-
-        Raises:
-            UsageError: the server does not allow loading adapters, or refuses this one.
-            SwiftError: the connection was refused, or the server failed.
-        """
-        Client(server).command("load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Unload an adapter from the running server; raises the errors of `add_adapter`."""
-        Client(server).command("unload_lora_adapter", {"lora_name": name})
 
 
 def adapter_rank(folder: Path) -> int:

@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swift_core.contract import UsageError
+from swift_core.plugins import KINDS as PARTS
 from swift_core.system import paths
 
-KINDS = (
-    "backend", "family", "tuner", "quantizer", "exporter", "evaluator", "dataset", "hub", "task", "parallel", "launcher", "verb",
-    "command",
-)  # fmt: skip
+KINDS = (*PARTS, "command")
 PREFIX = "swift-plugin-"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERBS = '\n[project.entry-points."swift.verbs"]\nacme = "swift_plugin_acme"\n'  # in pyproject.toml, if the kind has a verb

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from swift_serve.backend_mixins import NoAdapters
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Command, Serving
 from swift_plugin_acme.options import AcmeOptions
 
 KEY_VARIABLE = "ACME_API_KEY"  # not an argument, since every user of the machine can read arguments
-MERGE = "Merge the adapter (swift merge) and serve the merged checkpoint."
 
 
-class Acme:
+class Acme(NoAdapters):
     """Serves with `python -m swift_plugin_acme.server`."""
 
     def __init__(self, options: AcmeOptions) -> None:
@@ -23,16 +22,7 @@ class Acme:
         Raises:
             UsageError: adapters are requested, which this backend does not support.
         """
-        if serving.adapters:
-            raise UsageError("this engine does not serve adapters", hint=MERGE)
+        self.refuse_adapters(serving)
         argv = (serving.python, "-m", "swift_plugin_acme.server", str(serving.checkpoint), "--name", serving.name)
         place = ("--host", serving.host, "--port", str(serving.port), "--context", str(self.options.context))
         return Command(argv=(*argv, *place), env={KEY_VARIABLE: serving.api_key or "", "HF_HUB_OFFLINE": "1"})
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Raise a UsageError, as in `command`."""
-        raise UsageError("this engine does not serve adapters", hint=MERGE)
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Raise a UsageError, since no adapter can have been added."""
-        raise UsageError("this engine does not serve adapters", hint="There is no adapter to remove.")

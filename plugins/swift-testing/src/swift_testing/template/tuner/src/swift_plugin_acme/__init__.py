@@ -16,5 +16,6 @@ def swift_tuners() -> list[TunerSpec]:
             factory=Ref("swift_plugin_acme.tuner:Acme"),
             options=Ref("swift_plugin_acme.options:AcmeOptions"),
             trains="weights",
+            merger=Ref("swift_train.merge:merge"),
         )
     ]
