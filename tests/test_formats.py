@@ -179,8 +179,8 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     assert "weight: 2" in arrays("run", "one.yaml").out
     (arrays.folder / "steps.yaml").write_text(STEPS.format(file=EXAMPLE))
     assert arrays("run", "steps.yaml").code == 0
-    (made,) = arrays.folder.glob("runs/*/1-first/norms.json")
-    assert json.loads(made.read_text()) == {"weight": 2.0}
+    (made,) = arrays.folder.glob("runs/*/1-first/result.json")
+    assert json.loads(made.read_text())["figures"]["weight"] == 2.0
     code = "import swift_core; print(swift_core.norms(model='arrays').figures)"
     env = {**os.environ, "SWIFT_LOCAL_PLUGINS": str(EXAMPLE)}
     reported = subprocess.run([sys.executable, "-c", code], cwd=arrays.folder, env=env, capture_output=True, text=True, check=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 SWIFT_EXAMPLES = Ref("format_plugin:examples")
 
 
-# -- start swift_formats --
 @hookimpl
 def swift_formats() -> list[FormatSpec]:
     """Offer the format: such a folder is a checkpoint from now on, with an identity, like any other."""
@@ -31,27 +29,19 @@ def check(folder: Path) -> None:
         raise UsageError("not an .npz archive, or truncated", where=str(folder / "weights.npz"), hint="Save it again with numpy.savez.")
 
 
-# -- end swift_formats --
-
-
 @hookimpl
 def swift_verbs() -> list[VerbSpec]:
     """Offer a verb for checkpoints in this format."""
-    options, job = Ref("swift_core.options:ModelOptions"), Ref("format_plugin:norms")
-    shared: dict[str, Any] = {"takes": ("checkpoint",), "gives": "file", "positional": "model"}
-    return [VerbSpec(name="norms", summary="Print the norms of an npz checkpoint's tensors", options=options, job=job, **shared)]
+    parts = {"options": Ref("swift_core.options:ModelOptions"), "job": Ref("format_plugin:norms")}
+    return [VerbSpec(name="norms", summary="Print the norms of a checkpoint's arrays", takes=("checkpoint",), positional="model", **parts)]
 
 
-def norms(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
-    """Compute the norms (the job: it runs in a worker)."""
+def norms(run: Run, report: Report) -> dict[str, float]:
+    """Compute the norms (the job: it runs in a worker, and returns figures)."""
     import numpy as np
 
-    assert run.model is not None
     with np.load(Path(run.model.path) / "weights.npz", allow_pickle=False) as arrays:
-        found = {name: float(np.linalg.norm(arrays[name])) for name in arrays.files}
-    output = report.folder / "norms.json"
-    output.write_text(json.dumps(found), encoding="utf-8")
-    return output, found
+        return {name: float(np.linalg.norm(arrays[name])) for name in arrays.files}
 
 
 def examples() -> dict[str, Any]:

@@ -18,18 +18,12 @@ class StepTimerOptions(Options):
     limit: float = option(3600.0, "Seconds after which the training ends.", gt=0)
 
 
-# -- start swift_callbacks --
 @hookimpl
 def swift_callbacks() -> list[CallbackSpec]:
     """Offer the callback: `--callback step-timer:limit=600` runs it."""
-    return [
-        CallbackSpec(
-            name="step-timer",
-            summary="Log the seconds of each step, and end the training after a time limit",
-            factory=Ref("step_timer:StepTimer"),
-            options=Ref("step_timer:StepTimerOptions"),
-        )
-    ]
+    summary = "Log the seconds of each step, and end the training after a time limit"
+    parts = {"factory": Ref("step_timer:StepTimer"), "options": Ref("step_timer:StepTimerOptions")}
+    return [CallbackSpec(name="step-timer", summary=summary, **parts)]
 
 
 class StepTimer(Callback):
@@ -53,6 +47,3 @@ class StepTimer(Callback):
     def on_save(self, training: Training, checkpoint: Path) -> None:
         """Leave the time of the save out of the next step."""
         self.last = time.perf_counter()
-
-
-# -- end swift_callbacks --

@@ -21,7 +21,6 @@ class FocalOptions(SftOptions):
     gamma: float = option(2.0, "Exponent of the focal loss; 0: cross entropy.", ge=0)
 
 
-# -- start swift_tasks --
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
     """Offer the task: `swift focal` and `swift train --task focal` train it in the loop of swift-train."""
@@ -36,9 +35,6 @@ def swift_tasks() -> list[TaskSpec]:
             inspector=Ref("swift_train.inspection:Inspector"),
         )
     ]
-
-
-# -- end swift_tasks --
 
 
 def focal(options: FocalOptions) -> Any:

@@ -28,7 +28,7 @@ class VerbSpec(Named):
         each: a part whose implementations are verbs of their own: `swift NAME` is this verb with NAME as that part.
 
     How it is carried out:
-        job: what a worker calls, (run, report) -> (output path or None, figures). If it is None, a part brings it:
+        job: what a worker calls, (run, report) -> (output path or None, figures), or the figures alone. If it is None, a part brings it:
         job_from: 'part.attribute' of the specs of the parts that may name it; the first one that is set is used.
         prepare: (draft) -> None before anything is downloaded, and `complete` after the checkpoint is there; both may change the
             `swift_core.runs.Draft`, before the run is frozen.

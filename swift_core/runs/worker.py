@@ -69,8 +69,9 @@ def work(report: Report, listen: Callable[[Report], None] = lambda _: None) -> i
 
 
 def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
-    """Call the run's job: (run, report) -> (output path or None, figures)."""
-    output, figures = Ref(run.job).load()(run, report)
+    """Call the run's job: (run, report) -> (output path or None, figures), or the figures alone."""
+    returned = Ref(run.job).load()(run, report)
+    output, figures = returned if isinstance(returned, tuple) else (None, returned)
     return output, dict(figures)
 
 

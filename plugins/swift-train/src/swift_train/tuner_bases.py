@@ -77,7 +77,7 @@ class WholeModelTuner:
 
 
 class PeftSwitching:
-    """Mixin of a tuner whose `restore` returns a `peft.PeftModel`: it makes a `SwitchingTuner`, whose adapters are served beside their base."""
+    """Mixin of a tuner whose `restore` returns a `peft.PeftModel`: a `SwitchingTuner`, whose adapters are served beside the base."""
 
     def speaking_as(self, model: Module, name: str) -> AbstractContextManager[None]:
         """Activate one adapter, or for an empty name disable all adapters while the context is open."""
