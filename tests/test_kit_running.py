@@ -59,6 +59,17 @@ def test_json_lines_are_printed_as_the_checks_finish(monkeypatch: pytest.MonkeyP
     assert [json.loads(line)["reason"] for line in capsys.readouterr().out.splitlines()] == ["why"]
 
 
+def test_one_check_is_chosen_by_its_name_or_its_id_and_starts_only_what_it_needs(monkeypatch):
+    entry = Entry("good_backend", "good_backend", "good_backend")
+    every = [case.id for case in cases(entry)]
+    assert [case.id for case in cases(entry, checks=["check_summary"])] == [name for name in every if name.startswith("check_summary")]
+    (one,) = cases(entry, checks=["check_max_tokens[backend good]"])
+    assert one.subject.checks == {"check_max_tokens"}
+    monkeypatch.setattr(collect, "probe", None)  # neither probed nor imported for checks of the plugin as a whole
+    assert [case.id for case in cases(entry, checks=["check_import", "check_api"])] == ["check_import", "check_api"]
+    assert {case.subject.kind for case in cases(entry, kinds=["plugin"])} == {"plugin"}
+
+
 @pytest.mark.slow
 def test_one_check_alone_leaves_nothing_running(tmp_path):
     """`pytest -k` and `--check` alike: what is still open when the process ends is closed."""

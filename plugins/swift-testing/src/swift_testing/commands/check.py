@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.command("check", short_help="Run the conformance checks of a plugin")
 @click.argument("distribution")
 @click.option("--kind", "kinds", multiple=True, help="Check only parts of this kind (tuner, backend, …; plugin: the plugin as a whole).")
-@click.option("--check", "checks", multiple=True, help="Run only the check of this name.")
+@click.option(
+    "--check",
+    "checks",
+    multiple=True,
+    help="Run only the check of this name, or with this id: check_merge[tuner lora].",
+)
 @click.option("--limit", default=300.0, show_default=True, type=click.FloatRange(min=1), help="Maximum seconds per check.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON when all checks are done.")
 @click.option("--json-lines", is_flag=True, help="Print one line of JSON per check, as soon as it is done.")

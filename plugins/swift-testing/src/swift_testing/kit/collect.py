@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,17 +92,32 @@ def entries_of(distribution: str) -> list[Entry]:
     return found
 
 
-def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
+def cases(entry: Entry, *, environments: bool = False, kinds: Sequence[str] = (), checks: Sequence[str] = ()) -> Iterator[Case]:
     """Yield the checks of a plugin; those of its parts only if the plugin can be imported safely.
 
     Args:
         entry: the plugin or command.
         environments: whether to run engines that have their own environment here.
+        kinds: yield only the checks of these kinds of part; empty for all.
+        checks: yield only checks of these names (`check_merge`) or ids (`check_merge[tuner lora]`); empty for all.
     """
+    names = frozenset(name.partition("[")[0] for name in checks)
+    for case in _every(entry, environments, names, parts=set(kinds) != {PLUGIN} and (not names or bool(names - _names(PLUGIN)))):
+        if (not kinds or case.subject.kind in kinds) and (not checks or {case.id, case.check.name} & {*checks}):
+            yield case
+
+
+def _names(kind: str) -> set[str]:
+    return {check.name for check in all_checks() if check.kind == kind}
+
+
+def _every(entry: Entry, environments: bool, names: frozenset[str], *, parts: bool) -> Iterator[Case]:
     if entry.command:
         yield from _of(_command(entry, entry.target), COMMAND)
         return
     yield from _of(Subject(entry), PLUGIN)
+    if not parts:  # what probes and imports the plugin
+        return
     try:
         if probe(entry).failure:
             return
@@ -116,7 +131,7 @@ def cases(entry: Entry, *, environments: bool = False) -> Iterator[Case]:
     for kind, offered in KINDS.items():
         for spec in known.all(offered):
             example = examples.get(f"{kind} {spec.name}") or examples.get(spec.name, Example())
-            subject = Subject(entry, spec, example, environments)
+            subject = Subject(entry, spec, example, environments, names)
             kinds = ((PART, OPTIONS) if spec.options else (PART,)) if isinstance(spec, Spec) else ()
             yield from _of(subject, EVERY, *kinds, kind)
     for name, target in getattr(module, local.COMMANDS, {}).items() if file else ():

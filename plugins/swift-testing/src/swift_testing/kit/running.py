@@ -53,7 +53,7 @@ def results(
     Args:
         distribution: a distribution or plugin name, or the path of a FILE.py.
         kinds: run only the checks of these kinds of part.
-        checks: run only these checks.
+        checks: run only the checks of these names, or with these ids, such as `check_merge[tuner lora]`.
         limit: maximum seconds per check.
         begun: called with the name of each check before it runs.
 
@@ -62,7 +62,7 @@ def results(
     """
     entries_of(distribution)
     _check("kind", kinds, [PLUGIN, COMMAND, *KINDS])
-    _check("check", checks, [check.name for check in all_checks()])
+    _check("check", [name.partition("[")[0] for name in checks], [check.name for check in all_checks()])
     done = 0
     while True:
         ended, now = True, dict[str, Any]()
@@ -165,12 +165,7 @@ def main() -> None:
         channel.write(json.dumps(line) + "\n")
         channel.flush()
 
-    chosen = (
-        case
-        for entry in entries_of(distribution)
-        for case in cases(entry, environments=True)
-        if (not kinds or case.subject.kind in kinds) and (not checks or case.check.name in checks)
-    )
+    chosen = (case for entry in entries_of(distribution) for case in cases(entry, environments=True, kinds=kinds, checks=checks))
     for number, case in enumerate(chosen):
         if number >= done:
             write({"begin": {"check": case.check.name, "kind": case.subject.kind, "subject": _name(case)}})

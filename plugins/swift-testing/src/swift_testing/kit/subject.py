@@ -30,6 +30,7 @@ class Subject:
         spec: the spec of the part; None for the plugin as a whole.
         example: the plugin's example for the part.
         environments: whether to run engines that have their own environment, which may take minutes to start.
+        checks: the names of the checks that are to be run; empty for all.
         closing: what ends with the subject: its folder, and a server if one was started.
         kept: results that several checks share.
         faults: cause → the check that has reported it.
@@ -40,6 +41,7 @@ class Subject:
     spec: Any = None
     example: Example = field(default_factory=Example)
     environments: bool = False
+    checks: frozenset[str] = frozenset()
     closing: ExitStack = field(default_factory=ExitStack)
     kept: dict[str, Any] = field(default_factory=dict)
     faults: dict[tuple[str, ...], str] = field(default_factory=dict)

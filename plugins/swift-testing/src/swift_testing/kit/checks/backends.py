@@ -20,6 +20,7 @@ from swift_testing.kit.subject import Subject
 BACKEND = "backend"
 NEEDS = ("torch", "transformers", "httpx2")
 ADAPTER = "poet"
+ADAPTER_CHECKS = frozenset({"check_adapters", "check_runtime_adapters", "check_concurrent_adapters"})
 _KEY = "sk-of-the-check"
 
 
@@ -84,12 +85,13 @@ def _checkpoint(subject: Subject) -> Path:
 
 
 def engine_of(subject: Subject) -> Served:
-    """Return the engine serving the tiny model, with an adapter if it supports adapters; started once for all checks."""
+    """Return the engine serving the tiny model, started once for all checks; with an adapter if it supports them and a check needs one."""
     python = interpreter(subject)
 
     def make() -> Served:
         spec: BackendSpec = subject.spec
-        adapters = {ADAPTER: _adapter(subject)} if spec.adapters else {}
+        needed = not subject.checks or subject.checks & ADAPTER_CHECKS
+        adapters = {ADAPTER: _adapter(subject)} if spec.adapters and needed else {}
         what = serving(subject, _checkpoint(subject), python=python, adapters=adapters, api_key=_KEY)
         folder = subject.new_folder("engine")
         subject.log = folder / "log.txt"
