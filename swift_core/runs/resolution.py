@@ -54,6 +54,9 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
     settings = replace(settings, values=normalise(settings.values))
     provenance.check_resume(settings.values.get("resume"))
     options, parts = options_and_parts(verb, settings, known)
+    if lacking := sorted({"offline", *(["runs"] if verb.records else [])} - options.keys()):
+        problem = f"the options of the verb '{verb.name}' lack {', '.join(lacking)}"
+        raise SwiftError(problem, code="RUN-027", where=verb.options, hint="Derive them from swift_core.options.RunOptions.")
     _check_hub(settings, known)
     _check_output(verb, options, settings)
     parts = with_engines(verb, options, parts, known, settings)

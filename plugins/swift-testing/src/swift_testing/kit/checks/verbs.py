@@ -7,18 +7,26 @@ from typing import Any
 
 from swift_core import run_verb
 from swift_core.contract import SwiftError, VerbSpec
-from swift_core.options import fields
+from swift_core.options import HubOptions, RunOptions, fields
 from swift_core.plugins import KINDS, entry_points, local, registry, summaries
 from swift_testing.kit.checks.options import check_options_are_described, check_options_class, check_options_json_schema
 from swift_testing.kit.checks.specs import check_refs
 from swift_testing.kit.model import PLUGIN, CheckFailed, Example, Skip, check, require
-from swift_testing.kit.subject import Subject
+from swift_testing.kit.subject import Subject, load
 
 VERB = "verb"
 _FILES = ("rows", "answers", "scores", "file")  # of VerbSpec.gives
 
 for function in (check_refs, check_options_class, check_options_are_described, check_options_json_schema):
     check(VERB)(function)
+
+
+@check(VERB)
+def check_run_options(subject: Subject) -> None:
+    """Its options derive from RunOptions, or from HubOptions if it leaves no run folder: the core reads `offline`, `hub` and `runs`."""
+    base = RunOptions if subject.spec.records else HubOptions
+    options = subject.spec.options
+    require(issubclass(load(options), base), f"'{options}' does not derive from swift_core.options.{base.__name__}")
 
 
 @check(VERB)
