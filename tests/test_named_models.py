@@ -17,6 +17,9 @@ from swift_core.plugins.loader import Plugin
 from swift_core.plugins.registered import Entry, registry
 
 
+HF = HubSpec(name="hf", summary="x", schemes=("hf",), default=True, factory=Ref("x:Y"))
+
+
 class Known:
     """A registry of families alone."""
 
@@ -24,8 +27,13 @@ class Known:
         self.families = families
 
     def entries(self, kind):
-        assert kind in ("family", ModelFamily)
+        assert kind in ("family", ModelFamily, HubSpec)
+        if kind is HubSpec:
+            return [Entry(HF, Plugin(name="hubs", distribution="dist-hubs", version="1", target="t"))]
         return [Entry(spec, Plugin(name=spec.name, distribution=f"dist-{spec.name}", version="1", target="t")) for spec in self.families]
+
+    def all(self, kind):
+        return [entry.spec for entry in self.entries(kind)]
 
 
 def family(name: str, **models: str) -> ModelFamily:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from swift_core.contract import HubSpec
 from swift_core.plugins import KINDS, entry_points, registry, verbs
 
 CORE = Path(__file__).parent.parent / "swift_core"
@@ -27,9 +28,6 @@ WORDS = {
     "env": "swift env, which errors of environments suggest",
     "schema": "a field of records, and the JSON Schema of options",
 }
-# Hubs of ms-swift's variables (USE_HF, …) and of references without a scheme: to be declared by the hubs.
-HUBS = {"hf", "ms", "pypi"}
-HUB_FILES = {"checkpoints/fetch.py", "contract/reference.py", "options/common.py", "options/flags.py", "runs/launch_variables.py"}
 
 
 def names() -> set[str]:
@@ -38,6 +36,7 @@ def names() -> set[str]:
     points = [point for group in ("swift.plugins", "swift.verbs", "swift.commands") for point in entry_points(group)]
     found = {name for entry in entries for name in (entry.spec.name, *entry.spec.also)}
     found |= {name for verb in verbs(known) for name in (verb.name, *verb.also)}
+    found |= {scheme for spec in known.all(HubSpec) for scheme in spec.schemes}
     return found | {name for point in points if point.distribution != "swift-core" for name in (point.name, point.distribution)}
 
 
@@ -64,9 +63,4 @@ def found() -> dict[str, set[str]]:
 
 
 def test_the_core_names_nothing_of_a_plugin(found):
-    assert not {name: places for name, places in found.items() if name not in {*WORDS, *HUBS}}
-
-
-def test_hubs_are_named_only_where_they_are_known_to_be(found):
-    places = {place.partition(":")[0] for name in HUBS & found.keys() for place in found[name]}
-    assert places <= HUB_FILES
+    assert not {name: places for name, places in found.items() if name not in WORDS}

@@ -17,23 +17,14 @@ if TYPE_CHECKING:
 UNKNOWN = ModelFamily(
     name="unknown", summary="An architecture that no installed plugin knows", architectures=(), blocks="", embeddings="", head=""
 )
-"""The family of last resort. It names no modules, so whoever needs some asks the model itself: a tuner adapts every linear layer
-except the output head (`get_output_embeddings()`), and says so in a note, since routers and vision towers are then adapted too."""
+"""The family of models that no plugin claims. It names no modules: tuners adapt every linear layer except the output head."""
 
 
 def identify(config: Mapping[str, Any], families: Iterable[ModelFamily]) -> ModelFamily | None:
-    """The family that claims a model, by `architectures` first and by `model_type` where none of those is known.
+    """Return the family that claims a model by its architecture, else by its `model_type`; None if none does.
 
     The architecture decides because it names the class and so the modules: a text-only `Gemma3ForCausalLM` and a multimodal
-    `Gemma3ForConditionalGeneration` differ in every module path. The model type still finds the family of an unlisted head on a
-    known body, such as `LlamaForSequenceClassification`.
-
-    Args:
-        config: the contents of `config.json`; `{}` for a checkpoint without one.
-        families: what the plugins answered.
-
-    Returns:
-        None where no family claims the model: the caller goes on with `UNKNOWN` and a note.
+    `Gemma3ForConditionalGeneration` differ in every module path.
     """
     known = list(families)
     for architecture in config.get("architectures") or ():
@@ -45,11 +36,7 @@ def identify(config: Mapping[str, Any], families: Iterable[ModelFamily]) -> Mode
 
 
 def family_of(source: Source) -> ModelFamily:
-    """The family that a run's source was resolved to.
-
-    Raises:
-        UsageError: the run names a family that no installed plugin has.
-    """
+    """Return the family that a run's source was resolved to; a UsageError if no installed plugin has it."""
     if source.family in ("", UNKNOWN.name):
         return UNKNOWN
     from swift_core.plugins import registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from swift_core.checkpoints.checkpoint import Checkpoint
@@ -25,7 +26,7 @@ from swift_core.contract import (
     parse_reference,
     suggestion,
 )
-from swift_core.plugins import Entry, Registry
+from swift_core.plugins import Entry, Registry, catalogue, checkpoint_files
 from swift_core.system import locked, made_by, paths
 
 Convert = Callable[[str, Source, Choice, Path, Watch], None]
@@ -34,20 +35,15 @@ Convert = Callable[[str, Source, Choice, Path, Watch], None]
 
 @dataclass(slots=True)
 class Fetcher:
-    """Fetches checkpoints with the hubs of a registry.
-
-    `trusted` are `org/name@revision` whose own code may run; `family` overrides what `config.json` says. `reads` are the formats that
-    are fine as they are, and `reader` is the backend that reads no others (empty: nothing is served); what is in another format is
-    converted by `loader`, or by any that can.
-    """
+    """Fetches checkpoints with the hubs of a registry; one in a format that is not in `reads` is converted by a loader."""
 
     registry: Registry  # the registry with the hubs
     loader: Choice | None = None
-    reads: tuple[str, ...] = ()
-    reader: str = ""
-    hub: str = "hf"  # the hub of references without a scheme
-    family: str = ""
-    trusted: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # formats that need no conversion
+    reader: str = ""  # the backend that reads only these; "": nothing is served
+    hub: str = ""  # the hub of references without a scheme; default: the one that its plugin declares as the default
+    family: str = ""  # overrides what config.json says
+    trusted: tuple[str, ...] = ()  # org/name@revision whose own code may run
     progress: Progress | None = None  # called with the progress of downloads
     convert: Convert | None = None  # (loader, source) -> the converted checkpoint; None: nothing is converted
     notes: list[str] = field(default_factory=list)  # texts for the user
@@ -57,7 +53,7 @@ class Fetcher:
         source = self.source(text, where)
         if not Checkpoint.at(source.path).spec.adapter:
             return source, {}
-        hub = parse_reference(source.reference).scheme
+        hub = self.reference(source.reference).scheme
         asked = self if hub == "file" else replace(self, hub=hub)  # a bare name in an adapter is of the hub that the adapter is from
         named = _base_of(Checkpoint.at(source.path), where)
         try:
@@ -76,12 +72,12 @@ class Fetcher:
         named = None if Path(text).exists() else self._named(text, where)
         if not named:
             _check_path(text, where)
-        reference = parse_reference(named.spec.models[text] if named else text, hub=self.hub, where=where)
+        reference = self.reference(named.spec.models[text] if named else text, where)
         try:
             folder = self.folder(reference, where)
         except SwiftError as error:
             if "/" not in text and ":" not in text and not Path(text).exists():  # more often a folder's name than a hub's
-                hint = f"There is no folder '{text}' here, so the hub {self.hub} was asked for it. {error.hint}".strip()
+                hint = f"There is no folder '{text}' here, so the hub {reference.scheme} was asked for it. {error.hint}".strip()
                 raise error.with_context(hint=hint) from error.__cause__
             raise
         reference = _pinned(reference, folder)
@@ -96,11 +92,7 @@ class Fetcher:
         return Source(reference=str(reference), path=str(found.folder), hash=identity, format=found.format, family=family, plugin=plugin)
 
     def _named(self, name: str, where: str) -> Entry[ModelFamily] | None:
-        """The family that has a model of that name.
-
-        Raises:
-            UsageError: several have.
-        """
+        """Return the family that has a model of that name; a UsageError if several have."""
         found = [entry for entry in self.registry.entries(ModelFamily) if name in entry.spec.models]
         if len(found) > 1:
             owners = " and ".join(sorted({entry.plugin.distribution for entry in found}))
@@ -112,18 +104,33 @@ class Fetcher:
         """The folder as the hub has it."""
         if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
             reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
+        hub = self.hub_of(reference, where).build()
+        select = partial(checkpoint_files, code=self.trusts(reference))
+        try:
+            return Path(hub.fetch(reference, select=select, progress=self.progress))
+        except UsageError as error:
+            raise error.with_context(where=error.where or str(reference)) from error.__cause__
+
+    def reference(self, text: str, where: str = "model") -> Reference:
+        """Parse a reference; a name without a scheme belongs to this fetcher's hub, by default the one that its plugin declares as such."""
+        hubs = self.registry.all(HubSpec)
+        hub = self.hub or next((spec.schemes[0] for spec in hubs if spec.default), "")
+        reference = parse_reference(text, hub=hub, where=where)
+        return replace(reference, separator=next((spec.separator for spec in hubs if reference.scheme in spec.schemes), "@"))
+
+    def hub_of(self, reference: Reference, where: str) -> Choice:
+        """The hub that answers a reference's scheme."""
         hubs = [entry for entry in self.registry.entries(HubSpec) if reference.scheme in entry.spec.schemes]
         if len(hubs) > 1 and not hubs[0].first_party:
             owners = " and ".join(entry.plugin.distribution for entry in hubs)
             hint = f"SWIFT_BLOCK_PLUGINS={hubs[-1].plugin.name} leaves one of them out."
             raise UsageError(f"two hubs answer '{reference.scheme}:': {owners}", code="CKPT-026", where=where, hint=hint)
         if hubs:
-            hub = self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where).build()
-            return Path(hub.fetch(reference, code=self.trusts(reference), progress=self.progress))
-        schemes = sorted(scheme for spec in self.registry.all(HubSpec) for scheme in spec.schemes)
-        hint = f"Known: {', '.join(schemes)}." if schemes else "pip install swift-plugin-hubs"
+            return self.registry.choose("hub", hubs[0].spec.name, origin=hubs[0].plugin.name, where=where)
+        schemes = ", ".join(sorted(scheme for spec in self.registry.all(HubSpec) for scheme in spec.schemes))
+        hint = f"Known: {schemes}." if schemes else f"pip install {' '.join(sorted(set(catalogue().get('hub', {}).values())))}"
         if reference.scheme in ("http", "https"):
-            hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {', '.join(schemes)}."
+            hint = f"A running server is asked with --url (swift infer, swift ask). Checkpoints come from hubs: {schemes}."
         raise UsageError(f"no hub answers '{reference.scheme}:'", code="CKPT-027", where=where, hint=hint)
 
     def _converted(self, source: Checkpoint, reference: Reference) -> Checkpoint:

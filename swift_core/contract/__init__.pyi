@@ -43,6 +43,7 @@ from swift_core.contract.roles import (
     Progress as Progress,
     RawRow as RawRow,
     Scores as Scores,
+    Select as Select,
     Server as Server,
     Serving as Serving,
 )

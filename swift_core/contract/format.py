@@ -22,6 +22,8 @@ class FormatSpec(Named):
     Files, which are also what the identity (hash) of a checkpoint is computed from:
         weights: the files with the tensors.
         others: the configuration, the tokenizer and the like.
+        download: (names of the files in a hub's repository) -> the names of those to download; by default the ones at its top level that
+            match `weights` and `others`. Raises a UsageError if the repository has several checkpoints.
 
     Properties:
         adapter: whether it is an adapter, which needs a base model.
@@ -35,7 +37,8 @@ class FormatSpec(Named):
     kind: ClassVar[str] = "format"
     recognised_by: tuple[str, ...]
     weights: tuple[str, ...]
-    others: tuple[str, ...] = ("*.json", "*.jinja", "*.model", "*.txt")
+    others: tuple[str, ...] = ("*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt")
+    download: Ref | None = None
     precedence: int = 0
     adapter: bool = False
     base: Ref | None = None

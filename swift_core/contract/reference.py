@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swift_core.contract.errors import UsageError
@@ -16,17 +17,17 @@ class Reference:
     scheme: str  # the hub: `hf`, `ms`, `file`, …
     name: str  # what the hub calls it
     revision: str = ""  # branch, tag, commit or version; '': the latest
+    separator: str = field(default="@", compare=False)  # between name and revision; `HubSpec.separator`
 
     def __str__(self) -> str:
-        mark = "==" if self.scheme == "pypi" else "@"
-        return f"{self.scheme}:{self.name}{mark + self.revision if self.revision else ''}"
+        return f"{self.scheme}:{self.name}{self.separator + self.revision if self.revision else ''}"
 
 
-def parse_reference(text: str, *, hub: str = "hf", where: str = "model") -> Reference:
-    """Parse a reference; a path that exists wins over a hub id, and a bare `org/name` belongs to `hub`.
+def parse_reference(text: str, *, hub: str = "", where: str = "model") -> Reference:
+    """Parse a reference; a path that exists wins over a hub id, and a bare `org/name` belongs to `hub` (the scheme of a hub).
 
     Raises:
-        UsageError: empty, or a path that does not exist and can't be a hub id.
+        UsageError: empty, a path that does not exist and can't be a hub id, or a bare name without a `hub`.
     """
     text = text.strip()
     if not text:
@@ -39,13 +40,16 @@ def parse_reference(text: str, *, hub: str = "hf", where: str = "model") -> Refe
         return Reference("file", str(path))
     if text.startswith((".", "/", "~")) or os.sep in text.rstrip(os.sep).replace("/", "", 1) or text.endswith(os.sep):
         raise UsageError(f"there is no file or folder '{text}'", code="HUB-038", where=where, hint="Check the path.")
+    if not hub:
+        hint = "Install a hub (swift plugins lists them), or write its name in front: hf:org/name."
+        raise UsageError(f"there is no file or folder '{text}', and no default hub", code="HUB-040", where=where, hint=hint)
     return _split(hub, text, where)
 
 
 def _split(scheme: str, rest: str, where: str) -> Reference:
     if scheme == "file":
         return Reference("file", str(Path(rest).expanduser()))
-    name, _, revision = rest.partition("==" if scheme == "pypi" else "@")
+    name, separator, revision = (*re.split("(==|@)", rest, maxsplit=1), "@", "")[:3]
     if not name.strip("/"):
         raise UsageError(f"'{scheme}:{rest}' names nothing", code="HUB-039", where=where, hint=f"Write {scheme}:name.")
-    return Reference(scheme, name, revision)
+    return Reference(scheme, name, revision, separator)

@@ -51,11 +51,10 @@ class Ref(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """The software a spec stands on, for one kind of device; the first that fits the machine wins.
+    """The packages that an implementation needs on one kind of device; the first entry that fits the machine is used.
 
-    `requirements` and `no_deps` (installed afterwards, without their dependencies) are PEP 508 strings, probed with
-    importlib.metadata and never imported by the core. `index` is an additional package index; `disk` the gigabytes that an
-    environment with it takes, roughly, for the user who is asked.
+    `requirements` and `no_deps` (installed afterwards, without their dependencies) are PEP 508 strings. `index` is an additional package
+    index; `disk` the approximate size in gigabytes of an environment with them.
     """
 
     when: str = "any"  # "cuda" "rocm" "npu" "mps" "xpu" "cpu" "any"
@@ -107,6 +106,9 @@ class HubSpec(Spec):
 
     kind: ClassVar[str] = "hub"
     schemes: tuple[str, ...]
+    separator: str = "@"  # between the name and the revision of a reference
+    default: bool = False  # references without a scheme are its own, unless --hub names another
+    switches: Mapping[str, bool] = field(default_factory=dict)  # on/off flags of other tools that choose it: {"use_hf": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

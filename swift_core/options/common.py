@@ -10,7 +10,7 @@ ENVS = 'Environments made elsewhere, name → interpreter: {"vllm": "/opt/vllm/b
 class HubOptions(Options):
     """Options of every verb: default hub, offline mode."""
 
-    hub: str = option("hf", "Hub of a bare org/name: hf, ms, …")
+    hub: str = option("", "Hub of a bare org/name, such as ms; default: the one declared by an installed plugin.")
     offline: bool = option(False, "Use only files that are already on this machine.")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import UsageError, VerbSpec
+from swift_core.contract import HubSpec, UsageError, VerbSpec
 from swift_core.options import fields
 from swift_core.options.settings import Settings, listed, read_yaml
 from swift_core.plugins import Registry, local
@@ -38,6 +38,7 @@ class Flags:
     flags: dict[str, Flag]
     aliases: dict[str, str]
     notes: list[str]
+    registry: Registry
 
 
 def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
@@ -72,7 +73,7 @@ def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: R
         for item in fields.fields(entry.options) if entry else ():
             add(f"dataset.{name}.{item.path}", f"dataset_options.{name}.{item.path}", item, f"Dataset {name}")
             aliases.setdefault(dashed(item.path), dashed(f"dataset.{name}.{item.path}"))
-    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [])
+    return Flags(flags, {old: new for old, new in aliases.items() if old not in flags and new in flags}, [], registry)
 
 
 def chosen(verb: VerbSpec, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
@@ -113,12 +114,14 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
             known.notes.append(f"--{given} is --{known.aliases[name]} here")
             name = known.aliases[name]
         flag = known.flags.get(name)
-        if name == "use-hf" and "hub" in known.flags:
-            taken = value if equals else words.pop(0) if words and words[0].lower() in TRUE + FALSE else "true"
-            known.notes.append(f"--{given} {taken} is --hub {'hf' if taken.lower() in TRUE else 'ms'} here")
-            out += ["--hub", "hf" if taken.lower() in TRUE else "ms"]
-        elif flag is None:
-            out.append(f"--{name}{equals}{value}")
+        if flag is None:
+            taken = value if equals else words[0] if words and words[0].lower() in TRUE + FALSE else "true"
+            hubs = known.registry.all(HubSpec) if "hub" in known.flags else ()
+            chosen = [spec.schemes[0] for spec in hubs if spec.switches.get(name.replace("-", "_")) is (taken.lower() in TRUE)]
+            if chosen:
+                known.notes.append(f"--{given} {taken} is --hub {chosen[0]} here")
+                words = words[1:] if not equals and words[:1] == [taken] else words
+            out += ["--hub", chosen[0]] if chosen else [f"--{name}{equals}{value}"]
         elif flag.field.type == "boolean":
             if not equals and words and words[0].lower() in TRUE + FALSE:
                 value, equals = words.pop(0), "="

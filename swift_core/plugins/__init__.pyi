@@ -5,7 +5,12 @@ from swift_core.plugins.commands import (
     spelled as spelled,
 )
 from swift_core.plugins.engines import device_kind as device_kind, engine_state as engine_state
-from swift_core.plugins.formats import format_of as format_of, matches as matches, recognised as recognised
+from swift_core.plugins.formats import (
+    checkpoint_files as checkpoint_files,
+    format_of as format_of,
+    matches as matches,
+    recognised as recognised,
+)
 from swift_core.plugins.loader import PLUGIN_GROUP as PLUGIN_GROUP, Plugin as Plugin, Plugins as Plugins, plugins as plugins
 from swift_core.plugins.metadata import Point as Point, entry_points as entry_points
 from swift_core.plugins.name_clashes import Clash as Clash, clashes as clashes

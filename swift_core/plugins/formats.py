@@ -10,6 +10,7 @@ from swift_core.contract import FormatSpec, UsageError
 from swift_core.plugins.registered import catalogue, registry
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_DOCUMENTS = ("LICEN[CS]E*", "README.md")
 
 
 def recognised(names: Collection[str]) -> FormatSpec | None:
@@ -31,19 +32,43 @@ def format_of(folder: Path) -> FormatSpec:
     names = sorted(path.name for path in folder.iterdir())
     if found := recognised(names):
         return found
+    raise _not_a_checkpoint(names, str(folder))
+
+
+def checkpoint_files(names: Collection[str], *, code: bool = False) -> list[str]:
+    """Return which of a repository's files to download, as the checkpoint's format decides; `code`: also its Python files.
+
+    Raises:
+        UsageError: no installed format recognises the files, all weights are pickled, or there are several checkpoints.
+    """
+    top = sorted(name for name in names if "/" not in name)
+    spec = recognised(top)
+    if spec is None:
+        raise _not_a_checkpoint(top)
+    chosen = (
+        spec.download.load()(sorted(names)) if spec.download else [name for name in top if matches(name, (*spec.weights, *spec.others))]
+    )
+    if not any(matches(name.rpartition("/")[2], spec.weights) for name in chosen):
+        raise _not_a_checkpoint(top)
+    return sorted({*chosen, *(name for name in top if matches(name, _DOCUMENTS) or (code and name.endswith(".py")))})
+
+
+def _not_a_checkpoint(names: Sequence[str], where: str = "") -> UsageError:
+    """Return the error for files that are no checkpoint in an installed format."""
     if pickled := [name for name in names if name.endswith(_PICKLES)]:
-        raise UsageError(
+        return UsageError(
             f"has only pickled weights ({', '.join(pickled[:3])}), which are refused because reading them can run arbitrary code",
             code="PLUGIN-010",
-            where=str(folder),
+            where=where,
             hint="Get the model in a format that cannot run code, or convert the weights in a place where you trust their source.",
         )
     installed = [f"{spec.name} ({', '.join(spec.recognised_by)})" for spec in registry().all(FormatSpec)]
     if not installed:
         homes = sorted(set(catalogue().get("format", {}).values()))
-        raise UsageError("no checkpoint format is installed", code="PLUGIN-011", where=str(folder), hint=f"pip install {' '.join(homes)}")
-    hint = f"Check that this is the right folder. Installed formats: {', '.join(installed)}."
-    raise UsageError("not a checkpoint in any installed format", code="PLUGIN-012", where=str(folder), hint=hint)
+        return UsageError("no checkpoint format is installed", code="PLUGIN-011", where=where, hint=f"pip install {' '.join(homes)}")
+    found = f"it has {', '.join(names[:4])}{', …' if len(names) > 4 else ''}" if names else "it has no files"
+    hint = f"Check that this is the right folder or repository: {found}. Installed formats: {', '.join(installed)}."
+    return UsageError("not a checkpoint in any installed format", code="PLUGIN-012", where=where, hint=hint)
 
 
 def has(names: Collection[str], pattern: str) -> bool:

@@ -32,15 +32,9 @@ def apply(verb: VerbSpec, settings: Settings, known: Registry, environment: Mapp
 
 
 def set_option(settings: Settings, path: str, value: object, variable: str, *, known: bool, trivial: bool = False) -> Iterator[str]:
-    """Set an option from a variable unless the user gives it, and yield a note on what was done.
+    """Set an option from a variable (`NAME=value`) unless the user gives it, and yield a note on what was done.
 
-    Args:
-        settings: the settings, changed in place.
-        path: dotted path of the option.
-        value: the value.
-        variable: `NAME=value`, for the note.
-        known: whether the verb has the option.
-        trivial: whether the value is the default, which needs neither a change nor a note.
+    `known` says whether the verb has the option, `trivial` whether the value is its default, which needs neither a change nor a note.
     """
     flag = "--" + path.replace("_", "-")
     found = given_value(settings, path)
@@ -66,16 +60,8 @@ def given_value(settings: Settings, path: str) -> Any:
 
 
 def variable_number(name: str, value: str) -> int:
-    """Return the value of a variable as a number.
-
-    Raises:
-        UsageError: it is not one.
-    """
+    """Return the value of a variable as a number; a UsageError if it is not one."""
     if not value.isdecimal():
-        raise UsageError(
-            f"must be a number, not '{value}'",
-            code="RUN-014",
-            where=name,
-            hint="Set it to a number, or unset it and use the option instead.",
-        )
+        hint = "Set it to a number, or unset it and use the option instead."
+        raise UsageError(f"must be a number, not '{value}'", code="RUN-014", where=name, hint=hint)
     return int(value)

@@ -22,7 +22,6 @@ from swift_core.contract import (
     UsageError,
     VerbSpec,
     __version__,
-    parse_reference,
     suggestion,
 )
 from swift_core.options import Settings, normalise
@@ -122,7 +121,7 @@ def _fetch(draft: Draft) -> None:
     if not options.get("allow_other_base"):
         for source in draft.adapters.values():
             check_base(Path(source.path), draft.model, fetcher.notes.append)
-    options["trust_remote_code"] = fetcher.trusts(parse_reference(options["model"], hub=fetcher.hub))
+    options["trust_remote_code"] = fetcher.trusts(fetcher.reference(options["model"]))
     draft.notes += fetcher.notes
 
 

@@ -1,7 +1,7 @@
 from swift_core.system.failure_site import failure_site_of as failure_site_of
 from swift_core.system.file_lock import locked as locked
 from swift_core.system.formatting import format_value as format_value
-from swift_core.system.hashes import sha256_of as sha256_of
+from swift_core.system.hashes import remember_sha256 as remember_sha256, sha256_of as sha256_of
 from swift_core.system.interrupts import forget as forget
 from swift_core.system.network import offline_if as offline_if
 from swift_core.system.paths import (

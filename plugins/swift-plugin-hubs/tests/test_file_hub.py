@@ -8,6 +8,7 @@ from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.reference import parse_reference
+from swift_core.plugins import checkpoint_files
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def folder(tmp_path):
 
 
 def fetch(path):
-    return FileHub().fetch(parse_reference(f"file:{path}"))
+    return FileHub().fetch(parse_reference(f"file:{path}"), select=checkpoint_files)
 
 
 def test_a_folder_is_used_where_it_is(folder):
@@ -46,7 +47,7 @@ def test_what_is_no_checkpoint(folder, tmp_path):
 
 
 def test_push_copies_to_a_free_path(folder, tmp_path):
-    target = FileHub().push(folder, parse_reference(f"file:{tmp_path / 'copy'}"), message="m")
+    target = FileHub().push(folder, parse_reference(f"file:{tmp_path / 'copy'}"), message="m", private=True)
     assert fetch(target) == tmp_path / "copy"
     with pytest.raises(UsageError, check=coded("FILE-004")):
-        FileHub().push(folder, parse_reference(f"file:{target}"), message="m")
+        FileHub().push(folder, parse_reference(f"file:{target}"), message="m", private=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 import pytest
 from huggingface_hub import constants
@@ -13,8 +15,10 @@ from swift_plugin_hubs import cache
 from swift_plugin_hubs.hf import HuggingFaceHub
 from swift_testing.codes import coded
 
+from swift_core.checkpoints import Fetcher
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import parse_reference
+from swift_core.plugins import checkpoint_files, registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = b"weights" * 10_000
@@ -27,6 +31,7 @@ REPOSITORIES = {
         "onnx/config.json": b"{}",
         "consolidated.safetensors": b"twice",
         "modeling.py": b"raise SystemExit",
+        "we[ird].json": b"[]",
     },
     "org/pickled": {"config.json": b"{}", "pytorch_model.bin": b"pickle"},
     "org/gguf": {"model.Q4.gguf": WEIGHTS},
@@ -48,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         if name not in REPOSITORIES:
             return self._fail(404, "RepoNotFound")
         if not path.startswith("api/"):
-            return self._file(REPOSITORIES[name]["/".join(parts[4:])])
+            return self._file(REPOSITORIES[name][unquote("/".join(parts[4:]))])
         if "revision" in parts and parts[-1] not in ("main", COMMIT):
             return self._fail(404, "RevisionNotFound")
         if "tree" in parts:
@@ -111,8 +116,8 @@ def use(monkeypatch, tmp_path, port):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"http://127.0.0.1:{port}/{{repo_id}}/resolve/{{revision}}/{{filename}}")
 
 
-def fetch(text, **more):
-    return HuggingFaceHub().fetch(parse_reference(text), **more)
+def fetch(text, select=checkpoint_files, **more):
+    return HuggingFaceHub().fetch(parse_reference(text), select=select, **more)
 
 
 def names(folder):
@@ -122,9 +127,9 @@ def names(folder):
 def test_only_what_makes_the_model_comes_pinned_to_the_commit(hub):
     seen = []
     folder = fetch("hf:org/plain", progress=lambda *reported: seen.append(reported))
-    assert names(folder) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert names(folder) == ["config.json", "model.safetensors", "tokenizer.json", "we[ird].json"]
     assert folder.name == COMMIT
-    assert seen[-1][:2] == ("org/plain", len(WEIGHTS) + 5)
+    assert seen[-1][:2] == ("org/plain", len(WEIGHTS) + 7)
 
 
 def test_a_commit_that_is_cached_asks_nothing(hub):
@@ -144,8 +149,13 @@ def test_offline(hub, monkeypatch):
     assert hub.requests == []
 
 
-def test_chosen_files_but_never_pickles(hub):
-    assert names(fetch("hf:org/plain", only=["*.py", "onnx/*", "*.bin"])) == ["modeling.py", "onnx/config.json"]
+def test_files_that_are_selected_come_and_no_others(hub):
+    assert names(fetch("hf:org/plain", lambda names: ["onnx/config.json", "we[ird].json"])) == ["onnx/config.json", "we[ird].json"]
+
+
+def test_code_of_the_repository_comes_only_if_trusted(hub):
+    assert "modeling.py" not in names(fetch("hf:org/plain"))
+    assert "modeling.py" in names(fetch("hf:org/plain", partial(checkpoint_files, code=True)))
 
 
 def test_the_only_gguf_is_fetched(hub):
@@ -156,8 +166,8 @@ def test_the_only_gguf_is_fetched(hub):
     ("text", "message"),
     [
         ("hf:org/pickled", "only pickled weights"),
-        ("hf:org/quants", "2 GGUF files: model.Q4.gguf, model.Q8.gguf"),
-        ("hf:org/data", "no weights"),
+        ("hf:org/quants", "2 GGUF models: model.Q4.gguf, model.Q8.gguf"),
+        ("hf:org/data", "not a checkpoint in any installed format"),
         ("hf:org/none", "no such repository"),
         ("hf:org/gated", "gated"),
         ("hf:org/plain@v9", "no revision 'v9'"),
@@ -165,8 +175,9 @@ def test_the_only_gguf_is_fetched(hub):
     ],
 )
 def test_what_is_refused(hub, text, message):
+    fetcher = Fetcher(registry())
     with pytest.raises(UsageError, match=message) as caught:
-        fetch(text)
+        fetcher.folder(fetcher.reference(text), "model")
     assert caught.value.where.startswith("hf:org/")
     assert caught.value.hint
 

@@ -13,10 +13,11 @@ from swift_testing.codes import coded
 
 from swift_core.contract.errors import SwiftError, UsageError
 from swift_core.contract.reference import parse_reference
+from swift_core.plugins import checkpoint_files
 
 
 def fetch(text="ms:org/plain", **more):
-    return ModelScopeHub().fetch(parse_reference(text), **more)
+    return ModelScopeHub().fetch(parse_reference(text), select=checkpoint_files, **more)
 
 
 def test_without_the_package_the_pip_line_is_said(monkeypatch):
@@ -44,7 +45,7 @@ def heads(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "act", [fetch, lambda: ModelScopeHub().push(Path(), parse_reference("ms:org/plain"), message="x")], ids=["fetch", "push"]
+    "act", [fetch, lambda: ModelScopeHub().push(Path(), parse_reference("ms:org/plain"), message="x", private=True)], ids=["fetch", "push"]
 )
 def test_no_network_is_said_after_one_try(monkeypatch, tmp_path, heads, act):
     """modelscope tries nine times, which takes 23 seconds."""
@@ -77,7 +78,7 @@ def test_errors_in_words(monkeypatch, name, kind, text):
         raise getattr(errors, name)("as it is")
 
     monkeypatch.setattr(requests, "head", lambda *_, **__: None)
-    monkeypatch.setattr(importlib.import_module("modelscope.hub.snapshot_download"), "snapshot_download", fail)
+    monkeypatch.setattr(importlib.import_module("modelscope_hub").HubApi, "resolve_endpoint_for_read", fail)
     with pytest.raises(kind, match=text) as caught:
         fetch()
     assert type(caught.value) is kind

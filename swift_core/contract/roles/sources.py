@@ -10,25 +10,30 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from swift_core.contract.errors import SwiftError
     from swift_core.contract.reference import Reference
-    from swift_core.contract.roles.common import Progress
+    from swift_core.contract.roles.common import Progress, Select
 
 
 class Hub(Protocol):
     """Turns a reference into a folder, once: verified, pinned and cached."""
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """Download what `only` (glob patterns; empty: a model's files) names and return the folder.
+    def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
+        """Download the files of a reference that `select` chooses and return their folder, the same one each time.
 
-        `code` brings the repository's own Python files too: the user has named this very revision as trusted.
+        `select` gets the names of all files and decides by the formats of the installed plugins; a local folder may be returned as it is.
 
         Raises:
-            UsageError: no such reference, or it can't be trusted.
-            SwiftError: the network failed; what was read is kept, and the next call goes on from there.
+            UsageError: no such reference, or no access to it.
+            SwiftError: the network failed; what was received is kept, and the next call resumes from there.
         """
         ...
 
-    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
-        """Upload a checkpoint folder and return where it is now."""
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
+        """Upload all files of a folder as one commit, creating the repository if needed, and return the address of the result.
+
+        Raises:
+            UsageError: no token, no write access, or `private` and the repository exists and is public.
+            SwiftError: the network failed.
+        """
         ...
 
 

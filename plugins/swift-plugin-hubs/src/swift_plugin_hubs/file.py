@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-from swift_core.contract import Progress, Reference, UsageError, suggestion
+from swift_core.contract import Progress, Reference, Select, UsageError, suggestion
 from swift_core.plugins import format_of
 from swift_core.system import paths
 
@@ -17,8 +16,8 @@ class FileHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """Return the folder itself; nothing is copied, and `only` is ignored.
+    def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
+        """Return the folder itself; nothing is copied, and `select` is not called.
 
         Raises:
             UsageError: the folder does not exist, or has no weights or only pickled ones.
@@ -49,7 +48,7 @@ class FileHub:
         format_of(path)
         return path
 
-    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
         """Copy the folder to the reference's path, and return the path.
 
         Raises:

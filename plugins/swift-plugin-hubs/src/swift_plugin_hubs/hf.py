@@ -5,17 +5,20 @@ The resulting folder is the snapshot of one commit, named by the commit hash, wh
 
 from __future__ import annotations
 
+import glob
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_hub import downloads
 
-from swift_core.contract import Progress, Reference, SwiftError, UsageError
+from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
 from swift_core.system import network
-from swift_plugin_hubs import patterns
+
+if TYPE_CHECKING:
+    from huggingface_hub._revision import ResolvedRevision
 
 
 class HuggingFaceHub:
@@ -24,49 +27,36 @@ class HuggingFaceHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """Download a snapshot and return its folder; a cached commit needs no network.
+    def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
+        """Download the selected files of one commit and return the snapshot's folder; a cached commit needs no network.
 
         Args:
             reference: the repository and revision.
-            only: glob patterns of paths in the repository; by default the safetensors, configuration and tokenizer files at its
-                top level, or the GGUF file if it has one and no safetensors. Pickled files are never downloaded.
-            code: download Python files too.
+            select: chooses among the names of the files of the commit.
             progress: called with the downloaded bytes.
 
         Raises:
-            UsageError: no such repository or revision, gated, no safetensors in it, or offline and not cached.
+            UsageError: no such repository or revision, gated, offline and not cached, or what `select` raises.
             SwiftError: the network failed, or the disk is full.
         """
-        from huggingface_hub import get_cached_repo_tree
+        from huggingface_hub import HfApi, snapshot_download
 
-        selected = only or (*patterns.MODEL, *(patterns.CODE if code else ()))
-        folder = _snapshot(reference, reference.revision, selected, () if only else patterns.OTHERS, progress)
-        if only or any(folder.glob("*.safetensors")):
-            return folder
-        names = [item.path for item in get_cached_repo_tree(reference.name, revision=folder.name)]
-        gguf = patterns.matching(names, ("*.gguf",))
-        if len(gguf) == 1:
-            return _snapshot(reference, folder.name, (*patterns.MODEL, gguf[0]), (), progress)
-        if gguf:
-            raise UsageError(
-                f"the repository has {len(gguf)} GGUF files: {', '.join(gguf[:6])}",
-                code="HUB-017",
-                where=str(reference),
-                hint="Name one of them.",
+        offline = network.offline()
+        with _explained(reference):
+            revision = HfApi().resolve_revision(reference.name, revision=reference.revision or None, local_files_only=offline)
+            names = _names(reference, revision, offline)
+        chosen = select(names)
+        with _explained(reference):
+            folder = snapshot_download(
+                reference.name,
+                revision=revision,
+                allow_patterns=[glob.escape(name) for name in chosen],
+                local_files_only=offline,
+                tqdm_class=_bar(reference.name, progress or (lambda *_: None)),
             )
-        pickled = patterns.matching(names, patterns.PICKLES)
-        if pickled:
-            raise UsageError(
-                f"the repository has only pickled weights ({pickled[0]}), which are refused because they can run code when loaded",
-                code="HUB-018",
-                where=str(reference),
-                hint="Look for a revision with safetensors (often @refs/pr/N), or a conversion from a source that you trust.",
-            )
-        hint = "Check the name, and that it is a model and not a dataset."
-        raise UsageError("the repository has no weights (*.safetensors)", code="HUB-019", where=str(reference), hint=hint)
+        return Path(folder)
 
-    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
         """Upload a checkpoint folder as one commit, creating the repository if needed, and return the commit's URL.
 
         Raises:
@@ -84,24 +74,24 @@ class HuggingFaceHub:
                 folder_path=folder,
                 commit_message=message,
                 revision=reference.revision or None,
-                ignore_patterns=list(patterns.PICKLES),
             )
         return str(commit.commit_url)
 
 
-def _snapshot(reference: Reference, revision: str, only: Sequence[str], ignore: Sequence[str], progress: Progress | None) -> Path:
-    from huggingface_hub import snapshot_download
+def _names(reference: Reference, revision: ResolvedRevision, offline: bool) -> list[str]:
+    """Return the names of the files of a commit: from the cached list of the commit, else from the hub, else those that were downloaded."""
+    from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+    from huggingface_hub.hf_api import RepoFile
 
-    with _explained(reference):
-        folder = snapshot_download(
-            reference.name,
-            revision=revision or None,
-            allow_patterns=list(only),
-            ignore_patterns=[*ignore, *patterns.PICKLES],
-            local_files_only=network.offline(),
-            tqdm_class=_bar(reference.name, progress or (lambda *_: None)),
-        )
-    return Path(folder)
+    try:
+        return [item.path for item in get_cached_repo_tree(reference.name, revision=revision.resolved)]
+    except CachedRepoTreeNotFoundError:
+        if not offline:
+            found = HfApi().list_repo_tree(reference.name, recursive=True, revision=revision.resolved)
+            return [item.path for item in found if isinstance(item, RepoFile)]
+    folder = Path(snapshot_download(reference.name, revision=revision, local_files_only=True))
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _bar(name: str, progress: Progress) -> type[Any]:
@@ -149,7 +139,7 @@ def _explained(reference: Reference) -> Iterator[None]:
         ) from error
     except errors.HFValidationError as error:
         raise UsageError(f"invalid repository name: {error}", code="HUB-023", where=where, hint="Write hf:org/name.") from error
-    except errors.LocalEntryNotFoundError as error:
+    except (errors.LocalEntryNotFoundError, errors.RevisionResolutionError) as error:
         network.refuse_offline(f"'{reference}'")
         raise downloads.no_network(error.__cause__ if isinstance(error.__cause__, Exception) else error, where) from error
     except errors.LocalTokenNotFoundError as error:

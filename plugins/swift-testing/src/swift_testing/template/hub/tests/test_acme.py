@@ -6,31 +6,31 @@ import pytest
 from swift_plugin_acme.hub import Acme
 
 from swift_core.contract import UsageError, parse_reference
+from swift_core.plugins import checkpoint_files
 
 
 @pytest.fixture
 def archive(tiny_model, tmp_path, monkeypatch):
     monkeypatch.setenv("SWIFT_HOME", str(tmp_path / "home"))
     place = parse_reference(f"acme:{tmp_path / 'model.zip'}")
-    Acme().push(tiny_model, place, message="")
+    Acme().push(tiny_model, place, message="", private=True)
     return place
 
 
 def test_a_packed_checkpoint_is_unpacked(archive, tiny_model):
-    folder = Acme().fetch(archive)
+    folder = Acme().fetch(archive, select=checkpoint_files)
     assert {path.name for path in folder.iterdir()} == {path.name for path in tiny_model.iterdir()}
     assert (folder / "model.safetensors").read_bytes() == (tiny_model / "model.safetensors").read_bytes()
-    assert Acme().fetch(archive) == folder
+    assert Acme().fetch(archive, select=checkpoint_files) == folder
 
 
-def test_only_matching_files_are_unpacked(archive):
-    assert {path.name for path in Acme().fetch(archive, only=["*.json"]).iterdir()} > {"config.json"}
-    assert not list(Acme().fetch(archive, only=["*.json"]).glob("*.safetensors"))
+def test_only_selected_files_are_unpacked(archive):
+    assert [path.name for path in Acme().fetch(archive, select=lambda names: ["config.json"]).iterdir()] == ["config.json"]
 
 
 def test_a_missing_archive_is_a_user_s_error(tmp_path):
     with pytest.raises(UsageError, match="no such archive"):
-        Acme().fetch(parse_reference(f"acme:{tmp_path / 'none.zip'}"))
+        Acme().fetch(parse_reference(f"acme:{tmp_path / 'none.zip'}"), select=checkpoint_files)
 
 
 def test_swift_fetches_from_it(archive, swift_project):
