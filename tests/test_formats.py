@@ -45,7 +45,7 @@ class Known:
         return [Entry(spec, plugin) for spec in self.specs.get(kind, [])]
 
     def all(self, kind):
-        return self.specs[kind]
+        return self.specs.get(kind, [])
 
     def choose(self, kind, name, options=None, *, origin="", where=""):
         return Choice(kind=kind, name=name, plugin=origin, distribution="test", version="1", factory="a:b")

@@ -16,7 +16,6 @@ from swift_core.contract.specs import HubSpec, ModelFamily, Ref
 from swift_core.plugins.loader import Plugin
 from swift_core.plugins.registered import Entry, registry
 
-
 HF = HubSpec(name="hf", summary="x", schemes=("hf",), default=True, factory=Ref("x:Y"))
 
 

@@ -48,7 +48,7 @@ def check_schemes(subject: Subject) -> None:
 
 
 @check(HUB)
-def check_fetch_of_a_folder(subject: Subject) -> None:
+def check_fetch_of_local_folder(subject: Subject) -> None:
     """A hub for local folders returns an existing folder, and raises a UsageError for a missing one."""
     if "file" not in subject.spec.schemes:
         raise Skip("it does not fetch local folders")
@@ -109,7 +109,7 @@ def check_revision(subject: Subject) -> None:
 
 
 @check(HUB)
-def check_no_network_is_said(subject: Subject) -> None:
+def check_network_failure(subject: Subject) -> None:
     """Without a network it raises a SwiftError with a hint within a time limit, instead of hanging."""
     if subject.spec.options is not None or "file" in subject.spec.schemes:
         raise Skip("it has options, or does not use the network")
