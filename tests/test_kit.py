@@ -121,6 +121,7 @@ FAULTS = {
     "command_chat": ("check_command_name_is_unique", "'chat' is a verb"),
     "command_help": ("check_command_has_help", "its function has no docstring"),
     "command_traceback": ("check_usage_errors", "it raises FileNotFoundError"),
+    "verb_options": ("check_run_options", "does not derive from swift_core.options.RunOptions"),
     "verb_part": ("check_parts_exist", "there is no kind of part 'tokeniser'"),
     "verb_positional": ("check_positional", "`positional` is 'dataset'"),
     "verb_job": ("check_implementation", "no `job`, no `job_from` and no `carry_out`"),
