@@ -1,4 +1,4 @@
-"""How the conformance kit does its checks: what it starts ends, one cause is told once, and what goes on can be seen."""
+"""How the conformance kit does its checks: what it starts ends, one cause is reported once, and progress is shown."""
 
 from __future__ import annotations
 

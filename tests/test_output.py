@@ -204,7 +204,7 @@ def test_a_read_only_folder_is_reported(project, tmp_path, words):
     done = in_a_namespace(tmp_path, READ_ONLY_HERE, sys.executable, "-m", "swift_core.cli", *words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    if words[0] != "merge":  # there is no adapter, which is told first
+    if words[0] != "merge":  # there is no adapter, which is reported first
         assert "the disk is read-only" in done.stderr
 
 

@@ -1,4 +1,4 @@
-"""Which model family a checkpoint belongs to, told from its `config.json`, without transformers.
+"""Which model family a checkpoint belongs to, detected from its `config.json`, without transformers.
 
 Families are data that plugins answer (`specs.ModelFamily`). A checkpoint without a `config.json` (an adapter, a GGUF file) has no
 family of its own: the adapter has its base's, and the GGUF file the one of the checkpoint it is converted to.

@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         interrupts.listen()
         code = invoke(sys.argv[1:] if argv is None else argv)
-    except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being told
+    except BaseException as error:  # a KeyboardInterrupt after the command's end, or while an error was being printed
         if not isinstance(error, KeyboardInterrupt) and not interrupts.seen():
             raise
         print_error(Stopped("stopped", code="CLI-001"))

@@ -37,7 +37,7 @@ class FlagsCommand(click.Command):
             help=help_text or self.help_text or f"{verb.summary}.",
             short_help=verb.summary,
             options_metavar=f"{_POSITIONALS[verb.positional]} [OPTIONS]",
-            context_settings={"allow_extra_args": True},  # to be told in our words
+            context_settings={"allow_extra_args": True},  # reported with our own message
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

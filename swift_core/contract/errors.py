@@ -1,4 +1,4 @@
-"""What a user is told when something can't be done: what happened, where, and what to do next.
+"""Errors for users: what happened, where, and what to do next.
 
 A `SwiftError` is printed without a traceback. Anything else that reaches the command line is a fault of ours or of a plugin
 and keeps its traceback. Exit codes: 2 for a user's mistake, 1 for a run that failed, 130 for a run that was stopped.

@@ -119,7 +119,7 @@ def _pass_warnings_on(report: Report) -> None:
 
 
 def _listen_for_stop(report: Report) -> None:
-    """Ask the job to stop when that is wanted; one that has never asked whether it should is interrupted where it is."""
+    """Ask the job to stop when a stop is requested; one that has never asked whether it should is interrupted where it is."""
     main = threading.get_ident()
     interrupted = False
 

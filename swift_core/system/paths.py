@@ -76,7 +76,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
             _put(aside, target, overwrite=overwrite)
     except BaseException as error:
         _remove(aside)
-        if isinstance(error, DiskFull) and aside.name in error.where:  # told by an engine, which knows this folder alone
+        if isinstance(error, DiskFull) and aside.name in error.where:  # from an engine, which knows only this folder
             raise DiskFull(error.message, code=error.code, where=str(target), hint=error.hint) from error
         raise
 

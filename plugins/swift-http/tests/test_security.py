@@ -97,7 +97,7 @@ def hasty() -> Iterator[Served]:
 
 
 def raw(served: Served, data: bytes, *, whole: bool = False) -> bytes:
-    """What comes back for bytes on the wire until the server closes. If they are the `whole`, it is told that no more will come."""
+    """What comes back for bytes on the wire until the server closes. If they are the `whole`, the sending side is shut down."""
     host, port = served.socket.getsockname()
     with socket.create_connection((host, port), timeout=HANG) as connection:
         answer = b""

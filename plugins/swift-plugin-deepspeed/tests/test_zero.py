@@ -296,7 +296,7 @@ def test_float16_with_a_dynamic_scale(parallel):
 
 
 def never(*given):
-    raise AssertionError("it was to be told before anything is loaded")
+    raise AssertionError("it should have been reported before anything is loaded")
 
 
 @pytest.mark.parametrize(

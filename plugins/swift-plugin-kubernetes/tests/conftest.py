@@ -17,7 +17,7 @@ import pytest
 
 @dataclass
 class StandIn:
-    """What the cluster was told, and the pods of each job. `refusal`: an HTTP status and words for whoever creates something."""
+    """What the cluster received, and the pods of each job. `refusal`: an HTTP status and words for whoever creates something."""
 
     made: list[dict[str, Any]] = field(default_factory=list)
     pods: dict[str, list[subprocess.Popen]] = field(default_factory=dict)

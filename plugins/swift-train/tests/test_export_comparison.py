@@ -1,4 +1,4 @@
-"""An export whose source no loader reads is not compared; one whose own checkpoint is broken is told."""
+"""An export whose source no loader reads is not compared; one whose own checkpoint is broken is reported."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def faults(encoder, row, sequences, ends):
 
 
 def marks(message):
-    """What a turn can be told by."""
+    """What a turn can be recognised by."""
     calls = [call["function"] for call in message.get("tool_calls") or ()]
     words = [message["content"], message.get("reasoning_content") or "", *(call["name"] for call in calls)]
     return [word for word in words if word]

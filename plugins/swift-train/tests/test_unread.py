@@ -1,4 +1,4 @@
-"""Fields of rows under a chat template: read by it, or told; a row's own variables reach it."""
+"""Fields of rows under a chat template: read by it, or reported; a row's own variables reach it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine of the standard library: it says one sentence for the base and another for adapters, with the faults it is told to have."""
+"""An engine of the standard library: it says one sentence for the base and another for adapters, with the faults in its arguments."""
 
 from __future__ import annotations
 

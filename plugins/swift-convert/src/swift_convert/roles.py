@@ -82,7 +82,7 @@ class LoadableExporter(Exporter, Protocol):
         """Load what `export` has returned.
 
         Raises:
-            NotImplementedError: this engine can't load such a result, though others can: it is not compared, and the reason is told.
+            NotImplementedError: this engine can't load such a result, though others can: it is not compared, and the reason is reported.
         """
         ...
 

@@ -44,7 +44,7 @@ class Micro:
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
     lengths: tuple[int, ...] = ()  # full lengths of the rows, if this holds only a shard of their tokens (swift_train.context_parallel)
-    boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the model is told where rows begin
+    boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the beginnings of rows are passed to the model
 
     @property
     def plain(self) -> bool:

@@ -59,7 +59,7 @@ class UnreadCounter(Protocol):
 
 @runtime_checkable
 class CountingEncoder(Encoder, Protocol):
-    """An encoder that counts the fields of rows that are not used; the user is told of them."""
+    """An encoder that counts the fields of rows that are not used; they are reported to the user."""
 
     @property
     def unread(self) -> UnreadCounter:
