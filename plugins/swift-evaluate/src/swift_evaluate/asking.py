@@ -45,6 +45,14 @@ class Answer:
 
 
 Score = Callable[[Question, Answer], Mapping[str, float]]
+Request = Callable[[Client, Question, Mapping[str, Any]], Answer]  # asks a question with the fields of the request
+
+
+def chat(client: Client, question: Question, fields: Mapping[str, Any]) -> Answer:
+    """Ask a question as a conversation."""
+    choice = client.post("/chat/completions", {**fields, "messages": list(question.messages)})["choices"][0]
+    message = choice["message"]
+    return Answer(text=str(message.get("content") or ""), truncated=choice.get("finish_reason") == "length", message=message)
 
 
 def prompt_hash(prompt: Any) -> str:
@@ -57,7 +65,9 @@ def question_id(*parts: Any) -> str:
     return paths.digest(parts)[:16]
 
 
-def ask_all(server: Server, questions: Iterable[Question], asked: Evaluation, score: Score, *, pause: float = 0.5) -> None:
+def ask_all(
+    server: Server, questions: Iterable[Question], asked: Evaluation, score: Score, *, request: Request = chat, pause: float = 0.5
+) -> None:
     """Ask every question `asked.samples` times, score the answers and record them. What the interrupted run had is not asked again.
 
     A question is failed if the server rejects it, or gives no answer after several attempts; it gets no scores. Greedy decoding is the
@@ -68,6 +78,7 @@ def ask_all(server: Server, questions: Iterable[Question], asked: Evaluation, sc
         questions: the questions; their ids are unique within a task.
         asked: what the evaluator was asked to do.
         score: returns the scores of an answer. It is called from several threads.
+        request: asks one question; default: as a conversation.
         pause: seconds before the second attempt; it doubles with each one.
 
     Raises:
@@ -76,7 +87,7 @@ def ask_all(server: Server, questions: Iterable[Question], asked: Evaluation, sc
     """
     work = _new(_limited(list(questions), asked.limit), asked)
     asked.expect(len(work))
-    ask, failures, answered = _Asker(client=Client(server), asked=asked, score=score, pause=pause), 0, False
+    ask, failures, answered = _Asker(client=Client(server), asked=asked, score=score, request=request, pause=pause), 0, False
     workers = ThreadPoolExecutor(asked.concurrency, "ask")
     rest, waiting, error = iter(work), set[Future[SwiftError | None]](), None
     try:
@@ -131,6 +142,7 @@ class _Asker:
     client: Client
     asked: Evaluation
     score: Score
+    request: Request
     pause: float
     ended: Event = field(default_factory=Event)  # no attempt is worth waiting for any more
 
@@ -160,26 +172,22 @@ class _Asker:
         """
         for attempt in range(TRIES):
             try:
-                choice = self.client.post("/chat/completions", self._body(question, sample))["choices"][0]
+                return self.request(self.client, question, self._fields(question, sample))
             except Refused as error:
                 return error
             except UsageError:
                 raise
             except SwiftError as error:
                 failure: SwiftError = error
-            else:
-                message = choice["message"]
-                return Answer(text=str(message.get("content") or ""), truncated=choice.get("finish_reason") == "length", message=message)
             if attempt + 1 < TRIES and self.ended.wait(self.pause * 2**attempt * random.uniform(0.5, 1.5)):
                 break
         return failure
 
-    def _body(self, question: Question, sample: int) -> dict[str, Any]:
-        """Return the request: what the user has asked for wins over the fields of the question."""
+    def _fields(self, question: Question, sample: int) -> dict[str, Any]:
+        """Return the fields of the request: what the user has asked for wins over the fields of the question."""
         asked = {"max_tokens": self.asked.max_tokens, "temperature": self.asked.temperature}
         return {
             "model": self.client.model,
-            "messages": list(question.messages),
             "seed": self.asked.seed + sample,
             "temperature": 0.0,
             **question.fields,

@@ -1,8 +1,10 @@
-"""The verb that evaluates a checkpoint or a server: eval."""
+"""The verb that evaluates a checkpoint or a server, eval, and the evaluator of own rows."""
 
 from __future__ import annotations
 
-from swift_core.contract import Ref, VerbSpec, hookimpl
+from swift_core.contract import EvaluatorSpec, Ref, VerbSpec, hookimpl
+
+SWIFT_EXAMPLES = Ref("swift_evaluate.examples:EXAMPLES")
 
 
 @hookimpl
@@ -25,5 +27,18 @@ def swift_verbs() -> list[VerbSpec]:
             carry_out=Ref("swift_evaluate.job:carry_out"),
             spellings={"infer_backend": "backend"},
             show=Ref("swift_evaluate.scores:lines"),
+        )
+    ]
+
+
+@hookimpl
+def swift_evaluators() -> list[EvaluatorSpec]:
+    """Return rows."""
+    return [
+        EvaluatorSpec(
+            name="rows",
+            summary="Own questions from a file, scored by metrics",
+            factory=Ref("swift_evaluate.rows.evaluator:RowsEvaluator"),
+            options=Ref("swift_evaluate.rows.options:RowsEvaluatorOptions"),
         )
     ]
