@@ -59,7 +59,8 @@ def reply(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: st
     """Send a response; `body` is sent as JSON, or unchanged if it is bytes."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
-    for name, value in {"content-length": str(len(content)), **headers}.items():
+    shown = {} if isinstance(body, bytes) else {"content-type": "application/json"}
+    for name, value in {"content-length": str(len(content)), **shown, **headers}.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
     handler.wfile.write(content)

@@ -1,0 +1,13 @@
+"""Local benchmark files in their original formats, laid out so that every evaluator can read them.
+
+A prepared benchmark is a folder in the layout of the `datasets` library: README.md names the splits of each subset, which are JSON Lines
+files with the fields of the benchmark's hub repository. Each row also has an `id`, which is the same in every evaluator.
+"""
+
+from __future__ import annotations
+
+from swift_evaluate.prepare.folder import PreparedBenchmark, read_prepared
+from swift_evaluate.prepare.formats import FORMATS
+from swift_evaluate.prepare.write import prepare
+
+__all__ = ["FORMATS", "PreparedBenchmark", "prepare", "read_prepared"]

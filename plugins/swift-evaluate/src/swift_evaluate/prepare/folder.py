@@ -1,0 +1,69 @@
+"""A prepared benchmark: its folder, its subsets and its rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from swift_core.contract import UsageError
+from swift_evaluate.prepare.formats import FORMATS
+
+RECORD = "prepared.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedBenchmark:
+    """A folder that `prepare` wrote; `counts` has the number of rows by `subset/split`."""
+
+    name: str  # the benchmark
+    folder: Path
+    counts: Mapping[str, int]
+
+    @property
+    def split(self) -> str:
+        """The split whose items are evaluated."""
+        return FORMATS[self.name].split
+
+    @property
+    def subsets(self) -> tuple[str, ...]:
+        """The subsets with items to evaluate."""
+        return tuple(place.rpartition("/")[0] for place in self.counts if place.rpartition("/")[2] == self.split)
+
+    @property
+    def has_few_shot(self) -> bool:
+        """Whether every subset with items also has worked examples."""
+        few_shot = FORMATS[self.name].few_shot
+        return bool(few_shot) and all(f"{subset}/{few_shot}" in self.counts for subset in self.subsets)
+
+    def rows(self, subset: str, split: str = "") -> list[dict[str, Any]]:
+        """Return the rows of a subset; by default those that are evaluated."""
+        path = self.folder / subset / f"{split or self.split}.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def hash(self) -> str:
+        """Return a hash of all rows that are evaluated."""
+        total = hashlib.sha256()
+        for subset in self.subsets:
+            total.update((self.folder / subset / f"{self.split}.jsonl").read_bytes())
+        return total.hexdigest()
+
+
+def read_prepared(folder: Path) -> PreparedBenchmark:
+    """Read the record of a folder that `prepare` wrote.
+
+    Raises:
+        UsageError: it is not such a folder.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found = PreparedBenchmark(str(record["benchmark"]), folder, dict(record["rows"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        hint = "Prepare the files first: swift eval prepare NAME --from FILES"
+        raise UsageError("not a prepared benchmark", where=str(folder), hint=hint, code="EVAL-028") from None
+    if found.name not in FORMATS:
+        raise UsageError(f"there is no benchmark '{found.name}'", where=str(folder / RECORD), code="EVAL-029")
+    return found
