@@ -31,6 +31,7 @@ class Evaluation:
     """What an evaluator is asked to do. `None` leaves a value to the evaluator."""
 
     folder: Path  # for the evaluator's own files; it exists, and is kept in the run folder
+    interrupted: Path | None = None  # `folder` of the interrupted run that is resumed
     record: Callable[[Item], None]  # keeps an item at once, and shows the progress; safe to call from several threads
     expect: Callable[[int], None] = lambda count: None  # announces that this many more items will be recorded
     recorded: Mapping[tuple[str, str, int], Item] = field(default_factory=dict)  # (task, id, sample): items that need not be asked again

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_convert.engine_worker import in_engine
+from swift_engines.worker import in_engine
+
 from swift_convert.quantize import calibration_problems
 from swift_convert.roles import CalibratingExporter
 from swift_convert.verify import compare_result, traits_of

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_convert.engine_worker import in_engine
+from swift_engines.worker import in_engine
+
 from swift_convert.roles import CheckingExporter, LoadableExporter
 from swift_core.contract import ExporterSpec, LoaderSpec, Ref, SwiftError
 from swift_core.plugins import registry

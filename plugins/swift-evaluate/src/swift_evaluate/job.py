@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from swift_engines.worker import in_engine
 from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import Evaluation, EvaluatorSpec, Problem, Run, RunResult, Scores, Stopped, SwiftError
+from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, RunResult, Scores, Stopped, SwiftError
 from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Draft, Report, execute_run
 from swift_evaluate import resume, scores
+from swift_evaluate.ask_job import EVALUATOR
 from swift_evaluate.provenance import made_with
-from swift_evaluate.records import Journal
+from swift_evaluate.records import read_items
 
-EVALUATOR = "evaluator"  # folder of the evaluator's own files in the run folder
-_ASKED = ("limit", "few_shot", "samples", "concurrency", "seed", "max_tokens", "temperature", "allow_code")
+ASK_JOB = Ref("swift_evaluate.ask_job:ask")
 
 
 def prepare(draft: Draft) -> None:
@@ -58,34 +61,21 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
 
     Raises:
         UsageError: the evaluator does not know a task, or its settings are wrong.
-        SwiftError: the server failed, or a task has no scores.
+        SwiftError: the server failed, the evaluator's library crashed, or a task has no scores.
     """
     choice, tasks = run.part("evaluator"), tuple(run.options["tasks"])
-    folder = report.folder / EVALUATOR
-    folder.mkdir(exist_ok=True)
     subject: Any = Path(run.model.path) if _spec(run, registry()).over == "inline" and run.model else server_of(run)
-    with Journal(report, resume.earlier(run)) as journal:
-        asked = Evaluation(
-            folder=folder,
-            record=journal.record,
-            expect=journal.expect,
-            recorded=journal.recorded,
-            tasks=tasks,
-            data={task: Path(path) for task, path in run.options["data"].items()},
-            checkpoint=Path(run.model.path) if run.model else None,
-            adapters={name: Path(source.path) for name, source in run.adapters.items()},
-            **{name: run.options[name] for name in _ASKED},
-        )
-        try:
-            found: Scores = choice.build().evaluate(subject, asked)
-        except KeyboardInterrupt:
-            raise _resumable(Stopped("stopped", code="EVAL-007", where=str(report.folder)), journal, report) from None
-        except SwiftError as error:
-            raise _resumable(error, journal, report) from error
-    record = {**made_with(run, subject, found), **scores.summary(journal.items, found)}
+    try:
+        _, reported = in_engine(run, choice, ASK_JOB, report, run_folder=report.folder, models=json.dumps(getattr(subject, "models", ())))
+    except KeyboardInterrupt:
+        raise _resumable(Stopped("stopped", code="EVAL-007", where=str(report.folder)), report) from None
+    except SwiftError as error:
+        raise _resumable(error, report) from error
+    found = Scores(**{field.name: reported[field.name] for field in fields(Scores)})
+    record = {**made_with(run, subject, found), **scores.summary(read_items(report.folder), found)}
     absent = [task for task in tasks if not record["scores"].get(task)] or ([] if record["scores"] else ["any task"])
     if absent:
-        hint = f"Name tasks of the evaluator with --tasks; its files are in {folder}."
+        hint = f"Name tasks of the evaluator with --tasks; its files are in {report.folder / EVALUATOR}."
         raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", code="EVAL-004", where="tasks", hint=hint)
     record["warnings"] = scores.warnings(record)
     return scores.write(record, report.folder), scores.figures(record)
@@ -95,9 +85,9 @@ def _spec(run: Run, known: Registry) -> EvaluatorSpec:
     return known.spec(run.part("evaluator"), EvaluatorSpec)
 
 
-def _resumable(error: SwiftError, journal: Journal, report: Report) -> SwiftError:
+def _resumable(error: SwiftError, report: Report) -> SwiftError:
     """Return the error with the way to resume, if items have been recorded."""
-    kept = sum(item.status != "failed" for item in journal.items)
+    kept = sum(item.status != "failed" for item in read_items(report.folder))
     if not kept:
         return error
     hint = f"{kept} items are kept; to continue, run the same command with --resume {shlex.quote(str(report.folder))}."

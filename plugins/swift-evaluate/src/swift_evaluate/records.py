@@ -40,16 +40,17 @@ class Journal:
     Args:
         report: the channel of the job.
         earlier: the items of the interrupted run that is resumed; failed ones are left out, so that they are asked again.
+        folder: the run folder of the evaluation, if it is not that of the report.
     """
 
-    def __init__(self, report: Report, earlier: Iterable[Item] = ()) -> None:
+    def __init__(self, report: Report, earlier: Iterable[Item] = (), *, folder: Path | None = None) -> None:
         self.recorded: Mapping[Key, Item] = {key(item): item for item in earlier if item.status != "failed"}
         self._report = report
         self._known = dict(self.recorded)
         self._expected = self._new = 0
         self._lock = threading.Lock()
         self._begin = self._synced = self._spoken = time.monotonic()
-        self._file = (report.folder / FILE).open("wb", buffering=0)
+        self._file = ((folder or report.folder) / FILE).open("wb", buffering=0)
         self._file.write(b"".join(map(_line, self.recorded.values())))
 
     @property

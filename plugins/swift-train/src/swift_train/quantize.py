@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
-from swift_convert.engine_worker import in_engine
 from swift_convert.quantize import JOB
 from swift_convert.verify import limits_of, require_divergence_below
+from swift_engines.worker import in_engine
 from swift_formats.files import copy_licence
 from swift_formats.weights import weight_files
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from swift_evaluate.prepare.folder import PreparedBenchmark, read_prepared
 from swift_evaluate.prepare.formats import FORMATS
+from swift_evaluate.prepare.problems import task_problems
 from swift_evaluate.prepare.write import prepare
 
-__all__ = ["FORMATS", "PreparedBenchmark", "prepare", "read_prepared"]
+__all__ = ["FORMATS", "PreparedBenchmark", "prepare", "read_prepared", "task_problems"]

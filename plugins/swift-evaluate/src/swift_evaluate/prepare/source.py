@@ -98,7 +98,7 @@ def _csv_rows(file: Path, columns: Sequence[str]) -> Iterator[SourceRow]:
         for number, data in enumerate(reader, 1):
             row = SourceRow({key.strip(): value for key, value in data.items() if key is not None}, file, number)
             if None in data or None in data.values():
-                cells = sum(value is not None for value in data.values()) + len(data.get(None) or ())  # type: ignore[call-overload]
+                cells = sum(value is not None for value in data.values()) + len(data.get(None) or ())
                 raise row.error(f"the row has {cells} columns, and the file {len(reader.fieldnames or ())}")
             yield row
     except csv.Error as error:

@@ -51,7 +51,7 @@ def in_engine(
     if not choice.python or choice.python == sys.executable:
         output, figures = job.load()(inner, report)
     else:
-        outer = replace(inner, job="swift_convert.engine_worker:run_job", options={**inner.options, "engine_job": str(job)})
+        outer = replace(inner, job="swift_engines.worker:run_job", options={**inner.options, "engine_job": str(job)})
         output, figures = _in_worker(outer, choice.python, report, folder, expected)
     return (Path(output) if output else None), figures
 
