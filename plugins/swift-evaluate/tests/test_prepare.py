@@ -133,3 +133,15 @@ def test_a_folder_is_not_overwritten_unless_asked_for(tmp_path):
     prepare("gsm8k", given, tmp_path / "out", overwrite=True)
     with pytest.raises(UsageError):
         read_prepared(tmp_path / "in")
+
+
+def test_the_command_prepares_and_names_the_row_at_fault(swift_project):
+    swift_project.write({"data/law_val.csv": ORIGINALS["ceval"]["law_val.csv"]})
+    outcome = swift_project.run("eval", "prepare", "ceval", "--from", "data", "--json")
+    outcome.assert_success()
+    assert outcome.json()["rows"] == {"law/val": 2}
+    assert (swift_project.folder / "eval-data" / "ceval" / "law" / "val.jsonl").is_file()
+    swift_project.write({"data/law_val.csv": f"{CEVAL}0,问,甲,乙,丙,丁,E,\n"})
+    outcome = swift_project.run("eval", "prepare", "ceval", "--from", "data", "--output", "other")
+    outcome.assert_failure("law_val.csv, row 1")
+    assert outcome.code == 2

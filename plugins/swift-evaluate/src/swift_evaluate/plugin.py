@@ -27,6 +27,7 @@ def swift_verbs() -> list[VerbSpec]:
             carry_out=Ref("swift_evaluate.job:carry_out"),
             spellings={"infer_backend": "backend"},
             show=Ref("swift_evaluate.scores:lines"),
+            command=Ref("swift_evaluate.commands.eval_command:EvalCommand"),
         )
     ]
 
