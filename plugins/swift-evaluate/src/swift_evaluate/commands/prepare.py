@@ -9,7 +9,6 @@ import click
 
 from swift_evaluate.prepare import FORMATS, prepare
 
-
 _HELP = f"""Check the files of the benchmark NAME and write them in the layout that every evaluator reads.
 
 NAME is one of {", ".join(FORMATS)}; the files are those that its authors publish."""
