@@ -39,7 +39,7 @@ class EvalScope:
         """
         tasks = asked.tasks or tuple(asked.data)
         if asked.interrupted and asked.interrupted.is_dir():
-            shutil.copytree(asked.interrupted, asked.folder, dirs_exist_ok=True)
+            shutil.copytree(asked.interrupted, asked.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("reviews", "reports"))
         with offline_if_local(tasks, asked):
             from evalscope import TaskConfig, run_task
             from evalscope.api.registry import BENCHMARK_REGISTRY

@@ -72,6 +72,6 @@ def task_config(
         "seed": asked.seed,
         "work_dir": str(asked.folder),
         "no_timestamp": True,
-        "use_cache": str(asked.folder),
         "ignore_errors": True,
+        **({"use_cache": str(asked.folder), "rerun_review": True} if asked.interrupted else {}),  # its predictions are reused
     }

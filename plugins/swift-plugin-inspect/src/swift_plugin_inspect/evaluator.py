@@ -61,7 +61,7 @@ class Inspect:
         names, to_float = self._names, value_to_float()
 
         @hooks(name="swift_items", description="Record items")
-        class Recorder(Hooks):
+        class Recorder(Hooks):  # type: ignore[misc]
             async def on_sample_end(self, data: SampleEnd) -> None:
                 asked.record(read.item(names["current"], data.sample.model_dump(mode="json", exclude={"events"}), to_float))
 

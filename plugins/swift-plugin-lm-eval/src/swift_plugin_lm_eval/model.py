@@ -21,6 +21,7 @@ from swift_serve.client import Client, Refused
 
 from swift_core.contract import Evaluation, Item, Server, SwiftError, UsageError
 from swift_plugin_lm_eval.log_likelihood import continuation_score, request
+from swift_plugin_lm_eval.results import Status
 
 TRIES = 4
 MAX_TOKENS = 256  # as lm-eval's own API models
@@ -75,9 +76,10 @@ class ServedModel(TemplateLM):  # type: ignore[misc]
             ask_all(self._server, new, asked, lambda question, answer: {})
         return [self._text(self._key(*each.args)) for each in requests]
 
-    def status(self, context: str, settings: Mapping[str, Any]) -> str:
-        """Return the status of the answer to a conversation: ok, failed or truncated."""
-        return str(self._known[self._key(context, settings)]["status"])
+    def status(self, context: str, settings: Mapping[str, Any]) -> Status:
+        """Return the status of the answer to a conversation."""
+        found: Status = self._known[self._key(context, settings)]["status"]
+        return found
 
     def _key(self, context: str, settings: Mapping[str, Any]) -> str:
         return prompt_hash([context, json.dumps(settings, sort_keys=True), self.sample])
