@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from swift_core.contract import Named, Ref, Spec
 from swift_core.plugins import engine_state
+from swift_core.system import digest, locked, paths, sha256
 from swift_testing.kit.model import Example, Skip
 from swift_testing.kit.probe import Entry
 
@@ -69,16 +71,25 @@ class Subject:
 
     @cached_property
     def tiny_model(self) -> Path:
-        """A checkpoint of a tiny Llama with random but reproducible weights and the example's `sizes`.
+        """A copy of a tiny Llama with random but reproducible weights and the example's `sizes`.
+
+        It is kept in the cache of swift-core, so that a check which only needs the files does not import torch to make them.
 
         Raises:
             Skip: torch or transformers is not installed.
         """
-        library("torch")
-        library("transformers")
-        from swift_testing.rig import write_tiny_model
+        recipe = [sha256(Path(__file__).parent.parent / "rig.py"), sorted(self.example.sizes.items())]
+        key = digest(recipe)[:16]
+        kept = paths.cache_dir("testing") / f"tiny-{key}"
+        with locked(kept):
+            if not kept.is_dir():
+                library("torch")
+                library("transformers")
+                from swift_testing.rig import write_tiny_model
 
-        return write_tiny_model(self.folder / "tiny", **self.example.sizes)
+                with paths.atomic_folder(kept) as aside:
+                    write_tiny_model(aside, **self.example.sizes)
+        return shutil.copytree(kept, self.folder / "tiny")
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
         """Return the result of `make`, computed once for all checks of the subject; if it fails, all of them get the same exception."""
