@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from swift_convert.compare import Method, parse
-from swift_recipes import charts
+from swift_report.charts import scatter
 
 from swift_core import SwiftError, fetch
 from swift_core.environments import isolated_entry, python_for
@@ -186,7 +186,9 @@ def main() -> None:
     if points:
         print(f"\nThe source: {figures['bytes_before'] / 1e6:.3g} MB, perplexity {figures['perplexity_before']:.2f}.")
     if points and args.plot:
-        write_text(args.plot, charts.standalone(charts.scatter(points, x_label="MB", y_label="KL from the source, nats a token")))
+        chart = scatter(points, title="Size and divergence", x_label="MB", y_label="KL divergence from the source, nats per token")
+        assert chart
+        write_text(args.plot, chart.standalone())
 
 
 if __name__ == "__main__":

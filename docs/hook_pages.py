@@ -42,6 +42,7 @@ LOCAL = {
     "swift_callbacks": "step_timer.py",
     "swift_evaluators": "evaluator_plugin.py",
     "swift_formats": "format_plugin.py",
+    "swift_report_sections": "report_section.py",
     "swift_tasks": "task_plugin.py",
     "swift_verbs": "count_verb.py",
 }

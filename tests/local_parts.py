@@ -29,6 +29,7 @@ from swift_core.contract import (  # fmt: skip
     QuantizerSpec,
     RawRow,
     Ref,
+    SectionSpec,
     TaskSpec,
     TunerSpec,
     VerbSpec,
@@ -267,6 +268,10 @@ def say(run, report):
     return output, {"letters": 4}
 
 
+def section(runs):
+    return f"<mine> {len(runs)}"
+
+
 @hookimpl
 def swift_verbs():
     return [VerbSpec(name="mine-verb", summary="Mine", options=Ref("mine:SayOptions"), gives="file", job=Ref("mine:say"))]
@@ -280,3 +285,8 @@ def swift_optimizers():
 @hookimpl
 def swift_callbacks():
     return [CallbackSpec(name="mine", summary="Mine", factory=Ref("mine:callback"))]
+
+
+@hookimpl
+def swift_report_sections():
+    return [SectionSpec(name="mine", summary="Mine", title="Mine", content=Ref("mine:section"))]

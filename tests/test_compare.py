@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 from swift_convert import compare
-from swift_recipes import charts
+from swift_report.charts import scatter
 
 from swift_core.contract.errors import UsageError
 from swift_core.plugins.registered import registry
@@ -31,13 +31,13 @@ def test_what_is_written_wrongly_is_refused(text, message):
 
 def test_the_plot_places_size_against_loss():
     points = {"big & good": (200.0, 0.01), "small": (100.0, 0.5), "broken": (50.0, float("nan"))}
-    svg = ElementTree.fromstring(charts.standalone(charts.scatter(points, x_label="MB", y_label="KL")))
+    svg = ElementTree.fromstring(scatter(points, title="Size", x_label="MB", y_label="KL").standalone())
     space = "{http://www.w3.org/2000/svg}"
     good, small = svg.findall(f"{space}circle")
     assert float(good.get("cx")) > float(small.get("cx"))
     assert float(good.get("cy")) > float(small.get("cy"))  # down is less
     assert {text.text for text in svg.findall(f"{space}text")} >= {"big & good", "small", "MB", "KL"}
-    assert charts.scatter({"broken": points["broken"]}, x_label="MB", y_label="KL") == ""
+    assert scatter({"broken": points["broken"]}, title="Size", x_label="MB", y_label="KL") is None
 
 
 @pytest.mark.slow

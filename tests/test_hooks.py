@@ -25,6 +25,7 @@ from swift_core.contract.specs import (
     Problem,
     QuantizerSpec,
     Ref,
+    SectionSpec,
     TaskSpec,
     TunerSpec,
 )
@@ -52,6 +53,7 @@ SPECS = {
     "swift_launchers": LauncherSpec(**COMMON),
     "swift_optimizers": OptimizerSpec(**COMMON),
     "swift_callbacks": CallbackSpec(**COMMON),
+    "swift_report_sections": SectionSpec(name="x", summary="An x", title="X", content=Ref("a:b")),
     "swift_verbs": VerbSpec(name="x", summary="An x", options=Ref("a:B")),
 }
 

@@ -86,6 +86,11 @@ def test_what_was_trained_says_which_file_it_was(file, trained):
     assert {choice.distribution for kind, choice in run.parts.items() if kind in (*PARTS, "task", "callback.mine")} == {home}
 
 
+def test_its_section_is_in_the_report(trained):
+    page = (trained.folder / "report.html").read_text()
+    assert "<h2>Mine</h2>&lt;mine&gt; 1</section>" in page
+
+
 def test_it_is_gone_on_with(file, checkpoint, trained):
     asked = {"model": f"mine:{checkpoint}", "family": "mine", "dataset": "mine", "device": "cpu", **PARTS}
     again = train("mine", max_steps=3, resume={"name": str(trained.folder), "allow_change": True}, **asked)

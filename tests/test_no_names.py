@@ -26,6 +26,10 @@ WORDS = {
     "formats": "a module of the core",
     "convert": "the name of the run that a loader's conversion is",
     "env": "swift env, which errors of environments suggest",
+    "figures": "a field of results",
+    "answers": "what a verb gives",
+    "settings": "a module of the options",
+    "lineage": "a module of checkpoints",
     "schema": "a field of records, and the JSON Schema of options",
 }
 

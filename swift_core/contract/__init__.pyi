@@ -73,6 +73,7 @@ from swift_core.contract.specs import (
     Problem as Problem,
     QuantizerSpec as QuantizerSpec,
     Ref as Ref,
+    SectionSpec as SectionSpec,
     Spec as Spec,
     TaskSpec as TaskSpec,
     TunerSpec as TunerSpec,

@@ -185,6 +185,15 @@ def swift_callbacks() -> Iterable[CallbackSpec]:
     raise NotImplementedError
 
 
+@hookspec
+def swift_report_sections() -> Iterable[specs.SectionSpec]:
+    """Sections of the HTML report of runs: curves, scores, lineage, …
+
+    Asked when a report is written, at the end of a run or by `swift report`. One that returns an empty text is left out.
+    """
+    raise NotImplementedError
+
+
 # -- during a run --------------------------------------------------------------------------------------------------------
 
 

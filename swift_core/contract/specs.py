@@ -282,6 +282,16 @@ class OptimizerSpec(Spec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SectionSpec(Named):
+    """A section of a report; `content` is (runs: Sequence[`swift_report.ReportedRun`]) -> text, or HTML as `markupsafe.Markup`."""
+
+    kind: ClassVar[str] = "section"
+    title: str  # its heading
+    content: Ref
+    order: int = 500  # sections are shown in ascending order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """A reason, found before anything heavy is imported, why a run would fail (`fatal`) or surprise."""
 

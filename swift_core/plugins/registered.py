@@ -34,6 +34,7 @@ HOOKS: Mapping[type[Named], str] = {
     specs.LauncherSpec: "swift_launchers",
     specs.OptimizerSpec: "swift_optimizers",
     CallbackSpec: "swift_callbacks",
+    specs.SectionSpec: "swift_report_sections",
     VerbSpec: "swift_verbs",
 }
 KINDS: Mapping[str, type[Named]] = {spec.kind: spec for spec in HOOKS}

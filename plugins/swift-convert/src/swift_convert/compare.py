@@ -13,20 +13,18 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from swift_recipes import charts
-from swift_recipes.page import write_page
+from swift_report.page import write_report
 
+from swift_convert.report import METHODS, divergence
 from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Stopped, SwiftError, UsageError, Watch, progress
 from swift_core.options import Settings
 from swift_core.plugins import Registry, catalogue, registry
 from swift_core.runs import Resolved
-from swift_core.system import write_json, write_text
+from swift_core.system import write_json, write_result, write_text
 
-HEADER = ("method", "bits", "MB", "perplexity", "KL", "top-1", "CPU s", "load s", "")
 Resolver = Callable[[Settings], Resolved | None]
 _HOW = "Write names separated by commas, with options after colons: gptq,awq,bnb:bits=8,gptq:bits=4:group_size=64."
 _ANY = 1e9  # nats per token: a comparison includes poor results too
@@ -103,14 +101,13 @@ def compare(asked: str, settings: Settings, resolver: Resolver, *, keep: bool = 
             found.append({"method": method.asked, **_reason(reasons[method.asked])})
         else:
             found.append({"method": method.asked, **_measured(runs[method.asked], folder / "compare" / method.folder, keep, watch)})
-        write_json(folder / "compare.json", _record(first, found))
-    _report(folder, first, found)
-    return RunResult(status="done", folder=folder, figures={"methods": found})
-
-
-def table(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return the lines below `HEADER`; the last cell is the reason why a method has no figures."""
-    return [[item["method"], *_cells(item), str(item.get("reason", ""))] for item in found]
+        write_json(folder / METHODS, _record(first, found))
+    if chart := divergence(found):
+        write_text(folder / "compare.svg", chart.standalone())
+    result = RunResult(status="done", folder=folder, figures={"methods": found})
+    write_result(folder, result.to_json())
+    write_report([folder], title=f"Quantization of {first.model.reference if first.model else ''}")
+    return result
 
 
 def _check(settings: Settings) -> None:
@@ -170,30 +167,3 @@ def _cpu_seconds() -> float:
 
 def _record(run: Run, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"schema": 1, "model": run.model.reference if run.model else "", "methods": list(found)}
-
-
-def _cells(item: Mapping[str, Any]) -> list[str]:
-    if "kl" not in item:
-        return [""] * (len(HEADER) - 2)
-    return [
-        str(item["bits"]),
-        f"{item['bytes'] / 1e6:.3g}",
-        f"{item['perplexity']:.4g}",
-        f"{item['kl']:.3g}",
-        f"{item['top1']:.3f}",
-        f"{item['cpu_seconds']:.0f}",
-        f"{item['load_seconds']:.1f}",
-    ]
-
-
-def _report(folder: Path, run: Run, found: Sequence[Mapping[str, Any]]) -> None:
-    points = {str(item["method"]): (item["bytes"] / 1e6, item["kl"]) for item in found if "kl" in item}
-    chart = charts.scatter(points, x_label="MB", y_label="KL divergence from the source, nats per token")
-    if chart:
-        write_text(folder / "compare.svg", charts.standalone(chart))
-    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in table(found))
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADER)
-    whole = next((item for item in found if "kl" in item), None)
-    source = f"<p>Source: {whole['bytes_before'] / 1e6:.3g} MB, perplexity {whole['perplexity_before']:.4g}.</p>" if whole else ""
-    body = [f"<h2>Size and divergence</h2>{chart}", f"<table><tr>{head}</tr>{lines}</table>{source}"]
-    write_page(folder / "report.html", f"compare: {run.model.reference if run.model else ''}", folder.name, body)

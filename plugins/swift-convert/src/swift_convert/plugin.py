@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from swift_core.contract import Problem, Ref, VerbSpec, hookimpl
+from swift_core.contract import Problem, Ref, SectionSpec, VerbSpec, hookimpl
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -64,6 +64,17 @@ EXPORT = VerbSpec(
 def swift_verbs() -> list[VerbSpec]:
     """Return merge, quantize and export."""
     return [MERGE, QUANTIZE, EXPORT]
+
+
+@hookimpl
+def swift_report_sections() -> list[SectionSpec]:
+    """Return the comparison of quantization methods."""
+    return [
+        SectionSpec(
+            name="quantization", title="Quantization", summary="Size against divergence from the source, for each method of a comparison",
+            order=250, content=Ref("swift_convert.report:content"),
+        )
+    ]  # fmt: skip
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Recipes (several runs from one YAML file), and the HTML report of a run."""
+"""Recipes: several runs from one YAML file, in order."""
 
 from __future__ import annotations
 

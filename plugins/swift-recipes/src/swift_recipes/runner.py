@@ -14,14 +14,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
+
+from swift_report.page import write_report
+from swift_report.runs import STEPS
+from swift_serve.report import by_question
 
 from swift_core.contract import Progress, ResultRecord, Run, RunResult, SwiftError, Watch, note
 from swift_core.options import Settings
 from swift_core.plugins import registry
 from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
 from swift_core.system import fingerprint, made_by, paths, read_result, write_result
-from swift_recipes.page import answers_by_question, answers_table, curves, table, write_page
 from swift_recipes.recipe import Step, filled, read_recipe
 
 ANSWERS = "answers.json"  # {question: {step: answer}} of the recipe's ask steps
@@ -121,20 +123,13 @@ class RecipeRun:
         return result if whole else None
 
     def _write_report(self, folder: Path) -> None:
-        """Write one page on all steps: answers side by side, loss curves, figures."""
+        """Write the answers, the folders of the steps, and one report on all of them."""
         asked = {name: Path(item.values["output"]) for name, item in self.done.items() if item.step.verb.gives == "answers"}
-        answers = answers_by_question(asked)
-        paths.write_json(folder / ANSWERS, answers)
-        body = [answers_table(answers)]
-        for name, item in self.done.items():
-            home = Path(item.values["folder"]) if item.values.get("folder") else None
-            figures = item.result.get("figures", {})
-            kept = " · reused from an earlier run" if item.kept else ""
-            body.append(
-                f"<h2>{name}</h2><p class=sub>{item.step.verb.name}{kept} · <span class=mono>{home or item.values['output']}</span></p>"
-            )
-            body.append(f"{curves(home) if home else ''}{table(figures.items()) if figures else ''}")
-            if home and (home / "report.html").is_file():
-                link = quote(os.path.relpath(home, folder))
-                body.append(f'<p><a href="{link}/report.html">report of this step</a>: settings, versions, hashes</p>')
-        write_page(folder / "report.html", self.recipe.stem, folder.name, body)
+        paths.write_json(folder / ANSWERS, by_question(asked))
+        steps = [
+            {"id": name, "verb": item.step.verb.name, "kept": item.kept, "folder": os.path.relpath(item.values["folder"], folder)}
+            for name, item in self.done.items()
+            if item.values.get("folder")
+        ]
+        paths.write_json(folder / STEPS, {"schema": 1, "steps": steps})
+        write_report([folder], title=self.recipe.stem)

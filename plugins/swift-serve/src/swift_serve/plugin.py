@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from swift_core.contract import Ref, VerbSpec, hookimpl
+from swift_core.contract import Ref, SectionSpec, VerbSpec, hookimpl
 
 _SPELLINGS = {"infer_backend": "backend"}
 
@@ -52,3 +52,14 @@ INFER = replace(
 def swift_verbs() -> list[VerbSpec]:
     """Return serve, ask and infer."""
     return [SERVE, ASK, INFER]
+
+
+@hookimpl
+def swift_report_sections() -> list[SectionSpec]:
+    """Return the answers."""
+    return [
+        SectionSpec(
+            name="answers", title="Answers", summary="The same questions answered by several models, with the differences marked",
+            order=300, content=Ref("swift_serve.report:content"),
+        )
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from swift_core.contract import CallbackSpec, Ref, TaskSpec, VerbSpec, hookimpl
+from swift_core.contract import CallbackSpec, Ref, SectionSpec, TaskSpec, VerbSpec, hookimpl
 
 if TYPE_CHECKING:
     from swift_core.options import Settings
@@ -87,6 +87,25 @@ def swift_tasks() -> list[TaskSpec]:
         TaskSpec(
             name="sft", summary="Fine-tune a model on conversations", rows=("chat",), trainer=trainer,
             inspector=inspector, factory=Ref("swift_train.tasks:SftTask"), options=Ref("swift_train.options:SftOptions"),
+        ),
+    ]  # fmt: skip
+
+
+@hookimpl
+def swift_report_sections() -> list[SectionSpec]:
+    """Return curves, the mask sample and batching."""
+    return [
+        SectionSpec(
+            name="curves", title="Curves", summary="Loss, learning rate, gradient norm, throughput and memory by step", order=200,
+            content=Ref("swift_train.report:curves"),
+        ),
+        SectionSpec(
+            name="mask", title="Supervised tokens", summary="A training row with the supervised tokens in colour", order=500,
+            content=Ref("swift_train.report:mask"),
+        ),
+        SectionSpec(
+            name="batching", title="Batching", summary="How rows were batched, and the measurements behind it", order=650,
+            content=Ref("swift_train.report:batching"),
         ),
     ]  # fmt: skip
 

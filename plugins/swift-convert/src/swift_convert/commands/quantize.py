@@ -28,7 +28,7 @@ class QuantizeCommand(VerbCommand):
         return super()._call(**values) if asked is None else self._compare(asked, keep, values)
 
     def _compare(self, asked: str, keep: bool, values: dict[str, Any]) -> int:
-        from swift_convert import compare
+        from swift_convert import compare, report
         from swift_core.cli import print_table
 
         if values["dry_run"]:
@@ -47,6 +47,6 @@ class QuantizeCommand(VerbCommand):
         if values["json"]:
             click.echo(json.dumps(done.to_json(), ensure_ascii=False))
         else:
-            print_table(compare.HEADER, compare.table(done.figures["methods"]))
+            print_table(report.HEADER, report.table(done.figures["methods"]))
             click.echo(f"report: {done.folder / 'report.html'}")
         return 0 if any("kl" in item for item in done.figures["methods"]) else 1
