@@ -66,7 +66,7 @@ def _not_a_checkpoint(names: Sequence[str], where: str = "") -> UsageError:
     if not installed:
         homes = sorted(set(catalogue().get("format", {}).values()))
         return UsageError("no checkpoint format is installed", code="PLUGIN-011", where=where, hint=f"pip install {' '.join(homes)}")
-    found = f"it has {', '.join(names[:4])}{', …' if len(names) > 4 else ''}" if names else "it has no files"
+    found = f"it has {', '.join(names[:8])}{', …' if len(names) > 8 else ''}" if names else "it has no files"
     hint = f"Check that this is the right folder or repository: {found}. Installed formats: {', '.join(installed)}."
     return UsageError("not a checkpoint in any installed format", code="PLUGIN-012", where=where, hint=hint)
 

@@ -50,6 +50,7 @@ def heads(monkeypatch):
 def test_no_network_is_said_after_one_try(monkeypatch, tmp_path, heads, act):
     """modelscope tries nine times, which takes 23 seconds."""
     monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "ms-secret")
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"

@@ -16,6 +16,7 @@ from swift_hub import downloads
 
 from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
 from swift_core.system import network
+from swift_plugin_hubs.uploads import public_already, token_from
 
 if TYPE_CHECKING:
     from huggingface_hub._revision import ResolvedRevision
@@ -57,23 +58,26 @@ class HuggingFaceHub:
         return Path(folder)
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
-        """Upload a checkpoint folder as one commit, creating the repository if needed, and return the commit's URL.
+        """Upload all files of a folder as one commit, creating the repository if needed, and return the commit's URL.
 
         Raises:
-            UsageError: no token, or the token has no write access.
+            UsageError: HF_TOKEN is not set or has no write access, or `private` and the repository exists and is public.
             SwiftError: the network failed.
         """
         from huggingface_hub import HfApi
+        from huggingface_hub.errors import RepositoryNotFoundError
 
-        api = HfApi()
-        network.refuse_offline(f"'{reference}'")
+        api = HfApi(token=token_from("HF_TOKEN", reference))
         with _explained(reference):
-            api.create_repo(reference.name, private=private, exist_ok=True)
+            try:
+                public = not api.repo_info(reference.name).private
+            except RepositoryNotFoundError:
+                public = False
+                api.create_repo(reference.name, private=private)
+            if private and public:
+                raise public_already(reference)
             commit = api.upload_folder(
-                repo_id=reference.name,
-                folder_path=folder,
-                commit_message=message,
-                revision=reference.revision or None,
+                repo_id=reference.name, folder_path=folder, commit_message=message, revision=reference.revision or None
             )
         return str(commit.commit_url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from swift_hub import downloads
 
 from swift_core.contract import Progress, Reference, Select, SwiftError, UsageError
 from swift_core.system import network, remember_sha256, sha256_of
+from swift_plugin_hubs.uploads import public_already, token_from
 
 _REACH_SECONDS = 5
 
@@ -67,28 +68,29 @@ class ModelScopeHub:
         return folder
 
     def push(self, folder: Path, reference: Reference, *, message: str, private: bool) -> str:
-        """Upload a checkpoint folder as one commit, creating the repository if needed, and return the repository's URL.
+        """Upload all files of a folder as one commit, creating the repository if needed, and return the repository's URL.
 
         Raises:
-            UsageError: modelscope is missing, or the token has no write access.
+            UsageError: modelscope is missing, MODELSCOPE_API_TOKEN is not set or has no write access, or `private` and the repository
+                exists and is public.
             SwiftError: the network failed.
         """
-        network.refuse_offline(f"'{reference}'")
         with _explained(reference):
             from modelscope_hub import HubApi
-            from modelscope_hub.errors import AlreadyExistsError
+            from modelscope_hub.constants import Visibility
+            from modelscope_hub.errors import NotExistError
 
+            token = token_from("MODELSCOPE_API_TOKEN", reference)
             _check_reachable(str(reference))
-            api = HubApi()
-            with suppress(AlreadyExistsError):
+            api = HubApi(token=token)
+            try:
+                public = api.get_repo(reference.name, "model").visibility != Visibility.PRIVATE
+            except NotExistError:
+                public = False
                 api.create_repo(reference.name, "model", visibility="private" if private else "public")
-            api.upload_folder(
-                reference.name,
-                "model",
-                folder,
-                commit_message=message,
-                revision=reference.revision or "master",
-            )
+            if private and public:
+                raise public_already(reference)
+            api.upload_folder(reference.name, "model", folder, commit_message=message, revision=reference.revision or "master")
         return f"https://www.modelscope.cn/models/{reference.name}"
 
 

@@ -1,0 +1,97 @@
+"""Upload a checkpoint to a hub, with a model card: the files of its format, its manifest and its licence, nothing else of the folder."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from swift_core.checkpoints import MANIFEST, Checkpoint, Fetcher
+from swift_core.contract import Reference, Run, UsageError
+from swift_core.plugins import matches, registry
+from swift_core.system import made_by, network, read_run
+from swift_hub.model_card import model_card
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_DOCUMENTS = ("LICEN[CS]E*", "NOTICE*")
+_CARD = "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What is uploaded: files by their name in the repository, and the texts that are written for it."""
+
+    reference: Reference
+    files: dict[str, Path]
+    texts: dict[str, str]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Name → size in bytes, sorted by name."""
+        found = {name: path.stat().st_size for name, path in self.files.items()}
+        found |= {name: len(text.encode()) for name, text in self.texts.items()}
+        return dict(sorted(found.items()))
+
+
+def prepare(folder: Path, target: str) -> Upload:
+    """Check a checkpoint and collect what to upload; no network is used.
+
+    Args:
+        folder: the checkpoint, or the folder of the run that made it.
+        target: the reference of the repository.
+
+    Raises:
+        UsageError: not a complete checkpoint, it has pickle files, or the target is no repository of a hub.
+    """
+    reference = Fetcher(registry()).reference(target, "target")
+    if reference.scheme != "file" and "/" not in reference.name:
+        hint = f"Write {reference.scheme}:OWNER/{reference.name}."
+        raise UsageError(f"'{target}' does not say whose repository it is", code="HUB-041", where="target", hint=hint)
+    run = read_run(folder) if (folder / "run.json").is_file() else None
+    made = made_by(folder) if run else None
+    if run and made is None:
+        raise UsageError("the run made no checkpoint", code="HUB-042", where=str(folder), hint="Its log.txt says how it ended.")
+    checkpoint = Checkpoint.at(made or folder)
+    checkpoint.check()
+    own = {path.relative_to(checkpoint.folder).as_posix(): path for path in checkpoint.files}
+    beside = {path.name: path for path in checkpoint.folder.iterdir() if path.is_file() and path.name not in own}
+    if pickled := sorted(name for name in beside if matches(name, _PICKLES)):
+        raise UsageError(
+            f"it has pickle files, which can run code when they are loaded: {', '.join(pickled[:3])}",
+            code="HUB-043",
+            where=str(checkpoint.folder),
+            hint="Remove them from the folder; a checkpoint in its format does not need them.",
+        )
+    run = run or _run_of(checkpoint.folder)
+    texts = {} if _CARD in beside else {_CARD: model_card(checkpoint, reference.name, run)}
+    if checkpoint.manifest:
+        published = {key: value for key, value in checkpoint.manifest.base.items() if key != "path" and not value.startswith("file:")}
+        texts[MANIFEST] = json.dumps(asdict(checkpoint.manifest) | {"base": published}, indent=2, ensure_ascii=False)
+    documents = {name: path for name, path in beside.items() if matches(name, (*_DOCUMENTS, _CARD))}
+    return Upload(reference, own | documents, texts)
+
+
+def push(upload: Upload, *, message: str, private: bool) -> str:
+    """Upload it and return its address.
+
+    Raises:
+        UsageError: no token or no access, or `private` and the repository exists and is public.
+        SwiftError: the network failed.
+    """
+    network.refuse_offline(f"'{upload.reference}'")
+    hub = Fetcher(registry()).hub_of(upload.reference, "target").build()
+    with tempfile.TemporaryDirectory() as name:
+        staged = Path(name, "upload")
+        for file, path in upload.files.items():
+            place = staged / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path.resolve())
+        for file, text in upload.texts.items():
+            (staged / file).write_text(text, encoding="utf-8")
+        return str(hub.push(staged, upload.reference, message=message, private=private))
+
+
+def _run_of(folder: Path) -> Run | None:
+    """Return the record of the run that made the checkpoint, if the checkpoint is in its run folder."""
+    return read_run(folder.parent) if (folder.parent / "run.json").is_file() and made_by(folder.parent) == folder else None
