@@ -57,8 +57,9 @@ def source(module: str) -> Source | None:
         for file in (root / f"{path}.py", root / path / "__init__.py"):
             if file.is_file():
                 text = file.read_text(encoding="utf-8")
-                stub = file.with_suffix(".pyi")  # the public names of a package with a door
-                return Source(module, text, ast.parse(stub.read_text(encoding="utf-8") if stub.is_file() else text))
+                if (stub := file.with_suffix(".pyi")).is_file():  # the public names of a package
+                    text += stub.read_text(encoding="utf-8")
+                return Source(module, text, ast.parse(text))
     return None
 
 
