@@ -9,10 +9,10 @@ import importlib.metadata
 from pathlib import Path
 
 import torch
+from swift_testing.architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model
 from swift_train.options import PretrainOptions
 from swift_train.row_isolation import Isolation, probe_isolation
 from swift_train.tasks import PretrainTask
-from swift_train.testing_architectures import NOT_SMALL, NOT_TRAINED, causal_types, small_model
 
 from swift_core.plugins import registry
 

@@ -1,6 +1,6 @@
 """Packages with one door: the public names of a package, each imported from its module when it is first used.
 
-So `from swift_core.options import Options` imports pydantic, and `from swift_core.options import Settings` does not. The names are listed
+So `from swift_core.options import Options` imports pydantic, and `from swift_core.options import read_yaml` does not. The names are listed
 once, in the package's stub `__init__.pyi`, which type checkers and editors read as well: `from package.module import Name as Name`.
 
 Every start imports this module, so it does not import `typing`.

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from swift_core.cli import FlagsCommand, cli
+from swift_core.contract import Settings
 from swift_core.contract.errors import UsageError
-from swift_core.options.settings import Settings, normalise
+from swift_core.options.settings import normalise
 from swift_core.plugins.registered import registry
 from swift_core.runs.choose import options_and_parts
 

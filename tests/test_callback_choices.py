@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from swift_core.contract import Settings
 from swift_core.contract.errors import UsageError
-from swift_core.options.settings import Settings
 from swift_core.plugins.verb_names import verb_named
 from swift_core.runs.resolution import resolve
 

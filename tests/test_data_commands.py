@@ -356,7 +356,7 @@ def test_show_is_what_training_has(data, tiny_model):
     from swift_train.data import load_samples
     from swift_train.job import preprocessing_of
 
-    from swift_core.options.settings import Settings
+    from swift_core.contract import Settings
     from swift_core.plugins.verb_names import verb_named
     from swift_core.runs.events import Report
     from swift_core.runs.resolution import resolve

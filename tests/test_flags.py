@@ -9,8 +9,9 @@ from swift_testing.codes import coded
 
 from swift_core import UsageError
 from swift_core.cli import command_for
+from swift_core.contract import Settings
 from swift_core.options import flags, other_tools
-from swift_core.options.settings import Settings, parse_yaml
+from swift_core.options.settings import parse_yaml
 from swift_core.plugins.registered import registry
 from swift_core.plugins.verb_names import verb_named, verbs
 from swift_core.runs.choose import options_and_parts

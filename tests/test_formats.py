@@ -112,7 +112,7 @@ def test_openvino_folders(tmp_path):
 
 def test_serve_asks_the_backend_what_it_reads(folder, monkeypatch):
     """The whole way: the backend chosen by a user decides."""
-    from swift_core.options.settings import Settings
+    from swift_core.contract import Settings
     from swift_core.plugins.verb_names import verb_named
     from swift_core.runs.resolution import resolve
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from swift_core import UsageError, hookimpl
-from swift_core.contract import hookspecs
+from swift_core.contract import Settings, hookspecs
 from swift_core.contract.callback import CallbackSpec
 from swift_core.contract.format import FormatSpec
 from swift_core.contract.specs import (
@@ -30,7 +30,6 @@ from swift_core.contract.specs import (
     TunerSpec,
 )
 from swift_core.contract.verb import VerbSpec
-from swift_core.options.settings import Settings
 from swift_core.plugins.loader import Plugins
 from swift_core.plugins.registered import HOOKS, KINDS, Registry
 from swift_core.plugins.verb_names import verb_named

@@ -8,7 +8,7 @@ import pytest
 from swift_testing.codes import coded
 
 from swift_core import UsageError
-from swift_core.options.settings import Settings
+from swift_core.contract import Settings
 from swift_core.plugins.registered import registry
 from swift_core.plugins.verb_names import verb_named
 from swift_core.runs import launch_variables

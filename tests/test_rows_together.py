@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def leaking(swift, tmp_path):
     """A model whose rows see each other in one pass, and texts."""
-    from swift_train.testing_architectures import write_small_model
+    from swift_testing.architectures import write_small_model
 
     write_small_model(tmp_path / "model", "gpt_oss")
     texts = [" ".join(f"word{at * number % 7}" for at in range(4 + number)) for number in range(1, 9)]

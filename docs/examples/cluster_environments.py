@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
 from swift_core.contract import EngineEnvironment, Spec
-
-if TYPE_CHECKING:
-    from swift_core.cli import Screen
-    from swift_core.plugins import Entry
 
 ENGINES = Path(os.environ.get("CLUSTER_ENGINES", "/opt/engines"))
 
 
 # -- start swift_environment --
 @hookimpl
-def swift_environment(entry: Entry[Spec]) -> EngineEnvironment | None:
+def swift_environment(spec: Spec) -> EngineEnvironment | None:
     """Use /opt/engines/NAME/bin/python if it exists."""
-    python = ENGINES / entry.spec.name / "bin" / "python"
+    python = ENGINES / spec.name / "bin" / "python"
     return EngineEnvironment(python=str(python)) if python.is_file() else None
 
 
@@ -29,9 +25,9 @@ def swift_environment(entry: Entry[Spec]) -> EngineEnvironment | None:
 
 # -- start swift_provision --
 @hookimpl
-def swift_provision(entry: Entry[Spec], screen: Screen) -> bool:
+def swift_provision(spec: Spec, note: Callable[[str], None]) -> bool:
     """Install nothing: only the administrators do."""
-    screen.note(f"ask the administrators for {entry.spec.name} in {ENGINES}")
+    note(f"ask the administrators for {spec.name} in {ENGINES}")
     return False
 
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from swift_core import hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract import VerbSpec
-    from swift_core.options import Settings
+    from swift_core.contract import Settings, VerbSpec
 
 
 # -- start swift_settings --

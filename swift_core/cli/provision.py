@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from swift_core.cli.screen import Screen
-from swift_core.contract import VerbSpec
-from swift_core.options import Settings
+from swift_core.contract import Settings, VerbSpec
 from swift_core.plugins import registry
 
 if TYPE_CHECKING:
@@ -46,5 +45,15 @@ def _created(absent: EngineAbsent, screen: Screen, *, yes: bool) -> bool:
     """Return whether a plugin has created the environment."""
     if not (yes or (sys.stdin.isatty() and screen.terminal)):
         return False
-    answers = registry().plugins.ask("swift_provision", entry=absent.entry, reason=absent.message, ask=not yes, screen=screen)
-    return any(created for _, created in answers)
+    screen.close()
+    answers = registry().plugins.ask(
+        "swift_provision",
+        spec=absent.entry.spec,
+        distribution=absent.entry.plugin.distribution,
+        reason="" if yes else absent.message,
+        watch=screen.watch if screen.terminal else None,
+        note=screen.note,
+    )
+    created = any(answer for _, answer in answers)
+    screen.close()
+    return created

@@ -12,8 +12,8 @@ import click
 from swift_core.cli.output import note
 from swift_core.cli.provision import OPTIONS, resolve_with_engines
 from swift_core.cli.screen import Screen
-from swift_core.contract import Run, RunResult, UsageError, VerbSpec
-from swift_core.options import Flag, Settings, flags, other_tools
+from swift_core.contract import Run, RunResult, Settings, UsageError, VerbSpec
+from swift_core.options import Flag, flags, other_tools
 from swift_core.plugins import registry, verb_named
 from swift_core.runs import launch_variables
 

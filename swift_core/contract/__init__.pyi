@@ -55,6 +55,7 @@ from swift_core.contract.run import (
     RunResult as RunResult,
     Source as Source,
 )
+from swift_core.contract.settings import Settings as Settings
 from swift_core.contract.specs import (
     BackendSpec as BackendSpec,
     Command as Command,

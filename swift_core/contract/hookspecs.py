@@ -6,23 +6,21 @@ command line starts, so they must import nothing heavy and touch neither disk no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
-    from swift_core.cli import Screen
     from swift_core.contract import specs
     from swift_core.contract.callback import CallbackSpec
-    from swift_core.contract.events import ResultRecord
+    from swift_core.contract.events import ResultRecord, Watch
     from swift_core.contract.format import FormatSpec
     from swift_core.contract.roles import EngineEnvironment
     from swift_core.contract.run import Run
+    from swift_core.contract.settings import Settings
     from swift_core.contract.verb import VerbSpec
-    from swift_core.options import Settings
-    from swift_core.plugins import Entry
 
 API_VERSION = "2.0"
 
@@ -224,29 +222,31 @@ def swift_check(run: Run) -> Iterable[specs.Problem]:
 
 
 @hookspec
-def swift_environment(entry: Entry[specs.Spec], update: bool) -> EngineEnvironment | None:
+def swift_environment(spec: specs.Spec, distribution: str, update: bool) -> EngineEnvironment | None:
     """Find the environment for the engine of a part on this machine.
 
     Called if the engine is not installed in the running environment. Of several answers, the first usable environment is used.
 
     Args:
-        entry: the part, as `entry.spec`, and its plugin.
+        spec: the part.
+        distribution: the distribution that offers it.
         update: whether a run will use the environment, so that a copy of the running code in it must be brought up to date.
     """
     raise NotImplementedError
 
 
 @hookspec
-def swift_provision(entry: Entry[specs.Spec], reason: str, ask: bool, screen: Screen) -> bool:
+def swift_provision(spec: specs.Spec, distribution: str, reason: str, watch: Watch | None, note: Callable[[str], None]) -> bool:
     """Create the environment for the engine of a part; return whether it was created.
 
     Called by a command whose run needs an absent engine, with `--yes` or on a terminal.
 
     Args:
-        entry: the part, as `entry.spec`, and its plugin.
-        reason: why it is needed, for the user.
-        ask: whether to ask the user first.
-        screen: shows progress and notes.
+        spec: the part.
+        distribution: the distribution that offers it.
+        reason: why it is needed, to ask the user for confirmation; '' if the user has agreed already.
+        watch: called with progress events; None if nothing shows them.
+        note: called with texts for the user.
     """
     raise NotImplementedError
 

@@ -6,12 +6,12 @@ Environments are made by plugins, which answer the hook `swift_environment`.
 from __future__ import annotations
 
 import shlex
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from swift_core.contract import EngineEnvironment, Spec, SwiftError, UsageError
-from swift_core.environments.inspect import look
-from swift_core.environments.isolated import engine_distribution, isolated_entry
+from swift_core.contract import ISOLATABLE, EngineEnvironment, Spec, UsageError, suggestion
+from swift_core.environments.variables import interpreter_variables
 from swift_core.plugins import Entry, Registry, engines, pip_line, registry
 
 
@@ -68,9 +68,15 @@ def environment_of(entry: Entry[Spec], *, update: bool = False) -> EngineEnviron
         entry: the spec whose engine is needed.
         update: whether a run will use the environment, so that the running code in it must be up to date.
     """
-    answers = [found for _, found in registry().plugins.ask("swift_environment", entry=entry, update=update) if found]
+    arguments = {"spec": entry.spec, "distribution": entry.plugin.distribution, "update": update}
+    answers = [found for _, found in registry().plugins.ask("swift_environment", **arguments) if found]
     usable = next((found for found in answers if found.python), None)
     return usable or next(iter(answers), EngineEnvironment(create=tuple(shlex.split(pip_line("env")))))
+
+
+def isolated_entries(known: Registry) -> list[Entry[Spec]]:
+    """Return all parts that can have an environment of their own."""
+    return [entry for kind in sorted(ISOLATABLE) for entry in known.entries(kind) if entry.spec.isolated]
 
 
 def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str], str]) -> None:
@@ -84,27 +90,43 @@ def check_names(envs: Mapping[str, str], known: Registry, where: Callable[[str],
     Raises:
         UsageError: a name is unknown.
     """
+    specs = [entry.spec for entry in isolated_entries(known)] if envs else []
+    names = {name for spec in specs for name in (spec.name, *spec.also)}
     for name in envs:
-        try:
-            isolated_entry(known, name)
-        except UsageError as error:
-            raise UsageError(error.message, code=error.code, where=where(f"envs.{name}"), hint=error.hint) from None
+        if name not in names:
+            hint = suggestion(name, names) or f"Available: {', '.join(sorted(names)) or 'none (no installed plugin has one)'}."
+            message = f"there is no part '{name}' that can have its own environment"
+            raise UsageError(message, code="ENV-027", where=where(f"envs.{name}"), hint=hint)
 
 
 def _named(entry: Entry[Spec], python: Path) -> Path:
+    """Return the interpreter that the user names, which must have one of the engines of the part."""
     where = f"envs.{entry.spec.name}"
     if not python.is_file():
         raise UsageError(
             f"there is no '{python}'", code="ENV-030", where=where, hint="Name the interpreter of the environment: /opt/vllm/bin/python."
         )
-    try:
-        there = look(python)
-    except SwiftError as error:
-        raise UsageError(
-            f"'{python}' is not a working Python: {error.message}", code="ENV-031", where=where, hint="Name an interpreter."
-        ) from None
-    names = sorted({engine_distribution(engine) for engine in entry.spec.engines})
-    if not any(there.version(name) for name in names):
+    found = _distributions(python, where)
+    names = sorted({engines.engine_distribution(engine) for engine in entry.spec.engines})
+    if not any(_canonical(name) in found for name in names):
         hint = f"Install it there, or create an environment: {' '.join(environment_of(entry).create)}"
         raise UsageError(f"the environment of '{python}' has no {' or '.join(names)}", code="ENV-032", where=where, hint=hint)
     return python.absolute()
+
+
+def _distributions(python: Path, where: str) -> set[str]:
+    """Return the canonical names of the distributions in the environment of an interpreter, without importing any of them."""
+    code = "from importlib.metadata import distributions; print(*(each.metadata['Name'] for each in distributions()))"
+    command, variables = [python, "-I", "-c", code], interpreter_variables(str(python))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=True, env=variables)
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"'{python}' is not a working Python: {error}"
+        raise UsageError(message, code="ENV-031", where=where, hint="Name an interpreter.") from None
+    return set(map(_canonical, done.stdout.split()))
+
+
+def _canonical(name: str) -> str:
+    from packaging.utils import canonicalize_name
+
+    return canonicalize_name(name)

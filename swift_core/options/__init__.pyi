@@ -16,4 +16,4 @@ from swift_core.options.model import (
     names as names,
     option as option,
 )
-from swift_core.options.settings import Settings as Settings, listed as listed, normalise as normalise, read_yaml as read_yaml
+from swift_core.options.settings import listed as listed, normalise as normalise, read_yaml as read_yaml

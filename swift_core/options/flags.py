@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import HubSpec, UsageError, VerbSpec
+from swift_core.contract import HubSpec, Settings, UsageError, VerbSpec
 from swift_core.options import fields
-from swift_core.options.settings import Settings, listed, read_yaml
+from swift_core.options.settings import listed, read_yaml
 from swift_core.plugins import Registry, local
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

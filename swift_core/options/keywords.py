@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import UsageError, VerbSpec, suggestion
+from swift_core.contract import Settings, UsageError, VerbSpec, suggestion
 from swift_core.options import fields
 from swift_core.options.flags import flags_for
-from swift_core.options.settings import Settings
 from swift_core.plugins import Registry
 
 

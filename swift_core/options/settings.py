@@ -1,51 +1,12 @@
-"""Settings: what the user asked for, from YAML and flags, and where each thing was said, so that errors can point at it."""
+"""Read settings from YAML, with the line of each key, and bring them into one form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import UsageError
-
-Path_ = tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Settings:
-    """Nested values with the place of each: `lines` maps a dotted path to 'file:line'; `flags` are the paths set by flags."""
-
-    values: dict[str, Any] = field(default_factory=dict)  # option -> value, nested by part
-    lines: dict[str, str] = field(default_factory=dict)
-    flags: set[str] = field(default_factory=set)
-
-    def set(self, path: str, value: Any) -> None:
-        """Set a dotted path from a flag; what YAML said there is replaced. `tuner: lora` becomes `{name: lora}` where needed."""
-        *parents, last = path.split(".")
-        node = self.values
-        for name in parents:
-            inner = node.get(name)
-            if not isinstance(inner, dict):
-                inner = {"name": inner} if inner not in (None, "") else {}
-                node[name] = inner
-            node = inner
-        if isinstance(node.get(last), dict) and not isinstance(value, dict):
-            node[last]["name"] = value
-        else:
-            node[last] = value
-        self.flags.add(path)
-
-    def where(self, path: str) -> str:
-        """How to name a path in an error: 'file.yaml:7: tuner.rank', or '--tuner.rank'."""
-        if path in self.flags:
-            return "--" + path.replace("_", "-")
-        probe = path
-        while probe:
-            if probe in self.lines:
-                return f"{self.lines[probe]}: {path}"
-            probe = probe.rpartition(".")[0]
-        return path
+from swift_core.contract import Settings, UsageError
 
 
 def read_yaml(path: Path) -> Settings:

@@ -36,6 +36,14 @@ def engine_for(spec: Spec, device: str | None = None) -> Engine | None:
     return next((engine for engine in spec.engines if engine.when in (kind, "any")), None)
 
 
+def engine_distribution(engine: Engine) -> str:
+    """Return the distribution that is the engine itself: the first one in `no_deps`, else the first requirement."""
+    from packaging.requirements import Requirement
+
+    first = (*engine.no_deps, *engine.requirements)[:1]
+    return Requirement(first[0]).name if first else ""
+
+
 def other_devices(spec: Spec) -> str:
     """What the spec's engines run on, where none of them is for this machine."""
     devices = ", ".join(sorted({item.when for item in spec.engines}))

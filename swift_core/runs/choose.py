@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from swift_core.contract import Choice, EvaluatorSpec, Problems, QuantizerSpec, SwiftError, UsageError, VerbSpec, suggestion
-from swift_core.options import Invalid, Settings, fields
+from swift_core.contract import Choice, EvaluatorSpec, Problems, QuantizerSpec, Settings, SwiftError, UsageError, VerbSpec, suggestion
+from swift_core.options import Invalid, fields
 from swift_core.plugins import Registry
 
 _NOT_OPTIONS = ("run", "dataset_options")  # keys of settings that name the verb, and options of datasets

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from swift_core.contract import Choice, DataChoice, Progress, Source, VerbSpec
-from swift_core.options import Settings
+from swift_core.contract import Choice, DataChoice, Progress, Settings, Source, VerbSpec
 from swift_core.plugins import Registry
 
 

@@ -10,8 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from swift_core.contract import UsageError, VerbSpec
-from swift_core.options import Settings
+from swift_core.contract import Settings, UsageError, VerbSpec
 from swift_core.plugins import Registry
 
 

@@ -18,13 +18,14 @@ from swift_core.contract import (
     Problems,
     Progress,
     Run,
+    Settings,
     SwiftError,
     UsageError,
     VerbSpec,
     __version__,
     suggestion,
 )
-from swift_core.options import Settings, normalise
+from swift_core.options import normalise
 from swift_core.plugins import Registry, local, registry
 from swift_core.runs import outputs, provenance, reservation
 from swift_core.runs.choose import job_of, options_and_parts, with_engines

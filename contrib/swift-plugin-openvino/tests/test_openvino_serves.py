@@ -18,13 +18,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from swift_environments.isolated import isolated_entry
 from swift_serve.client import Client
 from swift_serve.parity import check_parity
 from swift_testing.serving import SwiftServe
 
 from swift_core.checkpoints import Checkpoint
 from swift_core.contract.errors import UsageError
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("openvino")

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from swift_environments.isolated import isolated_entry
 from swift_formats.weights import read_header
 from swift_train.build import load_checkpoint
 
 from swift_core import quantize
 from swift_core.checkpoints import Checkpoint, hash_files
 from swift_core.contract.errors import SwiftError, UsageError
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("quantize")

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from swift_environments.isolated import isolated_entry
 from swift_plugin_transformers.loader import TransformersLoader
 from swift_serve import chat
 from swift_testing.serving import SwiftServe
@@ -14,7 +15,7 @@ from swift_train.roles import Loading
 import swift_core as api
 from swift_core.checkpoints import Checkpoint
 from swift_core.checkpoints.family import UNKNOWN
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import python_for
 from swift_core.plugins.registered import registry
 
 pytestmark = pytest.mark.full("export")

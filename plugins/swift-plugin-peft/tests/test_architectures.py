@@ -8,8 +8,8 @@ from typing import Any
 import peft
 import pytest
 import torch
+from swift_testing.architectures import causal_types, small_model
 from swift_train import build
-from swift_train.testing_architectures import causal_types, small_model
 
 from swift_core.checkpoints.family import family_of
 from swift_core.plugins.registered import registry

@@ -13,8 +13,8 @@ from swift_plugin_peft.gradient_probe import modules_without_gradient
 from swift_plugin_peft.options import LoraOptions
 from swift_plugin_peft.targets import match_targets, to_target_modules
 from swift_plugin_peft.tuner import PeftTuner
+from swift_testing.architectures import small_model
 from swift_testing.codes import coded
-from swift_train.testing_architectures import small_model
 from torch import nn
 
 from swift_core.checkpoints.family import UNKNOWN

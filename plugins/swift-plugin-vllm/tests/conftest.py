@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from swift_environments.isolated import isolated_entry
 
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import python_for
 from swift_core.plugins.registered import registry
 
 

@@ -19,8 +19,7 @@ from typing import Any
 from swift_report.page import write_report
 
 from swift_convert.report import METHODS, divergence
-from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Stopped, SwiftError, UsageError, Watch, progress
-from swift_core.options import Settings
+from swift_core.contract import Problems, QuantizerSpec, Run, RunResult, Settings, Stopped, SwiftError, UsageError, Watch, progress
 from swift_core.plugins import Registry, catalogue, registry
 from swift_core.runs import Resolved
 from swift_core.system import write_json, write_result, write_text

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from swift_core.contract import DataChoice, Progress, Run, SwiftError, TaskSpec, VerbSpec
-from swift_core.options import Settings, listed
+from swift_core.contract import DataChoice, Progress, Run, Settings, SwiftError, TaskSpec, VerbSpec
+from swift_core.options import listed
 from swift_core.plugins import Registry, registry
 from swift_core.runs import resolve
 from swift_data.inspector import RowInspector

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import Choice, ErrorEvent, Event, Ref, ResultEvent, Run, Stopped, SwiftError, UsageError
-from swift_core.environments import CLEARED, interpreter_variables, look
+from swift_core.environments import CLEARED, interpreter_variables
 from swift_core.plugins import local
 from swift_core.runs import STOP_FILE, STOPPING, Report, WorkerCommand, error_of, watch_processes
 from swift_core.system import write_run
@@ -114,6 +114,8 @@ def _ours(run: Run) -> list[str]:
 
 def _check_versions(run: Run, python: str) -> None:
     """Refuse an environment without swift-core, or where a distribution of ours has another version than here."""
+    from swift_environments.contents import look  # not there in an environment
+
     there = look(Path(python))
     if not there.version("swift-core"):
         hint = f"{python} -m pip install {' '.join(_ours(run))}"

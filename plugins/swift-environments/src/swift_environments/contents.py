@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from swift_core.environments import Inside, ask
+from packaging.utils import canonicalize_name
+
+from swift_core.contract import SwiftError
+from swift_core.environments import interpreter_variables
+from swift_environments import probe
 
 
-class Contents(Inside):
-    """The contents of an environment, as `swift env` examines them."""
+@dataclass(frozen=True)
+class Contents:
+    """The contents of an environment.
+
+    Attributes:
+        python: the version of its Python.
+        base: the path of the interpreter that it was created from.
+        site_packages: the path of its site-packages.
+        markers: values of the environment markers (PEP 508).
+        distributions: name → version, requires (requirements), url (of a direct install) and top (importable names).
+    """
+
+    python: str
+    base: str
+    site_packages: str
+    markers: Mapping[str, str]
+    distributions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Map canonical name → version."""
+        return {canonicalize_name(name): str(each["version"]) for name, each in self.distributions.items()}
+
+    def version(self, name: str) -> str:
+        """Return the version of a distribution; '' if it is not installed."""
+        return self.versions.get(canonicalize_name(name), "")
 
     def requires(self, name: str) -> list[str]:
         """Return the requirements of a distribution."""
@@ -18,22 +50,16 @@ class Contents(Inside):
 
     def modules(self, name: str) -> list[str]:
         """Return the importable modules of a distribution: only the one of its own name if there is one, else all."""
-        from packaging.utils import canonicalize_name
-
         tops = [str(top) for top in self._distribution(name).get("top", ())]
         own = canonicalize_name(name).replace("-", "_")
         return [own] if own in tops else tops
 
     def _distribution(self, name: str) -> Mapping[str, Any]:
-        from packaging.utils import canonicalize_name
-
         canonical = canonicalize_name(name)
         return next((each for other, each in self.distributions.items() if canonicalize_name(other) == canonical), {})
 
     def freeze(self, ours: Iterable[str]) -> tuple[str, ...]:
         """Return exact requirements (`name==version`, or `name @ url`) for all distributions except `ours`."""
-        from packaging.utils import canonicalize_name
-
         left_out = {canonicalize_name(name) for name in ours}
         lines = [
             f"{name} @ {each['url']}" if each["url"] else f"{name}=={each['version']}"
@@ -45,7 +71,6 @@ class Contents(Inside):
     def unmet(self, requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield each requirement that is not met, with what is installed: 'torch 2.12.0', or ''."""
         from packaging.requirements import InvalidRequirement, Requirement
-        from packaging.utils import canonicalize_name
 
         for text in requirements:
             try:
@@ -68,7 +93,6 @@ class Contents(Inside):
             not_needed: distributions that need not be installed, whatever requires them.
         """
         from packaging.requirements import Requirement
-        from packaging.utils import canonicalize_name
 
         exempt = {canonicalize_name(name) for name in without_dependencies}
         unneeded = {canonicalize_name(name) for name in not_needed}
@@ -87,7 +111,7 @@ def look(python: Path) -> Contents:
     Raises:
         SwiftError: the interpreter does not run.
     """
-    return Contents(**ask(python, {}, 60))
+    return Contents(**_ask(python, {}, 60))
 
 
 def import_in(python: Path, modules: Sequence[str], limit: float) -> dict[str, Any]:
@@ -99,4 +123,37 @@ def import_in(python: Path, modules: Sequence[str], limit: float) -> dict[str, A
     Raises:
         SwiftError: the import crashed the interpreter, or took longer than `limit` seconds.
     """
-    return ask(python, {"import": list(modules)}, limit)
+    return _ask(python, {"import": list(modules)}, limit)
+
+
+def _ask(python: Path, question: Mapping[str, Any], limit: float) -> dict[str, Any]:
+    """Run `probe.py` with the interpreter `python` and return its answer.
+
+    Args:
+        python: the interpreter.
+        question: `{"import": [modules]}`, or empty for the contents of the environment.
+        limit: maximum seconds.
+
+    Raises:
+        SwiftError: the interpreter does not run, crashes, or does not answer in time.
+    """
+    try:
+        done = subprocess.run(
+            [python, "-I", str(probe.__file__), json.dumps(question)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+            env=interpreter_variables(str(python)),
+        )
+        return dict(json.loads(done.stdout))
+    except OSError as error:
+        raise SwiftError(f"the interpreter does not run: {error.strerror}", code="ENV-023", where=str(python)) from None
+    except subprocess.TimeoutExpired:
+        raise SwiftError(f"no answer within {limit:g} seconds", code="ENV-024", where=str(python)) from None
+    except ValueError:
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise SwiftError(
+            f"the interpreter exited with code {done.returncode}: {last[0][:300]}", code="ENV-025", where=str(python)
+        ) from None

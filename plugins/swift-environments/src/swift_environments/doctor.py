@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swift_core.contract import Spec, SwiftError
-from swift_core.environments import engine_distribution
 from swift_core.plugins import Entry, engines
 from swift_environments import own_code
 from swift_environments.contents import Contents, import_in, look
@@ -73,7 +72,7 @@ def _handshake(found: Contents, entry: Entry[Spec]) -> Finding:
 
 
 def _engine(found: Contents, python: Path, entry: Entry[Spec], limit: float) -> Iterator[Finding]:
-    names = [engine_distribution(engine) for engine in entry.spec.engines]
+    names = [engines.engine_distribution(engine) for engine in entry.spec.engines]
     name = next((name for name in names if found.version(name)), "")
     if not name:
         yield Finding("engine", False, f"{' or '.join(dict.fromkeys(names))} is not installed")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from swift_core.contract import Spec, UsageError
-from swift_core.environments import engine_distribution
 from swift_core.plugins import Entry, engines
 from swift_core.system import paths
 from swift_environments import own_code
@@ -91,6 +90,6 @@ def environment_spec(entry: Entry[Spec]) -> EnvironmentSpec:
         requirements=(*engine.requirements, *own_code.third_party(ours)),
         no_deps=engine.no_deps,
         index=engine.index,
-        engine=engine_distribution(engine),
+        engine=engines.engine_distribution(engine),
         disk=engine.disk,
     )

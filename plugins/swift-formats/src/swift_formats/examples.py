@@ -6,8 +6,6 @@ import json
 import struct
 from pathlib import Path
 
-from swift_testing.kit import Example
-
 from swift_formats.weights import ADAPTER
 
 
@@ -30,7 +28,7 @@ def write_onnx(source: Path, folder: Path) -> None:
 
 
 EXAMPLES = {
-    "adapter": Example(checkpoint=write_adapter),
-    "gguf": Example(checkpoint=write_gguf),
-    "onnx": Example(checkpoint=write_onnx),
+    "adapter": {"checkpoint": write_adapter},
+    "gguf": {"checkpoint": write_gguf},
+    "onnx": {"checkpoint": write_onnx},
 }

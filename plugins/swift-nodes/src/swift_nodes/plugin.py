@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from swift_core.contract import FlagFor, LauncherSpec, Problem, Ref, hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run, VerbSpec
-    from swift_core.options import Settings
+    from swift_core.contract import Run, Settings, VerbSpec
 
 _TORCHRUN = "swift_nodes.torchrun:TorchrunLauncher"
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from swift_core.runs import given_value, set_option, variable_number
 
 if TYPE_CHECKING:
-    from swift_core.contract import VerbSpec
-    from swift_core.options import Settings
+    from swift_core.contract import Settings, VerbSpec
 
 _RENDEZVOUS: Mapping[str, str] = {
     "NODE_RANK": "launcher.node_rank", "MASTER_ADDR": "launcher.master_addr", "MASTER_PORT": "launcher.master_port",

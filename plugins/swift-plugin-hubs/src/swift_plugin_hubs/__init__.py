@@ -12,8 +12,7 @@ from swift_core import hookimpl
 from swift_core.contract import Engine, HubSpec, Ref
 
 if TYPE_CHECKING:
-    from swift_core.contract import VerbSpec
-    from swift_core.options import Settings
+    from swift_core.contract import Settings, VerbSpec
 
 
 @hookimpl

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from swift_core.contract import UsageError, VerbSpec
-from swift_core.options import Settings, fields
+from swift_core.contract import Settings, UsageError, VerbSpec
+from swift_core.options import fields
 from swift_core.runs import set_option
 
 _HUBS: Mapping[str, tuple[str, str]] = {"USE_HF": ("hf", "ms"), "USE_MODELSCOPE_HUB": ("ms", "hf")}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import UsageError, VerbSpec, suggestion
-from swift_core.options import Settings, normalise, read_yaml
+from swift_core.contract import Settings, UsageError, VerbSpec, suggestion
+from swift_core.options import normalise, read_yaml
 from swift_core.plugins import local, verb_named
 
 _REFERENCE = re.compile(r"\$\{([^}.]+)\.([^}]+)\}")

@@ -19,8 +19,7 @@ from swift_report.page import write_report
 from swift_report.runs import STEPS
 from swift_serve.report import by_question
 
-from swift_core.contract import Progress, ResultRecord, Run, RunResult, SwiftError, Watch, note
-from swift_core.options import Settings
+from swift_core.contract import Progress, ResultRecord, Run, RunResult, Settings, SwiftError, Watch, note
 from swift_core.plugins import registry
 from swift_core.runs import Context, carry_out, launch_variables, resolve, running_server
 from swift_core.system import fingerprint, made_by, paths, read_result, write_result

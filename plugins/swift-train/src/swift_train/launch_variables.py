@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from swift_core.contract import UsageError, VerbSpec
-from swift_core.options import Settings, fields
+from swift_core.contract import Settings, UsageError, VerbSpec
+from swift_core.options import fields
 from swift_core.runs import given_value, set_option, variable_number
 
 _NUMBERS: Mapping[str, str] = {"NPROC_PER_NODE": "processes", "NNODES": "nodes"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from swift_core.contract import CallbackSpec, Ref, SectionSpec, TaskSpec, VerbSpec, hookimpl
 
 if TYPE_CHECKING:
-    from swift_core.options import Settings
+    from swift_core.contract import Settings
 
 _SPELLINGS = {
     "tuner_type": "tuner", "train_type": "tuner", "sft_type": "tuner", "deepspeed": "parallel", "fsdp": "parallel",

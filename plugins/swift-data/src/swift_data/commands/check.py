@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from swift_core.cli import Screen
-from swift_core.contract import VerbSpec
-from swift_core.options import Settings
+from swift_core.contract import Settings, VerbSpec
 from swift_data.commands.command import DataCommand
 from swift_data.verbs import CHECK
 

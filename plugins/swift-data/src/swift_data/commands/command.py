@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from swift_core.cli import FlagsCommand, Screen
-from swift_core.contract import UsageError, VerbSpec
-from swift_core.options import Settings, listed
+from swift_core.contract import Settings, UsageError, VerbSpec
+from swift_core.options import listed
 from swift_core.system import offline_if
 
 Work = Callable[[VerbSpec, Settings, Screen], int]

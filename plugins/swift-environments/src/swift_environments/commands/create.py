@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from swift_core.cli import Screen
-from swift_core.environments import isolated_entry
 from swift_core.plugins import registry
 from swift_environments import build
 from swift_environments.commands.shared import KIND_HELP, megabytes
 from swift_environments.installers import installer
+from swift_environments.isolated import isolated_entry
 from swift_environments.record import Environment
 from swift_environments.requirements import environment_spec, envs_dir
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import click
 
 from swift_core.contract import Spec, UsageError
-from swift_core.environments import isolated_entry
 from swift_core.plugins import Entry, engines, registry
 from swift_environments.commands.shared import KIND_HELP
 from swift_environments.doctor import Finding, examine
+from swift_environments.isolated import isolated_entry
 from swift_environments.lookup import environment_of
 from swift_environments.requirements import environment_spec
 

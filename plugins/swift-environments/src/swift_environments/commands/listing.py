@@ -9,9 +9,10 @@ import click
 
 from swift_core.cli import print_table
 from swift_core.contract import UsageError
-from swift_core.environments import isolated_entries, isolated_entry
+from swift_core.environments import isolated_entries
 from swift_core.plugins import registry
 from swift_environments.commands.shared import megabytes, served
+from swift_environments.isolated import isolated_entry
 from swift_environments.record import Environment, environments, size_of
 
 

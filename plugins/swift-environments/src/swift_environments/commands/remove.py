@@ -8,9 +8,9 @@ import click
 
 from swift_core.cli import note
 from swift_core.contract import UsageError, suggestion
-from swift_core.environments import isolated_entry
 from swift_core.plugins import registry
 from swift_environments.commands.shared import megabytes, served
+from swift_environments.isolated import isolated_entry
 from swift_environments.processes import users
 from swift_environments.record import Environment, environments, remove, size_of
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from swift_core.contract import Spec, UsageError
-from swift_core.environments import isolated_entry
 from swift_core.plugins import Entry, registry
+from swift_environments.isolated import isolated_entry
 from swift_environments.lookup import environment_of
 from swift_environments.record import Environment, Record
 from swift_environments.requirements import environment_spec

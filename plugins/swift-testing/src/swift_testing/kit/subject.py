@@ -179,7 +179,11 @@ def library(name: str) -> ModuleType:
 
 
 def examples_of(module: Any) -> Mapping[str, Example]:
-    """Return the examples of a plugin's parts by name, from the Ref in its `SWIFT_EXAMPLES`, to them or to a function that returns them."""
+    """Return the examples of a plugin's parts by name, from the Ref in its `SWIFT_EXAMPLES`, to them or to a function that returns them.
+
+    An example may also be a mapping of the fields, which needs no import of swift-testing.
+    """
     ref = getattr(module, "SWIFT_EXAMPLES", None)
     found = load(Ref(ref)) if ref else {}
-    return found() if callable(found) else found
+    found = found() if callable(found) else found
+    return {name: Example(**example) if isinstance(example, Mapping) else example for name, example in found.items()}

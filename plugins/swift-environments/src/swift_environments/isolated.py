@@ -1,14 +1,10 @@
-"""Parts that may run in an environment of their own (`isolated=True`), by name."""
+"""Find a part that may run in an environment of its own (`isolated=True`) by name."""
 
 from __future__ import annotations
 
-from swift_core.contract import ISOLATABLE, Engine, Spec, UsageError, suggestion
+from swift_core.contract import Spec, UsageError, suggestion
+from swift_core.environments import isolated_entries
 from swift_core.plugins import Entry, Registry
-
-
-def isolated_entries(known: Registry) -> list[Entry[Spec]]:
-    """Return all specs that can have an environment."""
-    return [entry for kind in sorted(ISOLATABLE) for entry in known.entries(kind) if entry.spec.isolated]
 
 
 def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry[Spec]:
@@ -34,11 +30,3 @@ def isolated_entry(known: Registry, name: str, kind: str = "") -> Entry[Spec]:
     names = [entry.spec.name for entry in entries]
     hint = suggestion(name, names) or f"Available: {', '.join(names) or 'none (no installed plugin has one)'}."
     raise UsageError(f"there is no part '{name}' that can have its own environment", code="ENV-027", where="NAME", hint=hint)
-
-
-def engine_distribution(engine: Engine) -> str:
-    """Return the distribution that is the engine itself: the first one in `no_deps`, else the first requirement."""
-    from packaging.requirements import Requirement
-
-    first = (*engine.no_deps, *engine.requirements)[:1]
-    return Requirement(first[0]).name if first else ""
