@@ -87,6 +87,7 @@ def libraries() -> dict[str, list[str]]:
                 inner = [f"{node.module}.{alias.name}" for alias in node.names if source(f"{node.module}.{alias.name}")]
                 used[library] |= {*inner, *([] if len(inner) == len(node.names) else [node.module])}
     used["swift_train"].add("swift_train.tokenise")  # what an Encoder returns
+    used["swift_testing"].add("swift_testing.rig")  # fixtures for tests of plugins
     return {name: sorted(module for module in modules if source(module)) for name, modules in used.items()}
 
 

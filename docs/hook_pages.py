@@ -25,7 +25,7 @@ PROTOCOLS = {
     "parallel": ("swift_train.strategy:Strategy",),
     "quantizer": ("swift_train.roles:LoadQuantizer", "swift_convert.roles:OfflineQuantizer"),
     "exporter": ("swift_convert.roles:Exporter",),
-    "backend": ("swift_core.contract.roles:Backend",),
+    "backend": ("swift_serve.roles:Backend",),
     "evaluator": ("swift_core.contract.roles:Evaluator", "swift_core.contract.roles:InlineEvaluator"),
     "launcher": ("swift_core.contract.roles:Launcher",),
     "optimizer": ("swift_train.roles:OptimizerFactory",),

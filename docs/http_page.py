@@ -19,7 +19,7 @@ def page(note: str) -> str:
     parts = [
         "# HTTP interface of a backend\n\n",
         note,
-        "A backend is a command that starts a server ([`Backend`](hooks/swift_backends.md), [`Serving`, `Command`](api/contract.md)).\n",
+        "A backend is a command that starts a server ([`Backend`](hooks/swift_backends.md), [`Serving`, `Command`](api/swift_serve.md)).\n",
         "What the server must answer is a part of [OpenAI's API](https://platform.openai.com/docs/api-reference): `swift serve` calls\n",
         "these routes before it reports the server as ready, and clients afterwards. The URL of a server ends in `/v1`. An engine in\n",
         "Python can be served by `swift_http` ([API](api/swift_http.md)), which has all of them.\n",

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import click
+from swift_serve.roles import Command
 
 from swift_core import hookimpl
 from swift_core.contract import (  # fmt: skip
     BackendSpec,
     CallbackSpec,
-    Command,
     DatasetSpec,
     EvaluatorSpec,
     ExporterSpec,

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.slow
 
 PLUGIN = """
 from swift_core import hookimpl
-from swift_core.contract.specs import BackendSpec, Command, Engine, Ref
+from swift_core.contract.specs import BackendSpec, Engine, Ref
+from swift_serve.roles import Command
 
 class Backend:
     def __init__(self, options):

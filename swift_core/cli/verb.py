@@ -46,20 +46,20 @@ class FlagsCommand(click.Command):
         try:
             rest = super().parse_args(ctx, flags.rewrite(words, known))
         except click.NoSuchOption as error:
-            from swift_core.options import unknown_flags
+            from swift_core.options import advice
 
             self._check_parts(words, known)
-            advice = unknown_flags.advice(error.option_name, self.verb, known, registry())
+            meant = advice.unknown_flag(error.option_name, self.verb, known, registry())
             raise UsageError(
                 f"there is no option {error.option_name}",
                 code="CLI-003",
-                hint=f"{advice} {ctx.command_path} --help lists the options.".strip(),
+                hint=f"{meant} {ctx.command_path} --help lists the options.".strip(),
             ) from None
         if rest:
-            from swift_core.options import extra_arguments
+            from swift_core.options import advice
 
             first = args[0] if self.positional and args and not args[0].startswith("-") else ""
-            hint = extra_arguments.advice(rest[0], ctx.command_path, first, known.flags, registry())
+            hint = advice.extra_argument(rest[0], ctx.command_path, first, verb=self.verb, known=known, registry=registry())
             raise UsageError(f"'{rest[0]}' belongs to no option", code="CLI-005", hint=hint)
         if not ctx.params.get("json"):
             for text in dict.fromkeys(known.notes):
@@ -91,13 +91,11 @@ class FlagsCommand(click.Command):
         named = [word.removeprefix("--model=") for word in words if word.startswith("--model=")]
         named += [after for word, after in pairwise(words) if word == "--model"]
         if named:
-            from swift_core.options import extra_arguments
+            from swift_core.options import advice
 
             command = f"swift {self.verb.name}"
             problem = f"two models are named: '{first}', and '{named[-1]}' by the option --model"
-            raise UsageError(
-                problem, code="CLI-006", where="model", hint=extra_arguments.two_models(first, named[-1], command, known.flags)
-            )
+            raise UsageError(problem, code="CLI-006", where="model", hint=advice.two_models(first, named[-1], command, known.flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options under a heading for each part."""

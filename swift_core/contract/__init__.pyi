@@ -31,7 +31,6 @@ from swift_core.contract.hookspecs import API_VERSION as API_VERSION, hookimpl a
 from swift_core.contract.reference import Reference as Reference, parse_reference as parse_reference
 from swift_core.contract.roles import (
     ISOLATABLE as ISOLATABLE,
-    Backend as Backend,
     Dataset as Dataset,
     EngineEnvironment as EngineEnvironment,
     Evaluation as Evaluation,
@@ -45,7 +44,6 @@ from swift_core.contract.roles import (
     Scores as Scores,
     Select as Select,
     Server as Server,
-    Serving as Serving,
 )
 from swift_core.contract.run import (
     Choice as Choice,
@@ -58,7 +56,6 @@ from swift_core.contract.run import (
 from swift_core.contract.settings import Settings as Settings
 from swift_core.contract.specs import (
     BackendSpec as BackendSpec,
-    Command as Command,
     DatasetSpec as DatasetSpec,
     Engine as Engine,
     EvaluatorSpec as EvaluatorSpec,

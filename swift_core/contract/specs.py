@@ -300,12 +300,3 @@ class Problem:
     hint: str = ""  # what to do
     fatal: bool = True
     code: str = ""  # stable, AREA-NNN, as a SwiftError's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A process to start: arguments (never a shell string), variables to add, and the path that answers 200 when it is ready."""
-
-    argv: tuple[str, ...]  # program and arguments; others can read them, so they hold no secret
-    env: Mapping[str, str] = field(default_factory=dict)  # variables added to the environment
-    ready: str = "/health"  # path that returns 200 once it is ready

@@ -117,12 +117,17 @@ def _named(entry: Entry[Spec], python: Path) -> Path:
 def _distributions(python: Path, where: str) -> set[str]:
     """Return the canonical names of the distributions in the environment of an interpreter, without importing any of them."""
     code = "from importlib.metadata import distributions; print(*(each.metadata['Name'] for each in distributions()))"
-    command, variables = [python, "-I", "-c", code], interpreter_variables(str(python))
+    command, variables = [str(python), "-I", "-c", code], interpreter_variables(str(python))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=True, env=variables)
-    except (OSError, subprocess.SubprocessError) as error:
-        message = f"'{python}' is not a working Python: {error}"
-        raise UsageError(message, code="ENV-031", where=where, hint="Name an interpreter.") from None
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False, env=variables)
+        last = "".join(done.stderr.strip().splitlines()[-1:])[:300]
+        reason = f"it exited with code {done.returncode}: {last or 'no output'}" if done.returncode else ""
+    except OSError as error:
+        reason = str(error.strerror)
+    except subprocess.TimeoutExpired:
+        reason = "no answer within 60 seconds"
+    if reason:
+        raise UsageError(f"'{python}' is not a working Python: {reason}", code="ENV-031", where=where, hint="Name an interpreter.")
     return set(map(_canonical, done.stdout.split()))
 
 

@@ -18,10 +18,10 @@ from swift_core.contract import SwiftError, UsageError
 from swift_core.plugins import local
 from swift_core.plugins.metadata import Point, blocked, entry_points
 from swift_core.plugins.registered import first_party
+from swift_core.plugins.verb_names import clash
 from swift_core.system import failure_site_of
 
 GROUP = "swift.commands"
-CORE = "swift-core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Offer:
 
     @property
     def first_party(self) -> bool:
-        """Return whether it comes from one of our own distributions."""
-        return self.point.distribution in {CORE, *first_party()}
+        """Whether it comes from one of our own distributions."""
+        return self.point.distribution in first_party()
 
     def load(self) -> click.Command:
         """Import it.
@@ -88,9 +88,7 @@ def find_command(name: str) -> Offer | None:
     found = [offer for offer in commands_offered() if offer.name == spelled(bare) and home in ("", offer.point.distribution, offer.place)]
     found = [offer for offer in found if offer.first_party] or found  # no other plugin takes their place
     if len(found) > 1:
-        owners = " and ".join(offer.point.distribution for offer in found)
-        words = " or ".join(f"swift {offer.place}/{offer.name}" for offer in found)
-        raise UsageError(f"two plugins offer the command '{bare}': {owners}", code="PLUGIN-006", hint=f"Say which one: {words}.")
+        raise clash("command", bare, [(offer.point.distribution, offer.place) for offer in found])
     return found[0] if found else None
 
 

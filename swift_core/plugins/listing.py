@@ -24,7 +24,7 @@ class Line:
     @property
     def first_party(self) -> bool:
         """Whether it comes from one of our own distributions."""
-        return self.home in {commands.CORE, *first_party()}
+        return self.home in first_party()
 
 
 def lines() -> list[Line]:

@@ -212,8 +212,8 @@ def broken(kind: str, name: str, plugin: Plugin, where: str) -> UsageError:
 
 @cache
 def first_party() -> frozenset[str]:
-    """Our own distributions."""
-    return frozenset({home for names in catalogue().values() for home in names.values()})
+    """Return the names of our own distributions."""
+    return frozenset({"swift-core"} | {home for names in catalogue().values() for home in names.values()})
 
 
 @cache

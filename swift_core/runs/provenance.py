@@ -8,12 +8,12 @@ if it has changed.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from swift_core.checkpoints import Checkpoint, Manifest
-from swift_core.contract import Choice, Run, UsageError
+from swift_core.contract import Choice, Run, Source, UsageError
 from swift_core.plugins import Registry, local
 from swift_core.system import read_run
 
@@ -40,6 +40,17 @@ def maker_of(known: Registry, kind: str, manifest: Manifest | None, default: str
         if files and not _loaded(files[0]):
             raise _missing(f"the {kind} '{name}'", files[0]) from error
         raise
+
+
+def recorded_loader(sources: Iterable[Source], known: Registry) -> Choice | None:
+    """Return the loader that the first of the checkpoints with such a record was made with; None if none has a record.
+
+    Raises:
+        UsageError: no installed plugin offers it.
+    """
+    manifests = (Checkpoint.at(source.path).manifest for source in sources)
+    manifest = next((manifest for manifest in manifests if manifest and manifest.loader), None)
+    return maker_of(known, "loader", manifest) if manifest else None
 
 
 def check_resume(asked: Any) -> None:

@@ -31,7 +31,6 @@ from swift_core.runs import outputs, provenance, reservation
 from swift_core.runs.choose import job_of, options_and_parts, with_engines
 from swift_core.runs.convert import converted
 from swift_core.runs.draft import Draft
-from swift_core.runs.loader_record import recorded_loader
 from swift_core.system import offline_if, paths
 
 
@@ -67,7 +66,7 @@ def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = N
         _fetch(draft)
     if "loader" in draft.parts and not settings.values.get("loader"):
         sources = [*draft.adapters.values(), *([draft.model] if draft.model else ())]
-        draft.parts["loader"] = recorded_loader(sources, known) or draft.parts["loader"]
+        draft.parts["loader"] = provenance.recorded_loader(sources, known) or draft.parts["loader"]
     for step in verb.complete:
         step.load()(draft)
     run = _frozen(draft)

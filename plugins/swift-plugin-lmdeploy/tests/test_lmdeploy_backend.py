@@ -10,12 +10,12 @@ import swift_plugin_lmdeploy
 from swift_plugin_lmdeploy.backend import LmdeployBackend
 from swift_plugin_lmdeploy.options import LmdeployOptions
 from swift_serve import keyed_launch
+from swift_serve.roles import Command
 from swift_testing import backends
 from swift_testing.codes import coded
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
-from swift_core.contract.specs import Command
 from swift_core.options.model import Invalid
 
 START = ("py", keyed_launch.__file__, "lmdeploy", "--api-keys")

@@ -13,13 +13,13 @@ from swift_plugin_sglang.backend import SglangBackend
 from swift_plugin_sglang.options import SglangOptions
 from swift_serve import keyed_launch
 from swift_serve.client import Refused
+from swift_serve.roles import Command
 from swift_testing import backends
 from swift_testing.codes import coded
 from swift_testing.scripted import ScriptedServer, reply
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
-from swift_core.contract.specs import Command
 
 START = ("py", keyed_launch.__file__, "sglang.launch_server", "--api-key")
 PLACE = ("--model-path", "/models/base", "--served-model-name", "base", "--host", "127.0.0.1", "--port", "8000", "--enable-metrics")

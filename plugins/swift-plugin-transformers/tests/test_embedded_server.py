@@ -23,9 +23,10 @@ from swift_plugin_transformers.backend import TransformersBackend
 from swift_plugin_transformers.serve_options import ServeOptions
 from swift_plugin_transformers.serving import main
 from swift_serve.client import Client, Refused, wait_ready
+from swift_serve.roles import Serving
 
 from swift_core.contract.errors import UsageError
-from swift_core.contract.roles import Server, Serving
+from swift_core.contract.roles import Server
 from swift_core.runs.local_launcher import free_port
 
 pytestmark = pytest.mark.slow

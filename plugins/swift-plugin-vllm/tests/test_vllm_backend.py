@@ -12,6 +12,7 @@ import swift_plugin_vllm
 from swift_plugin_vllm.backend import VllmBackend
 from swift_plugin_vllm.options import VllmOptions
 from swift_serve.client import Refused
+from swift_serve.roles import Command
 from swift_testing import backends
 from swift_testing.backends import write_adapter
 from swift_testing.codes import coded
@@ -19,7 +20,6 @@ from swift_testing.scripted import ScriptedServer, reply
 
 from swift_core.contract.errors import UsageError
 from swift_core.contract.roles import Server
-from swift_core.contract.specs import Command
 from swift_core.options.model import Invalid
 
 START = ("py", "-m", "vllm.entrypoints.openai.api_server")

@@ -1,15 +1,14 @@
-"""Roles that serve models and start processes."""
+"""A running server, the environment of an engine, and the role that starts processes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from swift_core.contract.events import ReadyEvent, Watch
-    from swift_core.contract.specs import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +29,6 @@ class Server:
     def from_event(cls, event: ReadyEvent, folder: Path) -> Server:
         """Return the server of the run in `folder`, which has reported that it is ready."""
         return cls(event["url"], tuple(event["models"]), event["api_key"], folder)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """What an engine serves, and at which address. A dataclass, so that fields can be added without breaking existing backends.
-
-    `name` is the model name that clients send, `adapters` maps further names to folders; `python` is the interpreter that has the engine;
-    `hash` is the checkpoint's content hash if it is known; `allow_other_base`: accept adapters that were trained on another base model;
-    `trust_remote_code`: the user trusts the Python code of this repository at this revision; `runtime_adapters`: allow adapters to be
-    added and removed while the engine runs.
-    """
-
-    checkpoint: Path  # the folder of the base model
-    name: str
-    adapters: Mapping[str, Path] = field(default_factory=dict)
-    host: str = "127.0.0.1"  # the address to listen on
-    port: int  # the port to listen on
-    api_key: str | None = None  # the key that clients must send; belongs into `Command.env`
-    python: str
-    trust_remote_code: bool = False
-    runtime_adapters: bool = False
-    hash: str = ""
-    allow_other_base: bool = False
-
-
-class Backend(Protocol):
-    """A serving engine, started by a command line; `swift serve` starts, monitors and stops it."""
-
-    def command(self, serving: Serving) -> Command:
-        """Return the command that starts the engine.
-
-        The API key goes into the environment, never into the arguments, which every user of the machine can read.
-
-        Raises:
-            UsageError: the backend does not support adapters, and some are given.
-        """
-        ...
-
-    def add_adapter(self, server: Server, name: str, path: Path) -> None:
-        """Add an adapter to the running server, from a folder that it can read. The caller checks that it has an effect."""
-        ...
-
-    def drop_adapter(self, server: Server, name: str) -> None:
-        """Remove an adapter from the running server."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from swift_core.contract import Command, UsageError
+from swift_serve.roles import Command
+
+from swift_core.contract import UsageError
 
 
 class Good:

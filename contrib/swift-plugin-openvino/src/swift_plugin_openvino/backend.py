@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from swift_serve.backend_mixins import NoAdapters
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import Command, Serving
 from swift_plugin_openvino.options import OpenvinoOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"

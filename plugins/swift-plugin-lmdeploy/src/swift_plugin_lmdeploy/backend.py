@@ -5,8 +5,9 @@ from __future__ import annotations
 from swift_serve import keyed_launch
 from swift_serve.backend_mixins import NoRuntimeAdapters
 from swift_serve.engine_flags import arguments
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import Command, Serving, UsageError
+from swift_core.contract import UsageError
 from swift_plugin_lmdeploy.options import LmdeployOptions
 
 FLAGS = {

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from swift_serve.client import Client
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import Command, Server, Serving, UsageError
+from swift_core.contract import Server, UsageError
 from swift_plugin_transformers.serve_options import ServeOptions
 
 KEY_VARIABLE = "SWIFT_API_KEY"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from swift_serve.backend_mixins import AdapterRoutes
 from swift_serve.engine_flags import arguments
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import Command, Serving, UsageError
+from swift_core.contract import UsageError
 from swift_plugin_vllm.options import VllmOptions
 
 FLAGS = {

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swift_core.checkpoints import Checkpoint, Fetcher, check_base
-from swift_core.contract import AdapterEvent, Backend, BackendSpec, Progress, ReadyEvent, Run, Server, SwiftError, UsageError, suggestion
+from swift_core.contract import AdapterEvent, BackendSpec, Progress, ReadyEvent, Run, Server, SwiftError, UsageError, suggestion
 from swift_core.plugins import Registry, registry
 from swift_core.runs import EVENTS, read_events
 from swift_core.system import read_run
 from swift_serve.acceptance import Note, check_effect, check_tokens
 from swift_serve.client import Client
+from swift_serve.roles import Backend
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from swift_core.contract import Server, Serving, UsageError
+from swift_core.contract import Server, UsageError
 from swift_serve.client import Client
+from swift_serve.roles import Serving
 
 _MERGE = "Merge the adapter (swift merge) and serve the merged model."
 

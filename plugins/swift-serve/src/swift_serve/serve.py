@@ -12,13 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Backend, BackendSpec, ReadyEvent, Run, Server, Serving, Source, SwiftError, UsageError
+from swift_core.contract import BackendSpec, ReadyEvent, Run, Server, Source, SwiftError, UsageError
 from swift_core.environments import interpreter_variables
 from swift_core.plugins import registry
 from swift_core.runs import Report, free_port
 from swift_core.system import supervisor
 from swift_serve.acceptance import check_effect, check_key, check_tokens
 from swift_serve.client import Client, wait_ready
+from swift_serve.roles import Backend, Serving
 
 
 def serve(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:

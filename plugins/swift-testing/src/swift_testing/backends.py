@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from swift_core.contract import Backend, Command, Serving
+from swift_serve.roles import Backend, Command, Serving
+
 from swift_core.options import Options
 
 CHECKPOINT = Path("/models/base")

@@ -13,7 +13,6 @@ import torch
 from swift_core.checkpoints import Manifest, family_of, write_manifest
 from swift_core.contract import Choice, Ref, Run, SwiftError, TunerSpec, UsageError
 from swift_core.plugins import registry
-from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, output_path, write_json
 from swift_train.adapters import inner_model
 from swift_train.build import attach, base_of, load_base
@@ -22,6 +21,7 @@ from swift_train.checkpoints import run_on_all_ranks
 from swift_train.custom_template import use_template
 from swift_train.data import Preprocessing, load_samples
 from swift_train.disk_space import check_disk_space, copy_model, training_size
+from swift_train.loader_record import loader_record_of
 from swift_train.loop import Loop
 from swift_train.masks import pieces
 from swift_train.options import SftOptions, peak_learning_rate

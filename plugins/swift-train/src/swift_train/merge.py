@@ -20,12 +20,12 @@ from swift_formats.files import copy_licence
 
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Run, SwiftError, UsageError
-from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, check_free, output_path, size_of
 from swift_train.adapters import check_adapter, quantizer_of, tuner_of
 from swift_train.build import base_of, load_adapter, load_checkpoint
 from swift_train.dequantize import check_dequantizable, load_dequantized
 from swift_train.devices import pick_device
+from swift_train.loader_record import loader_record_of
 from swift_train.merge_verification import check_divergence, check_logits, encode_prompts, max_difference, prompt_logits
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model

@@ -23,11 +23,11 @@ from swift_formats.weights import weight_files
 from swift_core.checkpoints import Checkpoint, Manifest, family_of, write_manifest
 from swift_core.contract import Choice, QuantizerSpec, Run, UsageError
 from swift_core.plugins import registry
-from swift_core.runs import loader_record_of
 from swift_core.system import atomic_folder, check_free, output_path
 from swift_train.build import base_of, load_base, load_with
 from swift_train.calibration import calibration_rows, write_rows
 from swift_train.devices import pick_device, pick_dtype
+from swift_train.loader_record import loader_record_of
 from swift_train.processors import tokenizer_of
 from swift_train.save_model import versions, write_model
 from swift_train.template_facts import generation_facts, golden, template_facts

@@ -10,8 +10,9 @@ from typing import Any
 from swift_serve.acceptance import open_routes
 from swift_serve.client import Client
 from swift_serve.parity import check_parity
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import BackendSpec, Command, Server, Serving, SwiftError, UsageError
+from swift_core.contract import BackendSpec, Server, SwiftError, UsageError
 from swift_testing.kit import served, tiny
 from swift_testing.kit.model import CheckFailed, Skip, check, require
 from swift_testing.kit.served import Served

@@ -14,13 +14,14 @@ from swift_testing.kit.model import PART, CheckFailed, Skip, check, require
 from swift_testing.kit.subject import Subject, library
 
 _CORE, _TRAIN, _CONVERT = "swift_core.contract.roles", "swift_train.roles", "swift_convert.roles"
+_SERVE = "swift_serve.roles"
 _ROLES = {
     "hub": (_CORE, "Hub"),
     "loader": (_TRAIN, "Loader"),
     "dataset": (_CORE, "Dataset"),
     "tuner": (_TRAIN, "Tuner"),
     "exporter": (_CONVERT, "Exporter"),
-    "backend": (_CORE, "Backend"),
+    "backend": (_SERVE, "Backend"),
     "evaluator": (_CORE, "Evaluator"),
     "launcher": (_CORE, "Launcher"),
     "optimizer": (_TRAIN, "OptimizerFactory"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from swift_serve.backend_mixins import NoAdapters
+from swift_serve.roles import Command, Serving
 
-from swift_core.contract import Command, Serving
 from swift_plugin_acme.options import AcmeOptions
 
 KEY_VARIABLE = "ACME_API_KEY"  # not an argument, since every user of the machine can read arguments
