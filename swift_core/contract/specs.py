@@ -181,6 +181,8 @@ class DatasetSpec(Spec):
 class TaskSpec(Spec):
     """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
+    `loss_scope` is what one term of its loss depends on: a token, the tokens of a sample, or all samples of a step. Strategies that
+    split sequences over ranks support only losses by token.
     `inspector` is what `swift data` asks how the task's rows are tokenised and graded: (run) -> `swift_data.inspector.RowInspector`.
     """
 
@@ -188,6 +190,7 @@ class TaskSpec(Spec):
     rows: tuple[str, ...]
     trainer: Ref
     inspector: Ref | None = None
+    loss_scope: Literal["token", "sample", "step"] = "token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -362,7 +362,8 @@ def kept_of_activations(**options):
         return tensor
 
     ids = torch.arange(64) % 50
-    micro = Micro(ids[None], torch.arange(64)[None], torch.tensor([3]), ids[4:5], torch.ones(1), rows=(0,))
+    zero, one = torch.zeros(1, dtype=torch.int64), torch.ones(1)
+    micro = Micro(ids[None], torch.arange(64)[None], torch.tensor([3]), ids[4:5], one, (0,), zero, zero, one)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         strategy.accumulate([micro], NextToken(), 1.0)
     return sum(found.values())

@@ -29,7 +29,7 @@ from swift_plugin_deepspeed.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -86,7 +86,7 @@ class ZeroStrategy:
         """Reduce a number over the processes."""
         return all_reduce(x, op, self.device)
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run the passes of a step; only the last micro-batch is an accumulation boundary."""
         self.engine.train(train)
         total = 0.0

@@ -32,7 +32,7 @@ from swift_plugin_fsdp.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -79,7 +79,7 @@ class FsdpStrategy:
         """Reduce a number over the processes."""
         return all_reduce(x, op, self.device)
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run forward and backward passes, one micro-batch at a time."""
         losses = run_micro_batches(self.module, micros, task, self.device, factor=weight * self.scale.value, train=train)
         return self.reduce(losses, "sum") * weight

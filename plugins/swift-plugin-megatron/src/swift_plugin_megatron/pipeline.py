@@ -8,7 +8,6 @@ and each direction has its own process group, so no two processes can deadlock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +19,7 @@ from swift_plugin_megatron.schedule import passes_of
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
 
     from swift_plugin_megatron.model import Stage
@@ -42,7 +41,7 @@ class Pipeline:
         self.forward_groups, self.backward_groups = ([_new_pipeline_group() for _ in range(count)] for _ in range(2))
         self._sent: list[tuple[Any, Tensor]] = []
 
-    def run(self, micros: Sequence[Micro], task: LossTask, weight: float, *, train: bool, after_backward: Callable[[], None]) -> float:
+    def run(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, *, train: bool, after_backward: Callable[[], None]) -> float:
         """Run the passes of a step; with `train`, gradients are those of the loss × `weight`. Collective.
 
         Args:
@@ -54,7 +53,7 @@ class Pipeline:
         losses: list[Tensor] = []
         kept: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
         if len(self.stages) > 1 and (missing := -len(micros) % self.ranks):
-            micros = [*micros, *[replace(micros[-1], weights=torch.zeros_like(micros[-1].weights))] * missing]
+            micros = [*micros, *[micros[-1].as_filler()] * missing]
         micros = [self._local_tokens(micro) for micro in micros]
         passes = passes_of(self.rank, self.ranks, len(self.stages), len(micros))
         for forward, chunk, micro in passes if train else [each for each in passes if each.forward]:
@@ -89,7 +88,7 @@ class Pipeline:
         micro = pad_to_multiple(micro, self.sizes.context * self.sizes.sequence_shards)
         return shard_tokens(micro, dist.get_rank(groups.context()), self.sizes.context) if self.sizes.context > 1 else micro
 
-    def _forward(self, stage: Stage, micro: Micro, task: LossTask, *, train: bool) -> tuple[Tensor | None, Tensor]:
+    def _forward(self, stage: Stage, micro: Micro, task: ForwardLoss, *, train: bool) -> tuple[Tensor | None, Tensor]:
         received = None
         stage.set_row_lengths(micro.lengths)
         if not stage.is_first:

@@ -32,7 +32,7 @@ from swift_plugin_megatron.verification import verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -81,7 +81,7 @@ class MegatronStrategy:
         dist.all_reduce(total, group=groups.data())
         return total.item()
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run the passes of a step through all stages."""
         self.stages.train(train)
         loss = self.pipeline.run(micros, task, weight, train=train, after_backward=self.master_weights.collect_gradients)

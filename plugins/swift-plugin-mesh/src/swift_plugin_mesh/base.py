@@ -31,7 +31,7 @@ from swift_plugin_mesh.sizes import data_size, size_problems
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module, Parameter
     from torch.optim import Optimizer
@@ -98,7 +98,7 @@ class MeshStrategy(ABC):
         """Return how many processes hold the same shard of a parameter."""
 
     @abstractmethod
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run the passes of a step."""
 
     def reduce(self, x: float, op: Literal["sum", "max"]) -> float:

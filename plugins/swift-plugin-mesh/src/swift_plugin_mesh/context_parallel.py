@@ -21,7 +21,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch.nn import Module
 
 _NAME = "swift_context"
@@ -60,9 +60,9 @@ class ContextParallel:
             message = f"{type(model).__name__} computes different logits with context parallelism (by {self.difference:.2g})"
             raise UsageError(message, code="PARALLEL-046", where="parallel.context", hint=_HINT)
 
-    def wrap(self, task: LossTask) -> LossTask:
+    def wrap(self, task: ForwardLoss) -> ForwardLoss:
         """Return a task whose forward pass runs on this process's part of the tokens."""
-        return _LocalTask(task, self)  # type: ignore[return-value]
+        return _LocalTask(task, self)
 
     def local(self, micros: Sequence[Micro]) -> list[Micro]:
         """Return this process's tokens of each micro-batch."""
@@ -94,7 +94,7 @@ class ContextParallel:
 
 
 class _LocalTask:
-    def __init__(self, task: LossTask, context: ContextParallel) -> None:
+    def __init__(self, task: ForwardLoss, context: ContextParallel) -> None:
         self._task, self._context = task, context
         self.loss = task.loss
 
@@ -114,6 +114,9 @@ def _probe(vocabulary: int) -> Micro:
         labels=ids,
         weights=torch.ones(len(ids)),
         rows=(0, 1),
+        sequence=torch.repeat_interleave(torch.arange(2), torch.tensor(lengths)),
+        sample=torch.arange(2),
+        sample_weights=torch.ones(2),
     )
 
 

@@ -34,7 +34,7 @@ from swift_plugin_mesh.verification import check_placements, placement_along
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module, Parameter
 
@@ -100,7 +100,7 @@ class PipelineStrategy(MeshStrategy):
         groups = {rank: group for pair in pairs for group in (dist.new_group(pair),) for rank in pair}
         return groups.get(dist.get_rank())
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run the schedule's passes over all micro-batches."""
         self.module.train(train)
         padded = [micro.to(self.device) for micro in pad_micros(micros, self.options.pipeline)]
@@ -163,5 +163,5 @@ def pad_micros(micros: Sequence[Micro], minimum: int) -> list[Micro]:
         missing = longest - micro.input_ids.shape[1]
         positions = torch.cat([micro.position_ids, torch.arange(missing)[None]], 1)
         padded.append(replace(micro, input_ids=pad(micro.input_ids, (0, missing)), position_ids=positions))
-    empty = replace(padded[0], weights=torch.zeros_like(padded[0].weights))
+    empty = padded[0].as_filler()
     return padded + [empty] * (minimum - len(padded))

@@ -22,7 +22,7 @@ from swift_core.contract import UsageError
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
 
 _HINT = "Use --parallel fsdp, which shards any architecture."
@@ -127,7 +127,7 @@ class Stage(nn.Module):
         super().__init__()
         self.module, self.is_first, self.is_last = module, is_first, is_last
         self.micros: Sequence[Micro] = ()
-        self.task: LossTask
+        self.task: ForwardLoss
         self._received: Any = None
         self._sent: Any = None
         first.register_forward_pre_hook(self._receive, prepend=True, with_kwargs=True)  # before FSDP's hook, which inspects inputs

@@ -23,7 +23,7 @@ from swift_plugin_mesh.verification import placement_along, verify_sharding
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch.distributed import ProcessGroup
     from torch.nn import Module, Parameter
 
@@ -56,7 +56,7 @@ class TensorContextStrategy(MeshStrategy):
         """All of the tensor dimension if the parameter is replicated over it, else one."""
         return self.options.tensor if placement_along(parameter, "tensor").is_replicate() else 1
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run forward and backward passes, one micro-batch at a time."""
         if self.context:
             micros, task = self.context.local(micros), self.context.wrap(task)

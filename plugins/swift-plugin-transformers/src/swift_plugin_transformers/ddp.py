@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -63,7 +63,7 @@ class DdpStrategy:
         """Return the sum or maximum over the ranks."""
         return all_reduce(x, op, self.device)
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Accumulate gradients over the micro-batches of a step; they are all-reduced in the last backward pass only.
 
         Returns:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,10 +31,11 @@ class RowBoundaries(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """A micro-batch: whole rows concatenated into one sequence, without padding.
+    """A micro-batch: whole sequences concatenated, without padding.
 
     `positions` are the indices of the outputs that are scored, each one before a supervised token; `labels` are those tokens.
-    Filler rows, which give every rank the same number of micro-batches, have weight 0.
+    A sample is a sequence, or several (a chosen and a rejected answer); the tensors by sequence and sample are for losses that are no sums
+    over tokens. Fillers, which give every rank the same number of micro-batches, have weight 0.
     """
 
     input_ids: Tensor  # (1, tokens) int64
@@ -43,13 +44,25 @@ class Micro:
     labels: Tensor  # (supervised,) int64
     weights: Tensor  # (supervised,) float32
     rows: tuple[int, ...]  # indices of the samples
+    sequence: Tensor  # (supervised,) int64: number of the sequence that each scored position is in
+    sample: Tensor  # (sequences,) int64: number of the sample that each sequence is in
+    sample_weights: Tensor  # (samples,) float32: 1, or 0 for a filler
+    columns: Mapping[str, Tensor] = field(default_factory=dict)  # (sequences,) or (supervised,) float32: numbers beside the tokens
     lengths: tuple[int, ...] = ()  # full lengths of the rows, if this holds only a shard of their tokens (swift_train.context_parallel)
     boundaries: RowBoundaries = RowBoundaries.POSITION_IDS  # how the beginnings of rows are passed to the model
 
     @property
     def plain(self) -> bool:
         """True for a single whole row, for which the model's default positions are right."""
-        return len(self.rows) == 1 and not self.lengths
+        return len(self.sample) == 1 and not self.lengths
+
+    def sums(self, values: Tensor) -> Tensor:
+        """Sum a number per scored position over each sequence: (supervised,) → (sequences,)."""
+        return values.new_zeros(len(self.sample)).index_add(0, self.sequence, values)
+
+    def as_filler(self) -> Micro:
+        """Return a copy with weight 0."""
+        return replace(self, weights=torch.zeros_like(self.weights), sample_weights=torch.zeros_like(self.sample_weights))
 
     @property
     def row_arguments(self) -> dict[str, Any]:
@@ -68,11 +81,11 @@ class Micro:
 
     def to(self, device: torch.device) -> Micro:
         """Return a copy with its tensors on a device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         moved: dict[str, Any] = {
             name: value.to(device, non_blocking=True) for name, value in values.items() if isinstance(value, torch.Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, **moved, columns={name: value.to(device, non_blocking=True) for name, value in self.columns.items()})
 
 
 class RowGroup(NamedTuple):
@@ -103,7 +116,9 @@ def split_rows(
 
 def collate(samples: Samples, group: RowGroup, boundaries: RowBoundaries = RowBoundaries.POSITION_IDS) -> Micro:
     """Build the tensors of a micro-batch, on the CPU."""
-    parts = [samples[row] for row in group.rows]
+    samples_of = [samples.sequences(row) for row in group.rows]
+    parts = [part for sequences in samples_of for part in sequences]
+    numbers = torch.arange(len(parts))
     ids = torch.from_numpy(np.concatenate([part.ids for part in parts]).astype(np.int64))
     weights = torch.from_numpy(np.concatenate([part.weights for part in parts]))
     supervised = weights.nonzero().squeeze(1)
@@ -114,6 +129,13 @@ def collate(samples: Samples, group: RowGroup, boundaries: RowBoundaries = RowBo
         labels=ids[supervised],
         weights=weights[supervised] * group.weight,
         rows=group.rows,
+        sequence=torch.repeat_interleave(numbers, torch.tensor([len(part.ids) for part in parts]))[supervised],
+        sample=torch.repeat_interleave(torch.arange(len(samples_of)), torch.tensor(list(map(len, samples_of)))),
+        sample_weights=torch.full((len(samples_of),), group.weight),
+        columns={
+            name: torch.from_numpy(np.concatenate([np.atleast_1d(np.float32(part.columns[name])) for part in parts]))
+            for name in parts[0].columns
+        },
         boundaries=boundaries,
     )
 

@@ -39,6 +39,7 @@ def shard_tokens(micro: Micro, part: int, parts: int) -> Micro:
         positions=micro.positions[own] - begin,
         labels=micro.labels[own],
         weights=micro.weights[own],
+        sequence=micro.sequence[own],
         lengths=tuple(row_lengths(micro.position_ids)),
     )
 

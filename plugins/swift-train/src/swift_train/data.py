@@ -23,7 +23,7 @@ from swift_core.contract import DiskFull, NotWritable, SwiftError, UsageError
 from swift_core.system import paths
 from swift_train.samples import Samples
 from swift_train.store import META, Store, StoreWriter
-from swift_train.tasks import CountingEncoder
+from swift_train.tasks import CountingEncoder, GroupedEncoder
 from swift_train.tokenise import Encoded, SupervisedText, Tokeniser
 from swift_train.truncation import samples_of_row, too_long
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from swift_core.runs import Report
     from swift_train.tasks import Encoder
 
-_FORMAT = 3  # version of the stores and of the encoders' output; increment it when either changes
+_FORMAT = 4  # version of the stores and of the encoders' output; increment it when either changes
 _BATCH = 64  # rows; larger batches live long enough to trigger full garbage collections
 _FIRST, _EVERY = 16, 1000  # the mask check covers the first rows, then every n-th
 
@@ -45,6 +45,16 @@ class Preprocessing:
     truncation: str
     max_length: int
     options: Mapping[str, Any]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the sequences of a row are one sample."""
+        return isinstance(self.encoder, GroupedEncoder) and self.encoder.grouped
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers that each sequence has beside its tokens."""
+        return self.encoder.columns if isinstance(self.encoder, GroupedEncoder) else ()
 
     def key(self, choice: DataChoice) -> str:
         """Return the cache key of a data set's store; '' if its content is not known in advance."""
@@ -205,7 +215,7 @@ def write_samples(folder: Path, rows: Iterable[RawRow], preprocessing: Preproces
     valid = dropped = 0
     max_tokens = preprocessing.max_length if preprocessing.truncation == "error" else None
     take_unread(preprocessing.encoder)  # reset the count
-    with StoreWriter(folder) as writer:
+    with StoreWriter(folder, grouped=preprocessing.grouped, columns=preprocessing.columns) as writer:
         for raw, sequences in encode_rows(rows, preprocessing.encoder, skips, max_tokens):
             try:
                 pieces = samples_of_row(sequences, preprocessing)
@@ -242,7 +252,7 @@ def _verify(store: Store, choice: DataChoice, preprocessing: Preprocessing) -> N
             continue
         preprocessing.encoder.check(raw, sequences)
         for piece in pieces:
-            if index == len(store) or store.ids[store.token_slice(index)].tolist() != piece.ids.tolist():
+            if index == len(store.ends) or store.ids[store.token_slice(index)].tolist() != piece.ids.tolist():
                 shutil.rmtree(store.folder)
                 raise SwiftError(
                     "the cached samples do not match the data set",

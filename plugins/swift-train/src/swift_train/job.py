@@ -29,7 +29,7 @@ from swift_train.placement_report import write_report
 from swift_train.processors import tokenizer_of
 from swift_train.resume import resume_of
 from swift_train.roles import RemarkingTuner, ScheduledTuner
-from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of
+from swift_train.row_isolation import ONE_ROW, check_isolation, isolation_of, max_sequences
 from swift_train.samples import Samples
 from swift_train.save_model import versions
 from swift_train.stream import Stream
@@ -84,7 +84,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         max_length = max_length_of(shapes, options)
         isolation = isolation_of(strategy, WatchedTask(task, watchdog), rows, heldout, max_length)
         write_report(strategy, run.part("parallel").name, isolation, report.folder)
-        check_isolation(isolation, options, strategy)
+        check_isolation(isolation, options, strategy, max_sequences(rows))
         if not isolation.together and isolation.reason != ONE_ROW:
             report.note(f"Rows are computed one by one, which is correct but slower: {isolation.reason}.")
         report.progress("load", 1, 1)
@@ -93,6 +93,7 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
             max_length=max_length, isolation=isolation, setup=trainer.setup(rows), run=run.to_json(), write_model=trainer.write,
             report=report, watchdog=watchdog, callbacks=callbacks,
         )  # fmt: skip
+        loop.add_reference()
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)

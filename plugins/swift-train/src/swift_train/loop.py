@@ -1,7 +1,8 @@
 """The training loop: sampling, loss normalisation, learning rate schedule, evaluation, metrics, checkpoints, stop and resume.
 
 A step samples rows, lets the strategy compute loss and gradients over all ranks, and updates the parameters. The loss is the mean over
-all supervised tokens of the step, over all micro-batches and ranks, so it does not depend on how the rows are split.
+what the task counts in the step (supervised tokens, pairs), over all micro-batches and ranks, so it does not depend on how the rows are
+split.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from math import ceil, isfinite
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
+from swift_train import reference
 from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
 from swift_train.checkpoints import Checkpoints, best_checkpoint, complete_checkpoints
 from swift_train.nonfinite_loss import nonfinite_rows
@@ -22,7 +25,8 @@ from swift_train.resume import Resume, changed_settings, first_intact, read_stat
 from swift_train.run_state import MetricsWindow, RunState
 from swift_train.sampler import make_sampler
 from swift_train.save_interval import SaveTimer
-from swift_train.schedule import learning_rate
+from swift_train.schedule import learning_rate, total_steps
+from swift_train.scoring import Step
 from swift_train.watchdog import WatchedTask
 
 if TYPE_CHECKING:
@@ -68,8 +72,9 @@ class Loop:
     ) -> None:  # fmt: skip
         self.strategy, self.heldout, self.options, self.report, self.max_length = strategy, heldout, options, report, max_length
         self.isolation, self.watchdog, self.callbacks = isolation, watchdog, callbacks
-        self.task: LossTask = WatchedTask(task, watchdog)
+        self.task = WatchedTask(task, watchdog)
         per_step = options.batch_size * options.gradient_accumulation_steps * strategy.data_size
+        self.rows = rows
         self.sampler = make_sampler(rows, per_step, options, max_length)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
@@ -117,6 +122,21 @@ class Loop:
             self.callbacks.training.metrics = values
             self._call("on_step_end")
 
+    def add_reference(self) -> None:
+        """Compute the task's reference columns of all rows; the model must be as before the first step. Collective.
+
+        Raises:
+            UsageError: the rows are streamed.
+        """
+        for samples, what in ((self.rows, "reference"), (self.heldout, "reference held out")) if self.task.reference else ():
+            self.watchdog.stage(f"{what} log-probabilities")
+            progress = partial(self.report.progress, what, unit="rows")
+            reference.add_columns(samples, self.task, self.strategy, self._all_at_once, progress)
+
+    def _all_at_once(self, samples: Samples, rows: Sequence[int]) -> list[Micro]:
+        size = self.options.eval_batch_size or self.options.batch_size
+        return self._collate(samples, self._micro_batches(rows, samples, self.strategy.data_rank, size))
+
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run so far, by name."""
         figures = self.state.figures()
@@ -145,10 +165,13 @@ class Loop:
         self.watchdog.stage(f"step {self.state.step + 1}")
         state, (samples, rows) = self.state, self.sampler.step(self.state.step)
         tokens, supervised = int(samples.lengths[rows].sum()), int(samples.supervised[rows].sum())
+        count = self.task.count(samples, rows)
         rate = self.rate(state.updates)
         max_rows = len(rows) if self.options.packing else self.options.batch_size
         groups = self._micro_batches(rows, samples, self.strategy.data_rank, max_rows)
-        loss = self.strategy.accumulate(self._collate(samples, groups), self.task, 1 / supervised)
+        micros = self.task.prepare(Step(self.strategy, self.task, samples, rows, train=True), self._collate(samples, groups))
+        loss = self.strategy.accumulate(micros, self.task, 1 / count)
+        metrics = self.task.take_metrics(self.strategy)
         if not isfinite(loss) and self.options.on_nan == "stop":
             raise self._not_finite(loss, samples, rows)
         self.watchdog.mark("optimizer update")
@@ -173,7 +196,7 @@ class Loop:
             state.losses = [*state.losses[:1], loss]
         seconds = time.perf_counter() - began
         values = {"loss": loss, "grad_norm": update.norm, "learning_rate": rate, "tokens": tokens, "supervised": supervised}
-        return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)}
+        return values | {"tokens_per_second": tokens / seconds, "skipped": int(update.skipped)} | metrics
 
     def _micro_batches(self, rows: Sequence[int], samples: Samples, rank: int, max_rows: int) -> list[RowGroup]:
         limit = max_micro_tokens(self.options.micro_tokens, self.strategy.device)
@@ -186,23 +209,25 @@ class Loop:
         return [collate(samples, group, self.isolation.boundaries) for group in groups]
 
     def _evaluate(self) -> bool:
-        """Compute the mean loss over the supervised tokens of the held-out rows, if due; return False if a stop request interrupted it."""
+        """Compute the mean loss of the held-out rows, if due; return False if a stop request interrupted it."""
         strategy, options, held, state = self.strategy, self.options, self.heldout, self.state
         due = state.step in (0, self.total) or (options.eval_steps and state.step % options.eval_steps == 0)
         if held is None or not due or state.evaluated == state.step:
             return True
         self.watchdog.stage(f"evaluation after step {state.step}")
         groups = self._micro_batches(range(len(held)), held, strategy.data_rank, options.eval_batch_size or options.batch_size)
-        total, count = 0.0, int(held.supervised.sum())
+        total, count = 0.0, self.task.count(held, range(len(held)))
         for start in range(0, len(groups), _EVALUATED_AT_ONCE):
             if self._stop_requested():
                 return False
             self.report.progress("evaluate", start, len(groups))
-            micros = self._collate(held, groups[start : start + _EVALUATED_AT_ONCE])
+            collated = self._collate(held, groups[start : start + _EVALUATED_AT_ONCE])
+            micros = self.task.prepare(Step(strategy, self.task, held, range(len(held)), train=False), collated)
             total += strategy.accumulate(micros, self.task, 1 / count, train=False)
         self.report.progress("evaluate", len(groups), len(groups))
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
-        self.report.metric(state.step, heldout_loss=total)
+        metrics = {f"heldout_{name}": value for name, value in self.task.take_metrics(strategy).items()}
+        self.report.metric(state.step, heldout_loss=total, **metrics)
         self._call("on_evaluate")
         return True
 
@@ -282,16 +307,3 @@ class Loop:
             samples, rows, alone=lambda rank: self._micro_batches(rows, samples, rank, max_rows=1), strategy=self.strategy, task=self.task
         )
         return SwiftError(f"the loss is {loss} at step {self.state.step + 1}", code="TRAIN-033", where=named, hint=hint)
-
-
-def total_steps(options: TrainOptions, steps_per_epoch: int | None) -> int:
-    """Return the total steps of a run: `max_steps`, else `epochs` times the steps per epoch.
-
-    Raises:
-        UsageError: `max_steps` is not set, and the steps per epoch are not known.
-    """
-    if not options.max_steps and not steps_per_epoch:
-        raise UsageError(
-            "the length of a stream is not known", code="TRAIN-034", where="max_steps", hint="Set the number of steps: --max-steps 1000."
-        )
-    return options.max_steps or ceil(options.epochs * (steps_per_epoch or 0))

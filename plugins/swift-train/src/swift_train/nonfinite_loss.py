@@ -11,13 +11,13 @@ from swift_train.batches import RowGroup, collate
 if TYPE_CHECKING:
     from swift_train.samples import Samples
     from swift_train.strategy import Strategy
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
 
 _NAMED = 8
 
 
 def nonfinite_rows(
-    samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: LossTask
+    samples: Samples, rows: Sequence[int], *, alone: Callable[[int], list[RowGroup]], strategy: Strategy, task: ForwardLoss
 ) -> tuple[str, str]:
     """Name the rows of a step whose loss is not finite, and suggest what to do. Collective.
 

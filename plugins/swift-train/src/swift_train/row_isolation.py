@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from swift_train.options import TrainOptions
     from swift_train.strategy import Strategy
     from swift_train.stream import Stream
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
+    from swift_train.watchdog import WatchedTask
 
 ONE_ROW = "the options put one row in each forward pass"
 
@@ -80,7 +81,7 @@ def one_by_one(reason: str, figures: Mapping[str, float] = MappingProxyType({}),
     return Isolation(RowBoundaries.POSITION_IDS, reason, causal, dict(figures))
 
 
-def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, heldout: Samples | None, longest: int) -> Isolation:
+def isolation_of(strategy: Strategy, task: WatchedTask, rows: Samples | Stream, heldout: Samples | None, longest: int) -> Isolation:
     """Determine whether a run's rows may share a forward pass. Collective; the result is the same on all processes.
 
     The model is not probed if every pass has one row and rows are not padded to a fixed shape.
@@ -91,7 +92,9 @@ def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, hel
         longest: maximum tokens of a streamed row.
     """
     options = task.options
-    if not (options.packing or options.batch_size > 1 or (options.eval_batch_size or 1) > 1 or strategy.fixed_shapes):
+    if not (
+        max_sequences(rows) > 1 or options.packing or options.batch_size > 1 or (options.eval_batch_size or 1) > 1 or strategy.fixed_shapes
+    ):
         return one_by_one(ONE_ROW)
     first, known = (rows, [rows]) if isinstance(rows, Samples) else (rows.head(), [])
     tokens = {token for place in range(min(len(first), _SAMPLED_ROWS)) for token in first[place].ids.tolist()}
@@ -99,12 +102,26 @@ def isolation_of(strategy: Strategy, task: LossTask, rows: Samples | Stream, hel
     return probe_isolation(strategy, task, sorted(tokens), max(lengths) if known else longest)
 
 
-def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strategy) -> None:
-    """Check that packing and padding do not change the loss.
+def max_sequences(rows: Samples | Stream) -> int:
+    """Return the maximum number of sequences of a sample; for a stream, of the first rows."""
+    return int((rows if isinstance(rows, Samples) else rows.head()).counts.max())
+
+
+def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strategy, sequences: int = 1) -> None:
+    """Check that packing, padding and pairs of sequences do not change the loss.
+
+    Args:
+        isolation: of the run's model.
+        options: of the task.
+        strategy: built.
+        sequences: maximum number of sequences of a sample.
 
     Raises:
-        UsageError: packed rows would affect each other, or tokens would attend to padding.
+        UsageError: sequences of a pass would affect each other, or tokens would attend to padding.
     """
+    if sequences > 1 and not isolation.together:
+        message = f"this task computes several sequences of a row in one pass, and {isolation.reason}"
+        raise UsageError(message, code="TRAIN-101", where="task", hint="Use another model, or --attention sdpa.")
     if options.packing and not isolation.together:
         hint = "Omit --packing: each row is then computed by itself."
         raise UsageError(f"rows can't be packed: {isolation.reason}", code="TRAIN-061", where="packing", hint=hint)
@@ -113,7 +130,7 @@ def check_isolation(isolation: Isolation, options: TrainOptions, strategy: Strat
         raise UsageError(message, code="TRAIN-062", where="parallel", hint="Use --parallel ddp or fsdp.")
 
 
-def probe_isolation(strategy: Strategy, task: LossTask, tokens: Sequence[int], longest: int) -> Isolation:
+def probe_isolation(strategy: Strategy, task: ForwardLoss, tokens: Sequence[int], longest: int) -> Isolation:
     """Find a way to pass row boundaries to the model with which rows that share a pass have the losses that they have alone. Collective.
 
     Gradients, random states and the model's buffers are left unchanged.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from swift_train.strategy import Strategy
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
 
 _MAX_BUFFER = 1 << 16  # maximum elements of a buffer that is restored; larger buffers are quantized weights
 
@@ -45,7 +44,7 @@ class RowProbe:
         labels: token ids whose losses are also computed at each position, beside that of the next token.
     """
 
-    def __init__(self, strategy: Strategy, task: LossTask, labels: Sequence[int]) -> None:
+    def __init__(self, strategy: Strategy, task: ForwardLoss, labels: Sequence[int]) -> None:
         self._strategy, self._recorder = strategy, _RecordingTask(task, labels)
         self.others = not strategy.fixed_shapes  # other arguments can't be tried in a pipeline: a stage that fails would block the others
 
@@ -99,6 +98,9 @@ class RowProbe:
             positions=torch.arange(begin, begin + count),
             labels=ids[begin + 1 : begin + 1 + count],
             weights=torch.arange(1.0, count + 1),  # identify each position, wherever it is computed
+            sequence=torch.full((count,), scored),
+            sample=torch.arange(len(rows)),
+            sample_weights=torch.ones(len(rows)),
             rows=tuple(range(len(rows))),
             boundaries=boundaries,
         )
@@ -118,7 +120,7 @@ class RowProbe:
         self._recorder.start(micro)
         failure = ""
         try:
-            self._strategy.accumulate([micro], self._recorder, 1.0, train=False)  # type: ignore[arg-type]
+            self._strategy.accumulate([micro], self._recorder, 1.0, train=False)
         except SwiftError:
             raise
         except Exception as error:  # a model's own code may raise anything for arguments that it does not know
@@ -132,7 +134,7 @@ class RowProbe:
 class _RecordingTask:
     """A task that records the losses of each position."""
 
-    def __init__(self, task: LossTask, labels: Sequence[int]) -> None:
+    def __init__(self, task: ForwardLoss, labels: Sequence[int]) -> None:
         self._task, self._others = task, labels
         self.trains: bool | None = None
         self.found: NDArray[Any] = np.zeros(0)
@@ -158,26 +160,29 @@ class _RecordingTask:
             return self._task.forward(model, micro)
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Return the task's loss; also record the loss of each position and label by itself."""
+        """Record the loss of each position and label, and return a scalar to the strategy."""
         if output.is_floating_point():
             self.precision = max(self.precision, torch.finfo(output.dtype).eps)
         places = [round(mark) - 1 for mark in micro.weights.tolist()]
-        for at, place in enumerate(places):
-            if place < 0:  # a padding micro-batch of a pipeline schedule
-                continue
-            here = torch.zeros_like(micro.weights)
-            here[at] = 1.0
+        if places and places[0] >= 0:  # else a filler, or a shard in which nothing is scored
             for number, labels in enumerate(self._labels):
-                own = labels[places].to(micro.labels.device)
-                loss = float(self._task.loss(output, replace(micro, labels=own, weights=here)))
-                self.found[place, number] = loss if np.isfinite(loss) else np.inf
-        return self._task.loss(output, micro)
+                losses = _losses(output, labels[places].to(output.device)).cpu().numpy()
+                self.found[places, number] = np.where(np.isfinite(losses), losses, np.inf)
+        return output.sum() * 0.0
 
     def restore(self) -> None:
         """Restore the model's buffers."""
         for part, name, value, before in self._kept or ():
             value.copy_(before)
             part._buffers[name] = value
+
+
+def _losses(output: Tensor, labels: Tensor) -> Tensor:
+    """Return a number per scored position that depends on the label: its cross entropy, or an output of a head without a vocabulary."""
+    values = output.detach().float()
+    if values.shape[-1] > int(labels.max()):
+        return torch.nn.functional.cross_entropy(values, labels, reduction="none")
+    return values.gather(1, labels[:, None] % values.shape[-1]).squeeze(1)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+_OF_THE_LOOP = ("loss", "grad_norm", "learning_rate", "tokens", "supervised", "tokens_per_second", "skipped")
+
 
 @dataclass(slots=True)
 class RunState:
@@ -34,7 +36,10 @@ class RunState:
 
 
 class MetricsWindow:
-    """Metrics of the steps since the last report: mean loss, total tokens, last gradient norm and rate. Non-finite values are omitted."""
+    """Metrics of the steps since the last report: mean loss and metrics of the task, total tokens, last gradient norm and rate.
+
+    Non-finite values are omitted.
+    """
 
     def __init__(self) -> None:
         self.steps: list[dict[str, float]] = []
@@ -53,4 +58,8 @@ class MetricsWindow:
         losses = [step["loss"] for step in self.steps if isfinite(step["loss"])]
         loss = {"loss": sum(losses) / len(losses)} if losses else {}
         norm = {"grad_norm": last["grad_norm"]} if isfinite(last["grad_norm"]) else {}
-        return {**loss, **norm, "learning_rate": last["learning_rate"], **sums, "tokens_per_second": round(tokens / seconds, 2)}
+        own = {
+            name: [step[name] for step in self.steps if name in step] for step in self.steps for name in step if name not in _OF_THE_LOOP
+        }
+        means = {name: sum(values) / len(values) for name, values in own.items()}
+        return {**loss, **means, **norm, "learning_rate": last["learning_rate"], **sums, "tokens_per_second": round(tokens / seconds, 2)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """Token ids (tokens,) int32, loss weight of each token (tokens,) float32, and the source file and row as text."""
+    """A sequence: token ids (tokens,) int32, loss weight of each token (tokens,) float32, source file and row as text, and its columns.
+
+    A column is a number beside the tokens (a label), or a number per supervised token (log-probabilities of an earlier policy).
+    """
 
     ids: NDArray[np.int32]
     weights: NDArray[np.float32]
     origin: str
+    columns: Mapping[str, float | NDArray[np.float32]] = {}
 
     @property
     def supervised(self) -> NDArray[np.bool_]:
@@ -30,7 +34,7 @@ class Sample(NamedTuple):
 
 
 class Samples:
-    """Samples of several stores, concatenated.
+    """Samples of several stores, concatenated. A sample is a sequence, or several that are never separated (a pair of answers).
 
     Args:
         stores: hold the tokens.
@@ -39,6 +43,8 @@ class Samples:
     Attributes:
         lengths: tokens of each sample, (samples,).
         supervised: supervised tokens of each sample, (samples,).
+        counts: sequences of each sample, (samples,).
+        columns: columns that were computed, by name: for each sample an array of a number per sequence.
     """
 
     def __init__(self, stores: Sequence[Store], which: NDArray[np.int32] | None = None, index: NDArray[np.int64] | None = None) -> None:
@@ -48,14 +54,26 @@ class Samples:
         self._index = np.concatenate([np.arange(count, dtype=np.int64) for count in counts]) if index is None else index
         self.lengths: NDArray[np.int64] = self._gather("lengths")
         self.supervised: NDArray[np.int64] = self._gather("supervised")
+        self.counts: NDArray[np.int64] = self._gather("counts")
+        self.columns: dict[str, Sequence[NDArray[np.float32]]] = {}
 
     def __len__(self) -> int:
         return len(self._index)
 
     def __getitem__(self, index: int) -> Sample:
+        """Return a sample's first sequence."""
+        return self.sequences(index)[0]
+
+    def sequences(self, index: int) -> list[Sample]:
+        """Return the sequences of a sample."""
         store, place = self.stores[self._which[index]], int(self._index[index])
-        tokens = store.token_slice(place)
-        return Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place))
+        first, names, found = int(store.first[place]), store.meta["columns"], []
+        for number in range(int(store.counts[place])):
+            tokens = store.token_slice(first + number)
+            columns = dict(zip(names, store.columns[first + number].tolist(), strict=True))
+            columns |= {name: float(values[index][number]) for name, values in self.columns.items()}
+            found.append(Sample(np.asarray(store.ids[tokens]), store.weights[store.codes[tokens]], store.origin(place), columns))
+        return found
 
     def origin(self, index: int) -> str:
         """Return a sample's source file and row number as text."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from math import ceil, cos, pi
 from typing import TYPE_CHECKING
 
+from swift_core.contract import UsageError
+
 if TYPE_CHECKING:
     from swift_train.options import TrainOptions
 
@@ -27,3 +29,16 @@ def learning_rate(options: TrainOptions, peak: float, total: int) -> Callable[[i
         return peak * {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + cos(pi * done))}[options.schedule]
 
     return rate
+
+
+def total_steps(options: TrainOptions, steps_per_epoch: int | None) -> int:
+    """Return the total steps of a run: `max_steps`, else `epochs` times the steps per epoch.
+
+    Raises:
+        UsageError: `max_steps` is not set, and the steps per epoch are not known.
+    """
+    if not options.max_steps and not steps_per_epoch:
+        raise UsageError(
+            "the length of a stream is not known", code="TRAIN-034", where="max_steps", hint="Set the number of steps: --max-steps 1000."
+        )
+    return options.max_steps or ceil(options.epochs * (steps_per_epoch or 0))

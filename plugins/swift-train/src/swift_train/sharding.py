@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
 
 
 def shard(
@@ -69,7 +69,7 @@ def _unsharded(module: Module) -> list[Parameter]:
 
 
 def run_micro_batches(
-    module: Module, micros: Sequence[Micro], task: LossTask, device: torch.device, *, factor: float, train: bool
+    module: Module, micros: Sequence[Micro], task: ForwardLoss, device: torch.device, *, factor: float, train: bool
 ) -> float:
     """Run the forward and, if `train`, backward passes of a sharded model, one micro-batch after another.
 

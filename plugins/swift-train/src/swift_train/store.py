@@ -1,14 +1,17 @@
 """Tokenised samples on disk: a folder of flat arrays, written once and memory-mapped, so that a data set may exceed main memory.
 
 ids         int32 per token      codes     uint8 per token: index of its loss weight in the table in meta.json (0: not supervised)
-ends        int64 per sample     rows, files, supervised: per sample its row number, index of its file in meta.json, supervised tokens
+ends        int64 per sequence   rows, files, supervised: per sequence its row number, index of its file in meta.json, supervised tokens
+columns     float32 per sequence and column: numbers beside the tokens, such as a label
+
+A sample is one sequence, or in a grouped store all sequences of a row (a chosen and a rejected answer), which are never separated.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -26,17 +29,24 @@ if TYPE_CHECKING:
 META = "meta.json"
 _TYPES: Mapping[str, Any] = {
     "ids": np.int32, "codes": np.uint8, "ends": np.int64, "rows": np.int64, "files": np.int32, "supervised": np.int32,
+    "columns": np.float32,
 }  # fmt: skip
-_HASHED = ("ids", "codes", "ends")
+_HASHED = ("ids", "codes", "ends", "columns")
 _MAX_WEIGHTS = 256
 _BUFFERED = 1 << 16  # tokens kept in memory before they are written
 
 
 class StoreWriter:
-    """Write a store into an empty folder; `finish` completes it."""
+    """Write a store into an empty folder; `finish` completes it.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: an empty folder.
+        grouped: the sequences of a row are one sample.
+        columns: names of the numbers that each sequence has beside its tokens.
+    """
+
+    def __init__(self, folder: Path, *, grouped: bool = False, columns: Sequence[str] = ()) -> None:
+        self.folder, self._form = folder, {"grouped": grouped, "columns": list(columns)}
         self.samples = self.tokens = 0
         self._out: dict[str, IO[bytes]] = {name: (folder / f"{name}.bin").open("wb") for name in _TYPES}
         self._hashes = {name: hashlib.sha256() for name in _HASHED}
@@ -53,7 +63,7 @@ class StoreWriter:
             out.close()
 
     def add(self, encoded: Encoded, file: str, row: int) -> None:
-        """Append a sample from a row of a file. Its first token is never supervised, since no token precedes it.
+        """Append a sequence of a row of a file. Its first token is never supervised, since no token precedes it.
 
         Raises:
             UsageError: the data set has more than 256 different loss weights.
@@ -64,7 +74,8 @@ class StoreWriter:
         codes[:1] = 0
         self.samples += 1
         self.tokens += len(encoded.ids)
-        own = encoded.ids, codes, self.tokens, row, self._files.setdefault(file, len(self._files)), np.count_nonzero(codes)
+        number = self._files.setdefault(file, len(self._files))
+        own = encoded.ids, codes, self.tokens, row, number, np.count_nonzero(codes), encoded.columns
         for waiting, value in zip(self._waiting.values(), own, strict=True):
             waiting.append(value)
         if self.tokens - self._written >= _BUFFERED:
@@ -76,7 +87,7 @@ class StoreWriter:
         for out in self._out.values():
             out.flush()
         digest = hashlib.sha256("".join(made.hexdigest() for made in self._hashes.values()).encode()).hexdigest()
-        write_json(self.folder / META, {"files": list(self._files), "weights": list(self._codes), "digest": digest, **facts})
+        write_json(self.folder / META, {"files": list(self._files), "weights": list(self._codes), "digest": digest, **self._form, **facts})
 
     def _code(self, weight: float) -> int:
         code = self._codes.setdefault(weight, len(self._codes))
@@ -90,7 +101,7 @@ class StoreWriter:
 
     def _flush(self) -> None:
         for name, waiting in self._waiting.items():
-            join = np.concatenate if name in ("ids", "codes") else np.array
+            join = np.concatenate if name in ("ids", "codes", "columns") else np.array
             data = join(waiting, dtype=_TYPES[name]).tobytes() if waiting else b""
             self._out[name].write(data)
             if name in self._hashes:
@@ -104,8 +115,11 @@ class Store:
 
     Attributes:
         ids, codes: per token: id, and index into `weights`.
-        ends: per sample: index after its last token.
-        rows, files, supervised: per sample: row number, index into `meta["files"]`, number of supervised tokens.
+        ends: per sequence: index after its last token.
+        rows, files: per sample: row number, index into `meta["files"]`.
+        lengths, supervised: per sample: number of tokens, and of supervised tokens.
+        first, counts: per sample: index of its first sequence, number of its sequences.
+        columns: (sequences, columns) float32, named by `meta["columns"]`.
         weights: the different loss weights, float32.
     """
 
@@ -114,24 +128,33 @@ class Store:
         self.meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
         arrays: dict[str, NDArray[Any]] = {name: _mapped(folder / f"{name}.bin", kind) for name, kind in _TYPES.items()}
         self.ids, self.codes, self.ends = arrays["ids"], arrays["codes"], arrays["ends"]
-        self.rows, self.files, self.supervised = arrays["rows"], arrays["files"], arrays["supervised"]
+        self.columns: NDArray[np.float32] = arrays["columns"].reshape(len(self.ends), len(self.meta["columns"]))
+        rows, files = arrays["rows"], arrays["files"]
+        starts = np.ones(len(rows), np.bool_)
+        if self.meta["grouped"]:
+            starts[1:] = (rows[1:] != rows[:-1]) | (files[1:] != files[:-1])
+        self.first: NDArray[np.int64] = np.flatnonzero(starts)
+        self.counts: NDArray[np.int64] = np.diff(self.first, append=len(rows))
+        self.rows, self.files = rows[self.first], files[self.first]
+        self.lengths: NDArray[np.int64] = self._sums(np.diff(self.ends, prepend=0))
+        self.supervised: NDArray[np.int64] = self._sums(arrays["supervised"])
         self.weights = np.array(self.meta["weights"], np.float32)
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.first)
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Number of tokens of each sample."""
-        return np.diff(self.ends, prepend=0)
-
-    def token_slice(self, index: int) -> slice:
-        """Return the slice of `ids` and `codes` that holds a sample's tokens."""
-        return slice(int(self.ends[index - 1]) if index else 0, int(self.ends[index]))
+    def token_slice(self, sequence: int) -> slice:
+        """Return the slice of `ids` and `codes` that holds a sequence's tokens."""
+        return slice(int(self.ends[sequence - 1]) if sequence else 0, int(self.ends[sequence]))
 
     def origin(self, index: int) -> str:
         """Return a sample's source file and row number as text."""
         return f"{self.meta['files'][self.files[index]]}, row {self.rows[index]}"
+
+    def _sums(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Sum a number per sequence over the sequences of each sample."""
+        total = np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
+        return np.asarray(total[self.first + self.counts] - total[self.first], np.int64)
 
 
 def _mapped(path: Path, kind: Any) -> NDArray[Any]:

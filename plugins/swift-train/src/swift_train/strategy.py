@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
 
 
 class Update(NamedTuple):
@@ -72,7 +72,7 @@ class Strategy(Protocol):
         """Reduce a number over all processes by sum or maximum; also serves as a barrier. Collective."""
         ...
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run the forward and, if `train`, backward passes of a step; gradients accumulate until `update`. Collective.
 
         Without `train`, the model is in evaluation mode and no state changes.

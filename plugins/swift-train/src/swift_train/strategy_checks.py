@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core.checkpoints import Checkpoint
-from swift_core.contract import Problem
+from swift_core.contract import Problem, TaskSpec
 from swift_core.plugins import device_kind, engine_state, registry
 
 if TYPE_CHECKING:
@@ -46,3 +46,11 @@ def quantized_weights(who: str, run: Run) -> Iterator[Problem]:
     form = Checkpoint.at(run.model.path).quantization if run.model and not quantizer else ""
     if form:
         yield Problem(code="PARALLEL-061", where="parallel", message=f"{who} can't shard the model's quantized weights ({form})", hint=hint)
+
+
+def losses_by_token(who: str, run: Run, where: str) -> Iterator[Problem]:
+    """Yield a problem if a term of the task's loss depends on several tokens, which may be on different ranks."""
+    scope = registry().spec(run.part("task"), TaskSpec).loss_scope if "task" in run.parts else "token"
+    if scope != "token":
+        message = f"{who} splits sequences over processes, and the loss of '{run.part('task').name}' is computed per {scope}"
+        yield Problem(code="PARALLEL-062", where=where, message=message, hint="Set it to 1, or use --parallel ddp or fsdp.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from swift_data.rows import ChatRow, TextRow, normalise
 from swift_data.unread import Unread
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from swift_core.contract import RawRow
     from swift_train.batches import Micro
     from swift_train.options import MaskOptions, PretrainOptions, SftOptions, TrainOptions
+    from swift_train.samples import Samples
+    from swift_train.scoring import Step
 
 
 class Encoder(Protocol):
@@ -67,16 +69,53 @@ class CountingEncoder(Encoder, Protocol):
         ...
 
 
+@runtime_checkable
+class GroupedEncoder(Encoder, Protocol):
+    """An encoder whose rows have numbers beside their tokens, or several sequences that are never separated.
+
+    Attributes:
+        grouped: the sequences of a row are one sample.
+        columns: names of the numbers in `SupervisedText.columns`.
+    """
+
+    grouped: bool
+    columns: tuple[str, ...]
+
+
+class Loss(NamedTuple):
+    """The sum of the weighted losses of a micro-batch, float32, and metrics by name, each as a sum and the count it is a mean over."""
+
+    sum: Tensor
+    metrics: Mapping[str, tuple[Tensor, Tensor]] = {}
+
+
+Measure = Callable[["Tensor", "Micro"], "Tensor"]  # (output of `forward`, micro-batch) -> (sequences,) float32
+
+
+class ForwardLoss(Protocol):
+    """A forward pass, and the summed loss of its output: what a strategy runs."""
+
+    def forward(self, model: Module, micro: Micro) -> Tensor:
+        """Return the output of the forward pass."""
+        ...
+
+    def loss(self, output: Tensor, micro: Micro) -> Tensor:
+        """Return the sum of the weighted losses, float32."""
+        ...
+
+
 class LossTask(Protocol):
     """A task of the training loop, built as `factory(options)`.
 
     Attributes:
         options: the task's options.
         truncation: how rows longer than `max_length` are handled.
+        reference: columns that the model computes once, before the first step, by name: log-probabilities of the reference policy, …
     """
 
     options: TrainOptions
     truncation: str
+    reference: Mapping[str, Measure]
 
     def encoder(self, tokenizer: PreTrainedTokenizerBase, *, stops: Sequence[str] = (), media: Path | None = None) -> Encoder:
         """Return the encoder of raw rows. `stops` are end-of-turn tokens of the model's family, `media` the folder of media files."""
@@ -89,13 +128,31 @@ class LossTask(Protocol):
         """
         ...
 
-    def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Return the sum (not the mean) of the weighted losses for the output of `forward`, float32."""
+    def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
+        """Return the sum (not the mean) of the weighted losses for the output of `forward`, float32, with metrics if there are any."""
+        ...
+
+    def count(self, samples: Samples, rows: Sequence[int]) -> float:
+        """Return what the loss of a step is a mean over: the number of supervised tokens, of pairs, … in these samples."""
+        ...
+
+    def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
+        """Return the micro-batches of a step with more columns, computed by forward passes without gradients. Collective."""
         ...
 
 
 class NextToken:
     """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
+
+    reference: Mapping[str, Measure] = {}
+
+    def count(self, samples: Samples, rows: Sequence[int]) -> float:
+        """Return the number of supervised tokens."""
+        return float(samples.supervised[list(rows)].sum())
+
+    def prepare(self, step: Step, micros: Sequence[Micro]) -> Sequence[Micro]:
+        """Return the micro-batches unchanged."""
+        return micros
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Return the logits at the micro-batch's supervised positions, (supervised, vocabulary)."""
@@ -106,7 +163,7 @@ class NextToken:
         selected: Tensor = model(input_ids=micro.input_ids, use_cache=False, logits_to_keep=micro.positions, **rows).logits
         return selected.squeeze(0)
 
-    def loss(self, output: Tensor, micro: Micro) -> Tensor:
+    def loss(self, output: Tensor, micro: Micro) -> Tensor | Loss:
         """Return the weighted sum of the cross entropies."""
         return summed_cross_entropy(output, micro.labels, micro.weights)
 

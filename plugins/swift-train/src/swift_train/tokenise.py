@@ -29,23 +29,28 @@ class Span(NamedTuple):
 
 
 class SupervisedText(NamedTuple):
-    """A text and its supervised spans, in characters. `whole`: all of it is supervised, with the tokenizer's start and end tokens."""
+    """A text and its supervised spans, in characters. `whole`: all of it is supervised, with the tokenizer's start and end tokens.
+
+    `columns` are numbers beside the tokens, such as a label, as the encoder names them.
+    """
 
     text: str
     spans: tuple[Span, ...]
     whole: bool = False
+    columns: tuple[float, ...] = ()
 
 
 class Encoded(NamedTuple):
-    """Token ids (tokens,) int32, and the supervised spans in tokens, in order and disjoint."""
+    """Token ids (tokens,) int32, the supervised spans in tokens, in order and disjoint, and the text's `columns`."""
 
     ids: NDArray[np.int32]
     spans: tuple[Span, ...]
+    columns: tuple[float, ...] = ()
 
     def cut(self, start: int, stop: int) -> Encoded:
         """Return the tokens from `start` to before `stop`, with their spans."""
         kept = (Span(max(a, start) - start, min(b, stop) - start, weight) for a, b, weight in self.spans)
-        return Encoded(self.ids[start:stop], tuple(span for span in kept if span.start < span.stop))
+        return Encoded(self.ids[start:stop], tuple(span for span in kept if span.start < span.stop), self.columns)
 
 
 class Tokeniser:
@@ -86,7 +91,10 @@ class Tokeniser:
                 results[place] = self._sequences(texts[place], encoding)
             except UsageError as error:
                 results[place] = error
-        return results
+        return [
+            [encoded._replace(columns=text.columns) for encoded in result] if text.columns and isinstance(result, list) else result
+            for text, result in zip(texts, results, strict=True)
+        ]
 
     def _encode(self, texts: list[str], whole: bool = False, *, offsets: bool = False) -> list[Any]:
         """Encode texts as the tokenizer's own call does, without its conversion to Python lists."""

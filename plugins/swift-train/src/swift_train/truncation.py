@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 
 def samples_of_row(sequences: Iterable[Encoded], preprocessing: Preprocessing) -> list[Encoded]:
-    """Return the samples of a row's sequences; none if the row is dropped.
+    """Return the sequences of a row to train on; none if the row is dropped. The sequences of a grouped row are kept or dropped together.
 
     Raises:
         UsageError: the row is too long, or has no supervised token.
     """
-    pieces = [piece for encoded in sequences for piece in truncate(encoded, preprocessing.truncation, preprocessing.max_length)]
+    cut = [list(truncate(encoded, preprocessing.truncation, preprocessing.max_length)) for encoded in sequences]
+    pieces = [piece for part in cut for piece in part]
+    if preprocessing.grouped and not all(cut):
+        pieces = []
     if not all(map(_is_supervised, pieces)) or (not pieces and preprocessing.truncation != "drop"):
         raise UsageError(
             "no token of this row is supervised", code="TRAIN-078", hint="Check that it has an answer, within max_length tokens."

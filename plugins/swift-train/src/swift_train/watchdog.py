@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from swift_core.contract import SwiftError
 from swift_train.ranks import rank_and_size
+from swift_train.scoring import gather
+from swift_train.tasks import Loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from swift_core.runs import Report
     from swift_train.batches import Micro
+    from swift_train.strategy import Strategy
     from swift_train.tasks import LossTask
 
 FOLDER = "ranks"  # in the run folder
@@ -139,11 +142,16 @@ class Watchdog:
 
 
 class WatchedTask:
-    """A task whose forward and backward passes are marked, so that a rank that hangs in one has a lower count than those waiting for it."""
+    """A task whose forward and backward passes are marked, so that a rank that hangs in one has a lower count than those waiting for it.
+
+    It adds up the metrics of the losses.
+    """
 
     def __init__(self, task: LossTask, watchdog: Watchdog) -> None:
         self._task, self._watchdog = task, watchdog
-        self.options, self.truncation, self.encoder = task.options, task.truncation, task.encoder
+        self.options, self.truncation, self.encoder, self.reference = task.options, task.truncation, task.encoder, task.reference
+        self.count, self.prepare = task.count, task.prepare
+        self._metrics: dict[str, list[float]] = {}
 
     def forward(self, model: Module, micro: Micro) -> Tensor:
         """Run the task's forward pass, with marks around it."""
@@ -153,5 +161,25 @@ class WatchedTask:
         return output
 
     def loss(self, output: Tensor, micro: Micro) -> Tensor:
-        """Return the task's loss."""
-        return self._task.loss(output, micro)
+        """Return the sum of the task's losses."""
+        found = self._task.loss(output, micro)
+        if not isinstance(found, Loss):
+            return found
+        for name, (total, count) in found.metrics.items():
+            sums = self._metrics.setdefault(name, [0.0, 0.0])
+            sums[0], sums[1] = sums[0] + float(total), sums[1] + float(count)
+        return found.sum
+
+    def take_metrics(self, strategy: Strategy) -> dict[str, float]:
+        """Return the means of the metrics over all ranks since the last call. Collective.
+
+        Copies of a micro-batch (tensor parallelism) are in sum and count alike.
+        """
+        names = {name: None for part in gather(strategy, list(self._metrics)) for name in part}
+        means = {}
+        for name in names:
+            total, count = (strategy.reduce(value, "sum") for value in self._metrics.get(name, [0.0, 0.0]))
+            if count:
+                means[name] = total / count
+        self._metrics.clear()
+        return means

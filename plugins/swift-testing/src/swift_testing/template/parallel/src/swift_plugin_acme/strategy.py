@@ -19,7 +19,7 @@ from swift_train.strategy import Update
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro
-    from swift_train.tasks import LossTask
+    from swift_train.tasks import ForwardLoss
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -54,7 +54,7 @@ class Acme:
         self._all_reduce(total, dist.ReduceOp.SUM if op == "sum" else dist.ReduceOp.MAX)
         return total.item()
 
-    def accumulate(self, micros: Sequence[Micro], task: LossTask, weight: float, train: bool = True) -> float:
+    def accumulate(self, micros: Sequence[Micro], task: ForwardLoss, weight: float, train: bool = True) -> float:
         """Run forward and backward for each micro-batch; return the weighted loss, summed over the processes."""
         self.module.train(train)
         total = 0.0

@@ -1,0 +1,51 @@
+"""Options of the preference tasks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swift_train.options import SftOptions
+
+from swift_core.options import option
+
+DpoLoss = Literal[
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop", "sft",
+    "sigmoid_norm",
+]  # fmt: skip
+
+
+class PairOptions(SftOptions):
+    """Options of every task on preference pairs; `max_length` is that of a prompt with one answer."""
+
+    truncation: Literal["error", "left", "right", "drop"] = option(
+        "error",
+        "How to handle a prompt with an answer longer than max_length: error, cut on the left or right, or drop the pair.",
+        also=("truncation_strategy",),
+    )
+
+
+class DpoOptions(PairOptions):
+    """Options of `swift dpo`."""
+
+    beta: float = option(0.1, "Strength of the constraint to the reference policy; larger values keep the model closer to it.", gt=0)
+    loss_type: list[DpoLoss] = option(lambda: ["sigmoid"], "Loss of a pair; several are added, each with its weight in loss_weights.")
+    loss_weights: list[float] = option(list, "Weights of the losses in loss_type; default: 1 each.")
+    label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped (cDPO, robust, exo_pair).", ge=0, lt=0.5)
+    discopop_tau: float = option(0.05, "Temperature of the loss discopop.", gt=0)
+    rpo_alpha: float = option(0.0, "Weight of the negative log-likelihood of the chosen answer, added to the loss (RPO).", ge=0)
+
+
+class OrpoOptions(PairOptions):
+    """Options of `swift orpo`."""
+
+    beta: float = option(0.1, "Weight of the odds ratio loss.", gt=0)
+
+
+class CpoOptions(PairOptions):
+    """Options of `swift cpo`."""
+
+    loss_type: Literal["sigmoid", "hinge", "ipo", "simpo"] = option("sigmoid", "Loss of a pair.")
+    beta: float = option(0.1, "Factor of the log-probabilities in the loss.", gt=0)
+    cpo_alpha: float = option(1.0, "Weight of the negative log-likelihood of the chosen answer.", ge=0)
+    simpo_gamma: float = option(0.5, "Target reward margin of the loss simpo.", ge=0)
+    label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped.", ge=0, lt=0.5)
