@@ -70,7 +70,7 @@ def test_dpo_is_its_equation_in_plain_torch(tiny_model, rows, tmp_path):
                     base = log_probability(reference, ids, prompt)
                 ratios.append(log_probability(model, ids, prompt) - base)
             losses.append(-logsigmoid(0.2 * (ratios[0] - ratios[1])))
-            margins.append(0.2 * float(ratios[0] - ratios[1]))
+            margins.append(0.2 * float((ratios[0] - ratios[1]).detach()))
         loss = torch.stack(losses).mean()
         loss.backward()
         expected.append((float(loss), sum(margins) / 4))
