@@ -66,7 +66,7 @@ class PairEncoder:
         if len(found) > 1:
             raise UsageError(
                 "the chat template rewrites earlier turns of this answer, so it is not one sequence",
-                code="PREF-001",
+                code="TRAIN-103",
                 hint="Move all turns but the answer's last one into the prompt.",
             )
         return found
