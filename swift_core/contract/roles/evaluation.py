@@ -58,6 +58,7 @@ class Scores:
 
     values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # task -> metric -> score
     standard_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    lower_is_better: frozenset[str] = frozenset()  # names of metrics such as a loss
     settings: Mapping[str, Any] = field(default_factory=dict)  # what decides the scores, as JSON: versions, prompt, filter, data hash
 
 

@@ -5,4 +5,6 @@ from swift_evaluate.asking import (
     prompt_hash as prompt_hash,
     question_id as question_id,
 )
+from swift_evaluate.comparison import Comparison as Comparison, compare as compare
+from swift_evaluate.paired_statistics import Paired as Paired, paired as paired
 from swift_evaluate.statistics import Estimate as Estimate, estimate as estimate

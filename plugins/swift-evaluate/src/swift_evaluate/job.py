@@ -24,7 +24,10 @@ ASK_JOB = Ref("swift_evaluate.ask_job:ask")
 
 
 def prepare(draft: Draft) -> None:
-    """Check what a run resumes before anything is downloaded."""
+    """Read a URL in the place of the model as one, and check what a run resumes, before anything is downloaded."""
+    if str(draft.options["model"]).startswith(("http://", "https://")):
+        draft.options |= {"model": "", "url": draft.options["model"]}
+        draft.parts.pop("backend", None)
     if draft.options["resume"]:
         resume.check_folder(Path(draft.options["resume"]))
 

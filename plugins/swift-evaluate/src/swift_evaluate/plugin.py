@@ -26,6 +26,7 @@ def swift_verbs() -> list[VerbSpec]:
             check=Ref("swift_evaluate.job:problems"),
             carry_out=Ref("swift_evaluate.job:carry_out"),
             spellings={"infer_backend": "backend"},
+            rewrite=Ref("swift_evaluate.rewriting:rewrite"),
             show=Ref("swift_evaluate.scores:lines"),
             command=Ref("swift_evaluate.commands.eval_command:EvalCommand"),
         )

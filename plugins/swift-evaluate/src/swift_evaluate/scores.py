@@ -71,7 +71,7 @@ def summary(items: list[Item], reported: Scores) -> dict[str, Any]:
         }
         for task in dict.fromkeys(item.task for item in items)
     }
-    return {"scores": found, "counts": counts}
+    return {"scores": found, "counts": counts, "lower_is_better": sorted(reported.lower_is_better)}
 
 
 def warnings(record: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,10 @@ import click
 from swift_core.cli import VerbCommand
 from swift_core.contract import Ref
 
-SUBCOMMANDS: Mapping[str, Ref] = {"prepare": Ref("swift_evaluate.commands.prepare:command")}
+SUBCOMMANDS: Mapping[str, Ref] = {
+    "compare": Ref("swift_evaluate.commands.compare:command"),
+    "prepare": Ref("swift_evaluate.commands.prepare:command"),
+}
 
 
 class EvalCommand(VerbCommand):

@@ -1,0 +1,129 @@
+"""`swift eval --resume` and `swift eval compare`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from swift_testing.fake_engine import FakeEngine
+
+ROOT = Path(__file__).parents[3]
+SUMS = str(ROOT / "docs" / "examples" / "evaluator_plugin.py")
+
+
+def answer(text: str):
+    """The right sum, unless the first number is `text`."""
+
+    def say(messages):
+        one, other = messages[-1]["content"].split("?")[0].removeprefix("What is ").split(" + ")
+        return "wrong" if one in text else str(int(one) + int(other))
+
+    return say
+
+
+def words(engine, *more):
+    return ("--plugin", SUMS, "eval", engine.url, "--evaluator", "sums", "--tasks", "one-digit", "--questions", "60", *more)
+
+
+def folders(project):
+    return sorted(project.folder.glob("runs/*"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def items(folder):
+    return [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+
+
+def test_a_killed_evaluation_is_resumed(swift_project):
+    swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
+
+    def slow(messages):
+        time.sleep(0.1)
+        return answer("")(messages)
+
+    with FakeEngine(slow) as engine:
+        command = [sys.executable, "-m", "swift_core.cli", *words(engine, "--concurrency", "2")]
+        running = subprocess.Popen(command, cwd=swift_project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while sum("completions" in request["path"] for request in engine.seen) < 10:
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        (first,) = folders(swift_project)
+        deadline = time.monotonic() + 30
+        before = -1
+        while before != len(engine.seen) and time.monotonic() < deadline:  # the worker ends by itself
+            before = len(engine.seen)
+            time.sleep(1)
+        kept = {item["id"] for item in items(first)}
+        assert 0 < len(kept) < 60
+        engine.answers, engine.seen[:] = [answer("")], []
+        outcome = swift_project.run(*words(engine, "--resume", str(first)))
+        outcome.assert_success()
+        assert len(engine.asked) == 60 - len(kept)
+        second = folders(swift_project)[-1]
+        assert sorted(int(item["id"]) for item in items(second)) == list(range(60))
+        scores = json.loads((second / "scores.json").read_text())
+        assert scores["scores"]["one-digit"]["accuracy"]["value"] == 1.0
+        assert scores["evaluator"]["options"] == {"questions": 60}
+        outcome = swift_project.run(*words(engine, "--resume", str(first), "--seed", "5"))
+        outcome.assert_failure("seed: 0 → 5")
+        assert outcome.code == 2
+
+
+@pytest.fixture
+def evaluated(swift_project):
+    """Three evaluations: the baseline, one that gets what begins with 3, 4 or 5 wrong, and one with other questions."""
+    swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
+    for wrong in ("", "345"):
+        with FakeEngine(answer(wrong)) as engine:
+            swift_project.run(*words(engine)).assert_success()
+    return [str(path.relative_to(swift_project.folder)) for path in folders(swift_project)]
+
+
+def test_evaluations_are_compared(swift_project, evaluated):
+    good, bad = evaluated
+    share = sum(not item["scores"]["accuracy"] for item in items(swift_project.folder / bad)) / 60
+    assert share > 0.1
+    outcome = swift_project.run("eval", "compare", good, bad, "--fail-if-worse-by", "0.02", "--json")
+    assert outcome.code == 1
+    result = json.loads(outcome.out)[0]["results"]["one-digit"]["accuracy"]
+    assert (result["difference"], result["fixed"], result["broken"]) == (pytest.approx(-share), 0, round(share * 60))
+    assert (result["verdict"], result["p"]) == ("worse", pytest.approx(2 * 0.5 ** round(share * 60)))
+    assert result["interval"][1] < 0
+    swift_project.run("eval", "compare", bad, good, "--fail-if-worse-by", "0.02").assert_success()
+    same = swift_project.run("eval", "compare", good, f"{good}/scores.json", "--fail-if-worse-by", "0")
+    same.assert_success()
+    assert "within noise" in same.out
+
+
+def test_unlike_questions_are_left_out(swift_project, evaluated):
+    good, bad = (swift_project.folder / name for name in evaluated)
+    changed = [{**item, "prompt": "other"} if int(item["id"]) < 20 else item for item in items(bad) if int(item["id"]) < 50]
+    (bad / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in changed))
+    outcome = swift_project.run("eval", "compare", str(good), str(bad), "--json")
+    (found,) = json.loads(outcome.out)
+    assert found["results"]["one-digit"]["accuracy"]["n"] == 30
+    assert len(found["notes"]) == 2
+    (bad / "items.jsonl").write_text("".join(json.dumps({**item, "task": "other"}) + "\n" for item in changed))
+    swift_project.run("eval", "compare", str(good), str(bad)).assert_failure("in common")
+    swift_project.run("eval", "compare", str(good), "runs").assert_failure("items.jsonl")
+
+
+def test_ms_swifts_spellings_are_read(swift_project):
+    swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
+    with FakeEngine(answer("")) as engine:
+        outcome = swift_project.run(
+            "--plugin", SUMS, "eval", "--eval_url", engine.url, "--eval_backend", "sums", "--eval_dataset", "one-digit", "two-digits",
+            "--eval_limit", "3", "--eval_num_proc", "2", "--eval_generation_config", '{"max_tokens": 5, "do_sample": false}',
+        )  # fmt: skip
+        outcome.assert_success()
+        bodies = [request["body"] for request in engine.seen if request["body"]]
+    assert len(bodies) == 6
+    assert {(body["max_tokens"], body["temperature"]) for body in bodies} == {(5, 0)}
+    outcome = swift_project.run("eval", "--eval_backend", "OpenCompass", "--eval_url", "http://127.0.0.1:1/v1")
+    outcome.assert_failure("OpenCompass")
