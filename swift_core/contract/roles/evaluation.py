@@ -20,6 +20,7 @@ class Item:
     sample: int = 0  # which of several answers to the same question
     cluster: str = ""  # what items share that belong together: a passage, a subject, a conversation; '': the item stands alone
     prompt: str = ""  # SHA-256 of the prompt as it was sent
+    question: str = ""  # the text of the question, without few-shot examples
     output: str = ""
     expected: str = ""
     status: Literal["ok", "failed", "truncated"] = "ok"  # failed: no answer; it has no scores, so it does not count as wrong
@@ -58,7 +59,7 @@ class Scores:
 
     values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # task -> metric -> score
     standard_errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    lower_is_better: frozenset[str] = frozenset()  # names of metrics such as a loss
+    lower_is_better: tuple[str, ...] = ()  # names of metrics such as a loss
     settings: Mapping[str, Any] = field(default_factory=dict)  # what decides the scores, as JSON: versions, prompt, filter, data hash
 
 

@@ -30,6 +30,12 @@ class Question:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def shown(self) -> str:
+        """The text of the question: that of the last message."""
+        content = self.messages[-1].get("content") if self.messages else ""
+        return content if isinstance(content, str) else " ".join(str(part.get("text", "")) for part in content or ())
+
+    @property
     def prompt(self) -> str:
         """The hash of the prompt."""
         return prompt_hash(self.messages)
@@ -154,6 +160,7 @@ class _Asker:
             "sample": sample,
             "cluster": question.cluster,
             "prompt": question.prompt,
+            "question": question.shown,
             "expected": question.expected,
         }
         answer = self._answer(question, sample)

@@ -17,6 +17,7 @@ from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Draft, Report, execute_run
 from swift_evaluate import resume, scores
 from swift_evaluate.ask_job import EVALUATOR
+from swift_evaluate.contamination import contamination, warning
 from swift_evaluate.provenance import made_with
 from swift_evaluate.records import read_items
 
@@ -75,12 +76,13 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
     except SwiftError as error:
         raise _resumable(error, report) from error
     found = Scores(**{field.name: reported[field.name] for field in fields(Scores)})
-    record = {**made_with(run, subject, found), **scores.summary(read_items(report.folder), found)}
+    items = read_items(report.folder)
+    record = {**made_with(run, subject, found), **scores.summary(items, found), "contamination": contamination(run, items)}
     absent = [task for task in tasks if not record["scores"].get(task)] or ([] if record["scores"] else ["any task"])
     if absent:
         hint = f"Name tasks of the evaluator with --tasks; its files are in {report.folder / EVALUATOR}."
         raise SwiftError(f"the evaluator '{choice.name}' gave no scores for {', '.join(absent)}", code="EVAL-004", where="tasks", hint=hint)
-    record["warnings"] = scores.warnings(record)
+    record["warnings"] = [*scores.warnings(record), *warning(record["contamination"])]
     return scores.write(record, report.folder), scores.figures(record)
 
 

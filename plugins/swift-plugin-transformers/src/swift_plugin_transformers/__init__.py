@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from swift_core import hookimpl
-from swift_core.contract import BackendSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TunerSpec
+from swift_core.contract import BackendSpec, EvaluatorSpec, LoaderSpec, OptimizerSpec, ParallelSpec, Problem, Ref, TunerSpec
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -97,6 +97,21 @@ def swift_backends() -> list[BackendSpec]:
             reads=("safetensors", "gguf"),
             adapters=True,
             runtime_adapters=True,
+        )
+    ]
+
+
+@hookimpl
+def swift_evaluators() -> list[EvaluatorSpec]:
+    """Register the evaluator that loads the checkpoint itself."""
+    return [
+        EvaluatorSpec(
+            name="builtin",
+            summary="Perplexity, divergence from a reference, preference accuracy and calibration on rows, in process",
+            factory=Ref("swift_plugin_transformers.evaluation.evaluator:Builtin"),
+            options=Ref("swift_plugin_transformers.evaluation.options:BuiltinOptions"),
+            over="inline",
+            adapters=True,
         )
     ]
 

@@ -13,7 +13,7 @@ from swift_evaluate.rows.choices import choices_of
 from swift_evaluate.rows.files import SourceRow
 
 from swift_core.contract import UsageError
-from swift_plugin_transformers.evaluation.encoding import RowEncoder, Window
+from swift_plugin_transformers.evaluation.encoding import RowEncoder, Sequence as Tokens
 from swift_plugin_transformers.evaluation.likelihood import total
 
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ def scores(model: Module, encoder: RowEncoder, row: SourceRow) -> Mapping[str, f
     try:
         choices = choices_of(row.data)
     except ValueError as error:
-        raise UsageError(str(error), where=row.where, hint="Fix the row.") from error
+        raise UsageError(str(error), code="EVAL-062", where=row.where, hint="Fix the row.") from error
     if choices is None or "question" not in row.data:
-        raise UsageError("the row has no question with choices", where=row.where, hint="Rows need question, choices and answer.")
+        raise UsageError(
+            "the row has no question with choices", code="EVAL-063", where=row.where, hint="Rows need question, choices and answer."
+        )
     prompt = encoder.tokenizer(f"{row.data['question']}\n{choices.listed()}\nAnswer:", add_special_tokens=False, verbose=False)["input_ids"]
     likelihoods = {}
     for letter in choices.texts:
         answer = encoder.tokenizer(f" {letter}", add_special_tokens=False)["input_ids"]
-        likelihoods[letter] = -total(model, [Window([encoder.first, *prompt, *answer], [True] * len(answer))]).nll
+        likelihoods[letter] = -total(model, [Tokens([encoder.first, *prompt, *answer], [True] * len(answer))]).nll
     top = max(likelihoods.values())
     whole = sum(math.exp(value - top) for value in likelihoods.values())
     probabilities = {letter: math.exp(value - top) / whole for letter, value in likelihoods.items()}

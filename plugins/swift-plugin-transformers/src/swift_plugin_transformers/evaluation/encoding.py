@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from swift_data.rows import ChatRow, TextRow, normalise
@@ -16,20 +17,22 @@ from swift_core.contract import RawRow, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """The tokens of a row. `counted` are the positions whose token is predicted; position 0 follows the start token."""
+class Sequence:
+    """Token ids, and for each one but the first whether its prediction counts."""
 
     ids: list[int]
     counted: list[bool]
-    text: str
 
+    def windows(self, length: int) -> Iterator[Sequence]:
+        """Yield windows in which every token is predicted once, each from up to `length` tokens before it.
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Token ids, and how many of the last ones are predicted from those before; `counted` is about these."""
-
-    ids: list[int]
-    counted: list[bool]
+        `counted` of a window is about its last tokens alone. As in lm-eval's rolling log-likelihood, the last window reaches back.
+        """
+        done = 0
+        while done < len(self.counted):
+            end = min(done + length, len(self.counted))
+            yield Sequence(self.ids[max(0, end - length) : end + 1], self.counted[done:end])
+            done = end
 
 
 class RowEncoder:
@@ -38,17 +41,24 @@ class RowEncoder:
     Args:
         tokenizer: the checkpoint's tokenizer.
         stops: end-of-turn tokens of the model's family.
-        turns: which turns of the assistant count.
+        turns: which turns of the assistant count: all, or last.
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str], *, turns: str = "all") -> None:
-        self.tokenizer, self._stops = tokenizer, stops
+    def __init__(self, tokenizer: Any, stops: Iterable[str], *, turns: str = "all") -> None:
+        self.tokenizer, self._stops = tokenizer, tuple(stops)
         self._mask = MaskOptions.checked({"turns": turns})
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.first = int(first)
+        self.first = int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
 
-    def encode(self, source: SourceRow) -> Tokens:
-        """Return the tokens of a row.
+    @cached_property
+    def _chats(self) -> ChatEncoder:
+        return ChatEncoder(self.tokenizer, self._mask, self._stops)
+
+    @cached_property
+    def _tokeniser(self) -> Tokeniser:
+        return Tokeniser(self.tokenizer)
+
+    def encode(self, source: SourceRow) -> tuple[list[Sequence], int]:
+        """Return the sequences of a row, and the bytes of its text (0 for a conversation). A text follows the start token.
 
         Raises:
             UsageError: the row is neither text nor a conversation, or the template can't render it.
@@ -56,34 +66,19 @@ class RowEncoder:
         row = normalise(RawRow(source.data, str(source.file), source.number), ("text", "chat"))
         if isinstance(row, TextRow):
             ids = self.tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"]
-            return Tokens(list(ids), [True] * len(ids), row.text)
+            return [Sequence([self.first, *ids], [True] * len(ids))], len(row.text.encode())
         assert isinstance(row, ChatRow)
-        return self.conversation(row)
+        return self.conversation(row), 0
 
-    def conversation(self, row: ChatRow) -> Tokens:
-        """Return the tokens of a conversation."""
-        texts = ChatEncoder(self.tokenizer, self._mask, self._stops)(row)
-        ids: list[int] = []
-        counted: list[bool] = []
-        for found in Tokeniser(self.tokenizer)(texts):
+    def conversation(self, row: ChatRow) -> list[Sequence]:
+        """Return the sequences of a conversation: one, or several if the template rewrites earlier turns."""
+        sequences = []
+        for found in self._tokeniser(self._chats(row)):
             if isinstance(found, UsageError):
                 raise found
             for encoded in found:
-                inside = [False] * len(encoded.ids)
+                counted = [False] * len(encoded.ids)
                 for start, stop, weight in encoded.spans:
-                    inside[start:stop] = [weight != 0] * (stop - start)
-                ids += encoded.ids.tolist()
-                counted += inside
-        return Tokens(ids, counted, "\n".join(text.text for text in texts))
-
-    def windows(self, tokens: Tokens, length: int) -> Iterator[Window]:
-        """Yield windows in which every token is predicted once, from up to `length` tokens before it.
-
-        They are those of lm-eval's rolling log-likelihood: the first token follows the start token, and the last window reaches back.
-        """
-        ids, done = [self.first, *tokens.ids], 0
-        while done < len(tokens.ids):
-            end = min(done + length, len(tokens.ids))
-            start = max(0, end - length)
-            yield Window(ids[start : end + 1], tokens.counted[done:end])
-            done = end
+                    counted[start:stop] = [weight != 0] * (stop - start)
+                sequences.append(Sequence(encoded.ids.tolist(), counted[1:]))
+        return sequences

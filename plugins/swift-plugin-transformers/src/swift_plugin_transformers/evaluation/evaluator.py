@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from swift_train.build import load_checkpoint, source_of
 from swift_train.processors import tokenizer_of
 
 from swift_core.checkpoints import family_of
-from swift_core.contract import Evaluation, Item, Scores, SwiftError, UsageError
+from swift_core.contract import Evaluation, Item, Scores, UsageError
 from swift_core.system import sha256_of
 from swift_plugin_transformers.evaluation import calibration, preference
-from swift_plugin_transformers.evaluation.encoding import RowEncoder, Tokens
+from swift_plugin_transformers.evaluation.encoding import RowEncoder, Sequence
 from swift_plugin_transformers.evaluation.likelihood import divergence, ratio, total
 from swift_plugin_transformers.evaluation.options import BuiltinOptions
 
@@ -35,18 +36,16 @@ class Subject:
     checkpoint: Path
     asked: Evaluation
     options: BuiltinOptions
-    sums: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # task -> row -> sums, for scores that are ratios of sums
 
     @cached_property
-    def loaded(self) -> Any:
-        """The model and its tokenizer."""
+    def _loaded(self) -> Any:
         options = self.options
         return load_checkpoint(self.checkpoint, device=options.device, dtype=options.dtype, adapters=self.asked.adapters)
 
     @property
     def model(self) -> Module:
         """The model, with its first adapter active."""
-        model: Module = self.loaded.model
+        model: Module = self._loaded.model
         return model
 
     @cached_property
@@ -54,64 +53,92 @@ class Subject:
         """The model to compare with.
 
         Raises:
-            UsageError: there is none, or it has another tokenizer.
+            UsageError: there is none, or it has another vocabulary.
         """
         if not self.options.reference:
             hint = "Add --reference FOLDER, such as the checkpoint before quantization."
-            raise UsageError("the task divergence needs a reference checkpoint", where="reference", hint=hint)
+            raise UsageError("the task divergence needs a reference checkpoint", code="EVAL-064", where="reference", hint=hint)
         loaded = load_checkpoint(Path(self.options.reference), device=self.options.device, dtype=self.options.dtype)
-        if tokenizer_of(loaded.processor).get_vocab() != self.encoder().tokenizer.get_vocab():
-            raise UsageError("the reference has another vocabulary", where="reference", hint="Name a checkpoint of the same base model.")
+        if tokenizer_of(loaded.processor).get_vocab() != self.encoder.tokenizer.get_vocab():
+            raise UsageError(
+                "the reference has another vocabulary", code="EVAL-065", where="reference", hint="Name a checkpoint of the same base model."
+            )
         return loaded.model
 
-    def encoder(self, turns: str = "all") -> RowEncoder:
-        """Return the encoder of rows."""
-        return RowEncoder(tokenizer_of(self.loaded.processor), family_of(source_of(self.checkpoint)).stop_tokens, turns=turns)
+    @cached_property
+    def encoder(self) -> RowEncoder:
+        """The encoder of rows; of a conversation, all turns of the assistant count."""
+        return self._encoder("all")
 
-    def tokens(self, row: SourceRow) -> Tokens:
-        """Return the tokens of a row.
+    @cached_property
+    def last_turn(self) -> RowEncoder:
+        """The encoder of conversations of which only the last turn counts."""
+        return self._encoder("last")
+
+    def _encoder(self, turns: str) -> RowEncoder:
+        return RowEncoder(tokenizer_of(self._loaded.processor), family_of(source_of(self.checkpoint)).stop_tokens, turns=turns)
+
+    def windows(self, row: SourceRow) -> tuple[list[Sequence], int]:
+        """Return the windows of a row, and the bytes of its text.
 
         Raises:
             UsageError: no token counts.
         """
-        found = self.encoder().encode(row)
-        if not any(found.counted):
-            raise UsageError("no token of the row counts", where=row.where, hint="Text must not be empty; a conversation needs an answer.")
-        return found
+        sequences, size = self.encoder.encode(row)
+        found = [window for sequence in sequences for window in sequence.windows(self.options.max_length)]
+        if not any(any(window.counted) for window in found):
+            raise UsageError(
+                "no token of the row counts",
+                code="EVAL-066",
+                where=row.where,
+                hint="Text must not be empty; a conversation needs an answer.",
+            )
+        return found, size
 
 
-def perplexity(subject: Subject, row: SourceRow) -> Mapping[str, float]:
-    """Return the sums of a row: negative log-likelihood, tokens, tokens predicted correctly, bytes of the text."""
-    tokens = subject.tokens(row)
-    found = total(subject.model, subject.encoder().windows(tokens, subject.options.max_length))
-    size = float(len(tokens.text.encode())) if all(tokens.counted) else 0.0
-    return {"row_loss": found.loss, "nll": found.nll, "tokens": found.tokens, "right": found.right, "bytes": size}
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a row gives: its scores, and sums for scores that are ratios of sums over the rows."""
+
+    scores: Mapping[str, float]
+    sums: Mapping[str, float] = field(default_factory=dict)
 
 
-def diverging(subject: Subject, row: SourceRow) -> Mapping[str, float]:
-    """Return the sums of a row: divergence, tokens, and tokens on which both agree."""
-    windows = list(subject.encoder().windows(subject.tokens(row), subject.options.max_length))
-    kl, equal, tokens = divergence(subject.model, subject.reference, windows)
-    return {"row_kl": kl / tokens, "kl": kl, "tokens": tokens, "equal": equal}
+def perplexity(subject: Subject, row: SourceRow) -> Result:
+    """Score a row by its loss and by the tokens predicted correctly."""
+    windows, size = subject.windows(row)
+    found = total(subject.model, windows)
+    sums = {"nll": found.nll, "tokens": found.tokens, "right": found.right, "bytes": size}
+    return Result({"row_loss": found.loss, "row_token_accuracy": found.right / found.tokens}, sums)
 
 
-def preferring(subject: Subject, row: SourceRow) -> Mapping[str, float]:
-    """Return whether the chosen answer is more probable than the rejected one."""
-    return preference.scores(subject.model, subject.encoder("last"), row, subject.options.max_length)
+def diverging(subject: Subject, row: SourceRow) -> Result:
+    """Score a row by the divergence from the reference, and by the tokens on which both agree."""
+    kl, equal, tokens = divergence(subject.model, subject.reference, subject.windows(row)[0])
+    return Result({"row_kl": kl / tokens, "row_agreement": equal / tokens}, {"kl": kl, "tokens": tokens, "equal": equal})
 
 
-def calibrated(subject: Subject, row: SourceRow) -> Mapping[str, float]:
-    """Return whether the most probable choice is the right one, and its probability."""
-    return calibration.scores(subject.model, subject.encoder(), row)
+def preferring(subject: Subject, row: SourceRow) -> Result:
+    """Score a row by whether the chosen answer is more probable than the rejected one."""
+    return Result(preference.scores(subject.model, subject.last_turn, row, subject.options.max_length))
 
 
-TASKS: Mapping[str, Callable[[Subject, SourceRow], Mapping[str, float]]] = {
+def calibrated(subject: Subject, row: SourceRow) -> Result:
+    """Score a row by whether the most probable choice is the right one, and by its probability."""
+    return Result(calibration.scores(subject.model, subject.encoder, row))
+
+
+TASKS: Mapping[str, Callable[[Subject, SourceRow], Result]] = {
     "perplexity": perplexity,
     "divergence": diverging,
     "preference": preferring,
     "calibration": calibrated,
 }
-_SUMS = ("nll", "tokens", "right", "bytes", "kl", "equal")
+
+
+def text_of(row: SourceRow) -> str:
+    """Return the text of a row: its question, else its text, else nothing."""
+    return next((value for name in ("question", "text") if isinstance(value := row.data.get(name), str)), "")
 
 
 class Builtin:
@@ -131,13 +158,23 @@ class Builtin:
         work = {task: [(name, row) for name, row in found.items() if (task, name, 0) not in asked.recorded] for task, found in rows.items()}
         asked.expect(sum(map(len, work.values())))
         subject = Subject(checkpoint, asked, self.options)
-        every: dict[str, list[Mapping[str, float]]] = {task: [] for task in tasks}
+        every: dict[str, list[Mapping[str, float]]] = {task: [] for task in tasks}  # scores and sums of each row
         for task in tasks:
-            every[task] += [item.scores for (name, _, _), item in asked.recorded.items() if name == task]
+            earlier = [item for (name, _, _), item in asked.recorded.items() if name == task]
+            every[task] += [{**item.scores, **json.loads(item.output)} for item in earlier]
             for name, row in work[task]:
-                scores = TASKS[task](subject, row)
-                asked.record(Item(task=task, id=name, prompt=prompt_hash(name), scores=scores))
-                every[task].append(scores)
+                result = TASKS[task](subject, row)
+                asked.record(
+                    Item(
+                        task=task,
+                        id=name,
+                        prompt=prompt_hash(name),
+                        question=text_of(row),
+                        output=json.dumps(result.sums),
+                        scores=result.scores,
+                    )
+                )
+                every[task].append({**result.scores, **result.sums})
         values: dict[str, dict[str, float]] = {}
         errors: dict[str, dict[str, float]] = {}
         for task, scored in every.items():
@@ -149,7 +186,7 @@ class Builtin:
     def _rows(self, task: str, asked: Evaluation) -> dict[str, SourceRow]:
         """Return the rows of a task by their id, which is a hash of the row."""
         if task not in TASKS:
-            raise UsageError(f"there is no task '{task}'", where="tasks", hint=f"Tasks: {', '.join(TASKS)}.")
+            raise UsageError(f"there is no task '{task}'", code="EVAL-067", where="tasks", hint=f"Tasks: {', '.join(TASKS)}.")
         path = self._file(task, asked)
         found: dict[str, SourceRow] = {}
         for row in read_rows(path):
@@ -159,7 +196,7 @@ class Builtin:
     def _file(self, task: str, asked: Evaluation) -> Path:
         path = asked.data.get(task) or (Path(self.options.rows) if self.options.rows else None)
         if path is None:
-            raise UsageError(f"the task {task} has no rows", where="rows", hint="Add --rows FILE.jsonl.")
+            raise UsageError(f"the task {task} has no rows", code="EVAL-068", where="rows", hint="Add --rows FILE.jsonl.")
         return path
 
     def _totals(self, task: str, scored: list[Mapping[str, float]]) -> dict[str, tuple[float, float | None]]:
@@ -190,6 +227,3 @@ class Builtin:
         files = {task: self._file(task, asked) for task in tasks}
         hashes = sha256_of([path for path in files.values() if path.is_file()])
         return {"data": {task: {"path": str(path), "sha256": hashes.get(path, "")} for task, path in files.items()}}
-
-
-__all__ = ["Builtin", "SwiftError"]

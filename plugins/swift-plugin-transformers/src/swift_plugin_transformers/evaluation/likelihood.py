@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from swift_plugin_transformers.evaluation.encoding import Window
+from swift_plugin_transformers.evaluation.encoding import Sequence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class Total:
 
 
 @torch.inference_mode()
-def logits_of(model: Module, window: Window) -> tuple[Tensor, Tensor]:
+def logits_of(model: Module, window: Sequence) -> tuple[Tensor, Tensor]:
     """Return the logits of the counted tokens of a window (tokens, vocabulary) in float32, and these tokens."""
     device = next(model.parameters()).device
     ids = torch.tensor([window.ids], device=device)
@@ -41,7 +41,7 @@ def logits_of(model: Module, window: Window) -> tuple[Tensor, Tensor]:
     return hidden[counted].float(), ids[0, -len(window.counted) :][counted]
 
 
-def total(model: Module, windows: Iterable[Window]) -> Total:
+def total(model: Module, windows: Iterable[Sequence]) -> Total:
     """Return the sums over the windows of a row."""
     nll, tokens, right = 0.0, 0, 0
     for window in windows:
@@ -55,7 +55,7 @@ def total(model: Module, windows: Iterable[Window]) -> Total:
 
 
 @torch.inference_mode()
-def divergence(model: Module, reference: Module, windows: Iterable[Window]) -> tuple[float, float, int]:
+def divergence(model: Module, reference: Module, windows: Iterable[Sequence]) -> tuple[float, float, int]:
     """Return the KL divergence of the model from the reference in nats, equal most probable tokens, and tokens, summed over the windows."""
     kl, equal, tokens = 0.0, 0, 0
     for window in windows:

@@ -25,8 +25,9 @@ def scores(model: Module, encoder: RowEncoder, source: SourceRow, length: int) -
     row = normalise(RawRow(source.data, str(source.file), source.number), ("preference",))
     assert isinstance(row, PreferenceRow)
     chosen, rejected = (
-        total(model, encoder.windows(encoder.conversation(ChatRow(messages=(*row.prompt, *answer), tools=row.tools)), length))
+        total(model, (window for sequence in sequences for window in sequence.windows(length)))
         for answer in (row.chosen, row.rejected)
+        if (sequences := encoder.conversation(ChatRow(messages=(*row.prompt, *answer), tools=row.tools)))
     )
     return {
         "accuracy": float(chosen.nll < rejected.nll),

@@ -1,0 +1,131 @@
+"""Contamination: questions of an evaluation that stand in the rows which the checkpoint was trained on.
+
+The training rows are found through the checkpoint's lineage: the run that made it, the run that made its base, and so on. A question
+overlaps with a row if they share 13 words in succession, as in T. Brown et al. (2020); a shorter one if the row contains it as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from swift_data.reading import raw_rows
+
+from swift_core.checkpoints import Checkpoint
+from swift_core.contract import DataChoice, Item, Run, SwiftError
+from swift_core.system import made_by, read_run
+
+WORDS = 13  # length of the word sequences that are compared
+SHORTEST = 5  # words of the shortest question that is looked for
+_SHOWN = 20
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")  # Chinese, Japanese and Korean by character
+
+
+def contamination(run: Run, items: Iterable[Item]) -> dict[str, Any]:
+    """Return what was compared, and the questions that overlap, as JSON; {} if the lineage names no training rows.
+
+    Args:
+        run: the evaluation.
+        items: its items; those without the text of their question are not compared.
+    """
+    found: dict[str, Any] = {}
+    sources = [source for source in (run.model, *run.adapters.values()) if source]
+    choices = {choice.hash or choice.asked: choice for source in sources for choice in training_data(Path(source.path), _runs(run))}
+    if not choices:
+        return found
+    texts = {(item.task, item.id): item.question for item in items}
+    words = {name: _words(text) for name, text in texts.items()}
+    places: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    for name, sequence in words.items():
+        if len(sequence) >= SHORTEST:
+            for gram in _grams(sequence, min(WORDS, len(sequence))):
+                places.setdefault(gram, set()).add(name)
+    lengths, hits, rows, unreadable = {len(gram) for gram in places}, set[tuple[str, str]](), 0, []
+    for choice in choices.values():
+        try:
+            for row in raw_rows(choice):
+                rows += 1
+                for text in _texts(row.data):
+                    hits |= _matches(_words(text), lengths, places)
+        except (SwiftError, OSError) as error:
+            unreadable.append(f"{choice.asked}: {error}")
+    compared = sum(len(sequence) >= SHORTEST for sequence in words.values())
+    return {
+        "training_data": [choice.asked for choice in choices.values()],
+        "training_rows": rows,
+        "unreadable": unreadable,
+        "questions": compared,
+        "overlapping": len(hits),
+        "examples": [f"{task} {name}" for task, name in sorted(hits)[:_SHOWN]],
+        "method": f"{WORDS} words in succession",
+    }
+
+
+def warning(found: Mapping[str, Any]) -> list[str]:
+    """Return what the user should know of the contamination."""
+    texts = [f"contamination was not checked for {text}" for text in found.get("unreadable", ())]
+    if found.get("overlapping"):
+        data = ", ".join(found["training_data"])
+        texts.append(f"contamination: {found['overlapping']} of {found['questions']} questions stand in the training rows ({data})")
+    return texts
+
+
+def training_data(checkpoint: Path, runs: Path) -> Iterator[DataChoice]:
+    """Yield the data sets of the runs in the lineage of a checkpoint.
+
+    Args:
+        checkpoint: folder of the checkpoint.
+        runs: folder in which runs are looked for whose output is elsewhere.
+    """
+    seen: set[Path] = set()
+    waiting = [checkpoint]
+    while waiting:
+        folder = waiting.pop().resolve()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        if made := _maker(folder, runs):
+            yield from made.datasets
+            waiting += [Path(source.path) for source in (made.model, *made.adapters.values()) if source]
+        if folder.is_dir() and (manifest := Checkpoint.at(folder).manifest) and manifest.base.get("path"):
+            waiting.append(Path(manifest.base["path"]))
+
+
+def _maker(checkpoint: Path, runs: Path) -> Run | None:
+    """Return the run that made a checkpoint: that of the run folder it is in, or one whose result it is."""
+    inside = [parent for parent in list(checkpoint.parents)[:3] if (parent / "run.json").is_file()]
+    elsewhere = [path.parent for path in runs.glob("*/result.json") if (made := made_by(path.parent)) and made.resolve() == checkpoint]
+    return next((read_run(folder) for folder in (*inside, *elsewhere)), None)
+
+
+def _runs(run: Run) -> Path:
+    return Path(str(run.options.get("runs", "runs")))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def _grams(words: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
+    return (words[start : start + length] for start in range(len(words) - length + 1))
+
+
+def _matches(
+    words: tuple[str, ...], lengths: Iterable[int], places: Mapping[tuple[str, ...], set[tuple[str, str]]]
+) -> set[tuple[str, str]]:
+    """Return the questions that share a word sequence with a text."""
+    return {name for length in lengths for gram in _grams(words, length) for name in places.get(gram, ())}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a row."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
