@@ -94,7 +94,7 @@ def mcnemar(fixed: int, broken: int) -> float:
     for k in range(smaller):
         term = term * (n - k) // (k + 1)
         total += term
-    return min(1.0, 2 * total / 2**n)
+    return min(1.0, total / (1 << (n - 1))) if n else 1.0
 
 
 def bootstrap(values: Sequence[float], clusters: Sequence[Hashable], *, seed: int = 0) -> list[float]:
