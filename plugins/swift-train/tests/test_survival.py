@@ -13,7 +13,7 @@ import pytest
 import torch
 from swift_testing.codes import coded
 from swift_train import job
-from swift_train.checkpoints import best_checkpoint, complete_checkpoints, integrity_error, read_record
+from swift_train.checkpoints import Ranking, complete_checkpoints, integrity_error, read_record
 from swift_train.job import train
 from swift_train.resume import candidates, newest_checkpoint, resume_of
 from swift_train.tasks import NextToken
@@ -99,7 +99,7 @@ def test_the_best_is_kept_beside_the_newest(tiny_model, rows, tmp_path):
     assert lowest < 9, f"else this test shows nothing: {scores}"
     found = complete_checkpoints(tmp_path / "run/checkpoints")
     assert [path.name for path in found] == [f"step-{step:06d}" for step in (lowest, 9, 10)]
-    assert best_checkpoint(found) == found[0]
+    assert Ranking().best(found) == found[0]
     manifest = json.loads((tmp_path / "run/output/swift.json").read_text())
     assert manifest["figures"]["best_checkpoint"] == found[0].name
 

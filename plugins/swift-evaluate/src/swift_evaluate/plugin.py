@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract import EvaluatorSpec, Ref, VerbSpec, hookimpl
+from swift_core.contract import EvaluatorSpec, Ref, SectionSpec, VerbSpec, hookimpl
 
 SWIFT_EXAMPLES = Ref("swift_evaluate.examples:EXAMPLES")
 
@@ -42,5 +42,19 @@ def swift_evaluators() -> list[EvaluatorSpec]:
             summary="Own questions from a file, scored by metrics",
             factory=Ref("swift_evaluate.rows.evaluator:RowsEvaluator"),
             options=Ref("swift_evaluate.rows.options:RowsEvaluatorOptions"),
+        )
+    ]
+
+
+@hookimpl
+def swift_report_sections() -> list[SectionSpec]:
+    """Return the scores."""
+    return [
+        SectionSpec(
+            name="scores",
+            title="Scores",
+            summary="Scores of evaluations with their confidence intervals",
+            content=Ref("swift_evaluate.report:content"),
+            order=150,
         )
     ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import Choice, Problem, Problems, SwiftError, UsageError
+from swift_core.contract import Choice, Problems, SwiftError, UsageError
 from swift_core.options import Invalid
 from swift_train.callbacks import PART
 
 if TYPE_CHECKING:
-    from swift_core.contract import Run
     from swift_core.runs import Draft
 
 _HOW = "Write a name with options after colons, early-stopping:patience=2; in YAML {name: early-stopping, patience: 2}."
@@ -39,20 +38,6 @@ def prepare(draft: Draft) -> None:
                 )
             draft.parts[PART + choice.name] = choice
     Problems.raise_any(errors)
-
-
-def problems(run: Run) -> Iterator[Problem]:
-    """Yield the evaluations that early stopping lacks."""
-    choice = run.parts.get(f"{PART}early-stopping")
-    if choice is None or choice.distribution != "swift-train":
-        return
-    options = run.part("task").options
-    if not run.validation and not options.get("validation_ratio"):
-        hint = "Give a validation set: --val-dataset FILE, or --validation-ratio 0.05."
-        yield Problem(code="TRAIN-094", where="callbacks", message="early-stopping needs a validation loss", hint=hint)
-    elif not options.get("eval_steps"):
-        message = "without it, the run is evaluated only before and after training, and early-stopping can't end it"
-        yield Problem(code="TRAIN-095", where="eval_steps", message=message, hint="Set the steps between evaluations: --eval-steps 100.")
 
 
 def _chosen(draft: Draft, item: Any, where: str) -> Choice:

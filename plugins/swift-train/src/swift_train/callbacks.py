@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contract import Stopped, SwiftError
+from swift_core.contract import Stopped, SwiftError, UsageError
+from swift_train.checkpoints import Ranking
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -34,7 +35,8 @@ class Training:
         step: optimizer steps done.
         total_steps: steps of the whole run.
         metrics: of the last step: loss, grad_norm, learning_rate, tokens, supervised, tokens_per_second, skipped.
-        heldout_loss: the validation loss of the last evaluation; None before the first.
+        evaluated: metrics of the last evaluation: `loss` (the validation loss), and what callbacks log in `on_evaluate`.
+        ranking: the metric that decides which evaluation is the best one.
     """
 
     run: Run
@@ -46,12 +48,32 @@ class Training:
     step: int = 0
     total_steps: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    heldout_loss: float | None = None
+    evaluated: dict[str, float] = field(default_factory=dict)
+    ranking: Ranking = field(default_factory=Ranking)
+    evaluating: bool = False  # `on_evaluate` is being called
     stop_reason: str = ""  # why the training is to end; empty: it is not
 
     def log(self, **values: float) -> None:
-        """Add metrics of the current step, by name; those of rank 0 are written."""
+        """Add metrics of the current step, by name; those of rank 0 are written.
+
+        In `on_evaluate` they belong to the evaluation, and can be its `metric_for_best_model`.
+        """
         self.report.metric(self.step, **values)
+        if self.evaluating:
+            self.evaluated |= values
+
+    @property
+    def score(self) -> float:
+        """The metric of the last evaluation that decides which one is the best.
+
+        Raises:
+            UsageError: no callback has logged it so far.
+        """
+        if self.ranking.metric not in self.evaluated:
+            hint = "Use loss, or name a callback that logs it in on_evaluate, before those that read it."
+            message = f"the evaluation has no metric '{self.ranking.metric}', but {', '.join(self.evaluated) or 'none'}"
+            raise UsageError(message, code="TRAIN-125", where="metric_for_best_model", hint=hint)
+        return self.evaluated[self.ranking.metric]
 
     def note(self, text: str) -> None:
         """Show a message to the user; those of rank 0 are shown."""
@@ -83,7 +105,7 @@ class Callback:
         """An optimizer step is done and its metrics are reported. It may have been skipped (`metrics["skipped"]`)."""
 
     def on_evaluate(self, training: Training) -> None:
-        """The validation loss is computed and reported: before the first step, every `eval_steps`, and after the last step."""
+        """The validation loss is computed and reported: before the first step, as `eval_strategy` says, and after the last step."""
 
     def on_save(self, training: Training, checkpoint: Path) -> None:
         """A checkpoint folder is complete, on every rank. One that could not be written is not reported."""

@@ -1,7 +1,7 @@
 """Write the checkpoints from which a run resumes exactly: `checkpoints/step-000050/{model/, state/, run.json, checkpoint.json}`.
 
 `model/` is an ordinary model checkpoint, `state/` the state of the strategy and `loop.json`, `run.json` the run that wrote it.
-`checkpoint.json` is written last: the step, the validation loss, and the SHA-256 of every other file. Everything is written to a
+`checkpoint.json` is written last: the step, the metrics of its evaluation, and the SHA-256 of every other file. Everything is written to a
 temporary folder, synced to disk and renamed, so a folder with the final name is complete; the hashes detect disks that lose data.
 """
 
@@ -11,9 +11,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,24 +61,46 @@ def _kind(failure: Exception | None) -> float:
     return _DISK_FULL if isinstance(failure, DiskFull) else _NOT_WRITABLE if isinstance(failure, NotWritable) else _OTHER
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Which evaluation is the best one: by a metric, of which less or more is better."""
+
+    metric: str = "loss"
+    greater: bool = False
+
+    def better(self, value: float, than: float | None, by: float = 0.0) -> bool:
+        """Return whether a value is finite, and better than another one (None: there is none) by more than a margin."""
+        return isfinite(value) and (than is None or (value > than + by if self.greater else value < than - by))
+
+    def best(self, checkpoints: Sequence[Path]) -> Path | None:
+        """Return the best checkpoint, the earliest of several; None if none was evaluated."""
+        found, best = None, None
+        for path in checkpoints:
+            value = read_record(path).get("metrics", {}).get(self.metric)
+            if value is not None and self.better(value, best):
+                found, best = path, value
+        return found
+
+
 class Checkpoints:
-    """Writes a run's checkpoints; keeps the newest ones and the one with the lowest validation loss.
+    """Writes a run's checkpoints; keeps the newest ones and the best one.
 
     Args:
         folder: `checkpoints/` of the run folder, shared by all ranks.
         keep: number of newest checkpoints to keep; None keeps all.
+        ranking: decides which is the best one.
         run: the run that writes them, as JSON.
     """
 
-    def __init__(self, folder: Path, strategy: Strategy, keep: int | None, run: Mapping[str, Any]) -> None:
-        self.folder, self.strategy, self.keep, self.run = folder, strategy, keep, run
+    def __init__(self, folder: Path, strategy: Strategy, keep: int | None, ranking: Ranking, run: Mapping[str, Any]) -> None:
+        self.folder, self.strategy, self.keep, self.ranking, self.run = folder, strategy, keep, ranking, run
 
-    def save(self, step: int, state: Mapping[str, Any], score: float | None, write_model: Callable[[Path], None]) -> Path:
+    def save(self, step: int, state: Mapping[str, Any], metrics: Mapping[str, float], write_model: Callable[[Path], None]) -> Path:
         """Write a checkpoint. Collective.
 
         Args:
             step, state: the step and state of the loop.
-            score: the validation loss at this step, if it was evaluated.
+            metrics: of the evaluation at this step; empty if it was not evaluated.
             write_model: writes the model into a folder; called on every rank, and fails on every rank if it fails on one.
 
         Raises:
@@ -94,7 +118,7 @@ class Checkpoints:
             if strategy.writer:
                 write_json(partial / "state" / LOOP, dict(state))
                 write_json(partial / RUN, dict(self.run))
-                _seal(partial, step, score)
+                _seal(partial, step, metrics)
                 _remove(target)
                 partial.rename(target)
                 _fsync(self.folder)
@@ -114,7 +138,7 @@ class Checkpoints:
     def _prune(self) -> None:
         """Remove the checkpoints that are neither among the newest nor the best one."""
         found = complete_checkpoints(self.folder)
-        kept = best_checkpoint(found)
+        kept = self.ranking.best(found)
         for old in found[: -self.keep] if self.keep else ():
             if old != kept:
                 _remove(old)
@@ -128,13 +152,6 @@ class Checkpoints:
 def complete_checkpoints(folder: Path) -> list[Path]:
     """Return the complete checkpoints in a folder, oldest first."""
     return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=lambda path: int(path.name[5:]))
-
-
-def best_checkpoint(checkpoints: list[Path]) -> Path | None:
-    """Return the checkpoint with the lowest validation loss; None if none has one."""
-    scores = {path: read_record(path).get("heldout_loss") for path in checkpoints}
-    scored = {path: score for path, score in scores.items() if score is not None}
-    return min(scored, key=lambda path: scored[path]) if scored else None
 
 
 def read_record(checkpoint: Path) -> dict[str, Any]:
@@ -158,13 +175,16 @@ def integrity_error(checkpoint: Path) -> str:
         return next((f"{name} is damaged" for name, found in zip(files, hashes, strict=True) if found != files[name]), "")
 
 
-def _seal(folder: Path, step: int, score: float | None) -> None:
+def _seal(folder: Path, step: int, metrics: Mapping[str, float]) -> None:
     """Sync all files to disk and record their hashes."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     with ThreadPoolExecutor() as pool:
         hashes = list(pool.map(_sync_and_hash, paths))
     files = {path.relative_to(folder).as_posix(): digest for path, digest in zip(paths, hashes, strict=True)}
-    write_json(folder / RECORD, {"schema": 1, "step": step, "heldout_loss": score, "files": files})
+    write_json(
+        folder / RECORD,
+        {"schema": 1, "step": step, "metrics": {name: value for name, value in metrics.items() if isfinite(value)}, "files": files},
+    )
     for path in (folder / RECORD, *{path.parent for path in paths}, folder):
         _fsync(path)
 

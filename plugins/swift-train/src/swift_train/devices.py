@@ -5,6 +5,8 @@ Devices come from `torch.accelerator`, so CUDA, ROCm, Ascend, Apple and Intel GP
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +44,13 @@ def computes_bfloat16(device: str) -> bool:
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return kind in ("npu", "xpu", "mps")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the peak bytes of memory of this process: allocated by torch on an accelerator, resident on a CPU."""
+    if device.type != "cpu" and hasattr(module := torch.get_device_module(device), "max_memory_allocated"):
+        return int(module.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def pick_dtype(name: str, device: str, stored: str) -> str:

@@ -1,9 +1,8 @@
-"""The callback `early-stopping`: end a training whose validation loss no longer improves."""
+"""The callback `early-stopping`: end a training whose evaluations no longer improve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 from swift_core.options import Options, option
@@ -13,12 +12,16 @@ from swift_train.callbacks import Callback, Training
 class EarlyStoppingOptions(Options):
     """Options of the callback `early-stopping`."""
 
-    patience: int = option(3, "Evaluations without improvement after which training ends.", ge=1)
-    threshold: float = option(0.0, "Minimum decrease of the validation loss that counts as an improvement.", ge=0)
+    patience: int = option(
+        3, "Evaluations without improvement after which training ends.", ge=1, also=("early_stopping_patience", "early_stop_interval")
+    )
+    threshold: float = option(
+        0.0, "Minimum change of metric_for_best_model that counts as an improvement.", ge=0, also=("early_stopping_threshold",)
+    )
 
 
 class EarlyStopping(Callback):
-    """Counts the evaluations since the lowest validation loss. The evaluation before the first step is the baseline."""
+    """Counts the evaluations since the best one, by `metric_for_best_model`. The evaluation before the first step is the baseline."""
 
     def __init__(self, options: EarlyStoppingOptions) -> None:
         self.options = options
@@ -31,16 +34,15 @@ class EarlyStopping(Callback):
         self._check(training)
 
     def on_evaluate(self, training: Training) -> None:
-        """Compare the validation loss with the best one so far."""
-        loss = training.heldout_loss
-        if loss is not None and isfinite(loss) and (self.best is None or loss < self.best - self.options.threshold):
-            self.best, self.best_step, self.evaluations = loss, training.step, 0
+        """Compare the evaluation with the best one so far."""
+        if training.ranking.better(training.score, self.best, self.options.threshold):
+            self.best, self.best_step, self.evaluations = training.score, training.step, 0
         else:
             self.evaluations += 1
         self._check(training)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best loss, its step, and the evaluations since."""
+        """Return the best value, its step, and the evaluations since."""
         return {"best": self.best, "best_step": self.best_step, "evaluations": self.evaluations}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -49,5 +51,6 @@ class EarlyStopping(Callback):
 
     def _check(self, training: Training) -> None:
         if self.evaluations >= self.options.patience:
-            lowest = "it was never finite" if self.best is None else f"the lowest is {self.best:.4g}, after step {self.best_step}"
-            training.stop(f"the validation loss has not improved in {self.evaluations} evaluations; {lowest}")
+            metric = training.ranking.metric if training.ranking.metric != "loss" else "validation loss"
+            best = "it was never finite" if self.best is None else f"the best is {self.best:.4g}, after step {self.best_step}"
+            training.stop(f"the {metric} has not improved in {self.evaluations} evaluations; {best}")

@@ -97,14 +97,17 @@ def train(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         trainer.prepare(loop.total, resuming=resume is not None)
         check_disk_space(strategy, trainer.size, run, report, keep=options.save_total_limit)
         figures = loop.run(resume)
-        out = output_path(run, report.folder)
+        out, written = output_path(run, report.folder), loop.last
+        if options.load_best_model_at_end and (best := loop.best()):
+            report.note(f"The output is the model of {best.name}, the best by {options.metric_for_best_model}.")
+            written = best
         watchdog.stage("writing the final checkpoint", patience=_PATIENCE)
         try:
-            trainer.finish(out, figures, loop.last)
+            trainer.finish(out, figures, written)
         except SwiftError as error:
-            if not loop.last:
+            if not written:
                 raise
-            hint = f"{error.hint} {_recovery_hint(loop.last, report.folder)}".strip()
+            hint = f"{error.hint} {_recovery_hint(written, report.folder)}".strip()
             raise error.with_context(hint=hint) from error.__cause__
         callbacks.call("on_train_end", out)
     return out, figures
@@ -205,17 +208,17 @@ class _Trainer:
         loading = {name: run.options.get(name, "auto") for name in ("dtype", "attention")}
         return {**parts, **options, **model, **loading, "learning_rate": self.rate, "rows": rows.digest()}
 
-    def finish(self, out: Path, figures: Mapping[str, Any], last: Path | None) -> None:
-        """Write the output with the final figures: a copy of the model in the last checkpoint, or the model itself if there is none."""
-        if last is None:
+    def finish(self, out: Path, figures: Mapping[str, Any], checkpoint: Path | None) -> None:
+        """Write the output with the final figures: a copy of the model in a checkpoint, or the model itself if there is none."""
+        if checkpoint is None:
             self.write(out, figures)
             return
 
         def copy() -> None:
             if self.strategy.writer:
-                inside = out.parent.absolute() == last.parents[1].absolute()
+                inside = out.parent.absolute() == checkpoint.parents[1].absolute()
                 with atomic_folder(out, overwrite=bool(self.run.options.get("overwrite"))) as partial:
-                    copy_model(last / "model", partial, link=inside)
+                    copy_model(checkpoint / "model", partial, link=inside)
                     write_manifest(partial, self._manifest(figures))
             self.watchdog.mark("waiting for the other ranks")
 

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contract import DiskFull, NotWritable, Stopped, SwiftError, UsageError
 from swift_train import reference
 from swift_train.batches import RowGroup, collate, max_micro_tokens, split_rows
-from swift_train.checkpoints import Checkpoints, best_checkpoint, complete_checkpoints
+from swift_train.checkpoints import Checkpoints, Ranking, complete_checkpoints, read_record
+from swift_train.devices import peak_memory
+from swift_train.intervals import Intervals
 from swift_train.nonfinite_loss import nonfinite_rows
-from swift_train.resume import Resume, changed_settings, first_intact, read_state
+from swift_train.resume import Resume, changed_settings, earlier_checkpoints, first_intact, read_state
 from swift_train.run_state import MetricsWindow, RunState
 from swift_train.sampler import make_sampler
 from swift_train.save_interval import SaveTimer
@@ -78,7 +80,10 @@ class Loop:
         self.sampler = make_sampler(rows, per_step, options, max_length)
         self.total = total_steps(options, self.sampler.steps_per_epoch)
         self.rate = learning_rate(options, rate, self.total)
-        self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, run)
+        self.ranking = callbacks.training.ranking = Ranking(options.metric_for_best_model, options.greater_is_better)
+        self.checkpoints = Checkpoints(report.folder / "checkpoints", strategy, options.save_total_limit, self.ranking, run)
+        self.earlier: list[Path] = []  # checkpoints of the runs that this one resumes
+        self.intervals = Intervals(options, self.sampler.steps_per_epoch)
         self.setup = {**setup, "rows per step": per_step, "ranks": strategy.data_size} | (
             {"steps": self.total} if options.schedule != "constant" else {}
         )
@@ -142,17 +147,22 @@ class Loop:
         figures = self.state.figures()
         if self.failed_saves:
             figures["failed_saves"] = self.failed_saves
-        if lowest := best_checkpoint(complete_checkpoints(self.checkpoints.folder)):
-            figures["best_checkpoint"] = lowest.name
+        if best := self.best():
+            figures["best_checkpoint"] = best.name
         if self.ended:
             figures["ended_by"] = self.ended
         return figures
+
+    def best(self) -> Path | None:
+        """Return the best checkpoint, of this run or of those that it resumes; None if none was evaluated."""
+        return self.ranking.best([*self.earlier, *complete_checkpoints(self.checkpoints.folder)])
 
     def _report_step(self, values: Mapping[str, float], window: MetricsWindow) -> MetricsWindow:
         step, options = self.state.step, self.options
         if step % options.logging_steps == 0 or step in (1, self.total):
             epoch = {"epoch": round(step / self.sampler.steps_per_epoch, 4)} if self.sampler.steps_per_epoch else {}
-            self.report.metric(step, **window.values(), **epoch, seconds=round(self.state.seconds, 3))
+            memory = peak_memory(self.strategy.device)
+            self.report.metric(step, **window.values(), **epoch, memory_bytes=memory, seconds=round(self.state.seconds, 3))
             window = MetricsWindow()
         shown = {"tokens_per_second": round(values["tokens_per_second"], 1)}
         if isfinite(values["loss"]):
@@ -211,8 +221,7 @@ class Loop:
     def _evaluate(self) -> bool:
         """Compute the mean loss of the held-out rows, if due; return False if a stop request interrupted it."""
         strategy, options, held, state = self.strategy, self.options, self.heldout, self.state
-        due = state.step in (0, self.total) or (options.eval_steps and state.step % options.eval_steps == 0)
-        if held is None or not due or state.evaluated == state.step:
+        if held is None or state.evaluated == state.step or not self.intervals.evaluates(state.step, self.total):
             return True
         self.watchdog.stage(f"evaluation after step {state.step}")
         groups = self._micro_batches(range(len(held)), held, strategy.data_rank, options.eval_batch_size or options.batch_size)
@@ -226,15 +235,20 @@ class Loop:
             total += strategy.accumulate(micros, self.task, 1 / count, train=False)
         self.report.progress("evaluate", len(groups), len(groups))
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
-        metrics = {f"heldout_{name}": value for name, value in self.task.take_metrics(strategy).items()}
-        self.report.metric(state.step, heldout_loss=total, **metrics)
+        metrics = self.task.take_metrics(strategy)
+        self.report.metric(state.step, heldout_loss=total, **{f"heldout_{name}": value for name, value in metrics.items()})
+        training = self.callbacks.training
+        training.evaluated, training.evaluating = {"loss": total, **metrics}, True
         self._call("on_evaluate")
+        training.evaluating = False
+        if self.ranking.better(training.score, state.best):
+            state.best, state.best_step = training.score, state.step
         return True
 
     def _request(self) -> float:
         """Return what all ranks do next: save, stop or neither. The clock of rank 0 decides whether a checkpoint is due."""
-        step, every = self.state.step, self.options.save_steps
-        due = step % every == 0 if every else self.strategy.writer and self.clock.due()
+        step = self.state.step
+        due = self.intervals.saves(step, best=self.state.best_step == step, timer=self.strategy.writer and self.clock.due())
         ends = _END * bool(self.callbacks.stopped_by)
         return self.strategy.reduce(max(_STOP * self.report.stop_requested, ends, _SAVE * bool(step and due)), "max")
 
@@ -248,7 +262,6 @@ class Loop:
         """Call the callbacks with the current state."""
         training, state = self.callbacks.training, self.state
         training.step, training.total_steps = state.step, self.total
-        training.heldout_loss = state.heldout[-1] if state.heldout else None
         self.callbacks.call(method, *arguments)
 
     def _stop_requested(self) -> bool:
@@ -267,9 +280,9 @@ class Loop:
         self.watchdog.stage(f"checkpoint of step {step}")
         state = {"state": asdict(self.state), "setup": self.setup, "position": self.sampler.position()}
         state["callbacks"] = self.callbacks.state()
-        score = self.state.heldout[-1] if self.state.evaluated == step else None
+        metrics = self.callbacks.training.evaluated if self.state.evaluated == step else {}
         try:
-            path = self.checkpoints.save(step, state, score, lambda folder: self.write_model(folder, self.figures()))
+            path = self.checkpoints.save(step, state, metrics, lambda folder: self.write_model(folder, self.figures()))
         except (DiskFull, NotWritable) as error:
             last = complete_checkpoints(self.checkpoints.folder)[-1:]
             hint = f"{error.hint} {f'The last complete checkpoint is {last[0]}.' if last else 'There is no checkpoint yet.'}"
@@ -294,6 +307,8 @@ class Loop:
         self.state = RunState(**saved["state"])
         self.sampler.seek(saved["position"])
         self.callbacks.restore(saved.get("callbacks", {}))
+        self.callbacks.training.evaluated = dict(read_record(checkpoint).get("metrics", {}))
+        self.earlier = earlier_checkpoints(checkpoint)
         self.saved = self.state.step if self.state.step < self.total else -1  # the last one is written to this run's folder too
         self.report.note(f"Resuming from {checkpoint}, after step {self.state.step} of {self.total}.")
         if changed:

@@ -67,6 +67,12 @@ class TrainOptions(Options):
         lt=1,
         also=("split_dataset_ratio", "val_size"),
     )
+    eval_strategy: Literal["steps", "epoch", "no"] = option(
+        "steps",
+        "When to evaluate on the held-out rows: before, after, and every eval_steps (steps) or at the end of each epoch (epoch); or never.",
+        also=("evaluation_strategy",),
+        affects_result=False,
+    )
     eval_steps: int | None = option(
         None, "Evaluate on the held-out rows every N steps, in addition to before and after training.", ge=1, affects_result=False
     )
@@ -77,6 +83,21 @@ class TrainOptions(Options):
         also=("per_device_eval_batch_size",),
         affects_result=False,
     )
+    metric_for_best_model: str = option(
+        "loss",
+        "Metric of the evaluations that decides on the best checkpoint and early stopping: loss (the validation loss), or one that a "
+        "callback logs in on_evaluate.",
+    )
+    greater_is_better: bool = option(False, "A greater metric_for_best_model is better.")
+    load_best_model_at_end: bool = option(
+        False, "Write the best checkpoint's model as the output, not the last one; a checkpoint is saved at each new best evaluation."
+    )
+    save_strategy: Literal["steps", "epoch", "best", "no"] = option(
+        "steps",
+        "When to save a checkpoint: every save_steps or save_minutes (steps), at the end of each epoch, at each new best evaluation, or "
+        "never. The last step is always saved.",
+        affects_result=False,
+    )
     save_steps: int | None = option(
         None, "Save a checkpoint every N steps; default: by time, see save_minutes.", ge=1, affects_result=False
     )
@@ -85,7 +106,7 @@ class TrainOptions(Options):
     )
     save_total_limit: int | None = option(
         2,
-        "Number of newest checkpoints to keep, in addition to the one with the lowest validation loss; null keeps all.",
+        "Number of newest checkpoints to keep, in addition to the best one by metric_for_best_model; null keeps all.",
         ge=1,
         affects_result=False,
     )

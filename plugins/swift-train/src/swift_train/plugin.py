@@ -69,7 +69,7 @@ def swift_callbacks() -> list[CallbackSpec]:
     """Return early stopping."""
     return [
         CallbackSpec(
-            name="early-stopping", summary="End a training whose validation loss no longer improves",
+            name="early-stopping", summary="End a training whose evaluations no longer improve",
             factory=Ref("swift_train.early_stopping:EarlyStopping"), options=Ref("swift_train.early_stopping:EarlyStoppingOptions"),
         )
     ]  # fmt: skip

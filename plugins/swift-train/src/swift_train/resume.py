@@ -78,6 +78,18 @@ def candidates(path: Path) -> list[Path]:
     return found
 
 
+def earlier_checkpoints(checkpoint: Path) -> list[Path]:
+    """Return the checkpoints up to this one, of its run and of those that it was resumed from, oldest first."""
+    found: list[Path] = []
+    folder: Path | None = checkpoint.parents[1]
+    seen: set[Path] = set()
+    while folder and folder not in seen:
+        seen.add(folder)
+        found = [path for path in complete_checkpoints(folder / "checkpoints") if _step(path) <= _step(checkpoint)] + found
+        folder = _resumed_from(folder)
+    return found
+
+
 def newest_checkpoint(path: Path) -> Path:
     """Return the first of `candidates`."""
     return candidates(path)[0]
@@ -136,6 +148,10 @@ def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any], checkpoin
             hint=f"{base}Use the original settings; or resume with the new ones: --resume.allow-change; or {restart}.",
         )
     return lines
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def _base(folder: Path) -> str:

@@ -22,6 +22,8 @@ class RunState:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)  # training loss of the first and the last step
     heldout: list[float] = field(default_factory=list)  # validation loss before training and of the last evaluation
+    best: float | None = None  # metric_for_best_model of the best evaluation
+    best_step: int = -1
 
     def figures(self) -> dict[str, Any]:
         """Return the figures of the run so far, by name."""

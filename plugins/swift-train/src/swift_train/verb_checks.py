@@ -9,7 +9,7 @@ from swift_convert.quantize import load_time_problems
 from swift_data import resolving
 
 from swift_core.contract import Problem
-from swift_train import callback_choices
+from swift_train import evaluation_checks
 
 if TYPE_CHECKING:
     from swift_core.contract import Run
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def problems(run: Run, known: Registry) -> Iterator[Problem]:
-    """Yield datasets whose rows the task does not accept, quantizers that quantize offline, and callbacks that can't work."""
+    """Yield datasets whose rows the task does not accept, quantizers that quantize offline, and evaluations that are lacking."""
     yield from resolving.problems(run, known)
     yield from load_time_problems(run, known)
-    yield from callback_choices.problems(run)
+    yield from evaluation_checks.problems(run)

@@ -42,7 +42,7 @@ def check_callback_side_effects(subject: Subject) -> None:
     for _ in range(2):
         (loss,) = tiny.learn(model, optimizer, 1)
         training.step += 1
-        training.metrics, training.heldout_loss = {"loss": loss, "grad_norm": 1.0, "learning_rate": 1e-3}, loss
+        training.metrics, training.evaluated = {"loss": loss, "grad_norm": 1.0, "learning_rate": 1e-3}, {"loss": loss}
         for method in _AT_STEP:
             call(method, *([training.folder] if method == "on_save" else []))
     call("on_train_end", training.folder)
@@ -52,7 +52,7 @@ def check_callback_side_effects(subject: Subject) -> None:
 def check_callback_state(subject: Subject) -> None:
     """`state_dict` returns JSON values, and `load_state_dict` restores them: a resumed run continues with them."""
     callback, training = subject.build(), _training(subject)
-    training.step, training.heldout_loss, training.metrics = 1, 1.0, {"loss": 1.0}
+    training.step, training.evaluated, training.metrics = 1, {"loss": 1.0}, {"loss": 1.0}
     for method in ("on_train_begin", "on_step_end", "on_evaluate"):
         getattr(callback, method)(training)
     state = callback.state_dict()

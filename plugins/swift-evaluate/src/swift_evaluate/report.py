@@ -1,0 +1,61 @@
+"""The section `scores` of a report: scores with their confidence intervals as charts, and what decides them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from swift_report.charts import Interval, interval_chart
+from swift_report.parts import columns, joined
+from swift_report.runs import ReportedRun
+
+from swift_evaluate.scores import FILE
+from swift_evaluate.statistics import LEVEL
+
+Rows = dict[str, dict[str, Interval]]
+_FRACTIONS = "accuracy and other fractions"
+
+
+def content(runs: Sequence[ReportedRun]) -> Markup:
+    """Return a chart of the scores from 0 to 1, one of each other metric, counts of items, and the settings that decide the scores."""
+    records: dict[str, dict[str, Any]] = {run.name: record for run in runs if (record := run.json(FILE)) and record.get("scores")}
+    if not records:
+        return Markup("")
+    charts = [interval_chart(rows, title="Scores" if metric == _FRACTIONS else metric, x_label=metric) for metric, rows in _charts(records)]
+    remarks = joined(
+        Markup("<li>{}</li>").format(f"{name}: {text}" if len(records) > 1 else text)
+        for name, record in records.items()
+        for text in record.get("warnings", ())
+    )
+    note = Markup("<p class=note>The lines are {:.0%} confidence intervals. {}</p>").format(
+        LEVEL, "Runs whose intervals overlap may still differ: compare them item by item." if len(records) > 1 else ""
+    )
+    warnings = Markup("<ul>{}</ul>").format(remarks) if remarks else ""
+    return joined([Markup('<div class="charts">{}</div>').format(joined(charts)), note, warnings, columns(_facts(records), mark=True)])
+
+
+def _charts(records: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Rows]]:
+    """Yield the scores by chart: {task · metric: {run: interval}}."""
+    charts: dict[str, Rows] = {}
+    for name, record in records.items():
+        for task, metrics in record["scores"].items():
+            for metric, score in metrics.items():
+                one = Interval(score["value"], *score.get("interval", (score["value"], score["value"])))
+                chart = _FRACTIONS if all(0 <= edge <= 1 for edge in (one.value, *one[1:])) else metric
+                charts.setdefault(chart, {}).setdefault(f"{task} · {metric}", {})[name] = one
+    yield from charts.items()
+
+
+def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what decides the scores, and the numbers of items, by run."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, record in records.items():
+        facts = {"evaluator": " ".join(str(record.get("evaluator", {}).get(key, "")) for key in ("name", "version"))}
+        facts |= {key.replace("_", " "): value for key, value in record.get("settings", {}).items() if value not in (None, "", [], {})}
+        for task, counts in record.get("counts", {}).items():
+            facts |= {f"{task}, {key}": value for key, value in counts.items() if value and key != "hash"}
+            if counts.get("hash"):
+                facts[f"{task}, hash of the questions"] = counts["hash"][:12]
+        found[name] = facts
+    return found

@@ -1,0 +1,52 @@
+"""The section of reports: every score is in a chart with its interval, and differing settings of two runs are marked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from swift_evaluate.report import content
+from swift_report import report
+from swift_report.runs import opened
+
+from swift_core.contract import Run
+from swift_core.system import write_json, write_run
+
+EVIL = "<script>alert(1)</script>"
+
+
+def evaluated(folder, accuracy, *, seed=0):
+    write_run(Run(verb="eval", job=""), folder)
+    scores = {
+        "gsm8k": {"accuracy": {"value": accuracy, "n": 40, "clusters": 40, "interval": [accuracy - 0.1, accuracy + 0.1]}},
+        EVIL: {"perplexity": {"value": 12.5}},
+    }
+    counts = {"gsm8k": {"items": 40, "samples": 40, "failed": 2, "truncated": 0, "hash": "ab" * 32}}
+    head = {"evaluator": {"name": "rows", "version": "1"}, "settings": {"seed": seed, "few_shot": 5}, "warnings": [f"gsm8k: {EVIL}"]}
+    write_json(folder / "scores.json", {**head, "scores": scores, "counts": counts})
+    return folder
+
+
+def test_scores_are_charts_with_intervals(tmp_path):
+    page = report(evaluated(tmp_path / "run", 0.4)).read_text()
+    assert EVIL not in page
+    section = page[page.index('<section id="scores">') :].partition("</section>")[0]
+    assert re.findall(r'aria-label="(.*?): ', section) == ["Scores", "perplexity"]
+    cells = re.findall(r"<th scope=row>([^<]*)</th><td>([^<]*)</td><td>([^<]*)</td><td>([^<]*)</td>", section)
+    assert cells[0] == ("gsm8k · accuracy", "0.4", "0.3", "0.5")
+    assert cells[1][1:] == ("12.5", "12.5", "12.5")
+    assert section.count('<line class="s0"') == 3, "a bar and two caps: the other interval is not known"
+
+
+def test_two_runs_are_side_by_side_and_settings_that_differ_are_marked(tmp_path):
+    folders = [evaluated(tmp_path / "a", 0.4, seed=1), evaluated(tmp_path / "b", 0.5, seed=2)]
+    page = content([run for folder in folders for run in opened(folder)])
+    assert re.findall(r"<th scope=row>([^<]*) <abbr", page) == ["seed"]
+    assert "gsm8k · accuracy, a: 0.4; gsm8k · accuracy, b: 0.5" in page
+
+
+@pytest.mark.parametrize("record", [{}, {"scores": {}}])
+def test_a_run_without_scores_has_no_section(record, tmp_path):
+    write_run(Run(verb="eval", job=""), tmp_path / "run")
+    write_json(tmp_path / "run/scores.json", record)
+    assert content(opened(tmp_path / "run")) == ""
