@@ -28,6 +28,7 @@ WORDS = {
     "env": "swift env, which errors of environments suggest",
     "figures": "a field of results",
     "answers": "what a verb gives",
+    "scores": "what a verb gives",
     "settings": "a module of the options",
     "lineage": "a module of checkpoints",
     "schema": "a field of records, and the JSON Schema of options",

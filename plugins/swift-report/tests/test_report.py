@@ -117,9 +117,10 @@ def test_a_recipe_is_its_steps(tmp_path):
     trained(tmp_path / "recipe/2-tuned")
     asked(tmp_path / "elsewhere", "I am Smol.")
     steps = [{"id": "before", "folder": "../elsewhere"}, {"id": "tuned", "folder": "2-tuned"}, {"id": "gone", "folder": "3-gone"}]
-    write_json(tmp_path / "recipe" / STEPS, {"steps": steps})
+    write_json(tmp_path / "recipe" / STEPS, {"title": "mine", "steps": steps})
     page = report(tmp_path / "recipe").read_text()
     assert "2 runs: before, tuned" in page
+    assert "<h1>mine</h1>" in page
     assert "I am Smol." in page
 
 

@@ -54,8 +54,7 @@ def _facts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]
         facts = {"evaluator": " ".join(str(record.get("evaluator", {}).get(key, "")) for key in ("name", "version"))}
         facts |= {key.replace("_", " "): value for key, value in record.get("settings", {}).items() if value not in (None, "", [], {})}
         for task, counts in record.get("counts", {}).items():
-            facts |= {f"{task}, {key}": value for key, value in counts.items() if value and key != "hash"}
-            if counts.get("hash"):
-                facts[f"{task}, hash of the questions"] = counts["hash"][:12]
+            numbers = [f"{counts[key]} {key}" for key in ("items", "samples", "failed", "truncated") if counts.get(key)]
+            facts[task] = ", ".join([*numbers, *([f"questions {counts['hash'][:12]}"] if counts.get("hash") else [])])
         found[name] = facts
     return found

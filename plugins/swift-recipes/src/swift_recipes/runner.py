@@ -130,5 +130,5 @@ class RecipeRun:
             for name, item in self.done.items()
             if item.values.get("folder")
         ]
-        paths.write_json(folder / STEPS, {"schema": 1, "steps": steps})
-        write_report([folder], title=self.recipe.stem)
+        paths.write_json(folder / STEPS, {"schema": 1, "title": self.recipe.stem, "steps": steps})
+        write_report([folder])

@@ -14,6 +14,7 @@ from swift_report.parts import table
 from swift_report.series import Points, finite, rows_of, thinned, ticks
 
 SERIES = 6  # styles of series in report.css; more repeat them
+_LABEL = 52  # characters of a label that fit; the table has all of it
 _MARKED = 40  # points up to which each has a marker
 _STANDALONE = (
     "text{font:12px sans-serif;fill:#4b5563}.grid{stroke:#e5e7eb}.axis{stroke:#9ca3af}.s0{stroke:#2563eb;fill:#2563eb}"
@@ -126,7 +127,7 @@ def interval_chart(rows: Mapping[str, Mapping[str, Interval]], *, title: str, x_
     drawn.append(text(WIDTH - RIGHT, height - 4, x_label, anchor="end", style="unit"))
     y = TOP
     for label, group in clean.items():
-        drawn.append(text(left, y + 14, label, style="name"))
+        drawn.append(text(left, y + 14, label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…", style="name"))
         y += 24
         for name, one in group.items():
             style = f"s{series.index(name) % SERIES}"

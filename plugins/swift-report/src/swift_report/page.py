@@ -13,7 +13,7 @@ from swift_core.contract import SectionSpec, UsageError, __version__
 from swift_core.plugins import registry
 from swift_core.system import write_text
 from swift_report.parts import joined
-from swift_report.runs import ReportedRun, opened
+from swift_report.runs import STEPS, ReportedRun, opened
 
 REPORT = "report.html"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -55,7 +55,8 @@ def write_report(folders: Sequence[Path], output: Path | None = None, *, names: 
             )
         output = folders[0] / REPORT
     runs = _named([run for folder in folders for run in opened(folder)], names)
-    heading = title or " · ".join(dict.fromkeys(_title(run) for run in runs))
+    recipes = [str(steps["title"]) for folder in folders if (steps := ReportedRun("", folder, None, {}).json(STEPS)).get("title")]
+    heading = title or " · ".join(recipes if len(recipes) == len(folders) else dict.fromkeys(map(_title, runs)))
     write_text(output, page(heading, _subtitle(runs), list(sections(runs))))
     return output
 

@@ -17,26 +17,38 @@ def joined(pieces: Iterable[Any]) -> Markup:
     return Markup("").join(piece for piece in pieces if piece is not None)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], *, style: str = "") -> Markup:
-    """Return a table; a row that is too long for a narrow screen is scrolled sideways. The first cell of a row is its heading."""
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
+    """Return a table; one that is too wide for the screen is scrolled sideways. The first cell of a row is its heading."""
+    return _table(head, map(row, rows))
+
+
+def row(cells: Sequence[Any]) -> Markup:
+    """Return a row of a table; the first cell is its heading."""
+    return Markup("<tr><th scope=row>{}</th>{}</tr>").format(cells[0], joined(Markup("<td>{}</td>").format(cell) for cell in cells[1:]))
+
+
+def _table(head: Sequence[str], rows: Iterable[Markup], *, style: str = "") -> Markup:
     names = joined(Markup("<th scope=col>{}</th>").format(name) for name in head)
-    lines = joined(
-        Markup("<tr><th scope=row>{}</th>{}</tr>").format(first, joined(Markup("<td>{}</td>").format(cell) for cell in rest))
-        for first, *rest in rows
-    )
     top = Markup("<thead><tr>{}</tr></thead>").format(names) if any(head) else ""
-    return Markup('<div class="scroll"><table class="{}">{}<tbody>{}</tbody></table></div>').format(style, top, lines)
+    return Markup('<div class="scroll"><table class="{}">{}<tbody>{}</tbody></table></div>').format(style, top, joined(rows))
 
 
 def columns(by_run: Mapping[str, Mapping[str, Any]], *, mark: bool = False) -> Markup:
-    """Return a table of values by name, with a column per run; with `mark`, lines are marked in which runs differ."""
-    names = list(dict.fromkeys(name for values in by_run.values() for name in values))
+    """Return a table of values by name, with a column per run.
+
+    Args:
+        by_run: values by name, by run.
+        mark: mark the lines in which runs differ, and show a value that all runs have once.
+    """
     rows = []
-    for name in names:
+    for name in dict.fromkeys(name for values in by_run.values() for name in values):
         cells = [_cell(values[name]) if name in values else "–" for values in by_run.values()]
-        differs = mark and len({cell for cell in cells if cell != "–"}) > 1
-        rows.append([Markup("{} <abbr title=differs>≠</abbr>").format(name) if differs else name, *cells])
-    return table(["", *by_run] if len(by_run) > 1 else [], rows, style="values") if rows else Markup("")
+        given = {cell for cell in cells if cell != "–"}
+        if mark and len(by_run) > 1 and len(set(cells)) == 1:
+            rows.append(Markup("<tr><th scope=row>{}</th><td colspan={}>{}</td></tr>").format(name, len(cells), cells[0]))
+        else:
+            rows.append(row([Markup("{} <abbr title=differs>≠</abbr>").format(name) if mark and len(given) > 1 else name, *cells]))
+    return _table(["", *by_run] if len(by_run) > 1 else [], rows, style="values") if rows else Markup("")
 
 
 def tiles(values: Mapping[str, Any]) -> Markup:

@@ -11,7 +11,7 @@ from typing import Any
 from swift_core.contract import ResultRecord, Run, UsageError
 from swift_core.system import read_result, read_run
 
-STEPS = "steps.json"  # of a recipe: its steps, {"steps": [{"id": …, "folder": …, "kept": …}]}
+STEPS = "steps.json"  # of a recipe: {"title": …, "steps": [{"id": …, "folder": …, "kept": …}]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,11 @@ def batching(runs: Sequence[ReportedRun]) -> Markup:
         record = run.json("parallel.json")
         if rows := record.get("rows"):
             way = f"several, separated by {rows['boundaries']}" if rows["together"] else f"one ({rows['reason']})"
-            found[run.name] = {"strategy": record.get("engine", ""), "rows per forward pass": way, **rows.get("figures", {})}
+            found[run.name] = {
+                "strategy": record.get("engine", ""),
+                "rows per forward pass": way,
+                **{name.replace("_", " "): value for name, value in rows.get("figures", {}).items()},
+            }
     return columns(found)
 
 
