@@ -146,6 +146,7 @@ class Callbacks:
         Raises:
             SwiftError: a callback failed; names the callback, its plugin and the method.
         """
+        self.training.evaluating = method == "on_evaluate"
         for number, (choice, callback) in enumerate(zip(self._choices, self._callbacks, strict=True), 1):
             if self.watchdog:
                 self.watchdog.mark(f"callback {choice.name}, {method}")

@@ -237,12 +237,10 @@ class Loop:
         state.heldout, state.evaluated = [*state.heldout[:1], total], state.step
         metrics = self.task.take_metrics(strategy)
         self.report.metric(state.step, heldout_loss=total, **{f"heldout_{name}": value for name, value in metrics.items()})
-        training = self.callbacks.training
-        training.evaluated, training.evaluating = {"loss": total, **metrics}, True
+        self.callbacks.training.evaluated = {"loss": total, **metrics}
         self._call("on_evaluate")
-        training.evaluating = False
-        if self.ranking.better(training.score, state.best):
-            state.best, state.best_step = training.score, state.step
+        if self.ranking.better(score := self.callbacks.training.score, state.best):
+            state.best, state.best_step = score, state.step
         return True
 
     def _request(self) -> float:
