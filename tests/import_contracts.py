@@ -58,7 +58,7 @@ def main() -> int:
         command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", config]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
-        print(result.stdout + result.stderr)  # noqa: T201
+        print(result.stdout + result.stderr)
     return result.returncode
 
 
