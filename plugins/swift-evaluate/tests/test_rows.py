@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
+from dataclasses import replace
 
 import pytest
 from swift_evaluate.rows.evaluator import RowsEvaluator
 from swift_evaluate.rows.filters import AnswerFilter, thinking_marks
+from swift_evaluate.rows.likelihood import log_likelihood
 from swift_evaluate.rows.options import RowsEvaluatorOptions
+from swift_serve.client import Client
 from swift_testing.evaluation import evaluation, means
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.scripted import ScriptedServer, reply
@@ -174,6 +176,18 @@ def test_multiple_choice_by_the_log_likelihood_of_texts(tmp_path, server):
     }
 
 
+@pytest.mark.parametrize("generated", [True, False])
+def test_the_log_likelihood_of_a_continuation(generated):
+    with LikelihoodServer("cd", generated=generated, prefix="<s>") as engine:
+        client = Client(Server(engine.url, ("fake",)))
+        assert log_likelihood(client, "ab", " cd", "fake") == -1 - 0.5 - 0.5
+        engine.answer = lambda handler: reply(
+            handler, 200, {"choices": [{"text": "other", "logprobs": {"token_logprobs": [None, -1.0], "text_offset": [0, 2]}}]}
+        )
+        with pytest.raises(SwiftError, match="does not echo"):
+            log_likelihood(client, "ab", " cd", "fake")
+
+
 def test_multiple_choice_by_the_log_likelihood_of_letters(tmp_path):
     (tmp_path / "geo.csv").write_text(MCQ)
     with LikelihoodServer("Answer: C") as engine:
@@ -229,16 +243,17 @@ def test_several_samples_and_what_an_interrupted_run_has(tmp_path):
     pytest.importorskip("sacrebleu")
     rows = [{"id": country, "question": f"Capital of {country}?", "answer": capital} for country, capital in CAPITALS.items()]
     task = write(tmp_path / "q.jsonl", *rows)
-    options = {"metrics": ["bleu"], "samples": 2, "temperature": 0.5}
+    options = {"metrics": ["chrf"], "samples": 2, "temperature": 0.5}
     with FakeEngine(knows(*CAPITALS)) as engine:
-        _, items, _, bodies = evaluate(tmp_path, engine, task, options=options)
+        _, items, scores, bodies = evaluate(tmp_path, engine, task, options=options)
         assert len(bodies) == 8
-        kept = {(item.task, item.id, item.sample): item for item in items[:5]}
+        assert scores.values[task]["chrf"] == pytest.approx(1)
+        kept = {(item.task, item.id, item.sample): replace(item, output="x") for item in items[:5]}
         _, again, scores, bodies = evaluate(tmp_path, engine, task, options=options, recorded=kept)
     assert len(again) == 3
     assert len(bodies) == 8 + 3
     assert {(item.id, item.sample) for item in again}.isdisjoint((name, sample) for _, name, sample in kept)
-    assert math.isfinite(scores.values[task]["bleu"])
+    assert scores.values[task]["chrf"] < 0.7  # five of eight answers are those of the interrupted run
 
 
 ADD = {
