@@ -90,7 +90,7 @@ def _rows(file: Path, subset: str) -> Iterator[SourceRow]:
         yield from _table(text, file, subset)
     else:
         message = f"rows can't be read from {file.suffix or 'a file without a suffix'}"
-        raise UsageError(message, code="EVAL-020", where=str(file), hint=f"Use {', '.join(SUFFIXES)}.")
+        raise UsageError(message, code="EVAL-100", where=str(file), hint=f"Use {', '.join(SUFFIXES)}.")
 
 
 def _table(text: str, file: Path, subset: str) -> Iterator[SourceRow]:
@@ -108,7 +108,7 @@ def _table(text: str, file: Path, subset: str) -> Iterator[SourceRow]:
             continue
         if len(cells) != len(names):
             message = f"the row has {len(cells)} columns, and the first has {len(names)}"
-            raise UsageError(message, code="EVAL-021", where=f"{file}, row {number}", hint="Quote cells that contain separators.")
+            raise UsageError(message, code="EVAL-101", where=f"{file}, row {number}", hint="Quote cells that contain separators.")
         yield SourceRow(data=dict(zip(names, cells, strict=True)), file=file, number=number, subset=subset)
 
 
@@ -116,11 +116,11 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise UsageError(f"invalid JSON: {error}", code="EVAL-022", where=where, hint="Correct the file.") from None
+        raise UsageError(f"invalid JSON: {error}", code="EVAL-102", where=where, hint="Correct the file.") from None
 
 
 def _row(value: Any, file: Path, number: int, subset: str) -> SourceRow:
     if not isinstance(value, dict):
         where = f"{file}, row {number}"
-        raise UsageError("the row is no object with named fields", code="EVAL-023", where=where, hint='Write {"question": …, "answer": …}.')
+        raise UsageError("the row is no object with named fields", code="EVAL-103", where=where, hint='Write {"question": …, "answer": …}.')
     return SourceRow(data=value, file=file, number=number, subset=subset)

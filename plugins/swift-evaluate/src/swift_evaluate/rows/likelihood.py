@@ -53,17 +53,17 @@ def log_likelihood(client: Client, prompt: str, continuation: str, model: str) -
     url = client.server.url
     if not values or not offsets or len(values) != len(offsets):
         hint = "Use a backend that supports echo with logprobs on /v1/completions, or answer_by generation."
-        raise UsageError("the server returns no log-probabilities of the prompt", code="EVAL-024", where=url, hint=hint)
+        raise UsageError("the server returns no log-probabilities of the prompt", code="EVAL-104", where=url, hint=hint)
     begin = str(choice.get("text", "")).find(whole)  # tokens before the prompt are special ones
     if begin < 0:
         hint = "Log-likelihoods of another text mean nothing."
-        raise SwiftError("the server does not echo the prompt as it was sent", code="EVAL-025", where=url, hint=hint)
+        raise SwiftError("the server does not echo the prompt as it was sent", code="EVAL-105", where=url, hint=hint)
     ends = [*offsets[1:], len(str(choice["text"]))]
     found = [
         value for value, start, end in zip(values, offsets, ends, strict=True) if end > begin + len(prompt) and start < begin + len(whole)
     ]
     if not found or any(value is None for value in found):
-        raise SwiftError("the server returns no log-probabilities of the choice", code="EVAL-026", where=url, hint="Use another backend.")
+        raise SwiftError("the server returns no log-probabilities of the choice", code="EVAL-106", where=url, hint="Use another backend.")
     return float(sum(found))
 
 

@@ -61,7 +61,7 @@ class _Reader:
             question = self._checked(source)
             if question.id in places:
                 message = f"the id '{question.id}' is that of another row: {places[question.id]}"
-                raise UsageError(message, code="EVAL-027", where=source.where, hint="Make the ids unique.")
+                raise UsageError(message, code="EVAL-107", where=source.where, hint="Make the ids unique.")
             places[question.id] = source.where
             yield question
 
@@ -72,7 +72,7 @@ class _Reader:
                 metric.check(question.row, question.accepted)
         except ValueError as error:
             hint = "Correct the row, or name other fields with the evaluator's options."
-            raise UsageError(str(error), code="EVAL-028", where=source.where, hint=hint) from None
+            raise UsageError(str(error), code="EVAL-108", where=source.where, hint=hint) from None
         return question
 
     def _question(self, source: SourceRow) -> RowQuestion:
@@ -108,11 +108,11 @@ class _Reader:
         file = Path(self.options.few_shot_data) if self.options.few_shot_data else example_files(self.data).get(source.subset)
         if file is None:
             hint = "Name a file with them (few_shot_data), or leave few_shot out."
-            raise UsageError(f"there are no examples for few_shot {self.shots}", code="EVAL-029", where=str(self.data), hint=hint)
+            raise UsageError(f"there are no examples for few_shot {self.shots}", code="EVAL-109", where=str(self.data), hint=hint)
         found = _read_examples(file, self.options)
         if len(found) < self.shots:
             message = f"few_shot is {self.shots}, and there are {len(found)} examples"
-            raise UsageError(message, code="EVAL-030", where=str(file), hint="Add examples, or use fewer.")
+            raise UsageError(message, code="EVAL-110", where=str(file), hint="Add examples, or use fewer.")
         return found[: self.shots]
 
 
@@ -126,9 +126,9 @@ def _cached_examples(file: Path, settings: str) -> tuple[tuple[Messages, str], .
             accepted = expected_of(source.data, choices, options)
             asked, _ = messages_of(source, choices, options)
         except ValueError as error:
-            raise UsageError(str(error), code="EVAL-031", where=source.where, hint="Correct the example.") from None
+            raise UsageError(str(error), code="EVAL-111", where=source.where, hint="Correct the example.") from None
         if not accepted:
-            raise UsageError("the example has no answer", code="EVAL-032", where=source.where, hint="Add the answer.")
+            raise UsageError("the example has no answer", code="EVAL-112", where=source.where, hint="Add the answer.")
         by_text = choices and options.answer_by == "text-likelihood"
         found.append((asked, choices.texts[choices.right] if choices and by_text else accepted[0]))
     return tuple(found)

@@ -72,12 +72,12 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
     path = asked.data.get(name, Path(name))
     if name not in asked.data and not path.exists():
         hint = f"Tasks are files of rows or YAML files{', or names of --data: ' + ', '.join(asked.data) if asked.data else ''}."
-        raise UsageError(f"there is no task '{name}': no such file", code="EVAL-033", where="tasks", hint=hint)
+        raise UsageError(f"there is no task '{name}': no such file", code="EVAL-113", where="tasks", hint=hint)
     options, data = _read_yaml(path, defaults) if path.suffix in _YAML else (defaults, path)
     samples = asked.samples if asked.samples > 1 else options.samples
     if samples > 1 and not (asked.temperature or options.temperature):
         hint = "Set the temperature, such as 0.7."
-        raise UsageError(f"{samples} samples per question would be equal: decoding is greedy", code="EVAL-034", where=str(path), hint=hint)
+        raise UsageError(f"{samples} samples per question would be equal: decoding is greedy", code="EVAL-114", where=str(path), hint=hint)
     shots = options.few_shot if asked.few_shot is None else asked.few_shot
     questions = questions_of(name, data, options, None, shots)
     given = options.metrics or ["choice" if questions[0].choices else "exact"]
