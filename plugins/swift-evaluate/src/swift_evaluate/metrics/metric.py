@@ -65,7 +65,7 @@ def find_metric(name: str, options: Mapping[str, Any] | None = None, *, where: s
     known = {point.name: point.value for point in entry_points(group=GROUP)}
     if name not in known and ":" not in name:
         hint = f"{suggestion(name, known)} Metrics: {', '.join(sorted(known))}.".strip()
-        raise UsageError(f"there is no metric '{name}'", code="EVAL-011", where=where, hint=hint)
+        raise UsageError(f"there is no metric '{name}'", code="EVAL-091", where=where, hint=hint)
     try:
         kind = Ref(known.get(name, name)).load()
     except SwiftError as error:
@@ -74,7 +74,7 @@ def find_metric(name: str, options: Mapping[str, Any] | None = None, *, where: s
         ) from error
     if not (isinstance(kind, type) and issubclass(kind, Metric)):
         raise UsageError(
-            f"'{name}' is no metric", code="EVAL-012", where=where, hint="Name a subclass of swift_evaluate.metrics.metric.Metric."
+            f"'{name}' is no metric", code="EVAL-092", where=where, hint="Name a subclass of swift_evaluate.metrics.metric.Metric."
         )
     try:
         return kind.checked(dict(options or {}))

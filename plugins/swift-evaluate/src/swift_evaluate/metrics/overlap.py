@@ -77,7 +77,7 @@ def _sacrebleu() -> Any:
     try:
         from sacrebleu import metrics
     except ImportError:
-        raise UsageError("BLEU and chrF need sacrebleu", code="EVAL-013", hint="pip install 'swift-evaluate[bleu]'") from None
+        raise UsageError("BLEU and chrF need sacrebleu", code="EVAL-093", hint="pip install 'swift-evaluate[bleu]'") from None
     return metrics
 
 

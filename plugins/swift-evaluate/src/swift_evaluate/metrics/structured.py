@@ -137,5 +137,5 @@ def _jsonschema() -> Any:
     try:
         import jsonschema
     except ImportError:
-        raise UsageError("schema-valid needs jsonschema", code="EVAL-014", hint="pip install 'swift-evaluate[schema]'") from None
+        raise UsageError("schema-valid needs jsonschema", code="EVAL-094", hint="pip install 'swift-evaluate[schema]'") from None
     return jsonschema

@@ -33,7 +33,7 @@ class RowsEvaluator:
         """
         if not asked.tasks:
             hint = "Name files of rows, or YAML files of tasks: --tasks questions.jsonl."
-            raise UsageError("no task is named", code="EVAL-015", where="tasks", hint=hint)
+            raise UsageError("no task is named", code="EVAL-095", where="tasks", hint=hint)
         graders = [_Grader(read_task(name, self.options, asked)) for name in asked.tasks]
         values: dict[str, dict[str, float]] = {}
         errors: dict[str, dict[str, float]] = {}

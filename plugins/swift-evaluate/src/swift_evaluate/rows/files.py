@@ -42,9 +42,9 @@ def read_rows(path: Path) -> list[SourceRow]:
     elif path.is_file():
         rows = list(_rows(path, ""))
     else:
-        raise UsageError("there is no such file or folder", code="EVAL-016", where=str(path), hint="Check the path.")
+        raise UsageError("there is no such file or folder", code="EVAL-096", where=str(path), hint="Check the path.")
     if not rows:
-        raise UsageError("there are no rows", code="EVAL-017", where=str(path), hint=f"Rows are read from {', '.join(SUFFIXES)}.")
+        raise UsageError("there are no rows", code="EVAL-097", where=str(path), hint=f"Rows are read from {', '.join(SUFFIXES)}.")
     return rows
 
 
@@ -72,7 +72,7 @@ def _rows(file: Path, subset: str) -> Iterator[SourceRow]:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"the file is not UTF-8: byte {error.start}", code="EVAL-018", where=str(file), hint="Convert it to UTF-8."
+            f"the file is not UTF-8: byte {error.start}", code="EVAL-098", where=str(file), hint="Convert it to UTF-8."
         ) from None
     if file.suffix == ".jsonl":
         for number, line in enumerate(text.split("\n"), 1):
@@ -82,7 +82,7 @@ def _rows(file: Path, subset: str) -> Iterator[SourceRow]:
         values = _json(text, str(file))
         if not isinstance(values, list):
             raise UsageError(
-                "the file is no list of rows", code="EVAL-019", where=str(file), hint="Write [{…}, {…}], or one row per line (.jsonl)."
+                "the file is no list of rows", code="EVAL-099", where=str(file), hint="Write [{…}, {…}], or one row per line (.jsonl)."
             )
         for number, value in enumerate(values, 1):
             yield _row(value, file, number, subset)

@@ -85,11 +85,11 @@ def read_task(name: str, defaults: RowsEvaluatorOptions, asked: Evaluation) -> T
     names = [entry if isinstance(entry, str) else entry["name"] for entry in given]
     if options.answer_by != "generation" and options.metrics:
         hint = "Leave metrics out: log-likelihoods are scored by accuracy."
-        raise UsageError("metrics score generated answers, and answer_by is a likelihood", code="EVAL-035", where=str(path), hint=hint)
+        raise UsageError("metrics score generated answers, and answer_by is a likelihood", code="EVAL-115", where=str(path), hint=hint)
     for metric, label in zip(metrics, names, strict=True):
         if metric.runs_code and not asked.allow_code:
             hint = "Allow it with --allow-code; it runs in the sandbox (docs/how-to/sandbox.md)."
-            raise UsageError(f"the metric '{label}' executes generated code", code="EVAL-036", where=str(path), hint=hint)
+            raise UsageError(f"the metric '{label}' executes generated code", code="EVAL-116", where=str(path), hint=hint)
     if options.answer_by == "generation":
         questions = questions_of(name, data, options, metrics, shots)
     marks = thinking_marks(asked.checkpoint) if options.thinking == "strip" else ()
@@ -114,4 +114,4 @@ def _metric(entry: Any, where: str) -> Metric:
         return find_metric(entry, where=where)
     if isinstance(entry, Mapping) and isinstance(entry.get("name"), str):
         return find_metric(entry["name"], {key: value for key, value in entry.items() if key != "name"}, where=where)
-    raise UsageError(f"{entry!r} names no metric", code="EVAL-037", where=where, hint="Write a name, or {name: …, option: …}.")
+    raise UsageError(f"{entry!r} names no metric", code="EVAL-117", where=where, hint="Write a name, or {name: …, option: …}.")
