@@ -33,7 +33,7 @@ def trained(folder: Path, **options) -> Path:
     parts = {"task": part("task", "sft", learning_rate=1e-4, **options), "tuner": part("tuner", EVIL)}
     write_run(Run(verb="sft", job="a:b", model=MODEL, parts=parts, datasets=(data,), options={"note": EVIL}), folder)
     lines = [{"step": step, "loss": 3.0 / step, "learning_rate": 1e-4, "mine": step} for step in range(1, 6)]
-    lines += [{"step": 0, "heldout_loss": 3.5}, {"step": 5, "heldout_loss": 1.5}]
+    lines += [{"step": 0, "heldout_loss": 3.5}, {"step": 5, "heldout_loss": 1.5, "heldout_mine": 2}]
     (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"step": 6, "lo')
     pieces = [{"text": EVIL, "supervised": False}, {"text": "Yes, I am.", "supervised": True}]
     write_json(folder / "mask_sample.json", {"row": EVIL, "tokens": 9, "supervised": 4, "pieces": pieces})
@@ -95,6 +95,7 @@ def test_a_training_has_its_sections_in_order(tmp_path):
     assert [chart.partition(" ")[0] for chart in charts] == ["Loss", "Learning", "mine"]
     assert "training from 3 at 1 to 0.6 at 5" in charts[0]
     assert "validation from 3.5 at 0 to 1.5 at 5" in charts[0]
+    assert "validation from 2 at 5" in charts[2], "a metric of a task, and that of its evaluations"
     assert "1 min 15 s" in page.text
 
 

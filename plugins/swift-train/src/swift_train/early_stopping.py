@@ -12,12 +12,8 @@ from swift_train.callbacks import Callback, Training
 class EarlyStoppingOptions(Options):
     """Options of the callback `early-stopping`."""
 
-    patience: int = option(
-        3, "Evaluations without improvement after which training ends.", ge=1, also=("early_stopping_patience", "early_stop_interval")
-    )
-    threshold: float = option(
-        0.0, "Minimum change of metric_for_best_model that counts as an improvement.", ge=0, also=("early_stopping_threshold",)
-    )
+    patience: int = option(3, "Evaluations without improvement after which training ends.", ge=1)
+    threshold: float = option(0.0, "Minimum change of metric_for_best_model that counts as an improvement.", ge=0)
 
 
 class EarlyStopping(Callback):

@@ -85,8 +85,8 @@ class TrainOptions(Options):
     )
     metric_for_best_model: str = option(
         "loss",
-        "Metric of the evaluations that decides on the best checkpoint and early stopping: loss (the validation loss), or one that a "
-        "callback logs in on_evaluate.",
+        "Metric of the evaluations that decides on the best checkpoint and early stopping: loss (the validation loss), a metric of the "
+        "task, or one that a callback logs in on_evaluate.",
     )
     greater_is_better: bool = option(False, "A greater metric_for_best_model is better.")
     load_best_model_at_end: bool = option(

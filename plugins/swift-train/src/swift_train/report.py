@@ -20,19 +20,21 @@ _CURVES = (  # title, unit, metrics with their names in the legend, factor
     ("Throughput", "tokens per second", {"tokens_per_second": ""}, 1.0),
     ("Memory", "GiB, peak of a process", {"memory_bytes": ""}, 1 / _GIB),
 )
+_HELDOUT = "heldout_"  # prefix of metrics of an evaluation
 _KNOWN = {"step", "epoch", "seconds", "tokens", "supervised", "skipped"} | {name for _, _, names, _ in _CURVES for name in names}
 
 
 def curves(runs: Sequence[ReportedRun]) -> Markup:
     """Return a chart per group of metrics, with those of all runs; metrics that callbacks and tasks add have charts of their own."""
     metrics = {run.name: run.lines("metrics.jsonl") for run in runs if run.run and "task" in run.run.parts}
-    others = {name for lines in metrics.values() for line in lines for name, value in line.items() if isinstance(value, int | float)}
-    groups = [*_CURVES, *((name.replace("_", " "), "", {name: ""}, 1.0) for name in sorted(others - _KNOWN))]
+    found = {name for lines in metrics.values() for line in lines for name, value in line.items() if isinstance(value, int | float)}
+    others = dict.fromkeys(name.removeprefix(_HELDOUT) for name in sorted(found - _KNOWN))
+    groups = [*_CURVES, *((name.replace("_", " "), "", {name: "training", _HELDOUT + name: "validation"}, 1.0) for name in others)]
     charts = [
         line_chart(_series(metrics, names, factor), title=title, x_label="step", y_label=unit) for title, unit, names, factor in groups
     ]
-    found = joined(charts)
-    return Markup('<div class="charts">{}</div>').format(found) if found else found
+    drawn = joined(charts)
+    return Markup('<div class="charts">{}</div>').format(drawn) if drawn else drawn
 
 
 def mask(runs: Sequence[ReportedRun]) -> Markup:
