@@ -40,7 +40,7 @@ def test_the_batch_size_is_for_speed_alone(leaking):
     assert [value for step in two for value in step] == pytest.approx([value for step in one for value in step], rel=1e-5)
     first = min((leaking.folder / "runs").iterdir())
     assert not json.loads((first / "parallel.json").read_text())["rows"]["together"]
-    assert "One per forward pass" in (first / "report.html").read_text()
+    assert "rows per forward pass</th><td>one (" in (first / "report.html").read_text()
 
 
 def test_packing_is_refused_before_training(leaking):

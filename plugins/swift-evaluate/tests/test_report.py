@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -15,8 +16,10 @@ from swift_core.system import write_json, write_run
 EVIL = "<script>alert(1)</script>"
 
 
-def evaluated(folder, accuracy, *, seed=0):
+def evaluated(folder, accuracy, *, seed=0, answers=()):
     write_run(Run(verb="eval", job=""), folder)
+    items = [{"task": "gsm8k", "id": str(number), "status": "ok", "scores": {"accuracy": right}} for number, right in enumerate(answers)]
+    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     scores = {
         "gsm8k": {"accuracy": {"value": accuracy, "n": 40, "clusters": 40, "interval": [accuracy - 0.1, accuracy + 0.1]}},
         EVIL: {"perplexity": {"value": 12.5}},
@@ -43,6 +46,23 @@ def test_two_runs_are_side_by_side_and_settings_that_differ_are_marked(tmp_path)
     page = content([run for folder in folders for run in opened(folder)])
     assert re.findall(r"<th scope=row>([^<]*) <abbr", page) == ["seed"]
     assert "gsm8k · accuracy, a: 0.4; gsm8k · accuracy, b: 0.5" in page
+
+
+def test_two_runs_are_compared_question_by_question(tmp_path):
+    """Of 40 questions the second has 8 more right and none less: exact McNemar, p = 2 × 0.5^8."""
+    first = evaluated(tmp_path / "a", 0.4, answers=[1.0] * 16 + [0.0] * 24)
+    second = evaluated(tmp_path / "b", 0.6, answers=[1.0] * 24 + [0.0] * 16)
+    page = content([*opened(first), *opened(second)])
+    row = re.search(r"<h3>b compared with a.*?<tbody>(.*?)</tbody>", page)[1]
+    name, before, after, difference, p, items, verdict = re.findall(r">([^<>]+)</t[hd]>", row)
+    assert (name, before, after, items, verdict) == ("gsm8k · accuracy", "0.4", "0.6", "40", "better")
+    assert difference.startswith("+0.2 (+0.")
+    assert float(p) == pytest.approx(2 * 0.5**8, rel=0.01)
+
+
+def test_runs_without_a_common_question_say_so(tmp_path):
+    page = content([*opened(evaluated(tmp_path / "a", 0.4, answers=[1.0])), *opened(evaluated(tmp_path / "b", 0.4))])
+    assert "no scored question in common" in page
 
 
 @pytest.mark.parametrize("record", [{}, {"scores": {}}])

@@ -7,9 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 from swift_report.charts import Interval, interval_chart
-from swift_report.parts import columns, joined
+from swift_report.parts import columns, joined, table
 from swift_report.runs import ReportedRun
 
+from swift_core.contract import SwiftError
+from swift_core.system import format_value
+from swift_evaluate.comparison import compare
 from swift_evaluate.scores import FILE
 from swift_evaluate.statistics import LEVEL
 
@@ -28,11 +31,37 @@ def content(runs: Sequence[ReportedRun]) -> Markup:
         for name, record in records.items()
         for text in record.get("warnings", ())
     )
-    note = Markup("<p class=note>The lines are {:.0%} confidence intervals. {}</p>").format(
-        LEVEL, "Runs whose intervals overlap may still differ: compare them item by item." if len(records) > 1 else ""
-    )
+    note = Markup("<p class=note>The lines are {:.0%} confidence intervals.</p>").format(LEVEL)
+    first, *others = [run for run in runs if run.name in records]
+    differences = joined(_difference(first, other) for other in others)
     warnings = Markup("<ul>{}</ul>").format(remarks) if remarks else ""
-    return joined([Markup('<div class="charts">{}</div>').format(joined(charts)), note, warnings, columns(_facts(records), mark=True)])
+    return joined(
+        [Markup('<div class="charts">{}</div>').format(joined(charts)), note, warnings, differences, columns(_facts(records), mark=True)]
+    )
+
+
+def _difference(first: ReportedRun, other: ReportedRun) -> Markup:
+    """Return the paired comparison of two evaluations; the reason, if they have nothing in common."""
+    heading = Markup("<h3>{} compared with {}, question by question</h3>").format(other.name, first.name)
+    try:
+        found = compare(first.folder, other.folder)
+    except SwiftError as error:
+        return Markup("{}<p class=note>{}. {}</p>").format(heading, error.message, error.hint)
+    rows = [
+        [
+            f"{task} · {metric}",
+            *map(format_value, (one.first, one.second)),
+            f"{one.difference:+.4g} ({one.interval[0]:+.3g} to {one.interval[1]:+.3g})",
+            f"{one.p:.2g}",
+            one.n,
+            one.verdict,
+        ]
+        for task, metrics in found.results.items()
+        for metric, one in metrics.items()
+    ]
+    head = ["", first.name, other.name, f"difference ({LEVEL:.0%} interval)", "p", "items", "result"]
+    notes = joined(Markup("<p class=note>{}</p>").format(text) for text in found.notes)
+    return Markup("{}{}{}").format(heading, table(head, rows), notes)
 
 
 def _charts(records: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Rows]]:
