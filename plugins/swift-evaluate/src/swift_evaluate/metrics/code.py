@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import secrets
 import statistics
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -18,6 +20,7 @@ from swift_core.options import listed, option
 from swift_evaluate.metrics.metric import Graded, Metric, Summary
 
 _FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
+_CORES = threading.BoundedSemaphore(os.cpu_count() or 1)
 _MAIN = """\
 import sys
 proof = sys.stdin.readline()
@@ -35,7 +38,7 @@ class PassAtK(Metric):
     runs_code: ClassVar[bool] = True
 
     k: Annotated[list[PositiveInt], BeforeValidator(listed)] = option(lambda: [1], "Numbers of samples of which one has to pass.")
-    seconds: float = option(10.0, "Wall-clock limit of each execution.", gt=0)
+    seconds: int = option(10, "Limit of CPU time of each execution; by the clock it may take three times as long.", ge=1)
     memory: int = option(1 << 30, "Memory limit of each execution, in bytes.", gt=0)
 
     def check(self, row: Mapping[str, Any], expected: Sequence[str]) -> None:
@@ -51,8 +54,9 @@ class PassAtK(Metric):
     def passes(self, given: Graded) -> bool:
         """Execute the code and its tests; they pass if the program runs to its end."""
         proof = secrets.token_hex(16)
-        limits = Limits(seconds=self.seconds, cpu_seconds=math.ceil(self.seconds), memory=self.memory)
-        outcome = run(_MAIN, files={"solution.py": program(given)}, stdin=proof + "\n", limits=limits)
+        limits = Limits(seconds=3 * self.seconds, cpu_seconds=self.seconds, memory=self.memory)
+        with _CORES:  # more at once would run into the limit by the clock, and the score would depend on the machine's load
+            outcome = run(_MAIN, files={"solution.py": program(given)}, stdin=proof + "\n", limits=limits)
         return outcome.passed and outcome.stdout.endswith(f"\n{proof}\n")
 
     def summarize(self, questions: Sequence[Sequence[Graded]]) -> Summary:
