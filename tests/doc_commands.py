@@ -87,6 +87,7 @@ def parsed(words: list[str], *, fragment: bool = False) -> None:
     try:
         while True:
             context = command.make_context(name, list(rest), parent=context)
+            command = context.command  # of a verb, this may be a command below it
             if not isinstance(command, click.Group):
                 break
             rest = [*context._protected_args, *context.args]  # click has no public name for them

@@ -14,7 +14,7 @@ from swift_core.plugins import registry
 from swift_core.system import write_result, write_run
 
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-SHORT = "what is the capital of France"
+SHORT = "what is the capital of France and of Spain"
 CHINESE = "中国的首都是哪里请回答问题"
 
 

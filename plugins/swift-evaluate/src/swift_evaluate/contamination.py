@@ -18,8 +18,9 @@ from swift_core.contract import DataChoice, Item, Run, SwiftError
 from swift_core.system import made_by, read_run
 
 WORDS = 13  # length of the word sequences that are compared
-SHORTEST = 5  # words of the shortest question that is looked for
+SHORTEST = 8  # words of the shortest question that is looked for
 _SHOWN = 20
+_Index = dict[tuple[str, ...], dict[tuple[str, ...], set[tuple[str, str]]]]  # first words -> word sequence -> questions
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_]+")  # Chinese, Japanese and Korean by character
 
 
@@ -36,27 +37,27 @@ def contamination(run: Run, items: Iterable[Item]) -> dict[str, Any]:
     if not choices:
         return found
     texts = {(item.task, item.id): item.question for item in items}
-    words = {name: _words(text) for name, text in texts.items()}
-    places: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+    words = {name: sequence for name, text in texts.items() if len(sequence := _words(text)) >= SHORTEST}
+    index: _Index = {}
     for name, sequence in words.items():
-        if len(sequence) >= SHORTEST:
-            for gram in _grams(sequence, min(WORDS, len(sequence))):
-                places.setdefault(gram, set()).add(name)
-    lengths, hits, rows, unreadable = {len(gram) for gram in places}, set[tuple[str, str]](), 0, []
+        length = min(WORDS, len(sequence))
+        for start in range(len(sequence) - length + 1):
+            gram = sequence[start : start + length]
+            index.setdefault(gram[:SHORTEST], {}).setdefault(gram, set()).add(name)
+    hits, rows, unreadable = set[tuple[str, str]](), 0, []
     for choice in choices.values():
         try:
             for row in raw_rows(choice):
                 rows += 1
                 for text in _texts(row.data):
-                    hits |= _matches(_words(text), lengths, places)
+                    hits.update(_matches(_words(text), index))
         except (SwiftError, OSError) as error:
             unreadable.append(f"{choice.asked}: {error}")
-    compared = sum(len(sequence) >= SHORTEST for sequence in words.values())
     return {
         "training_data": [choice.asked for choice in choices.values()],
         "training_rows": rows,
         "unreadable": unreadable,
-        "questions": compared,
+        "questions": len(words),
         "overlapping": len(hits),
         "examples": [f"{task} {name}" for task, name in sorted(hits)[:_SHOWN]],
         "method": f"{WORDS} words in succession",
@@ -108,15 +109,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.casefold()))
 
 
-def _grams(words: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
-    return (words[start : start + length] for start in range(len(words) - length + 1))
-
-
-def _matches(
-    words: tuple[str, ...], lengths: Iterable[int], places: Mapping[tuple[str, ...], set[tuple[str, str]]]
-) -> set[tuple[str, str]]:
-    """Return the questions that share a word sequence with a text."""
-    return {name for length in lengths for gram in _grams(words, length) for name in places.get(gram, ())}
+def _matches(words: tuple[str, ...], index: _Index) -> Iterator[tuple[str, str]]:
+    """Yield the questions that share a word sequence with a text."""
+    for start in range(len(words) - SHORTEST + 1):
+        for gram, names in index.get(words[start : start + SHORTEST], {}).items():
+            if words[start : start + len(gram)] == gram:
+                yield from names
 
 
 def _texts(value: Any) -> Iterator[str]:
