@@ -19,6 +19,9 @@ LANES = {
     "data": Lane(2, "every named set of the real LLaMA-Factory archive, row by row"),
     "deepspeed": Lane(6, "ZeRO 1 to 3 on DeepSpeed itself against one process; resumes and kills"),
     "engines": Lane(2, "every flag before the argument parsers of SGLang and LMDeploy"),
+    "evaluate": Lane(
+        15, "EvalScope, lm-eval and Inspect against known answers and on the real model; makes their environments (2 GB) the first time"
+    ),
     "export": Lane(30, "the real model as GGUF, ONNX, OpenVINO, with their own engines"),
     "kill": Lane(12, "runs killed at random instants go on bit for bit: ddp, fsdp, mesh"),
     "megatron": Lane(14, "megatron-core against one process, on 17 ways to spread a model"),

@@ -11,7 +11,7 @@ from swift_core.contract import Engine, EvaluatorSpec, Problem, Ref
 if TYPE_CHECKING:
     from swift_core.contract import Run
 
-ENGINE = Engine(requirements=("lm-eval==0.4.13", "langdetect", "immutabledict", "nltk"), disk=0.9)
+ENGINE = Engine(requirements=("lm-eval==0.4.13", "langdetect", "immutabledict", "nltk", "tenacity"), disk=0.9)
 
 
 @hookimpl

@@ -1,0 +1,134 @@
+"""Items per minute: an evaluator through `swift eval` against the same evaluator called by hand, on a server that takes a fixed time.
+
+    python benchmarks/eval.py [--evaluators evalscope lm-eval inspect] [--items 300] [--seconds 0.1] [--concurrency 1 16] [--rounds 2]
+
+The server answers each request after `--seconds`, so that what is measured is what the evaluator and swift add. The rate is taken at the
+server, from the first request to the last answer; the seconds are those of the whole command, with its start. The environments of
+`swift env create` must be there. The best of the rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from swift_evaluate.prepare import prepare
+from swift_testing.fake_engine import FakeEngine
+from swift_testing.scripted import Request
+
+from swift_core.environments import isolated_entry, python_for
+from swift_core.plugins import registry
+
+BY_HAND = {
+    "evalscope": """
+import sys
+from evalscope import TaskConfig, run_task
+if __name__ == "__main__":
+    url, data, out, many = sys.argv[1:]
+    run_task(TaskConfig(model="fake", eval_type="openai_api", api_url=url, api_key="EMPTY", datasets=["gsm8k"], work_dir=out,
+        dataset_args={"gsm8k": {"dataset_id": data, "few_shot_num": 0}}, eval_batch_size=int(many), ignore_errors=True,
+        generation_config={"temperature": 0.0, "seed": 0}))
+""",
+    "inspect": """
+import json, pathlib, sys
+from inspect_ai import Task, eval
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import get_model
+from inspect_ai.scorer import match
+from inspect_ai.solver import generate
+url, data, out, many = sys.argv[1:]
+rows = [json.loads(line) for line in (pathlib.Path(data) / "main" / "test.jsonl").read_text().splitlines()]
+samples = [Sample(id=row["id"], input=row["question"], target=row["answer"].rpartition("#### ")[2]) for row in rows]
+eval(Task(dataset=MemoryDataset(samples), solver=generate(), scorer=match(numeric=True)),
+    model=get_model("openai-api/swift/fake", base_url=url, api_key="EMPTY"), log_dir=out, display="none", max_connections=int(many),
+    max_samples=int(many), fail_on_error=False)
+""",
+    "lm-eval": """
+import json, pathlib, sys
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+url, data, out, many = sys.argv[1:]
+manager = TaskManager()
+task = pathlib.Path(out) / "gsm8k.yaml"
+task.write_text(json.dumps({"include": str(manager.task_index["gsm8k"].yaml_path), "task": "gsm8k", "dataset_path": data, "num_fewshot": 0,
+    "training_split": None, "fewshot_split": None}))
+settings = {"model": "fake", "base_url": url + "/chat/completions", "num_concurrent": int(many)}
+simple_evaluate(model="local-chat-completions", model_args=settings,
+    tasks=[str(task)], apply_chat_template=True, bootstrap_iters=0, task_manager=manager)
+""",
+}
+
+
+class SlowServer(FakeEngine):
+    """Answers after a fixed time, and notes when."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("The answer is 5.\n#### 5")
+        self.times: list[float] = []
+        plain = self.answer
+
+        def answer(handler: Request) -> None:
+            if handler.asked["path"].endswith("/chat/completions"):
+                begin = time.perf_counter()
+                time.sleep(seconds)
+                plain(handler)
+                self.times += [begin, time.perf_counter()]
+            else:
+                plain(handler)
+
+        self.answer = answer
+
+
+def measured(words: list[str], server: SlowServer, items: int, cache: Path) -> tuple[float, float]:
+    """Run a command; items per minute at the server, and the seconds of the whole command."""
+    server.times.clear()
+    # with a cache that earlier runs have used, the `datasets` library may give their rows for another folder of the same name
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(cache)}
+    begin = time.perf_counter()
+    done = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
+    whole = time.perf_counter() - begin
+    if done.returncode or len(server.times) != 2 * items:
+        raise SystemExit(f"{' '.join(words)}\n{done.stderr[-3000:]}\n{len(server.times) // 2} requests")
+    return 60 * items / (max(server.times) - min(server.times)), whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--evaluators", nargs="*", default=sorted(BY_HAND))
+    parser.add_argument("--items", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--concurrency", nargs="*", type=int, default=[1, 16])
+    parser.add_argument("--rounds", type=int, default=2)
+    args = parser.parse_args()
+    print("| evaluator | concurrency | items a minute | by hand | swift takes | whole, s | by hand |\n|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch, SlowServer(args.seconds) as server:
+        folder = Path(scratch)
+        rows = [{"question": f"What is {number} + {number}?", "answer": f"#### {2 * number}"} for number in range(args.items)]
+        (folder / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        data = str(prepare("gsm8k", [folder / "test.jsonl"], folder / "gsm8k").folder)
+        for name in args.evaluators:
+            python = python_for(isolated_entry(registry(), name), {})
+            (folder / "by_hand.py").write_text(BY_HAND[name])
+            for many in args.concurrency:
+                ours, bare = [], []
+                for number in range(args.rounds):
+                    out = folder / f"{name}-{many}-{number}"
+                    out.mkdir()
+                    by_hand = [python, str(folder / "by_hand.py"), server.url, data, str(out), str(many)]
+                    bare.append(measured(by_hand, server, args.items, out / "cache"))
+                    swift = [sys.executable, "-m", "swift_core.cli", "eval", "--url", server.url, "--evaluator", name, "--tasks", "gsm8k"]
+                    more = ["--data", json.dumps({"gsm8k": data}), "--concurrency", str(many), "--runs", str(out / "runs")]
+                    ours.append(measured([*swift, *more], server, args.items, out / "cache"))
+                (rate, whole), (rate_bare, whole_bare) = max(ours), max(bare)
+                taken = (rate_bare / rate - 1) * 100
+                print(f"| {name} | {many} | {rate:.0f} | {rate_bare:.0f} | {taken:+.1f} % | {whole:.1f} | {whole_bare:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
