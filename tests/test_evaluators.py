@@ -206,7 +206,7 @@ def test_a_server_that_dies_half_way_ends_the_run_which_is_resumed(swift_project
     with server:
         command = start(swift_project, *words(evaluator, server.url, data, tasks, "--concurrency", "1"))
         wait_for(lambda: len(server.answered) >= 2)
-        assert command.wait(300) == 1, command.stderr.read()
+    assert command.wait(300) == 1, command.stderr.read()
     (folder,) = swift_project.folder.glob("runs/*")
     with KnownServer(answers(evaluator)) as again:
         outcome = swift_project.run(*words(evaluator, again.url, data, tasks, "--resume", str(folder)), timeout=600)
@@ -239,10 +239,10 @@ def _workers(folder: Path) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            text = path.read_bytes().decode(errors="replace")
+            text, where = path.read_bytes().decode(errors="replace"), (path.parent / "cwd").readlink()
         except OSError:
             continue
-        if "swift_core.runs.worker" in text and f"{folder}/" in text and text.rstrip("\0").endswith("/engine"):
+        if "swift_core.runs.worker" in text and where == folder and text.rstrip("\0").endswith("/engine"):
             found.append(int(path.parent.name))
     return found
 

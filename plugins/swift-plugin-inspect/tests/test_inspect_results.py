@@ -23,12 +23,13 @@ def test_the_mean_of_the_items_is_inspects_own_number():
     assert len(found) == 3
     assert sum(each.scores["match"] for each in found) / 3 == pytest.approx(scores(log["results"])["match"])
     assert {each.status for each in found} == {"ok"}
-    assert [each.expected for each in found] == ["5", "9", "13"]
+    assert sorted(each.expected for each in found) == ["13", "5", "9"]
     assert len({each.prompt for each in found}) == 3
 
 
 def test_subjects_are_clusters():
-    assert {item("mmlu", sample, number).cluster for sample in recorded("mmlu")["samples"]} == {"anatomy"}
+    for sample in recorded("mmlu")["samples"]:
+        assert item("mmlu", sample, number).cluster == sample["input"].partition(" ")[0]  # "anatomy question 0?"
 
 
 def test_errors_truncation_and_several_values():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from swift_evaluate.offline import offline_if_local
 from swift_evaluate.prepare import read_prepared
 from swift_evaluate.thinking import thinking_mark
+from swift_serve.client import Client
 
 from swift_core.contract import Evaluation, Scores, Server, UsageError
 from swift_plugin_lm_eval import results as read
@@ -50,6 +51,8 @@ class LmEval:
             work = _Work(asked, model, TaskManager(include_path=list(self.options.include) or None), self.options.system)
             for task in tasks:
                 work.run(task)
+        if work.failed:
+            Client(server).models()  # if the server has ended, the evaluation has failed, and not its questions
         values = {task: scores for task, scores in work.values.items() if task not in work.failed}
         versions = {"lm-eval": metadata.version("lm-eval"), "thinking_removed_until": mark, "tasks": work.settings}
         return Scores(values=values, settings=versions)
