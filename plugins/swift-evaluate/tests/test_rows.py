@@ -373,8 +373,18 @@ def test_from_the_command_line(swift_project):
     swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
     swift_project.write({"q.jsonl": "".join(json.dumps({"question": f"Capital of {c}?", "answer": a}) + "\n" for c, a in CAPITALS.items())})
     with FakeEngine(knows("France")) as engine:
-        words = ("eval", "--url", engine.url, "--evaluator", "rows", "--tasks", "q.jsonl", "--metrics", "exact")
-        outcome = swift_project.run(*words)
+        words = ("eval", "--url", engine.url, "--evaluator", "rows", "--tasks", "q.jsonl")
+        outcome = swift_project.run(*words, "--metrics", "exact,f1", "--metrics", "{name: regex, pattern: P}")
         outcome.assert_success()
+        seen = len(engine.seen)
         swift_project.run(*words, "--metrics", "exakt").assert_failure("Did you mean 'exact'?")
-    assert "0.25" in outcome.out
+        assert len(engine.seen) == seen
+    table = {line.split()[1]: line.split()[2] for line in outcome.out.splitlines()[1:4]}
+    assert table == {"exact": "0.25", "f1": "0.25", "regex": "0.25"}
+
+
+def test_rows_are_checked_before_the_checkpoint_is_loaded(swift_project, tiny_model):
+    swift_project.write({"q.jsonl": json.dumps({**GOOD, "answer": "E"})})
+    outcome = swift_project.run("eval", str(tiny_model), "--evaluator", "rows", "--tasks", "q.jsonl", "--dry-run")
+    outcome.assert_failure("q.jsonl, row 1")
+    assert outcome.code == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swift_core.contract import EvaluatorSpec, Ref, SectionSpec, VerbSpec, hookimpl
+from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, SectionSpec, VerbSpec, hookimpl
 
 SWIFT_EXAMPLES = Ref("swift_evaluate.examples:EXAMPLES")
 
@@ -44,6 +44,17 @@ def swift_evaluators() -> list[EvaluatorSpec]:
             options=Ref("swift_evaluate.rows.options:RowsEvaluatorOptions"),
         )
     ]
+
+
+@hookimpl
+def swift_check(run: Run) -> list[Problem]:
+    """Check the rows of the evaluator `rows`."""
+    choice = run.parts.get("evaluator")
+    if run.verb != "eval" or choice is None or (choice.name, choice.plugin) != ("rows", "evaluate"):
+        return []
+    from swift_evaluate.rows.check import problems
+
+    return list(problems(run))
 
 
 @hookimpl

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import BeforeValidator, field_validator
 
-from swift_core.options import Options, Several, option
+from swift_core.options import Options, Several, listed, names, option
+
+
+def _metrics(value: Any) -> list[Any]:
+    """Return the metrics of `[exact, f1]`, `exact,f1`, or `{name: …}` as YAML or JSON on the command line."""
+    import yaml
+
+    found: list[Any] = []
+    for entry in names(value):
+        try:
+            found += listed(yaml.safe_load(entry)) if isinstance(entry, str) and entry.lstrip().startswith(("{", "[")) else [entry]
+        except yaml.YAMLError:
+            raise ValueError(f"{entry!r} is no metric: neither a name nor YAML") from None
+    return found
+
+
+Metrics = Annotated[list[Any], BeforeValidator(_metrics)]
 
 
 class RowsEvaluatorOptions(Options):
@@ -16,7 +32,7 @@ class RowsEvaluatorOptions(Options):
     prompt: str = option("", "Template of the prompt, such as 'Q: {question}\\nA:'; names in braces are fields of the row.")
     system: str = option("", "System prompt.")
     expected: str = option("", "Field with the expected answer, or a template; default: the usual names, such as 'answer'.")
-    metrics: Several = option(list, "Metrics, each a name or {name: …, option: …}; default: choice for multiple choice, else exact.")
+    metrics: Metrics = option(list, "Metrics, each a name or {name: …, option: …}; default: choice for multiple choice, else exact.")
     answer_by: Literal["generation", "letter-likelihood", "text-likelihood"] = option(
         "generation", "Multiple choice: generate the answer, or compare the log-likelihoods of the letters or of the texts of the choices."
     )
