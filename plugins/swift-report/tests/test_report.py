@@ -9,9 +9,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from markupsafe import Markup
 from swift_report import report
 from swift_report.charts import Interval, interval_chart, line_chart
+from swift_report.command import command
 from swift_report.difference import marked
 from swift_report.runs import STEPS
 from swift_testing.codes import coded
@@ -206,3 +208,12 @@ def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(UsageError, check=coded("REPORT-003")):
         report(*runs, output=tmp_path / "x.html", names=["one"])
     assert not (tmp_path / "x.html").exists()
+
+
+def test_the_command_writes_the_file_that_it_names(tmp_path):
+    runs = [str(trained(tmp_path / name)) for name in ("a", "b")]
+    done = CliRunner().invoke(command, [*runs, "--output", str(tmp_path / "both.html"), "--name", "first", "--name", "second"])
+    assert (done.exit_code, done.output) == (0, f"report: {tmp_path / 'both.html'}\n")
+    assert "2 runs: first, second" in (tmp_path / "both.html").read_text()
+    done = CliRunner().invoke(command, runs[:1])
+    assert done.output == f"report: {tmp_path / 'a/report.html'}\n"
