@@ -1,6 +1,8 @@
-"""Preference tasks: DPO with its losses, ORPO, CPO and SimPO."""
+"""Preference tasks: DPO with its losses, KTO, ORPO, CPO and SimPO."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from swift_core import hookimpl
 from swift_core.contract import Ref, TaskSpec
@@ -8,22 +10,26 @@ from swift_core.contract import Ref, TaskSpec
 
 @hookimpl
 def swift_tasks() -> list[TaskSpec]:
-    """Register the tasks, which train on pairs of a chosen and a rejected answer."""
+    """Register the tasks."""
     return [
-        _task("dpo", "Train on preference pairs against a reference policy (DPO, IPO, APO, …)", "Dpo"),
-        _task("orpo", "Train on preference pairs by odds ratio, without a reference policy", "Orpo"),
-        _task("cpo", "Train on preference pairs without a reference policy (CPO, SimPO)", "Cpo"),
+        _task("tasks:Dpo", name="dpo", summary="Train on preference pairs against a reference policy (DPO, IPO, APO, …)"),
+        _task(
+            "kto:Kto",
+            name="kto",
+            summary="Train on answers labelled good or bad against a reference policy",
+            rows=("label",),
+            loss_scope="step",
+        ),
+        _task("tasks:Orpo", name="orpo", summary="Train on preference pairs by odds ratio, without a reference policy"),
+        _task("tasks:Cpo", name="cpo", summary="Train on preference pairs without a reference policy (CPO, SimPO)"),
     ]
 
 
-def _task(name: str, summary: str, factory: str) -> TaskSpec:
+def _task(factory: str, **facts: Any) -> TaskSpec:
     return TaskSpec(
-        name=name,
-        summary=summary,
-        rows=("preference",),
-        factory=Ref(f"swift_plugin_preference.tasks:{factory}"),
-        options=Ref(f"swift_plugin_preference.options:{factory}Options"),
+        **{"rows": ("preference",), "loss_scope": "sample", **facts},
+        factory=Ref(f"swift_plugin_preference.{factory}"),
+        options=Ref(f"swift_plugin_preference.options:{factory.partition(':')[2]}Options"),
         trainer=Ref("swift_train.job:train"),
         inspector=Ref("swift_train.inspection:Inspector"),
-        loss_scope="sample",
     )

@@ -15,7 +15,7 @@ DpoLoss = Literal[
 
 
 class PairOptions(SftOptions):
-    """Options of every task on preference pairs; `max_length` is that of a prompt with one answer."""
+    """Options of every task on answers to a prompt; `max_length` is that of a prompt with one answer."""
 
     truncation: Literal["error", "left", "right", "drop"] = option(
         "error",
@@ -33,6 +33,14 @@ class DpoOptions(PairOptions):
     label_smoothing: float = option(0.0, "Probability that the labels of a pair are swapped (cDPO, robust, exo_pair).", ge=0, lt=0.5)
     discopop_tau: float = option(0.05, "Temperature of the loss discopop.", gt=0)
     rpo_alpha: float = option(0.0, "Weight of the negative log-likelihood of the chosen answer, added to the loss (RPO).", ge=0)
+
+
+class KtoOptions(PairOptions):
+    """Options of `swift kto`."""
+
+    beta: float = option(0.1, "Strength of the constraint to the reference policy; larger values keep the model closer to it.", gt=0)
+    desirable_weight: float = option(1.0, "Weight of the losses of good answers.", gt=0)
+    undesirable_weight: float = option(1.0, "Weight of the losses of bad answers.", gt=0)
 
 
 class OrpoOptions(PairOptions):

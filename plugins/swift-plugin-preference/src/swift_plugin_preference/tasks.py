@@ -8,8 +8,9 @@ import torch
 from swift_train.tasks import Loss
 from torch.nn.functional import logsigmoid, relu
 
+from swift_plugin_preference.answers import REFERENCE, log_probabilities, supervised_lengths
 from swift_plugin_preference.dpo_losses import LOSSES, Ratios
-from swift_plugin_preference.pairs import REFERENCE, PairTask, log_probabilities, pair_loss, pairs, supervised_lengths
+from swift_plugin_preference.pairs import PairTask, pair_loss, pairs
 
 if TYPE_CHECKING:
     from swift_train.batches import Micro

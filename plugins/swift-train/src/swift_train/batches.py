@@ -60,6 +60,27 @@ class Micro:
         """Sum a number per scored position over each sequence: (supervised,) → (sequences,)."""
         return values.new_zeros(len(self.sample)).index_add(0, self.sequence, values)
 
+    def only(self, chosen: Tensor) -> Micro:
+        """Return the micro-batch with only some of its sequences; columns must be by sequence.
+
+        Args:
+            chosen: (sequences,) bool, on the CPU.
+        """
+        numbers = (self.position_ids[0] == 0).cumsum(0) - 1  # of the sequence that each token is in
+        tokens, scored = chosen[numbers], chosen[self.sequence]
+        place, number = tokens.cumsum(0) - 1, chosen.cumsum(0) - 1
+        return replace(
+            self,
+            input_ids=self.input_ids[:, tokens],
+            position_ids=self.position_ids[:, tokens],
+            positions=place[self.positions[scored]],
+            labels=self.labels[scored],
+            weights=self.weights[scored],
+            sequence=number[self.sequence[scored]],
+            sample=self.sample[chosen],
+            columns={name: values[chosen] for name, values in self.columns.items()},
+        )
+
     def as_filler(self) -> Micro:
         """Return a copy with weight 0."""
         return replace(self, weights=torch.zeros_like(self.weights), sample_weights=torch.zeros_like(self.sample_weights))

@@ -139,6 +139,7 @@ def load_rows(run: Run, task: LossTask, shapes: Loaded, report: Report) -> tuple
         if heldout is None and options.validation_ratio:
             rows, heldout = rows.split(options.validation_ratio, options.seed)
         first = rows[0]
+        rows, heldout = task.arrange(rows), task.arrange(heldout) if heldout else None
     if report.speaks:
         shown = pieces(preprocessing.encoder.tokeniser.tokenizer, first.ids.tolist(), first.supervised.tolist())
         counts = {"tokens": len(first.ids), "supervised": int(first.supervised.sum())}

@@ -80,6 +80,11 @@ class Samples:
         store: Store = self.stores[self._which[index]]
         return store.origin(int(self._index[index]))
 
+    @property
+    def selection(self) -> tuple[Sequence[Store], NDArray[np.int32], NDArray[np.int64]]:
+        """The stores, and for each sample its store and its index there: the arguments that make these samples."""
+        return self.stores, self._which, self._index
+
     def digest(self) -> str:
         """Return a SHA-256 over all tokens, weights and sample boundaries, and the selection."""
         made = hashlib.sha256("".join(store.meta["digest"] for store in self.stores).encode())

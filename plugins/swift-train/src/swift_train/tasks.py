@@ -132,6 +132,10 @@ class LossTask(Protocol):
         """Return the sum (not the mean) of the weighted losses for the output of `forward`, float32, with metrics if there are any."""
         ...
 
+    def arrange(self, samples: Samples) -> Samples:
+        """Return the samples to train on: these, or ones with more sequences."""
+        ...
+
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return what the loss of a step is a mean over: the number of supervised tokens, of pairs, … in these samples."""
         ...
@@ -145,6 +149,10 @@ class NextToken:
     """Next-token prediction; logits are computed only at supervised positions, (supervised, vocabulary)."""
 
     reference: Mapping[str, Measure] = {}
+
+    def arrange(self, samples: Samples) -> Samples:
+        """Return the samples unchanged."""
+        return samples
 
     def count(self, samples: Samples, rows: Sequence[int]) -> float:
         """Return the number of supervised tokens."""
