@@ -20,7 +20,6 @@ WORDS = {
     "datasets": "a field of Run",
     "hub": "a kind of part, and an option",
     "adapter": "an option, and a kind of checkpoint that is no whole model",
-    "rows": "what a verb takes, and gives",
     "chat": "a kind of row, and a route of servers",
     "file": "what a verb gives, and the scheme of local paths",
     "fetch": "a module of the core",

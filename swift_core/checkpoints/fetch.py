@@ -38,7 +38,7 @@ class Fetcher:
     """Fetches checkpoints with the hubs of a registry; one in a format that is not in `reads` is converted by a loader."""
 
     registry: Registry  # the registry with the hubs
-    loader: Choice | None = None
+    loader: Choice | None = None  # the loader that converts; None: any that reads the format
     reads: tuple[str, ...] = ()  # formats that need no conversion
     reader: str = ""  # the backend that reads only these; "": nothing is served
     hub: str = ""  # the hub of references without a scheme; default: the one that its plugin declares as the default

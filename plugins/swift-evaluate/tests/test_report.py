@@ -25,7 +25,7 @@ def evaluated(folder, accuracy, *, seed=0, answers=()):
         EVIL: {"perplexity": {"value": 12.5}},
     }
     counts = {"gsm8k": {"items": 40, "samples": 40, "failed": 2, "truncated": 0, "hash": "ab" * 32}}
-    head = {"evaluator": {"name": "rows", "version": "1"}, "settings": {"seed": seed, "few_shot": 5}, "warnings": [f"gsm8k: {EVIL}"]}
+    head = {"evaluator": {"name": "own-data", "version": "1"}, "settings": {"seed": seed, "few_shot": 5}, "warnings": [f"gsm8k: {EVIL}"]}
     write_json(folder / "scores.json", {**head, "scores": scores, "counts": counts})
     return folder
 

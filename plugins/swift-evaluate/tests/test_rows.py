@@ -373,7 +373,7 @@ def test_from_the_command_line(swift_project):
     swift_project.env["SWIFT_BLOCK_PLUGINS"] = "transformers"
     swift_project.write({"q.jsonl": "".join(json.dumps({"question": f"Capital of {c}?", "answer": a}) + "\n" for c, a in CAPITALS.items())})
     with FakeEngine(knows("France")) as engine:
-        words = ("eval", "--url", engine.url, "--evaluator", "rows", "--tasks", "q.jsonl")
+        words = ("eval", "--url", engine.url, "--evaluator", "own-data", "--tasks", "q.jsonl")
         outcome = swift_project.run(*words, "--metrics", "exact,f1", "--metrics", "{name: regex, pattern: P}")
         outcome.assert_success()
         seen = len(engine.seen)
@@ -385,6 +385,6 @@ def test_from_the_command_line(swift_project):
 
 def test_rows_are_checked_before_the_checkpoint_is_loaded(swift_project, tiny_model):
     swift_project.write({"q.jsonl": json.dumps({**GOOD, "answer": "E"})})
-    outcome = swift_project.run("eval", str(tiny_model), "--evaluator", "rows", "--tasks", "q.jsonl", "--dry-run")
+    outcome = swift_project.run("eval", str(tiny_model), "--evaluator", "own-data", "--tasks", "q.jsonl", "--dry-run")
     outcome.assert_failure("q.jsonl, row 1")
     assert outcome.code == 2

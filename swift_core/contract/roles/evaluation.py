@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class Item:
     """An answered question."""
 
-    task: str
+    task: str  # name of the task, as in `Evaluation.tasks` or a subset of it
     id: str  # the same in every run: the data set's own id, else a hash of the question
     sample: int = 0  # which of several answers to the same question
     cluster: str = ""  # what items share that belong together: a passage, a subject, a conversation; '': the item stands alone
     prompt: str = ""  # SHA-256 of the prompt as it was sent
     question: str = ""  # the text of the question, without few-shot examples
-    output: str = ""
-    expected: str = ""
+    output: str = ""  # the answer of the model; of a failed item, the error
+    expected: str = ""  # the reference answer; '': there is none
     status: Literal["ok", "failed", "truncated"] = "ok"  # failed: no answer; it has no scores, so it does not count as wrong
     scores: Mapping[str, float] = field(default_factory=dict)  # metric -> score
 
@@ -39,12 +39,12 @@ class Evaluation:
     tasks: tuple[str, ...] = ()  # empty: the evaluator's default tasks
     data: Mapping[str, Path] = field(default_factory=dict)  # task -> local data
     limit: int = 0  # maximum items per task; 0: all
-    few_shot: int | None = None
+    few_shot: int | None = None  # number of worked examples before each question
     samples: int = 1  # answers per question
     concurrency: int = 8  # maximum concurrent requests
-    seed: int = 0
-    max_tokens: int | None = None
-    temperature: float | None = None
+    seed: int = 0  # seed of sampling and of the choice of examples
+    max_tokens: int | None = None  # maximum tokens of an answer
+    temperature: float | None = None  # sampling temperature; 0: greedy
     allow_code: bool = False  # generated code may be executed, in the sandbox
     checkpoint: Path | None = None  # the checkpoint behind the server, if it is known
     adapters: Mapping[str, Path] = field(default_factory=dict)  # for an inline evaluator that applies them

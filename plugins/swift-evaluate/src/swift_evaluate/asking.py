@@ -22,11 +22,11 @@ LOST = 8  # questions in succession without an answer after which the server cou
 class Question:
     """A question of a task, as it is sent. `fields` are further fields of the request."""
 
-    task: str
-    id: str
-    messages: Messages
-    expected: str = ""
-    cluster: str = ""
+    task: str  # name of the task
+    id: str  # the same in every run; unique in its task
+    messages: Messages  # the conversation that is sent
+    expected: str = ""  # the reference answer
+    cluster: str = ""  # what questions share that belong together; '': the question stands alone
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,8 +45,8 @@ class Question:
 class Answer:
     """What the server has answered; `message` is the whole message, with its tool calls."""
 
-    text: str
-    truncated: bool = False
+    text: str  # the content of the message
+    truncated: bool = False  # whether the answer ended at the maximum number of tokens
     message: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -18,10 +18,10 @@ from swift_evaluate.records import FILE, read_items
 class Comparison:
     """Two evaluations: the paired statistics by task and metric, and notes on what was left out or differs."""
 
-    baseline: Path
-    other: Path
-    results: dict[str, dict[str, Paired]]
-    notes: list[str] = field(default_factory=list)
+    baseline: Path  # run folder of the evaluation that is compared with
+    other: Path  # run folder of the evaluation that is compared
+    results: dict[str, dict[str, Paired]]  # task -> metric -> paired statistics
+    notes: list[str] = field(default_factory=list)  # items that are left out, and settings that differ
 
     def failures(self, tolerance: float) -> list[str]:
         """Return `task.metric` of each score that is worse by more than the tolerance, and not within noise."""

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from pathlib import Path
 
-EXAMPLES = {"rows": {"tasks": (str(Path(__file__).parent / "rows" / "example.jsonl"),)}}
+EXAMPLES = {"own-data": {"tasks": (str(Path(__file__).parent / "rows" / "example.jsonl"),)}}

@@ -12,7 +12,7 @@ from typing import Any
 from swift_engines.worker import in_engine
 from swift_serve.temporary_server import carry_out as carry_out_with_server, server_of
 
-from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, RunResult, Scores, Stopped, SwiftError
+from swift_core.contract import EvaluatorSpec, Problem, Ref, Run, RunResult, Scores, Server, Stopped, SwiftError
 from swift_core.plugins import Registry, registry
 from swift_core.runs import Context, Draft, Report, execute_run
 from swift_evaluate import resume, scores
@@ -68,9 +68,10 @@ def evaluate(run: Run, report: Report) -> tuple[Path, dict[str, Any]]:
         SwiftError: the server failed, the evaluator's library crashed, or a task has no scores.
     """
     choice, tasks = run.part("evaluator"), tuple(run.options["tasks"])
-    subject: Any = Path(run.model.path) if _spec(run, registry()).over == "inline" and run.model else server_of(run)
+    subject = Path(run.model.path) if _spec(run, registry()).over == "inline" and run.model else server_of(run)
+    models = subject.models if isinstance(subject, Server) else ()
     try:
-        _, reported = in_engine(run, choice, ASK_JOB, report, run_folder=report.folder, models=json.dumps(getattr(subject, "models", ())))
+        _, reported = in_engine(run, choice, ASK_JOB, report, run_folder=report.folder, models=json.dumps(models))
     except KeyboardInterrupt:
         raise _resumable(Stopped("stopped", code="EVAL-007", where=str(report.folder)), report) from None
     except SwiftError as error:

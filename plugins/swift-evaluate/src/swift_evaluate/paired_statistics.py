@@ -30,19 +30,19 @@ class Paired:
     with a probability of 80 %; `needed` the number of items with which this difference would be.
     """
 
-    first: float
-    second: float
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    method: str
+    first: float  # mean of the baseline
+    second: float  # mean of the other model
+    difference: float  # second − first
+    interval: tuple[float, float]  # 95 % confidence interval of the difference
+    p: float  # p-value of no difference
+    method: str  # name of the test that gave `p`
     n: int
-    clusters: int
+    clusters: int  # number of clusters of the items
     fixed: int
     broken: int
     detectable: float
     needed: int | None
-    verdict: Verdict
+    verdict: Verdict  # of the other model, by the p-value
 
 
 def paired(

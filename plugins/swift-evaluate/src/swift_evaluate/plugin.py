@@ -35,10 +35,10 @@ def swift_verbs() -> list[VerbSpec]:
 
 @hookimpl
 def swift_evaluators() -> list[EvaluatorSpec]:
-    """Return rows."""
+    """Return own-data."""
     return [
         EvaluatorSpec(
-            name="rows",
+            name="own-data",
             summary="Own questions from a file, scored by metrics",
             factory=Ref("swift_evaluate.rows.evaluator:RowsEvaluator"),
             options=Ref("swift_evaluate.rows.options:RowsEvaluatorOptions"),
@@ -48,9 +48,9 @@ def swift_evaluators() -> list[EvaluatorSpec]:
 
 @hookimpl
 def swift_check(run: Run) -> list[Problem]:
-    """Check the rows of the evaluator `rows`."""
+    """Check the rows of the evaluator `own-data`."""
     choice = run.parts.get("evaluator")
-    if run.verb != "eval" or choice is None or (choice.name, choice.plugin) != ("rows", "evaluate"):
+    if run.verb != "eval" or choice is None or (choice.name, choice.plugin) != ("own-data", "evaluate"):
         return []
     from swift_evaluate.rows.check import problems
 

@@ -20,12 +20,12 @@ LEVEL = 0.95
 class Estimate:
     """A mean of `n` items. `standard_error` and `interval` are None if they can't be estimated."""
 
-    value: float
+    value: float  # the mean
     n: int
-    clusters: int
+    clusters: int  # number of clusters of the items
     standard_error: float | None = None
     interval: tuple[float, float] | None = None
-    method: str = ""
+    method: str = ""  # name of the interval's method; '': there is no interval
 
 
 def estimate(values: Sequence[float], clusters: Sequence[Hashable], level: float = LEVEL) -> Estimate:

@@ -34,10 +34,10 @@ class Interval(NamedTuple):
 class Chart:
     """A chart; inserted into Markup, it is a figure with title, legend and table."""
 
-    title: str
-    svg: Markup
-    legend: tuple[str, ...] = ()
-    data: Markup = field(default_factory=Markup)
+    title: str  # caption of the figure
+    svg: Markup  # the drawing
+    legend: tuple[str, ...] = ()  # names of the series, in the order of their colours
+    data: Markup = field(default_factory=Markup)  # the numbers as a table
 
     def __html__(self) -> str:
         """Return the figure."""

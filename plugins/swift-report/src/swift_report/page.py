@@ -31,9 +31,9 @@ _PAGE = Markup(
 class Section:
     """A section that is shown: its anchor, its heading, its content."""
 
-    name: str
-    title: str
-    content: Markup
+    name: str  # its anchor
+    title: str  # its heading
+    content: Markup  # the HTML below the heading
 
 
 def write_report(folders: Sequence[Path], output: Path | None = None, *, names: Sequence[str] = (), title: str = "") -> Path:

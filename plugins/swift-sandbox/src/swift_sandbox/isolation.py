@@ -25,7 +25,7 @@ _LOCK = threading.Lock()
 class Isolation:
     """What runs the code: the version of Python inside the sandbox."""
 
-    python: str
+    python: str  # version of Python inside the sandbox
 
 
 def verify_isolation() -> Isolation:

@@ -20,7 +20,7 @@ class PreparedBenchmark:
     """A folder that `prepare` wrote; `counts` has the number of rows by `subset/split`."""
 
     name: str  # the benchmark
-    folder: Path
+    folder: Path  # where its files are
     counts: Mapping[str, int]
 
     @property

@@ -1,3 +1,3 @@
-"""The evaluator `rows`: the user's own questions from files, scored by metrics."""
+"""The evaluator `own-data`: the user's own questions from files, scored by metrics."""
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ _ANSWERS = ("answer", "answerKey", "label", "expected", "target")
 class Choices:
     """The choices by letter, and the letter of the right one."""
 
-    texts: Mapping[str, str]
-    right: str
+    texts: Mapping[str, str]  # letter -> text
+    right: str  # letter of the right choice
 
     def listed(self) -> str:
         """Return the choices as text, one per line."""

@@ -1,4 +1,4 @@
-"""The evaluator `rows`: reads the tasks, asks their questions, and scores the answers with metrics."""
+"""The evaluator `own-data`: reads the tasks, asks their questions, and scores the answers with metrics."""
 
 from __future__ import annotations
 

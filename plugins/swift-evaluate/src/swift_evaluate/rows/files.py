@@ -20,9 +20,9 @@ _NO_HEADER = {6: ("question", "A", "B", "C", "D", "answer")}  # MMLU's own files
 class SourceRow:
     """A row as its file has it. `subset` is the part of the folder that it belongs to, '' for a lone file."""
 
-    data: Mapping[str, Any]
-    file: Path
-    number: int
+    data: Mapping[str, Any]  # field -> value
+    file: Path  # the file that has the row
+    number: int  # number of the row in its file, from 1
     subset: str = ""
 
     @property
