@@ -49,7 +49,7 @@ class Fetcher:
     notes: list[str] = field(default_factory=list)  # texts for the user
 
     def model(self, text: str, where: str = "model") -> tuple[Source, dict[str, Source]]:
-        """The base checkpoint that `text` names, and the adapters it named on it (one called 'adapter', or none)."""
+        """Return the base checkpoint that `text` names, and the adapters that it names on it (one called 'adapter', or none)."""
         source = self.source(text, where)
         if not Checkpoint.at(source.path).spec.adapter:
             return source, {}
@@ -101,7 +101,7 @@ class Fetcher:
         return found[0] if found else None
 
     def folder(self, reference: Reference, where: str) -> Path:
-        """The folder as the hub has it."""
+        """Return the folder of the fetched files."""
         if reference.scheme == "file" and (Path(reference.name) / "run.json").is_file():
             reference = Reference("file", str(_made_by_run(Path(reference.name), where)))
         hub = self.hub_of(reference, where).build()
@@ -119,7 +119,7 @@ class Fetcher:
         return replace(reference, separator=next((spec.separator for spec in hubs if reference.scheme in spec.schemes), "@"))
 
     def hub_of(self, reference: Reference, where: str) -> Choice:
-        """The hub that answers a reference's scheme."""
+        """Return the hub of a reference's scheme."""
         hubs = [entry for entry in self.registry.entries(HubSpec) if reference.scheme in entry.spec.schemes]
         if len(hubs) > 1 and not hubs[0].first_party:
             owners = " and ".join(entry.plugin.distribution for entry in hubs)
@@ -195,7 +195,7 @@ class Fetcher:
         return family.name, owner
 
     def trusts(self, reference: Reference) -> bool:
-        """Whether the user has named this very repository and revision, or this folder, as trusted."""
+        """Return whether the user has named exactly this repository and revision, or this folder, as trusted."""
         if reference.scheme == "file":
             return any(Path(name).absolute() == Path(reference.name).absolute() for name in self.trusted)
         return f"{reference.name}@{reference.revision}" in self.trusted or str(reference) in self.trusted
@@ -221,7 +221,7 @@ class Fetcher:
 
 
 def _made_by_run(folder: Path, where: str) -> Path:
-    """A run folder stands for the checkpoint that its run made."""
+    """Return the checkpoint that the run of a run folder made."""
     made = made_by(folder)
     if made and made.exists():
         return made
@@ -233,7 +233,7 @@ def _made_by_run(folder: Path, where: str) -> Path:
 
 
 def _check_path(text: str, where: str) -> None:
-    """Refuse `models/tide` where there is a folder `models` without it: a path, and no hub's name."""
+    """Refuse `models/tide` if there is a folder `models` without it: it is a path, not a repository."""
     path = Path(text)
     if ":" in text or path.exists() or path.parent == Path() or not path.parent.is_dir():
         return
@@ -248,7 +248,7 @@ def _check_path(text: str, where: str) -> None:
 
 
 def _pinned(reference: Reference, folder: Path) -> Reference:
-    """The reference with the revision that was fetched: the manifest's word, or the commit that the snapshot folder is named after."""
+    """Return the reference with the fetched revision: from the manifest, or from the name of the snapshot folder."""
     if reference.scheme == "file":
         return reference
     manifest = Checkpoint.at(folder).manifest

@@ -47,7 +47,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The folder's manifest, or None where it has none (a plain Hugging Face folder).
+    """Return the folder's manifest, or None if it has none (a plain Hugging Face folder).
 
     Raises:
         UsageError: it can't be read, or a newer version wrote it.

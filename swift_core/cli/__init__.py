@@ -1,4 +1,4 @@
-"""The frame of the command line: the command `swift`, commands of verbs, progress and messages."""
+"""The command line: the `swift` command, the commands of verbs, progress and messages."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The command `swift`, also installed as `swift-core`. It has the commands that plugins bring: verbs, by the hook `swift_verbs`, and
-free-form ones, by the entry-point group `swift.commands`. A command's module is imported when it is called.
+"""The command `swift`, also installed as `swift-core`. Its commands come from plugins: verbs through the hook `swift_verbs`, and
+free-form commands through the entry-point group `swift.commands`. A command's module is imported when it is called.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from swift_core.system import disk_error
 
 
 class Swift(click.Group):
-    """The group: verbs and commands by name, imported on use."""
+    """The group of all verbs and commands, which are imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all verbs and commands, from metadata."""
@@ -66,7 +66,7 @@ class Swift(click.Group):
 
 
 def _verb(name: str) -> VerbSpec | None:
-    """Return the verb that a word on the command line means; None if it is a free-form command, or unknown.
+    """Return the verb of that name; None if the name is a free-form command's, or unknown.
 
     Raises:
         UsageError: several plugins offer the name.
@@ -160,7 +160,7 @@ def invoke(argv: Sequence[str]) -> int:
 
 
 def _failed(error: SwiftError, argv: Sequence[str]) -> int:
-    """Print what ended the command, with `--json` on stdout too, and return the exit code."""
+    """Print the error, with `--json` also on stdout, and return the exit code."""
     if interrupts.seen():  # an import or a library was interrupted, and raised something else
         error = Stopped("stopped", code="CLI-001")
     elif not isinstance(error, Stopped):
@@ -173,7 +173,7 @@ def _failed(error: SwiftError, argv: Sequence[str]) -> int:
 
 
 def _invoked(argv: Sequence[str]) -> Any:
-    """As click's own `main` does, which would put an empty line before what is said of a Ctrl-C."""
+    """Invoke the command as click's `main` does, which would print an empty line before the message of a Ctrl-C."""
     if "_SWIFT_COMPLETE" in os.environ:
         return cli.main(args=list(argv), prog_name="swift")
     with cli.make_context("swift", list(argv)) as context:
@@ -181,7 +181,7 @@ def _invoked(argv: Sequence[str]) -> Any:
 
 
 def _from_click(error: click.ClickException) -> SwiftError:
-    """Return what click says of a command line, as an error of ours."""
+    """Return a click error as a SwiftError."""
     hint = ""
     if isinstance(error, click.UsageError) and error.ctx:
         hint = f"{error.ctx.command_path} --help lists the options."

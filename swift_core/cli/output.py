@@ -1,4 +1,4 @@
-"""Text output: errors and notes on stderr, tables on stdout, and other people's text without control characters."""
+"""Text output: errors and notes on stderr, tables on stdout; control characters in foreign text are replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNS = (
 
 
 def print_error(error: SwiftError) -> None:
-    """What happened, where, and what to do next."""
+    """Print an error: where it happened, the message, its code, and the hint."""
     label = "stopped" if error.exit_code == 130 else "error"
     if error.message == label:
         click.secho("stopped", fg="yellow", err=True)
@@ -28,7 +28,7 @@ def print_error(error: SwiftError) -> None:
 
 
 def note(text: str) -> None:
-    """Something the user should read, but that stops nothing."""
+    """Print a note, which does not end the command."""
     click.secho(f"note: {text}", dim=True, err=True)
 
 
@@ -43,5 +43,5 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """The text without control characters but line feed and tab."""
+    """Replace the control characters of a text, except line feed and tab."""
     return text.translate(_SIGNS)

@@ -1,4 +1,4 @@
-"""Progress on a terminal: bars for downloads and training, notes between them. Elsewhere only the notes are printed."""
+"""Progress on a terminal: bars for downloads and training, and notes above them. Without a terminal only the notes are printed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONG = 500_000_000  # bytes
 
 
 class Screen:
-    """Shows the events of a run. `quiet` shows nothing but errors."""
+    """Show the events of a run; if `quiet`, only errors."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -33,14 +33,14 @@ class Screen:
         self.close()
 
     def close(self) -> None:
-        """Take the bars away; the next one starts anew."""
+        """Remove the progress bars."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
             self._tasks.clear()
 
     def note(self, text: str) -> None:
-        """A line above the bars."""
+        """Print a note above the progress bars."""
         if self.quiet:
             return
         if self._bars is not None:
@@ -49,14 +49,14 @@ class Screen:
             note(text)
 
     def download(self, what: str, done: int, total: int | None) -> None:
-        """A download's progress, in bytes; where there is no terminal, a line for each that takes a while."""
+        """Show the progress of a download, in bytes; without a terminal, print a note for each large one."""
         if not self.terminal and what not in self._reported and (total is None or total > _LONG):
             self._reported.add(what)
             self.note(f"{what} ({total / 1e6:,.0f} MB)" if total else what)
         self._update(what, done, total, "bytes", "")
 
     def watch(self, event: Event) -> None:
-        """An event of a run."""
+        """Show an event of a run."""
         if event["event"] == "note":
             self.note(event["text"])
         elif event["event"] == "progress":
@@ -64,7 +64,7 @@ class Screen:
             self._update(event["what"], event["done"], event["total"], event["unit"], shown)
 
     def carry_out(self, run: Run, *, watch: Watch | None = None) -> RunResult:
-        """Carry out a run and show its events; `watch` sees them instead if it is given."""
+        """Carry out a run and show its events, or pass them to `watch` instead."""
         from swift_core.runs import Context, carry_out
 
         runs = Path(run.options.get("runs", "runs"))

@@ -1,4 +1,4 @@
-"""Click commands for verbs: their flags are those of the verb and of the parts that this very command line chooses."""
+"""Click commands of verbs; their flags are those of the verb and of the parts that the command line chooses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METAVARS = {"string": "TEXT", "integer": "INTEGER", "number": "NUMBER", "array"
 
 
 class FlagsCommand(click.Command):
-    """A command whose flags are found while it is called; `help_text` of a subclass replaces the verb's summary."""
+    """A command whose flags are determined when it is called; `help_text` of a subclass replaces the verb's summary."""
 
     help_text = ""
 
@@ -41,7 +41,7 @@ class FlagsCommand(click.Command):
         )
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find out which flags there are, bring the words into click's form, and let click parse them."""
+        """Determine the flags, rewrite the arguments for click, and let click parse them."""
         words, known = self.prepare(args)
         try:
             rest = super().parse_args(ctx, flags.rewrite(words, known))
@@ -67,7 +67,7 @@ class FlagsCommand(click.Command):
         return rest
 
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
-        """Read the YAML file that is named, if any, and make the options that these arguments may use."""
+        """Read the YAML file, if one is named, and create the click options of these arguments."""
         self._settings, words = flags.read_config(args)
         words = other_tools.expand(words, self.verb, registry())
         first = words[0] if self.positional and words and not words[0].startswith("-") else ""
@@ -87,7 +87,7 @@ class FlagsCommand(click.Command):
                 registry().entry(part, name, where=f"--{self.verb.flags.get(part, part)}")
 
     def _check_one_model(self, first: str, words: Sequence[str], known: flags.Flags) -> None:
-        """Refuse a model in front and another by its option, of which only the last would count."""
+        """Refuse two models, as the positional argument and as --model; click would use only the last."""
         named = [word.removeprefix("--model=") for word in words if word.startswith("--model=")]
         named += [after for word, after in pairwise(words) if word == "--model"]
         if named:
@@ -98,7 +98,7 @@ class FlagsCommand(click.Command):
             raise UsageError(problem, code="CLI-006", where="model", hint=advice.two_models(first, named[-1], command, known.flags))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options under a heading for each part."""
+        """Write the options, under a heading for each part."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Argument):
@@ -111,14 +111,14 @@ class FlagsCommand(click.Command):
                 formatter.write_dl(rows)
 
     def common(self) -> list[click.Parameter]:
-        """The options of the command itself."""
+        """Return the options of the command itself."""
         return [
             click.Option(["--config"], metavar="FILE.yaml", help="Options from a YAML file; flags win over it.", expose_value=False),
             click.Option(["--json"], is_flag=True, help="Print the result as JSON, and nothing else."),
         ]
 
     def settings(self, values: Mapping[str, Any]) -> Settings:
-        """What the YAML file says, with what click read of the flags in it."""
+        """Return the settings of the YAML file, updated with the values of the flags."""
         for name, flag in self._flags.items():
             value = values[name]
             if value is None or value == ():
@@ -127,7 +127,7 @@ class FlagsCommand(click.Command):
         return self._settings
 
     def launched(self, settings: Settings, screen: Screen) -> None:
-        """Put into the settings what the environment of the launch line says, with a note on each."""
+        """Apply launch variables of the environment to the settings, with a note on each."""
         for text in launch_variables.apply(self.verb, settings, registry()):
             screen.note(text)
 
@@ -136,7 +136,7 @@ class FlagsCommand(click.Command):
 
 
 class VerbCommand(FlagsCommand):
-    """The command of a verb: resolve the run, carry it out, show the result. A verb's own command class replaces `carry_out`."""
+    """The command of a verb: resolve the run, carry it out, and show the result. A verb's own command class overrides `carry_out`."""
 
     def prepare(self, args: list[str]) -> tuple[list[str], flags.Flags]:
         """Refuse a YAML file that is for another verb."""
@@ -149,7 +149,7 @@ class VerbCommand(FlagsCommand):
         return words, known
 
     def common(self) -> list[click.Parameter]:
-        """With a way to look before anything is done."""
+        """Return the common options, and those that resolve a run without carrying it out."""
         return [
             *super().common(),
             *(OPTIONS if any(flag.path == "envs" for flag in self._flags.values()) else ()),
@@ -178,7 +178,7 @@ class VerbCommand(FlagsCommand):
         return 0
 
     def carry_out(self, run: Run, screen: Screen) -> RunResult | None:
-        """Carry out the run, with a progress bar; None if nothing is to be shown of the result."""
+        """Carry out the run with a progress bar; return None if no result is to be shown."""
         return screen.carry_out(run)
 
 
@@ -189,7 +189,7 @@ def command_for(verb: VerbSpec) -> VerbCommand:
 
 
 def summary(result: RunResult) -> Sequence[str]:
-    """A finished run in a few lines."""
+    """Summarise a finished run in a few lines."""
     from swift_core.system import format_value
 
     lines = [
@@ -203,7 +203,7 @@ def summary(result: RunResult) -> Sequence[str]:
 
 
 def _value(flag: Flag, given: Any) -> Any:
-    """What click read for a flag, as the option takes it."""
+    """Convert click's value of a flag to the type of the option."""
     types = flag.field.types
     if isinstance(given, tuple):
         if len(given) == 1 and (several := _json_list(str(given[0]))) is not None:
@@ -215,7 +215,7 @@ def _value(flag: Flag, given: Any) -> Any:
 
 
 def _json_list(text: str) -> list[Any] | None:
-    """A list of texts that is written as JSON, `["a", "b"]`; None for any other text, such as a regex that begins with a bracket."""
+    """Parse a list of texts written as JSON, `["a", "b"]`; None for any other text, such as a regex that begins with a bracket."""
     try:
         found = json.loads(text) if text.startswith("[") else None
     except ValueError:

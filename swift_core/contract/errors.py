@@ -47,7 +47,7 @@ class SwiftError(Exception):
 
     @property
     def label(self) -> str:
-        """The code as it is shown after a message: ` [SWIFT-DATA-012]`; '' without a code."""
+        """Return the code as shown after a message, ` [SWIFT-DATA-012]`; '' if there is none."""
         return f" [SWIFT-{self.code}]" if self.code else ""
 
     def to_json(self) -> ErrorRecord:
@@ -75,7 +75,7 @@ class SwiftError(Exception):
 
 
 class UsageError(SwiftError):
-    """What was asked for is wrong: an option, a name, a file of the user's."""
+    """A user's mistake: an invalid option, name or file."""
 
     exit_code = 2
 
@@ -95,19 +95,19 @@ class Problems(UsageError):
 
 
 class DiskFull(SwiftError):
-    """There was no room to write something; nothing half-written was left."""
+    """The disk is full; no partial file was left."""
 
 
 class NotWritable(UsageError):
-    """Something can't be written where it is to go: no permission, a read-only or failing disk, a name that can't be."""
+    """A path can't be written: no permission, a read-only or failing disk, or an invalid name."""
 
 
 class PeerFailed(SwiftError):
-    """Another process of the run failed or died: this one only noticed, so its error gives way to the other's."""
+    """Another process of the run failed or was killed. This error is only a consequence, so the other's is reported instead."""
 
 
 class Stopped(SwiftError):
-    """The run was stopped on request; what it had is saved."""
+    """The run was stopped on request; its state is saved."""
 
     exit_code = 130
 

@@ -16,7 +16,7 @@ class _Recorded(TypedDict, total=False):
 
 
 class ProgressEvent(_Recorded):
-    """How far a stage is, in `unit`s; `total` may be unknown. `figures` are shown beside the bar. It is not kept in events.jsonl."""
+    """The progress of a stage, in `unit`s; `total` may be unknown. `figures` are shown beside the bar. It is not kept in events.jsonl."""
 
     event: Literal["progress"]
     what: str
@@ -27,7 +27,7 @@ class ProgressEvent(_Recorded):
 
 
 class MetricEvent(_Recorded):
-    """Numbers of a step by name; also a line of metrics.jsonl."""
+    """Metrics of a step by name; also a line of metrics.jsonl."""
 
     event: Literal["metric"]
     step: int
@@ -55,7 +55,7 @@ class ReadyEvent(_Recorded):
 
 
 class ResultEvent(_Recorded):
-    """The job is done: path of its output ('' for none) and its numbers."""
+    """The job has finished: the path of its output ('' for none) and its figures."""
 
     event: Literal["result"]
     status: Status
@@ -93,7 +93,7 @@ Watch = Callable[[Event], None]
 
 
 class ResultRecord(TypedDict, total=False):
-    """What `result.json` holds, and `swift_run_finished` is given: `error` and `code` (of the error) only if the run failed."""
+    """The contents of `result.json`, also passed to `swift_run_finished`: `error` and `code` (of the error) only if the run failed."""
 
     schema: int
     status: Status

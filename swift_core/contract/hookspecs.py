@@ -33,7 +33,7 @@ hookimpl = pluggy.HookimplMarker("swift")
 
 @hookspec
 def swift_hubs() -> Iterable[specs.HubSpec]:
-    """Where models and data sets come from; a hub turns a reference into a folder.
+    """Return hubs of models and data sets; a hub resolves a reference to a folder.
 
     Asked when a reference is read (`--model hf:org/name`), before a run starts: the hub whose `schemes` hold the part before the colon
     fetches it. The folder is then checked like any other, so a hub need not know what a checkpoint is.
@@ -43,7 +43,7 @@ def swift_hubs() -> Iterable[specs.HubSpec]:
 
 @hookspec
 def swift_families() -> Iterable[specs.ModelFamily]:
-    """Architectures as data: how `config.json` names them, target modules, multimodal prefixes, stop tokens.
+    """Return model architectures as data: how `config.json` names them, target modules, multimodal prefixes, stop tokens.
 
     Asked when a checkpoint is identified, and by tuners, quantizers and servers that want to know what is where in a model. There is no
     factory: the answer is all there is.
@@ -62,7 +62,7 @@ def swift_formats() -> Iterable[FormatSpec]:
 
 @hookspec
 def swift_loaders() -> Iterable[specs.LoaderSpec]:
-    """Checkpoint folder → model and processor, by checkpoint format.
+    """Return loaders: checkpoint folder → model and processor, by checkpoint format.
 
     Asked for every verb that loads a model (`--loader`). The factory builds it in the process that trains or serves.
     """
@@ -71,7 +71,7 @@ def swift_loaders() -> Iterable[specs.LoaderSpec]:
 
 @hookspec
 def swift_datasets() -> Iterable[specs.DatasetSpec]:
-    """Named data sets and file formats.
+    """Return named data sets and file formats.
 
     Asked when `--dataset` is read: by name, or by the suffix of a file. The rows are read where the command runs (`swift data`) and in
     workers (training), always in the order of their source.
@@ -81,7 +81,7 @@ def swift_datasets() -> Iterable[specs.DatasetSpec]:
 
 @hookspec
 def swift_tasks() -> Iterable[specs.TaskSpec]:
-    """What is learned: pretrain, sft, dpo, …
+    """Return training tasks: pretrain, sft, dpo, …
 
     Asked when a training is resolved. `trainer` names the job that a worker does; most name swift-train's loop, which asks the factory
     for a forward pass and a loss.
@@ -91,7 +91,7 @@ def swift_tasks() -> Iterable[specs.TaskSpec]:
 
 @hookspec
 def swift_tuners() -> Iterable[specs.TunerSpec]:
-    """Which weights learn: full, lora, qlora, dora, …
+    """Return tuners: full, lora, qlora, dora, …
 
     Asked when a training or a merge is resolved (`--tuner`), and when an adapter is loaded: its manifest names the tuner that made it.
     """
@@ -100,7 +100,7 @@ def swift_tuners() -> Iterable[specs.TunerSpec]:
 
 @hookspec
 def swift_parallel() -> Iterable[specs.ParallelSpec]:
-    """How training is spread over processes: ddp, fsdp, zero3, …
+    """Return parallel strategies: ddp, fsdp, zero3, …
 
     Asked when a training is resolved (`--parallel`). The factory builds a `swift_train.strategy.Strategy` in every process of the run.
     """
@@ -109,7 +109,7 @@ def swift_parallel() -> Iterable[specs.ParallelSpec]:
 
 @hookspec
 def swift_quantizers() -> Iterable[specs.QuantizerSpec]:
-    """Fewer bits a weight, at load time or offline: bnb, gptq, awq, fp8, …
+    """Return quantizers, at load time or offline: bnb, gptq, awq, fp8, …
 
     Asked when a model is to be loaded in few bits (`--quantizer`; a tuner may imply one), or quantized into a checkpoint of its own.
     """
@@ -118,7 +118,7 @@ def swift_quantizers() -> Iterable[specs.QuantizerSpec]:
 
 @hookspec
 def swift_exporters() -> Iterable[specs.ExporterSpec]:
-    """Checkpoint → another format: gguf, onnx, …
+    """Return exporters to other formats: gguf, onnx, …
 
     Asked when a checkpoint is exported. `reads` and `writes` are the formats on either side.
     """
@@ -127,7 +127,7 @@ def swift_exporters() -> Iterable[specs.ExporterSpec]:
 
 @hookspec
 def swift_backends() -> Iterable[specs.BackendSpec]:
-    """Serving engines: transformers, vllm, sglang, lmdeploy, …
+    """Return serving engines: transformers, vllm, sglang, lmdeploy, …
 
     Asked when something is served (`--backend`). An engine is a command line: the core starts it, waits until it is ready, watches it
     and stops it, here or in an environment of its own.
@@ -137,7 +137,7 @@ def swift_backends() -> Iterable[specs.BackendSpec]:
 
 @hookspec
 def swift_evaluators() -> Iterable[specs.EvaluatorSpec]:
-    """Scores for a server or a checkpoint: evalscope, lm-eval, …
+    """Return evaluators of a server or a checkpoint: evalscope, lm-eval, …
 
     Asked when a model is evaluated. An evaluator is given the address of a server and never the engine behind it.
     """
@@ -146,7 +146,7 @@ def swift_evaluators() -> Iterable[specs.EvaluatorSpec]:
 
 @hookspec
 def swift_launchers() -> Iterable[specs.LauncherSpec]:
-    """What starts the processes of a run: local, torchrun, ray, kubernetes.
+    """Return launchers of a run's processes: local, torchrun, ray, kubernetes.
 
     Asked when a run starts (`--launcher`). The factory builds it where the command runs; what it starts is
     `python -m swift_core.runs.worker RUN_FOLDER`, once a process.
@@ -156,7 +156,7 @@ def swift_launchers() -> Iterable[specs.LauncherSpec]:
 
 @hookspec
 def swift_verbs() -> Iterable[VerbSpec]:
-    """What a user can do: sft, serve, quantize, …
+    """Return verbs: sft, serve, quantize, …
 
     Asked when a command line, a recipe or the Python API names a verb. Name each one in the entry-point group `swift.verbs` too, so that
     `swift --help` can list it without importing the plugin.
@@ -166,7 +166,7 @@ def swift_verbs() -> Iterable[VerbSpec]:
 
 @hookspec
 def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
-    """Parameter groups → optimizer: adamw, muon, …
+    """Return optimizers: adamw, muon, …
 
     Asked when a training is resolved (`--optimizer`). The factory builds it in every process, after the model.
     """
@@ -175,7 +175,7 @@ def swift_optimizers() -> Iterable[specs.OptimizerSpec]:
 
 @hookspec
 def swift_callbacks() -> Iterable[CallbackSpec]:
-    """Code that runs inside the training processes: early stopping, monitoring, …
+    """Return callbacks, which run inside the training processes: early stopping, monitoring, …
 
     Asked when a training is resolved; only the callbacks that the user names (`--callback`) are built, in every process of the run. To
     observe a run from where the command runs, use `swift_run_started`, `swift_metrics` and `swift_run_finished`.
@@ -185,7 +185,7 @@ def swift_callbacks() -> Iterable[CallbackSpec]:
 
 @hookspec
 def swift_report_sections() -> Iterable[specs.SectionSpec]:
-    """Sections of the HTML report of runs: curves, scores, lineage, …
+    """Return sections of the HTML report of runs: curves, scores, lineage, …
 
     Asked when a report is written, at the end of a run or by `swift report`. One that returns an empty text is left out.
     """
@@ -253,7 +253,7 @@ def swift_provision(spec: specs.Spec, distribution: str, reason: str, watch: Wat
 
 @hookspec
 def swift_run_started(run: Run, folder: Path) -> None:
-    """A run is about to start; `folder` holds its `run.json`. Observers are called where the command runs, not in the worker.
+    """Called before a run starts; `folder` holds its `run.json`. Observers run in the process of the command, not in the worker.
 
     What it raises is recorded (`swift plugins`) and does not stop the run, unless it is a SwiftError.
 
@@ -266,7 +266,7 @@ def swift_run_started(run: Run, folder: Path) -> None:
 
 @hookspec
 def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, float]) -> None:
-    """A line of `metrics.jsonl` was written: numbers by name, with `step`.
+    """Called for each line of `metrics.jsonl`: numbers by name, with `step`.
 
     Called where the command runs, while the worker goes on; for a training about once a step.
 
@@ -280,7 +280,7 @@ def swift_metrics(run: Run, folder: Path, metrics: Mapping[str, float]) -> None:
 
 @hookspec
 def swift_run_finished(run: Run, folder: Path, result: ResultRecord) -> None:
-    """A run ended: `status` (done, failed, stopped), `output`, `figures`, and `error` where there is one.
+    """Called after a run ended: `status` (done, failed, stopped), `output`, `figures`, and `error` if there is one.
 
     Called however the run ended, Ctrl-C included; not where the command itself was killed.
 

@@ -21,7 +21,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The implementation chosen for a part, with its validated options; `python` has its engine, where that is not this interpreter."""
+    """The implementation chosen for a part, with validated options; `python` is the interpreter that has its engine, if not this one."""
 
     kind: str  # the part: tuner, backend, …
     name: str  # the implementation's name
@@ -34,7 +34,7 @@ class Choice:
     python: str = ""  # interpreter that has its engine; empty: the running one
 
     def make_options(self) -> Any:
-        """The validated options object (None for a spec without options)."""
+        """Return the validated options object; None for a spec without options."""
         return Ref(self.options_class).load()(**self.options) if self.options_class else None
 
     def build(self) -> Any:
@@ -44,7 +44,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataChoice(Choice):
-    """A data set: what was asked (`alpaca-en-demo#200`), how many rows of it (None: all), and one hash over its files.
+    """A data set of a run: as requested (`alpaca-en-demo#200`), the number of rows (None: all), and a hash over its files.
 
     `columns` renames its fields (theirs → ours). `weight` says how often each row is seen an epoch; a fraction is a seeded choice.
     """
@@ -94,7 +94,7 @@ class Run:
     schema: int = SCHEMA  # version of this format
 
     def part(self, kind: str) -> Choice:
-        """The choice for a part that the verb is known to have."""
+        """Return the choice of a part that the verb has."""
         return self.parts[kind]
 
     def options_with_effect(self) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Run:
 
     @property
     def workers(self) -> int:
-        """How many processes it has, on all nodes together."""
+        """Return the number of processes on all nodes together."""
         return int(self.options.get("processes", 1)) * int(self.options.get("nodes", 1))
 
     def to_json(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Run:
 
     @classmethod
     def from_json(cls, data: Json) -> Run:
-        """The inverse of `to_json`."""
+        """Create the object from what `to_json` returned."""
         if int(data.get("schema", 0)) > SCHEMA:
             raise UsageError("this run was written by a newer swift-core", code="RUN-001", hint="pip install --upgrade swift-core")
         values = dict(data)
@@ -135,7 +135,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended. `output` is the checkpoint or file it made; `figures` its numbers.
+    """The result of a run. `output` is the checkpoint or file that it made, `figures` are its numbers.
 
     A run that a scheduler does later is `prepared` or `submitted`; its `output` is what the scheduler gets, or got.
     """

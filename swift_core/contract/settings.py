@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class Settings:
-    """Nested values with the place of each: `lines` maps a dotted path to 'file:line'; `flags` are the paths set by flags."""
+    """Nested option values with the origin of each: `lines` maps a dotted path to 'file:line'; `flags` are the paths set by flags."""
 
     values: dict[str, Any] = field(default_factory=dict)  # option -> value, nested by part
     lines: dict[str, str] = field(default_factory=dict)

@@ -67,7 +67,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """Anything a user can name: `name` is what is typed, `also` are other names for it, `summary` one line, no full stop."""
+    """Anything that users can name: by `name`, or by an alias in `also`; `summary` is one line without a full stop."""
 
     kind: ClassVar[str] = ""
 
@@ -91,7 +91,7 @@ class FlagFor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec(Named):
-    """An implementation: `factory(options)` builds what the role's Protocol in `swift_core.contract.roles` describes."""
+    """An implementation of a role: `factory(options)` builds an object with the Protocol in `swift_core.contract.roles`."""
 
     factory: Ref  # (options) -> the object with the role's Protocol
     options: Ref | None = None  # a pydantic class (swift_core.options.model.Options) in a torch-free module
@@ -102,7 +102,7 @@ class Spec(Named):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubSpec(Spec):
-    """Where models and data sets come from. `schemes` are the prefixes it answers: `hf` in `hf:org/name`."""
+    """A hub of models and data sets. `schemes` are the prefixes it answers: `hf` in `hf:org/name`."""
 
     kind: ClassVar[str] = "hub"
     schemes: tuple[str, ...]
@@ -113,7 +113,7 @@ class HubSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily(Named):
-    """An architecture, as data: how `config.json` names it and what is where in its modules.
+    """A model architecture, as data: its names in `config.json`, and the paths of its modules.
 
     A chat template is no part of it: the checkpoint's own counts (`chat_template.jinja`), in training and in serving. `stop_tokens` are
     what ends a turn there, so that a model learns to say it and a server stops at it.
@@ -148,7 +148,7 @@ class ModelFamily(Named):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderSpec(Spec):
-    """Checkpoint folder → model and processor. `reads` are checkpoint formats.
+    """A loader: checkpoint folder → model and processor. `reads` are checkpoint formats.
 
     `builder` is the function behind `get_model`: (run) -> a ready model. `converter` is a job that writes what the loader
     `converts` (gguf) as a safetensors checkpoint: (run, report) -> figures; what an earlier `conversion` of it wrote is not used again.
@@ -179,7 +179,7 @@ class DatasetSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec(Spec):
-    """What is learned. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
+    """A training task. `rows` are the row forms it takes; `trainer` is the job that a worker runs: (run, report) -> figures.
 
     `loss_scope` is what one term of its loss depends on: a token, the tokens of a sample, or all samples of a step. Strategies that
     split sequences over ranks support only losses by token.
@@ -195,7 +195,9 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunerSpec(Spec):
-    """Which weights learn. `implies` names a load-time quantizer; `merger` is the job of `swift merge`: (run, report) -> figures.
+    """A tuner: which weights are trained. `implies` names a load-time quantizer.
+
+    `merger` is the job of `swift merge`: (run, report) -> figures.
 
     The merger of most is `Ref("swift_train.merge:merge")`, which loads the base, calls the tuner's `merge` and verifies the result.
     """
@@ -209,7 +211,7 @@ class TunerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelSpec(Spec):
-    """How training is spread. `trains` names a trainer that replaces the task's own (Megatron)."""
+    """A parallel strategy. `trains` names a trainer that replaces the task's own (Megatron)."""
 
     kind: ClassVar[str] = "parallel"
     launcher: str = "local"  # the launcher that starts its processes
@@ -219,7 +221,7 @@ class ParallelSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizerSpec(Spec):
-    """Fewer bits a weight, when a model is loaded or as a checkpoint of its own."""
+    """A quantizer, at load time or into a checkpoint of its own."""
 
     kind: ClassVar[str] = "quantizer"
     when: Literal["load", "offline"]  # while a model is loaded, or to a checkpoint of its own
@@ -230,7 +232,7 @@ class QuantizerSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
-    """Checkpoint → another format. `calibrates`: it is a `roles.CalibratingExporter`, and not isolated. `predicts`: into a model."""
+    """An exporter to another format. `calibrates`: it is a `roles.CalibratingExporter`, and not isolated. `predicts`: into a model."""
 
     kind: ClassVar[str] = "exporter"
     reads: tuple[str, ...]  # the checkpoint formats it can export
@@ -262,7 +264,7 @@ class BackendSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluatorSpec(Spec):
-    """Tasks → scores. `over`: whether it evaluates a server (`http`), or loads the checkpoint itself (`inline`), and with `adapters`."""
+    """An evaluator: tasks → scores. `over`: it evaluates a server (`http`), or loads the checkpoint itself (`inline`)."""
 
     kind: ClassVar[str] = "evaluator"
     over: Literal["http", "inline"] = "http"
@@ -271,7 +273,7 @@ class EvaluatorSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherSpec(Spec):
-    """Starts the processes of a run. `nodes`: whether more than one machine."""
+    """A launcher of the processes of a run. `nodes`: whether on several machines."""
 
     kind: ClassVar[str] = "launcher"
     nodes: bool = False
@@ -279,7 +281,7 @@ class LauncherSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSpec(Spec):
-    """Parameter groups → optimizer."""
+    """An optimizer, built from parameter groups."""
 
     kind: ClassVar[str] = "optimizer"
 

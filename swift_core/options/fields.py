@@ -35,7 +35,7 @@ class Field:
 
 
 def schema(ref: Ref) -> Schema:
-    """The JSON Schema of the options class that `ref` names."""
+    """Return the JSON Schema of the options class that `ref` names."""
     cached = paths.cache_dir("schemas", f"{paths.digest([str(ref), _place(ref), sys.version_info[:2]])[:24]}.json")
     try:
         data = json.loads(cached.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def fields(ref: Ref | None) -> list[Field]:
 
 
 def _place(ref: Ref) -> str:
-    """The file of the module, found without importing it ('' where it is not found: loading it will say why)."""
+    """Return the file of the module, found without importing it; '' if it is not found (loading it reports why)."""
     try:
         found = importlib.util.find_spec(ref.module)
     except (ImportError, ValueError):
@@ -75,7 +75,7 @@ def _make(ref: Ref) -> dict[str, Any]:
 
 
 def _sources(model: Any, seen: set[Any]) -> set[str]:
-    """The files that define the class, its bases and its nested groups."""
+    """Return the files that define the class, its bases and its nested groups."""
     if model in seen:
         return set()
     seen.add(model)

@@ -42,7 +42,7 @@ class Flags:
 
 
 def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: Registry) -> Flags:
-    """The flags that this command line may use, given the parts that it and the YAML choose."""
+    """Return the flags that this command line may use, given the parts that it and the YAML choose."""
     flags: dict[str, Flag] = {}
     aliases = {dashed(old): dashed(new) for old, new in verb.spellings.items()}
 
@@ -77,7 +77,7 @@ def flags_for(verb: VerbSpec, argv: Sequence[str], config: Settings, registry: R
 
 
 def chosen(verb: VerbSpec, argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> dict[str, str]:
-    """The name chosen for each part: by flag, else by YAML, else by default. Parts without one are left out."""
+    """Return the name chosen for each part: by flag, else by YAML, else by default. Parts without one are left out."""
     names = {}
     for part, default in verb.parts.items():
         asked = config.values.get(part)
@@ -91,14 +91,14 @@ def chosen(verb: VerbSpec, argv: Sequence[str], config: Settings, aliases: dict[
 
 
 def datasets(argv: Sequence[str], config: Settings, aliases: dict[str, str]) -> list[str]:
-    """The names of the data sets that are asked for, without files and hub references."""
+    """Return the names of the requested data sets, without files and hub references."""
     asked: list[object] = [*listed(config.values.get("dataset")), *_values(argv, "dataset", aliases)]
     names = [str(item.get("name", "")) if isinstance(item, dict) else str(item or "") for item in asked]
     return sorted({name.partition("#")[0].replace("_", "-") for name in names if name})
 
 
 def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
-    """The arguments as click reads them: known spellings, repeated list values, on/off flags without a value."""
+    """Rewrite the arguments for click: known spellings, repeated list values, on/off flags without a value."""
     out: list[str] = []
     words = list(argv)
     while words:
@@ -146,7 +146,7 @@ def rewrite(argv: Sequence[str], known: Flags) -> list[str]:
 
 
 def read_config(argv: Sequence[str]) -> tuple[Settings, list[str]]:
-    """The YAML file given first or by --config (empty settings where none is), and the arguments without it.
+    """Return the settings of the YAML file given first or by --config (empty if there is none), and the other arguments.
 
     The local plugins that it names are those of this process from here on.
     """
@@ -189,11 +189,11 @@ def _until_flag(words: Iterable[str]) -> Iterator[str]:
 
 
 def dashed(name: str) -> str:
-    """`learning_rate` as flags are spelled: `learning-rate`."""
+    """Return a name in the spelling of flags: `learning-rate` for `learning_rate`."""
     return name.replace("_", "-")
 
 
 def off_name(name: str) -> str:
-    """`--no-x` for `x`, `--tuner.no-x` for `tuner.x`."""
+    """Return the name of the flag that switches off: `no-x` for `x`, `tuner.no-x` for `tuner.x`."""
     head, dot, last = name.rpartition(".")
     return f"--{head}{dot}no-{last}"

@@ -35,7 +35,7 @@ Names = Annotated[list[str], BeforeValidator(names)]
 
 
 class Options(BaseModel):
-    """Base of every option class: frozen, nothing unknown accepted, `_` and `-` alike on the command line."""
+    """Base of every option class: frozen, unknown options are refused, `_` and `-` are equal on the command line."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -60,7 +60,7 @@ class Options(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _numbers_of_choices(cls, values: Any) -> Any:
-        """A flag's "8" for `Literal[4, 8]`: pydantic reads numbers from text elsewhere, and not there."""
+        """Convert a flag's "8" for `Literal[4, 8]`: pydantic parses numbers from text elsewhere, but not there."""
         if not isinstance(values, dict):
             return values
         numbers = {name: _numbers(field.annotation) for name, field in cls.model_fields.items()}
@@ -85,7 +85,7 @@ def option(default: Any, description: str, *, also: tuple[str, ...] = (), affect
 
 
 class Invalid(UsageError):
-    """One or more options that don't hold; `problems` are (path, message) pairs with dotted paths relative to the class."""
+    """One or more invalid options; `problems` are (path, message) pairs with dotted paths relative to the class."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("\n".join(f"{path}: {message}" if path else message for path, message in problems), code="OPTION-005")
@@ -93,7 +93,7 @@ class Invalid(UsageError):
 
 
 def _numbers(annotation: Any) -> dict[str, int]:
-    """The numbers that a Literal, or a union with one, allows, by what a command line has for them."""
+    """Return the numbers that a Literal, or a union with one, allows, by their text on a command line."""
     if get_origin(annotation) is Literal:
         return {str(choice): choice for choice in get_args(annotation) if type(choice) is int}
     return {text: choice for part in get_args(annotation) for text, choice in _numbers(part).items()}

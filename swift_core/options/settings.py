@@ -67,7 +67,7 @@ def _lines(node: Any, prefix: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Several things, or a lone one, as a list; none where there is nothing."""
+    """Return a value, or several, as a list; an empty one for None."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

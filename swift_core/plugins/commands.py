@@ -26,20 +26,20 @@ GROUP = "swift.commands"
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A command that a plugin brings, under the name that is typed."""
+    """A command of a plugin, under the name that users type."""
 
     name: str  # what users type
     point: Point  # its entry point
 
     @property
     def place(self) -> str:
-        """What stands before the name where two have it."""
+        """Return the prefix that distinguishes two commands of the same name."""
         file = local.file_of(self.point.distribution)
         return file.stem if file else self.point.distribution
 
     @property
     def first_party(self) -> bool:
-        """Whether it comes from one of our own distributions."""
+        """True if it comes from a first-party distribution."""
         return self.point.distribution in first_party()
 
     def load(self) -> click.Command:
@@ -74,12 +74,12 @@ def commands_offered() -> list[Offer]:
 
 
 def spelled(name: str) -> str:
-    """A command's name as it is typed: `_` and `-` are the same."""
+    """Return a command's name in its usual spelling: `_` becomes `-`."""
     return name.replace("_", "-")
 
 
 def find_command(name: str) -> Offer | None:
-    """The command of that name; `distribution/name` says whose.
+    """Return the command of that name; `distribution/name` chooses one of several.
 
     Raises:
         UsageError: two have the name.
@@ -93,7 +93,7 @@ def find_command(name: str) -> Offer | None:
 
 
 def _local() -> Sequence[Point]:
-    """The commands of the files that the user has named."""
+    """Return the commands of the plugin files that the user has named."""
     points = []
     for path in local.local_plugins():
         try:
@@ -111,7 +111,7 @@ def _local() -> Sequence[Point]:
 
 
 def _guarded(command: click.Command, offer: Offer) -> click.Command:
-    """The command, with a sentence in place of the traceback of what it did not foresee."""
+    """Return the command, with an error message in place of a traceback for exceptions that it does not handle."""
 
     def guard(method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **more: Any) -> Any:

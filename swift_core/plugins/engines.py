@@ -23,7 +23,7 @@ class EngineState:
 
 @cache
 def device_kind() -> str:
-    """The accelerator of this machine as `Engine.when` names it, from device files: no driver is loaded."""
+    """Return the accelerator of this machine, named as in `Engine.when`; read from device files, without loading a driver."""
     for kind, path in (("cuda", "/dev/nvidia0"), ("rocm", "/dev/kfd"), ("npu", "/dev/davinci0")):
         if os.path.exists(path):
             return kind
@@ -31,7 +31,7 @@ def device_kind() -> str:
 
 
 def engine_for(spec: Spec, device: str | None = None) -> Engine | None:
-    """The first engine that fits the device, or None."""
+    """Return the first engine that fits the device, or None."""
     kind = device or device_kind()
     return next((engine for engine in spec.engines if engine.when in (kind, "any")), None)
 
@@ -45,13 +45,13 @@ def engine_distribution(engine: Engine) -> str:
 
 
 def other_devices(spec: Spec) -> str:
-    """What the spec's engines run on, where none of them is for this machine."""
+    """Return the devices that the spec's engines support, if none of them is for this machine."""
     devices = ", ".join(sorted({item.when for item in spec.engines}))
     return f"It runs on {devices}; this machine has {device_kind()}."
 
 
 def engine_state(spec: Spec, distribution: str) -> EngineState:
-    """Whether the spec's engine for this machine is installed in this environment."""
+    """Return whether the spec's engine for this machine is installed in this environment."""
     if not spec.engines:
         return EngineState(True)
     engine = engine_for(spec)

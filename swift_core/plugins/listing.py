@@ -23,7 +23,7 @@ class Line:
 
     @property
     def first_party(self) -> bool:
-        """Whether it comes from one of our own distributions."""
+        """True if it comes from a first-party distribution."""
         return self.home in first_party()
 
 

@@ -32,12 +32,12 @@ OWN = "core"
 
 
 class BrokenPlugin(UsageError):
-    """A plugin failed that must not: SWIFT_STRICT_PLUGINS=1 asks for that, or the user has named this very file."""
+    """A plugin failed that must be loaded: SWIFT_STRICT_PLUGINS=1 asks for that, or the user has named this very file."""
 
 
 @dataclass(slots=True)
 class Plugin:
-    """One entry point or local file: what it is called, where it comes from, and what became of it."""
+    """An entry point or local file: its name, its origin, and the result of loading it."""
 
     name: str  # of the entry point
     distribution: str  # of the entry point; of a local file, its path
@@ -50,12 +50,12 @@ class Plugin:
 
     @property
     def label(self) -> str:
-        """What a user writes in front of a part's name where two plugins offer it."""
+        """Return the prefix of a part's name with which users choose between two plugins that offer it."""
         return self.name if self.local else self.distribution
 
 
 class Plugins:
-    """The loaded plugins, and the means to ask them."""
+    """The loaded plugins; `ask` calls their hooks."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager("swift")
@@ -165,7 +165,7 @@ class Plugins:
 
 @cache
 def plugins() -> Plugins:
-    """The plugins of this process, loaded on first use."""
+    """Return the plugins of this process, loaded on first use."""
     loaded = Plugins()
     loaded.load_installed()
     loaded.load_local()

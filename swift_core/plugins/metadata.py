@@ -89,7 +89,7 @@ def _read(file: os.PathLike[str]) -> dict[str, Any]:
 
 
 def _may_have_any(folder: str) -> bool:
-    """Whether distributions can be in it, without asking importlib.metadata: most folders of `sys.path` are sources."""
+    """Return whether a folder may hold distributions, without importlib.metadata: most folders of `sys.path` are sources."""
     try:
         return any(name.endswith((".dist-info", ".egg-info")) for name in os.listdir(folder))
     except OSError:
@@ -97,7 +97,7 @@ def _may_have_any(folder: str) -> bool:
 
 
 def _scan(folder: str) -> tuple[list[Point], bool]:
-    """What the distributions of a folder have, and whether it holds any distribution."""
+    """Return the metadata of the distributions in a folder, and whether it holds any."""
     from importlib.metadata import Distribution
 
     found: dict[str, list[Point]] = {}

@@ -51,7 +51,7 @@ class Entry(Generic[SpecT_co]):
 
     @property
     def first_party(self) -> bool:
-        """Whether it comes from one of our own distributions."""
+        """True if it comes from a first-party distribution."""
         return self.plugin.name == OWN or self.plugin.distribution in first_party()
 
 
@@ -93,14 +93,14 @@ class Registry:
     @overload
     def matching(self, kind: str, name: str, *, origin: str = "") -> list[Entry[Spec]]: ...
     def matching(self, kind: type[Named] | str, name: str, *, origin: str = "") -> Sequence[Entry[Named]]:
-        """The parts that have a name, or that `distribution/name` means; a name goes before another's `also`."""
+        """Return the parts of a name, or of `distribution/name`; names precede aliases."""
         home, slash, bare = name.rpartition("/")
         origin, name = (origin or home, bare) if slash else (origin, name)
         entries = [entry for entry in self.entries(kind) if origin in ("", entry.plugin.name, entry.plugin.distribution)]
         return [entry for entry in entries if entry.spec.name == name] or [entry for entry in entries if name in entry.spec.also]
 
     def owner(self, kind: str, name: str) -> str:
-        """Whose part is meant by a name that our own code chose; '' where it is nobody's in particular."""
+        """Return the distribution whose part is meant by a name that code chose; '' if it is no particular one."""
         return catalogue().get(kind, {}).get(name, "") or next((OWN for entry in self.matching(kind, name) if entry.plugin.name == OWN), "")
 
     @overload
@@ -108,7 +108,7 @@ class Registry:
     @overload
     def spec(self, choice: Choice, kind: None = None) -> Spec: ...
     def spec(self, choice: Choice, kind: type[Named] | None = None) -> Named:
-        """The spec behind a choice (which is of that kind), of the plugin that it was taken from."""
+        """Return the spec of a choice of that kind, from the plugin that the choice names."""
         return self.entry(kind or choice.kind, choice.name, origin=choice.plugin).spec
 
     @overload
@@ -116,7 +116,7 @@ class Registry:
     @overload
     def get(self, kind: str, name: str) -> Spec: ...
     def get(self, kind: type[Named] | str, name: str) -> Named:
-        """The spec of that name.
+        """Return the spec of that name.
 
         Raises:
             UsageError: unknown, not installed, broken, or offered twice.
@@ -128,7 +128,7 @@ class Registry:
     @overload
     def entry(self, kind: str, name: str, *, origin: str = "", where: str = "") -> Entry[Spec]: ...
     def entry(self, kind: type[Named] | str, name: str, *, origin: str = "", where: str = "") -> Entry[Named]:
-        """The part of that name and its owner; `origin` (the user's `from:`) names a plugin or distribution where two offer it."""
+        """Return the part of that name and its owner; `origin` (`from:` in YAML) names a plugin or distribution if two offer it."""
         matches = self.matching(kind, name, origin=origin)
         kind = kind if isinstance(kind, str) else kind.kind
         if len(matches) == 1:
@@ -146,12 +146,12 @@ class Registry:
         raise self._unknown(kind, name.rpartition("/")[2], origin or name.rpartition("/")[0], where or kind)
 
     def choose(self, kind: str, name: str, options: Mapping[str, Any] | None = None, *, origin: str = "", where: str = "") -> Choice:
-        """The spec of that name with validated options, as a part of a Run. `where` is the dotted path used in errors."""
+        """Return the spec of that name with validated options, as a part of a run. `where` is the option path in errors."""
         entry = self.entry(kind, name, origin=origin, where=where)
         return Choice(**choice_fields(entry, dict(options or {})))
 
     def default(self, kind: str, name: str, *, where: str = "") -> Choice:
-        """The part of a name that our own code chose, with its default options."""
+        """Return the part of a name that code chose, not the user, with its default options."""
         return self.choose(kind, name, origin=self.owner(kind, name), where=where)
 
     def _unknown(self, kind: str, name: str, origin: str, where: str) -> UsageError:
@@ -177,7 +177,7 @@ class Registry:
 
 
 def choice_fields(entry: Entry[Spec], options: dict[str, Any]) -> dict[str, Any]:
-    """What a Choice of this entry holds, its options validated."""
+    """Return the fields of a Choice of this entry, with validated options."""
     spec, plugin = entry.spec, entry.plugin
     if spec.options is None:
         if options:
@@ -218,7 +218,7 @@ def first_party() -> frozenset[str]:
 
 @cache
 def registry() -> Registry:
-    """The registry of this process."""
+    """Return the registry of this process."""
     return Registry(plugins())
 
 

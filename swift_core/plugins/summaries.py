@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A line on a verb or command, and its aliases; empty if the source does not say."""
+    """The summary of a verb or command, and its aliases; empty if they can't be read from the source."""
 
     text: str = ""
     also: tuple[str, ...] = ()

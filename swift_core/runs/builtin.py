@@ -1,4 +1,4 @@
-"""The core's own plugin: the launcher of one machine's processes."""
+"""The core's own plugin: the launcher of processes on one machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def swift_launchers() -> list[LauncherSpec]:
-    """Return `local`, which starts the workers itself."""
+    """Register `local`, which starts the workers itself."""
     return [
         LauncherSpec(
             name="local",

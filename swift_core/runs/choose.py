@@ -1,4 +1,4 @@
-"""Settings → validated options of the verb, and a choice for each of its parts."""
+"""Validate the options of a verb, and choose an implementation of each of its parts."""
 
 from __future__ import annotations
 

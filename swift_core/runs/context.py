@@ -1,4 +1,4 @@
-"""A resolved run, carried out as its verb says: by workers, or by the verb's own function."""
+"""Carry out a resolved run: by workers, or by the verb's own function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from swift_core.system import new_folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """Where and how a run is carried out.
+    """The context in which a run is carried out.
 
     `folder` is its run folder, made in `runs` if None. `watch` is called with every event, `started` with the run folder before the first
     worker starts.
@@ -29,7 +29,7 @@ class Context:
     started: Callable[[Path], None] | None = None
 
     def make_folder(self, run: Run) -> Path:
-        """Return the run folder, made now if there is none."""
+        """Return the run folder; create it if there is none."""
         return self.folder or new_folder(run, self.runs)
 
 

@@ -1,4 +1,4 @@
-"""Conversion of a checkpoint to a format that a loader reads, by a worker, kept in the cache."""
+"""Convert a checkpoint to a format that a loader reads, in a worker; the result is cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run while it is resolved: what the steps of a verb (`VerbSpec.prepare`, `VerbSpec.complete`) read and change."""
+"""A run being resolved, which the steps of a verb (`VerbSpec.prepare`, `VerbSpec.complete`) read and modify."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def read_events(folder: Path) -> list[Event]:
 
 
 class Report:
-    """A job's channel to the outside. Only the writer rank (`speaks`) says anything; all ranks learn of a stop.
+    """The reporting channel of a job. Only the rank that `speaks` reports; all ranks see a stop request.
 
     Args:
         folder: the run folder.
@@ -54,12 +54,12 @@ class Report:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the user has asked the job to save and end. A job that asks is not interrupted."""
+        """True if the user has asked the job to save and end. A job that reads this is not interrupted by force."""
         self._ask()
         return self._stop.is_set()
 
     def wait_for_stop(self, timeout: float | None = None) -> bool:
-        """Block until a stop is requested, `timeout` seconds at most; says whether it was. A job that asks is not interrupted."""
+        """Block until a stop is requested, for at most `timeout` seconds; return whether it was. Such a job is not interrupted by force."""
         self._ask()
         return self._stop.wait(timeout)
 
@@ -68,33 +68,33 @@ class Report:
             self.asked = True
 
     def request_stop(self) -> None:
-        """Ask the job to save and end at the next moment that is safe."""
+        """Ask the job to save and end at the next safe point."""
         self._stop.set()
 
     def progress(self, what: str, done: int, total: int | None, *, unit: str = "", **figures: float) -> None:
-        """Report how far a stage is. `figures` are shown beside the bar."""
+        """Report the progress of a stage; `figures` are shown beside the bar."""
         self.send(progress(what, done, total, unit, **figures))
 
     def metric(self, step: int, **values: float) -> None:
-        """Report numbers of a step, kept in metrics.jsonl."""
+        """Report metrics of a step, which are written to metrics.jsonl."""
         if self.speaks:
             self._append("metrics.jsonl", {"step": step, **values})
         self.send({"event": "metric", "step": step, "values": values})
 
     def note(self, text: str) -> None:
-        """Report something the user should read."""
+        """Report a note to the user."""
         self.send(note(text))
 
     def result(self, output: str, figures: Mapping[str, Any]) -> None:
-        """Report that the job is done."""
+        """Report the result of the job."""
         self.send({"event": "result", "status": "done", "output": output, "figures": dict(figures)})
 
     def error(self, error: SwiftError) -> None:
-        """The job failed for a known reason. Every rank may say so: the others would wait for the one that did."""
+        """Report that the job failed for a known reason. Any rank may do so, since the others would wait for the one that failed."""
         self.send(cast(ErrorEvent, {"event": "error", **error.to_json()}), always=True)
 
     def send(self, event: Event, *, always: bool = False) -> None:
-        """Pass an event on."""
+        """Send an event to the parent process."""
         if not self.speaks and not always:
             return
         if event["event"] != "progress":
@@ -111,7 +111,7 @@ class Report:
                     self._channel = None
 
     def _append(self, name: str, value: Mapping[str, Any]) -> None:
-        """Add a whole line, or nothing: a full or failing disk loses lines, and that is said once, but it ends no run."""
+        """Append a whole line or nothing. If the disk is full or fails, lines are lost, which is reported once and does not end the run."""
         line = (json.dumps(value, ensure_ascii=False, default=str) + "\n").encode()
         lost = ""
         try:

@@ -1,4 +1,4 @@
-"""Carrying out a Run from the command that asked for it: run folder, worker, observers, result."""
+"""Execute a run from the command that started it: run folder, workers, observers, result."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OBSERVERS = ("swift_run_started", "swift_metrics", "swift_run_finished")
 def execute(
     run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None, started: Callable[[Path], None] | None = None
 ) -> RunResult:
-    """Do the run in worker processes and wait for it.
+    """Execute a run in worker processes, and wait for it.
 
     Args:
         run: what to do.
@@ -71,7 +71,7 @@ def execute(
 
 
 def conclude(folder: Path, code: int) -> None:
-    """Record how a run ended that no command waits for, as its events say: result, observers, report."""
+    """Record the end of a run that no command waits for, from its events: result, observers, report."""
     run, known = read_run(folder), registry()
     outcome = _Outcome(run, folder, known, None)
     events = read_events(folder)
@@ -92,7 +92,7 @@ def _failed(error: SwiftError | KeyboardInterrupt) -> ResultRecord:
 
 
 class _Outcome:
-    """What the events of a run say of its end."""
+    """How a run ended, according to its events."""
 
     def __init__(self, run: Run, folder: Path, known: Registry, watch: Watch | None) -> None:
         self.run, self.folder, self.known, self.watch = run, folder, known, watch
@@ -129,7 +129,7 @@ class _Outcome:
 
 @contextmanager
 def running_server(run: Run, runs: Path, *, watch: Watch | None = None, folder: Path | None = None) -> Iterator[Server]:
-    """The run's server, from the moment it answers until the block ends.
+    """Yield the server of a run, once it answers, and stop it when the block ends.
 
     Raises:
         SwiftError: the engine did not start; its log is in the run folder.
@@ -193,7 +193,7 @@ def _launch(run: Run, folder: Path, known: Registry, outcome: _Outcome) -> int:
 
 
 def _needed(run: Run, known: Registry) -> set[str]:
-    """The plugins that a worker loads: those of the parts, of the checkpoint formats, and of the loaders that verify an export."""
+    """Return the plugins that a worker loads: those of the parts, of the checkpoint formats, and of the loaders that verify an export."""
     choices = [*run.parts.values(), *run.datasets, *run.validation]
     sources = [source for source in (run.model, *run.adapters.values()) if source and source.plugin]
     adapters = run.adapters or run.options.get("runtime_adapters")
@@ -216,7 +216,7 @@ def _finish(known: Registry, run: Run, folder: Path, result: ResultRecord, secon
 
 
 def error_of(event: ErrorRecord) -> SwiftError:
-    """The error that a worker reported."""
+    """Return the error that a worker reported."""
     known: tuple[type[SwiftError], ...] = (errors.UsageError, errors.Stopped, errors.PeerFailed, errors.DiskFull, errors.NotWritable)
     kind = {each.__name__: each for each in known}.get(event["type"])
     kind = kind or (errors.UsageError if event["exit_code"] == 2 else SwiftError)
@@ -230,7 +230,7 @@ def _died(code: int, folder: Path, who: str = "the worker") -> SwiftError:
     tail = ""
     with suppress(OSError):
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        # a process that was killed said nothing: the last line is another's, who noticed
+        # a killed process reports nothing: the last line is of another process that noticed
         tail = f" Its last words: {lines[-1][:200]}" if lines and code != 137 else ""
     return SwiftError(
         f"{who} ended with code {code}{killed}.{tail}",

@@ -1,4 +1,4 @@
-"""Environment variables that other tools read at launch: `NPROC_PER_NODE=4 swift sft …`. Plugins answer for theirs (`swift_settings`).
+"""Environment variables that other tools read at launch (`NPROC_PER_NODE=4 swift sft …`); plugins apply theirs (`swift_settings`).
 
 A variable with a corresponding option sets that option, unless the command line or its YAML does; a variable without one has no effect.
 Both cases are reported in a note.

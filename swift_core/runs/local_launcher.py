@@ -1,4 +1,4 @@
-"""Starting the workers of a run on this machine, watching them, and stopping them: the parent's side of `swift_core.runs.worker`.
+"""Start the workers of a run on this machine, watch them, and stop them: the parent's side of `swift_core.runs.worker`.
 
 Each worker's stdout is the event channel (rank 0 speaks), its stderr goes to `log.txt`, and its stdin is the control pipe: when
 that closes, the worker saves and ends. A file `stop` in the run folder asks the same of workers that other launchers started.
@@ -34,7 +34,7 @@ _LOST_RANK_GRACE = 5.0  # seconds that the other ranks get when one has died: th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerCommand:
-    """A command that starts workers, and how it is ended.
+    """A command that starts workers, and how to end it.
 
     Attributes:
         argv: the program and its arguments.
@@ -51,7 +51,7 @@ class WorkerCommand:
     grace: float = 0.0
 
     def start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start it as the leader of a process group, with pipes to its stdin and stdout."""
+        """Start the command as the leader of a process group, with pipes to its stdin and stdout."""
         argv = supervisor.argv(list(self.argv), grace=self.grace) if self.grace else self.argv
         env = {**os.environ, **self.env, CONTROL_PIPE: "1" if self.control_pipe else ""}
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
@@ -61,7 +61,7 @@ _Running = list[tuple[WorkerCommand, subprocess.Popen[bytes]]]
 
 
 class LocalLauncher:
-    """`processes` workers, started here."""
+    """A launcher that starts `processes` workers on this machine."""
 
     def __init__(self, options: None = None) -> None:
         pass
@@ -137,7 +137,7 @@ def watch_processes(commands: Sequence[WorkerCommand], run: Path, watch: Watch) 
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nothing listens on now."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -153,7 +153,7 @@ def _ask_to_stop(running: _Running, run: Path) -> None:
 
 
 def _kill(running: _Running) -> None:
-    """End what still runs, whole process groups; a supervisor gets the time to end its own."""
+    """Kill the process groups that still run; a supervisor gets time to end its own processes."""
     alive = [(command, process) for command, process in running if process.poll() is None]
     for command, process in alive:
         supervisor.signal_group(process, signal.SIGTERM if command.grace else signal.SIGKILL)
@@ -166,7 +166,7 @@ def _kill(running: _Running) -> None:
 
 
 def _tell_who(codes: Sequence[int | None], watch: Watch) -> None:
-    """Say which of several processes a signal ended; the others will only complain that they can't reach it."""
+    """Report which of several processes was ended by a signal; the others only report a lost connection."""
     if len(codes) > 1:
         for rank, code in enumerate(codes):
             if code is not None and code < 0:

@@ -1,4 +1,4 @@
-"""Settings → Run: everything asked for is found, validated and checked before anything heavy is imported.
+"""Resolve settings to a run: everything is found, validated and checked before anything heavy is imported.
 
 Cheap checks come first (options, names, data files), then what must be downloaded, then the checks of the verb and of the plugins. All
 problems of a stage are reported together.
@@ -43,7 +43,7 @@ class Resolved:
 
 
 def resolve(verb: VerbSpec, settings: Settings, *, progress: Progress | None = None, using: Registry | None = None) -> Resolved:
-    """Resolve what was asked for.
+    """Resolve the settings of a verb to a run.
 
     Raises:
         UsageError: with every problem that one pass can find.
@@ -144,7 +144,7 @@ def _frozen(draft: Draft) -> Run:
 
 
 def _check(run: Run, draft: Draft) -> list[str]:
-    """Run the checks of the core, the verb and the plugins; return the problems that are no reason to stop."""
+    """Run the checks of the core, the verb and the plugins; return the problems that are not fatal."""
     problems = [*outputs.problems(run)]
     problems += draft.verb.check.load()(run, draft.known) if draft.verb.check else ()
     for _, answer in draft.known.plugins.ask("swift_check", run=run):

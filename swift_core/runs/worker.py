@@ -1,4 +1,4 @@
-"""A worker: `python -m swift_core.runs.worker RUN_FOLDER` reads `run.json` and does the job.
+"""The worker process: `python -m swift_core.runs.worker RUN_FOLDER` reads `run.json` and runs its job.
 
 Events go as JSON lines to a duplicate of stdout; fd 1 itself is pointed at stderr first, so that an engine's prints can't corrupt
 the channel. A stop is asked for by closing stdin, by SIGTERM, or by a file `stop` in the run folder.
@@ -32,7 +32,7 @@ _ORPHANED = 300.0  # seconds for a job to save and end once its parent is dead: 
 
 
 def main() -> int:
-    """Do the job; the exit code is 0, 1 (failed), 2 (the user's mistake) or 130 (stopped)."""
+    """Run the job, and return the exit code: 0, 1 (failed), 2 (the user's mistake) or 130 (stopped)."""
     folder = Path(sys.argv[1])
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def work(report: Report, listen: Callable[[Report], None] = lambda _: None) -> int:
-    """Do the job of the report's folder, and tell how it ended; the exit code. `listen`: begin to hear that a stop is asked for."""
+    """Run the job of the report's folder, report how it ended, and return the exit code. `listen` starts listening for stop requests."""
     folder = report.folder
     try:
         listen(report)
@@ -76,7 +76,7 @@ def do(run: Run, report: Report) -> tuple[Path | None, dict[str, Any]]:
 
 
 def translated(error: Exception, folder: Path) -> SwiftError:
-    """Return the error to report: one that the user can fix says how, any other points to the log."""
+    """Return the error to report: with a remedy if the user can fix it, else with a pointer to the log."""
     translated = disk_error(error, folder)
     if isinstance(translated, DiskFull):
         return translated.with_context(hint="Free some space and go on with --resume; nothing half-written was left.")
@@ -97,7 +97,7 @@ def translated(error: Exception, folder: Path) -> SwiftError:
 
 
 class _Noted(logging.Handler):
-    """Warnings of ours are notes for the user, each once; those of other libraries stay in the log."""
+    """A handler that reports each warning of swift once as a note; warnings of other libraries stay in the log."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(logging.WARNING)
@@ -119,7 +119,7 @@ def _pass_warnings_on(report: Report) -> None:
 
 
 def _listen_for_stop(report: Report) -> None:
-    """Ask the job to stop when a stop is requested; one that has never asked whether it should is interrupted where it is."""
+    """Pass stop requests to the job; a job that never reads them is interrupted where it is."""
     main = threading.get_ident()
     interrupted = False
 

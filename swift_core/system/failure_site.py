@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def failure_site_of(error: BaseException, module: str, *, only: bool = False) -> str:
-    """The innermost place in the code of a module's package: ' (FILE, line N)'. Without one, the innermost there is, or none if `only`.
+    """Return the innermost frame in a module's package as ' (FILE, line N)'; without one, the innermost frame, or '' if `only`.
 
     A SyntaxError says its place itself.
     """
@@ -22,7 +22,7 @@ def failure_site_of(error: BaseException, module: str, *, only: bool = False) ->
 
 
 def _home(module: str) -> Path | None:
-    """The folder of the module's top-level package, or its file where it is no package."""
+    """Return the folder of the module's top-level package, or its file if it is no package."""
     top = module.partition(".")[0]
     file = getattr(sys.modules.get(top), "__file__", None)
     if file is None:

@@ -20,7 +20,7 @@ RUN_NAME = "SWIFT_RUN"  # the name of the run that a process belongs to; it is i
 
 
 def cache_dir(*parts: str) -> Path:
-    """`$SWIFT_HOME` or `~/.cache/swift-core`, with `parts` below it. Not created."""
+    """Return the cache folder, `$SWIFT_HOME` or `~/.cache/swift-core`, joined with `parts`; it is not created."""
     home = os.environ.get("SWIFT_HOME")
     base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "swift-core"
     return base.joinpath(*parts)
@@ -55,7 +55,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to fill; it becomes `target` when the block ends well, and vanishes when it does not.
+    """Yield a folder to fill; it becomes `target` if the block succeeds, and is removed otherwise.
 
     Raises:
         UsageError: `target` exists, is not an empty folder, and `overwrite` was not given. If it came while the block ran, what was
@@ -130,7 +130,7 @@ def check_free(target: Path, *, overwrite: bool, where: str = "output") -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """A hard link where the disk allows it, else a copy: big files are not stored twice."""
+    """Create a hard link if the file system allows it, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
@@ -139,13 +139,13 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
+    """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a JSON value, independent of the order of its keys."""
+    """Return the SHA-256 of a JSON value, independent of the order of its keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -162,7 +162,7 @@ def _remove(path: Path) -> None:
 
 
 def size_of(path: Path) -> int:
-    """The bytes of a file, or of all files of a folder; those of what links lead to."""
+    """Return the size in bytes of a file, or of all files in a folder; links are followed."""
     return path.stat().st_size if path.is_file() else sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
 
 
@@ -200,7 +200,7 @@ def disk_errors(target: Path) -> Iterator[None]:
 
 
 def disk_error(error: Exception, target: Path) -> Exception:
-    """What the system says of a disk, in words; any other error as it was.
+    """Translate a disk error of the system into a SwiftError; return any other error unchanged.
 
     Some libraries raise an error of their own on the disk's; those in other languages tell its number in their text only.
     """
@@ -217,7 +217,7 @@ def disk_error(error: Exception, target: Path) -> Exception:
 
 
 def _number_of(error: BaseException | None) -> int | None:
-    """The system's number of an error, or of the one that led to it."""
+    """Return the errno of an error, or of its cause."""
     while error:
         if (number := _own_number(error)) is not None:
             return number

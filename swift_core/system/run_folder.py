@@ -15,7 +15,7 @@ from swift_core.system import paths
 
 
 def fingerprint(run: Run) -> str:
-    """A hash of everything that decides the outcome, and nothing that does not (paths, output folder)."""
+    """Return a hash over everything that determines the result, without paths and the output folder."""
     data = run.to_json()
     del data["plugins"]  # a part that one of them offers has the file's hash as its version
     del data["date"]  # what was made yesterday is made
@@ -43,7 +43,7 @@ def write_run(run: Run, folder: Path) -> None:
 
 
 def _with_absolute_paths(run: Run) -> Run:
-    """The run with absolute places where it writes, and goes on from."""
+    """Return the run with absolute paths of its output and of the run that it resumes."""
     options = dict(run.options)
     for name in ("output", "runs"):
         if options.get(name):
@@ -73,7 +73,7 @@ def read_result(folder: Path) -> ResultRecord | None:
 
 
 def made_by(folder: Path) -> Path | None:
-    """What the run in `folder` has made, wherever the folder is now; None where it has made nothing.
+    """Return the output of the run in `folder`, wherever the folder is now; None if it has none.
 
     What lay in the run folder is looked for in it, though that has been moved or copied.
     """

@@ -15,7 +15,7 @@ _OPENBLAS = {"OPENBLAS_THREAD_TIMEOUT": "4"}  # sleep after 2^4 cycles instead o
 
 
 def waiting() -> dict[str, str]:
-    """The variables for a process that computes, wherever it is started: threads that sleep, unless the user has set how they wait."""
+    """Return the variables of a computing process: waiting threads sleep, unless the user has configured otherwise."""
     found: dict[str, str] = {}
     for names, asleep in ((_OPENMP_USERS, _OPENMP), (tuple(_OPENBLAS), _OPENBLAS)):
         said = {name: os.environ[name] for name in names if name in os.environ}

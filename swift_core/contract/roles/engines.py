@@ -33,7 +33,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineEnvironment:
-    """What a plugin knows of the environment for an engine."""
+    """The environment of an engine, as a plugin reports it."""
 
     python: str = ""  # the interpreter of the environment; '' if there is no usable one
     problem: str = ""  # why an existing environment is not usable
@@ -41,7 +41,7 @@ class EngineEnvironment:
 
 
 class Launcher(Protocol):
-    """Starts the worker processes of a run folder and returns when all have ended."""
+    """A launcher: starts the worker processes of a run folder and returns when all have ended."""
 
     def launch(self, run: Path, *, processes: int, nodes: int, environment: Mapping[str, str], watch: Watch) -> int:
         """Start `processes` workers a node, pass each event of rank 0 to `watch`, and return the exit code.

@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What an evaluator is asked to do. `None` leaves a value to the evaluator."""
+    """The request to an evaluator. `None` leaves a value to the evaluator."""
 
     folder: Path  # for the evaluator's own files; it exists, and is kept in the run folder
     interrupted: Path | None = None  # `folder` of the interrupted run that is resumed
@@ -64,7 +64,7 @@ class Scores:
 
 
 class Evaluator(Protocol):
-    """Evaluates the model of a server."""
+    """An evaluator of the model of a server."""
 
     def evaluate(self, server: Server, asked: Evaluation) -> Scores:
         """Evaluate `server.models[0]`, and record every item. A question without an answer is a failed item.
@@ -77,7 +77,7 @@ class Evaluator(Protocol):
 
 
 class InlineEvaluator(Protocol):
-    """Loads a checkpoint itself and evaluates it: `EvaluatorSpec(over="inline")`."""
+    """An evaluator that loads the checkpoint itself: `EvaluatorSpec(over="inline")`."""
 
     def evaluate(self, checkpoint: Path, asked: Evaluation) -> Scores:
         """Evaluate the checkpoint in this folder; otherwise as `Evaluator.evaluate`."""

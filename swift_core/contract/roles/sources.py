@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Hub(Protocol):
-    """Turns a reference into a folder, once: verified, pinned and cached."""
+    """A hub: resolves a reference to a folder that is verified, pinned to a revision, and cached."""
 
     def fetch(self, reference: Reference, *, select: Select, progress: Progress | None = None) -> Path:
         """Download the files of a reference that `select` chooses and return their folder, the same one each time.
@@ -39,7 +39,7 @@ class Hub(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """A row as its source has it, and where that was: `file` for people, `number` counted from 1.
+    """A row as its source has it, with its origin: `file` as shown to users, `number` counted from 1.
 
     `folder` is where the row's relative media paths begin (None: it has no such place). `fault` says why the row could not be read,
     where the rows after it still can; whoever makes sense of rows raises it (`swift_data.rows.normalise` does).
@@ -53,7 +53,7 @@ class RawRow:
 
 
 class Dataset(Protocol):
-    """Rows in the order of their source. Built as `factory(options)`; `fetch` brings what it needs onto this machine."""
+    """A data set: rows in the order of their source. Built as `factory(options)`; `fetch` downloads what it needs."""
 
     def fetch(self, progress: Progress | None = None) -> Sequence[Path]:
         """Make the source local, and return its files in the order of their rows; instant the second time."""
