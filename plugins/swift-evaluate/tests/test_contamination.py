@@ -62,3 +62,5 @@ def test_overlaps_are_reported(lineage):
     found = contamination(evaluated(tuned, runs), items)
     assert (found["overlapping"], len(found["unreadable"])) == (1, 1)
     assert contamination(evaluated(runs.parent, runs), items) == {}
+    (runs / "2" / "run.json").write_text("{}")
+    assert len(contamination(evaluated(tuned, runs), items)["unreadable"]) == 1

@@ -31,11 +31,13 @@ def contamination(run: Run, items: Iterable[Item]) -> dict[str, Any]:
         run: the evaluation.
         items: its items; those without the text of their question are not compared.
     """
-    found: dict[str, Any] = {}
     sources = [source for source in (run.model, *run.adapters.values()) if source]
-    choices = {choice.hash or choice.asked: choice for source in sources for choice in training_data(Path(source.path), _runs(run))}
+    try:
+        choices = {choice.hash or choice.asked: choice for source in sources for choice in training_data(Path(source.path), _runs(run))}
+    except (SwiftError, ValueError, TypeError, KeyError, OSError) as error:  # a record of another version loses no scores
+        return {"unreadable": [f"the lineage: {error}"]}
     if not choices:
-        return found
+        return {}
     texts = {(item.task, item.id): item.question for item in items}
     words = {name: sequence for name, text in texts.items() if len(sequence := _words(text)) >= SHORTEST}
     index: _Index = {}
@@ -51,7 +53,7 @@ def contamination(run: Run, items: Iterable[Item]) -> dict[str, Any]:
                 rows += 1
                 for text in _texts(row.data):
                     hits.update(_matches(_words(text), index))
-        except (SwiftError, OSError) as error:
+        except (SwiftError, OSError, ImportError) as error:
             unreadable.append(f"{choice.asked}: {error}")
     return {
         "training_data": [choice.asked for choice in choices.values()],
