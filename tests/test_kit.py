@@ -46,6 +46,8 @@ FAULTS = {
     "engine": ("check_engines", "can't be installed"),
     "noisy": ("check_callback_side_effects", "on_step_end changes torch's random generator"),
     "unsaved": ("check_callback_state", "{'steps': 0} after load_state_dict()"),
+    "unescaped": ("check_texts_are_escaped", "inserted without escaping"),
+    "needs_loss": ("check_any_run", "ValueError: min() "),
     "half": ("check_optional_members", "it has load, but not max_kl"),
     "role": ("check_role", "has no push()"),
     "loose": ("check_options_class", "accepts unknown options"),
