@@ -22,7 +22,7 @@ from swift_evaluate.prepare import prepare
 from swift_testing.fake_engine import FakeEngine
 from swift_testing.scripted import Request
 
-from swift_core.environments import isolated_entry, python_for
+from swift_core.environments import isolated_entries, python_for
 from swift_core.plugins import registry
 
 BY_HAND = {
@@ -113,7 +113,7 @@ def main() -> None:
         (folder / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         data = str(prepare("gsm8k", [folder / "test.jsonl"], folder / "gsm8k").folder)
         for name in args.evaluators:
-            python = python_for(isolated_entry(registry(), name), {})
+            python = python_for(next(entry for entry in isolated_entries(registry()) if entry.spec.name == name), {})
             (folder / "by_hand.py").write_text(BY_HAND[name])
             for many in args.concurrency:
                 ours, bare = [], []
