@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm as warmed
 from tests.here import swift_here
 
 ROOT = Path(__file__).parent.parent
@@ -33,14 +34,18 @@ class CommandLine:
     paths: list[str]
     env: dict[str, str]
     running: list[subprocess.Popen] = field(default_factory=list)
+    warm: bool = False
+
+    @property
+    def variables(self) -> dict[str, str]:
+        path = os.pathsep.join([*self.paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.env}
 
     def popen(self, *words: str, **options) -> subprocess.Popen:
-        path = os.pathsep.join([*self.paths, os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-        env = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **self.env}
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "swift_core.cli", *words],
             cwd=self.folder,
-            env=env,
+            env=self.variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -50,10 +55,14 @@ class CommandLine:
         return process
 
     def __call__(self, *words: str, stdin: str | None = None, timeout: float = 900) -> Outcome:
-        process = self.popen(*words, stdin=subprocess.PIPE)
-        out, err = process.communicate(stdin, timeout=timeout)
+        if self.warm:
+            code, out, err = warmed.run(self.folder, words, env=self.variables, stdin=stdin, timeout=timeout)
+        else:
+            process = self.popen(*words, stdin=subprocess.PIPE)
+            out, err = process.communicate(stdin, timeout=timeout)
+            code = process.returncode
         assert "Traceback" not in err, err
-        return Outcome(process.returncode, out, err)
+        return Outcome(code, out, err)
 
     def here(self, *words: str, stdin: str | None = None) -> Outcome:
         """The same in this process, without those paths: see `tests.here`."""
@@ -72,6 +81,18 @@ def swift(tmp_path: Path) -> Iterator[CommandLine]:
     line = CommandLine(tmp_path, [], {})
     yield line
     line.end()
+
+
+@pytest.fixture(scope="session")
+def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with warmed.warm_process(tmp_path_factory.mktemp("warm")):
+        yield
+
+
+@pytest.fixture
+def warm(swift: CommandLine, warm_process: None) -> None:
+    """Processes of `swift` with their imports done; see `tests.warm`."""
+    swift.warm = True
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def kept(figures: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", slow_if_trained)
 def test_it_does_the_same_from_the_command_line_yaml_a_recipe_and_python(swift, name, options):
     file, verb = str(EXAMPLES / f"{name}.py"), FILES[name]
@@ -98,6 +99,7 @@ def test_it_is_listed_and_documented(swift, name, kind, part, flag):
         assert flag[2:] in json.loads(swift("--plugin", file, "schema", verb).out)["properties"]
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", slow_if_trained)
 def test_it_passes_the_conformance_checks(swift, name):
     shutil.copy(EXAMPLES / f"{name}.py", swift.folder)

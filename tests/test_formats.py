@@ -187,6 +187,7 @@ def test_the_format_of_a_local_file_in_yaml_a_recipe_and_python(arrays):
     assert reported.stdout.strip() == "{'weight': 2.0}"
 
 
+@pytest.mark.usefixtures("warm")
 def test_the_kit_checks_the_format_of_a_local_file(arrays):
     outcome = arrays("plugins", "check", str(EXAMPLE), "--json")
     found = {row["check"]: row["outcome"] for row in json.loads(outcome.out) if row["kind"] == "format"}
